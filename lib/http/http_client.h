@@ -1,0 +1,55 @@
+/* http_client.h - HTTP/1.1 client on libuv, with a small keep-alive pool per endpoint.
+ *
+ * An endpoint is where requests go: address, TLS, host name. Answers come whole (`done`) or, when
+ * `data` is set, in pieces as they arrive (watches, logs). */
+#pragma once
+
+#include "lib/base/arena.h"
+#include "lib/http/stream.h"
+#include "lib/http/http.h"
+
+struct http_endpoint;
+struct http_endpoint_options {
+	uv_loop_t *loop;
+	const char *address;   /* "tcp://127.0.0.1:6443" or "unix:///path" */
+	SSL_CTX *tls;	       /* NULL = plain; a reference is taken */
+	const char *tls_name;  /* name to verify in the certificate; NULL = chain only */
+	const char *host;      /* Host header; NULL = from the address */
+	unsigned max_idle;     /* idle connections kept; 0 = 8 */
+};
+struct http_endpoint *http_endpoint_create(const struct http_endpoint_options *options);
+void http_endpoint_destroy(struct http_endpoint *e); /* requests in flight end with -ECANCELED */
+
+struct http_response {
+	int status;
+	struct http_header *headers;
+	size_t header_count;
+	const char *body; /* whole body, NUL-terminated; "" when `data` was set */
+	size_t body_size;
+	struct arena *arena; /* all of the above; freed after the callback */
+};
+
+struct http_call_options {
+	const char *method, *target;
+	const char *headers; /* "Name: value\r\n...", NULL = none */
+	const void *body;    /* copied */
+	size_t body_size;
+	unsigned timeout_ms;   /* for the header (and the whole body when data is NULL); 0 = 30 s */
+	size_t body_max_bytes; /* whole bodies only; 0 = 64 MiB, -EMSGBIG above */
+	/* Header is in (may be NULL). */
+	void (*begin)(void *user, const struct http_response *r);
+	/* A piece of the body (NULL: collected into response.body). */
+	void (*data)(void *user, const char *p, size_t size);
+	/* Ended. On failure r is NULL and err says what; -ECANCELED never comes (cancel is silent). */
+	void (*done)(void *user, const struct http_response *r, const struct err *err);
+	/* For Upgrade requests: set to get the stream on a 101 answer (done is then not called); any
+	 * other answer ends with done. Bytes behind the header come by the stream's first read. */
+	void (*upgraded)(void *user, struct stream *s, const struct http_response *r);
+	void *user;
+};
+struct http_call;
+struct http_call *http_call(struct http_endpoint *e, const struct http_call_options *options);
+void http_call_cancel(struct http_call *c); /* no callback after this; c is gone */
+void http_call_pause(struct http_call *c);  /* back-pressure on `data` */
+void http_call_resume(struct http_call *c);
+const char *http_response_header(const struct http_response *r, const char *name);

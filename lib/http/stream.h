@@ -1,0 +1,68 @@
+/* stream.h - a byte stream in both directions on the libuv loop: TCP or unix socket, with or
+ * without TLS. HTTP, gRPC, libvirt's RPC, consoles and upgraded connections all stand on it.
+ *
+ * All calls happen on the loop's thread. Callbacks are never called from inside the call that
+ * caused them, except `read` from within the loop. After stream_close() no callback but `closed`
+ * comes, and that one exactly once; the memory is freed by the stream after it. */
+#pragma once
+
+#include <uv.h>
+
+#include "lib/base/blob.h"
+#include "lib/base/err.h"
+
+struct stream;
+typedef struct ssl_ctx_st SSL_CTX;
+
+struct stream_handler {
+	/* Bytes came in; they are the stream's and valid for the call only. */
+	void (*read)(void *user, const char *data, size_t size);
+	/* The peer ended its direction in order (FIN, TLS close_notify). Writing may go on. */
+	void (*eof)(void *user);
+	/* Broken: reset, TLS failure, write error. Only stream_close() is useful now. May be NULL: then
+	 * closed follows by itself. */
+	void (*error)(void *user, int code, const char *text);
+	/* The write queue fell below the low mark after having been above the high one. May be NULL. */
+	void (*drained)(void *user);
+	void (*closed)(void *user);
+};
+
+/* Connects; `connected` gets the stream (owned by the caller from now on, reading not started) or
+ * NULL and the error. Address forms: "unix:///path", "tcp://host:port". tls NULL = plain; `name`
+ * is the SNI and verified host name (NULL: verify only the chain if the context verifies).
+ * Host names are resolved on the thread pool. timeout_ms 0 = 10 s. Returns a handle for cancelling
+ * (connected is then not called), valid until connected. */
+struct stream_connect;
+struct stream_connect *stream_connect(uv_loop_t *loop, const char *address, SSL_CTX *tls,
+	const char *name, unsigned timeout_ms,
+	void (*connected)(void *user, struct stream *s, const struct err *err), void *user);
+void stream_connect_cancel(struct stream_connect *c);
+
+/* Takes over an accepted or created descriptor (socket or pipe or pty); plain. */
+int stream_from_fd(uv_loop_t *loop, int fd, struct stream **ret, struct err *err) _must_check_;
+
+/* Sets who hears of events; may be changed at any time (upgrades). */
+void stream_set_handler(struct stream *s, const struct stream_handler *h, void *user);
+void stream_read_start(struct stream *s);
+void stream_read_stop(struct stream *s); /* back-pressure: the kernel's buffer fills up */
+
+/* Queues bytes; copies them, or holds a reference to the blob until written. */
+void stream_write(struct stream *s, const void *p, size_t size);
+void stream_write_blob(struct stream *s, struct blob *b);
+/* Bytes queued and not yet taken by the kernel. Writers stop above STREAM_HIGH_BYTES and go on at
+ * `drained`. */
+size_t stream_queued(const struct stream *s);
+#define STREAM_HIGH_BYTES (1u << 20)
+#define STREAM_LOW_BYTES (256u << 10)
+
+void stream_shutdown(struct stream *s); /* sends what is queued, then ends our direction */
+void stream_close(struct stream *s);	/* now; queued bytes may be lost. NULL allowed */
+
+/* From the peer's verified certificate, "" when none: first CN, and all O in order. */
+const char *stream_peer_cn(const struct stream *s);
+size_t stream_peer_orgs(const struct stream *s, const char **ret, size_t room);
+const char *stream_peer_address(const struct stream *s); /* "127.0.0.1:51234", "unix" */
+
+/* Joins two streams until both directions have ended; then closes both and calls done (may be NULL).
+ * Handlers are taken over. */
+void stream_join(struct stream *a, struct stream *b, void (*done)(void *user), void *user);
