@@ -1,0 +1,129 @@
+/* kind.h - a kind is data: what a kind file (api/kinds/GROUP/VERSION/Kind.yaml) or, later, a
+ * CustomResourceDefinition says, decoded once into these structs. The registry holds all kinds of the
+ * process. Nothing here knows a kind by name.
+ *
+ * Kinds and schemas live as long as the registry and are immutable once registered. */
+#pragma once
+
+#include "lib/json/json.h"
+
+enum schema_type {
+	SCHEMA_ANY, /* x-kubernetes-preserve-unknown-fields without properties: anything goes */
+	SCHEMA_OBJECT,
+	SCHEMA_ARRAY,
+	SCHEMA_STRING,
+	SCHEMA_INTEGER,
+	SCHEMA_NUMBER,
+	SCHEMA_BOOLEAN,
+	SCHEMA_INT_OR_STRING,
+};
+
+struct schema_property {
+	const char *name;
+	uint32_t name_size;
+	const struct schema *schema;
+	bool required;
+};
+
+/* Structural schema of one field (apiextensions.k8s.io/v1 JSONSchemaProps, the part in use). */
+struct schema {
+	enum schema_type type;
+	const char *name;   /* definition name ("io.k8s.api.core.v1.PodSpec") when shared, else NULL */
+	const char *format; /* int32, int64, date-time, byte, quantity, ip, duration, ... or NULL */
+	const char *description; /* for explain; may be NULL */
+	bool nullable;
+	bool preserve_unknown;
+	bool embedded_meta;	/* the object's metadata (ObjectMeta) as in pod templates */
+
+	/* objects */
+	struct schema_property *properties; /* sorted by name (size, then bytes) */
+	size_t property_count;
+	const struct schema *additional; /* maps: schema of the values, else NULL */
+
+	/* arrays */
+	const struct schema *items;
+	enum { LIST_ATOMIC, LIST_SET, LIST_MAP } list_type; /* x-kubernetes-list-type */
+	const char **list_map_keys;
+	size_t list_map_key_count;
+	bool patch_merge, patch_retain_keys; /* x-kubernetes-patch-strategy */
+	const char *patch_merge_key;	     /* NULL for primitive lists */
+
+	/* values */
+	const struct json *default_value; /* NULL = none */
+	const struct json *enum_values;	  /* JSON array of strings or NULL */
+	const char *pattern;		  /* anchored by its author (RE2/PCRE2 syntax) or NULL */
+	bool has_minimum, has_maximum;
+	double minimum, maximum;
+	int64_t min_length, max_length; /* code points of strings; -1 = none */
+	int64_t min_items, max_items;	/* arrays; -1 = none */
+};
+
+struct kind_subresource {
+	const char *name;	      /* "status", "scale", "log", ... */
+	const char *group, *version, *kind; /* of what it speaks: "autoscaling","v1","Scale" */
+	const char **verbs;
+	size_t verb_count;
+};
+
+struct kind_column {
+	const char *name, *type, *format, *description;
+	int priority;
+	const char *json_path; /* ".spec.replicas"; NULL = computed by the kind's hook */
+};
+
+struct kind {
+	const char *group; /* "" for core */
+	const char *version;
+	const char *kind, *list_kind;
+	const char *plural, *singular;
+	const char **short_names;
+	size_t short_name_count;
+	const char **categories;
+	size_t category_count;
+	bool namespaced;
+	bool served; /* false: only described (Scale, Binding, DeleteOptions, ...), no resource */
+	const char **verbs;
+	size_t verb_count;
+	const struct kind_subresource *subresources;
+	size_t subresource_count;
+	const char *scale_spec_path, *scale_status_path, *scale_selector_path; /* dotted, NULL = none */
+	const struct kind_column *columns;
+	size_t column_count;
+	const char **selectable_fields; /* dotted paths besides metadata.name and metadata.namespace */
+	size_t selectable_field_count;
+	bool has_status;	  /* status subresource: writes of spec and status are kept apart */
+	bool has_generation;	  /* metadata.generation counts changes of spec */
+	bool create_on_update;	  /* PUT to a missing name creates */
+	bool update_needs_revision; /* PUT without resourceVersion is refused */
+	bool graceful_deletion;	  /* pods */
+	bool status_dropped_on_create; /* usual */
+	const char *name_rule;	  /* "dns-subdomain" (default), "dns-label", "dns-1035-label", "path-segment" */
+	const struct schema *schema;
+	const void *hooks; /* set by the API server: const struct kind_hooks * */
+	unsigned index;	   /* dense number of the kind in its registry */
+	char gv[128];	   /* "v1" or "apps/v1" */
+	char resource[128]; /* "pods" or "deployments.apps", as messages name it */
+};
+
+struct kind_registry;
+struct kind_registry *kind_registry_create(void);
+void kind_registry_destroy(struct kind_registry *r);
+/* Adds the definitions and kinds of one bundle: JSON made from the kind files at build time
+ * ({"definitions": {NAME: schema}, "kinds": [...]}). Bad data is refused with the kind and path. */
+int kind_registry_load(struct kind_registry *r, const char *text, size_t size,
+	struct err *err) _must_check_;
+/* The bundle compiled into the binary (api/). */
+int kind_registry_load_builtin(struct kind_registry *r, struct err *err) _must_check_;
+
+size_t kind_count(const struct kind_registry *r);
+struct kind *kind_at(const struct kind_registry *r, size_t i); /* in priority order of discovery */
+struct kind *kind_by_resource(const struct kind_registry *r, const char *group, const char *version,
+	const char *plural);
+struct kind *kind_by_name(const struct kind_registry *r, const char *group, const char *version,
+	const char *kind);
+const struct schema *kind_definition(const struct kind_registry *r, const char *name);
+const struct kind_subresource *kind_subresource(const struct kind *k, const char *name);
+bool kind_has_verb(const struct kind *k, const char *verb);
+/* Splits "apps/v1" or "v1". */
+void gv_split(const char *gv, char group[128], char version[64]);
+const struct schema *schema_property(const struct schema *s, const char *name, size_t size);
