@@ -1,0 +1,56 @@
+/* store.h - durable key/value with one total order of revisions. Knows no kind: keys are paths
+ * ("/core/pods/default/web-1"), values are bytes.
+ *
+ * A backend fills in store_ops. Calls come from the loop's thread; completions and events are
+ * delivered on it, in revision order, and only once the change is durable. After a failed commit the
+ * backend is broken: that and every later txn fails with -EIO (or -ENOSPC, -EROFS, which may heal), reads
+ * from the cache go on. */
+#pragma once
+
+#include <uv.h>
+
+#include "lib/base/blob.h"
+#include "lib/base/err.h"
+
+struct store;
+
+#define STORE_ANY UINT64_MAX /* no condition on the present revision */
+
+struct store_change {
+	const char *key;	  /* at most 1024 bytes */
+	uint64_t expect_revision; /* 0 = must not exist, STORE_ANY, or the exact revision */
+	struct blob *value;	  /* NULL = delete */
+};
+
+/* r: 0; -ESTALE when the condition failed (revision is then the present one, 0 = absent); -EIO,
+ * -ENOSPC, -EROFS with err filled. */
+typedef void store_done(void *user, int r, uint64_t revision, const struct err *err);
+typedef void store_row(void *user, const char *key, const void *value, size_t size, uint64_t revision);
+
+struct store_ops {
+	const char *name;
+	/* Every live row in key order, and the newest revision ever given out. Blocking; at start only. */
+	int (*load)(struct store *s, store_row *row, void *user, uint64_t *ret_revision,
+		struct err *err);
+	/* One change. (A transaction over several keys has one revision: not needed so far.) */
+	void (*txn)(struct store *s, const struct store_change *change, store_done *done, void *user);
+	/* Forgets what is older than the revision, where the backend keeps history. */
+	void (*compact)(struct store *s, uint64_t revision);
+	/* Finishes what is queued, then calls done and frees the store. */
+	void (*close)(struct store *s, void (*done)(void *user), void *user);
+};
+
+struct store {
+	const struct store_ops *ops;
+};
+
+/* SQLite: WAL, synchronous=FULL, one writer thread, group commit. Creates the file (0600); refuses a
+ * damaged one (quick_check) and one locked by another server, naming the file and the mend. */
+int store_sqlite_open(uv_loop_t *loop, const char *path, struct store **ret, struct err *err)
+	_must_check_;
+
+struct store_stats {
+	uint64_t txns, commits, failed;	 /* commits = groups */
+	uint64_t commit_ns_total, commit_ns_max;
+};
+struct store_stats store_sqlite_stats(const struct store *s);
