@@ -19,7 +19,7 @@ void buf_add(struct buf *b, const void *p, size_t size);
 void buf_add_str(struct buf *b, const char *s);
 void buf_add_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) _printf_(2, 0);
 void buf_drop_front(struct buf *b, size_t size); /* removes the first `size` bytes */
 void buf_clear(struct buf *b);			 /* size = 0, keeps the memory */
 char *buf_take(struct buf *b);			 /* caller frees; never NULL; b is empty after */

@@ -22,6 +22,9 @@ void *table_get_n(const struct table *t, const char *key, size_t size);
 void *table_set(struct table *t, const char *key, void *value);
 void *table_remove(struct table *t, const char *key); /* returns the value or NULL */
 
+/* The keyed hash itself, for other tables over outside data. Differs from process to process. */
+uint64_t table_hash(const void *data, size_t size);
+
 struct table_iter {
 	const struct table *t;
 	size_t at;
