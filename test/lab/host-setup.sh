@@ -1,0 +1,47 @@
+#!/bin/bash
+# Runs once inside the new namespaces of a lab host (or of the fabric, which is a host without containers
+# and VMs): gives it its own view of /proc, /sys, /etc, /run, /tmp, /var. The machine's files stay visible,
+# read-only, so that its containerd, libvirt and QEMU serve as the host's installation.
+#
+#   host-setup.sh NAME DIR LAB     DIR: what this host keeps; LAB: the lab's directory
+set -eu
+name=$1 dir=$2 lab=$3
+. "$(dirname "$0")/cgroup.sh"
+hierarchies=$(cgroup_hierarchies)
+
+mount --make-rprivate /
+hostname "$name"
+mount -t proc -o nosuid,nodev,noexec proc /proc
+mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+
+case $hierarchies in
+v2*)
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+	mkdir -p /sys/fs/cgroup/init
+	echo 1 >/sys/fs/cgroup/init/cgroup.procs
+	echo $$ >/sys/fs/cgroup/init/cgroup.procs
+	for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
+		echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control || true
+	done
+	;;
+*)
+	mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
+	while read -r _ mountpoint options; do
+		mkdir -p "$mountpoint"
+		case $options in name=*) options=none,$options ;; esac
+		mount -t cgroup -o "$options" cgroup "$mountpoint"
+	done <<<"$hierarchies"
+	;;
+esac
+
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/lab/{bin,host} /run/lock /run/netns /run/containerd /run/libvirt
+mount --bind "$lab/bin" /run/lab/bin
+mount --bind "$dir" /run/lab/host
+mount --bind "$dir/etc" /etc
+mount --bind "$dir/var" /var
+mount --bind "$dir/tmp" /tmp
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -o remount,bind,ro /
+
+ip link set lo up
