@@ -1,0 +1,175 @@
+# shellcheck shell=bash
+# The images that samples and tests run, built from Debian packages:
+#
+#   pause       the sandbox process
+#   web         busybox; its httpd answers "container HOSTNAME"
+#   vm-web      KubeVirt containerDisk: /disk/disk.qcow2, a bootable guest (GRUB, Debian's cloud kernel,
+#               busybox) whose httpd answers "virtual machine HOSTNAME"
+#   vm-kernel   the same guest's /boot/vmlinuz and /boot/initrd.img, for kernelBoot.container
+#
+# Packages that only lend files (kernel, GRUB) are unpacked, not installed: the machine is not changed.
+# Each image is rebuilt only if something that it is made of changed.
+
+IMAGES_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+IMAGES="pause web vm-web vm-kernel"
+
+# shellcheck source=guest/oci.sh
+. "$IMAGES_SOURCE/oci.sh"
+
+# images_use CACHE
+images_use() {
+	IMAGES_CACHE=$1
+	mkdir -p "$IMAGES_CACHE"
+}
+
+# images_unpacked PACKAGE: the directory with its files; downloaded once a version.
+images_unpacked() {
+	local package=$1 version dir
+	version=$(apt-cache policy "$package" | awk '/Candidate:/ { print $2 }')
+	if [ -z "$version" ] || [ "$version" = "(none)" ]; then
+		echo "apt knows no package $package (apt-get update?)" >&2
+		return 1
+	fi
+	dir=$IMAGES_CACHE/packages/${package}_${version//:/%3a}
+	if [ ! -d "$dir" ]; then
+		rm -rf "$dir.new"
+		mkdir -p "$dir.new/download"
+		(cd "$dir.new/download" && apt-get -qq -o APT::Sandbox::User=root download "$package") >&2 || return
+		dpkg-deb -x "$dir.new"/download/*.deb "$dir.new" || return
+		rm -r "$dir.new/download"
+		mv "$dir.new" "$dir"
+	fi
+	echo "$dir"
+}
+
+images_kernel_package() {
+	apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-/ { print $2; exit }'
+}
+
+# images_inputs NAME: a line for each thing that the image is made of.
+images_inputs() {
+	case $1 in
+	pause) sha256sum "$IMAGES_SOURCE/pause.c" ;;
+	web) sha256sum "$IMAGES_SOURCE/web-entrypoint" && sha256sum /bin/busybox ;;
+	vm-*)
+		find "$IMAGES_SOURCE/vm" -type f -exec sha256sum {} + | sort
+		sha256sum /bin/busybox
+		images_unpacked "$(images_kernel_package)"
+		;;
+	esac
+	sha256sum "$IMAGES_SOURCE/images.sh" "$IMAGES_SOURCE/oci.sh"
+}
+
+# images_build NAME: $IMAGES_CACHE/NAME is its OCI layout afterwards.
+images_build() {
+	local name=$1 key work=$IMAGES_CACHE/work.$1
+	key=$(images_inputs "$name" | sha256sum | cut -d' ' -f1)
+	[ "$(cat "$IMAGES_CACHE/$name/inputs" 2>/dev/null)" = "$key" ] && return
+	rm -rf "$work"
+	mkdir -p "$work/root"
+	"images_make_${name/-/_}" "$work" || return
+	echo "$key" >"$work/layout/inputs"
+	rm -rf "${IMAGES_CACHE:?}/$name"
+	mv "$work/layout" "$IMAGES_CACHE/$name"
+	rm -rf "$work"
+}
+
+images_make_pause() {
+	cc -std=c11 -D_GNU_SOURCE -Os -static -s -o "$1/root/pause" "$IMAGES_SOURCE/pause.c" || return
+	oci_image "$1/layout" "$1/root" 0:0 '{"Entrypoint":["/pause"]}'
+}
+
+images_make_web() {
+	images_busybox "$1/root" || return
+	mkdir -p "$1/root"/{etc,tmp,proc,sys,dev}
+	echo 'root:x:0:0:root:/:/bin/sh' >"$1/root/etc/passwd"
+	echo 'root:x:0:' >"$1/root/etc/group"
+	install -m 755 "$IMAGES_SOURCE/web-entrypoint" "$1/root/bin/web"
+	oci_image "$1/layout" "$1/root" 0:0 \
+		'{"Entrypoint":["/bin/web"],"Env":["PATH=/bin"],"ExposedPorts":{"80/tcp":{}},"WorkingDir":"/"}'
+}
+
+images_make_vm_web() {
+	images_guest "$1" || return
+	images_disk "$1" "$1/root/disk/disk.qcow2" || return
+	# 107 is the user of KubeVirt's QEMU; its own images are so.
+	oci_image "$1/layout" "$1/root" 107:107 '{}'
+}
+
+images_make_vm_kernel() {
+	images_guest "$1" || return
+	mkdir -p "$1/root/boot"
+	cp "$1/vmlinuz" "$1/initrd.img" "$1/root/boot/"
+	oci_image "$1/layout" "$1/root" 107:107 '{}'
+}
+
+# images_busybox ROOT: the static busybox and a link for each of its commands.
+images_busybox() {
+	local command
+	mkdir -p "$1/bin"
+	cp /bin/busybox "$1/bin/busybox" || return
+	for command in $(/bin/busybox --list); do
+		[ "$command" = busybox ] || ln -s busybox "$1/bin/$command"
+	done
+}
+
+# images_guest WORK: vmlinuz, initrd.img and guest/ (the user land that both the disk and initrd.img hold).
+images_guest() {
+	local work=$1 guest=$1/guest package kernel version module file
+	package=$(images_kernel_package)
+	kernel=$(images_unpacked "$package") || return
+	version=${package#linux-image-}
+	images_busybox "$guest" || return
+	mkdir -p "$guest"/{dev,proc,sys,run,tmp,mnt,root,www,var/log,var/lib/cloud,lib/modules}
+	cp -a "$IMAGES_SOURCE/vm/root/." "$guest/"
+	ln -sfn ../bin/busybox "$guest/sbin/init"
+	for file in getty acpid reboot; do ln -sfn ../bin/busybox "$guest/sbin/$file"; done
+	ln -sfn /run/resolv.conf "$guest/etc/resolv.conf"
+	printf 'root:%s:19000:0:99999:7:::\n' "$(/bin/busybox mkpasswd -m sha512 -S hanoksample hanok)" >"$guest/etc/shadow"
+	chmod 600 "$guest/etc/shadow"
+
+	[ -e "$kernel/lib/modules/$version/modules.dep" ] || depmod -b "$kernel" "$version" || return
+	while read -r module; do
+		modprobe -d "$kernel" -S "$version" --show-depends "$module" 2>/dev/null
+	done <"$guest/etc/modules" | awk -v prefix="$kernel/" '
+		/^insmod/ { sub(/\/\/*/, "/", $2); at = index($2, "/lib/modules/"); print substr($2, at + 1) }' | sort -u |
+		(cd "$kernel" && cpio -pdm --quiet "$guest") || return
+	cp "$kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$guest/lib/modules/$version/"
+	depmod -b "$guest" "$version" || return
+	cp "$kernel/boot/vmlinuz-$version" "$work/vmlinuz"
+	find "$guest" -exec touch -h -d @0 {} +
+	(cd "$guest" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet --reproducible) | gzip -n -9 >"$work/initrd.img"
+}
+
+# images_disk WORK TARGET: a disk with a boot loader in front of one ext4 partition, made as files only: no
+# loop device, no mount.
+images_disk() {
+	local work=$1 target=$2 grub tools
+	grub=$(images_unpacked grub-pc-bin) && tools=$(images_unpacked grub-common) || return
+	mkdir -p "$work/guest/boot" "$(dirname "$target")"
+	cp "$work/vmlinuz" "$work/initrd.img" "$work/guest/boot/"
+	cat >"$work/grub.cfg" <<-'END'
+		set root=(hd0,msdos1)
+		linux /boot/vmlinuz console=tty0 console=ttyS0,115200 loglevel=4 mitigations=off net.ifnames=0
+		initrd /boot/initrd.img
+		boot
+	END
+	"$tools/usr/bin/grub-mkimage" -O i386-pc -d "$grub/usr/lib/grub/i386-pc" -p '(hd0,msdos1)/boot/grub' \
+		-c "$work/grub.cfg" -o "$work/core.img" biosdisk part_msdos ext2 linux boot || return
+
+	rm -f "$work/root.ext4" "$work/disk.raw"
+	truncate -s 63M "$work/root.ext4"
+	mke2fs -q -F -t ext4 -L hanok-root -U 68616e6f-6b00-4000-8000-000000000001 \
+		-E hash_seed=68616e6f-6b00-4000-8000-000000000002,root_owner=0:0 -O '^has_journal' -m 0 \
+		-d "$work/guest" "$work/root.ext4" || return
+	truncate -s 64M "$work/disk.raw"
+	# The partition table's one entry: bootable, type 83, from sector 2048 (1 MiB) on, 0x1f800 sectors (63 MiB).
+	printf '\x80\xfe\xff\xff\x83\xfe\xff\xff\x00\x08\x00\x00\x00\xf8\x01\x00' |
+		dd of="$work/disk.raw" bs=1 seek=446 conv=notrunc status=none
+	printf '\x55\xaa' | dd of="$work/disk.raw" bs=1 seek=510 conv=notrunc status=none
+	# boot.img looks for the rest of GRUB in the sectors right behind it, before the first partition.
+	dd if="$grub/usr/lib/grub/i386-pc/boot.img" of="$work/disk.raw" bs=440 count=1 conv=notrunc status=none &&
+		dd if="$work/core.img" of="$work/disk.raw" bs=512 seek=1 conv=notrunc status=none &&
+		dd if="$work/root.ext4" of="$work/disk.raw" bs=1M seek=1 conv=notrunc,sparse status=none || return
+	qemu-img convert -q -f raw -O qcow2 -c "$work/disk.raw" "$target"
+}
