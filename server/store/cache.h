@@ -17,6 +17,8 @@ struct cache *cache_create(uv_loop_t *loop, const struct kind_registry *kinds, s
 	struct clock *clock);
 /* Fills the cache from the store. Rows of unknown kinds are kept in the store and logged. */
 int cache_load(struct cache *c, struct err *err) _must_check_;
+/* Waits for writes on their way, refuses new ones (-ESHUTDOWN), closes the store, frees. Watchers must
+ * be closed before. */
 void cache_close(struct cache *c, void (*done)(void *user), void *user);
 
 uint64_t cache_revision(const struct cache *c); /* newest that readers can see */
@@ -42,10 +44,6 @@ struct cache_page {
 };
 void cache_list(const struct cache *c, const struct cache_query *q, struct arena *a,
 	struct cache_page *ret);
-
-/* Objects that name `uid` as an owner. Borrowed, in the arena. */
-size_t cache_dependents(const struct cache *c, const char *uid, struct arena *a, struct object ***ret);
-struct object *cache_by_uid(const struct cache *c, const char *uid);
 
 /* Atomic read-modify-write of one object. `decide` runs on the loop when no other write of that object
  * is under way (now, or later), sees the present object (NULL = absent), and says what to do; nothing

@@ -1,0 +1,10 @@
+/* roles.h - the entry points of the binary. Each gets its own name as argv[0] and returns the exit
+ * code: 0 ok, 1 failed, 2 usage. */
+#pragma once
+
+int server_main(int argc, char **argv);
+int node_main(int argc, char **argv);
+int netd_main(int argc, char **argv);
+int up_main(int argc, char **argv);
+int kubeconfig_main(int argc, char **argv);
+int virt_main(int argc, char **argv);

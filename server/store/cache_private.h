@@ -1,0 +1,63 @@
+/* cache_private.h - what cache.c (objects, writes), cache_index.c and cache_watch.c share. */
+#pragma once
+
+#include "lib/base/list.h"
+#include "lib/base/table.h"
+#include "lib/base/vec.h"
+#include "server/store/cache.h"
+#include "server/store/event_ring.h"
+#include "server/store/object_set.h"
+
+/* Objects by the value of one field or label. Made at the first query that asks for it, kept up to
+ * date from then on. */
+struct cache_index {
+	bool by_label;
+	char *key;	       /* "spec.nodeName", "app" */
+	struct table values;   /* value -> struct object_set * */
+	uint64_t used;	       /* query counter of the last use, for dropping the least used */
+};
+
+#define CACHE_INDEX_MAX 8 /* per kind: each costs memory and time on every write */
+
+struct kind_cache {
+	const struct kind *kind;
+	struct object_set objects;
+	struct event_ring ring;
+	struct list watchers; /* struct cache_watcher */
+	VEC(struct cache_index) indexes;
+	bool dirty; /* events since watchers were last notified */
+};
+
+struct cache {
+	uv_loop_t *loop;
+	const struct kind_registry *kinds;
+	struct store *store;
+	struct clock *clock;
+	struct kind_cache *by_kind; /* indexed by kind->index */
+	size_t kind_count;
+	uint64_t revision;
+	uint64_t query_count;
+	struct table pending;	  /* store key -> struct list of writes, the first is under way */
+	size_t writes_in_flight;
+	uv_check_t notifier;	  /* runs after the poll phase in which something changed */
+	bool notifying;
+	uv_async_t kick;	  /* makes the loop go through its poll phase once more */
+	uv_timer_t trimmer;	  /* lets go of old events while nothing happens */
+	unsigned handles_open;
+	bool closing;
+	void (*closed)(void *user);
+	void *closed_user;
+};
+
+struct kind_cache *cache_kind(const struct cache *c, const struct kind *k);
+
+/* cache_index.c: the set that holds (at least) all objects that can match, or NULL when no
+ * requirement of the selectors can be answered by an index. An absent value gives an empty set. */
+const struct object_set *cache_index_find(struct cache *c, struct kind_cache *kc,
+	const struct selector *labels, const struct selector *fields);
+void cache_index_update(struct kind_cache *kc, struct object *before, struct object *after);
+void cache_index_finish(struct kind_cache *kc);
+
+/* cache_watch.c */
+void cache_watch_mark(struct cache *c, struct kind_cache *kc);
+void cache_watch_notify_all(struct cache *c);

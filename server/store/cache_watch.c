@@ -1,0 +1,171 @@
+/* cache_watch.c - watchers: cursors into a kind's recent events. */
+#include "server/store/cache_private.h"
+
+struct cache_watcher {
+	struct list link; /* in kind_cache.watchers */
+	struct cache *cache;
+	struct kind_cache *kc;
+	char *namespace; /* NULL = all */
+	struct arena arena; /* of the selectors */
+	struct selector labels, fields;
+	bool selective;	   /* one of them has requirements */
+	uint64_t sequence; /* next event to look at */
+	uint64_t since;	   /* revision that everything up to has been seen */
+	struct blob *line; /* of the last event, when it is not shared with other watchers */
+	void (*notify)(void *user);
+	void *user;
+};
+
+int cache_watch(struct cache *c, const struct cache_watch_options *o, void (*notify)(void *user),
+	void *user, struct cache_watcher **ret)
+{
+	struct kind_cache *kc = cache_kind(c, o->kind);
+	uint64_t sequence;
+	if (!event_ring_seek(&kc->ring, o->since, &sequence))
+		return -ESTALE;
+	struct cache_watcher *w = xcalloc(1, sizeof(*w));
+	w->cache = c;
+	w->kc = kc;
+	w->namespace = o->namespace && *o->namespace ? xstrdup(o->namespace) : NULL;
+	if (o->labels)
+		w->labels = selector_copy(&w->arena, o->labels);
+	if (o->fields)
+		w->fields = selector_copy(&w->arena, o->fields);
+	w->selective = w->labels.count || w->fields.count || w->labels.nothing || w->fields.nothing;
+	w->sequence = sequence;
+	w->since = o->since;
+	w->notify = notify;
+	w->user = user;
+	list_append(&kc->watchers, &w->link);
+	if (sequence < kc->ring.end)
+		cache_watch_mark(c, kc);
+	*ret = w;
+	return 0;
+}
+
+static bool matches(const struct cache_watcher *w, const struct object *o)
+{
+	return !w->selective || (selector_matches_labels(&w->labels, o->labels, o->label_count) &&
+					selector_matches_fields(&w->fields, o));
+}
+
+static struct blob *make_line(enum cache_event_type type, const struct object *o)
+{
+	static const char *const names[] = { "ADDED", "MODIFIED", "DELETED" };
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+	buf_reserve(&b, o->bytes->size + 40);
+	buf_printf(&b, "{\"type\":\"%s\",\"object\":", names[type]);
+	buf_add(&b, o->bytes->data, o->bytes->size);
+	buf_add_str(&b, "}\n");
+	return blob_new(b.data, b.size);
+}
+
+static enum cache_event_type own_type(const struct ring_event *e)
+{
+	return e->removed ? CACHE_DELETED : e->before ? CACHE_MODIFIED : CACHE_ADDED;
+}
+
+/* What the event is to someone who sees only matching objects; false: nothing. */
+static bool seen_type(const struct cache_watcher *w, const struct ring_event *e,
+	enum cache_event_type *ret)
+{
+	if (w->namespace && !streq(w->namespace, e->object->namespace))
+		return false;
+	bool before = e->before && matches(w, e->before);
+	bool after = !e->removed && matches(w, e->object);
+	if (!before && !after)
+		return false;
+	*ret = !after ? CACHE_DELETED : before ? CACHE_MODIFIED : CACHE_ADDED;
+	return true;
+}
+
+int cache_watch_next(struct cache_watcher *w, struct cache_event *ret)
+{
+	struct event_ring *ring = &w->kc->ring;
+	if (w->sequence < ring->first)
+		return -ESTALE;
+	struct ring_event *e;
+	while ((e = event_ring_at(ring, w->sequence)) != NULL) {
+		w->sequence++;
+		w->since = e->revision;
+		enum cache_event_type type;
+		if (!seen_type(w, e, &type))
+			continue;
+		ret->type = type;
+		ret->object = e->object;
+		ret->revision = e->revision;
+		if (type == own_type(e)) {
+			if (!e->line) {
+				e->line = make_line(type, e->object);
+				ring->bytes += e->line->size;
+			}
+			ret->line = e->line;
+		} else {
+			blob_unref(w->line);
+			w->line = make_line(type, e->object);
+			ret->line = w->line;
+		}
+		return 1;
+	}
+	return 0;
+}
+
+uint64_t cache_watch_revision(const struct cache_watcher *w)
+{
+	bool at_end = w->sequence == w->kc->ring.end;
+	return at_end ? MAX(w->since, w->cache->revision) : w->since;
+}
+
+void cache_watch_close(struct cache_watcher *w)
+{
+	if (!w)
+		return;
+	list_remove(&w->link);
+	blob_unref(w->line);
+	arena_finish(&w->arena);
+	free(w->namespace);
+	free(w);
+}
+
+static void on_notifier(uv_check_t *h)
+{
+	struct cache *c = h->data;
+	uv_check_stop(h);
+	c->notifying = false;
+	cache_watch_notify_all(c);
+}
+
+void cache_watch_mark(struct cache *c, struct kind_cache *kc)
+{
+	kc->dirty = true;
+	if (c->notifying || c->closing)
+		return;
+	c->notifying = true;
+	uv_check_start(&c->notifier, on_notifier);
+	/* A mark from outside the poll phase (a timer) must not wait for the next event from there. */
+	uv_async_send(&c->kick);
+}
+
+void cache_watch_notify_all(struct cache *c)
+{
+	for (size_t i = 0; i < c->kind_count; i++) {
+		struct kind_cache *kc = &c->by_kind[i];
+		if (!kc->dirty)
+			continue;
+		kc->dirty = false;
+		/* A callback may close any watcher: walk over those marked now, from a list of their own. */
+		struct list todo;
+		list_init(&todo);
+		while (!list_empty(&kc->watchers)) {
+			struct list *first = kc->watchers.next;
+			list_remove(first);
+			list_append(&todo, first);
+		}
+		while (!list_empty(&todo)) {
+			struct cache_watcher *w = CONTAINER_OF(todo.next, struct cache_watcher, link);
+			list_remove(&w->link);
+			list_append(&kc->watchers, &w->link);
+			w->notify(w->user);
+		}
+	}
+}

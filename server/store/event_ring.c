@@ -1,0 +1,90 @@
+#include "server/store/event_ring.h"
+
+static struct ring_event *slot(struct event_ring *r, uint64_t sequence)
+{
+	return &r->events[sequence & (r->room - 1)];
+}
+
+static size_t event_bytes(const struct ring_event *e)
+{
+	return sizeof(*e) + e->object->bytes->size + (e->line ? e->line->size : 0);
+}
+
+static void drop_first(struct event_ring *r)
+{
+	struct ring_event *e = slot(r, r->first);
+	r->floor = e->revision;
+	r->bytes -= MIN(r->bytes, event_bytes(e));
+	object_unref(e->object);
+	object_unref(e->before);
+	blob_unref(e->line);
+	r->first++;
+}
+
+void event_ring_finish(struct event_ring *r)
+{
+	while (r->first < r->end)
+		drop_first(r);
+	free(r->events);
+	*r = (struct event_ring){ 0 };
+}
+
+static void resize(struct event_ring *r, size_t room)
+{
+	struct ring_event *events = xmalloc(room * sizeof(*events));
+	for (uint64_t i = r->first; i < r->end; i++)
+		events[i & (room - 1)] = *slot(r, i);
+	free(r->events);
+	r->events = events;
+	r->room = room;
+}
+
+void event_ring_push(struct event_ring *r, uint64_t revision, int64_t now_ns, struct object *object,
+	struct object *before, bool removed)
+{
+	event_ring_trim(r, now_ns);
+	if (r->end - r->first == r->room)
+		resize(r, r->room ? r->room * 2 : 16);
+	struct ring_event *e = slot(r, r->end);
+	*e = (struct ring_event){
+		.revision = revision,
+		.at_ns = now_ns,
+		.object = object_ref(object),
+		.before = before ? object_ref(before) : NULL,
+		.removed = removed,
+	};
+	r->bytes += event_bytes(e);
+	r->end++;
+}
+
+struct ring_event *event_ring_at(struct event_ring *r, uint64_t sequence)
+{
+	return sequence >= r->first && sequence < r->end ? slot(r, sequence) : NULL;
+}
+
+bool event_ring_seek(struct event_ring *r, uint64_t revision, uint64_t *ret_sequence)
+{
+	if (revision < r->floor)
+		return false;
+	uint64_t low = r->first, high = r->end;
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+		if (slot(r, middle)->revision <= revision)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*ret_sequence = low;
+	return true;
+}
+
+void event_ring_trim(struct event_ring *r, int64_t now_ns)
+{
+	while (r->first < r->end &&
+		(r->end - r->first >= EVENT_RING_MAX_COUNT || r->bytes > EVENT_RING_MAX_BYTES ||
+			now_ns - slot(r, r->first)->at_ns > EVENT_RING_KEEP_NS))
+		drop_first(r);
+	/* A burst's room is given back; sixteen slots stay. */
+	if (r->room > 16 && r->end - r->first < r->room / 8)
+		resize(r, r->room / 4);
+}
