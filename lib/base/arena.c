@@ -1,6 +1,5 @@
 #include "lib/base/arena.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -161,17 +160,15 @@ char *arena_strdup(struct arena *a, const char *s)
 	return arena_memdup(a, s, strlen(s));
 }
 
-char *arena_printf(struct arena *a, const char *fmt, ...)
+char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
 	char room[256];
-	va_list ap, again;
+	va_list again;
 	char *s;
 	int n;
 
-	va_start(ap, fmt);
 	va_copy(again, ap);
 	n = vsnprintf(room, sizeof(room), fmt, ap);
-	va_end(ap);
 	if (n < 0)
 		abort();
 	if ((size_t)n < sizeof(room)) {
@@ -181,6 +178,17 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
 		vsnprintf(s, (size_t)n + 1, fmt, again);
 	}
 	va_end(again);
+	return s;
+}
+
+char *arena_printf(struct arena *a, const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+
+	va_start(ap, fmt);
+	s = arena_vprintf(a, fmt, ap);
+	va_end(ap);
 	return s;
 }
 

@@ -6,6 +6,8 @@
 
 #include "lib/base/util.h"
 
+#include <stdarg.h>
+
 struct arena_block;
 
 struct arena {
@@ -25,6 +27,7 @@ void *arena_zalloc(struct arena *a, size_t size);  /* zeroed */
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_memdup(struct arena *a, const void *p, size_t size); /* adds a NUL after size bytes */
 char *arena_printf(struct arena *a, const char *fmt, ...) _printf_(2, 3);
+char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) _printf_(2, 0);
 /* Grows the allocation in place when it is the newest one, else copies. */
 void *arena_grow(struct arena *a, void *p, size_t old_size, size_t new_size);
 

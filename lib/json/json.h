@@ -20,7 +20,7 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_INT, JSON_DOUBLE, JSON_STRING, JSON_
 struct json;
 
 struct json_member {
-	const char *name; /* NUL-terminated */
+	const char *name; /* NUL-terminated; never changed in place, big objects are indexed by it */
 	uint32_t name_size;
 	struct json *value; /* never NULL */
 };
@@ -28,7 +28,7 @@ struct json_member {
 struct json {
 	enum json_type type;
 	uint32_t count; /* bytes of a string, items of an array, members of an object */
-	uint32_t room;	/* allocated items or members */
+	uint32_t room;	/* allocated items or members; json.c owns its meaning */
 	union {
 		bool b;
 		int64_t i;
@@ -48,7 +48,8 @@ struct json_limits {
 };
 #define JSON_LIMITS_DEFAULT ((struct json_limits){ .depth = 256, .size_bytes = 3u << 20 })
 
-/* Parses text; limits NULL = defaults. Text is copied: it need not outlive the call.
+/* Parses text; limits NULL = defaults. Paths given to on_duplicate have [N] for items; of very
+ * long ones only the last 511 bytes. Text is copied: it need not outlive the call.
  * -EINVAL with "offset N: what" on bad text, -E2BIG over a limit. */
 int json_parse(struct arena *a, const char *text, size_t size, const struct json_limits *limits,
 	struct json **ret, struct err *err) _must_check_;
@@ -81,8 +82,12 @@ struct json *json_new_object(struct arena *a);
 struct json *json_copy(struct arena *a, const struct json *v); /* deep; NULL gives NULL */
 
 /* Reading. */
-struct json *json_get(const struct json *object, const char *name); /* NULL when absent */
 struct json *json_get_n(const struct json *object, const char *name, size_t size);
+/* NULL when absent. Inline so that the size of a literal name is known when compiling. */
+static inline struct json *json_get(const struct json *object, const char *name)
+{
+	return json_get_n(object, name, strlen(name));
+}
 /* Dotted path with [N] for items: "spec.containers[0].image". Names with dots: use json_get. */
 struct json *json_path(const struct json *v, const char *path);
 struct json *json_at(const struct json *array, size_t i);
@@ -99,12 +104,13 @@ bool json_path_bool(const struct json *v, const char *path, bool fallback);
 
 /* The body may change the current item, not add or remove any; break and continue work. */
 #define JSON_FOR_EACH_ITEM(it, array)                                                              \
-	for (struct json **_p_##it = json_items(array), **_e_##it = _p_##it + json_count(array),   \
-			 *it = NULL;                                                                \
-	     _p_##it && _p_##it < _e_##it && ((it = *_p_##it), true); _p_##it++)
+	for (struct json *_a_##it = (struct json *)(array), **_p_##it = json_items(_a_##it),       \
+			 **_e_##it = _p_##it ? _p_##it + json_count(_a_##it) : NULL, *it = NULL;    \
+	     _p_##it < _e_##it && ((it = *_p_##it), true); _p_##it++)
 #define JSON_FOR_EACH_MEMBER(it, object)                                                           \
-	for (struct json_member *it = json_members(object), *_e_##it = it + json_count(object);    \
-	     it && it < _e_##it; it++)
+	for (struct json_member *it = json_members(object),                                        \
+				*_e_##it = it ? it + json_count(object) : NULL;                     \
+	     it < _e_##it; it++)
 struct json **json_items(const struct json *array);	     /* NULL when not an array */
 struct json_member *json_members(const struct json *object); /* NULL when not an object */
 
