@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/random.h"
 #include "lib/object/object.h"
 #include "lib/object/selector.h"
 
@@ -87,13 +88,18 @@ struct client {
 	uv_loop_t *loop;
 	const struct kind_registry *kinds;
 	struct clock *clock;
-	const char *user_agent; /* also the name in events: "deployment-controller" */
+	const char *user_agent; /* also the component in events */
+	struct random *random;	/* for jitter and names; NULL = the system's */
+	struct event_memory *events; /* what client_event said lately; made at first use */
 };
 
 /* HTTPS transport. */
 int client_https_create(uv_loop_t *loop, const struct kind_registry *kinds, const char *kubeconfig_path,
 	const char *user_agent, struct client **ret, struct err *err) _must_check_;
-void client_destroy(struct client *c);
+/* Where an HTTPS client sends its requests, and its authentication ("Authorization: ...\r\n", NULL =
+ * none): for streams that need the connection itself (exec, console). NULL for other transports. */
+struct http_endpoint *client_https_endpoint(struct client *c, const char **ret_headers);
+void client_destroy(struct client *c); /* NULL allowed; open calls and watches end silently */
 
 /* Callbacks of the calls below never run inside the call itself. */
 struct client_call *client_request(struct client *c, const struct client_request *req, client_done *done,
@@ -118,3 +124,10 @@ struct client_call *client_delete(struct client *c, const struct kind *k, const 
  * the count instead). type "Normal" | "Warning". Best effort. field_path may be NULL. */
 void client_event(struct client *c, const struct object *about, const char *field_path, const char *type,
 	const char *reason, const char *fmt, ...) _printf_(6, 7);
+/* The same in another component's name ("deployment-controller"). */
+void client_event_as(struct client *c, const char *component, const struct object *about,
+	const char *field_path, const char *type, const char *reason, const char *fmt, ...)
+	_printf_(7, 8);
+
+/* The client's random source. */
+struct random *client_random(struct client *c);

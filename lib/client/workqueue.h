@@ -12,13 +12,14 @@ struct workqueue;
 typedef void workqueue_work(void *user, const char *key);
 struct workqueue *workqueue_create(uv_loop_t *loop, struct clock *clock, const char *name,
 	unsigned workers /* keys at the same time */, workqueue_work *work, void *user);
-void workqueue_destroy(struct workqueue *q); /* keys under way: their workqueue_done is ignored */
+/* Keys under way are forgotten: their owner cancels the work and calls workqueue_done no more. */
+void workqueue_destroy(struct workqueue *q);
 void workqueue_add(struct workqueue *q, const char *key);
 void workqueue_add_after(struct workqueue *q, const char *key, int64_t delay_ms); /* earliest wins */
 /* failed: run again after its back-off; else the back-off is forgotten. */
 void workqueue_done(struct workqueue *q, const char *key, bool failed);
 void workqueue_start(struct workqueue *q); /* nothing runs before (informers sync first) */
-size_t workqueue_length(const struct workqueue *q);
+size_t workqueue_length(const struct workqueue *q); /* waiting to run now, and running */
 /* For simulation without a loop (loop NULL): runs what is due now, returns when the next is due
  * (monotonic ns; INT64_MAX = nothing). */
 int64_t workqueue_run_due(struct workqueue *q);
