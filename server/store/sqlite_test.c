@@ -1,0 +1,330 @@
+/* The SQLite store on a real file: conditions, order of revisions, group commit, restart, damage, and
+ * what is left after kill -9 of a process that was writing. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "server/store/store.h"
+
+static char dir[64];
+static char path[96];
+
+static int setup(void **state)
+{
+	strcpy(dir, "/tmp/hanok-store-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/hanok.db", dir);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	const char *const suffixes[] = { "", "-wal", "-shm", ".lock" };
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		char name[128];
+		snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+		unlink(name);
+	}
+	return rmdir(dir);
+}
+
+struct outcome {
+	int r;
+	uint64_t revision;
+	int calls;
+	uint64_t order; /* how many completions came before */
+};
+static uint64_t completions;
+
+static void on_done(void *user, int r, uint64_t revision, const struct err *err)
+{
+	struct outcome *o = user;
+	o->r = r;
+	o->revision = revision;
+	o->calls++;
+	o->order = completions++;
+}
+
+static void submit(struct store *s, const char *key, uint64_t expect, const char *value, struct outcome *o)
+{
+	*o = (struct outcome){ 0 };
+	struct blob *b = value ? blob_new(value, strlen(value)) : NULL;
+	struct store_change change = { .key = key, .expect_revision = expect, .value = b };
+	s->ops->txn(s, &change, on_done, o);
+	blob_unref(b);
+}
+
+static struct outcome put(uv_loop_t *loop, struct store *s, const char *key, uint64_t expect,
+	const char *value)
+{
+	struct outcome o;
+	submit(s, key, expect, value, &o);
+	while (o.calls == 0)
+		uv_run(loop, UV_RUN_ONCE);
+	return o;
+}
+
+static struct store *open_store(uv_loop_t *loop)
+{
+	struct store *s = NULL;
+	struct err err = ERR_INIT;
+	if (store_sqlite_open(loop, path, &s, &err) < 0)
+		fail_msg("%s", err.msg);
+	return s;
+}
+
+static void close_store(uv_loop_t *loop, struct store *s)
+{
+	s->ops->close(s, NULL, NULL);
+	uv_run(loop, UV_RUN_DEFAULT);
+}
+
+struct rows {
+	size_t count;
+	char text[4096];
+};
+
+static void on_row(void *user, const char *key, const void *value, size_t size, uint64_t revision)
+{
+	struct rows *rows = user;
+	size_t used = strlen(rows->text);
+	snprintf(rows->text + used, sizeof(rows->text) - used, "%s=%.*s@%lu ", key, (int)size,
+		(const char *)value, (unsigned long)revision);
+	rows->count++;
+}
+
+static void test_conditions(void **state)
+{
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	struct store *s = open_store(&loop);
+	struct outcome o = put(&loop, s, "/a/x", 0, "one");
+	assert_int_equal(o.r, 0);
+	assert_int_equal(o.revision, 1);
+	o = put(&loop, s, "/a/x", 0, "two");
+	assert_int_equal(o.r, -ESTALE);
+	assert_int_equal(o.revision, 1);
+	o = put(&loop, s, "/a/x", 7, "two");
+	assert_int_equal(o.r, -ESTALE);
+	o = put(&loop, s, "/a/x", 1, "two");
+	assert_int_equal(o.r, 0);
+	assert_int_equal(o.revision, 2);
+	o = put(&loop, s, "/a/y", STORE_ANY, "any");
+	assert_int_equal(o.revision, 3);
+	o = put(&loop, s, "/a/x", 1, NULL);
+	assert_int_equal(o.r, -ESTALE);
+	o = put(&loop, s, "/a/x", 2, NULL);
+	assert_int_equal(o.r, 0);
+	assert_int_equal(o.revision, 4);
+	o = put(&loop, s, "/a/x", 2, NULL);
+	assert_int_equal(o.r, -ESTALE);
+	assert_int_equal(o.revision, 0);
+	struct rows rows = { 0 };
+	uint64_t revision;
+	assert_int_equal(s->ops->load(s, on_row, &rows, &revision, NULL), 0);
+	assert_string_equal(rows.text, "/a/y=any@3 ");
+	assert_int_equal(revision, 4);
+	close_store(&loop, s);
+	uv_loop_close(&loop);
+}
+
+static void test_restart_keeps_revision(void **state)
+{
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	struct store *s = open_store(&loop);
+	put(&loop, s, "/k", 0, "v");
+	struct outcome o = put(&loop, s, "/k", 1, NULL);
+	assert_int_equal(o.revision, 2);
+	close_store(&loop, s);
+	/* The newest row is gone, its revision is not given out again. */
+	s = open_store(&loop);
+	o = put(&loop, s, "/k", 0, "w");
+	assert_int_equal(o.revision, 3);
+	close_store(&loop, s);
+	uv_loop_close(&loop);
+}
+
+static void test_group_commit_keeps_order(void **state)
+{
+	enum { COUNT = 500 };
+	static struct outcome o[COUNT];
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	struct store *s = open_store(&loop);
+	completions = 0;
+	for (int i = 0; i < COUNT; i++) {
+		char key[32];
+		snprintf(key, sizeof(key), "/g/%d", i);
+		submit(s, key, 0, "value", &o[i]);
+	}
+	while (o[COUNT - 1].calls == 0)
+		uv_run(&loop, UV_RUN_ONCE);
+	for (int i = 0; i < COUNT; i++) {
+		assert_int_equal(o[i].calls, 1);
+		assert_int_equal(o[i].r, 0);
+		assert_int_equal(o[i].order, i);
+		assert_int_equal(o[i].revision, i + 1);
+	}
+	struct store_stats stats = store_sqlite_stats(s);
+	assert_int_equal(stats.txns, COUNT);
+	assert_true(stats.commits < COUNT / 10);
+	close_store(&loop, s);
+	uv_loop_close(&loop);
+}
+
+static void test_second_opener_is_refused(void **state)
+{
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	struct store *s = open_store(&loop), *second = NULL;
+	struct err err = ERR_INIT;
+	assert_int_equal(store_sqlite_open(&loop, path, &second, &err), -EBUSY);
+	assert_non_null(strstr(err.msg, "in use"));
+	close_store(&loop, s);
+	uv_loop_close(&loop);
+}
+
+static void test_damage_is_refused(void **state)
+{
+	FILE *f = fopen(path, "w");
+	fputs("this is not a database, and long enough to look at: ", f);
+	for (int i = 0; i < 1000; i++)
+		fputs("0123456789", f);
+	fclose(f);
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	struct store *s = NULL;
+	struct err err = ERR_INIT;
+	assert_true(store_sqlite_open(&loop, path, &s, &err) < 0);
+	assert_non_null(strstr(err.msg, path));
+	assert_non_null(strstr(err.msg, "backup"));
+	uv_loop_close(&loop);
+}
+
+static void test_permissions(void **state)
+{
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	struct store *s = open_store(&loop);
+	put(&loop, s, "/k", 0, "v");
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	char wal[128];
+	snprintf(wal, sizeof(wal), "%s-wal", path);
+	assert_int_equal(stat(wal, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	close_store(&loop, s);
+	uv_loop_close(&loop);
+}
+
+/* A child writes /n/0, /n/1, ... and counts in shared memory what was acknowledged; it is killed at some
+ * moment. Everything acknowledged must be there, with its revision. */
+struct shared {
+	volatile uint64_t acknowledged;
+};
+
+struct child_writer {
+	struct store *store;
+	struct shared *shared;
+	uint64_t next;
+};
+
+static void child_submit(struct child_writer *w);
+
+static void child_done(void *user, int r, uint64_t revision, const struct err *err)
+{
+	struct child_writer *w = user;
+	if (r != 0)
+		_exit(3);
+	w->shared->acknowledged++;
+	child_submit(w);
+}
+
+static void child_submit(struct child_writer *w)
+{
+	char key[32];
+	snprintf(key, sizeof(key), "/n/%08lu", (unsigned long)w->next++);
+	struct blob *b = blob_new("some bytes of a value", 21);
+	struct store_change change = { .key = key, .expect_revision = 0, .value = b };
+	w->store->ops->txn(w->store, &change, child_done, w);
+	blob_unref(b);
+}
+
+struct counted {
+	uint64_t count, next;
+	bool gap;
+};
+
+static void count_row(void *user, const char *key, const void *value, size_t size, uint64_t revision)
+{
+	struct counted *c = user;
+	char expected[32];
+	snprintf(expected, sizeof(expected), "/n/%08lu", (unsigned long)c->next++);
+	c->gap = c->gap || strcmp(expected, key) != 0 || revision != c->next || size != 21;
+	c->count++;
+}
+
+static void test_kill_loses_nothing_acknowledged(void **state)
+{
+	struct shared *shared =
+		mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	for (int round = 0; round < 20; round++) {
+		setup(NULL);
+		shared->acknowledged = 0;
+		pid_t pid = fork();
+		if (pid == 0) {
+			uv_loop_t loop;
+			uv_loop_init(&loop);
+			struct child_writer w = { .store = open_store(&loop), .shared = shared };
+			for (int i = 0; i < 8; i++)
+				child_submit(&w);
+			uv_run(&loop, UV_RUN_DEFAULT);
+			_exit(4);
+		}
+		while (shared->acknowledged < (uint64_t)(round * 13 + 1)) {
+			int status;
+			assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+			usleep(200);
+		}
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		uint64_t acknowledged = shared->acknowledged;
+
+		uv_loop_t loop;
+		uv_loop_init(&loop);
+		struct store *s = open_store(&loop);
+		struct counted c = { 0 };
+		uint64_t revision;
+		assert_int_equal(s->ops->load(s, count_row, &c, &revision, NULL), 0);
+		assert_false(c.gap);
+		assert_true(c.count >= acknowledged);
+		assert_int_equal(revision, c.count);
+		close_store(&loop, s);
+		uv_loop_close(&loop);
+		teardown(NULL);
+	}
+	munmap(shared, sizeof(*shared));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_conditions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_restart_keeps_revision, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_group_commit_keeps_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_second_opener_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damage_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_permissions, setup, teardown),
+		cmocka_unit_test(test_kill_loses_nothing_acknowledged),
+	};
+	return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
+}
