@@ -2,6 +2,7 @@
  * their synthesized events, and what a restart keeps. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include <cmocka.h>

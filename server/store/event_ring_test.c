@@ -1,6 +1,7 @@
 /* The ring of recent events: order, what is dropped when, and the 410 limit. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 
 #include <cmocka.h>
 

@@ -1,6 +1,7 @@
 /* The ordered set against a plain sorted array, under random puts and removals. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include <cmocka.h>
