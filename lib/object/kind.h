@@ -5,7 +5,7 @@
  * Kinds and schemas live as long as the registry and are immutable once registered. */
 #pragma once
 
-#include "lib/json/json.h"
+#include "lib/object/rule.h"
 
 enum schema_type {
 	SCHEMA_ANY, /* x-kubernetes-preserve-unknown-fields without properties: anything goes */
@@ -21,6 +21,8 @@ enum schema_type {
 struct schema_property {
 	const char *name;
 	uint32_t name_size;
+	uint16_t order;	   /* place in the kind file: the order in which errors are told */
+	int16_t expected;  /* place in schema.expected, -1 = nothing happens when it is absent */
 	const struct schema *schema;
 	bool required;
 };
@@ -33,11 +35,13 @@ struct schema {
 	const char *description; /* for explain; may be NULL */
 	bool nullable;
 	bool preserve_unknown;
-	bool embedded_meta;	/* the object's metadata (ObjectMeta) as in pod templates */
+	bool embedded_meta;	/* this is an ObjectMeta: of the object, or as in pod templates */
 
 	/* objects */
 	struct schema_property *properties; /* sorted by name (size, then bytes) */
 	size_t property_count;
+	const uint16_t *expected; /* properties that are required or have a default */
+	size_t expected_count;
 	const struct schema *additional; /* maps: schema of the values, else NULL */
 
 	/* arrays */
@@ -47,6 +51,7 @@ struct schema {
 	size_t list_map_key_count;
 	bool patch_merge, patch_retain_keys; /* x-kubernetes-patch-strategy */
 	const char *patch_merge_key;	     /* NULL for primitive lists */
+	const char *unique_key; /* x-hanok-unique: items must differ in this member */
 
 	/* values */
 	const struct json *default_value; /* NULL = none */
@@ -56,6 +61,9 @@ struct schema {
 	double minimum, maximum;
 	int64_t min_length, max_length; /* code points of strings; -1 = none */
 	int64_t min_items, max_items;	/* arrays; -1 = none */
+	enum rule rule;	    /* x-hanok-rule: a check that has words of its own */
+	bool zero_is_unset; /* "" or 0 counts as absent, so that the default applies */
+	const struct schema_regex *regex; /* the compiled pattern */
 };
 
 struct kind_subresource {
@@ -89,15 +97,18 @@ struct kind {
 	const char *scale_spec_path, *scale_status_path, *scale_selector_path; /* dotted, NULL = none */
 	const struct kind_column *columns;
 	size_t column_count;
-	const char **selectable_fields; /* dotted paths besides metadata.name and metadata.namespace */
+	const char **selectable_fields; /* names besides metadata.name and metadata.namespace */
+	const char **selectable_paths;	/* same order: dotted path of the value, usually the name itself */
+	const char **selectable_absent; /* same order: what an absent value equals ("", "false", "0") */
 	size_t selectable_field_count;
 	bool has_status;	  /* status subresource: writes of spec and status are kept apart */
 	bool has_generation;	  /* metadata.generation counts changes of spec */
 	bool create_on_update;	  /* PUT to a missing name creates */
 	bool update_needs_revision; /* PUT without resourceVersion is refused */
 	bool graceful_deletion;	  /* pods */
+	bool strategic_patch;	  /* strategic merge patches are taken (built-in kinds, not custom ones) */
 	bool status_dropped_on_create; /* usual */
-	const char *name_rule;	  /* "dns-subdomain" (default), "dns-label", "dns-1035-label", "path-segment" */
+	enum rule name_rule; /* of metadata.name; RULE_DNS_SUBDOMAIN unless the kind file says otherwise */
 	const struct schema *schema;
 	const void *hooks; /* set by the API server: const struct kind_hooks * */
 	unsigned index;	   /* dense number of the kind in its registry */
@@ -127,3 +138,4 @@ bool kind_has_verb(const struct kind *k, const char *verb);
 /* Splits "apps/v1" or "v1". */
 void gv_split(const char *gv, char group[128], char version[64]);
 const struct schema *schema_property(const struct schema *s, const char *name, size_t size);
+const struct schema_property *schema_find(const struct schema *s, const char *name, size_t size);
