@@ -1,0 +1,105 @@
+# shellcheck shell=bash
+# Building with meson and ninja. One directory a kind of build: build, build-asan, build-tsan, build-clang.
+
+# As the one who called sudo: the source tree must stay theirs.
+build_as_user() {
+	if [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID:-}" ] && [ "$SUDO_UID" != 0 ]; then
+		HOME=$(getent passwd "$SUDO_UID" | cut -d: -f6) \
+			setpriv --reuid="$SUDO_UID" --regid="${SUDO_GID:-$SUDO_UID}" --init-groups -- "$@"
+	else
+		"$@"
+	fi
+}
+
+# build_directory DIR [meson option...]: a step's work.
+build_directory() {
+	local dir=$1 line done total
+	shift
+	# Meson says no more than the first missing library; the package names are ours to say.
+	if [ ! -e "$dir/build.ninja" ]; then
+		progress 0 0 "configuring"
+		build_as_user meson setup "$dir" "$ROOT" "$@" ||
+			fail "meson could not configure $(basename "$dir")" "sudo ./dev deps, then run again"
+	fi
+	# The last line of a pipeline's first command is its status.
+	NINJA_STATUS='[%f/%t] ' build_as_user ninja -C "$dir" | while IFS= read -r line; do
+		printf '%s\n' "$line"
+		if [[ $line =~ ^\[([0-9]+)/([0-9]+)\]\ (.*) ]]; then
+			done=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]}
+			progress "$done" "$total" "${BASH_REMATCH[3]##* }"
+		fi
+	done
+	[ "${PIPESTATUS[0]}" = 0 ] || fail "the code does not compile" "correct what the compiler names, then run again"
+	progress 1 1 "$(basename "$dir")"
+}
+
+# build_select --asan|...: sets BUILD_DIR and BUILD_OPTIONS.
+build_select() {
+	BUILD_OPTIONS=()
+	case ${1:-} in
+	'') BUILD_DIR=$ROOT/build ;;
+	--asan)
+		BUILD_DIR=$ROOT/build-asan
+		BUILD_OPTIONS=(-Db_sanitize=address,undefined -Db_lundef=false)
+		;;
+	--tsan)
+		BUILD_DIR=$ROOT/build-tsan
+		BUILD_OPTIONS=(-Db_sanitize=thread -Db_lundef=false)
+		;;
+	--clang)
+		BUILD_DIR=$ROOT/build-clang
+		BUILD_OPTIONS=()
+		command -v clang >/dev/null || ui_die "clang is not installed" "sudo ./dev deps"
+		export CC=clang
+		;;
+	*) ui_usage "build: unknown option $1" ;;
+	esac
+}
+
+cmd_build() {
+	build_select "${1:-}"
+	ui_begin 2
+	# shellcheck disable=SC2086
+	step packages deps_install $DEPS_BUILD
+	step "build ${1:-}" build_directory "$BUILD_DIR" "${BUILD_OPTIONS[@]}"
+	echo "built: $BUILD_DIR/hanok"
+}
+
+# The fuzzers are libFuzzer targets: clang, with the sanitizers that find what is done wrong silently.
+cmd_fuzz() {
+	local seconds=${1:-60} target name
+	[[ $seconds =~ ^[0-9]+$ ]] || ui_usage "fuzz: a number of seconds, not '$seconds'"
+	export CC=clang
+	ui_begin 2
+	# shellcheck disable=SC2086
+	step packages deps_install $DEPS_BUILD $DEPS_FUZZ
+	step build build_directory "$ROOT/build-fuzz" -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
+	local targets=("$ROOT"/build-fuzz/fuzz/*_fuzz)
+	[ -x "${targets[0]}" ] || ui_die "no fuzz targets were built" "look at fuzz/meson.build"
+	ui_begin ${#targets[@]}
+	for target in "${targets[@]}"; do
+		name=$(basename "$target" _fuzz)
+		step "fuzz $name" fuzz_target "$target" "$name" "$seconds"
+	done
+}
+
+# fuzz_target PROGRAM NAME SECONDS: the repository's corpus is read, what is new goes to .cache.
+fuzz_target() {
+	local found=$ROOT/.cache/fuzz/$2
+	mkdir -p "$found" "$ROOT/fuzz/corpus/$2"
+	cd "$found" || exit 1
+	"$1" -max_total_time="$3" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$found/" \
+		"$found" "$ROOT/fuzz/corpus/$2" ||
+		fail "$2: the fuzzer found an input that breaks it, see $found" \
+			"correct the parser and add that input to fuzz/corpus/$2"
+}
+
+cmd_bench() {
+	build_select
+	ui_begin 2
+	# shellcheck disable=SC2086
+	step packages deps_install $DEPS_BUILD $DEPS_NODE $DEPS_LAB $DEPS_TEST kubernetes-client
+	step build build_directory "$BUILD_DIR"
+	[ -x "$ROOT/bench/run" ] || ui_die "bench/run is missing"
+	"$ROOT/bench/run" "$@"
+}
