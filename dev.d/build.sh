@@ -13,7 +13,7 @@ build_as_user() {
 
 # build_directory DIR [meson option...]: a step's work.
 build_directory() {
-	local dir=$1 line done total
+	local dir=$1 line at total
 	shift
 	# Meson says no more than the first missing library; the package names are ours to say.
 	if [ ! -e "$dir/build.ninja" ]; then
@@ -25,8 +25,8 @@ build_directory() {
 	NINJA_STATUS='[%f/%t] ' build_as_user ninja -C "$dir" | while IFS= read -r line; do
 		printf '%s\n' "$line"
 		if [[ $line =~ ^\[([0-9]+)/([0-9]+)\]\ (.*) ]]; then
-			done=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]}
-			progress "$done" "$total" "${BASH_REMATCH[3]##* }"
+			at=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]}
+			progress "$at" "$total" "${BASH_REMATCH[3]##* }"
 		fi
 	done
 	[ "${PIPESTATUS[0]}" = 0 ] || fail "the code does not compile" "correct what the compiler names, then run again"
@@ -40,7 +40,7 @@ build_select() {
 	'') BUILD_DIR=$ROOT/build ;;
 	--asan)
 		BUILD_DIR=$ROOT/build-asan
-		BUILD_OPTIONS=(-Db_sanitize=address,undefined -Db_lundef=false)
+		BUILD_OPTIONS=("-Db_sanitize=address,undefined" -Db_lundef=false)
 		;;
 	--tsan)
 		BUILD_DIR=$ROOT/build-tsan

@@ -70,9 +70,9 @@ deps_services() {
 
 # deps_apt ARG...: apt-get, whose report on descriptor 8 becomes progress.
 deps_apt() {
-	local kind what percent text
+	local kind percent text
 	DEBIAN_FRONTEND=noninteractive apt-get -y -q -o APT::Status-Fd=8 -o Dpkg::Use-Pty=0 "$@" 8> >(
-		while IFS=: read -r kind what percent text; do
+		while IFS=: read -r kind _ percent text; do
 			case $kind in
 			dlstatus) progress "${percent%.*}" 100 "downloading: $text" ;;
 			pmstatus) progress "${percent%.*}" 100 "$text" ;;

@@ -79,7 +79,7 @@ ui_draw() {
 }
 
 step() {
-	local title=$1 log line status='' done=0 total=0 text='' tenth=0 shown=0 reason='' mend='' input
+	local title=$1 log line status='' at=0 total=0 text='' tenth=0 shown=0 reason='' mend='' input
 	shift
 	UI_STEP=$((UI_STEP + 1))
 	UI_START=${EPOCHREALTIME/[^0-9]/}
@@ -94,7 +94,7 @@ step() {
 		# Above 128 the half second is over; else the step ended without a word.
 		IFS= read -r -t 0.5 line <&"$input" || {
 			[ $? -gt 128 ] || status=1
-			[ -z "$UI_TTY" ] || ui_draw "$title" "$done" "$total" "$text"
+			[ -z "$UI_TTY" ] || ui_draw "$title" "$at" "$total" "$text"
 			continue
 		}
 		case $line in
@@ -102,13 +102,13 @@ step() {
 		reason\ *) reason=${line#reason } ;;
 		mend\ *) mend=${line#mend } ;;
 		progress\ *)
-			read -r _ done total text <<<"$line"
+			read -r _ at total text <<<"$line"
 			if [ -n "$UI_TTY" ]; then
-				ui_draw "$title" "$done" "$total" "$text"
+				ui_draw "$title" "$at" "$total" "$text"
 			elif [ "$total" -gt 0 ]; then
-				tenth=$((done * 4 / total))
-				[ $tenth -le $shown ] || [ "$done" = "$total" ] ||
-					printf '%s%s  %s\n' "$(ui_title "$title")" "$(ui_bar "$done" "$total")" "$text"
+				tenth=$((at * 4 / total))
+				[ $tenth -le $shown ] || [ "$at" = "$total" ] ||
+					printf '%s%s  %s\n' "$(ui_title "$title")" "$(ui_bar "$at" "$total")" "$text"
 				[ $tenth -le $shown ] || shown=$tenth
 			fi
 			;;

@@ -11,6 +11,7 @@
 # Each image is rebuilt only if something that it is made of changed.
 
 IMAGES_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034 # for those who source this
 IMAGES="pause web vm-web vm-kernel"
 
 # shellcheck source=guest/oci.sh

@@ -1,0 +1,150 @@
+# shellcheck shell=bash
+# ./dev test: builds, runs everything, and adds up.
+#
+#   units   every program that meson knows as a test; each cmocka case counts
+#   api     test/api/*.sh: unmodified kubectl and curl against a hanok server
+#   e2e     test/e2e/*.sh: in a lab of its own beside any other, which must leave nothing when it ends
+#
+# Whatever does not print TAP counts by its exit code. A program that fails without naming a failed case
+# (a crash, a sanitizer's report, a timeout) counts as one failure more.
+
+TEST_PASSED=0
+TEST_FAILED=0
+
+# test_count LOG STATUS NAME: adds up one program; shows what failed.
+test_count() {
+	local log=$1 status=$2 name=$3 ok not_ok
+	ok=$(grep -c '^ok ' "$log")
+	not_ok=$(grep -c '^not ok ' "$log")
+	if [ "$status" != 0 ] && [ "$not_ok" = 0 ]; then
+		not_ok=1
+		echo "not ok - $name: $(test_status_text "$status")" >>"$log"
+	elif [ "$status" = 0 ] && [ "$ok" = 0 ] && [ "$not_ok" = 0 ]; then
+		ok=1
+	fi
+	TEST_PASSED=$((TEST_PASSED + ok))
+	TEST_FAILED=$((TEST_FAILED + not_ok))
+	[ "$not_ok" -gt 0 ] || return 0
+	printf '%s  %s%s: %d failed%s (%s)\n' "$UI_CLEAR" "$UI_RED" "$name" "$not_ok" "$UI_PLAIN" "$log"
+	if grep -q '^not ok ' "$log"; then
+		grep -A 12 '^not ok ' "$log" | grep -v '^ok ' | head -n 60 | sed 's/^/    /'
+	else
+		tail -n 20 "$log" | sed 's/^/    /'
+	fi
+}
+
+test_status_text() {
+	case $1 in
+	124 | 137) echo "ran out of time, or was killed" ;;
+	139) echo "segmentation fault" ;;
+	134) echo "aborted" ;;
+	*) echo "exit code $1" ;;
+	esac
+}
+
+# test_run NAME SECONDS COMMAND...: runs one program, its output to a log.
+test_run() {
+	local name=$1 seconds=$2 log status
+	shift 2
+	log=$UI_LOGS/test/${name//\//-}.log
+	[ -z "$UI_TTY" ] || printf '%s  %s' "$UI_CLEAR" "$name"
+	timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null
+	status=$?
+	test_count "$log" $status "$name"
+}
+
+test_heading() {
+	[ -z "$UI_TTY" ] || printf '%s' "$UI_CLEAR"
+	printf '%s%s%s\n' "$UI_BOLD" "$1" "$UI_PLAIN"
+}
+
+test_subtotal() {
+	[ -z "$UI_TTY" ] || printf '%s' "$UI_CLEAR"
+	printf '  %s: %d passed, %d failed\n' "$1" $((TEST_PASSED - $2)) $((TEST_FAILED - $3))
+}
+
+# One line a test: name, timeout, command.
+test_list_units() {
+	meson introspect --tests "$1" | python3 -c '
+import json, shlex, sys
+for test in json.load(sys.stdin):
+    environment = [f"{name}={value}" for name, value in test["env"].items()]
+    print(test["name"].replace(" ", "-"), test["timeout"], shlex.join(["env", *environment, *test["cmd"]]), sep="\t")
+'
+}
+
+test_units() {
+	local name seconds command passed=$TEST_PASSED failed=$TEST_FAILED
+	test_heading units
+	export CMOCKA_MESSAGE_OUTPUT=TAP
+	# A descriptor of its own: the tests' programs must not read the list.
+	while IFS=$'\t' read -r -u 7 name seconds command; do
+		eval "test_run unit/$name $((seconds > 0 ? seconds : 30)) $command"
+	done 7< <(test_list_units "$BUILD_DIR")
+	test_subtotal units "$passed" "$failed"
+}
+
+# test_scripts DIRECTORY SECONDS [NAME...]
+test_scripts() {
+	local directory=$1 seconds=$2 script passed=$TEST_PASSED failed=$TEST_FAILED
+	shift 2
+	test_heading "$directory"
+	for script in "$ROOT/test/$directory"/*.sh; do
+		[ -e "$script" ] || continue
+		[ $# = 0 ] || [[ " $* " == *" $(basename "$script" .sh) "* ]] || continue
+		test_run "$directory/$(basename "$script" .sh)" "$seconds" bash "$script"
+	done
+	test_subtotal "$directory" "$passed" "$failed"
+}
+
+# A lab of the tests' own. Its coming up and its leaving nothing behind are tests too.
+test_e2e() {
+	HANOK_TEST_LAB=$(mktemp -d /tmp/hanok-test-lab.XXXXXX)
+	export HANOK_TEST_LAB
+	trap test_end_lab EXIT
+	test_heading "e2e (lab in $HANOK_TEST_LAB)"
+	HANOK_LAB=$HANOK_TEST_LAB test_run e2e/lab-up 300 "$ROOT/test/lab/up.sh" 1
+	if [ -s "$HANOK_TEST_LAB/kubeconfig" ]; then
+		test_scripts e2e 600 "$@"
+	fi
+	test_end_lab
+}
+
+test_end_lab() {
+	[ -n "${HANOK_TEST_LAB:-}" ] || return
+	trap - EXIT
+	HANOK_LAB=$HANOK_TEST_LAB test_run e2e/lab-down 120 "$ROOT/test/lab/down.sh"
+	if [ $TEST_FAILED = 0 ]; then rm -rf "$HANOK_TEST_LAB"; else echo "  the lab's logs are kept in $HANOK_TEST_LAB"; fi
+	unset HANOK_TEST_LAB
+}
+
+cmd_test() {
+	local quick='' started=$SECONDS
+	if [ "${1:-}" = --quick ]; then
+		quick=1
+		shift
+	fi
+	[ -n "$quick" ] || need_root "the whole test"
+	ui_begin 2
+	local packages="$DEPS_BUILD $DEPS_TEST kubernetes-client"
+	[ -n "$quick" ] || packages="$packages $DEPS_NODE $DEPS_LAB"
+	# shellcheck disable=SC2086
+	step packages deps_install $packages
+	build_select "${HANOK_TEST_BUILD:-}"
+	step build build_directory "$BUILD_DIR" "${BUILD_OPTIONS[@]}"
+	export HANOK_BIN=$BUILD_DIR/hanok
+	rm -rf "$UI_LOGS/test"
+	mkdir -p "$UI_LOGS/test"
+	if [ $# = 0 ]; then
+		test_units
+		test_scripts api 300
+	else
+		test_scripts api 300 "$@"
+	fi
+	[ -n "$quick" ] || test_e2e "$@"
+	ui_give_back -R "$UI_LOGS/test"
+	[ -z "$UI_TTY" ] || printf '%s' "$UI_CLEAR"
+	echo "in $((SECONDS - started)) s"
+	echo "$TEST_PASSED passed, $TEST_FAILED failed"
+	[ $TEST_FAILED = 0 ] && [ $TEST_PASSED -gt 0 ]
+}

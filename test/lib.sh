@@ -1,0 +1,196 @@
+# shellcheck shell=bash
+# What test scripts share. A script in test/api or test/e2e sources this, makes its checks, and ends with
+# "finish". It prints TAP: one "ok" or "not ok" line a check, what a failed check printed as comments.
+#
+#   start_server [OPTION...]          an own hanok server on a free port, with own data; ended at exit
+#   use_lab                           a lab: the runner's, else one of the script's own
+#   k ARG...                          kubectl on it, in the script's own namespace after use_namespace
+#   use_namespace NAME
+#   check NAME COMMAND...             COMMAND must succeed
+#   check_fails NAME COMMAND...       COMMAND must fail
+#   check_output NAME REGEX COMMAND...   COMMAND must succeed and its output match (extended regex)
+#   check_refused NAME REGEX COMMAND...  COMMAND must fail and its output match
+#   eventually SECONDS COMMAND...     until COMMAND succeeds, else fails with its last output
+
+TEST_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+HANOK=${HANOK_BIN:-$TEST_ROOT/build/hanok}
+KUBECTL=${KUBECTL:-kubectl}
+TEST_NAME=$(basename "$0" .sh)
+TEST_DIR=$(mktemp -d "/tmp/hanok-$TEST_NAME.XXXXXX")
+TEST_COUNT=0
+TEST_FAILED=0
+TEST_NAMESPACE=()
+TEST_FINISHED=
+
+# shellcheck source=test/lab/lab.sh
+. "$TEST_ROOT/test/lab/lab.sh"
+
+# shellcheck disable=SC2317
+test_at_exit() {
+	local status=$?
+	if [ -z "$TEST_FINISHED" ]; then
+		TEST_COUNT=$((TEST_COUNT + 1))
+		echo "not ok $TEST_COUNT - $TEST_NAME ran to its end (it stopped with exit code $status)"
+	fi
+	if [ -n "${TEST_OWN_LAB:-}" ]; then
+		lab_down >&2
+		rm -rf "$LAB"
+	fi
+	[ -z "${SERVER_DIR:-}" ] || stop_server
+	[ -n "${KEEP:-}" ] || rm -rf "$TEST_DIR"
+	exit $((TEST_FAILED > 0 || status != 0 || TEST_COUNT == 0))
+}
+trap test_at_exit EXIT
+trap 'exit 130' INT TERM
+
+test_result() {
+	local status=$1 name=$2 output=$3
+	TEST_COUNT=$((TEST_COUNT + 1))
+	if [ "$status" = 0 ]; then
+		echo "ok $TEST_COUNT - $name"
+		return
+	fi
+	TEST_FAILED=$((TEST_FAILED + 1))
+	echo "not ok $TEST_COUNT - $name"
+	head -c 4000 "$output" | sed 's/^/#   /'
+	return 1
+}
+
+check() {
+	local name=$1 output=$TEST_DIR/check.out status=0
+	shift
+	"$@" >"$output" 2>&1 </dev/null || status=$?
+	[ $status = 0 ] || echo "exit code $status: $*" >>"$output"
+	test_result $status "$name" "$output" || true
+}
+
+check_fails() {
+	local name=$1 output=$TEST_DIR/check.out status=0
+	shift
+	"$@" >"$output" 2>&1 </dev/null && status=1 && echo "succeeded: $*" >>"$output"
+	test_result $status "$name" "$output" || true
+}
+
+# test_match NAME WANTED_STATUS(zero|nonzero) REGEX COMMAND...
+test_match() {
+	local name=$1 wanted=$2 regex=$3 output=$TEST_DIR/check.out code=0 status=0
+	shift 3
+	"$@" >"$output" 2>&1 </dev/null || code=$?
+	case $wanted:$code in
+	zero:0 | nonzero:[1-9]*) ;;
+	*)
+		status=1
+		echo "exit code $code: $*" >>"$output"
+		;;
+	esac
+	# -z: the whole output is one line to grep, so that a pattern may span lines.
+	if [ $status = 0 ] && ! grep -Eqz -- "$regex" "$output"; then
+		status=1
+		echo "does not match: $regex" >>"$output"
+	fi
+	test_result $status "$name" "$output" || true
+}
+
+check_output() { test_match "$1" zero "${@:2}"; }
+check_refused() { test_match "$1" nonzero "${@:2}"; }
+
+eventually() {
+	local seconds=$1
+	shift
+	lab_await "$seconds" "$*" "$@"
+}
+
+# matches REGEX COMMAND...: for eventually.
+matches() {
+	local regex=$1 output
+	shift
+	output=$("$@" 2>&1) || { echo "$output"; return 1; }
+	echo "$output"
+	grep -Eqz -- "$regex" <<<"$output"
+}
+
+finish() {
+	TEST_FINISHED=1
+	echo "1..$TEST_COUNT"
+}
+
+free_port() {
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# An own server in $SERVER_DIR. Called again after stop_server or a kill, it continues on the same data and port.
+start_server() {
+	SERVER_DIR=${SERVER_DIR:-$TEST_DIR/server}
+	SERVER_PORT=${SERVER_PORT:-$(free_port)}
+	mkdir -p "$SERVER_DIR"
+	"$HANOK" server --data "$SERVER_DIR" --listen "127.0.0.1:$SERVER_PORT" "$@" >>"$TEST_DIR/server.log" 2>&1 &
+	SERVER_PID=$!
+	eventually 20 server_ready || {
+		sed 's/^/# /' "$TEST_DIR/server.log"
+		echo "Bail out! hanok server did not become ready"
+		exit 1
+	}
+	KUBECONFIG_FILE=$SERVER_DIR/admin.kubeconfig
+}
+
+server_ready() {
+	kill -0 "$SERVER_PID" || return
+	curl -sSf --cacert "$SERVER_DIR/pki/ca.crt" "https://127.0.0.1:$SERVER_PORT/readyz"
+}
+
+stop_server() {
+	[ -n "${SERVER_PID:-}" ] || return 0
+	kill -TERM "$SERVER_PID" 2>/dev/null
+	wait "$SERVER_PID"
+	local status=$?
+	SERVER_PID=
+	return $status
+}
+
+# Like a power cut of that one process.
+kill_server() {
+	kill -KILL "$SERVER_PID"
+	wait "$SERVER_PID" 2>/dev/null
+	SERVER_PID=
+}
+
+k() {
+	HOME=$TEST_DIR "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}" "$@"
+}
+
+# raw PATH [CURL-OPTION...]: the API without a client's help, as the admin.
+raw() {
+	local path=$1
+	shift
+	if [ ! -e "$TEST_DIR/client.crt" ]; then
+		awk '/client-certificate-data:/ { print $2 }' "$KUBECONFIG_FILE" | base64 -d >"$TEST_DIR/client.crt"
+		awk '/client-key-data:/ { print $2 }' "$KUBECONFIG_FILE" | base64 -d >"$TEST_DIR/client.key"
+		awk '/certificate-authority-data:/ { print $2 }' "$KUBECONFIG_FILE" | base64 -d >"$TEST_DIR/ca.crt"
+		SERVER_URL=$(awk '/server:/ { print $2 }' "$KUBECONFIG_FILE")
+	fi
+	curl -sS --max-time 30 --cacert "$TEST_DIR/ca.crt" --cert "$TEST_DIR/client.crt" --key "$TEST_DIR/client.key" \
+		"$@" "$SERVER_URL$path"
+}
+
+use_namespace() {
+	KUBECONFIG_FILE=${KUBECONFIG_FILE:?start_server or use_lab first}
+	TEST_NAMESPACE=()
+	k get namespace "$1" >/dev/null 2>&1 || k create namespace "$1" >/dev/null || return
+	TEST_NAMESPACE=(--namespace "$1")
+}
+
+# The runner brings one lab up for all scripts; a script that is run by itself makes its own.
+use_lab() {
+	if [ -z "${HANOK_TEST_LAB:-}" ]; then
+		TEST_OWN_LAB=1
+		HANOK_LAB=$(mktemp -d /tmp/hanok-lab.XXXXXX) HANOK_BIN=$HANOK "$TEST_ROOT/test/lab/up.sh" "$@" >&2 || exit 1
+		lab_use "$HANOK_LAB"
+	else
+		lab_use "$HANOK_TEST_LAB"
+	fi
+	KUBECONFIG_FILE=$LAB/kubeconfig
+}
+
+# Commands in the lab's first host, and its libvirt.
+on_node() { lab_exec "$@"; }
+lab_virsh() { lab_exec 1 virsh -q -c qemu:///system "$@"; }
