@@ -1,0 +1,43 @@
+/* child.h - runs a program on the event loop and collects what it says: qemu-img, skopeo, CNI plugins,
+ * nft. Output, time and (if asked) written file size are bounded, because most of these programs read
+ * data that somebody else made. Never a shell: arguments go to the program as they are. */
+#pragma once
+
+#include <uv.h>
+
+#include "lib/base/err.h"
+
+#define CHILD_OUTPUT_MAX_BYTES (1u << 20) /* default for standard output */
+#define CHILD_ERRORS_MAX_BYTES 4096	  /* the end of standard error that is kept */
+
+struct child_result {
+	int exit_code;	  /* -1 when killed or never started */
+	int signal;	  /* 0 = none */
+	bool timed_out;
+	const char *out;  /* standard output, NUL-terminated; valid during the callback */
+	size_t out_size;
+	const char *errors; /* end of standard error, NUL-terminated, final newline removed */
+};
+
+struct child_options {
+	uv_loop_t *loop;
+	const char *const *argv; /* argv[0] is looked up in the system's directories */
+	const char *const *env;	 /* "NAME=value", added to PATH, HOME, LANG=C.UTF-8; may be NULL */
+	const void *input;	 /* standard input (copied); NULL = empty */
+	size_t input_size;
+	const char *out_path; /* standard output goes to this new file (0600) instead */
+	const char *directory; /* to start in; NULL = / */
+	unsigned timeout_ms;   /* 0 = 30 s; then SIGKILL */
+	size_t output_max;     /* 0 = CHILD_OUTPUT_MAX_BYTES; more kills it */
+	/* Limits by prlimit(1); 0 = none. */
+	uint64_t file_bytes_max, memory_bytes_max;
+	unsigned cpu_s_max;
+	/* Called once, later, also when the program could not be started (err set, r->exit_code -1).
+	 * err NULL = it ran and exited with 0. */
+	void (*done)(void *user, const struct child_result *r, const struct err *err);
+	void *user;
+};
+
+struct child;
+struct child *child_run(const struct child_options *o);
+void child_cancel(struct child *c); /* kills it; done is not called; NULL allowed */

@@ -1,0 +1,145 @@
+/* libvirt_proto.h - libvirt's RPC on the wire, the part the agent speaks: packing and unpacking, no I/O.
+ *
+ * A packet is a 32-bit length (of everything, itself included), a header of six 32-bit words, and a
+ * payload in XDR (RFC 4506): big-endian, every item padded to four bytes. Described at
+ * https://libvirt.org/kbase/internals/rpc.html; procedure numbers and layouts are those of program
+ * 0x20008086 version 1, which only ever grows (see docs/decisions/0002-libvirt-rpc.md).
+ *
+ * All input comes from another process: readers check every size and go "bad" instead of running over. */
+#pragma once
+
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+
+#define LIBVIRT_PROGRAM 0x20008086u
+#define LIBVIRT_KEEPALIVE_PROGRAM 0x6b656570u
+#define LIBVIRT_PACKET_MIN_BYTES 28u /* length word and header */
+#define LIBVIRT_PACKET_MAX_BYTES (4u << 20) /* libvirt allows 32 MiB; ours are far smaller */
+#define LIBVIRT_UUID_BYTES 16
+
+/* Procedures. */
+enum libvirt_proc {
+	LIBVIRT_CONNECT_OPEN = 1,
+	LIBVIRT_CONNECT_CLOSE = 2,
+	LIBVIRT_CONNECT_GET_CAPABILITIES = 7,
+	LIBVIRT_DOMAIN_GET_XML_DESC = 14,
+	LIBVIRT_DOMAIN_GET_INFO = 16,
+	LIBVIRT_DOMAIN_LOOKUP_BY_UUID = 24,
+	LIBVIRT_DOMAIN_RESUME = 28,
+	LIBVIRT_DOMAIN_SUSPEND = 34,
+	LIBVIRT_AUTH_LIST = 66,
+	LIBVIRT_CONNECT_GET_LIB_VERSION = 157,
+	LIBVIRT_DOMAIN_CREATE_WITH_FLAGS = 196,
+	LIBVIRT_DOMAIN_OPEN_CONSOLE = 201,
+	LIBVIRT_DOMAIN_GET_STATE = 212,
+	LIBVIRT_DOMAIN_UNDEFINE_FLAGS = 231,
+	LIBVIRT_DOMAIN_DESTROY_FLAGS = 234,
+	LIBVIRT_DOMAIN_RESET = 245,
+	LIBVIRT_DOMAIN_SHUTDOWN_FLAGS = 258,
+	LIBVIRT_CONNECT_LIST_ALL_DOMAINS = 273,
+	LIBVIRT_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY = 316,
+	LIBVIRT_DOMAIN_EVENT_CALLBACK_LIFECYCLE = 318,
+	LIBVIRT_DOMAIN_EVENT_CALLBACK_REBOOT = 319,
+	LIBVIRT_CONNECT_GET_DOMAIN_CAPABILITIES = 342,
+	LIBVIRT_DOMAIN_DEFINE_XML_FLAGS = 350,
+};
+
+enum libvirt_packet_type {
+	LIBVIRT_CALL = 0,
+	LIBVIRT_REPLY = 1,
+	LIBVIRT_MESSAGE = 2, /* events, keepalive */
+	LIBVIRT_STREAM = 3,
+};
+
+enum libvirt_packet_status { LIBVIRT_OK = 0, LIBVIRT_ERROR = 1, LIBVIRT_CONTINUE = 2 };
+
+/* Values that callers name. From libvirt's public headers. */
+enum { LIBVIRT_ERR_NO_DOMAIN = 42, LIBVIRT_ERR_OPERATION_INVALID = 55 };
+enum { LIBVIRT_EVENT_ID_LIFECYCLE = 0, LIBVIRT_EVENT_ID_REBOOT = 1 };
+enum libvirt_lifecycle {
+	LIBVIRT_EVENT_DEFINED,
+	LIBVIRT_EVENT_UNDEFINED,
+	LIBVIRT_EVENT_STARTED,
+	LIBVIRT_EVENT_SUSPENDED,
+	LIBVIRT_EVENT_RESUMED,
+	LIBVIRT_EVENT_STOPPED,
+	LIBVIRT_EVENT_SHUTDOWN,
+	LIBVIRT_EVENT_PMSUSPENDED,
+	LIBVIRT_EVENT_CRASHED,
+};
+enum libvirt_domain_state {
+	LIBVIRT_STATE_NONE,
+	LIBVIRT_STATE_RUNNING,
+	LIBVIRT_STATE_BLOCKED,
+	LIBVIRT_STATE_PAUSED,
+	LIBVIRT_STATE_SHUTDOWN, /* the guest is on its way down */
+	LIBVIRT_STATE_SHUTOFF,
+	LIBVIRT_STATE_CRASHED,
+	LIBVIRT_STATE_PMSUSPENDED,
+};
+enum libvirt_shutoff_reason {
+	LIBVIRT_SHUTOFF_UNKNOWN, /* also: defined and never started */
+	LIBVIRT_SHUTOFF_SHUTDOWN,
+	LIBVIRT_SHUTOFF_DESTROYED,
+	LIBVIRT_SHUTOFF_CRASHED,
+	LIBVIRT_SHUTOFF_MIGRATED,
+	LIBVIRT_SHUTOFF_SAVED,
+	LIBVIRT_SHUTOFF_FAILED,
+	LIBVIRT_SHUTOFF_FROM_SNAPSHOT,
+	LIBVIRT_SHUTOFF_DAEMON, /* libvirtd decided that it is gone */
+};
+enum { LIBVIRT_DOMAIN_PAUSED_REASON_USER = 1 };
+enum { LIBVIRT_DESTROY_GRACEFUL = 1, LIBVIRT_SHUTDOWN_ACPI = 1, LIBVIRT_CONSOLE_FORCE = 1 };
+/* Managed save, snapshot and checkpoint metadata, NVRAM: nothing of a deleted VMI may stay. */
+enum { LIBVIRT_UNDEFINE_ALL = 1 | 2 | 4 | 16 };
+enum { LIBVIRT_CREATE_PAUSED = 1 };
+
+struct libvirt_header {
+	uint32_t program, version;
+	int32_t procedure;
+	uint32_t type, serial, status;
+};
+
+struct libvirt_domain {
+	char name[384]; /* cut when longer; the UUID is what identifies */
+	uint8_t uuid[LIBVIRT_UUID_BYTES];
+	int32_t id; /* -1 when not running */
+};
+
+struct libvirt_error {
+	int32_t code; /* virErrorNumber */
+	char message[768];
+};
+
+/* Packing: begin writes a length to be filled in by end. */
+void libvirt_packet_begin(struct buf *out, const struct libvirt_header *h);
+void libvirt_packet_end(struct buf *out, size_t start /* out->size before begin */);
+void xdr_put_u32(struct buf *out, uint32_t v);
+void xdr_put_u64(struct buf *out, uint64_t v);
+void xdr_put_string(struct buf *out, const char *s);
+void xdr_put_optional_string(struct buf *out, const char *s); /* NULL = absent */
+void xdr_put_domain(struct buf *out, const struct libvirt_domain *d);
+
+/* Unpacking. After a failure `bad` stays true and everything reads as zero. */
+struct xdr_reader {
+	const uint8_t *p;
+	size_t left;
+	bool bad;
+};
+struct xdr_reader xdr_reader_of(const void *p, size_t size);
+uint32_t xdr_get_u32(struct xdr_reader *r);
+uint64_t xdr_get_u64(struct xdr_reader *r);
+/* A view into the packet; not NUL-terminated. */
+const char *xdr_get_string(struct xdr_reader *r, size_t *ret_size);
+bool xdr_get_optional(struct xdr_reader *r); /* the presence word of a pointer */
+void xdr_get_domain(struct xdr_reader *r, struct libvirt_domain *ret);
+void xdr_get_error(struct xdr_reader *r, struct libvirt_error *ret);
+
+/* Looks at the start of received bytes: 0 = more are needed, > 0 = size of the first packet with its
+ * header in *ret and payload in *ret_payload, -EBADMSG = not this protocol. */
+ssize_t libvirt_packet_parse(const void *p, size_t size, struct libvirt_header *ret,
+	struct xdr_reader *ret_payload, struct err *err) _must_check_;
+
+/* "c4a5...-...": 36 characters. -EINVAL when it isn't a UUID. */
+int libvirt_uuid_parse(const char *text, uint8_t ret[LIBVIRT_UUID_BYTES]) _must_check_;
+void libvirt_uuid_format(const uint8_t uuid[LIBVIRT_UUID_BYTES], char ret[37]);

@@ -1,0 +1,338 @@
+#include "node/vm/libvirt_rpc.h"
+
+#include "lib/base/list.h"
+#include "lib/base/log.h"
+#include "node/vm/libvirt_wire.h"
+
+#define CALL_TIMEOUT_MS 30000
+#define RETRY_MIN_MS 500
+#define RETRY_MAX_MS 15000
+
+/*               open            subscribed
+ *  CONNECTING --------> SETUP -------------> UP
+ *      ^                  |                   |
+ *      |    pause over    v      broken       |
+ *      +------------- WAITING <---------------+   (and from CONNECTING)
+ */
+enum rpc_state { CONNECTING, SETUP, UP, WAITING };
+
+struct libvirt_call {
+	struct list link; /* in calls */
+	struct libvirt *l;
+	uint32_t serial;
+	int64_t deadline_ns;
+	libvirt_done *done;
+	void *user;
+	int failed; /* LIBVIRT_RPC_*: to be reported from the loop; 0 = wait for the answer */
+};
+
+struct libvirt {
+	uv_loop_t *loop;
+	struct clock *clock;
+	char *address;
+	struct libvirt_handler handler;
+	void *user;
+	enum rpc_state state;
+	struct libvirt_wire *wire;
+	struct list calls;
+	uv_timer_t timer; /* next retry or next deadline */
+	unsigned retry_ms;
+	bool reported_down;
+	unsigned setup_left; /* answers that SETUP still waits for */
+	uint64_t version;
+	char down_reason[256];
+	bool destroyed;
+};
+
+static void connect_now(struct libvirt *l);
+static void arm(struct libvirt *l);
+
+static void finish(struct libvirt_call *c, const struct libvirt_reply *r)
+{
+	libvirt_done *done = c->done;
+	void *user = c->user;
+
+	list_remove(&c->link);
+	free(c);
+	if (done)
+		done(user, r);
+}
+
+static void fail(struct libvirt_call *c, int code)
+{
+	finish(c,
+		&(struct libvirt_reply){
+			.code = code,
+			.message = code == LIBVIRT_RPC_TIMEOUT ? "libvirt did not answer in time"
+				   : code == LIBVIRT_RPC_BAD   ? "libvirt sent an answer that can't be read"
+							       : "libvirt can't be reached",
+		});
+}
+
+static void on_timer(uv_timer_t *t)
+{
+	struct libvirt *l = t->data;
+	int64_t now = l->clock->mono_ns(l->clock);
+
+	if (l->state == WAITING && !l->wire)
+		connect_now(l);
+	/* One at a time from the front: a callback may cancel or add any call. */
+	for (bool again = true; again && !l->destroyed;) {
+		again = false;
+		LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link) {
+			if (c->failed || c->deadline_ns <= now) {
+				fail(c, c->failed ? c->failed : LIBVIRT_RPC_TIMEOUT);
+				again = true;
+				break;
+			}
+		}
+	}
+	if (!l->destroyed)
+		arm(l);
+}
+
+static void arm(struct libvirt *l)
+{
+	int64_t now = l->clock->mono_ns(l->clock), next = INT64_MAX;
+
+	if (l->state == WAITING)
+		next = now + (int64_t)l->retry_ms * NS_PER_MS;
+	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link)
+		next = MIN(next, c->failed ? now : c->deadline_ns);
+	if (next == INT64_MAX)
+		uv_timer_stop(&l->timer);
+	else
+		uv_timer_start(&l->timer, on_timer,
+			next <= now ? 0 : (uint64_t)((next - now) / NS_PER_MS + 1), 0);
+}
+
+static void wire_broken(void *user, const struct err *err)
+{
+	struct libvirt *l = user;
+	bool first = !l->reported_down;
+
+	libvirt_wire_close(TAKE_PTR(l->wire));
+	l->state = WAITING;
+	l->retry_ms = l->retry_ms ? MIN(l->retry_ms * 2, RETRY_MAX_MS) : RETRY_MIN_MS;
+	l->reported_down = true;
+	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link)
+		if (!c->failed)
+			c->failed = LIBVIRT_RPC_DOWN;
+	arm(l);
+	if (first)
+		l->handler.down(l->user, err);
+}
+
+static void setup_done(void *user, const struct libvirt_reply *r)
+{
+	struct libvirt *l = user;
+
+	if (l->state != SETUP)
+		return;
+	if (!r->ok) {
+		struct err err = ERR_INIT;
+
+		err_set(&err, -EPROTO, "libvirt refuses events: %s", r->message);
+		wire_broken(l, &err);
+		return;
+	}
+	if (--l->setup_left)
+		return;
+	l->state = UP;
+	l->retry_ms = 0;
+	l->reported_down = false;
+	l->handler.up(l->user);
+}
+
+static void version_done(void *user, const struct libvirt_reply *r)
+{
+	struct libvirt *l = user;
+	struct xdr_reader body = r->body;
+
+	if (r->ok)
+		l->version = xdr_get_u64(&body);
+	setup_done(user, r);
+}
+
+static void wire_open(void *user)
+{
+	struct libvirt *l = user;
+	static const uint32_t ids[] = {LIBVIRT_EVENT_ID_LIFECYCLE, LIBVIRT_EVENT_ID_REBOOT};
+
+	l->state = SETUP;
+	l->setup_left = 1 + ARRAY_LEN(ids);
+	libvirt_call(l, LIBVIRT_CONNECT_GET_LIB_VERSION, NULL, 0, version_done, l);
+	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+		_cleanup_(buf_finish) struct buf args = BUF_INIT;
+
+		xdr_put_u32(&args, ids[i]);
+		xdr_put_u32(&args, 0); /* any domain */
+		libvirt_call(l, LIBVIRT_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, &args, 0,
+			setup_done, l);
+	}
+}
+
+static void event(struct libvirt *l, int32_t proc, struct xdr_reader *payload)
+{
+	struct libvirt_domain d;
+
+	if (proc != LIBVIRT_DOMAIN_EVENT_CALLBACK_LIFECYCLE &&
+		proc != LIBVIRT_DOMAIN_EVENT_CALLBACK_REBOOT)
+		return;
+	xdr_get_u32(payload); /* callback id: both kinds are registered once */
+	xdr_get_domain(payload, &d);
+	if (proc == LIBVIRT_DOMAIN_EVENT_CALLBACK_REBOOT) {
+		if (!payload->bad)
+			l->handler.reboot(l->user, &d);
+		return;
+	}
+	int what = (int)xdr_get_u32(payload);
+	int detail = (int)xdr_get_u32(payload);
+
+	if (!payload->bad)
+		l->handler.lifecycle(l->user, &d, what, detail);
+}
+
+static void reply(struct libvirt *l, const struct libvirt_header *h, struct xdr_reader payload)
+{
+	struct libvirt_reply r = {.ok = true, .message = "", .body = payload};
+	struct libvirt_error e;
+
+	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link) {
+		if (c->serial != h->serial || c->failed)
+			continue;
+		if (h->status != LIBVIRT_OK) {
+			xdr_get_error(&payload, &e);
+			r = (struct libvirt_reply){
+				.code = e.code > 0 ? e.code : LIBVIRT_RPC_BAD,
+				.message = e.message,
+			};
+		}
+		finish(c, &r);
+		return;
+	}
+}
+
+static void wire_packet(void *user, const struct libvirt_header *h, struct xdr_reader payload)
+{
+	struct libvirt *l = user;
+
+	if (h->type == LIBVIRT_REPLY)
+		reply(l, h, payload);
+	else if (h->type == LIBVIRT_MESSAGE && l->state == UP)
+		event(l, h->procedure, &payload);
+}
+
+static void connect_now(struct libvirt *l)
+{
+	static const struct libvirt_wire_handler h = {
+		.open = wire_open,
+		.packet = wire_packet,
+		.broken = wire_broken,
+	};
+
+	l->state = CONNECTING;
+	l->wire = libvirt_wire_create(l->loop, l->address, &h, l);
+}
+
+struct libvirt *libvirt_create(uv_loop_t *loop, struct clock *clock, const char *address,
+	const struct libvirt_handler *h, void *user)
+{
+	struct libvirt *l = xcalloc(1, sizeof(*l));
+
+	l->loop = loop;
+	l->clock = clock;
+	l->address = xstrdup(address);
+	l->handler = *h;
+	l->user = user;
+	list_init(&l->calls);
+	uv_timer_init(loop, &l->timer);
+	l->timer.data = l;
+	connect_now(l);
+	return l;
+}
+
+static void freed(uv_handle_t *h)
+{
+	struct libvirt *l = h->data;
+
+	free(l->address);
+	free(l);
+}
+
+void libvirt_destroy(struct libvirt *l)
+{
+	if (!l || l->destroyed)
+		return;
+	l->destroyed = true;
+	libvirt_wire_close(TAKE_PTR(l->wire));
+	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link) {
+		list_remove(&c->link);
+		free(c);
+	}
+	uv_close((uv_handle_t *)&l->timer, freed);
+}
+
+bool libvirt_is_up(const struct libvirt *l)
+{
+	return l->state == UP;
+}
+
+uint64_t libvirt_version(const struct libvirt *l)
+{
+	return l->version;
+}
+
+struct libvirt_call *libvirt_call(struct libvirt *l, enum libvirt_proc proc, const struct buf *args,
+	unsigned timeout_ms, libvirt_done *done, void *user)
+{
+	struct libvirt_call *c = xcalloc(1, sizeof(*c));
+
+	c->l = l;
+	c->done = done;
+	c->user = user;
+	c->deadline_ns = l->clock->mono_ns(l->clock) +
+			 (int64_t)(timeout_ms ? timeout_ms : CALL_TIMEOUT_MS) * NS_PER_MS;
+	if (l->state == UP || l->state == SETUP)
+		c->serial = libvirt_wire_send(l->wire, (int32_t)proc, LIBVIRT_CALL, 0, LIBVIRT_OK,
+			args ? args->data : NULL, args ? args->size : 0);
+	else
+		c->failed = LIBVIRT_RPC_DOWN;
+	list_append(&l->calls, &c->link);
+	arm(l);
+	return c;
+}
+
+void libvirt_call_cancel(struct libvirt_call *c)
+{
+	list_remove(&c->link);
+	free(c);
+}
+
+struct libvirt_call *libvirt_call_xml(struct libvirt *l, enum libvirt_proc proc, const char *xml,
+	uint32_t flags, libvirt_done *done, void *user)
+{
+	_cleanup_(buf_finish) struct buf args = BUF_INIT;
+
+	xdr_put_string(&args, xml);
+	xdr_put_u32(&args, flags);
+	return libvirt_call(l, proc, &args, 0, done, user);
+}
+
+struct libvirt_call *libvirt_call_domain(struct libvirt *l, enum libvirt_proc proc,
+	const struct libvirt_domain *d, uint32_t flags, libvirt_done *done, void *user)
+{
+	_cleanup_(buf_finish) struct buf args = BUF_INIT;
+
+	xdr_put_domain(&args, d);
+	/* These two are old enough to have no flags. */
+	if (proc != LIBVIRT_DOMAIN_SUSPEND && proc != LIBVIRT_DOMAIN_RESUME &&
+		proc != LIBVIRT_DOMAIN_GET_INFO)
+		xdr_put_u32(&args, flags);
+	/* Starting a large guest or stopping a busy one takes its time. */
+	return libvirt_call(l, proc, &args,
+		proc == LIBVIRT_DOMAIN_CREATE_WITH_FLAGS || proc == LIBVIRT_DOMAIN_DESTROY_FLAGS
+			? 120000
+			: 0,
+		done, user);
+}
