@@ -134,7 +134,7 @@ start_server() {
 }
 
 server_ready() {
-	kill -0 "$SERVER_PID" || return
+	kill -0 "$SERVER_PID" || return 99
 	curl -sSf --cacert "$SERVER_DIR/pki/ca.crt" "https://127.0.0.1:$SERVER_PORT/readyz"
 }
 

@@ -34,15 +34,17 @@ lab_use() {
 	cgroup_hierarchies >/dev/null
 }
 
-# lab_await SECONDS WHAT COMMAND...: until COMMAND succeeds. For conditions that the other side does not announce.
+# lab_await SECONDS WHAT COMMAND...: until COMMAND succeeds, or exits with 99: "it never will". For conditions
+# that the other side does not announce.
 lab_await() {
-	local seconds=$1 what=$2 deadline
+	local seconds=$1 what=$2 deadline status output
 	shift 2
 	deadline=$((SECONDS + seconds))
-	until "$@" >/dev/null 2>&1; do
-		if [ $SECONDS -ge "$deadline" ]; then
-			echo "$what: not within $seconds s; the last try said:" >&2
-			"$@" >&2
+	while :; do
+		output=$("$@" 2>&1) && return
+		status=$?
+		if [ $status = 99 ] || [ $SECONDS -ge "$deadline" ]; then
+			echo "not so after $((SECONDS - deadline + seconds)) s: $what. The last try said: $output" >&2
 			return 1
 		fi
 		sleep 0.05
@@ -305,7 +307,7 @@ lab_server_up() {
 }
 
 lab_server_ready() {
-	"$LAB_PROC" alive "$LAB/run/server.pid" || { echo "hanok server ended"; return 1; }
+	"$LAB_PROC" alive "$LAB/run/server.pid" || { echo "hanok server ended"; return 99; }
 	curl -sSf --cacert "$LAB/server/pki/ca.crt" "https://127.0.0.1:$1/readyz"
 }
 
