@@ -45,7 +45,7 @@ lint_includes() {
 	lint_forbid lib/base 'lib/(json|http|grpc|object|client)/' "includes point one way" || status=1
 	lint_forbid lib/json 'lib/(http|grpc|object|client)/' "includes point one way" || status=1
 	lint_forbid lib/object 'lib/(http|grpc|client)/' "includes point one way" || status=1
-	[ $status = 0 ] || fail "includes against the layers" "see the layers in docs/; what is shared belongs into lib/"
+	[ $status = 0 ] || fail "includes against the layers" "lib is below all others; what is shared belongs into lib/"
 	progress 1 1 "layers hold"
 }
 
