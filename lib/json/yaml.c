@@ -164,7 +164,7 @@ static struct json *float_key(struct arena *a, double d)
 	}
 	snprintf(text, sizeof(text), "%.*e", precision - 1, (double)f);
 	exponent = atoi(strchr(text, 'e') + 1);
-	if (exponent >= -4 && exponent < 21)
+	if (exponent >= -4 && exponent < 6)
 		snprintf(text, sizeof(text), "%.*f", MAX(precision - 1 - exponent, 0), (double)f);
 	return json_new_string(a, text);
 }
