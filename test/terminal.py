@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""pty.py SECONDS STEP... -- COMMAND...: runs COMMAND on a terminal and plays a dialogue with it.
+"""terminal.py SECONDS STEP... -- COMMAND...: runs COMMAND on a terminal and plays a dialogue with it.
 
 A STEP is "expect:REGEX" (wait until the output since the last match has it), "send:TEXT" (with \\n, \\r, \\x1d
 and the like), or "end:CODE" (the command must end by itself with that exit code). All within SECONDS. Prints
@@ -28,7 +28,7 @@ def main():
         ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
         if not ready:
             os.kill(pid, signal.SIGKILL)
-            sys.exit(f"\npty: no {what} in time")
+            sys.exit(f"\nterminal: no {what} in time")
         try:
             data = os.read(terminal, 65536)
         except OSError:  # the other side is closed
@@ -47,7 +47,7 @@ def main():
         elif kind == "expect":
             while not (found := re.search(text, seen)):
                 if ended:
-                    sys.exit(f"\npty: the command ended without {text!r}")
+                    sys.exit(f"\nterminal: the command ended without {text!r}")
                 read_more(repr(text))
             seen = seen[found.end():]
         elif kind == "end":
@@ -56,10 +56,10 @@ def main():
             _, status = os.waitpid(pid, 0)
             code = os.waitstatus_to_exitcode(status)
             if code != int(text):
-                sys.exit(f"\npty: exit code {code}, not {text}")
+                sys.exit(f"\nterminal: exit code {code}, not {text}")
             return
         else:
-            sys.exit(f"pty: unknown step {step}")
+            sys.exit(f"terminal: unknown step {step}")
     os.kill(pid, signal.SIGHUP)
     os.close(terminal)
     os.waitpid(pid, 0)
