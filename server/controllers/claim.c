@@ -1,0 +1,77 @@
+#include "server/controllers/claim.h"
+
+#include "server/controllers/meta.h"
+
+struct adoption {
+	const struct object *owner;
+	struct object **orphans; /* held by the sync */
+	size_t count;
+};
+
+static struct json *references(struct arena *a, const struct object *child, const char *without_uid)
+{
+	struct json *refs = json_new_array(a);
+	JSON_FOR_EACH_ITEM(ref, json_path(object_doc(child, a), "metadata.ownerReferences"))
+		if (!streq(json_str(json_get(ref, "uid")), without_uid))
+			json_push(a, refs, ref);
+	return refs;
+}
+
+static void patch_references(struct sync *s, const struct object *child, struct json *refs)
+{
+	struct json *patch = json_new_object(&s->arena);
+	json_path_set(&s->arena, patch, "metadata.ownerReferences", refs);
+	sync_patch(s, child, NULL, patch, NULL, NULL);
+}
+
+static void on_owner(struct sync *s, const struct client_result *r, void *user)
+{
+	struct adoption *ad = user;
+	struct json *doc = NULL;
+	if (!client_ok(r) || json_parse(&s->arena, r->body, r->body_size, NULL, &doc, NULL) < 0) {
+		if (r->code != 404)
+			sync_check(s, r);
+	} else if (streq(json_path_str(doc, "metadata.uid"), ad->owner->uid) &&
+		!json_path(doc, "metadata.deletionTimestamp")) {
+		for (size_t n = 0; n < ad->count; n++) {
+			struct json *refs = references(&s->arena, ad->orphans[n], NULL);
+			json_push(&s->arena, refs, owner_reference(&s->arena, ad->owner));
+			patch_references(s, ad->orphans[n], refs);
+		}
+	}
+}
+
+struct claim claim_children(struct sync *s, const struct object *owner, const struct selector *selector,
+	struct informer *children)
+{
+	struct arena *a = &s->arena;
+	struct object **all;
+	size_t count = informer_list(children, owner->namespace, a, &all);
+	struct claim c = { .mine = arena_alloc(a, (count + 1) * sizeof(*c.mine)) };
+	struct object **orphans = arena_alloc(a, (count + 1) * sizeof(*orphans));
+	size_t orphan_count = 0;
+	for (size_t n = 0; n < count; n++) {
+		struct object *child = all[n];
+		const struct object_owner *controller = object_controller(child);
+		bool matches = selector_matches_labels(selector, child->labels, child->label_count);
+		if (controller && !streq(controller->uid, owner->uid))
+			continue;
+		if (controller && matches)
+			c.mine[c.count++] = child;
+		else if (controller && !owner->deleting)
+			patch_references(s, child, references(a, child, owner->uid));
+		else if (!controller && matches && !owner->deleting && !child->deleting)
+			orphans[orphan_count++] = child;
+	}
+	if (!orphan_count)
+		return c;
+	c.changing = true;
+	struct adoption *ad = ARENA_NEW(a, struct adoption);
+	ad->owner = sync_hold(s, owner);
+	ad->orphans = orphans;
+	ad->count = orphan_count;
+	for (size_t n = 0; n < orphan_count; n++)
+		sync_hold(s, orphans[n]);
+	sync_get(s, owner->kind, owner->namespace, owner->name, on_owner, ad);
+	return c;
+}

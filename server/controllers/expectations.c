@@ -1,0 +1,94 @@
+#include "server/controllers/expectations.h"
+
+#include "lib/base/table.h"
+#include "lib/base/vec.h"
+
+#define GIVE_UP_NS (300 * NS_PER_S)
+
+struct expectation {
+	uint64_t revision; /* of the newest creation; 0 = none */
+	VEC(struct object *) deleted;
+	int64_t since_ns; /* monotonic, of the newest write */
+};
+
+struct expectations {
+	struct informer *children;
+	struct clock *clock;
+	struct table by_key;
+};
+
+struct expectations *expectations_create(struct informer *children, struct clock *clock)
+{
+	struct expectations *e = xcalloc(1, sizeof(*e));
+	e->children = children;
+	e->clock = clock;
+	return e;
+}
+
+static void expectation_free(struct expectation *x)
+{
+	if (!x)
+		return;
+	for (size_t n = 0; n < x->deleted.count; n++)
+		object_unref(x->deleted.items[n]);
+	VEC_FINISH(&x->deleted);
+	free(x);
+}
+
+void expectations_destroy(struct expectations *e)
+{
+	if (!e)
+		return;
+	struct table_iter it = table_iterate(&e->by_key);
+	while (table_next(&it))
+		expectation_free(it.value);
+	table_finish(&e->by_key);
+	free(e);
+}
+
+static struct expectation *of_key(struct expectations *e, const char *key)
+{
+	struct expectation *x = table_get(&e->by_key, key);
+	if (!x) {
+		x = xcalloc(1, sizeof(*x));
+		table_set(&e->by_key, key, x);
+	}
+	x->since_ns = e->clock->mono_ns(e->clock);
+	return x;
+}
+
+void expectations_created(struct expectations *e, const char *key, uint64_t revision)
+{
+	struct expectation *x = of_key(e, key);
+	x->revision = MAX(x->revision, revision);
+}
+
+void expectations_deleted(struct expectations *e, const char *key, const struct object *child)
+{
+	struct expectation *x = of_key(e, key);
+	VEC_PUSH(&x->deleted, object_ref((struct object *)child));
+}
+
+bool expectations_met(struct expectations *e, const char *key)
+{
+	struct expectation *x = table_get(&e->by_key, key);
+	if (!x)
+		return true;
+	if (e->clock->mono_ns(e->clock) - x->since_ns < GIVE_UP_NS) {
+		if (informer_revision(e->children) < x->revision)
+			return false;
+		for (size_t n = 0; n < x->deleted.count; n++) {
+			struct object *was = x->deleted.items[n];
+			struct object *is = informer_get(e->children, was->namespace, was->name);
+			if (is && streq(is->uid, was->uid) && !is->deleting)
+				return false;
+		}
+	}
+	expectations_forget(e, key);
+	return true;
+}
+
+void expectations_forget(struct expectations *e, const char *key)
+{
+	expectation_free(table_remove(&e->by_key, key));
+}
