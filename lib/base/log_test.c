@@ -30,9 +30,9 @@ static void test_logfmt(void **state)
 	CAPTURE(log_info("pod started", "pod", "a/b", "reason", "it is \"so\"\n", "none", NULL,
 		"size", "1", NULL));
 	assert_memory_equal(text, "time=", 5);
-	assert_string_equal(
-		strstr(text, " level="), " level=info msg=\"pod started\" pod=a/b reason=\"it is "
-					 "\\\"so\\\"\\n\" none=\"\" size=1\n");
+	assert_string_equal(strstr(text, " level="),
+		" level=info msg=\"pod started\" pod=a/b reason=\"it is "
+		"\\\"so\\\"\\n\" none=\"\" size=1\n");
 }
 
 static void test_json(void **state)

@@ -105,7 +105,7 @@ bool json_path_bool(const struct json *v, const char *path, bool fallback);
 /* The body may change the current item, not add or remove any; break and continue work. */
 #define JSON_FOR_EACH_ITEM(it, array)                                                              \
 	for (struct json *_a_##it = (struct json *)(array), **_p_##it = json_items(_a_##it),       \
-			 **_e_##it = _p_##it ? _p_##it + json_count(_a_##it) : NULL, *it = NULL;    \
+			 **_e_##it = _p_##it ? _p_##it + json_count(_a_##it) : NULL, *it _unused_ = NULL; \
 	     _p_##it < _e_##it && ((it = *_p_##it), true); _p_##it++)
 #define JSON_FOR_EACH_MEMBER(it, object)                                                           \
 	for (struct json_member *it = json_members(object),                                        \

@@ -181,12 +181,12 @@ static void weigh(
 	if (json_count(v) == 0 && v->type != JSON_ARRAY && v->type != JSON_OBJECT)
 		return;
 	*depth = MAX(*depth, level + 1);
-	JSON_FOR_EACH_ITEM (item, v) {
+	JSON_FOR_EACH_ITEM(item, v) {
 		if (*weight > limit)
 			return;
 		weigh(item, level + 1, limit, weight, depth);
 	}
-	JSON_FOR_EACH_MEMBER (m, v) {
+	JSON_FOR_EACH_MEMBER(m, v) {
 		*weight += m->name_size;
 		if (*weight > limit)
 			return;
@@ -339,7 +339,7 @@ static int merge_into(struct reader *rd, const yaml_mark_t *mark, struct json *o
 	int r;
 
 	if (json_is(from, JSON_ARRAY)) {
-		JSON_FOR_EACH_ITEM (item, from) {
+		JSON_FOR_EACH_ITEM(item, from) {
 			if (!json_is(item, JSON_OBJECT))
 				return bad(rd, mark, "'<<' needs a mapping or a list of mappings");
 			r = merge_into(rd, mark, object, item, depth);
@@ -350,7 +350,7 @@ static int merge_into(struct reader *rd, const yaml_mark_t *mark, struct json *o
 	}
 	if (!json_is(from, JSON_OBJECT))
 		return bad(rd, mark, "'<<' needs a mapping or a list of mappings");
-	JSON_FOR_EACH_MEMBER (m, from) {
+	JSON_FOR_EACH_MEMBER(m, from) {
 		if (json_get_n(object, m->name, m->name_size))
 			continue;
 		r = copy_limited(rd, mark, m->value, depth, &copy);
@@ -401,7 +401,7 @@ static int read_mapping(struct reader *rd, const struct place *place, struct jso
 		json_set_n(rd->arena, object, key->s, key->count, value);
 	}
 	/* Last, since what stands in the mapping itself goes before. */
-	JSON_FOR_EACH_ITEM (from, merges) {
+	JSON_FOR_EACH_ITEM(from, merges) {
 		r = merge_into(rd, &mark, object, from, inner.depth);
 		if (r < 0)
 			return r;

@@ -90,7 +90,7 @@ static void emit_value(yaml_emitter_t *emitter, const struct json *v)
 			    &event, NULL, NULL, 1, YAML_BLOCK_SEQUENCE_STYLE))
 			abort();
 		emit(emitter, &event);
-		JSON_FOR_EACH_ITEM (item, v)
+		JSON_FOR_EACH_ITEM(item, v)
 			emit_value(emitter, item);
 		yaml_sequence_end_event_initialize(&event);
 		emit(emitter, &event);
@@ -100,7 +100,7 @@ static void emit_value(yaml_emitter_t *emitter, const struct json *v)
 			    &event, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE))
 			abort();
 		emit(emitter, &event);
-		JSON_FOR_EACH_MEMBER (m, v) {
+		JSON_FOR_EACH_MEMBER(m, v) {
 			emit_string(emitter, m->name, m->name_size);
 			emit_value(emitter, m->value);
 		}
