@@ -129,15 +129,15 @@ static bool is_timestamp(struct str s)
 	       is_digit(s.p[i + 1]);
 }
 
-static bool resolve_number(struct str s, struct yaml_scalar *ret)
+/* Leaves *ret alone when the text is no number. */
+static void resolve_number(struct str s, struct yaml_scalar *ret)
 {
 	char room[64], *plain = room;
 	struct str digits;
-	bool found = false;
 
 	if (is_timestamp(s)) {
 		ret->type = YAML_SCALAR_TIMESTAMP;
-		return true;
+		return;
 	}
 	if (s.size >= sizeof(room))
 		plain = xmalloc(s.size + 1);
@@ -146,16 +146,14 @@ static bool resolve_number(struct str s, struct yaml_scalar *ret)
 		if (s.p[i] != '_')
 			plain[digits.size++] = s.p[i];
 	plain[digits.size] = '\0';
-	if (resolve_int(digits, ret)) {
-		found = true;
-	} else if (is_float_text(digits)) {
-		ret->type = YAML_SCALAR_FLOAT;
-		ret->d = strtod(plain, NULL);
-		found = isfinite(ret->d);
+	if (!resolve_int(digits, ret) && is_float_text(digits)) {
+		double d = strtod(plain, NULL);
+
+		if (isfinite(d))
+			*ret = (struct yaml_scalar){.type = YAML_SCALAR_FLOAT, .d = d};
 	}
 	if (plain != room)
 		free(plain);
-	return found;
 }
 
 struct yaml_scalar yaml_resolve(struct str s)
