@@ -1,0 +1,17 @@
+/* domain_xml.h - libvirt's description of a VM from what the VMI asks for. Pure: same input, same text
+ * (golden files in testdata/). Format: https://libvirt.org/formatdomain.html */
+#pragma once
+
+#include "node/vm/vm_spec.h"
+
+/* What the host can do and is called. */
+struct domain_host {
+	bool kvm;	      /* the CPU can and /dev/kvm opens; else TCG emulation */
+	const char *emulator; /* "/usr/bin/qemu-system-x86_64" */
+	const char *bridge;   /* "hanok0" */
+	const char *node;     /* name of the Node */
+};
+
+/* Every disk must have path and format. -EINVAL when a text can't be in XML (control characters). */
+int domain_xml_write(struct buf *out, const struct vm_spec *s, const struct domain_host *host,
+	struct err *err) _must_check_;
