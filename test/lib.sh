@@ -10,6 +10,7 @@
 #   check_fails NAME COMMAND...       COMMAND must fail
 #   check_output NAME REGEX COMMAND...   COMMAND must succeed and its output match (extended regex)
 #   check_refused NAME REGEX COMMAND...  COMMAND must fail and its output match
+#   k_count, k_field                  what kubectl get finds, in numbers and values
 #   eventually SECONDS COMMAND...     until COMMAND succeeds, else fails with its last output
 
 TEST_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -156,6 +157,17 @@ kill_server() {
 
 k() {
 	HOME=$TEST_DIR "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}" "$@"
+}
+
+# k_count ARG...: how many objects kubectl get finds.
+k_count() { k get "$@" -o name 2>/dev/null | wc -l; }
+
+# k_field OBJECT JSONPATH...: their values, with a space between.
+k_field() {
+	local object=$1 path template=
+	shift
+	for path in "$@"; do template="$template${template:+ }{$path}"; done
+	k get "$object" -o "jsonpath=$template"
 }
 
 # raw PATH [CURL-OPTION...]: the API without a client's help, as the admin.

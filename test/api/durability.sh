@@ -1,0 +1,39 @@
+#!/bin/bash
+# What was answered is there after a kill -9; and the server is ready quickly on what it finds.
+. "$(dirname "$0")/../lib.sh"
+start_server
+
+writer() {
+	local i
+	for i in $(seq 1 500); do
+		raw /api/v1/namespaces/default/configmaps -o /dev/null -f -H 'Content-Type: application/json' \
+			-d '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"w'"$1-$i"'"}}' && echo "w$1-$i" || return
+	done
+}
+
+raw /livez >/dev/null
+acknowledged=$TEST_DIR/acknowledged
+: >"$acknowledged"
+for round in 1 2 3 4 5; do
+	writer "$round" >>"$acknowledged" 2>/dev/null &
+	writer_pid=$!
+	eventually 10 grep -q "^w$round-20\$" "$acknowledged"
+	kill_server
+	wait $writer_pid
+	start_server
+done
+check "many writes were acknowledged" test "$(wc -l <"$acknowledged")" -ge 100
+k get configmap -o name | sed 's|^configmap/||' | sort >"$TEST_DIR/found"
+check_output "none of them is lost" '^$' comm -23 <(sort "$acknowledged") "$TEST_DIR/found"
+check "at most the one in flight a kill was written unacknowledged" \
+	test "$(comm -13 <(sort "$acknowledged") <(grep '^w[1-5]-' "$TEST_DIR/found") | wc -l)" -le 5
+
+before=$(raw '/api/v1/configmaps?limit=1' | sed 's/.*"resourceVersion": *"\([0-9]*\)".*/\1/;q')
+check "an orderly stop" stop_server
+start_server
+check_output "the ready line says how long it took" 'ready https://127.0.0.1:[0-9]+ in [0-9]+ ms' tail -n 3 "$TEST_DIR/server.log"
+milliseconds=$(sed -n 's/.*ready https.* in \([0-9]*\) ms.*/\1/p' "$TEST_DIR/server.log" | tail -n 1)
+check "ready within 150 ms on existing data (took ${milliseconds:-?} ms)" test "${milliseconds:-9999}" -le 150
+after=$(raw '/api/v1/configmaps?limit=1' | sed 's/.*"resourceVersion": *"\([0-9]*\)".*/\1/;q')
+check "revisions never go back ($before, $after)" test "${after:-0}" -ge "${before:-1}"
+finish
