@@ -65,12 +65,14 @@ check_output "memory limit reached the control group" '^33554432' k exec "$pod" 
 check_output "exec -it gives a terminal" 'hello 42.*' python3 "$TEST_ROOT/test/terminal.py" 30 \
 	'expect:# ' 'send:tty && echo hello $((6*7))\n' 'expect:/dev/pts/[0-9]+\s+hello 42' 'send:exit 3\n' end:1 \
 	-- env HOME="$TEST_DIR" kubectl --kubeconfig "$KUBECONFIG_FILE" -n e2e-containers exec -it "$pod" -- sh
-check_output "stdin passes through exec" '^piped$' sh -c "echo piped | HOME=$TEST_DIR kubectl --kubeconfig $KUBECONFIG_FILE -n e2e-containers exec -i $pod -- cat"
+pipe_through() { echo piped | k exec -i "$pod" -- cat; }
+check_output "stdin passes through exec" '^piped$' pipe_through
 
 k logs -f "$pod" >"$TEST_DIR/follow.log" 2>&1 &
 follower=$!
 address=$(k_field "pod/$pod" .status.podIP)
-check_output "the node reaches the pod" "^container $pod" on_node 1 curl -s --max-time 5 "http://$address/followed"'?' --url "http://$address/"
+check_output "the node reaches the pod" "^container $pod" on_node 1 curl -s --max-time 5 "http://$address/"
+on_node 1 curl -s -o /dev/null --max-time 5 "http://$address/followed"
 check "logs -f shows what comes" eventually 10 grep -q followed "$TEST_DIR/follow.log"
 kill $follower
 wait $follower 2>/dev/null
