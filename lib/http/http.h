@@ -3,30 +3,27 @@
  * refused with 400 and the connection is closed.
  *
  * A request is handed to the handler once its header and whole body are in (body limit below). The
- * handler answers now or later, once: http_respond*, http_stream_*, or http_upgrade. The request and
- * its arena live until the answer is complete and `closed` was called. Keep-alive and pipelining
- * (answered in order, one at a time) are handled inside. */
+ * handler answers now or later, once: http_respond*, http_stream_begin to http_stream_end,
+ * http_upgrade or http_abort. The request and its arena live until the callback in which the answer
+ * was completed has returned; `closed` is called then. Keep-alive and pipelining (answered in order,
+ * one at a time) are handled inside. */
 #pragma once
 
 #include "lib/base/arena.h"
 #include "lib/base/blob.h"
 #include "lib/base/str.h"
+#include "lib/http/http_parser.h"
 #include "lib/http/stream.h"
 
-#define HTTP_HEADER_MAX_BYTES (64u << 10)
 #define HTTP_BODY_MAX_BYTES (3u << 20) /* 413 above; Kubernetes' limit */
-#define HTTP_HEADER_MAX_COUNT 128
-
-struct http_header {
-	const char *name; /* as sent; compare with http_header_get (case-insensitive) */
-	const char *value; /* trimmed */
-};
 
 struct http_request {
 	struct arena arena;
 	const char *method; /* "GET" */
 	const char *target; /* as sent: "/api/v1/pods?limit=5" */
-	const char *path;   /* percent-decoded part before '?'; "%2F" inside a segment is refused (400) */
+	/* Percent-decoded part before '?'. Refused with 400: "%2F" inside a segment, "." and ".." as
+	 * segments, what is not UTF-8. */
+	const char *path;
 	const char *query;  /* raw part after '?', "" when none */
 	struct http_header *headers;
 	size_t header_count;
@@ -43,6 +40,9 @@ struct http_request {
 	 * answer was complete; the handler must still finish with http_respond_* (which then goes
 	 * nowhere) or http_abort. */
 	void (*cancelled)(struct http_request *req);
+	/* Set by the handler, may stay NULL: called exactly once, when the request is about to be
+	 * freed, whatever happened to it. The place to free what `user` holds. */
+	void (*closed)(struct http_request *req);
 	void *user; /* the handler's own */
 };
 
@@ -54,7 +54,9 @@ struct http_server_options {
 	SSL_CTX *tls; /* NULL = plain; the server takes a reference */
 	http_handler *handler;
 	void *user;
-	unsigned idle_timeout_ms; /* keep-alive and slow headers/bodies; 0 = 60 s */
+	/* How long a client may take between requests, for a header, for each 64 KiB of a body, and to
+	 * take any of what was written to it; 0 = 60 s. Seen up to a quarter late. */
+	unsigned idle_timeout_ms;
 	unsigned max_connections; /* 0 = 20,000 */
 };
 
@@ -65,7 +67,9 @@ int http_server_listen(struct http_server *s, const char *address, int *ret_port
 /* Stops listening, closes idle connections now and the others after their answer or after grace_ms;
  * then calls done. */
 void http_server_stop(struct http_server *s, unsigned grace_ms, void (*done)(void *), void *user);
-void http_server_destroy(struct http_server *s); /* after done, or when the loop has ended */
+/* After done, or instead of stop: then all connections are cut, and the memory is freed by the loop
+ * once every request has been answered by its handler. */
+void http_server_destroy(struct http_server *s);
 
 /* Request helpers. */
 const char *http_header_get(const struct http_request *req, const char *name); /* first, or NULL */
@@ -101,5 +105,5 @@ void http_abort(struct http_request *req); /* closes the connection without (mor
 bool http_wants_upgrade(const struct http_request *req, const char **ret_protocol);
 /* Answers 101 with "Connection: Upgrade", "Upgrade: protocol" and extra, and hands out the stream
  * (the caller's now; reading stopped). Bytes that came right behind the request's header are given
- * by the stream's first read. The request is freed. */
+ * by the stream's first read. The request is done with. NULL when the client has gone. */
 struct stream *http_upgrade(struct http_request *req, const char *protocol, const char *extra);

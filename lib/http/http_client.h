@@ -18,7 +18,8 @@ struct http_endpoint_options {
 	unsigned max_idle;     /* idle connections kept; 0 = 8 */
 };
 struct http_endpoint *http_endpoint_create(const struct http_endpoint_options *options);
-void http_endpoint_destroy(struct http_endpoint *e); /* requests in flight end with -ECANCELED */
+/* Requests in flight end with -ECANCELED, in the next turn of the loop. */
+void http_endpoint_destroy(struct http_endpoint *e);
 
 struct http_response {
 	int status;
@@ -35,12 +36,13 @@ struct http_call_options {
 	const void *body;    /* copied */
 	size_t body_size;
 	unsigned timeout_ms;   /* for the header (and the whole body when data is NULL); 0 = 30 s */
-	size_t body_max_bytes; /* whole bodies only; 0 = 64 MiB, -EMSGBIG above */
+	size_t body_max_bytes; /* whole bodies only; 0 = 64 MiB, -EMSGSIZE above */
 	/* Header is in (may be NULL). */
 	void (*begin)(void *user, const struct http_response *r);
 	/* A piece of the body (NULL: collected into response.body). */
 	void (*data)(void *user, const char *p, size_t size);
-	/* Ended. On failure r is NULL and err says what; -ECANCELED never comes (cancel is silent). */
+	/* Ended. On failure r is NULL and err says what; -ECANCELED only comes of destroying the
+	 * endpoint (http_call_cancel is silent). */
 	void (*done)(void *user, const struct http_response *r, const struct err *err);
 	/* For Upgrade requests: set to get the stream on a 101 answer (done is then not called); any
 	 * other answer ends with done. Bytes behind the header come by the stream's first read. */
@@ -50,6 +52,7 @@ struct http_call_options {
 struct http_call;
 struct http_call *http_call(struct http_endpoint *e, const struct http_call_options *options);
 void http_call_cancel(struct http_call *c); /* no callback after this; c is gone */
-void http_call_pause(struct http_call *c);  /* back-pressure on `data` */
+/* Back-pressure on `data`. `done` may still come when there is nothing more to give. */
+void http_call_pause(struct http_call *c);
 void http_call_resume(struct http_call *c);
 const char *http_response_header(const struct http_response *r, const char *name);

@@ -25,6 +25,9 @@ struct stream_handler {
 	/* The write queue fell below the low mark after having been above the high one. May be NULL. */
 	void (*drained)(void *user);
 	void (*closed)(void *user);
+	/* The write queue became empty: the kernel has it all, and our direction has ended if
+	 * stream_shutdown was called. May be NULL. */
+	void (*flushed)(void *user);
 };
 
 /* Connects; `connected` gets the stream (owned by the caller from now on, reading not started) or
@@ -40,18 +43,30 @@ void stream_connect_cancel(struct stream_connect *c);
 
 /* Takes over an accepted or created descriptor (socket or pipe or pty); plain. */
 int stream_from_fd(uv_loop_t *loop, int fd, struct stream **ret, struct err *err) _must_check_;
+/* The server's side of TLS on an accepted socket: the handshake begins by itself, a failed one ends
+ * in `error`. On failure the descriptor is still the caller's (also of stream_from_fd). */
+int stream_from_fd_tls(uv_loop_t *loop, int fd, SSL_CTX *tls, struct stream **ret,
+	struct err *err) _must_check_;
 
-/* Sets who hears of events; may be changed at any time (upgrades). */
+/* Sets who hears of events; may be changed at any time (upgrades). The handler is copied; members
+ * may be NULL, and NULL for all of it ignores everything. */
 void stream_set_handler(struct stream *s, const struct stream_handler *h, void *user);
 void stream_read_start(struct stream *s);
 void stream_read_stop(struct stream *s); /* back-pressure: the kernel's buffer fills up */
 
-/* Queues bytes; copies them, or holds a reference to the blob until written. */
+/* Puts bytes in front of those to be read, for a reader that got more than it wanted (upgrades,
+ * pauses): the next `read` gives them. */
+void stream_unread(struct stream *s, const void *p, size_t size);
+
+/* Queues bytes; copies them, or holds a reference to the blob until written. What was queued during
+ * one callback, or between two turns of the loop, goes out together: small writes are cheap, and
+ * with TLS they share a record. */
 void stream_write(struct stream *s, const void *p, size_t size);
 void stream_write_blob(struct stream *s, struct blob *b);
 /* Bytes queued and not yet taken by the kernel. Writers stop above STREAM_HIGH_BYTES and go on at
  * `drained`. */
 size_t stream_queued(const struct stream *s);
+uint64_t stream_written(const struct stream *s); /* bytes taken by the kernel since the beginning */
 #define STREAM_HIGH_BYTES (1u << 20)
 #define STREAM_LOW_BYTES (256u << 10)
 

@@ -1,0 +1,310 @@
+#include "lib/http/http_impl.h"
+
+#include <stdio.h>
+
+#define HEAD_ROOM 512
+
+void http_answer_done(struct http_exchange *x)
+{
+	struct http_conn *c = x->conn;
+	if (x->answer == ANSWER_DONE)
+		return;
+	x->answer = ANSWER_DONE;
+	if (x->in_handler)
+		return;
+	list_append(&c->server->ready, &c->ready);
+	http_server_run_ready(c->server);
+}
+
+/* A head in the making: on the stack, and in a buf when it does not fit. */
+struct head {
+	char room[HEAD_ROOM];
+	size_t size;
+	struct buf more;
+};
+
+static void head_add(struct head *h, const char *p, size_t size)
+{
+	if (h->more.size == 0 && size <= sizeof(h->room) - h->size) {
+		memcpy(h->room + h->size, p, size);
+		h->size += size;
+		return;
+	}
+	buf_add(&h->more, p, size);
+}
+
+static void head_add_str(struct head *h, const char *s)
+{
+	head_add(h, s, strlen(s));
+}
+
+static void head_add_u64(struct head *h, uint64_t n)
+{
+	char text[24];
+	char *p = text + sizeof(text);
+	do
+		*--p = (char)('0' + n % 10);
+	while (n /= 10);
+	head_add(h, p, (size_t)(text + sizeof(text) - p));
+}
+
+static void head_begin(struct head *h, struct http_exchange *x, int status)
+{
+	h->size = 0;
+	h->more = BUF_INIT;
+	head_add_str(h, "HTTP/1.1 ");
+	head_add_u64(h, (uint64_t)status);
+	head_add_str(h, " ");
+	head_add_str(h, http_reason(status));
+	head_add_str(h, "\r\nDate: ");
+	head_add_str(h, http_server_date(x->conn->server));
+	head_add_str(h, "\r\n");
+}
+
+static void head_add_common(
+	struct head *h, struct http_exchange *x, const char *content_type, const char *extra)
+{
+	if (content_type) {
+		head_add_str(h, "Content-Type: ");
+		head_add_str(h, content_type);
+		head_add_str(h, "\r\n");
+	}
+	if (!x->keep_alive || x->conn->server->stopping)
+		head_add_str(h, "Connection: close\r\n");
+	else if (x->parser.http10)
+		head_add_str(h, "Connection: keep-alive\r\n");
+	if (extra)
+		head_add_str(h, extra);
+}
+
+static void head_end(struct head *h, struct stream *s)
+{
+	head_add(h, "\r\n", 2);
+	stream_write(s, h->room, h->size);
+	if (h->more.size)
+		stream_write(s, h->more.data, h->more.size);
+	buf_finish(&h->more);
+}
+
+static bool answers_head(const struct http_exchange *x)
+{
+	return strcmp(x->req.method, "HEAD") == 0;
+}
+
+static bool status_has_body(int status)
+{
+	return status >= 200 && status != 204 && status != 304;
+}
+
+/* True when a body of `size` bytes is to follow. */
+static bool begin_whole(struct http_exchange *x, int status, const char *content_type,
+	const char *extra, size_t size)
+{
+	struct head h;
+	if (x->answer != ANSWER_NONE)
+		abort(); /* answered twice */
+	if (!x->conn->stream)
+		return false;
+	head_begin(&h, x, status);
+	if (status_has_body(status)) {
+		head_add_str(&h, "Content-Length: ");
+		head_add_u64(&h, size);
+		head_add_str(&h, "\r\n");
+	}
+	head_add_common(&h, x, content_type, extra);
+	head_end(&h, x->conn->stream);
+	return size > 0 && !answers_head(x) && status_has_body(status);
+}
+
+void http_respond(struct http_request *req, int status, const char *content_type, const char *extra,
+	const void *body, size_t size)
+{
+	struct http_exchange *x = exchange_of(req);
+	if (begin_whole(x, status, content_type, extra, size))
+		stream_write(x->conn->stream, body, size);
+	http_answer_done(x);
+}
+
+void http_respond_parts(struct http_request *req, int status, const char *content_type,
+	const char *extra, const struct http_part *parts, size_t count)
+{
+	struct http_exchange *x = exchange_of(req);
+	size_t size = 0;
+	for (size_t i = 0; i < count; i++)
+		size += parts[i].blob ? parts[i].blob->size : parts[i].text_size;
+	if (begin_whole(x, status, content_type, extra, size)) {
+		for (size_t i = 0; i < count; i++) {
+			if (parts[i].blob)
+				stream_write_blob(x->conn->stream, parts[i].blob);
+			else
+				stream_write(x->conn->stream, parts[i].text, parts[i].text_size);
+		}
+	}
+	http_answer_done(x);
+}
+
+void http_stream_begin(
+	struct http_request *req, int status, const char *content_type, const char *extra)
+{
+	struct http_exchange *x = exchange_of(req);
+	struct head h;
+	if (x->answer != ANSWER_NONE)
+		abort(); /* answered twice */
+	x->answer = ANSWER_STREAMING;
+	x->chunked = !x->parser.http10;
+	if (!x->chunked)
+		x->keep_alive = false;
+	if (!x->conn->stream)
+		return;
+	head_begin(&h, x, status);
+	if (x->chunked)
+		head_add_str(&h, "Transfer-Encoding: chunked\r\n");
+	head_add_common(&h, x, content_type, extra);
+	head_end(&h, x->conn->stream);
+}
+
+/* The stream to write a piece of the body to; NULL when it is not wanted. */
+static struct stream *piece_stream(struct http_exchange *x, size_t size)
+{
+	if (x->answer != ANSWER_STREAMING)
+		return NULL;
+	return size > 0 && !answers_head(x) ? x->conn->stream : NULL;
+}
+
+static void write_chunk_line(struct stream *s, size_t size)
+{
+	static const char digits[] = "0123456789abcdef";
+	char text[24];
+	char *p = text + sizeof(text);
+	*--p = '\n';
+	*--p = '\r';
+	do
+		*--p = digits[size & 15];
+	while (size >>= 4);
+	stream_write(s, p, (size_t)(text + sizeof(text) - p));
+}
+
+void http_stream_write(struct http_request *req, const void *p, size_t size)
+{
+	struct http_exchange *x = exchange_of(req);
+	struct stream *s = piece_stream(x, size);
+	if (!s)
+		return;
+	if (x->chunked)
+		write_chunk_line(s, size);
+	stream_write(s, p, size);
+	if (x->chunked)
+		stream_write(s, "\r\n", 2);
+}
+
+void http_stream_write_blob(struct http_request *req, struct blob *b)
+{
+	struct http_exchange *x = exchange_of(req);
+	struct stream *s = piece_stream(x, b->size);
+	if (!s)
+		return;
+	if (x->chunked)
+		write_chunk_line(s, b->size);
+	stream_write_blob(s, b);
+	if (x->chunked)
+		stream_write(s, "\r\n", 2);
+}
+
+size_t http_stream_queued(const struct http_request *req)
+{
+	const struct http_exchange *x = exchange_of(req);
+	return x->conn->stream ? stream_queued(x->conn->stream) : 0;
+}
+
+void http_stream_on_drained(struct http_request *req, void (*drained)(struct http_request *))
+{
+	exchange_of(req)->drained = drained;
+}
+
+void http_stream_end(struct http_request *req)
+{
+	struct http_exchange *x = exchange_of(req);
+	if (x->answer == ANSWER_DONE)
+		return;
+	if (x->answer == ANSWER_STREAMING && x->chunked && x->conn->stream && !answers_head(x))
+		stream_write(x->conn->stream, "0\r\n\r\n", 5);
+	http_answer_done(x);
+}
+
+void http_abort(struct http_request *req)
+{
+	struct http_exchange *x = exchange_of(req);
+	x->conn->gone = true;
+	stream_close(x->conn->stream);
+	http_answer_done(x);
+}
+
+bool http_wants_upgrade(const struct http_request *req, const char **ret_protocol)
+{
+	const struct http_exchange *x = exchange_of(req);
+	if (!x->parser.upgrade || x->parser.http10)
+		return false;
+	*ret_protocol = x->parser.upgrade;
+	return true;
+}
+
+struct stream *http_upgrade(struct http_request *req, const char *protocol, const char *extra)
+{
+	struct http_exchange *x = exchange_of(req);
+	struct http_conn *c = x->conn;
+	struct head h;
+	if (x->answer != ANSWER_NONE)
+		abort(); /* answered twice */
+	if (!c->stream || c->gone || c->eof || x->cancel_told) {
+		http_abort(req);
+		return NULL;
+	}
+	struct stream *s = TAKE_PTR(c->stream);
+	stream_set_handler(s, NULL, NULL);
+	stream_read_stop(s);
+	head_begin(&h, x, 101);
+	head_add_str(&h, "Connection: Upgrade\r\nUpgrade: ");
+	head_add_str(&h, protocol);
+	head_add_str(&h, "\r\n");
+	if (extra)
+		head_add_str(&h, extra);
+	head_end(&h, s);
+	if (c->rest_size) {
+		stream_unread(s, c->rest, c->rest_size);
+		c->rest_size = 0;
+	} else if (c->in.size) {
+		stream_unread(s, c->in.data, c->in.size);
+		buf_finish(&c->in);
+	}
+	http_answer_done(x);
+	return s;
+}
+
+const char *http_header_get(const struct http_request *req, const char *name)
+{
+	return http_headers_get(req->headers, req->header_count, name);
+}
+
+const char *http_query_get(struct http_request *req, const char *name, unsigned nth)
+{
+	struct str rest = str_from(req->query), part;
+	size_t name_size = strlen(name);
+	while (str_split(&rest, '&', &part)) {
+		struct str key;
+		struct str value = part;
+		char *text;
+		if (!str_split(&value, '=', &key))
+			continue;
+		if (memchr(key.p, '%', key.size) || memchr(key.p, '+', key.size)) {
+			if (percent_decode(&req->arena, key, true, &text) < 0 || !streq(text, name))
+				continue;
+		} else if (key.size != name_size || memcmp(key.p, name, name_size) != 0) {
+			continue;
+		}
+		if (percent_decode(&req->arena, value.p ? value : STR(""), true, &text) < 0)
+			continue;
+		if (nth-- == 0)
+			return text;
+	}
+	return NULL;
+}

@@ -1,0 +1,466 @@
+#include "lib/http/http_impl.h"
+
+#include <stdio.h>
+
+/* Pipelined requests beyond this wait in the kernel. */
+#define IN_MAX_BYTES (64u << 10)
+#define BODY_STEP_BYTES (64u << 10)
+#define LINGER_MS 2000
+#define FREE_EXCHANGES_MAX 32
+#define BODY_KEEP_BYTES (64u << 10)
+#define ORGS_MAX 64
+
+/* Exchanges */
+
+static struct http_exchange *exchange_new(struct http_conn *c)
+{
+	struct http_server *s = c->server;
+	struct http_exchange *x = s->free_exchanges;
+	if (x) {
+		s->free_exchanges = x->next_free;
+		s->free_exchange_count--;
+	} else {
+		x = xcalloc(1, sizeof(*x));
+		arena_init(&x->req.arena);
+	}
+	x->next_free = NULL;
+	x->conn = c;
+	http_parser_init(&x->parser, false, &x->req.arena);
+	return x;
+}
+
+void http_exchange_free(struct http_exchange *x)
+{
+	arena_finish(&x->req.arena);
+	http_parser_finish(&x->parser);
+	buf_finish(&x->body);
+	free(x);
+}
+
+/* Gives the exchange back to the server. */
+static void exchange_end(struct http_conn *c)
+{
+	struct http_server *s = c->server;
+	struct http_exchange *x = TAKE_PTR(c->x);
+	if (x->req.closed)
+		x->req.closed(&x->req);
+	if (s->free_exchange_count >= FREE_EXCHANGES_MAX || s->stopping) {
+		http_exchange_free(x);
+		return;
+	}
+	arena_reset(&x->req.arena);
+	buf_clear(&x->body);
+	if (x->body.room > BODY_KEEP_BYTES)
+		buf_finish(&x->body);
+	struct http_exchange keep = { .body = x->body, .next_free = s->free_exchanges };
+	keep.req.arena = x->req.arena;
+	keep.parser.head = x->parser.head;
+	*x = keep;
+	s->free_exchanges = x;
+	s->free_exchange_count++;
+}
+
+/* Connections */
+
+static void conn_free_if_over(struct http_conn *c)
+{
+	struct http_server *s = c->server;
+	if (c->stream || c->x || c->pinned)
+		return;
+	list_remove(&c->link);
+	list_remove(&c->ready);
+	buf_finish(&c->in);
+	free(c);
+	http_server_conn_gone(s);
+}
+
+static void conn_deadline(struct http_conn *c, unsigned ms)
+{
+	c->deadline_ms = uv_now(c->server->loop) + ms;
+}
+
+static void conn_idle(struct http_conn *c)
+{
+	c->state = CONN_IDLE;
+	conn_deadline(c, c->server->idle_timeout_ms);
+}
+
+static void conn_linger(struct http_conn *c)
+{
+	c->state = CONN_LINGERING;
+	c->deadline_ms = 0; /* set when all is written */
+	buf_finish(&c->in);
+	stream_shutdown(c->stream);
+	stream_read_start(c->stream);
+}
+
+/* The answer to what never became a request. */
+static void conn_refuse(struct http_conn *c, int status, const char *text)
+{
+	struct http_exchange *x = c->x;
+	if (!x->req.method)
+		x->req.method = "";
+	x->keep_alive = false;
+	x->in_handler = true; /* we end it here */
+	char *body = arena_printf(&x->req.arena, "%s\n", text);
+	http_respond(&x->req, status, "text/plain; charset=utf-8", NULL, body, strlen(body));
+	exchange_end(c);
+	conn_linger(c);
+}
+
+/* Cuts the target into path and query; false when it is malformed. */
+static bool parse_target(struct http_request *req)
+{
+	const char *from = req->target;
+	if (strcmp(from, "*") == 0) {
+		req->path = "*";
+		req->query = "";
+		return strcmp(req->method, "OPTIONS") == 0;
+	}
+	if (*from != '/') { /* absolute form: RFC 9112 3.2.2 */
+		const char *authority = strstr(from, "://");
+		if (!authority || authority == from)
+			return false;
+		from = authority + 3 + strcspn(authority + 3, "/?");
+	}
+	size_t size = strcspn(from, "?");
+	req->query = from[size] ? from + size + 1 : "";
+	char *path;
+	if (size == 0) {
+		path = arena_strdup(&req->arena, "/");
+	} else if (memchr(from, '%', size)) {
+		for (const char *p = from; p + 2 < from + size; p++)
+			if (p[0] == '%' && p[1] == '2' && (p[2] | 0x20) == 'f')
+				return false;
+		if (percent_decode(&req->arena, (struct str){ from, size }, false, &path) < 0 ||
+			!utf8_valid(path, strlen(path)))
+			return false;
+	} else {
+		path = arena_memdup(&req->arena, from, size);
+	}
+	for (const char *p = path; (p = strchr(p, '/')); p++) {
+		size_t n = strcspn(p + 1, "/");
+		if ((n == 1 && p[1] == '.') || (n == 2 && p[1] == '.' && p[2] == '.'))
+			return false;
+	}
+	req->path = path;
+	return true;
+}
+
+/* The head is in. False when the request was refused. */
+static bool conn_on_head(struct http_conn *c)
+{
+	struct http_exchange *x = c->x;
+	struct http_parser *p = &x->parser;
+	struct http_request *req = &x->req;
+	req->method = p->method;
+	req->target = p->target;
+	req->headers = p->headers;
+	req->header_count = p->header_count;
+	x->keep_alive = p->keep_alive;
+	if (!parse_target(req)) {
+		conn_refuse(c, 400, "malformed request target");
+		return false;
+	}
+	if (p->has_length && p->content_length > HTTP_BODY_MAX_BYTES) {
+		conn_refuse(c, 413, "the body is larger than 3 MiB");
+		return false;
+	}
+	if (p->expect_continue && !p->http10 && (p->chunked || p->content_length > 0)) {
+		static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+		stream_write(c->stream, text, sizeof(text) - 1);
+	}
+	conn_deadline(c, c->server->idle_timeout_ms);
+	c->body_mark = BODY_STEP_BYTES;
+	return true;
+}
+
+static bool conn_on_body(struct http_conn *c, struct str piece)
+{
+	struct http_exchange *x = c->x;
+	if (x->body.size + piece.size > HTTP_BODY_MAX_BYTES) {
+		conn_refuse(c, 413, "the body is larger than 3 MiB");
+		return false;
+	}
+	buf_add(&x->body, piece.p, piece.size);
+	if (x->body.size >= c->body_mark) {
+		c->body_mark = x->body.size + BODY_STEP_BYTES;
+		conn_deadline(c, c->server->idle_timeout_ms);
+	}
+	return true;
+}
+
+/* Strings of our own: the request may outlive the stream. */
+static void identify_peer(struct http_conn *c, struct http_request *req)
+{
+	const char *orgs[ORGS_MAX];
+	req->peer_address = arena_strdup(&req->arena, stream_peer_address(c->stream));
+	const char *cn = stream_peer_cn(c->stream);
+	req->peer_cn = *cn ? arena_strdup(&req->arena, cn) : "";
+	req->peer_org_count = stream_peer_orgs(c->stream, orgs, ORGS_MAX);
+	if (req->peer_org_count == 0)
+		return;
+	req->peer_orgs = arena_alloc(&req->arena, req->peer_org_count * sizeof(*req->peer_orgs));
+	for (size_t i = 0; i < req->peer_org_count; i++)
+		req->peer_orgs[i] = arena_strdup(&req->arena, orgs[i]);
+}
+
+/* The answer is complete; *c->x is over. */
+static void conn_answered(struct http_conn *c)
+{
+	bool keep_alive = c->x->keep_alive && !c->server->stopping;
+	exchange_end(c);
+	if (!c->stream || c->gone)
+		return;
+	if (keep_alive)
+		conn_idle(c);
+	else
+		conn_linger(c);
+}
+
+/* The request is complete. Bytes behind it are `rest`. True when it was answered at once. */
+static bool conn_dispatch(struct http_conn *c, const char *rest, size_t rest_size)
+{
+	struct http_exchange *x = c->x;
+	struct http_request *req = &x->req;
+	req->body = x->body.size ? x->body.data : "";
+	req->body_size = x->body.size;
+	req->received_ns = (int64_t)uv_hrtime();
+	identify_peer(c, req);
+	c->state = CONN_HANDLING;
+	c->deadline_ms = 0;
+	c->rest = rest;
+	c->rest_size = rest_size;
+	x->in_handler = true;
+	c->server->handler(req, c->server->user);
+	x->in_handler = false;
+	c->rest = NULL;
+	c->rest_size = 0;
+	if (x->answer == ANSWER_DONE) {
+		conn_answered(c);
+		return true;
+	}
+	if (rest_size)
+		buf_add(&c->in, rest, rest_size);
+	if (c->in.size > IN_MAX_BYTES)
+		stream_read_stop(c->stream);
+	return false;
+}
+
+/* Takes bytes from the client until they are used up, a request is left with its handler, or the
+ * answers pile up. */
+static void conn_process(struct http_conn *c, const char *data, size_t size)
+{
+	c->pinned = true;
+	while (size > 0 && c->stream && !c->gone &&
+		(c->state == CONN_IDLE || c->state == CONN_READING)) {
+		if (!c->x && stream_queued(c->stream) > STREAM_HIGH_BYTES) {
+			buf_add(&c->in, data, size);
+			c->throttled = true;
+			stream_read_stop(c->stream);
+			break;
+		}
+		if (!c->x) {
+			c->x = exchange_new(c);
+			c->state = CONN_READING;
+			conn_deadline(c, c->server->idle_timeout_ms);
+		}
+		for (bool again = true; again;) {
+			enum http_event event;
+			struct str piece;
+			size_t used = http_parser_feed(&c->x->parser, data, size, &event, &piece);
+			data += used;
+			size -= used;
+			switch (event) {
+			case HTTP_NEED_MORE:
+				again = false;
+				break;
+			case HTTP_HEAD:
+				again = conn_on_head(c);
+				break;
+			case HTTP_BODY:
+				again = conn_on_body(c, piece);
+				break;
+			case HTTP_END:
+				(void)conn_dispatch(c, data, size);
+				again = false;
+				break;
+			case HTTP_BAD:
+				conn_refuse(c, c->x->parser.status, c->x->parser.reason);
+				again = false;
+				break;
+			}
+		}
+	}
+	c->pinned = false;
+}
+
+/* The client went away, or may as well have. */
+void http_conn_drop(struct http_conn *c)
+{
+	bool was_pinned = c->pinned;
+	c->pinned = true;
+	c->gone = true;
+	stream_close(c->stream); /* c->stream stays until it says closed, and takes no more writes */
+	struct http_exchange *x = c->x;
+	if (x && c->state != CONN_HANDLING) {
+		exchange_end(c);
+	} else if (x && x->answer != ANSWER_DONE && !x->cancel_told) {
+		x->cancel_told = true;
+		if (x->req.cancelled)
+			x->req.cancelled(&x->req);
+	}
+	c->pinned = was_pinned;
+	conn_free_if_over(c);
+}
+
+/* Between requests, after an answer or when the client takes bytes again: goes on with what it sent
+ * meanwhile. May free the connection. */
+static void conn_go_on(struct http_conn *c)
+{
+	if (c->stream && !c->gone && c->state == CONN_IDLE) {
+		struct buf in = c->in;
+		c->in = BUF_INIT;
+		conn_process(c, in.data, in.size);
+		buf_finish(&in);
+		if (c->stream && (c->state == CONN_IDLE || c->state == CONN_READING) &&
+			!c->throttled) {
+			if (c->eof)
+				conn_linger(c);
+			else
+				stream_read_start(c->stream);
+		}
+	}
+	conn_free_if_over(c);
+}
+
+static void on_read(void *user, const char *data, size_t size)
+{
+	struct http_conn *c = user;
+	switch (c->state) {
+	case CONN_LINGERING:
+		break;
+	case CONN_HANDLING:
+		buf_add(&c->in, data, size);
+		if (c->in.size > IN_MAX_BYTES)
+			stream_read_stop(c->stream);
+		break;
+	case CONN_IDLE:
+	case CONN_READING:
+		conn_process(c, data, size);
+		conn_free_if_over(c);
+		break;
+	}
+}
+
+static void on_eof(void *user)
+{
+	struct http_conn *c = user;
+	c->eof = true;
+	if (c->state == CONN_IDLE || c->state == CONN_READING) {
+		if (!c->throttled)
+			http_conn_drop(c);
+	} else if (c->state == CONN_LINGERING) {
+		if (stream_queued(c->stream) == 0)
+			http_conn_drop(c);
+	} else if (c->x->answer != ANSWER_DONE && !c->x->cancel_told) {
+		/* A client that ends its direction has most likely gone; the answer may still be read
+		 * by one that only said that it asks no more. */
+		c->x->cancel_told = true;
+		if (c->x->req.cancelled)
+			c->x->req.cancelled(&c->x->req);
+	}
+}
+
+static void on_error(void *user, int code, const char *text)
+{
+	http_conn_drop(user);
+}
+
+static void on_drained(void *user)
+{
+	struct http_conn *c = user;
+	if (c->x && c->x->drained && c->x->answer == ANSWER_STREAMING)
+		c->x->drained(&c->x->req);
+	if (c->throttled) {
+		c->throttled = false;
+		conn_go_on(c);
+	}
+}
+
+static void on_flushed(void *user)
+{
+	struct http_conn *c = user;
+	if (c->state != CONN_LINGERING)
+		return;
+	if (c->eof)
+		http_conn_drop(c);
+	else
+		conn_deadline(c, MIN(LINGER_MS, c->server->idle_timeout_ms));
+}
+
+static void on_closed(void *user)
+{
+	struct http_conn *c = user;
+	c->stream = NULL;
+	conn_free_if_over(c);
+}
+
+void http_conn_advance(struct http_conn *c)
+{
+	conn_answered(c);
+	conn_go_on(c);
+}
+
+void http_conn_stop(struct http_conn *c)
+{
+	if (c->state == CONN_IDLE)
+		http_conn_drop(c);
+}
+
+void http_conn_tick(struct http_conn *c, uint64_t now_ms)
+{
+	if (!c->stream || c->gone)
+		return;
+	size_t queued = stream_queued(c->stream);
+	uint64_t written = stream_written(c->stream);
+	if (queued == 0 || written != c->written || c->stalled_ms == 0) {
+		c->written = written;
+		c->stalled_ms = now_ms;
+	}
+	if (queued > 0 && now_ms - c->stalled_ms >= c->server->idle_timeout_ms) {
+		http_conn_drop(c);
+	} else if (queued > 0 && c->state == CONN_IDLE) {
+		conn_deadline(c, c->server->idle_timeout_ms); /* still taking the last answer */
+	} else if (c->deadline_ms && now_ms >= c->deadline_ms) {
+		http_conn_drop(c);
+	}
+}
+
+void http_conn_start(struct http_server *s, int fd)
+{
+	static const struct stream_handler handler = {
+		.read = on_read,
+		.eof = on_eof,
+		.error = on_error,
+		.drained = on_drained,
+		.flushed = on_flushed,
+		.closed = on_closed,
+	};
+	struct stream *stream;
+	int r = s->tls ? stream_from_fd_tls(s->loop, fd, s->tls, &stream, NULL)
+		       : stream_from_fd(s->loop, fd, &stream, NULL);
+	if (r < 0) {
+		close(fd);
+		return;
+	}
+	struct http_conn *c = xcalloc(1, sizeof(*c));
+	c->server = s;
+	c->stream = stream;
+	list_append(&s->conns, &c->link);
+	list_init(&c->ready);
+	s->conn_count++;
+	conn_idle(c);
+	stream_set_handler(stream, &handler, c);
+	stream_read_start(stream);
+}

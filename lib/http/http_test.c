@@ -1,0 +1,762 @@
+#include "lib/http/http_test_util.h"
+
+/* --- a server whose handler is chosen by the path --- */
+
+static struct http_request *pending;
+static unsigned cancelled_count, closed_count, drained_count;
+
+static void on_cancelled(struct http_request *req)
+{
+	cancelled_count++;
+	if (req->user)
+		http_respond(req, 200, "text/plain", NULL, "late", 4);
+}
+
+static void on_request_closed(struct http_request *req)
+{
+	closed_count++;
+	if (pending == req)
+		pending = NULL;
+}
+
+static void on_drained(struct http_request *req)
+{
+	drained_count++;
+	http_stream_end(req);
+}
+
+static void handler(struct http_request *req, void *user)
+{
+	req->closed = on_request_closed;
+	if (streq(req->path, "/echo")) {
+		http_respond(req, 200, "application/octet-stream", "X-Extra: 1\r\n", req->body, req->body_size);
+	} else if (streq(req->path, "/who")) {
+		struct buf b = BUF_INIT;
+		buf_printf(&b, "%s", req->peer_cn);
+		for (size_t i = 0; i < req->peer_org_count; i++)
+			buf_printf(&b, ",%s", req->peer_orgs[i]);
+		http_respond(req, 200, "text/plain", NULL, b.data ? b.data : "", b.size);
+		buf_finish(&b);
+	} else if (streq(req->path, "/parts")) {
+		char *big = xmalloc(100000);
+		memset(big, 'b', 100000);
+		struct blob *b = blob_new(big, 100000);
+		free(big);
+		struct http_part parts[] = {
+			{ .text = "[", .text_size = 1 }, { .blob = b }, { .text = "]", .text_size = 1 } };
+		http_respond_parts(req, 201, "text/plain", NULL, parts, 3);
+		blob_unref(b);
+	} else if (streq(req->path, "/later")) {
+		req->cancelled = on_cancelled;
+		pending = req;
+	} else if (streq(req->path, "/later-answers-cancel")) {
+		req->cancelled = on_cancelled;
+		req->user = req;
+		pending = req;
+	} else if (streq(req->path, "/stream")) {
+		http_stream_begin(req, 200, "application/json", NULL);
+		http_stream_write(req, "one\n", 4);
+		struct blob *b = blob_new("two\n", 4);
+		http_stream_write_blob(req, b);
+		blob_unref(b);
+		http_stream_end(req);
+	} else if (streq(req->path, "/flood")) {
+		static char zeros[65536];
+		http_stream_begin(req, 200, NULL, NULL);
+		http_stream_on_drained(req, on_drained);
+		/* More than the kernel's buffers on both sides take. */
+		while (http_stream_queued(req) <= 16 * STREAM_HIGH_BYTES)
+			http_stream_write(req, zeros, sizeof(zeros));
+		pending = req;
+	} else if (streq(req->path, "/abort")) {
+		http_abort(req);
+	} else if (streq(req->path, "/q")) {
+		const char *a = http_query_get(req, "a", 0), *a1 = http_query_get(req, "a", 1),
+			   *bad = http_query_get(req, "bad", 0), *none = http_query_get(req, "none", 0);
+		char *text = arena_printf(&req->arena, "%s|%s|%s|%s", a ? a : "-", a1 ? a1 : "-",
+			bad ? bad : "-", none ? none : "-");
+		http_respond(req, 200, "text/plain", NULL, text, strlen(text));
+	} else if (streq(req->path, "/upgrade")) {
+		const char *protocol;
+		if (!http_wants_upgrade(req, &protocol)) {
+			http_respond(req, 400, NULL, NULL, NULL, 0);
+			return;
+		}
+		struct stream *s = http_upgrade(req, protocol, NULL);
+		assert_non_null(s);
+		echo_stream_start(s);
+	} else {
+		http_respond(req, 404, "text/plain", NULL, req->path, strlen(req->path));
+	}
+}
+
+static int setup_plain(void **state)
+{
+	cancelled_count = closed_count = drained_count = 0;
+	pending = NULL;
+	*state = fixture_create(false, handler, 0);
+	return 0;
+}
+
+static int setup_tls(void **state)
+{
+	cancelled_count = closed_count = drained_count = 0;
+	pending = NULL;
+	*state = fixture_create(true, handler, 0);
+	return 0;
+}
+
+static int setup_impatient(void **state)
+{
+	cancelled_count = closed_count = drained_count = 0;
+	pending = NULL;
+	*state = fixture_create(false, handler, 100);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fixture_destroy(*state);
+	return 0;
+}
+
+/* --- whole answers --- */
+
+static void test_echo(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "POST", "/echo");
+	o.body = "hello";
+	o.body_size = 5;
+	for (int i = 0; i < 5; i++) {
+		http_call(f->endpoint, &o);
+		wait_result(f, &r);
+		assert_int_equal(r.status, 200);
+		assert_string_equal(r.body.data, "hello");
+		assert_string_equal(r.extra, "1");
+		result_reset(&r);
+	}
+	assert_int_equal(f->server->conn_count, 1); /* kept alive */
+}
+
+static void test_large_bodies(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	size_t size = 2900000;
+	char *body = xmalloc(size);
+	for (size_t i = 0; i < size; i++)
+		body[i] = (char)(i * 7 + i / 1000);
+	struct http_call_options o = call_options(&r, "PUT", "/echo");
+	o.headers = "Expect: 100-continue\r\n";
+	o.body = body;
+	o.body_size = size;
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 200);
+	assert_int_equal(r.body.size, size);
+	assert_memory_equal(r.body.data, body, size);
+	result_reset(&r);
+	o.body = xrealloc(body, 3200000);
+	o.body_size = 3200000;
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 413);
+	result_reset(&r);
+	free((void *)o.body);
+}
+
+static void test_parts(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/parts");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 201);
+	assert_int_equal(r.body.size, 100002);
+	assert_int_equal(r.body.data[0], '[');
+	assert_int_equal(r.body.data[100001], ']');
+	result_reset(&r);
+	o.method = "HEAD";
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 201);
+	assert_int_equal(r.body.size, 0);
+	result_reset(&r);
+	assert_int_equal(f->server->conn_count, 1);
+}
+
+static void test_many_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct result r[50] = { 0 };
+	for (int i = 0; i < 50; i++) {
+		struct http_call_options o = call_options(&r[i], "POST", "/echo");
+		o.body = &i;
+		o.body_size = sizeof(i);
+		http_call(f->endpoint, &o);
+	}
+	for (int i = 0; i < 50; i++) {
+		wait_result(f, &r[i]);
+		assert_int_equal(r[i].status, 200);
+		assert_memory_equal(r[i].body.data, &i, sizeof(i));
+		result_reset(&r[i]);
+	}
+}
+
+static void test_query_and_path(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/q?a=x%20y&a=1+2&bad=%zz&b");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_string_equal(r.body.data, "x y|1 2|-|-");
+	result_reset(&r);
+	o.target = "/no%74hing/here";
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 404);
+	assert_string_equal(r.body.data, "/nothing/here");
+	result_reset(&r);
+	static const char *const refused[] = { "/a%2Fb", "/a%2fb", "/a/../b", "/a/%2e%2E", "/.",
+		"/%00", "/%ff", "/%zz", "relative", "*" };
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		o.target = refused[i];
+		http_call(f->endpoint, &o);
+		wait_result(f, &r);
+		assert_int_equal(r.status, 400);
+		result_reset(&r);
+	}
+}
+
+/* --- streamed answers --- */
+
+static void test_stream(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/stream");
+	o.begin = result_begin;
+	o.data = result_data;
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_true(r.begun);
+	assert_string_equal(r.body.data, "one\ntwo\n");
+	result_reset(&r);
+	assert_int_equal(f->server->conn_count, 1);
+}
+
+static void test_back_pressure(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { .pause_on_data = true };
+	struct http_call_options o = call_options(&r, "GET", "/flood");
+	o.begin = result_begin;
+	o.data = result_data;
+	r.call = http_call(f->endpoint, &o);
+	run_while(f, !r.body.size, 5000);
+	size_t at = r.body.size;
+	run_turns(f, 50);
+	assert_int_equal(r.body.size, at); /* paused means paused */
+	assert_int_equal(drained_count, 0);
+	r.pause_on_data = false;
+	http_call_resume(r.call);
+	wait_result(f, &r);
+	assert_int_equal(drained_count, 1);
+	assert_true(r.body.size > STREAM_HIGH_BYTES);
+	result_reset(&r);
+}
+
+static void test_aborted(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/abort");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.err.code, -ECONNRESET);
+	result_reset(&r);
+}
+
+/* --- clients that go away --- */
+
+static void test_cancelled(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const paths[] = { "/later", "/later-answers-cancel" };
+	for (int i = 0; i < 2; i++) {
+		struct result r = { 0 };
+		struct http_call_options o = call_options(&r, "GET", paths[i]);
+		cancelled_count = closed_count = 0;
+		struct http_call *c = http_call(f->endpoint, &o);
+		run_while(f, !pending, 5000);
+		http_call_cancel(c);
+		run_while(f, !cancelled_count, 5000);
+		assert_int_equal(cancelled_count, 1);
+		if (i == 0) {
+			assert_int_equal(closed_count, 0);
+			http_respond(pending, 200, NULL, NULL, "x", 1);
+		}
+		run_while(f, !closed_count || f->server->conn_count, 5000);
+		assert_int_equal(closed_count, 1);
+		assert_false(r.done);
+	}
+}
+
+static void test_answer_later(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/later");
+	http_call(f->endpoint, &o);
+	run_while(f, !pending, 5000);
+	http_respond(pending, 200, "text/plain", NULL, "late", 4);
+	wait_result(f, &r);
+	assert_string_equal(r.body.data, "late");
+	result_reset(&r);
+}
+
+static void test_call_timeout(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/later");
+	o.timeout_ms = 50;
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.err.code, -ETIMEDOUT);
+	run_while(f, !cancelled_count, 5000);
+	http_abort(pending);
+	result_reset(&r);
+}
+
+static void test_endpoint_destroyed(void **state)
+{
+	struct fixture *f = *state;
+	struct result r[3] = { 0 };
+	for (int i = 0; i < 3; i++) {
+		struct http_call_options o = call_options(&r[i], "GET", "/echo");
+		http_call(f->endpoint, &o);
+	}
+	http_endpoint_destroy(TAKE_PTR(f->endpoint));
+	for (int i = 0; i < 3; i++) {
+		wait_result(f, &r[i]);
+		assert_int_equal(r[i].err.code, -ECANCELED);
+	}
+}
+
+static void destroy_in_data(void *user, const char *p, size_t size)
+{
+	struct result *r = user;
+	http_endpoint_destroy(TAKE_PTR(r->fixture->endpoint));
+}
+
+static void cancel_in_data(void *user, const char *p, size_t size)
+{
+	struct result *r = user;
+	r->done = true;
+	http_call_cancel(r->call);
+}
+
+static void test_cancel_in_callbacks(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { .fixture = f };
+	struct http_call_options o = call_options(&r, "GET", "/stream");
+	o.data = cancel_in_data;
+	r.call = http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	result_reset(&r);
+	r.fixture = f;
+	o.data = destroy_in_data;
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.err.code, -ECANCELED);
+	result_reset(&r);
+}
+
+/* A server that closes idle connections must not fail the next GET. */
+static void test_stale_connection(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/stream");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	result_reset(&r);
+	assert_int_equal(f->server->conn_count, 1);
+	LIST_FOR_EACH(c, &f->server->conns, struct http_conn, link)
+		http_conn_drop(c);
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 200);
+	result_reset(&r);
+}
+
+static void test_refused_connection(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_endpoint_options eo = { .loop = &f->loop, .address = "unix:///nonexistent/socket" };
+	struct http_endpoint *e = http_endpoint_create(&eo);
+	struct http_call_options o = call_options(&r, "GET", "/");
+	http_call(e, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.err.code, -ENOENT);
+	assert_non_null(strstr(r.err.msg, "/nonexistent/socket"));
+	result_reset(&r);
+	http_endpoint_destroy(e);
+}
+
+/* --- upgrades --- */
+
+static void test_upgrade(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/upgrade");
+	o.headers = "Connection: Upgrade\r\nUpgrade: echo\r\n";
+	o.upgraded = result_upgraded;
+	http_call(f->endpoint, &o);
+	run_while(f, !r.stream, 5000);
+	struct pipe_end e = { 0 };
+	stream_set_handler(r.stream, &pipe_end_handler, &e);
+	stream_read_start(r.stream);
+	stream_write(r.stream, "ping", 4);
+	run_while(f, e.in.size < 4, 5000);
+	assert_string_equal(e.in.data, "ping");
+	stream_shutdown(r.stream);
+	run_while(f, !e.eof, 5000);
+	stream_close(r.stream);
+	run_while(f, !e.closed, 5000);
+	buf_finish(&e.in);
+	o.headers = NULL;
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 400);
+	result_reset(&r);
+}
+
+/* --- bytes by hand --- */
+
+static void test_pipelining(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_connect(f);
+	raw_send(fd, "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /later HTTP/1.1\r\nHost: h\r\n\r\n"
+		     "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\n"
+		     "Host: h\r\nConnection: close\r\n\r\n");
+	run_while(f, !pending, 5000);
+	http_respond(pending, 200, NULL, NULL, "LATER", 5);
+	char *text = raw_read_all(f, fd);
+	char *a = strstr(text, "\r\n\r\n/a"), *later = strstr(text, "\r\n\r\nLATER"),
+	     *abc = strstr(text, "\r\n\r\nabc"), *b = strstr(text, "\r\n\r\n/b");
+	assert_true(a && later && abc && b && a < later && later < abc && abc < b);
+	assert_non_null(strstr(abc, "Connection: close"));
+	free(text);
+}
+
+static void test_refusals(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *text, *status;
+	} cases[] = {
+		{ "GET / HTTP/1.1\nHost: h\n\n", "HTTP/1.1 400" },
+		{ "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n", "HTTP/1.1 400" },
+		{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 400" },
+		{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+			"HTTP/1.1 400" },
+		{ "\x16\x03\x01", "HTTP/1.1 400" },
+		{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4000000\r\n\r\n", "HTTP/1.1 413" },
+		{ "GET / HTTP/2.0\r\nHost: h\r\n\r\n", "HTTP/1.1 505" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		int fd = raw_connect(f);
+		raw_send(fd, cases[i].text);
+		char *text = raw_read_all(f, fd);
+		assert_true(str_has_prefix(text, cases[i].status));
+		assert_null(strstr(text + 1, "HTTP/1.1")); /* one answer, then the end */
+		free(text);
+	}
+}
+
+static void test_http10(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_connect(f);
+	raw_send(fd, "GET /stream HTTP/1.0\r\n\r\n");
+	char *text = raw_read_all(f, fd);
+	assert_non_null(strstr(text, "\r\n\r\none\ntwo\n"));
+	assert_null(strstr(text, "chunked"));
+	free(text);
+}
+
+static void test_expect(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_connect(f);
+	raw_send(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n"
+		     "Connection: close\r\n\r\n");
+	struct buf in = BUF_INIT;
+	raw_read(f, fd, &in, strlen("HTTP/1.1 100 Continue\r\n\r\n"));
+	assert_string_equal(in.data, "HTTP/1.1 100 Continue\r\n\r\n");
+	buf_finish(&in);
+	raw_send(fd, "abc");
+	char *text = raw_read_all(f, fd);
+	assert_true(str_has_prefix(text, "HTTP/1.1 200 OK"));
+	free(text);
+}
+
+/* Asking without reading must not pile up answers in memory. */
+static void test_pipelining_without_reading(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_connect(f);
+	struct buf out = BUF_INIT;
+	for (int i = 0; i < 1000; i++)
+		buf_add_str(&out, "GET /parts HTTP/1.1\r\nHost: h\r\n\r\n");
+	buf_add_str(&out, "GET /parts HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+	raw_send(fd, out.data);
+	buf_finish(&out);
+	run_turns(f, 100);
+	struct http_conn *c = CONTAINER_OF(f->server->conns.next, struct http_conn, link);
+	assert_true(stream_queued(c->stream) > 0);
+	assert_true(stream_queued(c->stream) < 2 * STREAM_HIGH_BYTES);
+	char *text = raw_read_all(f, fd);
+	assert_true(strlen(text) > 1001 * 100002);
+	free(text);
+}
+
+static void test_half_closed_client(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_connect(f);
+	raw_send(fd, "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+	shutdown(fd, SHUT_WR);
+	char *text = raw_read_all(f, fd);
+	assert_non_null(strstr(text, "\r\n\r\n/a"));
+	assert_non_null(strstr(text, "\r\n\r\n/b"));
+	free(text);
+}
+
+static void test_slow_clients(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const texts[] = { "", "GET / HT", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na" };
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		int fd = raw_connect(f);
+		raw_send(fd, texts[i]);
+		uint64_t begin = uv_hrtime();
+		char *text = raw_read_all(f, fd);
+		assert_string_equal(text, "");
+		assert_true(uv_hrtime() - begin < 2000000000u);
+		free(text);
+	}
+	/* One that takes nothing of its answer. */
+	int fd = raw_connect(f);
+	raw_send(fd, "GET /flood HTTP/1.1\r\nHost: h\r\n\r\n");
+	run_while(f, !pending, 5000);
+	pending->cancelled = on_cancelled;
+	run_while(f, !cancelled_count, 5000);
+	http_stream_end(pending);
+	run_while(f, f->server->conn_count, 5000);
+	close(fd);
+}
+
+static void test_connection_limit(void **state)
+{
+	struct fixture *f = *state;
+	f->server->max_connections = 1;
+	int one = raw_connect(f), two = raw_connect(f);
+	char *text = raw_read_all(f, two);
+	assert_string_equal(text, "");
+	free(text);
+	raw_send(one, "GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+	text = raw_read_all(f, one);
+	assert_true(str_has_prefix(text, "HTTP/1.1 404"));
+	free(text);
+}
+
+/* --- stopping --- */
+
+static void test_stop_waits_for_answers(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/later");
+	int idle = raw_connect(f);
+	http_call(f->endpoint, &o);
+	run_while(f, !pending || f->server->conn_count < 2, 5000);
+	fixture_stop(f, 5000);
+	char *text = raw_read_all(f, idle);
+	assert_string_equal(text, "");
+	free(text);
+	assert_false(f->stopped);
+	http_respond(pending, 200, NULL, NULL, "late", 4);
+	wait_result(f, &r);
+	assert_string_equal(r.body.data, "late");
+	result_reset(&r);
+	run_while(f, !f->stopped, 3000);
+	assert_true(f->stopped);
+}
+
+static void test_stop_after_grace(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/later-answers-cancel");
+	http_call(f->endpoint, &o);
+	run_while(f, !pending, 5000);
+	fixture_stop(f, 30);
+	run_while(f, !f->stopped, 5000);
+	assert_int_equal(cancelled_count, 1);
+	assert_int_equal(closed_count, 1);
+	wait_result(f, &r);
+	assert_int_equal(r.err.code, -ECONNRESET);
+	result_reset(&r);
+}
+
+static void test_listen_errors(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const bad[] = { "nonsense", "1.2.3.4", "1.2.3.4:99999", "[::1:80", "unix://" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct err err = ERR_INIT;
+		assert_true(http_server_listen(f->server, bad[i], NULL, &err) < 0);
+		assert_true(err.msg[0] != 0);
+	}
+	char again[64];
+	snprintf(again, sizeof(again), "127.0.0.1:%d", f->port);
+	assert_int_equal(http_server_listen(f->server, again, NULL, NULL), -EADDRINUSE);
+}
+
+/* --- certificates --- */
+
+static void test_client_certificate(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "GET", "/who");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_string_equal(r.body.data, "alice,system:masters,team:b");
+	result_reset(&r);
+}
+
+static void test_without_certificate(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	fixture_set_client(f, f->ca_cert, NULL, NULL, "localhost");
+	struct http_call_options o = call_options(&r, "GET", "/who");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 200);
+	assert_int_equal(r.body.size, 0);
+	result_reset(&r);
+}
+
+static void test_foreign_client_certificate(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	char *ca_cert, *ca_key, *cert, *key;
+	struct pki_request q = { .cn = "mallory", .client_auth = true, .days = 1 };
+	assert_int_equal(pki_make_ca("test", 1, &ca_cert, &ca_key, NULL), 0);
+	assert_int_equal(pki_issue(ca_cert, ca_key, &q, &cert, &key, NULL), 0);
+	fixture_set_client(f, f->ca_cert, cert, key, "localhost");
+	struct http_call_options o = call_options(&r, "GET", "/who");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_true(r.err.code < 0);
+	assert_int_equal(closed_count, 0); /* the handler never saw it */
+	result_reset(&r);
+	free(ca_cert);
+	free(ca_key);
+	free(cert);
+	free(key);
+}
+
+static void test_foreign_server_certificate(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = { 0 };
+	char *ca_cert, *ca_key;
+	assert_int_equal(pki_make_ca("other", 1, &ca_cert, &ca_key, NULL), 0);
+	fixture_set_client(f, ca_cert, NULL, NULL, "localhost");
+	struct http_call_options o = call_options(&r, "GET", "/who");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.err.code, -EKEYREJECTED);
+	result_reset(&r);
+	fixture_set_client(f, f->ca_cert, NULL, NULL, "other.example");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.err.code, -EKEYREJECTED);
+	result_reset(&r);
+	fixture_set_client(f, f->ca_cert, NULL, NULL, "127.0.0.1");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 200);
+	result_reset(&r);
+	free(ca_cert);
+	free(ca_key);
+}
+
+static void test_plain_http_to_tls(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_connect(f);
+	raw_send(fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+	char *text = raw_read_all(f, fd);
+	assert_null(strstr(text, "HTTP/1.1 200"));
+	free(text);
+	run_while(f, f->server->conn_count, 5000);
+}
+
+#define PLAIN(t) cmocka_unit_test_setup_teardown(t, setup_plain, teardown)
+#define TLS(t) { #t "_tls", t, setup_tls, teardown, NULL }
+#define BOTH(t) PLAIN(t), TLS(t)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(test_echo),
+		BOTH(test_large_bodies),
+		BOTH(test_parts),
+		BOTH(test_many_at_once),
+		BOTH(test_stream),
+		BOTH(test_back_pressure),
+		BOTH(test_aborted),
+		BOTH(test_cancelled),
+		BOTH(test_answer_later),
+		BOTH(test_call_timeout),
+		BOTH(test_endpoint_destroyed),
+		BOTH(test_cancel_in_callbacks),
+		BOTH(test_stale_connection),
+		BOTH(test_upgrade),
+		BOTH(test_stop_waits_for_answers),
+		BOTH(test_stop_after_grace),
+		PLAIN(test_query_and_path),
+		PLAIN(test_refused_connection),
+		PLAIN(test_pipelining),
+		PLAIN(test_refusals),
+		PLAIN(test_http10),
+		PLAIN(test_expect),
+		PLAIN(test_pipelining_without_reading),
+		PLAIN(test_half_closed_client),
+		PLAIN(test_connection_limit),
+		PLAIN(test_listen_errors),
+		cmocka_unit_test_setup_teardown(test_slow_clients, setup_impatient, teardown),
+		TLS(test_client_certificate),
+		TLS(test_without_certificate),
+		TLS(test_foreign_client_certificate),
+		TLS(test_foreign_server_certificate),
+		TLS(test_plain_http_to_tls),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,120 @@
+#include "lib/http/stream_queue.h"
+
+/* Large enough for the usual answer with its header; a malloc'd chunk stays within two pages. */
+#define CHUNK_ROOM (8192u - sizeof(struct stream_chunk) - 16u)
+/* Blobs up to this size are cheaper to copy than to hold. */
+#define BLOB_COPY_MAX 1024u
+
+struct stream_chunk {
+	struct stream_chunk *next;
+	struct blob *blob; /* holds the bytes instead of `data` */
+	size_t start;	   /* bytes already written */
+	size_t size;	   /* bytes, counted from 0 */
+	size_t room;	   /* of data; 0 with a blob */
+	char data[];
+};
+
+static const char *chunk_bytes(const struct stream_chunk *c)
+{
+	return (c->blob ? c->blob->data : c->data) + c->start;
+}
+
+static struct stream_chunk *queue_push(struct stream_queue *q, size_t room)
+{
+	struct stream_chunk *c = xmalloc(sizeof(*c) + room);
+	*c = (struct stream_chunk){ .room = room };
+	if (q->tail)
+		q->tail->next = c;
+	else
+		q->head = c;
+	q->tail = c;
+	return c;
+}
+
+void stream_queue_add(struct stream_queue *q, const void *p, size_t size)
+{
+	const char *from = p;
+	q->bytes += size;
+	if (q->tail && q->tail->room > q->tail->size) {
+		struct stream_chunk *c = q->tail;
+		size_t n = MIN(size, c->room - c->size);
+		memcpy(c->data + c->size, from, n);
+		c->size += n;
+		from += n;
+		size -= n;
+	}
+	if (size == 0)
+		return;
+	struct stream_chunk *c = queue_push(q, MAX(size, CHUNK_ROOM));
+	memcpy(c->data, from, size);
+	c->size = size;
+}
+
+void stream_queue_add_blob(struct stream_queue *q, struct blob *b)
+{
+	if (b->size <= BLOB_COPY_MAX) {
+		stream_queue_add(q, b->data, b->size);
+		return;
+	}
+	struct stream_chunk *c = queue_push(q, 0);
+	c->blob = blob_ref(b);
+	c->size = b->size;
+	q->bytes += b->size;
+}
+
+int stream_queue_vectors(const struct stream_queue *q, struct iovec *ret, int room)
+{
+	int n = 0;
+	for (struct stream_chunk *c = q->head; c && n < room; c = c->next) {
+		ret[n].iov_base = (void *)chunk_bytes(c);
+		ret[n].iov_len = c->size - c->start;
+		n++;
+	}
+	return n;
+}
+
+const char *stream_queue_front(
+	const struct stream_queue *q, char *scratch, size_t size, size_t *ret_size)
+{
+	struct stream_chunk *c = q->head;
+	if (!c) {
+		*ret_size = 0;
+		return scratch;
+	}
+	if (!c->next || c->size - c->start >= size) {
+		*ret_size = MIN(size, c->size - c->start);
+		return chunk_bytes(c);
+	}
+	size_t at = 0;
+	for (; c && at < size; c = c->next) {
+		size_t n = MIN(size - at, c->size - c->start);
+		memcpy(scratch + at, chunk_bytes(c), n);
+		at += n;
+	}
+	*ret_size = at;
+	return scratch;
+}
+
+void stream_queue_drop(struct stream_queue *q, size_t size)
+{
+	q->bytes -= size;
+	while (q->head) {
+		struct stream_chunk *c = q->head;
+		size_t left = c->size - c->start;
+		if (size < left) {
+			c->start += size;
+			return;
+		}
+		size -= left;
+		q->head = c->next;
+		if (!q->head)
+			q->tail = NULL;
+		blob_unref(c->blob);
+		free(c);
+	}
+}
+
+void stream_queue_clear(struct stream_queue *q)
+{
+	stream_queue_drop(q, q->bytes);
+}
