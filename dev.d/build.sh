@@ -1,11 +1,12 @@
 # shellcheck shell=bash
 # Building with meson and ninja. One directory a kind of build: build, build-asan, build-tsan, build-clang.
 
-# As the one who called sudo: the source tree must stay theirs.
-build_as_user() {
-	if [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID:-}" ] && [ "$SUDO_UID" != 0 ]; then
-		HOME=$(getent passwd "$SUDO_UID" | cut -d: -f6) \
-			setpriv --reuid="$SUDO_UID" --regid="${SUDO_GID:-$SUDO_UID}" --init-groups -- "$@"
+# Under sudo as the one whose source tree it is: they must be able to go on without it.
+build_as_owner() {
+	local uid gid
+	read -r uid gid < <(stat -c '%u %g' "$ROOT")
+	if [ "$(id -u)" = 0 ] && [ "$uid" != 0 ]; then
+		HOME=$(getent passwd "$uid" | cut -d: -f6) setpriv --reuid="$uid" --regid="$gid" --clear-groups -- "$@"
 	else
 		"$@"
 	fi
@@ -18,11 +19,11 @@ build_directory() {
 	# Meson says no more than the first missing library; the package names are ours to say.
 	if [ ! -e "$dir/build.ninja" ]; then
 		progress 0 0 "configuring"
-		build_as_user meson setup "$dir" "$ROOT" "$@" ||
+		build_as_owner meson setup "$dir" "$ROOT" "$@" ||
 			fail "meson could not configure $(basename "$dir")" "sudo ./dev deps, then run again"
 	fi
 	# The last line of a pipeline's first command is its status.
-	NINJA_STATUS='[%f/%t] ' build_as_user ninja -C "$dir" | while IFS= read -r line; do
+	NINJA_STATUS='[%f/%t] ' build_as_owner ninja -C "$dir" | while IFS= read -r line; do
 		printf '%s\n' "$line"
 		if [[ $line =~ ^\[([0-9]+)/([0-9]+)\]\ (.*) ]]; then
 			at=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]}

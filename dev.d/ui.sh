@@ -29,9 +29,9 @@ ui_begin() {
 	ui_give_back "$ROOT/.cache" "$UI_LOGS"
 }
 
-# What root makes in the source tree belongs to the one who called sudo.
+# What root makes in the source tree belongs to the one whose tree it is.
 ui_give_back() {
-	[ -z "${SUDO_UID:-}" ] || chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$@" 2>/dev/null || true
+	[ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g "$ROOT")" "$@" 2>/dev/null || true
 }
 
 ui_die() {
