@@ -1,8 +1,8 @@
 /* kindc - bundles the kind files into one JSON document, as a C array: kindc OUT.c FILE.yaml...
  *
  * A file with a top-level `kind` describes that kind; its `schema` becomes the definition named by
- * `definition`. Any other file is a map of definitions. Kinds keep the order of the arguments, which
- * is the order of discovery. */
+ * `definition`. Any other file is a map of definitions. Kinds keep the order of the arguments,
+ * which is the order of discovery. */
 
 #include "lib/json/json.h"
 #include "lib/object/kind.h"
@@ -24,7 +24,8 @@ static int read_file(const char *path, struct buf *ret)
 	return n ? -EIO : 0;
 }
 
-static int add_definitions(struct arena *a, struct json *all, const struct json *more, struct err *err)
+static int add_definitions(
+	struct arena *a, struct json *all, const struct json *more, struct err *err)
 {
 	JSON_FOR_EACH_MEMBER(m, more) {
 		if (json_get(all, m->name))

@@ -29,7 +29,8 @@ void kind_registry_destroy(struct kind_registry *r)
 	free(r);
 }
 
-static const char **load_strings(struct schema_builder *b, const struct json *json, size_t *ret_count)
+static const char **load_strings(
+	struct schema_builder *b, const struct json *json, size_t *ret_count)
 {
 	size_t count = json_count(json);
 	const char **items = arena_alloc(b->arena, MAX(count, 1) * sizeof(*items));
@@ -93,7 +94,8 @@ static void load_columns(struct schema_builder *b, const struct json *json, stru
 			.name = schema_intern(b, json_str_or(json_get(j, "name"), "")),
 			.type = schema_intern(b, json_str_or(json_get(j, "type"), "string")),
 			.format = schema_intern(b, json_str_or(json_get(j, "format"), "")),
-			.description = schema_intern(b, json_str_or(json_get(j, "description"), "")),
+			.description =
+				schema_intern(b, json_str_or(json_get(j, "description"), "")),
 			.priority = (int)json_int_or(json_get(j, "priority"), 0),
 			.json_path = schema_intern(b, json_str(json_get(j, "jsonPath"))),
 		};
@@ -136,13 +138,15 @@ static void load_selectable(struct schema_builder *b, const struct json *json, s
 	}
 }
 
-static int load_kind(struct schema_builder *b, const struct json *j, struct kind *k, struct err *err)
+static int load_kind(
+	struct schema_builder *b, const struct json *j, struct kind *k, struct err *err)
 {
-	const char *name_rule = json_str(json_get(j, "nameRule"));
+	const char *name_rule = json_str_or(json_get(j, "nameRule"), "dns-subdomain");
 	const struct json *scale = json_get(j, "scale");
 	const char *kind = json_str(json_get(j, "kind"));
 	const char *group = json_str_or(json_get(j, "group"), "");
 	const char *definition = json_str(json_get(j, "definition"));
+	enum rule rule;
 
 	k->group = schema_intern(b, group);
 	k->version = schema_intern(b, json_str(json_get(j, "version")));
@@ -154,13 +158,15 @@ static int load_kind(struct schema_builder *b, const struct json *j, struct kind
 	snprintf(k->gv, sizeof(k->gv), "%s%s%s", k->group, k->group[0] ? "/" : "", k->version);
 	k->schema = definition ? table_get(b->definitions, definition) : NULL;
 	if (!k->schema)
-		return err_set(err, -EINVAL, "definition '%s' is missing", definition ? definition : "");
+		return err_set(
+			err, -EINVAL, "definition '%s' is missing", definition ? definition : "");
 	k->list_kind = schema_intern(b, json_str_or(json_get(j, "listKind"), ""));
 	k->plural = schema_intern(b, json_str_or(json_get(j, "plural"), ""));
 	k->singular = schema_intern(b, json_str_or(json_get(j, "singular"), ""));
 	if (strlen(k->group) + strlen(k->plural) + 2 > sizeof(k->resource))
 		return err_set(err, -EINVAL, "group and plural name are too long");
-	snprintf(k->resource, sizeof(k->resource), "%s%s%s", k->plural, k->group[0] ? "." : "", k->group);
+	snprintf(k->resource, sizeof(k->resource), "%s%s%s", k->plural, k->group[0] ? "." : "",
+		k->group);
 	k->short_names = load_strings(b, json_get(j, "shortNames"), &k->short_name_count);
 	k->categories = load_strings(b, json_get(j, "categories"), &k->category_count);
 	k->namespaced = !streq(json_str(json_get(j, "scope")), "Cluster");
@@ -174,8 +180,8 @@ static int load_kind(struct schema_builder *b, const struct json *j, struct kind
 	k->update_needs_revision = json_bool_or(json_get(j, "updateNeedsRevision"), false);
 	k->graceful_deletion = json_bool_or(json_get(j, "gracefulDeletion"), false);
 	k->strategic_patch = json_bool_or(json_get(j, "strategicPatch"), true);
-	k->name_rule = RULE_DNS_SUBDOMAIN;
-	if (name_rule && rule_from_name(name_rule, &k->name_rule) < 0)
+	k->name_rule = schema_intern(b, name_rule);
+	if (rule_from_name(name_rule, &rule) < 0)
 		return err_set(err, -EINVAL, "unknown nameRule '%s'", name_rule);
 	load_subresources(b, json_get(j, "subresources"), k);
 	k->status_dropped_on_create =
@@ -207,8 +213,8 @@ static int registry_add(struct kind_registry *r, struct kind *k, struct err *err
 	return 0;
 }
 
-static int load_bundle(struct kind_registry *reg, struct schema_builder *b, const struct json *bundle,
-	struct err *err)
+static int load_bundle(struct kind_registry *reg, struct schema_builder *b,
+	const struct json *bundle, struct err *err)
 {
 	int r;
 
@@ -257,8 +263,8 @@ struct kind *kind_at(const struct kind_registry *r, size_t i)
 	return i < r->kinds.count ? r->kinds.items[i] : NULL;
 }
 
-struct kind *kind_by_resource(const struct kind_registry *r, const char *group, const char *version,
-	const char *plural)
+struct kind *kind_by_resource(
+	const struct kind_registry *r, const char *group, const char *version, const char *plural)
 {
 	char key[512];
 
@@ -266,8 +272,8 @@ struct kind *kind_by_resource(const struct kind_registry *r, const char *group, 
 	return table_get(&r->by_resource, key);
 }
 
-struct kind *kind_by_name(const struct kind_registry *r, const char *group, const char *version,
-	const char *kind)
+struct kind *kind_by_name(
+	const struct kind_registry *r, const char *group, const char *version, const char *kind)
 {
 	char key[512];
 

@@ -1,6 +1,6 @@
 /* kind.h - a kind is data: what a kind file (api/kinds/GROUP/VERSION/Kind.yaml) or, later, a
- * CustomResourceDefinition says, decoded once into these structs. The registry holds all kinds of the
- * process. Nothing here knows a kind by name.
+ * CustomResourceDefinition says, decoded once into these structs. The registry holds all kinds of
+ * the process. Nothing here knows a kind by name.
  *
  * Kinds and schemas live as long as the registry and are immutable once registered. */
 #pragma once
@@ -21,8 +21,8 @@ enum schema_type {
 struct schema_property {
 	const char *name;
 	uint32_t name_size;
-	uint16_t order;	   /* place in the kind file: the order in which errors are told */
-	int16_t expected;  /* place in schema.expected, -1 = nothing happens when it is absent */
+	uint16_t order;	  /* place in the kind file: the order in which errors are told */
+	int16_t expected; /* place in schema.expected, -1 = nothing happens when it is absent */
 	const struct schema *schema;
 	bool required;
 };
@@ -30,12 +30,13 @@ struct schema_property {
 /* Structural schema of one field (apiextensions.k8s.io/v1 JSONSchemaProps, the part in use). */
 struct schema {
 	enum schema_type type;
-	const char *name;   /* definition name ("io.k8s.api.core.v1.PodSpec") when shared, else NULL */
+	const char
+		*name; /* definition name ("io.k8s.api.core.v1.PodSpec") when shared, else NULL */
 	const char *format; /* int32, int64, date-time, byte, quantity, ip, duration, ... or NULL */
 	const char *description; /* for explain; may be NULL */
 	bool nullable;
 	bool preserve_unknown;
-	bool embedded_meta;	/* this is an ObjectMeta: of the object, or as in pod templates */
+	bool embedded_meta; /* this is an ObjectMeta: of the object, or as in pod templates */
 
 	/* objects */
 	struct schema_property *properties; /* sorted by name (size, then bytes) */
@@ -51,7 +52,7 @@ struct schema {
 	size_t list_map_key_count;
 	bool patch_merge, patch_retain_keys; /* x-kubernetes-patch-strategy */
 	const char *patch_merge_key;	     /* NULL for primitive lists */
-	const char *unique_key; /* x-hanok-unique: items must differ in this member */
+	const char *unique_key;		     /* x-hanok-unique: items must differ in this member */
 
 	/* values */
 	const struct json *default_value; /* NULL = none */
@@ -61,13 +62,13 @@ struct schema {
 	double minimum, maximum;
 	int64_t min_length, max_length; /* code points of strings; -1 = none */
 	int64_t min_items, max_items;	/* arrays; -1 = none */
-	enum rule rule;	    /* x-hanok-rule: a check that has words of its own */
-	bool zero_is_unset; /* "" or 0 counts as absent, so that the default applies */
+	enum rule rule;			/* x-hanok-rule: a check that has words of its own */
+	bool zero_is_unset;		/* "" or 0 counts as absent, so that the default applies */
 	const struct schema_regex *regex; /* the compiled pattern */
 };
 
 struct kind_subresource {
-	const char *name;	      /* "status", "scale", "log", ... */
+	const char *name;		    /* "status", "scale", "log", ... */
 	const char *group, *version, *kind; /* of what it speaks: "autoscaling","v1","Scale" */
 	const char **verbs;
 	size_t verb_count;
@@ -94,25 +95,30 @@ struct kind {
 	size_t verb_count;
 	const struct kind_subresource *subresources;
 	size_t subresource_count;
-	const char *scale_spec_path, *scale_status_path, *scale_selector_path; /* dotted, NULL = none */
+	const char *scale_spec_path, *scale_status_path,
+		*scale_selector_path; /* dotted, NULL = none */
 	const struct kind_column *columns;
 	size_t column_count;
 	const char **selectable_fields; /* names besides metadata.name and metadata.namespace */
-	const char **selectable_paths;	/* same order: dotted path of the value, usually the name itself */
-	const char **selectable_absent; /* same order: what an absent value equals ("", "false", "0") */
+	const char **selectable_paths;	/* same order: dotted path of the value, usually the name
+					   itself */
+	const char *
+		*selectable_absent; /* same order: what an absent value equals ("", "false", "0") */
 	size_t selectable_field_count;
-	bool has_status;	  /* status subresource: writes of spec and status are kept apart */
-	bool has_generation;	  /* metadata.generation counts changes of spec */
-	bool create_on_update;	  /* PUT to a missing name creates */
+	bool has_status;       /* status subresource: writes of spec and status are kept apart */
+	bool has_generation;   /* metadata.generation counts changes of spec */
+	bool create_on_update; /* PUT to a missing name creates */
 	bool update_needs_revision; /* PUT without resourceVersion is refused */
-	bool graceful_deletion;	  /* pods */
-	bool strategic_patch;	  /* strategic merge patches are taken (built-in kinds, not custom ones) */
+	bool graceful_deletion;	    /* pods */
+	bool strategic_patch; /* strategic merge patches are taken (built-in kinds, not custom ones)
+			       */
 	bool status_dropped_on_create; /* usual */
-	enum rule name_rule; /* of metadata.name; RULE_DNS_SUBDOMAIN unless the kind file says otherwise */
+	const char *name_rule; /* of metadata.name, as in rule.h; "dns-subdomain" unless the file
+				  says more */
 	const struct schema *schema;
-	const void *hooks; /* set by the API server: const struct kind_hooks * */
-	unsigned index;	   /* dense number of the kind in its registry */
-	char gv[128];	   /* "v1" or "apps/v1" */
+	const void *hooks;  /* set by the API server: const struct kind_hooks * */
+	unsigned index;	    /* dense number of the kind in its registry */
+	char gv[128];	    /* "v1" or "apps/v1" */
 	char resource[128]; /* "pods" or "deployments.apps", as messages name it */
 };
 
@@ -121,17 +127,17 @@ struct kind_registry *kind_registry_create(void);
 void kind_registry_destroy(struct kind_registry *r);
 /* Adds the definitions and kinds of one bundle: JSON made from the kind files at build time
  * ({"definitions": {NAME: schema}, "kinds": [...]}). Bad data is refused with the kind and path. */
-int kind_registry_load(struct kind_registry *r, const char *text, size_t size,
-	struct err *err) _must_check_;
+int kind_registry_load(
+	struct kind_registry *r, const char *text, size_t size, struct err *err) _must_check_;
 /* The bundle compiled into the binary (api/). */
 int kind_registry_load_builtin(struct kind_registry *r, struct err *err) _must_check_;
 
 size_t kind_count(const struct kind_registry *r);
 struct kind *kind_at(const struct kind_registry *r, size_t i); /* in priority order of discovery */
-struct kind *kind_by_resource(const struct kind_registry *r, const char *group, const char *version,
-	const char *plural);
-struct kind *kind_by_name(const struct kind_registry *r, const char *group, const char *version,
-	const char *kind);
+struct kind *kind_by_resource(
+	const struct kind_registry *r, const char *group, const char *version, const char *plural);
+struct kind *kind_by_name(
+	const struct kind_registry *r, const char *group, const char *version, const char *kind);
 const struct schema *kind_definition(const struct kind_registry *r, const char *name);
 const struct kind_subresource *kind_subresource(const struct kind *k, const char *name);
 bool kind_has_verb(const struct kind *k, const char *verb);

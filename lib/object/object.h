@@ -1,8 +1,8 @@
-/* object.h - an object as the whole house holds it: immutable, reference-counted compact JSON with a
- * small decoded header for indexes and selectors.
+/* object.h - an object as the whole house holds it: immutable, reference-counted compact JSON with
+ * a small decoded header for indexes and selectors.
  *
- * Stored form and served form differ in one place: the store's value has metadata.resourceVersion ""
- * (a backend may learn the revision only by committing), the served bytes have it filled in. */
+ * Stored form and served form differ in one place: the store's value has metadata.resourceVersion
+ * "" (a backend may learn the revision only by committing), the served bytes have it filled in. */
 #pragma once
 
 #include "lib/base/blob.h"
@@ -26,18 +26,19 @@ struct object {
 	const char *namespace; /* "" when cluster-scoped */
 	const char *name;
 	const char *uid;
-	bool deleting; /* metadata.deletionTimestamp is set */
+	bool deleting;			   /* metadata.deletionTimestamp is set */
 	const struct object_label *labels; /* sorted by key */
 	size_t label_count;
 	const struct object_owner *owners;
 	size_t owner_count;
 	const char **fields; /* values of kind->selectable_fields, same order, "" when absent */
-	/* the header's text lives behind the struct in the same allocation */
+			     /* the header's text lives behind the struct in the same allocation */
 };
 
 /* From a document: sets apiVersion, kind and metadata.resourceVersion in the bytes. The document is
  * not kept (but metadata.resourceVersion in it is set). revision 0 leaves resourceVersion out. */
-struct object *object_new(const struct kind *k, struct arena *a, struct json *doc, uint64_t revision);
+struct object *object_new(
+	const struct kind *k, struct arena *a, struct json *doc, uint64_t revision);
 /* The stored form of a document. */
 struct blob *object_stored_form(const struct kind *k, struct arena *a, struct json *doc);
 /* From the stored form and the revision it was committed at. -EBADMSG when it can't be read. */
@@ -51,9 +52,10 @@ void object_unref(struct object *o); /* NULL allowed */
 void object_unref_p(struct object **o);
 /* Parses the bytes into the arena. Bytes that were accepted once always parse: aborts otherwise. */
 struct json *object_doc(const struct object *o, struct arena *a);
-const char *object_label(const struct object *o, const char *key); /* NULL when absent */
+const char *object_label(const struct object *o, const char *key);    /* NULL when absent */
 const struct object_owner *object_controller(const struct object *o); /* NULL when none */
-const char *object_field(const struct object *o, const char *path);  /* indexed fields and metadata.name/namespace; NULL = unknown */
+const char *object_field(const struct object *o,
+	const char *path); /* indexed fields and metadata.name/namespace; NULL = unknown */
 
 /* Decode, check, default, prune: one walk over the document against the schema. */
 enum field_validation { FIELD_VALIDATION_WARN, FIELD_VALIDATION_IGNORE, FIELD_VALIDATION_STRICT };
@@ -64,13 +66,20 @@ struct decode_options {
 	/* Collects texts such as `unknown field "spec.foo"`: JSON array of strings in the arena. */
 	struct json **ret_warnings;
 };
-/* Text (content_type: application/json, application/yaml, application/vnd.kubernetes.protobuf) to a
+/* A field error makes it a 422 here; callers that have errors of their own to add decode with
+ * skip_validation and call object_check later.
+ *
+ * Text (content_type: application/json, application/yaml, application/vnd.kubernetes.protobuf) to a
  * document. kind/apiVersion absent are filled in; other ones are refused, in upstream's words. */
 int object_decode(const struct kind_registry *r, const struct kind *k, struct arena *a,
-	const char *content_type, const char *body, size_t size, const struct decode_options *options,
-	struct json **ret, struct status *st) _must_check_;
-/* The same checks on a document that is already parsed (after a patch). Field errors go to `errors`;
- * the caller adds cross-field ones and makes the Status. Returns -EREMOTEIO with st filled for type
- * errors and strict decoding errors (400), 0 otherwise. */
+	const char *content_type, const char *body, size_t size,
+	const struct decode_options *options, struct json **ret, struct status *st) _must_check_;
+/* Of metadata this checks types, labels, annotation keys and generateName: the name and who may set
+ * what is the server's business.
+ *
+ * The same checks on a document that is already parsed (after a patch). Field errors go to
+ * `errors`; the caller adds cross-field ones and makes the Status. Returns -EREMOTEIO with st
+ * filled for type errors and strict decoding errors (400), 0 otherwise. */
 int object_check(const struct kind *k, struct arena *a, struct json *doc,
-	const struct decode_options *options, struct field_errors *errors, struct status *st) _must_check_;
+	const struct decode_options *options, struct field_errors *errors,
+	struct status *st) _must_check_;

@@ -1,6 +1,6 @@
-/* patch.h - JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge patch (Kubernetes: "Update
- * API Objects in Place Using kubectl patch"). All are pure: target and patch are read, the result is a
- * new document in the arena (it may share parts with both). */
+/* patch.h - JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge patch (Kubernetes:
+ * "Update API Objects in Place Using kubectl patch"). All are pure: target and patch are read, the
+ * result is a new document in the arena (it may share parts with both). */
 #pragma once
 
 #include "lib/object/kind.h"

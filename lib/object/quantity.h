@@ -13,6 +13,8 @@ int64_t quantity_milli_value(struct quantity q); /* rounded up to 1/1000, clampe
 /* Shorthand: JSON string or number at the path; fallback when absent or bad. */
 int64_t quantity_json_milli(const struct json *v, int64_t fallback);
 int64_t quantity_json_value(const struct json *v, int64_t fallback);
-/* Canonical text as Kubernetes writes it, in the suffix family of the input ("1536Mi" stays binary). */
+/* Canonical text as Kubernetes writes it, in the suffix family of the input ("1536Mi" stays
+ * binary). */
 char *quantity_canonical(struct arena *a, const char *text); /* NULL when bad */
-char *quantity_format_bytes(struct arena *a, int64_t bytes); /* "16384Ki" style as node status has it */
+char *quantity_format_bytes(
+	struct arena *a, int64_t bytes); /* "16384Ki" style as node status has it */

@@ -5,8 +5,8 @@
 
 /* struct schema_regex is never defined: it stands for pcre2_code, which kind.h need not know. */
 
-int schema_regex_compile(schema_regexes *all, const char *pattern, const struct schema_regex **ret,
-	struct err *err)
+int schema_regex_compile(
+	schema_regexes *all, const char *pattern, const struct schema_regex **ret, struct err *err)
 {
 	int code;
 	PCRE2_SIZE at;
@@ -14,7 +14,8 @@ int schema_regex_compile(schema_regexes *all, const char *pattern, const struct 
 		PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
 
 	if (!re)
-		return err_set(err, -EINVAL, "pattern '%s' is wrong at offset %zu", pattern, (size_t)at);
+		return err_set(
+			err, -EINVAL, "pattern '%s' is wrong at offset %zu", pattern, (size_t)at);
 	VEC_PUSH(all, (struct schema_regex *)re);
 	*ret = (struct schema_regex *)re;
 	return 0;

@@ -6,41 +6,52 @@
 #define QUALIFIED_FMT "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 
 /* Texts that clients see: they are part of the API (k8s.io/apimachinery validation). */
-static const char not_dns_label[] =
-	"a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must "
-	"start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for "
-	"validation is '" DNS_LABEL_FMT "')";
+static const char not_dns_label[] = "a lowercase RFC 1123 label must consist of lower case "
+				    "alphanumeric characters or '-', and must "
+				    "start and end with an alphanumeric character (e.g. 'my-name', "
+				    " or '123-abc', regex used for "
+				    "validation is '" DNS_LABEL_FMT "')";
 static const char not_dns_subdomain[] =
-	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+	"'.', "
 	"and must start and end with an alphanumeric character (e.g. 'example.com', regex used for "
 	"validation is '" DNS_LABEL_FMT "(\\." DNS_LABEL_FMT ")*')";
 static const char not_dns_1035[] =
 	"a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
-	"alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
+	"alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or "
+	"'abc-123', "
 	"regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 static const char not_name_part[] =
-	"name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
+	"name part must consist of alphanumeric characters, '-', '_' or '.', and must start and "
+	"end with "
 	"an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
 	"validation is '" QUALIFIED_FMT "')";
 static const char not_qualified[] =
-	"a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and "
-	"end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
+	"a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start "
+	"and "
+	"end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex "
+	"used for "
 	"validation is '" QUALIFIED_FMT "') with an optional DNS subdomain prefix and '/' (e.g. "
 	"'example.com/MyName')";
 static const char not_prefix_part[] =
-	"prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
-	"'-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex "
+	"prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric "
+	"characters, "
+	"'-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', "
+	"regex "
 	"used for validation is '" DNS_LABEL_FMT "(\\." DNS_LABEL_FMT ")*')";
 static const char not_label_value[] =
-	"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
-	"and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
+	"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
+	"'.', "
+	"and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  "
+	"or "
 	"'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 static const char not_config_key[] =
-	"a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  "
+	"a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
+	"'key.name',  "
 	"or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-static const char not_env_name[] =
-	"a valid environment variable name must consist only of printable ASCII characters other than "
-	"'='";
+static const char not_env_name[] = "a valid environment variable name must consist only of "
+				   "printable ASCII characters other than "
+				   "'='";
 static const char not_percent[] =
 	"a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or "
 	"'93%', regex used for validation is '[0-9]+%')";
@@ -211,7 +222,8 @@ static size_t check_mac(const char *s, size_t size, const char *ret[RULE_MESSAGE
 	bool good = size == 17;
 
 	for (size_t i = 0; good && i < size; i++) {
-		bool hex = (s[i] >= '0' && s[i] <= '9') || ((s[i] | 32) >= 'a' && (s[i] | 32) <= 'f');
+		bool hex =
+			(s[i] >= '0' && s[i] <= '9') || ((s[i] | 32) >= 'a' && (s[i] | 32) <= 'f');
 
 		good = i % 3 == 2 ? s[i] == ':' || s[i] == '-' : hex;
 	}
@@ -225,7 +237,8 @@ static size_t check_ip(const char *s, size_t size, const char *ret[RULE_MESSAGES
 {
 	unsigned char room[16];
 
-	if (strlen(s) == size && (inet_pton(AF_INET, s, room) == 1 || inet_pton(AF_INET6, s, room) == 1))
+	if (strlen(s) == size &&
+		(inet_pton(AF_INET, s, room) == 1 || inet_pton(AF_INET6, s, room) == 1))
 		return 0;
 	ret[0] = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 	return 1;
@@ -303,23 +316,23 @@ int rule_from_name(const char *name, enum rule *ret)
 		const char *name;
 		enum rule rule;
 	} names[] = {
-		{ "dns-label", RULE_DNS_LABEL },
-		{ "dns-label-opt", RULE_DNS_LABEL_OPT },
-		{ "dns-subdomain", RULE_DNS_SUBDOMAIN },
-		{ "dns-1035-label", RULE_DNS_1035_LABEL },
-		{ "path-segment", RULE_PATH_SEGMENT },
-		{ "qualified-name", RULE_QUALIFIED_NAME },
-		{ "label-value", RULE_LABEL_VALUE },
-		{ "config-key", RULE_CONFIG_KEY },
-		{ "env-name", RULE_ENV_NAME },
-		{ "port-name", RULE_PORT_NAME },
-		{ "port", RULE_PORT },
-		{ "count-or-percent", RULE_COUNT_OR_PERCENT },
-		{ "ip", RULE_IP },
-		{ "mac", RULE_MAC },
-		{ "labels", RULE_LABELS },
-		{ "config-keys", RULE_CONFIG_KEYS },
-		{ "micro-time", RULE_MICRO_TIME },
+		{"dns-label", RULE_DNS_LABEL},
+		{"dns-label-opt", RULE_DNS_LABEL_OPT},
+		{"dns-subdomain", RULE_DNS_SUBDOMAIN},
+		{"dns-1035-label", RULE_DNS_1035_LABEL},
+		{"path-segment", RULE_PATH_SEGMENT},
+		{"qualified-name", RULE_QUALIFIED_NAME},
+		{"label-value", RULE_LABEL_VALUE},
+		{"config-key", RULE_CONFIG_KEY},
+		{"env-name", RULE_ENV_NAME},
+		{"port-name", RULE_PORT_NAME},
+		{"port", RULE_PORT},
+		{"count-or-percent", RULE_COUNT_OR_PERCENT},
+		{"ip", RULE_IP},
+		{"mac", RULE_MAC},
+		{"labels", RULE_LABELS},
+		{"config-keys", RULE_CONFIG_KEYS},
+		{"micro-time", RULE_MICRO_TIME},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {

@@ -74,8 +74,8 @@ static int parse_type(const struct json *json, struct schema *s, struct err *err
 	return err_set(err, -EINVAL, "unknown type '%s'", type);
 }
 
-static int parse_strings(struct schema_builder *b, const struct json *json, const char ***ret,
-	size_t *ret_count)
+static int parse_strings(
+	struct schema_builder *b, const struct json *json, const char ***ret, size_t *ret_count)
 {
 	size_t count = json_count(json);
 	const char **items;
@@ -98,8 +98,8 @@ static double number_or(const struct json *v, double fallback)
 }
 
 /* What a use of a definition may add to it, and every schema may say of itself. */
-static int apply_common(struct schema_builder *b, const struct json *json, struct schema *s,
-	struct err *err)
+static int apply_common(
+	struct schema_builder *b, const struct json *json, struct schema *s, struct err *err)
 {
 	const struct json *v;
 	const char *text;
@@ -166,8 +166,8 @@ static bool names_contain(const struct json *names, const char *name)
 	return false;
 }
 
-static int build_properties(struct schema_builder *b, const struct json *json, struct schema *s,
-	struct err *err)
+static int build_properties(
+	struct schema_builder *b, const struct json *json, struct schema *s, struct err *err)
 {
 	const struct json *properties = json_get(json, "properties");
 	const struct json *required = json_get(json, "required");
@@ -203,7 +203,8 @@ static int build_properties(struct schema_builder *b, const struct json *json, s
 	return 0;
 }
 
-static int fill(struct schema_builder *b, const struct json *json, struct schema *s, struct err *err)
+static int fill(
+	struct schema_builder *b, const struct json *json, struct schema *s, struct err *err)
 {
 	const char *list_type = json_str(json_get(json, "x-kubernetes-list-type"));
 	const struct json *v;
@@ -261,7 +262,7 @@ int schema_build(struct schema_builder *b, const struct json *json, const struct
 			return 0;
 		}
 		s = ARENA_NEW(b->arena, struct schema);
-		VEC_PUSH(&b->overlays, ((struct schema_overlay){ s, of, json }));
+		VEC_PUSH(&b->overlays, ((struct schema_overlay){s, of, json}));
 		*ret = s;
 		return 0;
 	}
@@ -284,8 +285,8 @@ int schema_build(struct schema_builder *b, const struct json *json, const struct
 	return 0;
 }
 
-int schema_build_definitions(struct schema_builder *b, const struct json *definitions,
-	struct err *err)
+int schema_build_definitions(
+	struct schema_builder *b, const struct json *definitions, struct err *err)
 {
 	int r;
 
@@ -379,8 +380,8 @@ const struct schema_property *schema_find(const struct schema *s, const char *na
 	while (low < high) {
 		size_t mid = (low + high) / 2;
 		const struct schema_property *p = &s->properties[mid];
-		int c = p->name_size != size ? (p->name_size < size ? -1 : 1) :
-					       memcmp(p->name, name, size);
+		int c = p->name_size != size ? (p->name_size < size ? -1 : 1)
+					     : memcmp(p->name, name, size);
 
 		if (c == 0)
 			return p;

@@ -1,7 +1,8 @@
 /* schema_build.h - from the JSON form of schemas to struct schema (internal to lib/object).
  *
- * Definitions may refer to each other in circles, so each gets its struct first and is filled later;
- * a use that adds something to a definition (a default, a patch strategy) is a copy made last. */
+ * Definitions may refer to each other in circles, so each gets its struct first and is filled
+ * later; a use that adds something to a definition (a default, a patch strategy) is a copy made
+ * last. */
 #pragma once
 
 #include "lib/base/table.h"
@@ -22,10 +23,10 @@ bool schema_regex_matches(const struct schema_regex *re, const char *s, size_t s
 void schema_regexes_finish(schema_regexes *all);
 
 struct schema_builder {
-	struct arena *arena;	    /* of the registry: what is built lives here */
-	struct table *definitions;  /* name -> struct schema * */
-	struct table texts;	    /* interned strings */
-	struct table leaves;	    /* JSON text -> struct schema *, for equal small schemas */
+	struct arena *arena;	   /* of the registry: what is built lives here */
+	struct table *definitions; /* name -> struct schema * */
+	struct table texts;	   /* interned strings */
+	struct table leaves;	   /* JSON text -> struct schema *, for equal small schemas */
 	VEC(struct schema_overlay) overlays;
 	schema_regexes *regexes;
 	struct arena scratch;
@@ -36,8 +37,8 @@ void schema_builder_init(struct schema_builder *b, struct arena *arena, struct t
 void schema_builder_finish(struct schema_builder *b);
 const char *schema_intern(struct schema_builder *b, const char *s); /* NULL stays NULL */
 /* Declares all names of {NAME: schema}, then fills them. */
-int schema_build_definitions(struct schema_builder *b, const struct json *definitions,
-	struct err *err) _must_check_;
+int schema_build_definitions(
+	struct schema_builder *b, const struct json *definitions, struct err *err) _must_check_;
 int schema_build(struct schema_builder *b, const struct json *json, const struct schema **ret,
 	struct err *err) _must_check_;
 /* Call once after all schemas of a bundle are built. */

@@ -1,4 +1,5 @@
-/* selector.h - label and field selectors (Kubernetes: "Labels and Selectors", "Field Selectors"). */
+/* selector.h - label and field selectors (Kubernetes: "Labels and Selectors", "Field Selectors").
+ */
 #pragma once
 
 #include "lib/object/object.h"
@@ -19,10 +20,10 @@ struct selector {
 	bool nothing; /* matches nothing (nil LabelSelector in a document) */
 };
 
-/* Query strings. Errors in upstream's words: "unable to parse requirement: ...", "\"data.x\" is not a
- * known field selector: only ...". */
-int selector_parse_labels(struct arena *a, const char *text, struct selector *ret, struct status *st)
-	_must_check_;
+/* Query strings. Errors in upstream's words: "unable to parse requirement: ...", "\"data.x\" is not
+ * a known field selector: only ...". */
+int selector_parse_labels(
+	struct arena *a, const char *text, struct selector *ret, struct status *st) _must_check_;
 int selector_parse_fields(struct arena *a, const struct kind *k, const char *text,
 	struct selector *ret, struct status *st) _must_check_;
 /* metav1.LabelSelector {matchLabels, matchExpressions} or a plain map (RC, Service). NULL or absent
@@ -30,7 +31,8 @@ int selector_parse_fields(struct arena *a, const struct kind *k, const char *tex
 int selector_from_label_selector(struct arena *a, const struct json *doc, struct selector *ret,
 	struct err *err) _must_check_;
 void selector_from_map(struct arena *a, const struct json *map, struct selector *ret);
-bool selector_matches_labels(const struct selector *s, const struct object_label *labels, size_t count);
+bool selector_matches_labels(
+	const struct selector *s, const struct object_label *labels, size_t count);
 bool selector_matches_label_map(const struct selector *s, const struct json *map);
 bool selector_matches_fields(const struct selector *s, const struct object *o);
 struct selector selector_copy(struct arena *a, const struct selector *s); /* deep */

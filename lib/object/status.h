@@ -25,6 +25,8 @@ struct field_errors {
 /* `value` is shown Go-quoted ("x", 5, {...}); NULL where the type shows none. */
 void field_error(struct field_errors *e, enum field_error_type type, const char *field,
 	const struct json *value, const char *detail_fmt, ...) _printf_(5, 6);
+void field_error_v(struct field_errors *e, enum field_error_type type, const char *field,
+	const struct json *value, const char *detail_fmt, va_list ap);
 size_t field_error_count(const struct field_errors *e);
 
 /* A failure on its way to the client: HTTP code, reason and Status document (in the arena). */
@@ -35,10 +37,11 @@ struct status {
 
 /* Each fills *st and returns -EREMOTEIO, so that `return status_not_found(...)` reads well.
  * `k` may be NULL where no kind is known. */
-int status_set(struct arena *a, struct status *st, int code, const char *reason, const char *fmt, ...)
-	_printf_(5, 6);
+int status_set(struct arena *a, struct status *st, int code, const char *reason, const char *fmt,
+	...) _printf_(5, 6);
 int status_not_found(struct arena *a, struct status *st, const struct kind *k, const char *name);
-int status_already_exists(struct arena *a, struct status *st, const struct kind *k, const char *name);
+int status_already_exists(
+	struct arena *a, struct status *st, const struct kind *k, const char *name);
 int status_conflict(struct arena *a, struct status *st, const struct kind *k, const char *name,
 	const char *detail); /* NULL = "the object has been modified; please apply ..." */
 int status_forbidden(struct arena *a, struct status *st, const struct kind *k, const char *name,
@@ -50,4 +53,5 @@ int status_internal(struct arena *a, struct status *st, const char *fmt, ...) _p
 int status_from_err(struct arena *a, struct status *st, const struct err *err);
 /* Adds details.name/group/kind/uid/causes/retryAfterSeconds to a filled status. */
 void status_detail(struct arena *a, struct status *st, const char *key, struct json *value);
-struct json *status_success(struct arena *a, const struct kind *k, const char *name, const char *uid);
+struct json *status_success(
+	struct arena *a, const struct kind *k, const char *name, const char *uid);
