@@ -295,9 +295,9 @@ struct json_member *json_members(const struct json *object)
 
 static uint32_t grown_room(uint32_t room)
 {
-	if (room > UINT32_MAX / 4)
+	if (room == JSON_COUNT_MAX)
 		abort();
-	return room ? room * 2 : 4;
+	return room ? MIN(room * 2, JSON_COUNT_MAX) : 4;
 }
 
 static void members_grow(struct arena *a, struct json *object)
@@ -306,7 +306,7 @@ static void members_grow(struct arena *a, struct json *object)
 
 	object->members = arena_grow(
 		a, object->members, json_members_bytes(object->room), json_members_bytes(room));
-	object->room = room;
+	object->room = room & JSON_COUNT_MAX;
 	if (room > JSON_INDEX_ROOM)
 		json_index_build(object, NULL, NULL);
 }
@@ -382,7 +382,7 @@ void json_insert(struct arena *a, struct json *array, size_t i, struct json *val
 
 		array->items = arena_grow(a, array->items, array->room * sizeof(*array->items),
 			room * sizeof(*array->items));
-		array->room = room;
+		array->room = room & JSON_COUNT_MAX;
 	}
 	memmove(&array->items[i + 1], &array->items[i], (array->count - i) * sizeof(*array->items));
 	array->items[i] = value;
@@ -483,7 +483,7 @@ static void copy_into(struct arena *a, struct json *to, const struct json *from)
 	if (from->type == JSON_STRING) {
 		to->s = arena_memdup(a, from->s, from->count);
 	} else if (from->type == JSON_ARRAY) {
-		to->room = from->count;
+		to->room = from->count & JSON_COUNT_MAX;
 		to->items = NULL;
 		if (!from->count)
 			return;
@@ -496,7 +496,7 @@ static void copy_into(struct arena *a, struct json *to, const struct json *from)
 	} else if (from->type == JSON_OBJECT) {
 		size_t bytes = json_members_bytes(from->count);
 
-		to->room = from->count;
+		to->room = from->count & JSON_COUNT_MAX;
 		to->members = NULL;
 		if (!from->count)
 			return;

@@ -26,9 +26,9 @@ struct json_member {
 };
 
 struct json {
-	enum json_type type;
-	uint32_t count; /* bytes of a string, items of an array, members of an object */
-	uint32_t room;	/* allocated items or members; json.c owns its meaning */
+	enum json_type type : 8;
+	uint32_t room : 24; /* allocated items or members; json.c owns its meaning */
+	uint32_t count;	    /* bytes of a string, items of an array, members of an object */
 	union {
 		bool b;
 		int64_t i;
@@ -38,6 +38,8 @@ struct json {
 		struct json_member *members;
 	};
 };
+
+#define JSON_COUNT_MAX ((1u << 24) - 1) /* items or members of one array or object */
 
 struct json_limits {
 	unsigned depth;	     /* nested arrays and objects; default 256 */
@@ -50,7 +52,7 @@ struct json_limits {
 
 /* Parses text; limits NULL = defaults. Paths given to on_duplicate have [N] for items; of very
  * long ones only the last 511 bytes. Text is copied: it need not outlive the call.
- * -EINVAL with "offset N: what" on bad text, -E2BIG over a limit. */
+ * -EINVAL with "offset N: what" on bad text, -E2BIG over a limit or JSON_COUNT_MAX. */
 int json_parse(struct arena *a, const char *text, size_t size, const struct json_limits *limits,
 	struct json **ret, struct err *err) _must_check_;
 

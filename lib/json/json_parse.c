@@ -10,7 +10,7 @@
 #define MARGIN 32     /* readable bytes behind the text, for 16-byte loads */
 #define STACK_ROOM 96 /* values that wait without a heap allocation */
 
-/* A value that waits for its container's end. While a container is open its slot's value.room is
+/* A value that waits for its container's end. While a container is open its slot's value.count is
  * the slot of the enclosing container; its children follow it on the stack. */
 struct slot {
 	const char *name; /* NULL in arrays and for the root */
@@ -327,7 +327,7 @@ static void report_duplicate(struct parser *ps, uint32_t at, const struct json_m
 
 	path_text_start(&path);
 	path_text_name(&path, m->name);
-	for (uint32_t up; (up = ps->slots[at].value.room) != NO_PARENT; at = up) {
+	for (uint32_t up; (up = ps->slots[at].value.count) != NO_PARENT; at = up) {
 		if (ps->slots[up].value.type == JSON_OBJECT)
 			path_text_name(&path, ps->slots[at].name);
 		else
@@ -410,7 +410,7 @@ static void close_array(struct parser *ps, uint32_t at)
 {
 	const struct slot *children = ps->slots + at + 1;
 	uint32_t count = (uint32_t)(ps->count - at - 1);
-	struct json array = {.type = JSON_ARRAY, .count = count, .room = count};
+	struct json array = {.type = JSON_ARRAY, .count = count, .room = count & JSON_COUNT_MAX};
 	struct json *values;
 
 	if (count) {
@@ -430,7 +430,7 @@ static void close_object(struct parser *ps, uint32_t at)
 {
 	const struct slot *children = ps->slots + at + 1;
 	uint32_t count = (uint32_t)(ps->count - at - 1);
-	struct json object = {.type = JSON_OBJECT, .count = count, .room = count};
+	struct json object = {.type = JSON_OBJECT, .count = count, .room = count & JSON_COUNT_MAX};
 	size_t bytes = json_members_bytes(count);
 	struct json *values;
 
@@ -537,7 +537,7 @@ static int parse_all(struct parser *ps)
 				return err_set(ps->err, -E2BIG, "offset %zu: nested deeper than %u",
 					(size_t)(ps->p - ps->text), ps->limits->depth);
 			s->value = (struct json){
-				.type = close == '}' ? JSON_OBJECT : JSON_ARRAY, .room = parent};
+				.type = close == '}' ? JSON_OBJECT : JSON_ARRAY, .count = parent};
 			parent = (uint32_t)(ps->count - 1);
 			ps->p++;
 			skip_space(ps);
@@ -567,7 +567,10 @@ static int parse_all(struct parser *ps)
 					object ? "expected ',' or '}'" : "expected ',' or ']'");
 			ps->p++;
 			depth--;
-			up = ps->slots[parent].value.room;
+			if (ps->count - parent - 1 > JSON_COUNT_MAX)
+				return err_set(ps->err, -E2BIG, "offset %zu: too many items",
+					(size_t)(ps->p - ps->text));
+			up = ps->slots[parent].value.count;
 			if (object)
 				close_object(ps, parent);
 			else

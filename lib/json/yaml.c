@@ -237,6 +237,8 @@ static int read_sequence(struct reader *rd, const struct place *place, struct js
 	int r;
 
 	for (;; inner.item++) {
+		if (inner.item == JSON_COUNT_MAX)
+			return err_set(rd->err, -E2BIG, "too many items");
 		r = next_event(rd, &event);
 		if (r < 0)
 			return r;
@@ -372,6 +374,8 @@ static int read_mapping(struct reader *rd, const struct place *place, struct jso
 	int r;
 
 	for (;;) {
+		if (json_count(object) == JSON_COUNT_MAX)
+			return err_set(rd->err, -E2BIG, "too many items");
 		r = next_event(rd, &event);
 		if (r < 0)
 			return r;
