@@ -1,4 +1,5 @@
-/* main.c - one binary, several roles: picks the role or verb and hands the rest of the arguments on. */
+/* main.c - one binary, several roles: picks the role or verb and hands the rest of the arguments
+ * on. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,12 +12,12 @@ static const struct role {
 	int (*main)(int argc, char **argv);
 	const char *summary;
 } roles[] = {
-	{ "server", server_main, "API, store, controllers and scheduler" },
-	{ "node", node_main, "node agent: containers, virtual machines, network of this machine" },
-	{ "netd", netd_main, "applies packet filter rules for `hanok node` (started by it)" },
-	{ "up", up_main, "server and node on this machine" },
-	{ "kubeconfig", kubeconfig_main, "issue a kubeconfig from a server's data directory" },
-	{ "virt", virt_main, "virtual machines: console, start, stop, restart" },
+	{"server", server_main, "API, store, controllers and scheduler"},
+	{"node", node_main, "node agent: containers, virtual machines, network of this machine"},
+	{"netd", netd_main, "applies packet filter rules for `hanok node` (started by it)"},
+	{"up", up_main, "server and node on this machine"},
+	{"kubeconfig", kubeconfig_main, "issue a kubeconfig from a server's data directory"},
+	{"virt", virt_main, "virtual machines: console, start, stop, restart"},
 };
 
 static void usage(FILE *to)
@@ -24,12 +25,14 @@ static void usage(FILE *to)
 	fprintf(to, "usage: hanok ROLE|VERB [OPTIONS]\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(roles); i++)
 		fprintf(to, "  %-11s %s\n", roles[i].name, roles[i].summary);
-	fprintf(to, "  %-11s %s\n\n`hanok ROLE --help` lists the options.\n", "version", "print the version");
+	fprintf(to, "  %-11s %s\n\n`hanok ROLE --help` lists the options.\n", "version",
+		"print the version");
 }
 
 int main(int argc, char **argv)
 {
-	signal(SIGPIPE, SIG_IGN); /* broken connections are errors of write(2), not of the process */
+	signal(SIGPIPE,
+		SIG_IGN); /* broken connections are errors of write(2), not of the process */
 	const char *base = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	base = base ? base + 1 : (argc > 0 ? argv[0] : "hanok");
 	/* As a kubectl plugin the verb is in the name: `kubectl virt console NAME`. */

@@ -2,10 +2,11 @@
  * again when one ends.
  *
  *     server: starting --ready line--> running --exit--> waiting (back-off) --> starting
- *     node:   (after the server is first ready)  starting --> running --exit--> waiting --> starting
+ *     node:   (after the server is first ready)  starting --> running --exit--> waiting -->
+ * starting
  *
- * Both are this same binary. Containers and virtual machines outlive them and are adopted at the next
- * start. */
+ * Both are this same binary. Containers and virtual machines outlive them and are adopted at the
+ * next start. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -66,8 +67,8 @@ static int write_node_kubeconfig(struct up *u, struct err *err)
 	if (fd < 0)
 		return err_errno(err, -errno, "create '%s'", temporary);
 	_cleanup_(free_p) char *url = xasprintf("https://%s", u->listen);
-	char *argv[] = { u->exe, "kubeconfig", "--data", u->server_dir, "--node", (char *)u->name, "--server",
-		url, NULL };
+	char *argv[] = {u->exe, "kubeconfig", "--data", u->server_dir, "--node", (char *)u->name,
+		"--server", url, NULL};
 	pid_t pid = fork();
 	if (pid == 0) {
 		dup2(fd, STDOUT_FILENO);
@@ -77,7 +78,8 @@ static int write_node_kubeconfig(struct up *u, struct err *err)
 	close(fd);
 	int status = -1;
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
-		return err_set(err, -EIO, "issue the node's kubeconfig from '%s': `hanok kubeconfig` failed",
+		return err_set(err, -EIO,
+			"issue the node's kubeconfig from '%s': `hanok kubeconfig` failed",
 			u->server_dir);
 	if (rename(temporary, u->kubeconfig) < 0)
 		return err_errno(err, -errno, "rename '%s'", temporary);
@@ -157,7 +159,8 @@ static void on_ended(uv_process_t *p, int64_t code, int sig)
 	}
 	if (uv_now(&u->loop) - c->started_ms > STEADY_MS)
 		c->backoff_ms = 0;
-	c->backoff_ms = c->backoff_ms ? MIN(c->backoff_ms * 2, (unsigned)BACKOFF_MAX_MS) : BACKOFF_FIRST_MS;
+	c->backoff_ms =
+		c->backoff_ms ? MIN(c->backoff_ms * 2, (unsigned)BACKOFF_MAX_MS) : BACKOFF_FIRST_MS;
 	char how[24], wait[24];
 	log_error("a part ended; it is started again", "part", c->name, sig ? "signal" : "code",
 		log_i64(how, sig ? sig : code), "in_ms", log_i64(wait, c->backoff_ms), NULL);
@@ -173,10 +176,10 @@ static void start_child(struct child *c)
 	c->err_pipe.data = c;
 	buf_clear(&c->line);
 	uv_stdio_container_t stdio[3] = {
-		{ .flags = UV_IGNORE },
-		{ .flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO },
-		{ .flags = (uv_stdio_flags)(UV_CREATE_PIPE | UV_WRITABLE_PIPE),
-			.data.stream = (uv_stream_t *)&c->err_pipe },
+		{.flags = UV_IGNORE},
+		{.flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO},
+		{.flags = (uv_stdio_flags)(UV_CREATE_PIPE | UV_WRITABLE_PIPE),
+			.data.stream = (uv_stream_t *)&c->err_pipe},
 	};
 	uv_process_options_t options = {
 		.file = u->exe,
@@ -189,7 +192,8 @@ static void start_child(struct child *c)
 	c->started_ms = uv_now(&u->loop);
 	int r = uv_spawn(&u->loop, &c->process, &options);
 	if (r < 0) {
-		log_error("a part can't be started", "part", c->name, "reason", uv_strerror(r), NULL);
+		log_error(
+			"a part can't be started", "part", c->name, "reason", uv_strerror(r), NULL);
 		uv_close((uv_handle_t *)&c->process, NULL);
 		uv_timer_start(&c->restart, on_restart, BACKOFF_MAX_MS, 0);
 		return;
@@ -201,7 +205,7 @@ static void start_child(struct child *c)
 static void on_stop_limit(uv_timer_t *t)
 {
 	struct up *u = t->data;
-	struct child *all[] = { &u->server, &u->node };
+	struct child *all[] = {&u->server, &u->node};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (all[i]->running)
 			uv_process_kill(&all[i]->process, SIGKILL);
@@ -247,9 +251,11 @@ static int make_dir(const char *path)
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: hanok up --data DIR [--listen ADDR:PORT] [--name NODE] [--cri unix://PATH]\n"
+	fprintf(to, "usage: hanok up --data DIR [--listen ADDR:PORT] [--name NODE] [--cri "
+		    "unix://PATH]\n"
 		    "                [--libvirt URI]\n\n"
-		    "Runs a server and a node agent on this machine; needs root, containerd and libvirt.\n"
+		    "Runs a server and a node agent on this machine; needs root, containerd and "
+		    "libvirt.\n"
 		    "  --data DIR     state of both (server/ and node/ below it)\n"
 		    "  --listen A:P   where the API answers; default 127.0.0.1:6443\n"
 		    "  --name NODE    name of the Node object; default the host name\n"
@@ -260,13 +266,13 @@ static void usage(FILE *to)
 static int parse_options(struct up *u, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "data", required_argument, NULL, 'd' },
-		{ "listen", required_argument, NULL, 'l' },
-		{ "name", required_argument, NULL, 'n' },
-		{ "cri", required_argument, NULL, 'c' },
-		{ "libvirt", required_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"data", required_argument, NULL, 'd'},
+		{"listen", required_argument, NULL, 'l'},
+		{"name", required_argument, NULL, 'n'},
+		{"cri", required_argument, NULL, 'c'},
+		{"libvirt", required_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	static char host[256];
 	if (gethostname(host, sizeof(host) - 1) < 0)
@@ -301,7 +307,8 @@ static int parse_options(struct up *u, int argc, char **argv)
 		}
 	}
 	if (!u->data_dir || optind < argc) {
-		fprintf(stderr, "hanok up: %s\n", u->data_dir ? "unexpected argument" : "--data DIR is missing");
+		fprintf(stderr, "hanok up: %s\n",
+			u->data_dir ? "unexpected argument" : "--data DIR is missing");
 		usage(stderr);
 		return -1;
 	}
@@ -326,10 +333,10 @@ int up_main(int argc, char **argv)
 		return 1;
 	uv_loop_init(&u.loop);
 	set_argv(&u.server, &u, "server",
-		(const char *const[]){ "--data", u.server_dir, "--listen", u.listen, NULL });
+		(const char *const[]){"--data", u.server_dir, "--listen", u.listen, NULL});
 	set_argv(&u.node, &u, "node",
-		(const char *const[]){ "--data", u.node_dir, "--kubeconfig", u.kubeconfig, "--name", u.name,
-			"--cri", u.cri, "--libvirt", u.libvirt, NULL });
+		(const char *const[]){"--data", u.node_dir, "--kubeconfig", u.kubeconfig, "--name",
+			u.name, "--cri", u.cri, "--libvirt", u.libvirt, NULL});
 	uv_timer_init(&u.loop, &u.stop_limit);
 	u.stop_limit.data = &u;
 	uv_signal_init(&u.loop, &u.sigterm);

@@ -1,30 +1,32 @@
-/* node.h - what the parts of the node agent share. One struct node per process, owned by node.c; pods,
- * VMs, volumes and the network get it and see nothing of each other but the headers named below.
+/* node.h - what the parts of the node agent share. One struct node per process, owned by node.c;
+ * pods, VMs, volumes and the network get it and see nothing of each other but the headers named
+ * below.
  *
- * Containers and VMs each have a manager that gets its objects from an informer limited to this node
- * (field selector spec.nodeName / status.nodeName) and runs one worker, a state machine, per object. */
+ * Containers and VMs each have a manager that gets its objects from an informer limited to this
+ * node (field selector spec.nodeName / status.nodeName) and runs one worker, a state machine, per
+ * object. */
 #pragma once
 
 #include "lib/client/client.h"
 #include "lib/client/informer.h"
 #include "lib/http/http.h"
 
-struct node_net; /* node/net/net.h */
+struct node_net;    /* node/net/net.h */
 struct pod_manager; /* node/pod/pod_manager.h */
-struct vm_manager; /* node/vm/vm_manager.h */
+struct vm_manager;  /* node/vm/vm_manager.h */
 
 struct node {
 	uv_loop_t *loop;
 	struct clock *clock;
 	struct client *client;
 	struct kind_registry *kinds;
-	const char *name;     /* of the Node object */
-	const char *data_dir; /* ours, 0700: /var/lib/hanok-node */
+	const char *name;	     /* of the Node object */
+	const char *data_dir;	     /* ours, 0700: /var/lib/hanok-node */
 	const char *cri_address;     /* "unix:///run/containerd/containerd.sock" */
 	const char *libvirt_address; /* "unix:///run/libvirt/libvirt-sock" */
-	char host_ip[64];     /* InternalIP of this node */
-	char pod_cidr[64];    /* Node.spec.podCIDR, "" until the server gave one */
-	struct object *object; /* our Node object, newest known; NULL before registration */
+	char host_ip[64];	     /* InternalIP of this node */
+	char pod_cidr[64];	     /* Node.spec.podCIDR, "" until the server gave one */
+	struct object *object;	     /* our Node object, newest known; NULL before registration */
 	struct node_net *net;
 	struct pod_manager *pods;
 	struct vm_manager *vms;

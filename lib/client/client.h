@@ -25,8 +25,8 @@ struct client_request {
 };
 
 struct client_result {
-	int code;	   /* HTTP status; 0 when the server could not be reached */
-	const char *body;  /* NUL-terminated; valid during the callback */
+	int code;	  /* HTTP status; 0 when the server could not be reached */
+	const char *body; /* NUL-terminated; valid during the callback */
 	size_t body_size;
 	const char *reason;  /* Status.reason for failures ("NotFound"), "" else */
 	const char *message; /* Status.message or the transport's error */
@@ -48,13 +48,14 @@ struct client_event {
 };
 struct client_watch_options {
 	const struct kind *kind;
-	const char *namespace; /* NULL = all */
+	const char *namespace;			     /* NULL = all */
 	const char *label_selector, *field_selector; /* NULL = none */
 	uint64_t since;
 };
 struct client_watch_handler {
 	void (*event)(void *user, const struct client_event *e);
-	void (*ended)(void *user); /* stream is over (time-out, connection, after an error event); gone */
+	void (*ended)(
+		void *user); /* stream is over (time-out, connection, after an error event); gone */
 };
 struct client_watch;
 struct client_list_result {
@@ -72,8 +73,8 @@ struct client_list_options {
 typedef void client_list_done(void *user, const struct client_list_result *r);
 
 struct client_ops {
-	struct client_call *(*request)(struct client *c, const struct client_request *req,
-		client_done *done, void *user);
+	struct client_call *(*request)(
+		struct client *c, const struct client_request *req, client_done *done, void *user);
 	void (*cancel)(struct client *c, struct client_call *call); /* no callback after */
 	struct client_call *(*list)(struct client *c, const struct client_list_options *o,
 		client_list_done *done, void *user);
@@ -88,27 +89,30 @@ struct client {
 	uv_loop_t *loop;
 	const struct kind_registry *kinds;
 	struct clock *clock;
-	const char *user_agent; /* also the component in events */
-	struct random *random;	/* for jitter and names; NULL = the system's */
+	const char *user_agent;	     /* also the component in events */
+	struct random *random;	     /* for jitter and names; NULL = the system's */
 	struct event_memory *events; /* what client_event said lately; made at first use */
 };
 
 /* HTTPS transport. */
-int client_https_create(uv_loop_t *loop, const struct kind_registry *kinds, const char *kubeconfig_path,
-	const char *user_agent, struct client **ret, struct err *err) _must_check_;
-/* Where an HTTPS client sends its requests, and its authentication ("Authorization: ...\r\n", NULL =
- * none): for streams that need the connection itself (exec, console). NULL for other transports. */
+int client_https_create(uv_loop_t *loop, const struct kind_registry *kinds,
+	const char *kubeconfig_path, const char *user_agent, struct client **ret,
+	struct err *err) _must_check_;
+/* Where an HTTPS client sends its requests, and its authentication ("Authorization: ...\r\n", NULL
+ * = none): for streams that need the connection itself (exec, console). NULL for other transports.
+ */
 struct http_endpoint *client_https_endpoint(struct client *c, const char **ret_headers);
 void client_destroy(struct client *c); /* NULL allowed; open calls and watches end silently */
 
 /* Callbacks of the calls below never run inside the call itself. */
-struct client_call *client_request(struct client *c, const struct client_request *req, client_done *done,
-	void *user); /* done may be NULL: failures are then logged */
+struct client_call *client_request(struct client *c, const struct client_request *req,
+	client_done *done, void *user); /* done may be NULL: failures are then logged */
 void client_cancel(struct client *c, struct client_call *call);
 
-/* Paths: /api/v1/namespaces/NS/RESOURCE/NAME[/SUB]; ns and name and sub may be NULL. In the arena. */
-char *client_path(struct arena *a, const struct kind *k, const char *ns, const char *name,
-	const char *sub);
+/* Paths: /api/v1/namespaces/NS/RESOURCE/NAME[/SUB]; ns and name and sub may be NULL. In the arena.
+ */
+char *client_path(
+	struct arena *a, const struct kind *k, const char *ns, const char *name, const char *sub);
 struct client_call *client_create(struct client *c, const struct kind *k, const char *ns,
 	const struct json *doc, client_done *done, void *user);
 struct client_call *client_update(struct client *c, const struct kind *k, const char *ns,
@@ -119,11 +123,12 @@ struct client_call *client_patch(struct client *c, const struct kind *k, const c
 	client_done *done, void *user);
 /* uid NULL = no precondition; grace_s < 0 = default; policy NULL | "Background" ... */
 struct client_call *client_delete(struct client *c, const struct kind *k, const char *ns,
-	const char *name, const char *uid, int grace_s, const char *policy, client_done *done, void *user);
-/* Records an Event about an object (API conventions; same reason and message within 10 minutes raise
- * the count instead). type "Normal" | "Warning". Best effort. field_path may be NULL. */
-void client_event(struct client *c, const struct object *about, const char *field_path, const char *type,
-	const char *reason, const char *fmt, ...) _printf_(6, 7);
+	const char *name, const char *uid, int grace_s, const char *policy, client_done *done,
+	void *user);
+/* Records an Event about an object (API conventions; same reason and message within 10 minutes
+ * raise the count instead). type "Normal" | "Warning". Best effort. field_path may be NULL. */
+void client_event(struct client *c, const struct object *about, const char *field_path,
+	const char *type, const char *reason, const char *fmt, ...) _printf_(6, 7);
 /* The same in another component's name ("deployment-controller"). */
 void client_event_as(struct client *c, const char *component, const struct object *about,
 	const char *field_path, const char *type, const char *reason, const char *fmt, ...)

@@ -1,14 +1,15 @@
-/* informer.h - a local view of one kind, kept by list and watch, and the work queue that goes with it.
+/* informer.h - a local view of one kind, kept by list and watch, and the work queue that goes with
+ * it.
  *
- * Level-triggered: handlers may be called with the same state again; after a broken watch the informer
- * lists anew and reports what changed meanwhile. Objects are shared and immutable. */
+ * Level-triggered: handlers may be called with the same state again; after a broken watch the
+ * informer lists anew and reports what changed meanwhile. Objects are shared and immutable. */
 #pragma once
 
 #include "lib/client/client.h"
 
 struct informer;
 struct informer_handler {
-	/* old NULL = new; new NULL = gone (old is the last known state). */
+	/* old NULL = new; new NULL = gone (old is the last known state). May be NULL. */
 	void (*changed)(void *user, const struct object *old, const struct object *new);
 	void (*synced)(void *user); /* the first list is in and was reported; may be NULL */
 };
@@ -21,7 +22,11 @@ void informer_add_index(struct informer *i, const char *index);
 void informer_start(struct informer *i);
 void informer_destroy(struct informer *i);
 bool informer_synced(const struct informer *i);
-struct object *informer_get(const struct informer *i, const char *ns, const char *name); /* borrowed */
+/* Everything up to this revision has been reported: what the caller wrote at or before it is seen.
+ */
+uint64_t informer_revision(const struct informer *i);
+struct object *informer_get(
+	const struct informer *i, const char *ns, const char *name); /* borrowed */
 size_t informer_list(const struct informer *i, const char *ns /* NULL = all */, struct arena *a,
 	struct object ***ret); /* ordered by namespace and name; borrowed */
 size_t informer_by_index(const struct informer *i, const char *index, const char *value,
@@ -33,6 +38,8 @@ struct informers;
 struct informers *informers_create(struct client *c);
 struct informer *informers_get(struct informers *f, const char *group, const char *version,
 	const char *kind); /* created at first use; aborts on an unknown kind */
+/* Calls back once, when the first lists of all informers are in and were reported. Before start. */
+void informers_on_synced(struct informers *f, void (*synced)(void *user), void *user);
 void informers_start(struct informers *f);
 bool informers_synced(const struct informers *f);
 void informers_destroy(struct informers *f);

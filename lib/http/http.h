@@ -5,8 +5,8 @@
  * A request is handed to the handler once its header and whole body are in (body limit below). The
  * handler answers now or later, once: http_respond*, http_stream_begin to http_stream_end,
  * http_upgrade or http_abort. The request and its arena live until the callback in which the answer
- * was completed has returned; `closed` is called then. Keep-alive and pipelining (answered in order,
- * one at a time) are handled inside. */
+ * was completed has returned; `closed` is called then. Keep-alive and pipelining (answered in
+ * order, one at a time) are handled inside. */
 #pragma once
 
 #include "lib/base/arena.h"
@@ -21,10 +21,10 @@ struct http_request {
 	struct arena arena;
 	const char *method; /* "GET" */
 	const char *target; /* as sent: "/api/v1/pods?limit=5" */
-	/* Percent-decoded part before '?'. Refused with 400: "%2F" inside a segment, "." and ".." as
-	 * segments, what is not UTF-8. */
+	/* Percent-decoded part before '?'. Refused with 400: "%2F" inside a segment, "." and ".."
+	 * as segments, what is not UTF-8. */
 	const char *path;
-	const char *query;  /* raw part after '?', "" when none */
+	const char *query; /* raw part after '?', "" when none */
 	struct http_header *headers;
 	size_t header_count;
 	const char *body; /* NUL-terminated */
@@ -54,16 +54,17 @@ struct http_server_options {
 	SSL_CTX *tls; /* NULL = plain; the server takes a reference */
 	http_handler *handler;
 	void *user;
-	/* How long a client may take between requests, for a header, for each 64 KiB of a body, and to
-	 * take any of what was written to it; 0 = 60 s. Seen up to a quarter late. */
+	/* How long a client may take between requests, for a header, for each 64 KiB of a body, and
+	 * to take any of what was written to it; 0 = 60 s. Seen up to a quarter late. */
 	unsigned idle_timeout_ms;
 	unsigned max_connections; /* 0 = 20,000 */
 };
 
 struct http_server *http_server_create(const struct http_server_options *options);
-/* "127.0.0.1:6443", "[::1]:0", "unix:///path". May be called several times. ret_port may be NULL. */
-int http_server_listen(struct http_server *s, const char *address, int *ret_port,
-	struct err *err) _must_check_;
+/* "127.0.0.1:6443", "[::1]:0", "unix:///path". May be called several times. ret_port may be NULL.
+ */
+int http_server_listen(
+	struct http_server *s, const char *address, int *ret_port, struct err *err) _must_check_;
 /* Stops listening, closes idle connections now and the others after their answer or after grace_ms;
  * then calls done. */
 void http_server_stop(struct http_server *s, unsigned grace_ms, void (*done)(void *), void *user);
@@ -73,8 +74,8 @@ void http_server_destroy(struct http_server *s);
 
 /* Request helpers. */
 const char *http_header_get(const struct http_request *req, const char *name); /* first, or NULL */
-/* Decoded value of a query parameter in the request's arena; NULL when absent. nth counts from 0 for
- * repeated parameters. Badly escaped ones count as absent. */
+/* Decoded value of a query parameter in the request's arena; NULL when absent. nth counts from 0
+ * for repeated parameters. Badly escaped ones count as absent. */
 const char *http_query_get(struct http_request *req, const char *name, unsigned nth);
 
 /* Whole answers. `extra` headers: "Name: value\r\n..." or NULL. */
@@ -90,8 +91,8 @@ void http_respond_parts(struct http_request *req, int status, const char *conten
 	const char *extra, const struct http_part *parts, size_t count);
 
 /* Streamed answers (chunked; HTTP/1.0 clients: until close). */
-void http_stream_begin(struct http_request *req, int status, const char *content_type,
-	const char *extra);
+void http_stream_begin(
+	struct http_request *req, int status, const char *content_type, const char *extra);
 void http_stream_write(struct http_request *req, const void *p, size_t size);
 void http_stream_write_blob(struct http_request *req, struct blob *b);
 size_t http_stream_queued(const struct http_request *req); /* bytes not yet taken by the kernel */

@@ -11,11 +11,11 @@
 struct http_endpoint;
 struct http_endpoint_options {
 	uv_loop_t *loop;
-	const char *address;   /* "tcp://127.0.0.1:6443" or "unix:///path" */
-	SSL_CTX *tls;	       /* NULL = plain; a reference is taken */
-	const char *tls_name;  /* name to verify in the certificate; NULL = chain only */
-	const char *host;      /* Host header; NULL = from the address */
-	unsigned max_idle;     /* idle connections kept; 0 = 8 */
+	const char *address;  /* "tcp://127.0.0.1:6443" or "unix:///path" */
+	SSL_CTX *tls;	      /* NULL = plain; a reference is taken */
+	const char *tls_name; /* name to verify in the certificate; NULL = chain only */
+	const char *host;     /* Host header; NULL = from the address */
+	unsigned max_idle;    /* idle connections kept; 0 = 8 */
 };
 struct http_endpoint *http_endpoint_create(const struct http_endpoint_options *options);
 /* Requests in flight end with -ECANCELED, in the next turn of the loop. */
@@ -44,8 +44,9 @@ struct http_call_options {
 	/* Ended. On failure r is NULL and err says what; -ECANCELED only comes of destroying the
 	 * endpoint (http_call_cancel is silent). */
 	void (*done)(void *user, const struct http_response *r, const struct err *err);
-	/* For Upgrade requests: set to get the stream on a 101 answer (done is then not called); any
-	 * other answer ends with done. Bytes behind the header come by the stream's first read. */
+	/* For Upgrade requests: set to get the stream on a 101 answer (done is then not called);
+	 * any other answer ends with done. Bytes behind the header come by the stream's first read.
+	 */
 	void (*upgraded)(void *user, struct stream *s, const struct http_response *r);
 	void *user;
 };

@@ -45,22 +45,23 @@ struct http_exchange {
 
 struct http_conn {
 	struct http_server *server;
-	struct list link;	/* in server->conns */
-	struct list ready;	/* in server->ready: the answer was completed outside of the handler */
-	struct stream *stream;	/* NULL when closed or handed out */
+	struct list link;  /* in server->conns */
+	struct list ready; /* in server->ready: the answer was completed outside of the handler */
+	struct stream *stream;	 /* NULL when closed or handed out */
 	struct http_exchange *x; /* NULL in IDLE and mostly in LINGERING */
-	struct buf in;		/* bytes behind the present request */
-	const char *rest;	/* same, while inside of the handler: not copied yet */
+	struct buf in;		 /* bytes behind the present request */
+	const char *rest;	 /* same, while inside of the handler: not copied yet */
 	size_t rest_size;
-	uint64_t deadline_ms;	/* loop time; 0 = none */
-	uint64_t written;	/* stream_written at the last look, to notice a client that takes nothing */
-	uint64_t stalled_ms;	/* since when it takes nothing; 0 = it does */
-	size_t body_mark;	/* size of the body at which the deadline is next extended */
+	uint64_t deadline_ms; /* loop time; 0 = none */
+	uint64_t written; /* stream_written at the last look, to notice a client that takes nothing
+			   */
+	uint64_t stalled_ms; /* since when it takes nothing; 0 = it does */
+	size_t body_mark;    /* size of the body at which the deadline is next extended */
 	enum conn_state state;
-	bool eof;		/* the client has ended its direction */
-	bool gone;		/* the stream is closing */
-	bool throttled;		/* the client takes too little to go on with what it asked */
-	bool pinned;		/* in use further up the stack: not to be freed */
+	bool eof;	/* the client has ended its direction */
+	bool gone;	/* the stream is closing */
+	bool throttled; /* the client takes too little to go on with what it asked */
+	bool pinned;	/* in use further up the stack: not to be freed */
 };
 
 struct http_listener;
@@ -76,15 +77,15 @@ struct http_server {
 	struct list ready;
 	struct http_exchange *free_exchanges;
 	unsigned free_exchange_count;
-	uv_timer_t tick;    /* deadlines, while there are connections */
-	uv_timer_t grace;   /* while stopping */
-	uv_idle_t advance;  /* connections in `ready` */
+	uv_timer_t tick;   /* deadlines, while there are connections */
+	uv_timer_t grace;  /* while stopping */
+	uv_idle_t advance; /* connections in `ready` */
 	unsigned open_handles;
 	bool stopping, stopped, destroyed;
 	void (*done)(void *user);
 	void *done_user;
-	char date[64];	    /* value of Date, made for... */
-	int64_t date_s;	    /* ...this second */
+	char date[64];	/* value of Date, made for... */
+	int64_t date_s; /* ...this second */
 };
 
 static inline struct http_exchange *exchange_of(const struct http_request *req)

@@ -9,9 +9,9 @@
  *     size_t used = http_parser_feed(p, data, size, &event, &piece);
  *
  * consumes `used` bytes. HTTP_NEED_MORE: all was consumed. HTTP_HEAD: the fields below are filled.
- * HTTP_BODY: `piece` is the next part of the body, inside `data`. HTTP_END: the message is complete;
- * the rest of `data` belongs to the next one (init again). HTTP_BAD: `status` and `reason` say why;
- * nothing more is consumed. */
+ * HTTP_BODY: `piece` is the next part of the body, inside `data`. HTTP_END: the message is
+ * complete; the rest of `data` belongs to the next one (init again). HTTP_BAD: `status` and
+ * `reason` say why; nothing more is consumed. */
 #pragma once
 
 #include "lib/base/arena.h"
@@ -22,7 +22,7 @@
 #define HTTP_HEADER_MAX_COUNT 128
 
 struct http_header {
-	const char *name; /* as sent; compare with http_header_get (case-insensitive) */
+	const char *name;  /* as sent; compare with http_header_get (case-insensitive) */
 	const char *value; /* trimmed */
 };
 
@@ -30,17 +30,17 @@ enum http_event { HTTP_NEED_MORE, HTTP_HEAD, HTTP_BODY, HTTP_END, HTTP_BAD };
 
 struct http_parser {
 	/* Valid from HTTP_HEAD on; strings are in the arena. */
-	const char *method, *target;  /* requests */
-	int status;		      /* responses; with HTTP_BAD: what to answer (400, 413 ...) */
-	const char *reason;	      /* with HTTP_BAD: a static text */
+	const char *method, *target; /* requests */
+	int status;		     /* responses; with HTTP_BAD: what to answer (400, 413 ...) */
+	const char *reason;	     /* with HTTP_BAD: a static text */
 	struct http_header *headers;
 	size_t header_count;
-	uint64_t content_length;      /* when has_length */
-	const char *upgrade;	      /* value of Upgrade if Connection names it, else NULL */
+	uint64_t content_length; /* when has_length */
+	const char *upgrade;	 /* value of Upgrade if Connection names it, else NULL */
 	bool has_length, chunked;
-	bool http10;		      /* HTTP/1.0, else 1.1 */
-	bool keep_alive;	      /* another message may follow on the connection */
-	bool expect_continue;	      /* the client waits for "100 Continue" */
+	bool http10;	      /* HTTP/1.0, else 1.1 */
+	bool keep_alive;      /* another message may follow on the connection */
+	bool expect_continue; /* the client waits for "100 Continue" */
 
 	/* Set before feeding a response: it answers HEAD and so has no body. */
 	bool answers_head;
@@ -56,8 +56,8 @@ struct http_parser {
 	bool response, last_was_cr, digit_seen;
 };
 
-/* The arena gets the head's strings and must outlive their use. Zeroed memory before the first init;
- * later ones keep the buffer. */
+/* The arena gets the head's strings and must outlive their use. Zeroed memory before the first
+ * init; later ones keep the buffer. */
 void http_parser_init(struct http_parser *p, bool response, struct arena *a);
 void http_parser_finish(struct http_parser *p);
 size_t http_parser_feed(struct http_parser *p, const char *data, size_t size,

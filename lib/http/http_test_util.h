@@ -108,7 +108,7 @@ static inline struct http_call_options call_options(
 	struct result *r, const char *method, const char *target)
 {
 	return (struct http_call_options){
-		.method = method, .target = target, .done = result_done, .user = r };
+		.method = method, .target = target, .done = result_done, .user = r};
 }
 
 static inline void wait_result(struct fixture *f, struct result *r)
@@ -119,7 +119,7 @@ static inline void wait_result(struct fixture *f, struct result *r)
 static inline void result_reset(struct result *r)
 {
 	buf_finish(&r->body);
-	*r = (struct result){ 0 };
+	*r = (struct result){0};
 }
 
 static inline void fixture_set_client(
@@ -136,27 +136,30 @@ static inline void fixture_set_client(
 	}
 	http_endpoint_destroy(f->endpoint);
 	struct http_endpoint_options eo = {
-		.loop = &f->loop, .address = address, .tls = ctx, .tls_name = name };
+		.loop = &f->loop, .address = address, .tls = ctx, .tls_name = name};
 	f->endpoint = http_endpoint_create(&eo);
 	SSL_CTX_free(ctx);
 }
 
 static inline struct fixture *fixture_create(bool tls, http_handler *handler, unsigned idle_ms)
 {
-	static const char *const orgs[] = { "system:masters", "team:b", NULL };
-	static const char *const names[] = { "localhost", NULL };
-	static const char *const ips[] = { "127.0.0.1", NULL };
+	static const char *const orgs[] = {"system:masters", "team:b", NULL};
+	static const char *const names[] = {"localhost", NULL};
+	static const char *const ips[] = {"127.0.0.1", NULL};
 	struct fixture *f = xcalloc(1, sizeof(*f));
 	struct http_server_options o = {
-		.loop = &f->loop, .handler = handler, .user = f, .idle_timeout_ms = idle_ms };
+		.loop = &f->loop, .handler = handler, .user = f, .idle_timeout_ms = idle_ms};
 	char *cert = NULL, *key = NULL;
 	assert_int_equal(uv_loop_init(&f->loop), 0);
 	f->tls = tls;
 	if (tls) {
-		struct pki_request q = {
-			.cn = "server", .dns_names = names, .ips = ips, .server_auth = true, .days = 1 };
+		struct pki_request q = {.cn = "server",
+			.dns_names = names,
+			.ips = ips,
+			.server_auth = true,
+			.days = 1};
 		struct pki_request c = {
-			.cn = "alice", .orgs = orgs, .client_auth = true, .days = 1 };
+			.cn = "alice", .orgs = orgs, .client_auth = true, .days = 1};
 		assert_int_equal(pki_make_ca("test", 1, &f->ca_cert, &f->ca_key, NULL), 0);
 		assert_int_equal(pki_issue(f->ca_cert, f->ca_key, &q, &cert, &key, NULL), 0);
 		struct str ca = str_from(f->ca_cert);
@@ -285,7 +288,7 @@ static inline void echo_stream_start(struct stream *s)
 
 static inline int raw_connect(struct fixture *f)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)f->port) };
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)f->port)};
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);

@@ -19,10 +19,11 @@ struct stream_handler {
 	void (*read)(void *user, const char *data, size_t size);
 	/* The peer ended its direction in order (FIN, TLS close_notify). Writing may go on. */
 	void (*eof)(void *user);
-	/* Broken: reset, TLS failure, write error. Only stream_close() is useful now. May be NULL: then
-	 * closed follows by itself. */
+	/* Broken: reset, TLS failure, write error. Only stream_close() is useful now. May be NULL:
+	 * then closed follows by itself. */
 	void (*error)(void *user, int code, const char *text);
-	/* The write queue fell below the low mark after having been above the high one. May be NULL. */
+	/* The write queue fell below the low mark after having been above the high one. May be
+	 * NULL. */
 	void (*drained)(void *user);
 	void (*closed)(void *user);
 	/* The write queue became empty: the kernel has it all, and our direction has ended if
@@ -45,8 +46,8 @@ void stream_connect_cancel(struct stream_connect *c);
 int stream_from_fd(uv_loop_t *loop, int fd, struct stream **ret, struct err *err) _must_check_;
 /* The server's side of TLS on an accepted socket: the handshake begins by itself, a failed one ends
  * in `error`. On failure the descriptor is still the caller's (also of stream_from_fd). */
-int stream_from_fd_tls(uv_loop_t *loop, int fd, SSL_CTX *tls, struct stream **ret,
-	struct err *err) _must_check_;
+int stream_from_fd_tls(
+	uv_loop_t *loop, int fd, SSL_CTX *tls, struct stream **ret, struct err *err) _must_check_;
 
 /* Sets who hears of events; may be changed at any time (upgrades). The handler is copied; members
  * may be NULL, and NULL for all of it ignores everything. */
@@ -77,7 +78,8 @@ void stream_close(struct stream *s);	/* now; queued bytes may be lost. NULL allo
 const char *stream_peer_cn(const struct stream *s);
 size_t stream_peer_orgs(const struct stream *s, const char **ret, size_t room);
 const char *stream_peer_address(const struct stream *s); /* "127.0.0.1:51234", "unix" */
+uv_loop_t *stream_loop(const struct stream *s);
 
-/* Joins two streams until both directions have ended; then closes both and calls done (may be NULL).
- * Handlers are taken over. */
+/* Joins two streams until both directions have ended; then closes both and calls done (may be
+ * NULL). Handlers are taken over. */
 void stream_join(struct stream *a, struct stream *b, void (*done)(void *user), void *user);

@@ -27,7 +27,8 @@ struct stream_peer {
 	char *cn;
 	char **orgs;
 	size_t org_count;
-	bool certificate_read; /* cn and orgs are final: the handshake was done when they were made */
+	bool certificate_read; /* cn and orgs are final: the handshake was done when they were made
+				*/
 };
 
 struct stream {
@@ -47,21 +48,21 @@ struct stream {
 	enum stream_state state;
 	uint8_t open_handles; /* uv handles whose close callback is to come */
 	bool is_socket : 1;
-	bool reading : 1;	    /* the user wants reads */
-	bool eof : 1;		    /* the peer's direction has ended */
-	bool above_high : 1;	    /* `drained` is owed */
-	bool dirty : 1;		    /* something was queued since the last flush */
-	bool dispatching : 1;	    /* inside a callback of this stream: flush comes at its end */
-	bool blocked : 1;	    /* the kernel's buffer is full: wait until writable */
-	bool shutdown_wanted : 1;   /* end our direction when the queue is empty */
+	bool reading : 1;	  /* the user wants reads */
+	bool eof : 1;		  /* the peer's direction has ended */
+	bool above_high : 1;	  /* `drained` is owed */
+	bool dirty : 1;		  /* something was queued since the last flush */
+	bool dispatching : 1;	  /* inside a callback of this stream: flush comes at its end */
+	bool blocked : 1;	  /* the kernel's buffer is full: wait until writable */
+	bool shutdown_wanted : 1; /* end our direction when the queue is empty */
 	bool shutdown_done : 1;
-	bool tls_wants_write : 1;   /* handshake or read waits for the socket to be writable */
-	bool tls_read_blocked : 1;  /* a write waits for the socket to be readable */
+	bool tls_wants_write : 1;  /* handshake or read waits for the socket to be writable */
+	bool tls_read_blocked : 1; /* a write waits for the socket to be readable */
 };
 
 /* Creates on a non-blocking descriptor. */
-int stream_create(uv_loop_t *loop, int fd, SSL *ssl, struct stream **ret, struct err *err)
-	_must_check_;
+int stream_create(
+	uv_loop_t *loop, int fd, SSL *ssl, struct stream **ret, struct err *err) _must_check_;
 /* Answers must not wait for more bytes, and a peer that vanished must be noticed even on a stream
  * that only waits (watches). Harmless on what is not TCP. */
 void stream_tune_socket(int fd);

@@ -16,8 +16,8 @@ void stream_queue_add(struct stream_queue *q, const void *p, size_t size);
 void stream_queue_add_blob(struct stream_queue *q, struct blob *b);
 /* Fills up to `room` vectors from the front; returns how many. */
 int stream_queue_vectors(const struct stream_queue *q, struct iovec *ret, int room);
-/* The front bytes in one piece: points into the queue when its first chunk has at least `size` bytes
- * or is all there is, else gathers into `scratch` of `size` bytes. */
+/* The front bytes in one piece: points into the queue when its first chunk has at least `size`
+ * bytes or is all there is, else gathers into `scratch` of `size` bytes. */
 const char *stream_queue_front(
 	const struct stream_queue *q, char *scratch, size_t size, size_t *ret_size);
 void stream_queue_drop(struct stream_queue *q, size_t size); /* from the front */

@@ -20,9 +20,9 @@ int pki_make_ca(const char *cn, int days, char **ret_cert_pem, char **ret_key_pe
 	struct err *err) _must_check_;
 struct pki_request {
 	const char *cn;
-	const char *const *orgs;     /* NULL-terminated, may be NULL */
+	const char *const *orgs;      /* NULL-terminated, may be NULL */
 	const char *const *dns_names; /* NULL-terminated, may be NULL */
-	const char *const *ips;	     /* NULL-terminated, may be NULL */
+	const char *const *ips;	      /* NULL-terminated, may be NULL */
 	bool server_auth, client_auth;
 	int days;
 };

@@ -16,7 +16,8 @@ struct write {
 	cache_decide *decide;
 	cache_done *done;
 	void *user;
-	struct blob *stored; /* what is being committed; NULL for a removal that keeps the last state */
+	struct blob
+		*stored; /* what is being committed; NULL for a removal that keeps the last state */
 	struct object *before;
 	bool removing;
 };
@@ -42,7 +43,8 @@ static const struct kind *kind_of_key(const struct cache *c, const char *key)
 		return NULL;
 	for (size_t i = 0; i < c->kind_count; i++) {
 		const struct kind *k = c->by_kind[i].kind;
-		if (k->served && str_eq(plural, k->plural) && str_eq(group, *k->group ? k->group : "core"))
+		if (k->served && str_eq(plural, k->plural) &&
+			str_eq(group, *k->group ? k->group : "core"))
 			return k;
 	}
 	return NULL;
@@ -117,7 +119,7 @@ static void load_row(void *user, const char *key, const void *value, size_t size
 
 int cache_load(struct cache *c, struct err *err)
 {
-	struct load l = { .cache = c };
+	struct load l = {.cache = c};
 	int r = c->store->ops->load(c->store, load_row, &l, &c->revision, err);
 	if (r < 0)
 		return r;
@@ -125,7 +127,8 @@ int cache_load(struct cache *c, struct err *err)
 		return err_set(err, l.r, "the store holds what can't be read: %s", l.err.msg);
 	if (l.unknown > 0) {
 		char count[24];
-		log_warn("the store holds objects of kinds that this version does not know; they are kept",
+		log_warn("the store holds objects of kinds that this version does not know; they "
+			 "are kept",
 			"count", log_i64(count, (int64_t)l.unknown), NULL);
 	}
 	/* What happened before can't be told to watchers any more. */
@@ -139,8 +142,8 @@ uint64_t cache_revision(const struct cache *c)
 	return c->revision;
 }
 
-struct object *cache_get(const struct cache *c, const struct kind *k, const char *namespace,
-	const char *name)
+struct object *cache_get(
+	const struct cache *c, const struct kind *k, const char *namespace, const char *name)
 {
 	return object_set_get(&cache_kind(c, k)->objects, k->namespaced ? namespace : "", name);
 }
@@ -171,13 +174,16 @@ void cache_list(const struct cache *const_cache, const struct cache_query *q, st
 	const struct object_set *set = cache_index_find(c, kc, q->labels, q->fields);
 	if (!set)
 		set = &kc->objects;
-	const char *namespace = q->namespace && *q->namespace && q->kind->namespaced ? q->namespace : NULL;
-	const char *from_namespace = q->after_namespace ? q->after_namespace : namespace ? namespace : "";
+	const char *namespace =
+		q->namespace && *q->namespace && q->kind->namespaced ? q->namespace : NULL;
+	const char *from_namespace = q->after_namespace ? q->after_namespace
+				     : namespace	? namespace
+							: "";
 	struct object_set_iter it =
 		object_set_after(set, from_namespace, q->after_name ? q->after_name : "");
 	bool selective = has_requirements(q->labels) || has_requirements(q->fields);
 
-	*ret = (struct cache_page){ .revision = c->revision };
+	*ret = (struct cache_page){.revision = c->revision};
 	size_t room = q->limit ? q->limit : MAX(set->count, (size_t)1);
 	room = MIN(room, MAX(set->count, (size_t)1));
 	ret->items = arena_alloc(a, room * sizeof(struct object *));
@@ -198,8 +204,8 @@ void cache_list(const struct cache *const_cache, const struct cache_query *q, st
 }
 
 /* Makes a change visible: the set, the indexes, the events. Takes no references. */
-static void apply(struct cache *c, struct kind_cache *kc, struct object *before, struct object *after,
-	bool removed, uint64_t revision)
+static void apply(struct cache *c, struct kind_cache *kc, struct object *before,
+	struct object *after, bool removed, uint64_t revision)
 {
 	if (removed)
 		object_set_remove(&kc->objects, after->namespace, after->name);
@@ -245,8 +251,10 @@ static struct object *last_state(const struct write *w, uint64_t revision)
 	struct object *o = NULL;
 	if (w->stored) {
 		struct err err = ERR_INIT;
-		if (object_from_stored(w->kc->kind, w->stored->data, w->stored->size, revision, &o, &err) < 0) {
-			log_error("an accepted object can't be read", "key", w->key, "reason", err.msg, NULL);
+		if (object_from_stored(w->kc->kind, w->stored->data, w->stored->size, revision, &o,
+			    &err) < 0) {
+			log_error("an accepted object can't be read", "key", w->key, "reason",
+				err.msg, NULL);
 			abort();
 		}
 		return o;
@@ -281,8 +289,8 @@ static bool write_start(struct write *w)
 {
 	struct cache *c = w->cache;
 	struct object *present = object_ref(cache_get(c, w->kc->kind, w->namespace, w->name));
-	struct cache_change change = c->closing ? (struct cache_change){ .verdict = CACHE_NOTHING } :
-						  w->decide(w->user, present);
+	struct cache_change change = c->closing ? (struct cache_change){.verdict = CACHE_NOTHING}
+						: w->decide(w->user, present);
 	if (change.verdict == CACHE_REMOVE && !present)
 		change.verdict = CACHE_NOTHING;
 	if (change.verdict == CACHE_NOTHING) {

@@ -17,23 +17,24 @@ struct cache *cache_create(uv_loop_t *loop, const struct kind_registry *kinds, s
 	struct clock *clock);
 /* Fills the cache from the store. Rows of unknown kinds are kept in the store and logged. */
 int cache_load(struct cache *c, struct err *err) _must_check_;
-/* Waits for writes on their way, refuses new ones (-ESHUTDOWN), closes the store, frees. Watchers must
- * be closed before. */
+/* Waits for writes on their way, refuses new ones (-ESHUTDOWN), closes the store, frees. Watchers
+ * must be closed before. */
 void cache_close(struct cache *c, void (*done)(void *user), void *user);
 
 uint64_t cache_revision(const struct cache *c); /* newest that readers can see */
 /* Borrowed until the next turn of the loop; NULL when absent. namespace "" for cluster-scoped. */
-struct object *cache_get(const struct cache *c, const struct kind *k, const char *namespace,
-	const char *name);
+struct object *cache_get(
+	const struct cache *c, const struct kind *k, const char *namespace, const char *name);
 size_t cache_count(const struct cache *c, const struct kind *k);
 
 struct cache_query {
 	const struct kind *kind;
-	const char *namespace;		 /* NULL or "" = all */
-	const struct selector *labels;	 /* NULL = all */
-	const struct selector *fields;	 /* NULL = all */
-	const char *after_namespace, *after_name; /* continue behind this one; NULL = from the start */
-	size_t limit;			 /* 0 = no limit */
+	const char *namespace;	       /* NULL or "" = all */
+	const struct selector *labels; /* NULL = all */
+	const struct selector *fields; /* NULL = all */
+	const char *after_namespace,
+		*after_name; /* continue behind this one; NULL = from the start */
+	size_t limit;	     /* 0 = no limit */
 };
 struct cache_page {
 	struct object **items; /* in the arena; borrowed objects (object_ref to keep) */
@@ -45,16 +46,16 @@ struct cache_page {
 void cache_list(const struct cache *c, const struct cache_query *q, struct arena *a,
 	struct cache_page *ret);
 
-/* Atomic read-modify-write of one object. `decide` runs on the loop when no other write of that object
- * is under way (now, or later), sees the present object (NULL = absent), and says what to do; nothing
- * can come between. Then `done` is called once: r 0 with the object that resulted (for a removal: its
- * last state with the deletion's revision; for CACHE_NOTHING: what was there, may be NULL), or the
- * store's failure. `done` may be called from inside cache_write. */
+/* Atomic read-modify-write of one object. `decide` runs on the loop when no other write of that
+ * object is under way (now, or later), sees the present object (NULL = absent), and says what to
+ * do; nothing can come between. Then `done` is called once: r 0 with the object that resulted (for
+ * a removal: its last state with the deletion's revision; for CACHE_NOTHING: what was there, may be
+ * NULL), or the store's failure. `done` may be called from inside cache_write. */
 enum cache_verdict { CACHE_NOTHING, CACHE_PUT, CACHE_REMOVE };
 struct cache_change {
 	enum cache_verdict verdict;
-	struct blob *stored; /* CACHE_PUT: the new stored form. CACHE_REMOVE: the last state, or NULL to
-				take the present one. The reference is taken over. */
+	struct blob *stored; /* CACHE_PUT: the new stored form. CACHE_REMOVE: the last state, or
+				NULL to take the present one. The reference is taken over. */
 };
 typedef struct cache_change cache_decide(void *user, const struct object *present);
 typedef void cache_done(void *user, int r, struct object *result, const struct err *err);
@@ -64,8 +65,9 @@ void cache_write(struct cache *c, const struct kind *k, const char *namespace, c
 /* Watches. */
 enum cache_event_type { CACHE_ADDED, CACHE_MODIFIED, CACHE_DELETED };
 struct cache_event {
-	enum cache_event_type type; /* as this watcher must see it (selectors: may start or stop matching) */
-	struct object *object;	    /* borrowed until the next turn of the loop */
+	enum cache_event_type
+		type; /* as this watcher must see it (selectors: may start or stop matching) */
+	struct object *object; /* borrowed until the next turn of the loop */
 	uint64_t revision;
 	struct blob *line; /* {"type":...,"object":...}\n, borrowed; made once for all watchers */
 };
@@ -77,8 +79,8 @@ struct cache_watch_options {
 	uint64_t since; /* events after this revision */
 };
 struct cache_watcher;
-/* -ESTALE when events after `since` are no longer all there. `notify` is called, at most once a turn of
- * the loop, when there may be something new; pull with cache_watch_next. */
+/* -ESTALE when events after `since` are no longer all there. `notify` is called, at most once a
+ * turn of the loop, when there may be something new; pull with cache_watch_next. */
 int cache_watch(struct cache *c, const struct cache_watch_options *options,
 	void (*notify)(void *user), void *user, struct cache_watcher **ret) _must_check_;
 /* 1 = event in *ret, 0 = nothing now, -ESTALE = fell off, close. */

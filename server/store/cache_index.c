@@ -1,4 +1,5 @@
-/* cache_index.c - answers "pods of this node" and "pods with this label" without a walk over all. */
+/* cache_index.c - answers "pods of this node" and "pods with this label" without a walk over all.
+ */
 #include "server/store/cache_private.h"
 
 static const struct object_set empty_set;
@@ -47,7 +48,8 @@ static void index_finish(struct cache_index *index)
 	free(index->key);
 }
 
-static struct cache_index *index_get(struct cache *c, struct kind_cache *kc, bool by_label, const char *key)
+static struct cache_index *index_get(
+	struct cache *c, struct kind_cache *kc, bool by_label, const char *key)
 {
 	size_t oldest = 0;
 	for (size_t i = 0; i < kc->indexes.count; i++) {
@@ -61,7 +63,7 @@ static struct cache_index *index_get(struct cache *c, struct kind_cache *kc, boo
 		index_finish(&kc->indexes.items[oldest]);
 		VEC_REMOVE(&kc->indexes, oldest);
 	}
-	struct cache_index fresh = { .by_label = by_label, .key = xstrdup(key) };
+	struct cache_index fresh = {.by_label = by_label, .key = xstrdup(key)};
 	VEC_PUSH(&kc->indexes, fresh);
 	struct cache_index *index = &kc->indexes.items[kc->indexes.count - 1];
 	struct object_set_iter it = object_set_after(&kc->objects, "", "");
@@ -76,7 +78,8 @@ static const struct requirement *indexable(const struct selector *s, bool fields
 	for (size_t i = 0; s && !s->nothing && i < s->count; i++) {
 		const struct requirement *r = &s->items[i];
 		bool one_value = r->op == SEL_EQ || (r->op == SEL_IN && r->value_count == 1);
-		if (one_value && r->value_count == 1 && !(fields && str_has_prefix(r->key, "metadata.")))
+		if (one_value && r->value_count == 1 &&
+			!(fields && str_has_prefix(r->key, "metadata.")))
 			return r;
 	}
 	return NULL;

@@ -12,9 +12,9 @@
  * date from then on. */
 struct cache_index {
 	bool by_label;
-	char *key;	       /* "spec.nodeName", "app" */
-	struct table values;   /* value -> struct object_set * */
-	uint64_t used;	       /* query counter of the last use, for dropping the least used */
+	char *key;	     /* "spec.nodeName", "app" */
+	struct table values; /* value -> struct object_set * */
+	uint64_t used;	     /* query counter of the last use, for dropping the least used */
 };
 
 #define CACHE_INDEX_MAX 8 /* per kind: each costs memory and time on every write */
@@ -37,12 +37,12 @@ struct cache {
 	size_t kind_count;
 	uint64_t revision;
 	uint64_t query_count;
-	struct table pending;	  /* store key -> struct list of writes, the first is under way */
+	struct table pending; /* store key -> struct list of writes, the first is under way */
 	size_t writes_in_flight;
-	uv_check_t notifier;	  /* runs after the poll phase in which something changed */
+	uv_check_t notifier; /* runs after the poll phase in which something changed */
 	bool notifying;
-	uv_async_t kick;	  /* makes the loop go through its poll phase once more */
-	uv_timer_t trimmer;	  /* lets go of old events while nothing happens */
+	uv_async_t kick;    /* makes the loop go through its poll phase once more */
+	uv_timer_t trimmer; /* lets go of old events while nothing happens */
 	unsigned handles_open;
 	bool closing;
 	void (*closed)(void *user);

@@ -1,5 +1,5 @@
-/* The cache over a real SQLite file: atomic writes in line, lists with selectors and pages, watches with
- * their synthesized events, and what a restart keeps. */
+/* The cache over a real SQLite file: atomic writes in line, lists with selectors and pages, watches
+ * with their synthesized events, and what a restart keeps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,7 +64,7 @@ static int teardown(void **state)
 	close_cache(f);
 	kind_registry_destroy(f->kinds);
 	assert_int_equal(uv_loop_close(&f->loop), 0);
-	const char *const suffixes[] = { "", "-wal", "-shm", ".lock" };
+	const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
 	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
 		char name[128];
 		snprintf(name, sizeof(name), "%s%s", f->path, suffixes[i]);
@@ -89,7 +89,7 @@ static struct cache_change decide(void *user, const struct object *present)
 	struct write *w = user;
 	w->decided++;
 	w->saw = present ? present->revision : 0;
-	struct cache_change c = { .verdict = w->verdict };
+	struct cache_change c = {.verdict = w->verdict};
 	if (w->verdict == CACHE_PUT)
 		c.stored = test_thing(w->f->kind, w->namespace, w->name, w->app, w->node);
 	return c;
@@ -115,18 +115,22 @@ static struct write finish(struct write *w)
 	return *w;
 }
 
-static struct write put(struct fixture *f, const char *ns, const char *name, const char *app,
-	const char *node)
+static struct write put(
+	struct fixture *f, const char *ns, const char *name, const char *app, const char *node)
 {
-	struct write w = { .f = f, .namespace = ns, .name = name, .app = app, .node = node,
-		.verdict = CACHE_PUT };
+	struct write w = {.f = f,
+		.namespace = ns,
+		.name = name,
+		.app = app,
+		.node = node,
+		.verdict = CACHE_PUT};
 	start(&w);
 	return finish(&w);
 }
 
 static struct write drop(struct fixture *f, const char *ns, const char *name)
 {
-	struct write w = { .f = f, .namespace = ns, .name = name, .verdict = CACHE_REMOVE };
+	struct write w = {.f = f, .namespace = ns, .name = name, .verdict = CACHE_REMOVE};
 	start(&w);
 	return finish(&w);
 }
@@ -136,12 +140,16 @@ static void test_writes_of_one_key_stand_in_line(void **state)
 	struct fixture *f = *state;
 	struct write w[5];
 	for (int i = 0; i < 5; i++) {
-		w[i] = (struct write){ .f = f, .namespace = "a", .name = "x",
-			.verdict = i == 2 ? CACHE_NOTHING : i == 3 ? CACHE_REMOVE : CACHE_PUT };
+		w[i] = (struct write){.f = f,
+			.namespace = "a",
+			.name = "x",
+			.verdict = i == 2   ? CACHE_NOTHING
+				   : i == 3 ? CACHE_REMOVE
+					    : CACHE_PUT};
 		start(&w[i]);
 	}
 	assert_int_equal(w[0].decided, 1);
-	assert_int_equal(w[1].decided, 0); /* waits for the first */
+	assert_int_equal(w[1].decided, 0);		     /* waits for the first */
 	assert_null(cache_get(f->cache, f->kind, "a", "x")); /* not durable yet */
 	finish(&w[4]);
 	uint64_t first = w[0].result;
@@ -162,11 +170,11 @@ static void test_many_waiting_no_ops(void **state)
 {
 	enum { COUNT = 20000 };
 	struct fixture *f = *state;
-	struct write first = { .f = f, .namespace = "a", .name = "x", .verdict = CACHE_PUT };
+	struct write first = {.f = f, .namespace = "a", .name = "x", .verdict = CACHE_PUT};
 	static struct write w[COUNT];
 	start(&first);
 	for (int i = 0; i < COUNT; i++) {
-		w[i] = (struct write){ .f = f, .namespace = "a", .name = "x" };
+		w[i] = (struct write){.f = f, .namespace = "a", .name = "x"};
 		start(&w[i]);
 	}
 	finish(&first);
@@ -174,7 +182,8 @@ static void test_many_waiting_no_ops(void **state)
 		assert_int_equal(finish(&w[i]).saw, first.result);
 }
 
-static void names_of(struct fixture *f, struct cache_query q, char *text, size_t size, struct cache_page *page)
+static void names_of(
+	struct fixture *f, struct cache_query q, char *text, size_t size, struct cache_page *page)
 {
 	struct arena a = ARENA_INIT;
 	q.kind = f->kind;
@@ -182,7 +191,8 @@ static void names_of(struct fixture *f, struct cache_query q, char *text, size_t
 	text[0] = '\0';
 	for (size_t i = 0; i < page->count; i++) {
 		size_t used = strlen(text);
-		snprintf(text + used, size - used, "%s/%s ", page->items[i]->namespace, page->items[i]->name);
+		snprintf(text + used, size - used, "%s/%s ", page->items[i]->namespace,
+			page->items[i]->name);
 	}
 	arena_finish(&a);
 }
@@ -196,24 +206,24 @@ static void test_list(void **state)
 	put(f, "c", "four", NULL, "n1");
 	char text[4096];
 	struct cache_page page;
-	names_of(f, (struct cache_query){ 0 }, text, sizeof(text), &page);
+	names_of(f, (struct cache_query){0}, text, sizeof(text), &page);
 	assert_string_equal(text, "a/one b/three b/two c/four ");
-	names_of(f, (struct cache_query){ .namespace = "b" }, text, sizeof(text), &page);
+	names_of(f, (struct cache_query){.namespace = "b"}, text, sizeof(text), &page);
 	assert_string_equal(text, "b/three b/two ");
-	names_of(f, (struct cache_query){ .limit = 2 }, text, sizeof(text), &page);
+	names_of(f, (struct cache_query){.limit = 2}, text, sizeof(text), &page);
 	assert_string_equal(text, "a/one b/three ");
 	assert_true(page.more);
 	assert_int_equal(page.remaining, 2);
-	names_of(f, (struct cache_query){ .limit = 2, .after_namespace = "b", .after_name = "three" }, text,
-		sizeof(text), &page);
+	names_of(f, (struct cache_query){.limit = 2, .after_namespace = "b", .after_name = "three"},
+		text, sizeof(text), &page);
 	assert_string_equal(text, "b/two c/four ");
 	assert_false(page.more);
 
 	struct arena a = ARENA_INIT;
 	struct selector labels;
-	struct status st = { 0 };
+	struct status st = {0};
 	assert_int_equal(selector_parse_labels(&a, "app=web", &labels, &st), 0);
-	names_of(f, (struct cache_query){ .labels = &labels }, text, sizeof(text), &page);
+	names_of(f, (struct cache_query){.labels = &labels}, text, sizeof(text), &page);
 	assert_string_equal(text, "b/three b/two ");
 	arena_finish(&a);
 }
@@ -229,10 +239,10 @@ static void test_index_agrees_with_walk(void **state)
 	}
 	struct arena a = ARENA_INIT;
 	struct selector fields;
-	struct status st = { 0 };
+	struct status st = {0};
 	struct cache_page page;
 	assert_int_equal(selector_parse_fields(&a, f->kind, "spec.nodeName=n3", &fields, &st), 0);
-	names_of(f, (struct cache_query){ .fields = &fields }, text, sizeof(text), &page);
+	names_of(f, (struct cache_query){.fields = &fields}, text, sizeof(text), &page);
 	/* The index is there now: moves and removals must reach it. */
 	put(f, "a", "t003", NULL, "n5");
 	put(f, "a", "t004", NULL, "n3");
@@ -244,7 +254,7 @@ static void test_index_agrees_with_walk(void **state)
 		if (here)
 			snprintf(expected + used, sizeof(expected) - used, "a/t%03d ", i);
 	}
-	names_of(f, (struct cache_query){ .fields = &fields }, text, sizeof(text), &page);
+	names_of(f, (struct cache_query){.fields = &fields}, text, sizeof(text), &page);
 	assert_string_equal(text, expected);
 	arena_finish(&a);
 }
@@ -261,9 +271,9 @@ static void next_is(struct cache_watcher *w, enum cache_event_type type, const c
 	assert_int_equal(cache_watch_next(w, &e), 1);
 	assert_int_equal(e.type, type);
 	assert_string_equal(e.object->name, name);
-	assert_non_null(strstr(e.line->data, type == CACHE_ADDED ? "\"ADDED\"" :
-				     type == CACHE_MODIFIED	 ? "\"MODIFIED\"" :
-								   "\"DELETED\""));
+	assert_non_null(strstr(e.line->data, type == CACHE_ADDED      ? "\"ADDED\""
+					     : type == CACHE_MODIFIED ? "\"MODIFIED\""
+								      : "\"DELETED\""));
 }
 
 static void test_watch(void **state)
@@ -274,7 +284,7 @@ static void test_watch(void **state)
 	int notified = 0;
 	struct cache_watcher *w = NULL;
 	struct cache_event e;
-	struct cache_watch_options o = { .kind = f->kind, .since = since };
+	struct cache_watch_options o = {.kind = f->kind, .since = since};
 	assert_int_equal(cache_watch(f->cache, &o, on_notify, &notified, &w), 0);
 	assert_int_equal(cache_watch_next(w, &e), 0);
 	put(f, "a", "x", NULL, NULL);
@@ -300,12 +310,14 @@ static void test_watch_with_selector(void **state)
 	struct fixture *f = *state;
 	struct arena a = ARENA_INIT;
 	struct selector labels;
-	struct status st = { 0 };
+	struct status st = {0};
 	assert_int_equal(selector_parse_labels(&a, "app=web", &labels, &st), 0);
 	struct cache_watcher *w = NULL;
 	int notified = 0;
-	struct cache_watch_options o = { .kind = f->kind, .labels = &labels, .namespace = "a",
-		.since = cache_revision(f->cache) };
+	struct cache_watch_options o = {.kind = f->kind,
+		.labels = &labels,
+		.namespace = "a",
+		.since = cache_revision(f->cache)};
 	assert_int_equal(cache_watch(f->cache, &o, on_notify, &notified, &w), 0);
 	arena_finish(&a); /* the watcher has its own copy */
 	put(f, "a", "x", "db", NULL);
@@ -340,7 +352,7 @@ static void test_restart(void **state)
 	assert_string_equal(object_label(o, "app"), "web");
 	struct cache_watcher *watcher = NULL;
 	int notified = 0;
-	struct cache_watch_options options = { .kind = f->kind, .since = w.result - 1 };
+	struct cache_watch_options options = {.kind = f->kind, .since = w.result - 1};
 	assert_int_equal(cache_watch(f->cache, &options, on_notify, &notified, &watcher), -ESTALE);
 	options.since = w.result;
 	assert_int_equal(cache_watch(f->cache, &options, on_notify, &notified, &watcher), 0);
@@ -350,7 +362,8 @@ static void test_restart(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_writes_of_one_key_stand_in_line, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_writes_of_one_key_stand_in_line, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_waiting_no_ops, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_index_agrees_with_walk, setup, teardown),

@@ -5,7 +5,7 @@ struct cache_watcher {
 	struct list link; /* in kind_cache.watchers */
 	struct cache *cache;
 	struct kind_cache *kc;
-	char *namespace; /* NULL = all */
+	char *namespace;    /* NULL = all */
 	struct arena arena; /* of the selectors */
 	struct selector labels, fields;
 	bool selective;	   /* one of them has requirements */
@@ -51,7 +51,7 @@ static bool matches(const struct cache_watcher *w, const struct object *o)
 
 static struct blob *make_line(enum cache_event_type type, const struct object *o)
 {
-	static const char *const names[] = { "ADDED", "MODIFIED", "DELETED" };
+	static const char *const names[] = {"ADDED", "MODIFIED", "DELETED"};
 	_cleanup_(buf_finish) struct buf b = BUF_INIT;
 	buf_reserve(&b, o->bytes->size + 40);
 	buf_printf(&b, "{\"type\":\"%s\",\"object\":", names[type]);
@@ -66,8 +66,8 @@ static enum cache_event_type own_type(const struct ring_event *e)
 }
 
 /* What the event is to someone who sees only matching objects; false: nothing. */
-static bool seen_type(const struct cache_watcher *w, const struct ring_event *e,
-	enum cache_event_type *ret)
+static bool seen_type(
+	const struct cache_watcher *w, const struct ring_event *e, enum cache_event_type *ret)
 {
 	if (w->namespace && !streq(w->namespace, e->object->namespace))
 		return false;
@@ -142,7 +142,8 @@ void cache_watch_mark(struct cache *c, struct kind_cache *kc)
 		return;
 	c->notifying = true;
 	uv_check_start(&c->notifier, on_notifier);
-	/* A mark from outside the poll phase (a timer) must not wait for the next event from there. */
+	/* A mark from outside the poll phase (a timer) must not wait for the next event from there.
+	 */
 	uv_async_send(&c->kick);
 }
 
@@ -153,7 +154,8 @@ void cache_watch_notify_all(struct cache *c)
 		if (!kc->dirty)
 			continue;
 		kc->dirty = false;
-		/* A callback may close any watcher: walk over those marked now, from a list of their own. */
+		/* A callback may close any watcher: walk over those marked now, from a list of
+		 * their own. */
 		struct list todo;
 		list_init(&todo);
 		while (!list_empty(&kc->watchers)) {
@@ -162,7 +164,8 @@ void cache_watch_notify_all(struct cache *c)
 			list_append(&todo, first);
 		}
 		while (!list_empty(&todo)) {
-			struct cache_watcher *w = CONTAINER_OF(todo.next, struct cache_watcher, link);
+			struct cache_watcher *w =
+				CONTAINER_OF(todo.next, struct cache_watcher, link);
 			list_remove(&w->link);
 			list_append(&kc->watchers, &w->link);
 			w->notify(w->user);

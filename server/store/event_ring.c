@@ -26,7 +26,7 @@ void event_ring_finish(struct event_ring *r)
 	while (r->first < r->end)
 		drop_first(r);
 	free(r->events);
-	*r = (struct event_ring){ 0 };
+	*r = (struct event_ring){0};
 }
 
 static void resize(struct event_ring *r, size_t room)

@@ -1,5 +1,5 @@
-/* event_ring.h - the recent events of one kind, oldest first. Watchers are cursors into it: each event
- * has a sequence number, and what was dropped at the old end can't be had any more. */
+/* event_ring.h - the recent events of one kind, oldest first. Watchers are cursors into it: each
+ * event has a sequence number, and what was dropped at the old end can't be had any more. */
 #pragma once
 
 #include "lib/object/object.h"
@@ -12,25 +12,26 @@
 
 struct ring_event {
 	uint64_t revision;
-	int64_t at_ns;		/* monotonic, when it happened */
-	struct object *object;	/* NULL never: the last state for a removal */
-	struct object *before;	/* NULL for a creation */
+	int64_t at_ns;	       /* monotonic, when it happened */
+	struct object *object; /* NULL never: the last state for a removal */
+	struct object *before; /* NULL for a creation */
 	bool removed;
-	struct blob *line;	/* watch line for its own type, made when first asked for */
+	struct blob *line; /* watch line for its own type, made when first asked for */
 };
 
 struct event_ring {
 	struct ring_event *events; /* circular, room is a power of two */
 	size_t room;
-	uint64_t first, end;	   /* sequence numbers: [first, end) are held */
-	size_t bytes;		   /* of the objects held */
-	uint64_t floor;		   /* every event after this revision is held */
+	uint64_t first, end; /* sequence numbers: [first, end) are held */
+	size_t bytes;	     /* of the objects held */
+	uint64_t floor;	     /* every event after this revision is held */
 };
 
 void event_ring_finish(struct event_ring *r);
 void event_ring_push(struct event_ring *r, uint64_t revision, int64_t now_ns, struct object *object,
 	struct object *before, bool removed); /* takes references of its own */
-struct ring_event *event_ring_at(struct event_ring *r, uint64_t sequence); /* NULL: dropped or future */
+struct ring_event *event_ring_at(
+	struct event_ring *r, uint64_t sequence); /* NULL: dropped or future */
 /* Sequence number of the first event after the revision; false when some of them were dropped. */
 bool event_ring_seek(struct event_ring *r, uint64_t revision, uint64_t *ret_sequence);
 void event_ring_trim(struct event_ring *r, int64_t now_ns);

@@ -23,7 +23,7 @@ static void test_seek_and_age(void **state)
 {
 	struct kind_registry *kinds = test_kinds_create();
 	struct object *o = thing(test_kind(kinds));
-	struct event_ring r = { .floor = 100 };
+	struct event_ring r = {.floor = 100};
 	uint64_t sequence;
 	assert_false(event_ring_seek(&r, 99, &sequence));
 	assert_true(event_ring_seek(&r, 100, &sequence));
@@ -55,7 +55,7 @@ static void test_count_is_bounded(void **state)
 {
 	struct kind_registry *kinds = test_kinds_create();
 	struct object *o = thing(test_kind(kinds));
-	struct event_ring r = { 0 };
+	struct event_ring r = {0};
 	for (uint64_t i = 0; i < EVENT_RING_MAX_COUNT + 1000; i++)
 		event_ring_push(&r, i + 1, 0, o, NULL, false);
 	assert_true(r.end - r.first <= EVENT_RING_MAX_COUNT);

@@ -39,8 +39,8 @@ static size_t find_leaf(const struct object_set *s, const char *namespace, const
 }
 
 /* Index in the leaf of the first object not before the key; *found when it is the key. */
-static size_t find_in_leaf(const struct object_leaf *leaf, const char *namespace, const char *name,
-	bool *found)
+static size_t find_in_leaf(
+	const struct object_leaf *leaf, const char *namespace, const char *name, bool *found)
 {
 	size_t low = 0, high = leaf->count;
 	*found = false;
@@ -117,7 +117,8 @@ void object_set_put(struct object_set *s, struct object *o)
 			leaf = s->leaves[at_leaf + 1];
 		}
 	}
-	memmove(&leaf->items[at + 1], &leaf->items[at], (leaf->count - at) * sizeof(leaf->items[0]));
+	memmove(&leaf->items[at + 1], &leaf->items[at],
+		(leaf->count - at) * sizeof(leaf->items[0]));
 	leaf->items[at] = object_ref(o);
 	leaf->count++;
 	s->count++;
@@ -136,7 +137,8 @@ bool object_set_remove(struct object_set *s, const char *namespace, const char *
 	object_unref(leaf->items[at]);
 	leaf->count--;
 	s->count--;
-	memmove(&leaf->items[at], &leaf->items[at + 1], (leaf->count - at) * sizeof(leaf->items[0]));
+	memmove(&leaf->items[at], &leaf->items[at + 1],
+		(leaf->count - at) * sizeof(leaf->items[0]));
 	if (leaf->count == 0) {
 		free(leaf);
 		s->leaf_count--;
@@ -146,10 +148,10 @@ bool object_set_remove(struct object_set *s, const char *namespace, const char *
 	return true;
 }
 
-struct object_set_iter object_set_after(const struct object_set *s, const char *namespace,
-	const char *name)
+struct object_set_iter object_set_after(
+	const struct object_set *s, const char *namespace, const char *name)
 {
-	struct object_set_iter it = { .set = s };
+	struct object_set_iter it = {.set = s};
 	if (s->leaf_count == 0)
 		return it;
 	it.leaf = find_leaf(s, namespace, name);

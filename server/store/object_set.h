@@ -1,6 +1,6 @@
-/* object_set.h - objects ordered by namespace and name: a B-tree of two levels (leaves of up to 128,
- * one sorted row of leaves), which keeps 150,000 objects within two short binary searches. Holds
- * references. */
+/* object_set.h - objects ordered by namespace and name: a B-tree of two levels (leaves of up to
+ * 128, one sorted row of leaves), which keeps 150,000 objects within two short binary searches.
+ * Holds references. */
 #pragma once
 
 #include "lib/object/object.h"
@@ -13,7 +13,7 @@ struct object_set {
 	size_t count; /* objects in all */
 };
 
-#define OBJECT_SET_INIT ((struct object_set){ 0 })
+#define OBJECT_SET_INIT ((struct object_set){0})
 
 void object_set_finish(struct object_set *s);
 struct object *object_set_get(const struct object_set *s, const char *namespace, const char *name);
@@ -27,7 +27,8 @@ struct object_set_iter {
 	const struct object_set *set;
 	size_t leaf, at;
 };
-/* The first object behind (namespace, name), which need not be there. ("", "") = the first of all. */
-struct object_set_iter object_set_after(const struct object_set *s, const char *namespace,
-	const char *name);
+/* The first object behind (namespace, name), which need not be there. ("", "") = the first of all.
+ */
+struct object_set_iter object_set_after(
+	const struct object_set *s, const char *namespace, const char *name);
 struct object *object_set_next(struct object_set_iter *it); /* NULL at the end */

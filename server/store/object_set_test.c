@@ -57,7 +57,8 @@ static void test_random_changes(void **state)
 			count += !present[i];
 			present[i] = true;
 		} else {
-			assert_int_equal(object_set_remove(&s, all[i]->namespace, all[i]->name), present[i]);
+			assert_int_equal(
+				object_set_remove(&s, all[i]->namespace, all[i]->name), present[i]);
 			count -= present[i];
 			present[i] = false;
 		}

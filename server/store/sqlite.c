@@ -21,8 +21,8 @@
 #include "server/store/store.h"
 
 #define KEY_MAX_BYTES 1024
-#define CHECKPOINT_PAGES 1000	      /* of 4 KiB: start copying back */
-#define CHECKPOINT_FORCE_PAGES 16384  /* 64 MiB: hold writers until the log is empty */
+#define CHECKPOINT_PAGES 1000	     /* of 4 KiB: start copying back */
+#define CHECKPOINT_FORCE_PAGES 16384 /* 64 MiB: hold writers until the log is empty */
 
 struct txn {
 	struct list link;
@@ -78,7 +78,8 @@ static int code_to_errno(int code)
 static int set_sqlite_err(struct err *err, sqlite3 *db, const char *what)
 {
 	int code = sqlite3_extended_errcode(db);
-	return err_set(err, code_to_errno(code), "%s: %s (SQLite %d)", what, sqlite3_errmsg(db), code);
+	return err_set(
+		err, code_to_errno(code), "%s: %s (SQLite %d)", what, sqlite3_errmsg(db), code);
 }
 
 static int exec(sqlite3 *db, const char *sql, struct err *err)
@@ -124,8 +125,8 @@ static sqlite3_stmt *statement_for(const struct sqlite_store *s, const struct tx
 	return t->expect_revision == 0 ? s->insert : s->update;
 }
 
-/* Applies one change inside the open transaction. A condition that does not hold is a result of this
- * change alone (-ESTALE); a failing disk (returned) is one of the whole group. */
+/* Applies one change inside the open transaction. A condition that does not hold is a result of
+ * this change alone (-ESTALE); a failing disk (returned) is one of the whole group. */
 static int apply(struct sqlite_store *s, struct txn *t, uint64_t revision)
 {
 	sqlite3_stmt *stmt = statement_for(s, t);
@@ -155,7 +156,7 @@ static int apply_group(struct sqlite_store *s, struct list *group, uint64_t *rev
 	int code = run(s->begin);
 	if (code != SQLITE_OK)
 		return code;
-	LIST_FOR_EACH (t, group, struct txn, link) {
+	LIST_FOR_EACH(t, group, struct txn, link) {
 		code = apply(s, t, *revision + 1);
 		if (code != SQLITE_OK)
 			return code;
@@ -179,13 +180,14 @@ static void commit_group(struct sqlite_store *s, struct list *group)
 		s->revision = revision;
 	} else {
 		int r = set_sqlite_err(&failure, s->db, "commit");
-		/* Nothing of the group stays, or the file is unusable and says so at the next try. */
+		/* Nothing of the group stays, or the file is unusable and says so at the next try.
+		 */
 		if (!sqlite3_get_autocommit(s->db))
 			run(s->rollback);
-		LIST_FOR_EACH (t, group, struct txn, link)
+		LIST_FOR_EACH(t, group, struct txn, link)
 			t->result = r;
-		log_error("write to the store failed; nothing of it was kept", "file", s->path, "reason",
-			failure.msg, NULL);
+		log_error("write to the store failed; nothing of it was kept", "file", s->path,
+			"reason", failure.msg, NULL);
 	}
 	uint64_t took = uv_hrtime() - start;
 
@@ -246,18 +248,20 @@ static void checkpointer_main(void *arg)
 {
 	struct sqlite_store *s = arg;
 	sqlite3 *db = NULL;
-	int open_code = sqlite3_open_v2(s->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	int open_code =
+		sqlite3_open_v2(s->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (open_code == SQLITE_OK)
 		sqlite3_busy_timeout(db, 2000);
 	else
-		log_error("the store's log can't be copied back and will grow", "file", s->path, "reason",
-			sqlite3_errstr(open_code), NULL);
+		log_error("the store's log can't be copied back and will grow", "file", s->path,
+			"reason", sqlite3_errstr(open_code), NULL);
 	int done_pages = 0; /* of the log, as of the last round */
 	uv_mutex_lock(&s->mutex);
 	for (;;) {
 		while (!s->checkpoint_stopping &&
 			(s->wal_pages < CHECKPOINT_PAGES ||
-				(s->wal_pages >= done_pages && s->wal_pages - done_pages < CHECKPOINT_PAGES)))
+				(s->wal_pages >= done_pages &&
+					s->wal_pages - done_pages < CHECKPOINT_PAGES)))
 			uv_cond_wait(&s->checkpoint_work, &s->mutex);
 		if (s->checkpoint_stopping)
 			break;
@@ -268,8 +272,8 @@ static void checkpointer_main(void *arg)
 			int mode = force ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
 			int code = sqlite3_wal_checkpoint_v2(db, NULL, mode, NULL, NULL);
 			if (code != SQLITE_OK && code != SQLITE_BUSY)
-				log_warn("checkpoint of the store failed; it is tried again", "file", s->path,
-					"reason", sqlite3_errmsg(db), NULL);
+				log_warn("checkpoint of the store failed; it is tried again",
+					"file", s->path, "reason", sqlite3_errmsg(db), NULL);
 		}
 		uv_mutex_lock(&s->mutex);
 	}
@@ -286,8 +290,8 @@ static void txn_free(struct txn *t)
 
 static void store_free(struct sqlite_store *s)
 {
-	sqlite3_stmt **statements[] = { &s->begin, &s->commit, &s->rollback, &s->insert, &s->update,
-		&s->upsert, &s->remove, &s->remove_any, &s->revision_of, &s->set_revision };
+	sqlite3_stmt **statements[] = {&s->begin, &s->commit, &s->rollback, &s->insert, &s->update,
+		&s->upsert, &s->remove, &s->remove_any, &s->revision_of, &s->set_revision};
 	for (size_t i = 0; i < ARRAY_LEN(statements); i++)
 		sqlite3_finalize(*statements[i]);
 	sqlite3_close(s->db);
@@ -343,7 +347,8 @@ static void on_wake(uv_async_t *h)
 	uv_close((uv_handle_t *)h, on_wake_closed);
 }
 
-static void sqlite_txn(struct store *base, const struct store_change *change, store_done *done, void *user)
+static void sqlite_txn(
+	struct store *base, const struct store_change *change, store_done *done, void *user)
 {
 	struct sqlite_store *s = CONTAINER_OF(base, struct sqlite_store, base);
 	struct txn *t = xcalloc(1, sizeof(*t));
@@ -355,7 +360,8 @@ static void sqlite_txn(struct store *base, const struct store_change *change, st
 	t->user = user;
 	uv_mutex_lock(&s->mutex);
 	if (strlen(t->key) > KEY_MAX_BYTES) {
-		t->result = err_set(&s->failure, -ENAMETOOLONG, "key is longer than %d bytes", KEY_MAX_BYTES);
+		t->result = err_set(
+			&s->failure, -ENAMETOOLONG, "key is longer than %d bytes", KEY_MAX_BYTES);
 		list_append(&s->results, &t->link);
 		uv_async_send(&s->wake);
 	} else {
@@ -365,18 +371,19 @@ static void sqlite_txn(struct store *base, const struct store_change *change, st
 	uv_mutex_unlock(&s->mutex);
 }
 
-static int sqlite_load(struct store *base, store_row *row, void *user, uint64_t *ret_revision,
-	struct err *err)
+static int sqlite_load(
+	struct store *base, store_row *row, void *user, uint64_t *ret_revision, struct err *err)
 {
 	struct sqlite_store *s = CONTAINER_OF(base, struct sqlite_store, base);
 	sqlite3_stmt *stmt = NULL;
-	if (sqlite3_prepare_v2(s->db, "SELECT key, value, revision FROM kv ORDER BY key", -1, &stmt, NULL) !=
-		SQLITE_OK)
+	if (sqlite3_prepare_v2(s->db, "SELECT key, value, revision FROM kv ORDER BY key", -1, &stmt,
+		    NULL) != SQLITE_OK)
 		return set_sqlite_err(err, s->db, "load");
 	int code;
 	while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
 		row(user, (const char *)sqlite3_column_text(stmt, 0), sqlite3_column_blob(stmt, 1),
-			(size_t)sqlite3_column_bytes(stmt, 1), (uint64_t)sqlite3_column_int64(stmt, 2));
+			(size_t)sqlite3_column_bytes(stmt, 1),
+			(uint64_t)sqlite3_column_int64(stmt, 2));
 	int r = code == SQLITE_DONE ? 0 : set_sqlite_err(err, s->db, "load");
 	sqlite3_finalize(stmt);
 	if (r == 0)
@@ -419,7 +426,8 @@ static int lock_file(const char *path, int *ret_fd, struct err *err)
 		close(fd);
 		if (code == -EWOULDBLOCK)
 			return err_set(err, -EBUSY,
-				"'%s' is in use by another hanok server; stop that one first or choose "
+				"'%s' is in use by another hanok server; stop that one first or "
+				"choose "
 				"another --data directory",
 				path);
 		return err_errno(err, code, "lock '%s'", lock_path);
@@ -465,22 +473,23 @@ static int prepare_statements(struct sqlite_store *s, struct err *err)
 		sqlite3_stmt **stmt;
 		const char *sql;
 	} all[] = {
-		{ &s->begin, "BEGIN IMMEDIATE" },
-		{ &s->commit, "COMMIT" },
-		{ &s->rollback, "ROLLBACK" },
-		{ &s->insert, "INSERT INTO kv (key, value, revision) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING" },
-		{ &s->update, "UPDATE kv SET value = ?2, revision = ?3 WHERE key = ?1 AND revision = ?4" },
-		{ &s->upsert,
-			"INSERT INTO kv (key, value, revision) VALUES (?1, ?2, ?3) "
-			"ON CONFLICT (key) DO UPDATE SET value = ?2, revision = ?3" },
-		{ &s->remove, "DELETE FROM kv WHERE key = ?1 AND revision = ?2" },
-		{ &s->remove_any, "DELETE FROM kv WHERE key = ?1" },
-		{ &s->revision_of, "SELECT revision FROM kv WHERE key = ?1" },
-		{ &s->set_revision, "UPDATE meta SET revision = ?1 WHERE id = 1" },
+		{&s->begin, "BEGIN IMMEDIATE"},
+		{&s->commit, "COMMIT"},
+		{&s->rollback, "ROLLBACK"},
+		{&s->insert, "INSERT INTO kv (key, value, revision) VALUES (?1, ?2, ?3) ON "
+			     "CONFLICT DO NOTHING"},
+		{&s->update,
+			"UPDATE kv SET value = ?2, revision = ?3 WHERE key = ?1 AND revision = ?4"},
+		{&s->upsert, "INSERT INTO kv (key, value, revision) VALUES (?1, ?2, ?3) "
+			     "ON CONFLICT (key) DO UPDATE SET value = ?2, revision = ?3"},
+		{&s->remove, "DELETE FROM kv WHERE key = ?1 AND revision = ?2"},
+		{&s->remove_any, "DELETE FROM kv WHERE key = ?1"},
+		{&s->revision_of, "SELECT revision FROM kv WHERE key = ?1"},
+		{&s->set_revision, "UPDATE meta SET revision = ?1 WHERE id = 1"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (sqlite3_prepare_v3(s->db, all[i].sql, -1, SQLITE_PREPARE_PERSISTENT, all[i].stmt, NULL) !=
-			SQLITE_OK)
+		if (sqlite3_prepare_v3(s->db, all[i].sql, -1, SQLITE_PREPARE_PERSISTENT,
+			    all[i].stmt, NULL) != SQLITE_OK)
 			return set_sqlite_err(err, s->db, all[i].sql);
 	return 0;
 }
@@ -492,24 +501,29 @@ static int open_database(struct sqlite_store *s, struct err *err)
 	if (fd < 0)
 		return err_errno(err, -errno, "open the store '%s'", s->path);
 	close(fd);
-	if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+		SQLITE_OK)
 		return set_sqlite_err(err, s->db, "open the store");
 	sqlite3_busy_timeout(s->db, 10000);
 	int r = exec(s->db,
-		"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
-		"PRAGMA cache_size = -1024; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY;",
+		"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = "
+		"0;"
+		"PRAGMA cache_size = -1024; PRAGMA journal_size_limit = 67108864; PRAGMA "
+		"temp_store = MEMORY;",
 		err);
 	if (r == 0)
 		r = first_cell_is(s->db, "PRAGMA quick_check(1)", "ok", err);
 	if (r < 0)
 		return err_context(err, r,
-			"the store '%s' is damaged or no hanok store: restore a backup, or move it away to start "
+			"the store '%s' is damaged or no hanok store: restore a backup, or move it "
+			"away to start "
 			"empty",
 			s->path);
 	r = exec(s->db,
 		"CREATE TABLE IF NOT EXISTS kv (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,"
 		" value BLOB NOT NULL, revision INTEGER NOT NULL);"
-		"CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL);"
+		"CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY, revision INTEGER NOT "
+		"NULL);"
 		"INSERT OR IGNORE INTO meta (id, revision) VALUES (1, 0);",
 		err);
 	if (r == 0)
@@ -542,7 +556,7 @@ int store_sqlite_open(uv_loop_t *loop, const char *path, struct store **ret, str
 	uv_cond_init(&s->checkpoint_work);
 	uv_async_init(loop, &s->wake, on_wake);
 	s->wake.data = s;
-	uv_thread_options_t options = { .flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = 256 << 10 };
+	uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = 256 << 10};
 	if (uv_thread_create_ex(&s->writer, &options, writer_main, s) < 0 ||
 		uv_thread_create_ex(&s->checkpointer, &options, checkpointer_main, s) < 0) {
 		log_error("no thread for the store", NULL);
@@ -554,7 +568,8 @@ int store_sqlite_open(uv_loop_t *loop, const char *path, struct store **ret, str
 
 struct store_stats store_sqlite_stats(const struct store *base)
 {
-	struct sqlite_store *s = CONTAINER_OF((struct store *)(uintptr_t)base, struct sqlite_store, base);
+	struct sqlite_store *s =
+		CONTAINER_OF((struct store *)(uintptr_t)base, struct sqlite_store, base);
 	uv_mutex_lock(&s->mutex);
 	struct store_stats stats = s->stats;
 	uv_mutex_unlock(&s->mutex);

@@ -1,5 +1,5 @@
-/* The SQLite store on a real file: conditions, order of revisions, group commit, restart, damage, and
- * what is left after kill -9 of a process that was writing. */
+/* The SQLite store on a real file: conditions, order of revisions, group commit, restart, damage,
+ * and what is left after kill -9 of a process that was writing. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -27,7 +27,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	const char *const suffixes[] = { "", "-wal", "-shm", ".lock" };
+	const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
 	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
 		char name[128];
 		snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
@@ -53,17 +53,18 @@ static void on_done(void *user, int r, uint64_t revision, const struct err *err)
 	o->order = completions++;
 }
 
-static void submit(struct store *s, const char *key, uint64_t expect, const char *value, struct outcome *o)
+static void submit(
+	struct store *s, const char *key, uint64_t expect, const char *value, struct outcome *o)
 {
-	*o = (struct outcome){ 0 };
+	*o = (struct outcome){0};
 	struct blob *b = value ? blob_new(value, strlen(value)) : NULL;
-	struct store_change change = { .key = key, .expect_revision = expect, .value = b };
+	struct store_change change = {.key = key, .expect_revision = expect, .value = b};
 	s->ops->txn(s, &change, on_done, o);
 	blob_unref(b);
 }
 
-static struct outcome put(uv_loop_t *loop, struct store *s, const char *key, uint64_t expect,
-	const char *value)
+static struct outcome put(
+	uv_loop_t *loop, struct store *s, const char *key, uint64_t expect, const char *value)
 {
 	struct outcome o;
 	submit(s, key, expect, value, &o);
@@ -127,7 +128,7 @@ static void test_conditions(void **state)
 	o = put(&loop, s, "/a/x", 2, NULL);
 	assert_int_equal(o.r, -ESTALE);
 	assert_int_equal(o.revision, 0);
-	struct rows rows = { 0 };
+	struct rows rows = {0};
 	uint64_t revision;
 	assert_int_equal(s->ops->load(s, on_row, &rows, &revision, NULL), 0);
 	assert_string_equal(rows.text, "/a/y=any@3 ");
@@ -227,8 +228,8 @@ static void test_permissions(void **state)
 	uv_loop_close(&loop);
 }
 
-/* A child writes /n/0, /n/1, ... and counts in shared memory what was acknowledged; it is killed at some
- * moment. Everything acknowledged must be there, with its revision. */
+/* A child writes /n/0, /n/1, ... and counts in shared memory what was acknowledged; it is killed at
+ * some moment. Everything acknowledged must be there, with its revision. */
 struct shared {
 	volatile uint64_t acknowledged;
 };
@@ -255,7 +256,7 @@ static void child_submit(struct child_writer *w)
 	char key[32];
 	snprintf(key, sizeof(key), "/n/%08lu", (unsigned long)w->next++);
 	struct blob *b = blob_new("some bytes of a value", 21);
-	struct store_change change = { .key = key, .expect_revision = 0, .value = b };
+	struct store_change change = {.key = key, .expect_revision = 0, .value = b};
 	w->store->ops->txn(w->store, &change, child_done, w);
 	blob_unref(b);
 }
@@ -265,7 +266,8 @@ struct counted {
 	bool gap;
 };
 
-static void count_row(void *user, const char *key, const void *value, size_t size, uint64_t revision)
+static void count_row(
+	void *user, const char *key, const void *value, size_t size, uint64_t revision)
 {
 	struct counted *c = user;
 	char expected[32];
@@ -276,8 +278,8 @@ static void count_row(void *user, const char *key, const void *value, size_t siz
 
 static void test_kill_loses_nothing_acknowledged(void **state)
 {
-	struct shared *shared =
-		mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct shared *shared = mmap(
+		NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (int round = 0; round < 20; round++) {
 		setup(NULL);
 		shared->acknowledged = 0;
@@ -285,7 +287,7 @@ static void test_kill_loses_nothing_acknowledged(void **state)
 		if (pid == 0) {
 			uv_loop_t loop;
 			uv_loop_init(&loop);
-			struct child_writer w = { .store = open_store(&loop), .shared = shared };
+			struct child_writer w = {.store = open_store(&loop), .shared = shared};
 			for (int i = 0; i < 8; i++)
 				child_submit(&w);
 			uv_run(&loop, UV_RUN_DEFAULT);
@@ -303,7 +305,7 @@ static void test_kill_loses_nothing_acknowledged(void **state)
 		uv_loop_t loop;
 		uv_loop_init(&loop);
 		struct store *s = open_store(&loop);
-		struct counted c = { 0 };
+		struct counted c = {0};
 		uint64_t revision;
 		assert_int_equal(s->ops->load(s, count_row, &c, &revision, NULL), 0);
 		assert_false(c.gap);

@@ -2,9 +2,9 @@
  * ("/core/pods/default/web-1"), values are bytes.
  *
  * A backend fills in store_ops. Calls come from the loop's thread; completions and events are
- * delivered on it, in revision order, and only once the change is durable. After a failed commit the
- * backend is broken: that and every later txn fails with -EIO (or -ENOSPC, -EROFS, which may heal), reads
- * from the cache go on. */
+ * delivered on it, in revision order, and only once the change is durable. After a failed commit
+ * the backend is broken: that and every later txn fails with -EIO (or -ENOSPC, -EROFS, which may
+ * heal), reads from the cache go on. */
 #pragma once
 
 #include <uv.h>
@@ -25,15 +25,18 @@ struct store_change {
 /* r: 0; -ESTALE when the condition failed (revision is then the present one, 0 = absent); -EIO,
  * -ENOSPC, -EROFS with err filled. */
 typedef void store_done(void *user, int r, uint64_t revision, const struct err *err);
-typedef void store_row(void *user, const char *key, const void *value, size_t size, uint64_t revision);
+typedef void store_row(
+	void *user, const char *key, const void *value, size_t size, uint64_t revision);
 
 struct store_ops {
 	const char *name;
-	/* Every live row in key order, and the newest revision ever given out. Blocking; at start only. */
+	/* Every live row in key order, and the newest revision ever given out. Blocking; at start
+	 * only. */
 	int (*load)(struct store *s, store_row *row, void *user, uint64_t *ret_revision,
 		struct err *err);
 	/* One change. (A transaction over several keys has one revision: not needed so far.) */
-	void (*txn)(struct store *s, const struct store_change *change, store_done *done, void *user);
+	void (*txn)(
+		struct store *s, const struct store_change *change, store_done *done, void *user);
 	/* Forgets what is older than the revision, where the backend keeps history. */
 	void (*compact)(struct store *s, uint64_t revision);
 	/* Finishes what is queued, then calls done and frees the store. */
@@ -44,13 +47,13 @@ struct store {
 	const struct store_ops *ops;
 };
 
-/* SQLite: WAL, synchronous=FULL, one writer thread, group commit. Creates the file (0600); refuses a
- * damaged one (quick_check) and one locked by another server, naming the file and the mend. */
-int store_sqlite_open(uv_loop_t *loop, const char *path, struct store **ret, struct err *err)
-	_must_check_;
+/* SQLite: WAL, synchronous=FULL, one writer thread, group commit. Creates the file (0600); refuses
+ * a damaged one (quick_check) and one locked by another server, naming the file and the mend. */
+int store_sqlite_open(
+	uv_loop_t *loop, const char *path, struct store **ret, struct err *err) _must_check_;
 
 struct store_stats {
-	uint64_t txns, commits, failed;	 /* commits = groups */
+	uint64_t txns, commits, failed; /* commits = groups */
 	uint64_t commit_ns_total, commit_ns_max;
 };
 struct store_stats store_sqlite_stats(const struct store *s);

@@ -3,8 +3,10 @@
 #include <stdio.h>
 
 static const char bundle[] =
-	"{\"definitions\":{},\"kinds\":[{\"group\":\"example.org\",\"version\":\"v1\",\"kind\":\"Thing\","
-	"\"listKind\":\"ThingList\",\"plural\":\"things\",\"singular\":\"thing\",\"scope\":\"Namespaced\","
+	"{\"definitions\":{},\"kinds\":[{\"group\":\"example.org\",\"version\":\"v1\",\"kind\":"
+	"\"Thing\","
+	"\"listKind\":\"ThingList\",\"plural\":\"things\",\"singular\":\"thing\",\"scope\":"
+	"\"Namespaced\","
 	"\"verbs\":[\"get\",\"list\",\"watch\",\"create\",\"update\",\"delete\"],"
 	"\"selectableFields\":[\"spec.nodeName\"],"
 	"\"schema\":{\"type\":\"object\",\"x-kubernetes-preserve-unknown-fields\":true}}]}";
@@ -25,8 +27,8 @@ const struct kind *test_kind(const struct kind_registry *r)
 	return kind_by_resource(r, "example.org", "v1", "things");
 }
 
-struct blob *test_thing(const struct kind *k, const char *namespace, const char *name, const char *app,
-	const char *node)
+struct blob *test_thing(const struct kind *k, const char *namespace, const char *name,
+	const char *app, const char *node)
 {
 	struct arena a = ARENA_INIT;
 	struct json *doc = json_new_object(&a);

@@ -8,5 +8,5 @@
 struct kind_registry *test_kinds_create(void);
 const struct kind *test_kind(const struct kind_registry *r);
 /* Stored form of a Thing; label app and spec.nodeName may be NULL. */
-struct blob *test_thing(const struct kind *k, const char *namespace, const char *name, const char *app,
-	const char *node);
+struct blob *test_thing(const struct kind *k, const char *namespace, const char *name,
+	const char *app, const char *node);
