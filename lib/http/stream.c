@@ -504,3 +504,8 @@ const char *stream_peer_address(const struct stream *s)
 {
 	return stream_peer(s)->address;
 }
+
+uv_loop_t *stream_loop(const struct stream *s)
+{
+	return s->poll.loop;
+}
