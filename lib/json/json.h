@@ -42,7 +42,8 @@ struct json {
 #define JSON_COUNT_MAX ((1u << 24) - 1) /* items or members of one array or object */
 
 struct json_limits {
-	unsigned depth;	     /* nested arrays and objects; default 256 */
+	unsigned depth;	     /* nested arrays and objects; default 256. At most some thousands:
+				copying and writing recurse */
 	size_t size_bytes;   /* of the text; default 3 MiB, Kubernetes' request limit */
 	/* Called for each duplicate member with its dotted path ("spec.replicas"); may be NULL. */
 	void (*on_duplicate)(void *user, const char *path);

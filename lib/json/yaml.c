@@ -53,11 +53,16 @@ static int next_event(struct reader *rd, yaml_event_t *event)
 
 /* Scalars. */
 
+/* A whole float is an integer once it has gone through JSON, as it does in kubectl: the integer of
+ * its shortest digits. */
 static struct json *new_number(struct arena *a, double d)
 {
-	/* A whole float is an integer once it has gone through JSON, as it does in kubectl. */
-	if (d >= -0x1p63 && d < 0x1p63 && (double)(int64_t)d == d)
-		return json_new_int(a, (int64_t)d);
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+	int64_t i;
+
+	json_write_double(&text, d);
+	if (parse_i64((struct str){text.data, text.size}, &i) == 0)
+		return json_new_int(a, i);
 	return json_new_double(a, d);
 }
 
