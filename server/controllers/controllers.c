@@ -15,6 +15,7 @@ static const struct controller_class *const classes[] = {
 	&node_lifecycle_controller,
 	&pod_gc_controller,
 	&virtual_machine_controller,
+	&virtual_machine_instance_controller,
 };
 
 struct controllers {

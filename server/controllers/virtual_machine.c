@@ -1,0 +1,287 @@
+/* VirtualMachine: keeps, or does not keep, an instance of the same name, as its run strategy says. */
+#include <inttypes.h>
+
+#include "lib/base/log.h"
+#include "server/controllers/controller.h"
+#include "server/controllers/meta.h"
+#include "server/controllers/virtual_machine_plan.h"
+
+#define COMPONENT "virtualmachine-controller"
+#define FINALIZER "foregroundDeleteVirtualMachine" /* the node agent's: until the guest has stopped */
+#define TEMPLATE_HASH "hanok.io/template-hash"
+#define GENERATION "kubevirt.io/vm-generation"
+
+struct machines {
+	struct loop *loop;
+	struct client *client;
+	struct informer *machines, *instances;
+};
+
+struct pass {
+	struct machines *c;
+	struct object *vm, *instance; /* instance NULL = none of ours */
+	struct json *doc, *instance_doc;
+	struct vm_plan plan;
+	const char *strategy;
+	const char *failure_reason, *failure_message; /* NULL = none */
+};
+
+static char *template_hash(struct arena *a, const struct json *vm)
+{
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+	struct json *spec = json_path(vm, "spec.template.spec");
+	if (spec)
+		json_write(&text, spec);
+	return arena_printf(a, "%016" PRIx64, fnv1a_64(text.data ? text.data : "", text.size));
+}
+
+/* Status. */
+
+static struct json *mirror(struct arena *a, const struct pass *p, struct json *conditions, int64_t now_ns)
+{
+	/* The instance's conditions show on the machine; what concerns only the instance does not. */
+	struct json *theirs = json_path(p->instance_doc, "status.conditions");
+	struct json *all = json_new_array(a);
+	JSON_FOR_EACH_ITEM(c, conditions) {
+		const char *type = json_str_or(json_get(c, "type"), "");
+		bool own = streq(type, "Ready") || streq(type, "Failure") || streq(type, "RestartRequired");
+		if (own || condition_find(theirs, type))
+			json_push(a, all, c);
+	}
+	conditions = all;
+	JSON_FOR_EACH_ITEM(c, theirs) {
+		struct condition m = { json_str_or(json_get(c, "type"), ""),
+			json_str_or(json_get(c, "status"), "Unknown"), json_str(json_get(c, "reason")),
+			json_str(json_get(c, "message")), false };
+		if (!streq(m.type, "Ready") && !streq(m.type, "Synchronized"))
+			conditions = condition_set(a, conditions, &m, now_ns);
+	}
+	struct json *ready = condition_find(theirs, "Ready");
+	struct condition r = { "Ready", "False", "VMINotExists", "VMI does not exist", false };
+	if (ready) {
+		r.status = json_str_or(json_get(ready, "status"), "Unknown");
+		r.reason = json_str(json_get(ready, "reason"));
+		r.message = json_str(json_get(ready, "message"));
+	} else if (p->instance) {
+		r.reason = "GuestNotRunning";
+		r.message = "Guest VM is not reported as running";
+	}
+	return condition_set(a, conditions, &r, now_ns);
+}
+
+static struct json *restart_required(struct arena *a, const struct pass *p, struct json *conditions,
+	int64_t now_ns)
+{
+	const char *was = json_str(json_get(json_path(p->instance_doc, "metadata.annotations"), TEMPLATE_HASH));
+	bool differs = was && !vm_phase_final(json_str_or(json_path(p->instance_doc, "status.phase"), "")) &&
+		!streq(was, template_hash(a, p->doc));
+	if (!differs)
+		return condition_find(conditions, "RestartRequired") ?
+			condition_drop(a, conditions, "RestartRequired") :
+			conditions;
+	struct condition c = { "RestartRequired", "True", "TemplateChanged",
+		"The template has changed since the instance was started: restart it to apply the change",
+		false };
+	return condition_set(a, conditions, &c, now_ns);
+}
+
+/* Equal in all but order and identity: keeps the status from being written again and again. */
+static void write_status(struct sync *s)
+{
+	struct pass *p = s->state;
+	struct arena *a = &s->arena;
+	int64_t now_ns = loop_wall_ns(s->loop);
+	struct json *conditions = json_path(p->doc, "status.conditions");
+	conditions = mirror(a, p, conditions, now_ns);
+	conditions = restart_required(a, p, conditions, now_ns);
+	if (p->failure_reason) {
+		struct condition c = { "Failure", "True", p->failure_reason, p->failure_message, false };
+		conditions = condition_set(a, conditions, &c, now_ns);
+	} else if (condition_find(conditions, "Failure") && (p->instance || !p->plan.start)) {
+		conditions = condition_drop(a, conditions, "Failure");
+	}
+	int64_t generation = json_path_int(p->doc, "metadata.generation", 0);
+	struct json *status = json_new_object(a);
+	json_set(a, status, "created", p->instance ? json_new_bool(a, true) : json_new_null(a));
+	bool ready = condition_is(json_path(p->instance_doc, "status.conditions"), "Ready", "True");
+	json_set(a, status, "ready", ready ? json_new_bool(a, true) : json_new_null(a));
+	json_set_str(a, status, "printableStatus", p->plan.printable_status);
+	json_set_str(a, status, "runStrategy", p->strategy);
+	json_set_int(a, status, "desiredGeneration", generation);
+	json_set_int(a, status, "observedGeneration", generation);
+	json_set(a, status, "conditions", conditions);
+	json_set(a, status, "stateChangeRequests", json_copy(a, p->plan.requests));
+	json_set(a, status, "startFailure", json_copy(a, p->plan.start_failure));
+	sync_status(s, p->vm, p->doc, status, NULL, NULL);
+}
+
+/* Acting. */
+
+static void on_created(struct sync *s, const struct client_result *r, void *user)
+{
+	struct pass *p = s->state;
+	if (client_ok(r)) {
+		client_event_as(p->c->client, COMPONENT, p->vm, NULL, "Normal", "SuccessfulCreate",
+			"Started the virtual machine by creating the new virtual machine instance %s",
+			p->vm->name);
+	} else if (r->code == 409) {
+		s->failed = true; /* there is one that the cache has not seen yet */
+	} else if (!sync_namespace_terminating(r)) {
+		s->failed = true;
+		p->failure_reason = "FailedCreate";
+		p->failure_message = arena_printf(&s->arena, "Error creating virtual machine instance: %s",
+			r->message);
+		client_event_as(p->c->client, COMPONENT, p->vm, NULL, "Warning", "FailedCreate",
+			"Error creating virtual machine instance %s: %s", p->vm->name, r->message);
+		s->next = write_status;
+	}
+}
+
+static void start_instance(struct sync *s)
+{
+	struct pass *p = s->state;
+	struct arena *a = &s->arena;
+	struct json *template = json_path(p->doc, "spec.template"), *from = json_get(template, "metadata");
+	struct json *doc = json_new_object(a), *meta = json_object_at(a, doc, "metadata");
+	json_set_str(a, doc, "apiVersion", "kubevirt.io/v1");
+	json_set_str(a, doc, "kind", "VirtualMachineInstance");
+	json_set_str(a, meta, "name", p->vm->name);
+	json_set_str(a, meta, "namespace", p->vm->namespace);
+	struct json *labels = json_get(from, "labels") ? json_copy(a, json_get(from, "labels")) :
+							 json_new_object(a);
+	json_set_str(a, labels, "kubevirt.io/vm", p->vm->name);
+	json_set(a, meta, "labels", labels);
+	struct json *annotations = json_get(from, "annotations") ? json_copy(a, json_get(from, "annotations")) :
+								   json_new_object(a);
+	json_set(a, annotations, GENERATION,
+		json_new_printf(a, "%" PRId64, json_path_int(p->doc, "metadata.generation", 0)));
+	json_set_str(a, annotations, TEMPLATE_HASH, template_hash(a, p->doc));
+	json_set(a, meta, "annotations", annotations);
+	json_push(a, json_array_at(a, meta, "finalizers"), json_new_string(a, FINALIZER));
+	json_push(a, json_array_at(a, meta, "ownerReferences"), owner_reference(a, p->vm));
+	struct json *spec = json_copy(a, json_get(template, "spec"));
+	/* The machine's identity for its guest: the same after every start. */
+	if (spec && !json_path(spec, "domain.firmware.uuid"))
+		json_set_str(a, json_object_at(a, json_object_at(a, spec, "domain"), "firmware"), "uuid",
+			p->vm->uid);
+	json_set(a, doc, "spec", spec ? spec : json_new_object(a));
+	sync_create(s, informer_kind(p->c->instances), p->vm->namespace, doc, on_created, NULL);
+}
+
+static void on_deleted(struct sync *s, const struct client_result *r, void *user)
+{
+	struct pass *p = s->state;
+	if (client_ok(r))
+		client_event_as(p->c->client, COMPONENT, p->vm, NULL, "Normal", "SuccessfulDelete",
+			"Stopped the virtual machine by deleting the virtual machine instance %s",
+			p->vm->name);
+	else if (r->code != 404)
+		sync_check(s, r);
+}
+
+/* After the status: a failure must be on record before the instance that shows it is deleted. */
+static void act(struct sync *s)
+{
+	struct pass *p = s->state;
+	if (s->failed)
+		return;
+	if (p->plan.stop)
+		sync_delete(s, p->instance, -1, NULL, on_deleted, NULL);
+	else if (p->plan.start)
+		start_instance(s);
+	if (p->plan.again_ms >= 0)
+		sync_again(s, p->plan.again_ms);
+}
+
+static int64_t running_since_ns(const struct json *instance)
+{
+	JSON_FOR_EACH_ITEM(t, json_path(instance, "status.phaseTransitionTimestamps"))
+		if (streq(json_str(json_get(t, "phase")), "Running"))
+			return meta_time_ns(json_get(t, "phaseTransitionTimestamp"));
+	return 0;
+}
+
+static void reconcile(struct sync *s)
+{
+	struct machines *c = s->self;
+	struct arena *a = &s->arena;
+	struct object *vm = informer_get(c->machines, s->ns, s->name);
+	if (!vm)
+		return;
+	struct pass *p = ARENA_NEW(a, struct pass);
+	s->state = p;
+	p->c = c;
+	p->vm = sync_hold(s, vm);
+	p->doc = object_doc(vm, a);
+	p->strategy = vm_strategy(p->doc);
+	struct object *instance = informer_get(c->instances, s->ns, s->name);
+	const struct object_owner *owner = instance ? object_controller(instance) : NULL;
+	struct vm_facts f = {
+		.strategy = p->strategy,
+		.deleting = vm->deleting,
+		.requests = json_path(p->doc, "status.stateChangeRequests"),
+		.start_failure = json_path(p->doc, "status.startFailure"),
+		.now_ns = loop_wall_ns(s->loop),
+	};
+	bool foreign = instance && !(owner && streq(owner->uid, vm->uid));
+	if (instance && !foreign) {
+		p->instance = sync_hold(s, instance);
+		p->instance_doc = object_doc(instance, a);
+		const struct json *status = json_get(p->instance_doc, "status");
+		f.instance = (struct vm_instance){
+			.uid = instance->uid,
+			.phase = json_str_or(json_get(status, "phase"), ""),
+			.deleting = instance->deleting,
+			.conditions = json_get(status, "conditions"),
+			.migrating = json_get(status, "migrationState") &&
+				!json_path_bool(status, "migrationState.completed", false),
+			.running_since_ns = running_since_ns(p->instance_doc),
+		};
+	}
+	p->plan = vm_plan(a, &f);
+	if (foreign && p->plan.start) {
+		p->plan.start = false;
+		p->failure_reason = "FailedCreate";
+		p->failure_message = arena_printf(a,
+			"a virtual machine instance '%s' that does not belong to this virtual machine exists",
+			s->name);
+	}
+	write_status(s);
+	s->next = act;
+}
+
+/* Events. */
+
+static void on_machine(void *user, const struct object *old, const struct object *new)
+{
+	struct machines *c = user;
+	loop_add_object(c->loop, new ? new : old);
+}
+
+static void *create(struct shared *sh)
+{
+	/* An instance has its machine's name: one handler does for both. */
+	static const struct informer_handler handler = { .changed = on_machine };
+	struct machines *c = xcalloc(1, sizeof(*c));
+	c->client = sh->client;
+	c->loop = loop_create(sh->client, COMPONENT, 5, reconcile, c);
+	c->machines = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachine");
+	c->instances = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachineInstance");
+	informer_add_handler(c->machines, &handler, c);
+	informer_add_handler(c->instances, &handler, c);
+	return c;
+}
+
+static void start(void *self)
+{
+	loop_start(((struct machines *)self)->loop);
+}
+
+static void destroy(void *self)
+{
+	struct machines *c = self;
+	loop_destroy(c->loop);
+	free(c);
+}
+
+const struct controller_class virtual_machine_controller = { "virtualmachine", create, start, destroy };

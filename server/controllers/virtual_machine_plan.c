@@ -1,0 +1,143 @@
+#include "server/controllers/virtual_machine_plan.h"
+
+#include "server/controllers/meta.h"
+
+/* Starts of a machine that failed are spread out; one that ran this long has not "failed to start". */
+#define BACKOFF_FIRST_S 10
+#define BACKOFF_MAX_S 300
+#define RAN_WELL_S 600
+
+const char *vm_strategy(const struct json *vm)
+{
+	const char *strategy = json_path_str(vm, "spec.runStrategy");
+	if (strategy && strategy[0])
+		return strategy;
+	return json_path_bool(vm, "spec.running", false) ? "Always" : "Halted";
+}
+
+bool vm_phase_final(const char *phase)
+{
+	return streq(phase, "Succeeded") || streq(phase, "Failed");
+}
+
+/* A request to stop one instance is done when that one is gone. A request to start is done when there is
+ * an instance that is not about to go. */
+static const struct json *remaining(struct arena *a, const struct vm_facts *f, bool *ret_stop,
+	bool *ret_start)
+{
+	const struct vm_instance *i = &f->instance;
+	struct json *rest = json_new_array(a);
+	*ret_stop = *ret_start = false;
+	JSON_FOR_EACH_ITEM(r, f->requests) {
+		const char *action = json_str_or(json_get(r, "action"), "");
+		const char *uid = json_str_or(json_get(r, "uid"), "");
+		if (streq(action, "Stop") && i->uid && (!uid[0] || streq(uid, i->uid))) {
+			*ret_stop = true;
+			json_push(a, rest, r);
+		} else if (streq(action, "Start") && !streq(f->strategy, "Halted") &&
+			(!i->uid || *ret_stop || i->deleting || vm_phase_final(i->phase))) {
+			*ret_start = true;
+			json_push(a, rest, r);
+		}
+	}
+	return json_count(rest) ? rest : json_new_null(a);
+}
+
+/* Writes down a failed instance once, with the time before which there is no other. */
+static const struct json *note_failure(struct arena *a, const struct vm_facts *f)
+{
+	const struct vm_instance *i = &f->instance;
+	if (streq(f->strategy, "Halted"))
+		return json_new_null(a);
+	bool ran_well = i->running_since_ns && f->now_ns - i->running_since_ns >= RAN_WELL_S * NS_PER_S;
+	if (i->uid && streq(i->phase, "Running") && ran_well)
+		return json_new_null(a);
+	bool failed = i->uid && streq(i->phase, "Failed");
+	if (!failed || streq(json_str(json_get(f->start_failure, "lastFailedVMIUID")), i->uid))
+		return f->start_failure ? f->start_failure : json_new_null(a);
+	int64_t count = ran_well ? 1 : json_int_or(json_get(f->start_failure, "consecutiveFailCount"), 0) + 1;
+	int64_t delay_s = count > 6 ? BACKOFF_MAX_S : MIN(BACKOFF_FIRST_S << (count - 1), BACKOFF_MAX_S);
+	struct json *failure = json_new_object(a);
+	json_set_int(a, failure, "consecutiveFailCount", count);
+	json_set_str(a, failure, "lastFailedVMIUID", i->uid);
+	json_set(a, failure, "retryAfterTimestamp", meta_time(a, f->now_ns + delay_s * NS_PER_S));
+	return failure;
+}
+
+static bool wants_instance(const struct vm_facts *f, bool start_asked)
+{
+	if (f->deleting || streq(f->strategy, "Halted") || streq(f->strategy, "WaitAsReceiver"))
+		return false;
+	return start_asked || !streq(f->strategy, "Manual");
+}
+
+static bool must_stop(const struct vm_facts *f, bool stop_asked, bool start_asked)
+{
+	const struct vm_instance *i = &f->instance;
+	if (!i->uid || i->deleting)
+		return false;
+	if (f->deleting || stop_asked || streq(f->strategy, "Halted"))
+		return true;
+	bool final = vm_phase_final(i->phase);
+	/* What has ended is removed where another one is to follow. */
+	if (streq(f->strategy, "Always") || start_asked)
+		return final;
+	return streq(f->strategy, "RerunOnFailure") && streq(i->phase, "Failed");
+}
+
+static const char *image_failure(const struct vm_instance *i)
+{
+	JSON_FOR_EACH_ITEM(c, i->conditions) {
+		const char *reason = json_str_or(json_get(c, "reason"), "");
+		if (streq(reason, "ErrImagePull") || streq(reason, "ImagePullBackOff"))
+			return streq(reason, "ErrImagePull") ? "ErrImagePull" : "ImagePullBackOff";
+	}
+	return NULL;
+}
+
+static const char *name_state(const struct vm_facts *f, bool stop, bool wanted, bool waiting)
+{
+	const struct vm_instance *i = &f->instance;
+	if (f->deleting)
+		return "Terminating";
+	if (!i->uid)
+		return waiting ? "CrashLoopBackOff" : wanted ? "Starting" : "Stopped";
+	if (vm_phase_final(i->phase))
+		return waiting && wanted ? "CrashLoopBackOff" : i->deleting || stop ? "Stopping" : "Stopped";
+	if (i->deleting || stop)
+		return "Stopping";
+	if (streq(i->phase, "Unknown"))
+		return "Unknown";
+	if (!streq(i->phase, "Running")) {
+		const char *image = image_failure(i);
+		const struct json *placed = condition_find(i->conditions, "PodScheduled");
+		if (image)
+			return image;
+		return streq(json_str(json_get(placed, "reason")), "Unschedulable") &&
+				streq(json_str(json_get(placed, "status")), "False") ?
+			"ErrorUnschedulable" :
+			"Starting";
+	}
+	if (condition_is(i->conditions, "Paused", "True"))
+		return "Paused";
+	return i->migrating ? "Migrating" : "Running";
+}
+
+struct vm_plan vm_plan(struct arena *a, const struct vm_facts *f)
+{
+	struct vm_plan p = { .again_ms = -1 };
+	bool stop_asked, start_asked;
+	p.requests = remaining(a, f, &stop_asked, &start_asked);
+	p.start_failure = note_failure(a, f);
+	bool wanted = wants_instance(f, start_asked);
+	/* Who asks for a start by hand does not wait for the back-off. */
+	int64_t wait_ns = start_asked ? 0 :
+		meta_time_ns(json_get(p.start_failure, "retryAfterTimestamp")) - f->now_ns;
+	bool waiting = wait_ns > 0 && wanted;
+	p.stop = must_stop(f, stop_asked, start_asked);
+	p.start = wanted && !f->instance.uid && !waiting;
+	if (waiting && !f->instance.uid)
+		p.again_ms = wait_ns / NS_PER_MS + 1;
+	p.printable_status = name_state(f, p.stop, wanted, waiting);
+	return p;
+}
