@@ -202,7 +202,7 @@ static int bound_port(int fd)
 int http_server_listen(struct http_server *s, const char *address, int *ret_port, struct err *err)
 {
 	struct sockaddr_storage a;
-	socklen_t size;
+	socklen_t size = 0;
 	int on = 1;
 	int r = parse_listen_address(address, &a, &size, err);
 	if (r < 0)
