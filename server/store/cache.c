@@ -288,7 +288,9 @@ static void on_committed(void *user, int r, uint64_t revision, const struct err 
 static bool write_start(struct write *w)
 {
 	struct cache *c = w->cache;
-	struct object *present = object_ref(cache_get(c, w->kc->kind, w->namespace, w->name));
+	struct object *present = cache_get(c, w->kc->kind, w->namespace, w->name);
+	if (present)
+		object_ref(present);
 	struct cache_change change = c->closing ? (struct cache_change){.verdict = CACHE_NOTHING}
 						: w->decide(w->user, present);
 	if (change.verdict == CACHE_REMOVE && !present)

@@ -96,9 +96,12 @@ static void split_leaf(struct object_set *s, size_t at, bool append)
 void object_set_put(struct object_set *s, struct object *o)
 {
 	if (s->leaf_count == 0) {
-		struct object_leaf *leaf = xmalloc(sizeof(*leaf));
-		leaf->count = 0;
-		insert_leaf(s, 0, leaf);
+		struct object_leaf *first = xmalloc(sizeof(*first));
+		first->items[0] = object_ref(o);
+		first->count = 1;
+		insert_leaf(s, 0, first);
+		s->count = 1;
+		return;
 	}
 	size_t at_leaf = find_leaf(s, o->namespace, o->name);
 	struct object_leaf *leaf = s->leaves[at_leaf];

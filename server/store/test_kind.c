@@ -3,13 +3,13 @@
 #include <stdio.h>
 
 static const char bundle[] =
-	"{\"definitions\":{},\"kinds\":[{\"group\":\"example.org\",\"version\":\"v1\",\"kind\":"
-	"\"Thing\","
-	"\"listKind\":\"ThingList\",\"plural\":\"things\",\"singular\":\"thing\",\"scope\":"
-	"\"Namespaced\","
+	"{\"definitions\":{\"org.example.v1.Thing\":"
+	"{\"type\":\"object\",\"x-kubernetes-preserve-unknown-fields\":true}},"
+	"\"kinds\":[{\"group\":\"example.org\",\"version\":\"v1\",\"kind\":\"Thing\","
+	"\"listKind\":\"ThingList\",\"plural\":\"things\",\"singular\":\"thing\","
+	"\"scope\":\"Namespaced\",\"definition\":\"org.example.v1.Thing\","
 	"\"verbs\":[\"get\",\"list\",\"watch\",\"create\",\"update\",\"delete\"],"
-	"\"selectableFields\":[\"spec.nodeName\"],"
-	"\"schema\":{\"type\":\"object\",\"x-kubernetes-preserve-unknown-fields\":true}}]}";
+	"\"selectableFields\":[\"spec.nodeName\"]}]}";
 
 struct kind_registry *test_kinds_create(void)
 {
