@@ -1,0 +1,293 @@
+#include "node/net/dhcp.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/log.h"
+#include "lib/base/str.h"
+
+#define RETRY_MIN_MS 200
+#define RETRY_MAX_MS 30000
+#define STEADY_MS 2000 /* a dnsmasq that lived this long works */
+
+struct dhcp {
+	uv_loop_t *loop;
+	char *bridge, *network, *netmask, *gateway, *directory, *hosts, *pid_file;
+	void (*report)(void *user, const char *problem);
+	void *user;
+	uv_process_t process;
+	uv_pipe_t errors;
+	uv_timer_t timer; /* runs: until it counts as steady; ended: until the next start */
+	struct buf said;
+	bool running, errors_open;
+	bool destroyed;
+	unsigned retry_ms;
+	unsigned open; /* uv handles to be closed before the memory goes */
+};
+
+static void start(struct dhcp *d);
+
+static void one_closed(struct dhcp *d)
+{
+	if (--d->open || !d->destroyed)
+		return;
+	free(d->bridge);
+	free(d->network);
+	free(d->netmask);
+	free(d->gateway);
+	free(d->directory);
+	free(d->hosts);
+	free(d->pid_file);
+	buf_finish(&d->said);
+	free(d);
+}
+
+static void handle_closed(uv_handle_t *h)
+{
+	one_closed(h->data);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+	struct dhcp *d = t->data;
+
+	if (!d->running) {
+		start(d);
+		return;
+	}
+	d->retry_ms = 0;
+	d->report(d->user, NULL);
+}
+
+static void on_exit_(uv_process_t *p, int64_t status, int sig)
+{
+	struct dhcp *d = p->data;
+	char text[512];
+
+	d->running = false;
+	uv_close((uv_handle_t *)p, handle_closed);
+	if (d->destroyed)
+		return;
+	while (d->said.size && strchr("\r\n", d->said.data[d->said.size - 1]))
+		d->said.data[--d->said.size] = '\0';
+	snprintf(text, sizeof(text), "dnsmasq ended (%s %d): %s", sig ? "signal" : "exit code",
+		sig ? sig : (int)status, d->said.size ? d->said.data : "it did not say why");
+	d->retry_ms = MIN(MAX(d->retry_ms * 2, (unsigned)RETRY_MIN_MS), (unsigned)RETRY_MAX_MS);
+	d->report(d->user, text);
+	uv_timer_start(&d->timer, on_timer, d->retry_ms, 0);
+}
+
+static void on_alloc(uv_handle_t *h, size_t want, uv_buf_t *ret)
+{
+	static char room[1024];
+
+	*ret = uv_buf_init(room, sizeof(room));
+}
+
+static void on_errors(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
+{
+	struct dhcp *d = s->data;
+
+	if (n < 0) {
+		if (d->errors_open) {
+			d->errors_open = false;
+			uv_close((uv_handle_t *)s, handle_closed);
+		}
+		return;
+	}
+	buf_add(&d->said, b->base, (size_t)n);
+	if (d->said.size > 400)
+		buf_drop_front(&d->said, d->said.size - 400);
+}
+
+/* An earlier agent that was killed left its dnsmasq: it holds the port. Only one whose command line
+ * names our directory is ours. */
+static void end_earlier(struct dhcp *d)
+{
+	char text[4096], path[64];
+	_cleanup_(close_p) int fd = open(d->pid_file, O_RDONLY | O_CLOEXEC);
+	_cleanup_(close_p) int cmdline = -1;
+	ssize_t n;
+	int64_t pid;
+
+	if (fd < 0)
+		return;
+	n = read(fd, text, 32);
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+		n--;
+	if (n <= 0 || parse_i64((struct str){text, (size_t)n}, &pid) < 0 || pid <= 1 || pid > INT32_MAX)
+		return;
+	snprintf(path, sizeof(path), "/proc/%lld/cmdline", (long long)pid);
+	cmdline = open(path, O_RDONLY | O_CLOEXEC);
+	n = cmdline < 0 ? 0 : read(cmdline, text, sizeof(text));
+	if (n > 0 && memmem(text, (size_t)n, d->hosts, strlen(d->hosts)))
+		kill((pid_t)pid, SIGKILL);
+	unlink(d->pid_file);
+}
+
+/* Guests ask the resolvers that the host asks; those on a loopback address are not theirs to reach. */
+static void add_resolvers(struct buf *out)
+{
+	FILE *f = fopen("/etc/resolv.conf", "re");
+	char line[256], address[64];
+	struct in_addr in;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "nameserver %63s", address) == 1 &&
+			inet_pton(AF_INET, address, &in) == 1 && ntohl(in.s_addr) >> 24 != 127)
+			buf_printf(out, ",%s", address);
+	if (f)
+		fclose(f);
+}
+
+static void start(struct dhcp *d)
+{
+	_cleanup_(buf_finish) struct buf interface = BUF_INIT, range = BUF_INIT, router = BUF_INIT,
+			      dns = BUF_INIT, hosts = BUF_INIT, pid_file = BUF_INIT;
+	char *argv[24];
+	size_t n = 0;
+	uv_stdio_container_t stdio[3] = {
+		{.flags = UV_IGNORE},
+		{.flags = UV_IGNORE},
+		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&d->errors},
+	};
+	char *env[] = {"PATH=/usr/sbin:/sbin:/usr/bin:/bin", NULL};
+	uv_process_options_t o = {
+		.file = "dnsmasq",
+		.args = argv,
+		.env = env,
+		.cwd = "/",
+		.exit_cb = on_exit_,
+		.stdio = stdio,
+		.stdio_count = 3,
+	};
+	int r;
+
+	if (d->errors_open) {
+		d->errors_open = false;
+		uv_close((uv_handle_t *)&d->errors, handle_closed);
+	}
+	if (d->open > 1) { /* the last one's handles are still closing */
+		uv_timer_start(&d->timer, on_timer, 10, 0);
+		return;
+	}
+	end_earlier(d);
+	buf_clear(&d->said);
+	buf_printf(&interface, "--interface=%s", d->bridge);
+	buf_printf(&range, "--dhcp-range=%s,static,%s,12h", d->network, d->netmask);
+	buf_printf(&router, "--dhcp-option=option:router,%s", d->gateway);
+	buf_add_str(&dns, "--dhcp-option=option:dns-server");
+	add_resolvers(&dns);
+	buf_printf(&hosts, "--dhcp-hostsdir=%s", d->hosts);
+	buf_printf(&pid_file, "--pid-file=%s", d->pid_file);
+	argv[n++] = "dnsmasq";
+	argv[n++] = "--keep-in-foreground";
+	argv[n++] = "--conf-file=/dev/null";
+	argv[n++] = "--log-facility=-";
+	argv[n++] = "--quiet-dhcp";
+	argv[n++] = "--port=0";
+	argv[n++] = "--bind-interfaces";
+	argv[n++] = "--except-interface=lo";
+	argv[n++] = interface.data;
+	argv[n++] = range.data;
+	argv[n++] = router.data;
+	if (strchr(dns.data, ','))
+		argv[n++] = dns.data;
+	argv[n++] = "--dhcp-authoritative";
+	argv[n++] = "--dhcp-ignore=tag:!known";
+	argv[n++] = "--no-ping"; /* addresses are allotted, not guessed */
+	argv[n++] = "--leasefile-ro";
+	argv[n++] = hosts.data;
+	argv[n++] = pid_file.data;
+	argv[n] = NULL;
+
+	uv_pipe_init(d->loop, &d->errors, 0);
+	d->errors.data = d;
+	d->errors_open = true;
+	d->open++;
+	d->process = (uv_process_t){.data = d};
+	r = uv_spawn(d->loop, &d->process, &o);
+	d->open++; /* the handle exists in either case */
+	if (r < 0) {
+		char text[256];
+
+		uv_close((uv_handle_t *)&d->process, handle_closed);
+		snprintf(text, sizeof(text), "dnsmasq can't be started: %s (Debian package dnsmasq-base)",
+			uv_strerror(r));
+		d->retry_ms = MIN(MAX(d->retry_ms * 2, (unsigned)RETRY_MIN_MS), (unsigned)RETRY_MAX_MS);
+		d->report(d->user, text);
+		uv_timer_start(&d->timer, on_timer, d->retry_ms, 0);
+		return;
+	}
+	d->running = true;
+	uv_read_start((uv_stream_t *)&d->errors, on_alloc, on_errors);
+	uv_timer_start(&d->timer, on_timer, STEADY_MS, 0);
+}
+
+struct dhcp *dhcp_create(uv_loop_t *loop, const struct dhcp_config *c,
+	void (*report)(void *user, const char *problem), void *user)
+{
+	struct dhcp *d = xcalloc(1, sizeof(*d));
+
+	d->loop = loop;
+	d->bridge = xstrdup(c->bridge);
+	d->network = xstrdup(c->network);
+	d->netmask = xstrdup(c->netmask);
+	d->gateway = xstrdup(c->gateway);
+	d->directory = xstrdup(c->directory);
+	d->hosts = xasprintf("%s/hosts", c->directory);
+	d->pid_file = xasprintf("%s/dnsmasq.pid", c->directory);
+	d->report = report;
+	d->user = user;
+	mkdir(d->directory, 0755);
+	mkdir(d->hosts, 0755);
+	uv_timer_init(loop, &d->timer);
+	d->timer.data = d;
+	d->open = 1;
+	start(d);
+	return d;
+}
+
+void dhcp_destroy(struct dhcp *d)
+{
+	if (!d || d->destroyed)
+		return;
+	d->destroyed = true;
+	if (d->running)
+		uv_process_kill(&d->process, SIGTERM);
+	if (d->errors_open) {
+		d->errors_open = false;
+		uv_close((uv_handle_t *)&d->errors, handle_closed);
+	}
+	uv_close((uv_handle_t *)&d->timer, handle_closed);
+}
+
+int dhcp_add(struct dhcp *d, const char *id, const char *mac, const char *address, const char *hostname,
+	struct err *err)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/%s", d->hosts, id);
+	_cleanup_(free_p) char *fresh = xasprintf("%s/.%s", d->directory, id);
+	_cleanup_(buf_finish) struct buf line = BUF_INIT;
+	_cleanup_(close_p) int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+	buf_printf(&line, "%s,%s%s%s\n", mac, address, hostname && *hostname ? "," : "",
+		hostname ? hostname : "");
+	/* Renamed into the watched directory: dnsmasq never sees half a line. */
+	if (fd < 0 || write(fd, line.data, line.size) != (ssize_t)line.size || fchmod(fd, 0644) < 0 ||
+		rename(fresh, path) < 0)
+		return err_errno(err, -errno, "write %s", path);
+	return 0;
+}
+
+void dhcp_remove(struct dhcp *d, const char *id)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/%s", d->hosts, id);
+
+	/* It learns of new files by itself, of removed ones only when told. */
+	if (unlink(path) == 0 && d->running)
+		uv_process_kill(&d->process, SIGHUP);
+}

@@ -1,0 +1,103 @@
+#include "node/net/lease.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/json/json.h"
+
+int lease_find(const char *store, const char *id, char ret[16])
+{
+	DIR *dir = opendir(store);
+	size_t size = strlen(id);
+	int r = -ENOENT;
+
+	if (!dir)
+		return -ENOENT;
+	for (struct dirent *e; r == -ENOENT && (e = readdir(dir));) {
+		char text[320];
+		struct in_addr in;
+		_cleanup_(close_p) int fd = -1;
+		ssize_t n;
+
+		if (inet_pton(AF_INET, e->d_name, &in) != 1)
+			continue; /* locks, last_reserved_ip.0 */
+		fd = openat(dirfd(dir), e->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+		if (n < (ssize_t)size)
+			continue;
+		text[n] = '\0';
+		/* "ID" or "ID\r\nINTERFACE" */
+		if (strncmp(text, id, size) || (text[size] && !strchr("\r\n", text[size])))
+			continue;
+		snprintf(ret, 16, "%.15s", e->d_name);
+		r = 0;
+	}
+	closedir(dir);
+	return r;
+}
+
+static void write_ipam(struct buf *out, const char *pod_cidr)
+{
+	buf_printf(out,
+		"{\"type\":\"host-local\",\"ranges\":[[{\"subnet\":\"%s\"}]],"
+		"\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}",
+		pod_cidr);
+}
+
+void lease_write_conflist(struct buf *out, const char *bridge, const char *pod_cidr, bool portmap)
+{
+	buf_printf(out,
+		"{\"cniVersion\":\"0.4.0\",\"name\":\"%s\",\"plugins\":[{\"type\":\"bridge\","
+		"\"bridge\":\"%s\",\"isGateway\":true,\"ipMasq\":false,\"hairpinMode\":false,\"ipam\":",
+		CNI_NETWORK, bridge);
+	write_ipam(out, pod_cidr);
+	buf_add_str(out, "}");
+	if (portmap)
+		buf_add_str(out, ",{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}}");
+	buf_add_str(out, "]}\n");
+}
+
+void lease_write_ipam(struct buf *out, const char *pod_cidr)
+{
+	buf_printf(out, "{\"cniVersion\":\"0.4.0\",\"name\":\"%s\",\"ipam\":", CNI_NETWORK);
+	write_ipam(out, pod_cidr);
+	buf_add_str(out, "}");
+}
+
+const char *lease_plugin(const char *name, char *ret, size_t room)
+{
+	static const char *const directories[] = {"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"};
+
+	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
+		snprintf(ret, room, "%s/%s", directories[i], name);
+		if (access(ret, X_OK) == 0)
+			return directories[i];
+	}
+	return NULL;
+}
+
+int lease_read_answer(const char *text, size_t size, char ret[16], struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *doc;
+	const char *address;
+	size_t n;
+	char room[16];
+	struct in_addr in;
+	int r = json_parse(&a, text, size, NULL, &doc, err);
+
+	if (r < 0)
+		return err_context(err, r, "answer of host-local");
+	address = json_path_str(doc, "ips[0].address");
+	n = address ? strcspn(address, "/") : 0;
+	if (!n || n >= sizeof(room))
+		return err_set(err, -EBADMSG, "answer of host-local has no address");
+	memcpy(room, address, n);
+	room[n] = '\0';
+	if (inet_pton(AF_INET, room, &in) != 1)
+		return err_set(err, -EBADMSG, "host-local's address '%s' is not IPv4", room);
+	memcpy(ret, room, sizeof(room));
+	return 0;
+}

@@ -1,0 +1,292 @@
+#include "node/net/links.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+
+#include "lib/base/str.h"
+#include "lib/base/vec.h"
+
+#define ROOM 32768
+
+/* libmnl's own macro narrows a pointer difference silently. */
+#define FOR_EACH_ATTRIBUTE(a, h, header_size)                                                      \
+	for ((a) = mnl_nlmsg_get_payload_offset((h), (header_size));                               \
+		mnl_attr_ok((a), (int)((char *)mnl_nlmsg_get_payload_tail(h) - (char *)(a)));      \
+		(a) = mnl_attr_next(a))
+
+struct links {
+	struct mnl_socket *nl;
+	uint32_t seq;
+	char room[ROOM];
+};
+
+int links_open(struct links **ret, struct err *err)
+{
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	int on = 1;
+
+	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0) {
+		int r = -errno;
+
+		if (nl)
+			mnl_socket_close(nl);
+		return err_errno(err, r, "open a route netlink socket");
+	}
+	mnl_socket_setsockopt(nl, NETLINK_CAP_ACK, &on, sizeof(on));
+	*ret = xcalloc(1, sizeof(**ret));
+	(*ret)->nl = nl;
+	return 0;
+}
+
+void links_close(struct links *l)
+{
+	if (!l)
+		return;
+	mnl_socket_close(l->nl);
+	free(l);
+}
+
+static struct nlmsghdr *begin(struct links *l, uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(l->room);
+
+	h->nlmsg_type = type;
+	h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+	h->nlmsg_seq = ++l->seq;
+	return h;
+}
+
+/* Sends what begin() started and reads answers until the kernel is done. */
+static int talk(struct links *l, struct nlmsghdr *h, mnl_cb_t each, void *user)
+{
+	unsigned port = mnl_socket_get_portid(l->nl);
+	int r;
+
+	if (mnl_socket_sendto(l->nl, h, h->nlmsg_len) < 0)
+		return -errno;
+	do {
+		ssize_t n = mnl_socket_recvfrom(l->nl, l->room, sizeof(l->room));
+
+		if (n < 0)
+			return -errno;
+		r = mnl_cb_run(l->room, (size_t)n, l->seq, port, each, user);
+	} while (r > MNL_CB_STOP);
+	return r < 0 ? -errno : 0;
+}
+
+static void make_mac(const char *seed, uint8_t ret[6])
+{
+	uint64_t h = fnv1a_64(seed, strlen(seed));
+
+	memcpy(ret, &h, 6);
+	ret[0] = 0x0a; /* locally administered, unicast */
+}
+
+static int ensure_link(struct links *l, const char *name, const char *seed)
+{
+	unsigned index = if_nametoindex(name);
+	struct nlmsghdr *h = begin(l, RTM_NEWLINK, NLM_F_ACK | (index ? 0 : NLM_F_CREATE | NLM_F_EXCL));
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	struct nlattr *info;
+	uint8_t mac[6];
+
+	m->ifi_family = AF_UNSPEC;
+	m->ifi_index = (int)index;
+	m->ifi_change = IFF_UP;
+	m->ifi_flags = IFF_UP;
+	if (!index) {
+		make_mac(seed, mac);
+		mnl_attr_put_strz(h, IFLA_IFNAME, name);
+		mnl_attr_put(h, IFLA_ADDRESS, sizeof(mac), mac);
+		info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+		mnl_attr_put_strz(h, IFLA_INFO_KIND, "bridge");
+		mnl_attr_nest_end(h, info);
+	}
+	return talk(l, h, NULL, NULL);
+}
+
+struct address_seen {
+	unsigned index, prefix;
+	uint32_t address;
+	bool there;
+	VEC(struct netd_net) others; /* IPv4 addresses of the link that are not ours */
+};
+
+static int see_address(const struct nlmsghdr *h, void *user)
+{
+	struct address_seen *seen = user;
+	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a;
+	uint32_t address = 0;
+
+	if (h->nlmsg_type != RTM_NEWADDR || m->ifa_family != AF_INET || m->ifa_index != seen->index)
+		return MNL_CB_OK;
+	FOR_EACH_ATTRIBUTE(a, h, sizeof(*m))
+		if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_get_payload_len(a) == 4)
+			memcpy(&address, mnl_attr_get_payload(a), 4);
+	if (address == seen->address && m->ifa_prefixlen == seen->prefix)
+		seen->there = true;
+	else
+		VEC_PUSH(&seen->others,
+			((struct netd_net){.address = address, .prefix = m->ifa_prefixlen}));
+	return MNL_CB_OK;
+}
+
+static int change_address(struct links *l, bool add, unsigned index, uint32_t address, unsigned prefix)
+{
+	struct nlmsghdr *h = begin(l, add ? RTM_NEWADDR : RTM_DELADDR,
+		(uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_REPLACE : 0)));
+	struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	m->ifa_family = AF_INET;
+	m->ifa_prefixlen = (uint8_t)prefix;
+	m->ifa_index = index;
+	mnl_attr_put_u32(h, IFA_LOCAL, address);
+	mnl_attr_put_u32(h, IFA_ADDRESS, address);
+	if (add) {
+		uint32_t broadcast = address | htonl(prefix < 32 ? UINT32_MAX >> prefix : 0);
+
+		mnl_attr_put_u32(h, IFA_BROADCAST, broadcast);
+	}
+	return talk(l, h, NULL, NULL);
+}
+
+int links_ensure_bridge(struct links *l, const char *name, uint32_t address, unsigned prefix,
+	const char *seed, struct err *err)
+{
+	struct address_seen seen = {.address = address, .prefix = prefix};
+	struct nlmsghdr *h;
+	struct ifaddrmsg *m;
+	int r = ensure_link(l, name, seed);
+
+	if (r < 0)
+		return err_errno(err, r, "make the bridge %s", name);
+	seen.index = if_nametoindex(name);
+	h = begin(l, RTM_GETADDR, NLM_F_DUMP);
+	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->ifa_family = AF_INET;
+	r = talk(l, h, see_address, &seen);
+	if (r == 0 && !seen.there)
+		r = change_address(l, true, seen.index, address, prefix);
+	/* An address of an earlier pod range would take its packets from their new owner. */
+	for (size_t i = 0; r == 0 && i < seen.others.count; i++)
+		r = change_address(
+			l, false, seen.index, seen.others.items[i].address, seen.others.items[i].prefix);
+	VEC_FINISH(&seen.others);
+	return r < 0 ? err_errno(err, r, "give the bridge %s its address", name) : 0;
+}
+
+struct routes_seen {
+	VEC(struct links_route) items;
+};
+
+static int see_route(const struct nlmsghdr *h, void *user)
+{
+	struct routes_seen *seen = user;
+	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+	struct links_route route = {.to.prefix = m->rtm_dst_len};
+	const struct nlattr *a;
+
+	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_family != AF_INET ||
+		m->rtm_protocol != LINKS_ROUTE_PROTOCOL || m->rtm_table != RT_TABLE_MAIN)
+		return MNL_CB_OK;
+	FOR_EACH_ATTRIBUTE (a, h, sizeof(*m)) {
+		if (mnl_attr_get_payload_len(a) != 4)
+			continue;
+		if (mnl_attr_get_type(a) == RTA_DST)
+			memcpy(&route.to.address, mnl_attr_get_payload(a), 4);
+		else if (mnl_attr_get_type(a) == RTA_GATEWAY)
+			memcpy(&route.via, mnl_attr_get_payload(a), 4);
+	}
+	VEC_PUSH(&seen->items, route);
+	return MNL_CB_OK;
+}
+
+static int change_route(struct links *l, bool add, const struct links_route *route, unsigned index)
+{
+	struct nlmsghdr *h = begin(l, add ? RTM_NEWROUTE : RTM_DELROUTE,
+		(uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_REPLACE : 0)));
+	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+
+	m->rtm_family = AF_INET;
+	m->rtm_dst_len = (uint8_t)route->to.prefix;
+	m->rtm_table = RT_TABLE_MAIN;
+	m->rtm_protocol = LINKS_ROUTE_PROTOCOL;
+	m->rtm_scope = !add ? RT_SCOPE_NOWHERE : route->via ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+	m->rtm_type = add ? RTN_UNICAST : RTN_UNSPEC;
+	mnl_attr_put_u32(h, RTA_DST, route->to.address);
+	if (add && route->via)
+		mnl_attr_put_u32(h, RTA_GATEWAY, route->via);
+	else if (add)
+		mnl_attr_put_u32(h, RTA_OIF, index);
+	return talk(l, h, NULL, NULL);
+}
+
+static bool same_route(const struct links_route *a, const struct links_route *b)
+{
+	return a->to.address == b->to.address && a->to.prefix == b->to.prefix && a->via == b->via;
+}
+
+static bool has_route(const struct links_route *list, size_t count, const struct links_route *want)
+{
+	for (size_t i = 0; i < count; i++)
+		if (same_route(&list[i], want))
+			return true;
+	return false;
+}
+
+int links_set_routes(struct links *l, const char *bridge, const struct links_route *routes, size_t count,
+	struct err *err)
+{
+	unsigned index = if_nametoindex(bridge);
+	struct nlmsghdr *h = begin(l, RTM_GETROUTE, NLM_F_DUMP);
+	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	struct routes_seen seen = {0};
+	int r, result = 0;
+
+	m->rtm_family = AF_INET;
+	r = talk(l, h, see_route, &seen);
+	if (r < 0)
+		result = err_errno(err, r, "read the routes");
+	for (size_t i = 0; result == 0 && i < seen.items.count; i++)
+		if (!has_route(routes, count, &seen.items.items[i]))
+			change_route(l, false, &seen.items.items[i], index);
+	for (size_t i = 0; (result == 0 || result == -EHOSTUNREACH) && i < count; i++) {
+		char to[INET_ADDRSTRLEN], via[INET_ADDRSTRLEN] = "the bridge";
+
+		if (has_route(seen.items.items, seen.items.count, &routes[i]))
+			continue;
+		r = change_route(l, true, &routes[i], index);
+		if (r == 0)
+			continue;
+		inet_ntop(AF_INET, &routes[i].to.address, to, sizeof(to));
+		if (routes[i].via)
+			inet_ntop(AF_INET, &routes[i].via, via, sizeof(via));
+		result = err_errno(err, r == -ENETUNREACH || r == -EHOSTUNREACH ? -EHOSTUNREACH : r,
+			"route to %s/%u by %s", to, routes[i].to.prefix, via);
+	}
+	VEC_FINISH(&seen.items);
+	return result;
+}
+
+bool links_sysctl(const char *path, const char *value)
+{
+	char have[64] = "";
+	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, have, sizeof(have) - 1);
+	if (n > 0 && have[n - 1] == '\n')
+		have[n - 1] = '\0';
+	if (streq(have, value))
+		return true;
+	close(fd);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
+}

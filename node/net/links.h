@@ -1,0 +1,32 @@
+/* links.h - the kernel's links, addresses and routes, by rtnetlink. Each function brings about a state and
+ * does nothing when it is there already. Calls take microseconds, so they run on the loop's thread. */
+#pragma once
+
+#include <net/if.h>
+
+#include "lib/base/err.h"
+#include "node/net/netd_proto.h"
+
+/* Marks our routes (rtm_protocol), so that stale ones are found and others' are left alone. */
+#define LINKS_ROUTE_PROTOCOL 104
+
+struct links;
+int links_open(struct links **ret, struct err *err) _must_check_;
+void links_close(struct links *l);
+
+/* The bridge exists, has this address (and no other one of the kind `address`/prefix), and is up. Its
+ * MAC address is made from `seed`, so that it does not change with its ports. */
+int links_ensure_bridge(struct links *l, const char *name, uint32_t address, unsigned prefix,
+	const char *seed, struct err *err) _must_check_;
+
+struct links_route {
+	struct netd_net to;
+	uint32_t via; /* 0 = directly on the bridge */
+};
+/* Exactly these routes of ours exist. A gateway that can't be reached is left out and told in *err with
+ * -EHOSTUNREACH, after the others were done. */
+int links_set_routes(struct links *l, const char *bridge, const struct links_route *routes, size_t count,
+	struct err *err) _must_check_;
+
+/* Writes a value under /proc/sys unless it is there; false when that can't be. */
+bool links_sysctl(const char *path, const char *value);

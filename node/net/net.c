@@ -1,0 +1,539 @@
+#include "node/net/net.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/base/list.h"
+#include "lib/base/log.h"
+#include "node/child/child.h"
+#include "node/net/dhcp.h"
+#include "node/net/lease.h"
+#include "node/net/links.h"
+#include "node/net/netd_client.h"
+#include "node/net/services.h"
+
+#define SERVICE_CIDR "10.96.0.0/16"
+#define CNI_DIRECTORY "/etc/cni/net.d"
+#define CNI_FILE CNI_DIRECTORY "/10-hanok.conflist"
+#define RETRY_MS 5000
+#define SETTLE_MS 20 /* node changes come in bursts */
+
+/* Parts that can be wrong; each remembers what, and the node is told of the first. */
+enum part { PART_RANGE, PART_LINKS, PART_NETD, PART_DHCP, PART_COUNT };
+
+struct node_net {
+	struct node *node;
+	struct links *links;
+	struct netd_client *netd;
+	struct services *services;
+	struct dhcp *dhcp;
+	struct informer *nodes;
+	uv_timer_t timer; /* next time to bring about links, routes, rules */
+	char cidr[64];
+	struct netd_net pods, service_net;
+	char gateway[16], netmask[16], network[16];
+	char directory[128];	/* /run/hanok-node-NAME: dhcp hosts */
+	char *problems[PART_COUNT];
+	bool reported_ready, reported;
+	bool nodes_synced;
+	bool netd_there, netd_fresh; /* it runs; it has nothing yet */
+	struct buf config;	     /* as last sent */
+	uint32_t config_serial;	     /* unanswered config message; 0 = none */
+	struct list calls;
+	bool destroyed;
+};
+
+struct net_call {
+	struct list link;
+	struct node_net *net;
+	char *id, *mac, *hostname;
+	bool adding, releasing_first;
+	char address[16];
+	struct child *child;
+	uv_timer_t timer;
+	net_lease_done *done; /* NULL when cancelled or not wanted */
+	void *user;
+};
+
+static void tell(struct node_net *net)
+{
+	static const char *const reasons[PART_COUNT] = {
+		"PodRangeMissing", "BridgeNotReady", "RulesNotReady", "DHCPNotReady"};
+
+	for (int i = 0; i < PART_COUNT; i++) {
+		if (!net->problems[i])
+			continue;
+		node_report(net->node, "network", false, reasons[i], net->problems[i]);
+		net->reported = true;
+		net->reported_ready = false;
+		return;
+	}
+	if (net->reported && net->reported_ready)
+		return;
+	net->reported = net->reported_ready = true;
+	node_report(net->node, "network", true, "NetworkReady", "bridge, rules and DHCP are in place");
+}
+
+static void problem(struct node_net *net, enum part part, const char *text)
+{
+	if (streq(text, net->problems[part]))
+		return;
+	if (text)
+		log_warn("node network", "problem", text, NULL);
+	free(net->problems[part]);
+	net->problems[part] = text ? xstrdup(text) : NULL;
+	tell(net);
+}
+
+static void settle(struct node_net *net);
+
+static void on_timer(uv_timer_t *t)
+{
+	settle(t->data);
+}
+
+static void settle_in(struct node_net *net, unsigned ms)
+{
+	uv_timer_start(&net->timer, on_timer, ms, 0);
+}
+
+/* Another node's range and the address to send it to; false while either is missing. */
+static bool route_to(const struct json *doc, struct links_route *ret)
+{
+	const char *cidr = json_path_str(doc, "spec.podCIDR");
+	struct in_addr in;
+
+	if (!cidr || netd_net_parse(cidr, &ret->to) < 0)
+		return false;
+	JSON_FOR_EACH_ITEM (it, json_path(doc, "status.addresses")) {
+		const char *address = json_str(json_get(it, "address"));
+
+		if (streq(json_str(json_get(it, "type")), "InternalIP") && address &&
+			inet_pton(AF_INET, address, &in) == 1) {
+			ret->via = in.s_addr;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int ensure_links(struct node_net *net, const struct links_route *routes, size_t count,
+	struct err *err)
+{
+	struct in_addr gateway;
+	int r;
+
+	if (!links_sysctl("/proc/sys/net/ipv4/ip_forward", "1"))
+		return err_set(err, -EACCES, "can't set net.ipv4.ip_forward = 1, which pods and VMs need");
+	inet_pton(AF_INET, net->gateway, &gateway);
+	r = links_ensure_bridge(
+		net->links, NET_BRIDGE, gateway.s_addr, net->pods.prefix, net->node->name, err);
+	if (r < 0)
+		return r;
+	return links_set_routes(net->links, NET_BRIDGE, routes, count, err);
+}
+
+static int write_file(const char *path, const struct buf *text, struct err *err)
+{
+	_cleanup_(free_p) char *fresh = xasprintf("%s.new", path);
+	_cleanup_(close_p) int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+	if (fd < 0 || write(fd, text->data, text->size) != (ssize_t)text->size || rename(fresh, path) < 0)
+		return err_errno(err, -errno, "write %s", path);
+	return 0;
+}
+
+static int ensure_cni(struct node_net *net, struct err *err)
+{
+	_cleanup_(buf_finish) struct buf want = BUF_INIT;
+	char room[256], have[4096];
+	_cleanup_(close_p) int fd = -1;
+	ssize_t n;
+
+	if (!lease_plugin("bridge", room, sizeof(room)) || !lease_plugin("host-local", room, sizeof(room)))
+		return err_set(err, -ENOENT, "the CNI plugins bridge and host-local are not in /opt/cni/bin or "
+			"/usr/lib/cni (Debian package containernetworking-plugins)");
+	lease_write_conflist(&want, NET_BRIDGE, net->cidr,
+		lease_plugin("portmap", room, sizeof(room)) && access("/usr/sbin/iptables", X_OK) == 0);
+	fd = open(CNI_FILE, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, have, sizeof(have));
+	/* The runtime reads the file again whenever it changes. */
+	if (n == (ssize_t)want.size && !memcmp(have, want.data, want.size))
+		return 0;
+	mkdir("/etc/cni", 0755);
+	mkdir(CNI_DIRECTORY, 0755);
+	return write_file(CNI_FILE, &want, err);
+}
+
+static void send_config(struct node_net *net, const struct links_route *routes, size_t count)
+{
+	struct netd_config c = {
+		.pods = net->pods,
+		.services = net->service_net,
+		.bridge_calls_ip =
+			links_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables", "1") ? 1 : 0,
+	};
+	struct buf body = BUF_INIT;
+
+	for (size_t i = 0; i < count; i++)
+		c.net_count += routes[i].via != 0;
+	c.net_count = MIN(c.net_count, (uint32_t)NETD_NETS_MAX);
+	buf_add(&body, &c, sizeof(c));
+	for (size_t i = 0, n = 0; i < count && n < c.net_count; i++) {
+		if (!routes[i].via)
+			continue;
+		buf_add(&body, &routes[i].to, sizeof(routes[i].to));
+		n++;
+	}
+	if (!net->netd_fresh && body.size == net->config.size &&
+		!memcmp(body.data, net->config.data, body.size)) {
+		buf_finish(&body);
+		return;
+	}
+	buf_finish(&net->config);
+	net->config = body;
+	net->config_serial = netd_client_send(net->netd, NETD_CONFIG, body.data, body.size);
+}
+
+static void dhcp_report(void *user, const char *text)
+{
+	problem(user, PART_DHCP, text);
+}
+
+static void ensure_dhcp(struct node_net *net)
+{
+	if (!net->dhcp)
+		net->dhcp = dhcp_create(net->node->loop,
+			&(struct dhcp_config){
+				.bridge = NET_BRIDGE,
+				.network = net->network,
+				.netmask = net->netmask,
+				.gateway = net->gateway,
+				.directory = net->directory,
+			},
+			dhcp_report, net);
+}
+
+/* Brings the host to what the API says; called on every change and again while something fails. */
+static void settle(struct node_net *net)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	VEC(struct links_route) routes = {0};
+	struct err err = ERR_INIT;
+	struct object **nodes;
+	size_t count;
+	int r;
+
+	if (!*net->cidr || !net->nodes_synced)
+		return;
+	VEC_PUSH(&routes, ((struct links_route){.to = net->service_net}));
+	count = informer_list(net->nodes, NULL, &a, &nodes);
+	for (size_t i = 0; i < count; i++) {
+		struct links_route route;
+
+		if (!streq(nodes[i]->name, net->node->name) && route_to(object_doc(nodes[i], &a), &route) &&
+			route.to.address != net->pods.address)
+			VEC_PUSH(&routes, route);
+	}
+	r = ensure_links(net, routes.items, routes.count, &err);
+	if (r == 0)
+		r = ensure_cni(net, &err);
+	problem(net, PART_LINKS, r < 0 ? err.msg : NULL);
+	if (r == 0 || r == -EHOSTUNREACH) {
+		ensure_dhcp(net);
+		if (net->netd_there)
+			send_config(net, routes.items, routes.count);
+	}
+	VEC_FINISH(&routes);
+	if (r < 0)
+		settle_in(net, RETRY_MS);
+}
+
+static void netd_fresh(void *user, const char *why)
+{
+	struct node_net *net = user;
+
+	log_info("netd is given all rules", "because", why, NULL);
+	net->netd_there = net->netd_fresh = true;
+	settle_in(net, 0);
+}
+
+static void netd_result(void *user, uint32_t serial, int code, const char *text)
+{
+	struct node_net *net = user;
+
+	if (serial != net->config_serial) {
+		services_result(net->services, serial, code, text);
+		return;
+	}
+	net->config_serial = 0;
+	problem(net, PART_NETD, code < 0 ? text : NULL);
+	if (code < 0) {
+		net->netd_fresh = true; /* the same again */
+		settle_in(net, RETRY_MS);
+		return;
+	}
+	if (net->netd_fresh) {
+		net->netd_fresh = false;
+		services_resync(net->services);
+	}
+}
+
+static void node_changed(void *user, const struct object *old, const struct object *new)
+{
+	struct node_net *net = user;
+
+	/* Heartbeats change nothing here, but telling costs as much as doing: wait for a pause. */
+	if (!uv_is_active((uv_handle_t *)&net->timer))
+		settle_in(net, SETTLE_MS);
+}
+
+static void nodes_listed(void *user)
+{
+	struct node_net *net = user;
+
+	net->nodes_synced = true;
+	settle_in(net, 0);
+}
+
+int net_create(struct node *n, struct node_net **ret, struct err *err)
+{
+	static const struct netd_client_handler on_netd = {.fresh = netd_fresh, .result = netd_result};
+	static const struct informer_handler on_node = {.changed = node_changed, .synced = nodes_listed};
+	struct node_net *net = xcalloc(1, sizeof(*net));
+	int r = links_open(&net->links, err);
+
+	if (r < 0) {
+		free(net);
+		return r;
+	}
+	net->node = n;
+	list_init(&net->calls);
+	if (netd_net_parse(SERVICE_CIDR, &net->service_net) < 0)
+		abort();
+	snprintf(net->directory, sizeof(net->directory), "/run/hanok-node-%.80s", n->name);
+	uv_timer_init(n->loop, &net->timer);
+	net->timer.data = net;
+	net->netd = netd_client_create(n->loop, NULL, &on_netd, net);
+	net->nodes = informer_create(
+		n->client, kind_by_name(n->kinds, "", "v1", "Node"), NULL, NULL, NULL);
+	informer_add_handler(net->nodes, &on_node, net);
+	informer_start(net->nodes);
+	net->services = services_create(n, net->netd);
+	problem(net, PART_RANGE, "the node has no pod range (spec.podCIDR) yet");
+	net_set_pod_cidr(net, n->pod_cidr);
+	*ret = net;
+	return 0;
+}
+
+static void freed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static void call_free(uv_handle_t *h)
+{
+	struct net_call *c = h->data;
+
+	free(c->id);
+	free(c->mac);
+	free(c->hostname);
+	free(c);
+}
+
+void net_destroy(struct node_net *net)
+{
+	if (!net || net->destroyed)
+		return;
+	net->destroyed = true;
+	LIST_FOR_EACH (c, &net->calls, struct net_call, link) {
+		list_remove(&c->link);
+		child_cancel(c->child);
+		uv_close((uv_handle_t *)&c->timer, call_free);
+	}
+	services_destroy(net->services);
+	informer_destroy(net->nodes);
+	netd_client_destroy(net->netd);
+	dhcp_destroy(net->dhcp);
+	links_close(net->links);
+	buf_finish(&net->config);
+	for (int i = 0; i < PART_COUNT; i++)
+		free(net->problems[i]);
+	uv_close((uv_handle_t *)&net->timer, freed);
+}
+
+void net_set_pod_cidr(struct node_net *net, const char *cidr)
+{
+	struct in_addr in;
+
+	if (!cidr || !*cidr || streq(cidr, net->cidr))
+		return;
+	if (netd_net_parse(cidr, &net->pods) < 0 || net->pods.prefix < 8 || net->pods.prefix > 30) {
+		problem(net, PART_RANGE, "the node's pod range is not a usable IPv4 range");
+		return;
+	}
+	snprintf(net->cidr, sizeof(net->cidr), "%s", cidr);
+	in.s_addr = net->pods.address;
+	inet_ntop(AF_INET, &in, net->network, sizeof(net->network));
+	in.s_addr = htonl(ntohl(net->pods.address) + 1);
+	inet_ntop(AF_INET, &in, net->gateway, sizeof(net->gateway));
+	in.s_addr = htonl(UINT32_MAX << (32 - net->pods.prefix));
+	inet_ntop(AF_INET, &in, net->netmask, sizeof(net->netmask));
+	problem(net, PART_RANGE, NULL);
+	problem(net, PART_NETD, "the rules are not in the kernel yet");
+	settle_in(net, 0);
+}
+
+static void run_plugin(struct net_call *c, const char *command);
+
+/* The last thing a call does. */
+static void finish(struct net_call *c, const struct err *err)
+{
+	struct node_net *net = c->net;
+	struct net_lease lease = {
+		.address = err || !c->adding ? "" : c->address,
+		.prefix = net->pods.prefix,
+		.gateway = net->gateway,
+	};
+
+	list_remove(&c->link);
+	if (c->done)
+		c->done(c->user, &lease, err);
+	else if (err)
+		log_warn("address of a VM", "id", c->id, "error", err->msg, NULL);
+	uv_close((uv_handle_t *)&c->timer, call_free);
+}
+
+static void have_address(struct net_call *c)
+{
+	struct err err = ERR_INIT;
+
+	if (dhcp_add(c->net->dhcp, c->id, c->mac, c->address, c->hostname, &err) < 0)
+		finish(c, &err);
+	else
+		finish(c, NULL);
+}
+
+static void plugin_done(void *user, const struct child_result *r, const struct err *failure)
+{
+	struct net_call *c = user;
+	struct err err = ERR_INIT;
+
+	c->child = NULL;
+	if (failure) {
+		/* CNI plugins explain themselves in JSON on standard output. */
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		struct json *doc = NULL;
+		const char *text;
+
+		if (json_parse(&a, r->out, r->out_size, NULL, &doc, NULL) < 0)
+			doc = NULL;
+		text = json_str(json_get(doc, "msg"));
+		err_set(&err, failure->code, "host-local: %s", text ? text : failure->msg);
+		finish(c, &err);
+	} else if (c->releasing_first) {
+		c->releasing_first = false;
+		run_plugin(c, "ADD");
+	} else if (!c->adding) {
+		finish(c, NULL);
+	} else if (lease_read_answer(r->out, r->out_size, c->address, &err) < 0) {
+		finish(c, &err);
+	} else {
+		have_address(c);
+	}
+}
+
+static void run_plugin(struct net_call *c, const char *command)
+{
+	_cleanup_(buf_finish) struct buf input = BUF_INIT;
+	char path[256], command_env[32], id_env[300], path_env[300];
+	const char *directory = lease_plugin("host-local", path, sizeof(path));
+	const char *argv[] = {path, NULL};
+	const char *env[] = {command_env, id_env, "CNI_NETNS=/proc/self/ns/net", "CNI_IFNAME=eth0", path_env,
+		NULL};
+
+	snprintf(command_env, sizeof(command_env), "CNI_COMMAND=%s", command);
+	snprintf(id_env, sizeof(id_env), "CNI_CONTAINERID=%s", c->id);
+	snprintf(path_env, sizeof(path_env), "CNI_PATH=%s", directory ? directory : "");
+	lease_write_ipam(&input, c->net->cidr);
+	c->child = child_run(&(struct child_options){
+		.loop = c->net->node->loop,
+		.argv = argv,
+		.env = env,
+		.input = input.data,
+		.input_size = input.size,
+		.done = plugin_done,
+		.user = c,
+	});
+}
+
+static void call_start(uv_timer_t *t)
+{
+	struct net_call *c = t->data;
+	struct err err = ERR_INIT;
+	struct in_addr in;
+
+	if (!c->adding) {
+		if (c->net->dhcp)
+			dhcp_remove(c->net->dhcp, c->id);
+		if (!*c->net->cidr || lease_find(CNI_STORE, c->id, c->address) < 0)
+			finish(c, NULL); /* it has none */
+		else
+			run_plugin(c, "DEL");
+		return;
+	}
+	if (!*c->net->cidr || !c->net->dhcp) {
+		err_set(&err, -EAGAIN, "the node's network is not ready: %s",
+			c->net->problems[PART_RANGE]	? c->net->problems[PART_RANGE]
+			: c->net->problems[PART_LINKS] ? c->net->problems[PART_LINKS]
+							: "it is being set up");
+		finish(c, &err);
+		return;
+	}
+	if (lease_find(CNI_STORE, c->id, c->address) < 0) {
+		run_plugin(c, "ADD");
+	} else if (inet_pton(AF_INET, c->address, &in) == 1 && netd_net_has(&c->net->pods, in.s_addr)) {
+		have_address(c);
+	} else {
+		c->releasing_first = true; /* from a range that the node had before */
+		run_plugin(c, "DEL");
+	}
+}
+
+static struct net_call *call_new(struct node_net *net, const char *id, net_lease_done *done, void *user)
+{
+	struct net_call *c = xcalloc(1, sizeof(*c));
+
+	c->net = net;
+	c->id = xstrdup(id);
+	c->done = done;
+	c->user = user;
+	uv_timer_init(net->node->loop, &c->timer);
+	c->timer.data = c;
+	uv_timer_start(&c->timer, call_start, 0, 0);
+	list_append(&net->calls, &c->link);
+	return c;
+}
+
+struct net_call *net_lease_add(struct node_net *net, const char *id, const char *mac,
+	const char *hostname, net_lease_done *done, void *user)
+{
+	struct net_call *c = call_new(net, id, done, user);
+
+	c->adding = true;
+	c->mac = xstrdup(mac);
+	c->hostname = xstrdup(hostname ? hostname : "");
+	return c;
+}
+
+struct net_call *net_lease_remove(struct node_net *net, const char *id, net_lease_done *done, void *user)
+{
+	return call_new(net, id, done, user);
+}
+
+void net_call_cancel(struct net_call *c)
+{
+	c->done = NULL;
+}

@@ -1,0 +1,263 @@
+#include "node/net/netd.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "node/net/net.h"
+#include "node/net/nft_batch.h"
+
+#define SOCKET_FD 3
+#define TABLE_CHECK_MS 15000
+
+struct netd {
+	struct nft_socket *nft;
+	struct netd_config config;
+	bool configured; /* config came and its table was made */
+	bool lost_told;
+};
+
+/* All that netd, and the nft it starts, may ever do is to change the network. */
+static void drop_privileges(void)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2] = {{0}};
+
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (cap != CAP_NET_ADMIN)
+			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	d[0].effective = d[0].permitted = 1u << CAP_NET_ADMIN;
+	if (syscall(SYS_capset, &h, d) < 0)
+		log_warn("netd keeps more privileges than it needs", "error", strerror(errno), NULL);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+static int read_all(int fd, void *p, size_t size)
+{
+	for (char *at = p; size;) {
+		ssize_t n = read(fd, at, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EPIPE;
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static int write_all(int fd, const void *p, size_t size)
+{
+	for (const char *at = p; size;) {
+		ssize_t n = write(fd, at, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static int answer(uint32_t type, uint32_t serial, int code, const char *text)
+{
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	struct netd_header h = {
+		.size = (uint32_t)strlen(text), .type = type, .serial = serial, .code = code};
+
+	buf_add(&out, &h, sizeof(h));
+	buf_add_str(&out, text);
+	return write_all(SOCKET_FD, out.data, out.size);
+}
+
+/* Gives nft(8) a ruleset on its standard input. */
+static int run_nft(const struct buf *rules, struct err *err)
+{
+	static char *const argv[] = {"nft", "-f", "-", NULL};
+	static char *const env[] = {"PATH=/usr/sbin:/sbin:/usr/bin:/bin", "LANG=C", NULL};
+	posix_spawn_file_actions_t actions;
+	char said[512] = "";
+	int in[2], out[2], r, status;
+	size_t have = 0;
+	pid_t pid;
+
+	if (pipe2(in, O_CLOEXEC) < 0)
+		return err_errno(err, -errno, "pipe to nft");
+	if (pipe2(out, O_CLOEXEC) < 0) {
+		r = -errno;
+		close(in[0]);
+		close(in[1]);
+		return err_errno(err, r, "pipe from nft");
+	}
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, in[0], 0);
+	posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+	posix_spawn_file_actions_adddup2(&actions, out[1], 2);
+	posix_spawn_file_actions_addclose(&actions, SOCKET_FD);
+	r = -posix_spawnp(&pid, "nft", &actions, NULL, argv, env);
+	posix_spawn_file_actions_destroy(&actions);
+	close(in[0]);
+	close(out[1]);
+	if (r < 0) {
+		close(in[1]);
+		close(out[0]);
+		return err_errno(err, r, "start nft (Debian package nftables)");
+	}
+	/* nft reads all of its input before it says anything. */
+	r = write_all(in[1], rules->data, rules->size);
+	close(in[1]);
+	for (;;) {
+		char more[512];
+		ssize_t n = read(out[0], more, sizeof(more));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		n = MIN(n, (ssize_t)(sizeof(said) - 1 - have));
+		memcpy(said + have, more, (size_t)n);
+		have += (size_t)n;
+	}
+	said[have] = '\0';
+	close(out[0]);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+		said[strcspn(said, "\n")] = '\0';
+		return err_set(err, -EIO, "nft: %s", *said ? said : "failed without saying why");
+	}
+	return r;
+}
+
+static int apply_config(struct netd *d, const char *body, size_t size, struct err *err)
+{
+	_cleanup_(buf_finish) struct buf rules = BUF_INIT;
+	const struct netd_config *c = (const struct netd_config *)body;
+	const struct netd_net *nets = (const struct netd_net *)(c + 1);
+	int r = netd_check_config(c, size, err);
+
+	if (r < 0)
+		return r;
+	netd_ruleset_write(&rules, c, nets, NET_BRIDGE);
+	r = run_nft(&rules, err);
+	if (r < 0) {
+		struct err again = ERR_INIT;
+		struct buf fresh = BUF_INIT;
+
+		/* A table of another version has maps of another shape: make it anew, in one step. */
+		buf_add_str(&fresh, "add table ip " NETD_TABLE "\ndelete table ip " NETD_TABLE "\n");
+		buf_add(&fresh, rules.data, rules.size);
+		if (run_nft(&fresh, &again) == 0)
+			r = 0;
+		buf_finish(&fresh);
+	}
+	if (r < 0)
+		return r;
+	d->config = *c;
+	d->configured = true;
+	d->lost_told = false;
+	return 0;
+}
+
+static int apply_ops(struct netd *d, const char *body, size_t size, struct err *err)
+{
+	const struct netd_op *ops = (const struct netd_op *)body;
+	size_t count = size / sizeof(*ops);
+
+	if (!d->configured)
+		return err_set(err, -EINVAL, "operations before the configuration");
+	if (size % sizeof(*ops))
+		return err_set(err, -EINVAL, "operations of the wrong size");
+	for (size_t i = 0; i < count; i++) {
+		int r = netd_check_op(&ops[i], &d->config, err);
+
+		if (r < 0)
+			return err_context(err, r, "operation %zu", i);
+	}
+	return nft_apply(d->nft, ops, count, err);
+}
+
+static int serve_one(struct netd *d)
+{
+	struct netd_header h;
+	struct err err = ERR_INIT;
+	_cleanup_(free_p) char *body = NULL;
+	int r = read_all(SOCKET_FD, &h, sizeof(h));
+
+	if (r < 0)
+		return r;
+	if (h.size > NETD_MESSAGE_MAX_BYTES)
+		return -EMSGSIZE;
+	body = xmalloc(h.size + 1);
+	r = read_all(SOCKET_FD, body, h.size);
+	if (r < 0)
+		return r;
+	if (h.type == NETD_CONFIG)
+		r = apply_config(d, body, h.size, &err);
+	else if (h.type == NETD_OPS)
+		r = apply_ops(d, body, h.size, &err);
+	else
+		r = err_set(&err, -EINVAL, "message %u is not known", h.type);
+	return answer(NETD_RESULT, h.serial, r, err.msg);
+}
+
+/* Somebody else's "flush ruleset" takes our table along; the agent then gives everything again. */
+static int check_table(struct netd *d)
+{
+	if (!d->configured || d->lost_told || nft_table_exists(d->nft, NULL) != 0)
+		return 0;
+	d->lost_told = true;
+	return answer(NETD_LOST, 0, -ENOENT, "table ip " NETD_TABLE " was removed");
+}
+
+int netd_main(int argc, char **argv)
+{
+	struct netd d = {0};
+	struct pollfd p = {.fd = SOCKET_FD, .events = POLLIN};
+	struct err err = ERR_INIT;
+	int r = 0;
+
+	if (argc > 1) {
+		fprintf(stderr, "usage: hanok netd\n\nPart of `hanok node`, which starts it; takes no "
+				"arguments.\n");
+		return 2;
+	}
+	if (fcntl(SOCKET_FD, F_GETFD) < 0) {
+		fprintf(stderr, "hanok netd: descriptor 3 is not open: it is `hanok node` that starts this "
+				"role\n");
+		return 2;
+	}
+	fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC);
+	signal(SIGINT, SIG_IGN); /* the agent says when it is over: by closing the socket */
+	signal(SIGPIPE, SIG_IGN);
+	drop_privileges();
+	if (nft_socket_open(&d.nft, &err) < 0) {
+		log_error("netd can't work", "error", err.msg, NULL);
+		return 1;
+	}
+	while (r == 0) {
+		int n = poll(&p, 1, TABLE_CHECK_MS);
+
+		if (n < 0 && errno != EINTR)
+			r = -errno;
+		else if (n == 0)
+			r = check_table(&d);
+		else if (n > 0)
+			r = serve_one(&d);
+	}
+	nft_socket_close(d.nft);
+	if (r != -EPIPE)
+		log_error("netd stops", "error", strerror(-r), NULL);
+	return r == -EPIPE ? 0 : 1;
+}
