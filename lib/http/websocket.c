@@ -105,19 +105,18 @@ static void on_read(void *user, const char *data, size_t size)
 	w->in = data;
 	w->in_size = size;
 	int r = wslay_event_recv(w->ctx);
-	if (w->in_size && wslay_event_get_read_enabled(w->ctx))
+	if (r == 0 && w->in_size && wslay_event_get_read_enabled(w->ctx))
 		stream_unread(w->stream, w->in, w->in_size);
 	w->in = NULL;
 	w->in_size = 0;
-	if (r != 0) {
-		stream_close(w->stream);
-		return;
-	}
 	(void)wslay_event_send(w->ctx); /* pongs, and the answer to a close */
-	if (wslay_event_get_read_enabled(w->ctx))
+	if (r == 0 && wslay_event_get_read_enabled(w->ctx))
 		return;
-	/* Closed by both, or broken off by wslay, which then has sent the reason. */
-	if (!wslay_event_get_close_received(w->ctx))
+	/* Closed by both, or broken off by wslay, which then has sent the reason (and for a frame that
+	 * cannot be read at all, a close without one). */
+	if (r != 0)
+		w->code = WSLAY_CODE_PROTOCOL_ERROR;
+	else if (!wslay_event_get_close_received(w->ctx))
 		w->code = wslay_event_get_status_code_sent(w->ctx);
 	start_timer(w);
 	websocket_over(w);

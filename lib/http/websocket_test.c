@@ -278,16 +278,18 @@ static void test_broken_frames(void **state)
 		{ { "\x80\x81\0\0\0\0x", 7 }, 1002 },		  /* continues nothing */
 		{ { "\x09\x80\0\0\0\0", 6 }, 1002 },		  /* fragmented ping */
 		{ { "\x81\x82\0\0\0\0\xc3\x28", 8 }, 1007 },	  /* not UTF-8 */
-		{ { "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", 14 }, 1009 },
+		{ { "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0x", 15 }, 1009 },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct buf in = BUF_INIT;
 		int fd = raw_websocket(f);
 		raw_bytes(fd, cases[i].frame);
 		raw_read(f, fd, &in, SIZE_MAX);
-		assert_true(in.size >= 4);
+		assert_true(in.size >= 2);
 		assert_int_equal((unsigned char)in.data[0], 0x88);
-		assert_int_equal((unsigned char)in.data[2] << 8 | (unsigned char)in.data[3], cases[i].code);
+		if (in.size >= 4)
+			assert_int_equal((unsigned char)in.data[2] << 8 | (unsigned char)in.data[3],
+				cases[i].code);
 		close(fd);
 		run_while(f, server_side.w, 5000);
 		assert_int_equal(server_side.code, cases[i].code);
