@@ -7,6 +7,7 @@
 
 #include "lib/base/list.h"
 #include "lib/base/log.h"
+#include "lib/base/vec.h"
 #include "node/child/child.h"
 #include "node/net/dhcp.h"
 #include "node/net/lease.h"

@@ -1,0 +1,433 @@
+/* The rules of netd in a real kernel, inside namespaces of our own:
+ *
+ *     pod a, pod b -- hanok0 [this process: the node, netd] up0 -- "outside" (the default route)
+ *
+ * Needs root, nft and ip; without them the test says why it is skipped (exit code 77). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "node/net/links.h"
+#include "node/net/netd.h"
+#include "node/net/service_map.h"
+
+static int netd_fd, netd_pid, server_pids[8], server_count;
+static uint32_t serial;
+
+static void sh(const char *command)
+{
+	if (system(command) != 0)
+		fail_msg("failed: %s", command);
+}
+
+static uint32_t ip(const char *text)
+{
+	struct in_addr a;
+
+	assert_int_equal(inet_pton(AF_INET, text, &a), 1);
+	return a.s_addr;
+}
+
+static void read_all(void *p, size_t size)
+{
+	for (char *at = p; size;) {
+		ssize_t n = read(netd_fd, at, size);
+
+		assert_true(n > 0);
+		at += n;
+		size -= (size_t)n;
+	}
+}
+
+/* Returns netd's answer to the message. */
+static int tell_netd(uint32_t type, const void *p, size_t size)
+{
+	struct netd_header h = {.size = (uint32_t)size, .type = type, .serial = ++serial};
+	char text[4096];
+
+	assert_int_equal(write(netd_fd, &h, sizeof(h)), sizeof(h));
+	for (size_t at = 0; at < size;) {
+		ssize_t n = write(netd_fd, (const char *)p + at, size - at);
+
+		assert_true(n > 0);
+		at += (size_t)n;
+	}
+	do {
+		read_all(&h, sizeof(h));
+		assert_true(h.size < sizeof(text));
+		read_all(text, h.size);
+		text[h.size] = '\0';
+	} while (h.type != NETD_RESULT);
+	assert_int_equal(h.serial, serial);
+	if (h.code)
+		print_message("netd: %s\n", text);
+	return h.code;
+}
+
+static void tell_ops(const netd_ops *ops)
+{
+	assert_int_equal(tell_netd(NETD_OPS, ops->items, ops->count * sizeof(*ops->items)), 0);
+}
+
+static void enter(const char *ns)
+{
+	char path[64];
+	int fd;
+
+	if (!*ns)
+		return;
+	snprintf(path, sizeof(path), "/run/netns/%s", ns);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+		_exit(99);
+	close(fd);
+}
+
+/* A server in a namespace that answers each connection with "NAME PEER-ADDRESS". */
+static void serve(const char *ns, uint16_t port)
+{
+	int ready[2];
+	char c;
+
+	assert_int_equal(pipe(ready), 0);
+	server_pids[server_count] = fork();
+	if (server_pids[server_count++] == 0) {
+		struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)}, peer;
+		int on = 1, s;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		enter(ns);
+		s = socket(AF_INET, SOCK_STREAM, 0);
+		setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		if (bind(s, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(s, 16) < 0)
+			_exit(98);
+		(void)!write(ready[1], "x", 1);
+		for (;;) {
+			socklen_t size = sizeof(peer);
+			char text[80], from[INET_ADDRSTRLEN];
+			int c2 = accept(s, (struct sockaddr *)&peer, &size);
+
+			inet_ntop(AF_INET, &peer.sin_addr, from, sizeof(from));
+			snprintf(text, sizeof(text), "%s %s", ns, from);
+			(void)!write(c2, text, strlen(text));
+			close(c2);
+		}
+	}
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+/* Connects from a namespace; the answer, or "errno N". */
+static const char *get(const char *ns, const char *address, uint16_t port)
+{
+	static char text[128];
+	int out[2], status;
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(pipe(out), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+		struct timeval patience = {.tv_sec = 2};
+		int s;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		enter(ns);
+		inet_pton(AF_INET, address, &to.sin_addr);
+		s = socket(AF_INET, SOCK_STREAM, 0);
+		setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+		setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		if (connect(s, (struct sockaddr *)&to, sizeof(to)) < 0) {
+			n = snprintf(text, sizeof(text), "errno %d", errno);
+		} else {
+			n = read(s, text, sizeof(text) - 1);
+			if (n < 0)
+				n = snprintf(text, sizeof(text), "errno %d", errno);
+		}
+		(void)!write(out[1], text, (size_t)n);
+		_exit(0);
+	}
+	close(out[1]);
+	n = read(out[0], text, sizeof(text) - 1);
+	close(out[0]);
+	waitpid(pid, &status, 0);
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static struct service_map *map;
+static const char refused[] = "errno 111";
+
+static void set(const char *key, const char *address, uint16_t port, uint16_t node_port, uint8_t affinity,
+	const struct service_target *targets, size_t count)
+{
+	struct service_port p = {IPPROTO_TCP, port, node_port, targets, count};
+	struct service_desc d = {ip(address), affinity, &p, 1};
+	netd_ops ops = {0};
+
+	assert_true(service_map_set(map, key, &d, &ops));
+	if (ops.count)
+		tell_ops(&ops);
+	VEC_FINISH(&ops);
+}
+
+static int setup(void **state)
+{
+	struct {
+		struct netd_config c;
+		struct netd_net other;
+	} config = {.c = {.net_count = 1}};
+	struct links *l;
+	struct links_route routes[2] = {{.via = 0}};
+	struct err err = ERR_INIT;
+	int fds[2];
+
+	sh("ip link set lo up");
+	assert_int_equal(netd_net_parse("10.244.0.0/24", &config.c.pods), 0);
+	assert_int_equal(netd_net_parse("10.96.0.0/16", &config.c.services), 0);
+	assert_int_equal(netd_net_parse("10.244.1.0/24", &config.other), 0);
+	config.c.bridge_calls_ip = links_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables", "1");
+	assert_true(links_sysctl("/proc/sys/net/ipv4/ip_forward", "1"));
+	assert_int_equal(links_open(&l, &err), 0);
+
+	sh("ip netns add outside && ip link add up0 type veth peer name eth0 netns outside && "
+	   "ip addr add 192.0.2.1/24 dev up0 && ip link set up0 up && "
+	   "ip -n outside addr add 192.0.2.2/24 dev eth0 && ip -n outside link set eth0 up && "
+	   "ip -n outside link set lo up && ip route add default via 192.0.2.2 && "
+	   /* It claims every address: a leak would be answered. */
+	   "ip -n outside route add local 0.0.0.0/0 dev lo table local");
+	routes[0].to = config.c.services;
+	routes[1] = (struct links_route){.to = config.other, .via = ip("192.0.2.9")};
+	for (int twice = 0; twice < 2; twice++) {
+		assert_int_equal(links_ensure_bridge(l, "hanok0", ip("10.244.0.1"), 24, "node1", &err), 0);
+		if (links_set_routes(l, "hanok0", routes, 2, &err) < 0)
+			fail_msg("%s", err.msg);
+	}
+	sh("test \"$(ip -4 route show proto 104 | wc -l)\" = 2");
+	/* What is wanted no more goes; what others made stays. */
+	assert_int_equal(links_set_routes(l, "hanok0", routes, 1, &err), 0);
+	sh("test \"$(ip -4 route show proto 104 | wc -l)\" = 1 && ip route show default | grep -q up0");
+	assert_int_equal(links_set_routes(l, "hanok0", routes, 2, &err), 0);
+	links_close(l);
+
+	sh("for p in a b; do ip netns add $p; ip link add v$p type veth peer name eth0 netns $p; "
+	   "ip link set v$p master hanok0 up; ip -n $p link set lo up; ip -n $p link set eth0 up; done; "
+	   "ip -n a addr add 10.244.0.2/24 dev eth0; ip -n b addr add 10.244.0.3/24 dev eth0; "
+	   "for p in a b; do ip -n $p route add default via 10.244.0.1; done");
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	netd_pid = fork();
+	if (netd_pid == 0) {
+		char *argv[] = {"netd", NULL};
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(fds[0]);
+		dup2(fds[1], 3);
+		_exit(netd_main(1, argv));
+	}
+	close(fds[1]);
+	netd_fd = fds[0];
+	assert_int_equal(tell_netd(NETD_CONFIG, &config, sizeof(config)), 0);
+	map = service_map_create();
+	serve("a", 8080);
+	serve("b", 8080);
+	serve("outside", 80);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	int status;
+
+	close(netd_fd);
+	waitpid(netd_pid, &status, 0);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	for (int i = 0; i < server_count; i++) {
+		kill(server_pids[i], SIGKILL);
+		waitpid(server_pids[i], &status, 0);
+	}
+	service_map_destroy(map);
+	return 0;
+}
+
+static struct service_target both[2];
+
+static void cluster_ip_reaches_all_endpoints(void **state)
+{
+	bool a = false, b = false;
+
+	both[0] = (struct service_target){ip("10.244.0.2"), 8080};
+	both[1] = (struct service_target){ip("10.244.0.3"), 8080};
+	set("n/web", "10.96.0.10", 80, 30080, 0, both, 2);
+	for (int i = 0; i < 40 && !(a && b); i++) {
+		const char *got = get("", "10.96.0.10", 80);
+
+		a |= got[0] == 'a';
+		b |= got[0] == 'b';
+	}
+	assert_true(a && b);
+	/* From a pod, the endpoint sees the pod's own address. */
+	set("n/web", "10.96.0.10", 80, 30080, 0, both + 1, 1);
+	assert_string_equal(get("a", "10.96.0.10", 80), "b 10.244.0.2");
+}
+
+static void a_pod_reaches_itself(void **state)
+{
+	const char *got;
+
+	set("n/web", "10.96.0.10", 80, 30080, 0, both, 1);
+	got = get("a", "10.96.0.10", 80);
+	assert_memory_equal(got, "a ", 2);
+	assert_string_not_equal(got, "a 10.244.0.2"); /* masqueraded, or the answer would not come back */
+}
+
+static void node_port_answers_outside_and_inside(void **state)
+{
+	set("n/web", "10.96.0.10", 80, 30080, 0, both + 1, 1);
+	assert_memory_equal(get("outside", "192.0.2.1", 30080), "b ", 2);
+	assert_memory_equal(get("", "192.0.2.1", 30080), "b ", 2);
+	assert_memory_equal(get("a", "10.244.0.1", 30080), "b ", 2);
+	assert_string_equal(get("outside", "192.0.2.1", 30081), refused);
+}
+
+static void what_is_no_service_is_refused_and_never_leaves(void **state)
+{
+	assert_string_equal(get("", "10.96.0.99", 80), refused);
+	assert_string_equal(get("a", "10.96.0.99", 80), refused);
+	assert_string_equal(get("a", "10.96.0.10", 81), refused);
+	/* The trap works: what has no business inside does reach the outside, from the node's address. */
+	assert_string_equal(get("a", "198.51.100.7", 80), "outside 192.0.2.1");
+	set("n/web", "10.96.0.10", 80, 30080, 0, both, 0);
+	assert_string_equal(get("a", "10.96.0.10", 80), refused);
+	assert_string_equal(get("", "10.96.0.10", 80), refused);
+}
+
+static void a_client_keeps_its_endpoint(void **state)
+{
+	char first[128];
+
+	set("n/sticky", "10.96.0.11", 80, 30081, netd_affinity_step(60), both, 2);
+	snprintf(first, sizeof(first), "%s", get("outside", "192.0.2.1", 30081));
+	for (int i = 0; i < 10; i++)
+		assert_memory_equal(get("outside", "192.0.2.1", 30081), first, 2);
+	snprintf(first, sizeof(first), "%s", get("", "10.96.0.11", 80));
+	for (int i = 0; i < 10; i++)
+		assert_memory_equal(get("", "10.96.0.11", 80), first, 2);
+	/* Its endpoint goes: it gets another one. */
+	set("n/sticky", "10.96.0.11", 80, 30081, netd_affinity_step(60), both + (first[0] == 'a'), 1);
+	assert_memory_equal(get("", "10.96.0.11", 80), first[0] == 'a' ? "b " : "a ", 2);
+}
+
+static void a_new_netd_takes_over_without_a_gap(void **state)
+{
+	netd_ops ops = {0};
+
+	set("n/web", "10.96.0.10", 80, 30080, 0, both, 2);
+	service_map_all(map, &ops);
+	tell_ops(&ops);
+	tell_ops(&ops);
+	assert_string_not_equal(get("a", "10.96.0.10", 80), refused);
+	VEC_FINISH(&ops);
+}
+
+static void a_bad_transaction_changes_nothing(void **state)
+{
+	struct netd_op ops[2] = {
+		{.type = NETD_SERVICE, .proto = 6, .address = ip("10.96.3.3"), .port = 1, .slot = 1},
+		{.type = NETD_SERVICE, .proto = 6, .address = ip("10.96.3.4"), .port = 1, .remove = 1},
+	};
+
+	assert_int_equal(tell_netd(NETD_OPS, ops, sizeof(ops)), -ENOENT);
+	sh("! nft list map ip hanok services | grep -q 10.96.3.3");
+	assert_int_equal(tell_netd(NETD_OPS, ops, sizeof(ops) - 1), -EINVAL);
+	assert_int_equal(tell_netd(77, NULL, 0), -EINVAL);
+}
+
+static void ten_thousand_services(void **state)
+{
+	netd_ops ops = {0};
+	struct timespec t0, t1;
+	double ms[51];
+
+	for (uint32_t i = 0; i < 10000; i++) {
+		char key[32];
+		struct service_target t[2] = {
+			{htonl(0x0af40102 + i % 200), 80}, {htonl(0x0af40302 + i % 200), 80}};
+		struct service_port p = {IPPROTO_TCP, 80, 0, t, 2};
+		struct service_desc d = {htonl(0x0a601000 + i), 0, &p, 1};
+
+		snprintf(key, sizeof(key), "m/s%u", i);
+		assert_true(service_map_set(map, key, &d, &ops));
+	}
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	tell_ops(&ops);
+	clock_gettime(CLOCK_MONOTONIC, &t1);
+	print_message("10,000 services at once: %.1f ms\n",
+		(double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e6);
+	for (size_t i = 0; i < ARRAY_LEN(ms); i++) {
+		clock_gettime(CLOCK_MONOTONIC, &t0);
+		set("n/web", "10.96.0.10", 80, 30080, 0, both, 1 + i % 2);
+		clock_gettime(CLOCK_MONOTONIC, &t1);
+		ms[i] = (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e6;
+	}
+	/* The median: other work on the machine may hit single ones. */
+	for (size_t i = 0; i < ARRAY_LEN(ms); i++)
+		for (size_t j = i + 1; j < ARRAY_LEN(ms); j++)
+			if (ms[j] < ms[i]) {
+				double swap = ms[i];
+
+				ms[i] = ms[j];
+				ms[j] = swap;
+			}
+	print_message("a change of one endpoint beside them: median %.2f ms, worst %.2f ms\n", ms[25], ms[50]);
+	assert_true(ms[25] < 2.0);
+	VEC_FINISH(&ops);
+}
+
+static void lose_capabilities_check(void **state)
+{
+	char command[128];
+
+	/* netd, once it works, can change the network and nothing else. */
+	snprintf(command, sizeof(command), "grep -q '^CapEff:.0*1000$' /proc/%d/status", netd_pid);
+	sh(command);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(cluster_ip_reaches_all_endpoints),
+		cmocka_unit_test(a_pod_reaches_itself),
+		cmocka_unit_test(node_port_answers_outside_and_inside),
+		cmocka_unit_test(what_is_no_service_is_refused_and_never_leaves),
+		cmocka_unit_test(a_client_keeps_its_endpoint),
+		cmocka_unit_test(a_new_netd_takes_over_without_a_gap),
+		cmocka_unit_test(a_bad_transaction_changes_nothing),
+		cmocka_unit_test(ten_thousand_services),
+		cmocka_unit_test(lose_capabilities_check),
+	};
+
+	if (geteuid() != 0 || system("command -v nft >/dev/null && command -v ip >/dev/null") ||
+		unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("run", "/run", "tmpfs", 0, NULL) < 0) {
+		printf("skipped: needs root, namespaces, nft and ip\n");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
