@@ -116,10 +116,19 @@ struct grpc_call *cri_sandbox_status(struct cri *c, const char *id, grpc_done *d
 		user);
 }
 
-struct grpc_call *cri_list_sandboxes(struct cri *c, grpc_done *done, void *user)
+struct grpc_call *cri_list_sandboxes(
+	struct cri *c, const char *label, const char *value, grpc_done *done, void *user)
 {
 	Cri__ListPodSandboxRequest q = CRI__LIST_POD_SANDBOX_REQUEST__INIT;
+	Cri__PodSandboxFilter filter = CRI__POD_SANDBOX_FILTER__INIT;
+	Cri__Pair pair = CRI__PAIR__INIT, *pairs = &pair;
 
+	pair.key = text(label);
+	pair.value = text(value);
+	filter.label_selector = &pairs;
+	filter.n_label_selector = 1;
+	if (label)
+		q.filter = &filter;
 	return CALL(
 		c, RUNTIME("ListPodSandbox"), &q, list_pod_sandbox_response, CALL_MS, done, user);
 }
@@ -167,10 +176,19 @@ struct grpc_call *cri_remove_container(struct cri *c, const char *id, grpc_done 
 		c, RUNTIME("RemoveContainer"), &q, remove_container_response, CALL_MS, done, user);
 }
 
-struct grpc_call *cri_list_containers(struct cri *c, grpc_done *done, void *user)
+struct grpc_call *cri_list_containers(
+	struct cri *c, const char *label, const char *value, grpc_done *done, void *user)
 {
 	Cri__ListContainersRequest q = CRI__LIST_CONTAINERS_REQUEST__INIT;
+	Cri__ContainerFilter filter = CRI__CONTAINER_FILTER__INIT;
+	Cri__Pair pair = CRI__PAIR__INIT, *pairs = &pair;
 
+	pair.key = text(label);
+	pair.value = text(value);
+	filter.label_selector = &pairs;
+	filter.n_label_selector = 1;
+	if (label)
+		q.filter = &filter;
 	return CALL(
 		c, RUNTIME("ListContainers"), &q, list_containers_response, CALL_MS, done, user);
 }

@@ -27,8 +27,9 @@ struct grpc_call *cri_stop_sandbox(struct cri *c, const char *id, grpc_done *don
 struct grpc_call *cri_remove_sandbox(struct cri *c, const char *id, grpc_done *done, void *user);
 struct grpc_call *cri_sandbox_status(
 	struct cri *c, const char *id, grpc_done *done, void *user); /* PodSandboxStatusResponse */
-struct grpc_call *cri_list_sandboxes(
-	struct cri *c, grpc_done *done, void *user); /* ListPodSandboxResponse */
+/* Only those whose label is so; label NULL = all. */
+struct grpc_call *cri_list_sandboxes(struct cri *c, const char *label, const char *value,
+	grpc_done *done, void *user); /* ListPodSandboxResponse */
 
 struct grpc_call *cri_create_container(struct cri *c, const char *sandbox_id,
 	Cri__ContainerConfig *config, Cri__PodSandboxConfig *sandbox_config, grpc_done *done,
@@ -38,8 +39,8 @@ struct grpc_call *cri_start_container(struct cri *c, const char *id, grpc_done *
 struct grpc_call *cri_stop_container(
 	struct cri *c, const char *id, int64_t grace_s, grpc_done *done, void *user);
 struct grpc_call *cri_remove_container(struct cri *c, const char *id, grpc_done *done, void *user);
-struct grpc_call *cri_list_containers(
-	struct cri *c, grpc_done *done, void *user); /* ListContainersResponse */
+struct grpc_call *cri_list_containers(struct cri *c, const char *label, const char *value,
+	grpc_done *done, void *user); /* ListContainersResponse */
 struct grpc_call *cri_container_status(
 	struct cri *c, const char *id, grpc_done *done, void *user); /* ContainerStatusResponse */
 struct grpc_call *cri_update_resources(struct cri *c, const char *id,

@@ -1,0 +1,311 @@
+/* node.c - the role `hanok node`: options, the parts, and their order of life.
+ *
+ * The parts start at once and each gets along without the others: without the API, the runtime, libvirt
+ * or the network it waits, says so in the Node's status, and goes on when it is back. Stopping leaves
+ * everything that runs running. */
+#include "node/node.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/base/log.h"
+#include "lib/client/kubeconfig.h"
+#include "node/main.h"
+#include "node/net/net.h"
+#include "node/node_server.h"
+#include "node/node_status.h"
+#include "node/pod/pod_manager.h"
+#include "node/vm/vm_manager.h"
+#include "node/volume/volume.h"
+
+#define DEFAULT_DATA "/var/lib/hanok-node"
+#define DEFAULT_CRI "unix:///run/containerd/containerd.sock"
+#define DEFAULT_LIBVIRT "unix:///run/libvirt/libvirt-sock"
+#define DEFAULT_LISTEN "0.0.0.0:10250"
+
+struct agent {
+	struct node node; /* first: node_report() comes back from it */
+	struct kubeconfig kubeconfig;
+	struct node_status *status;
+	struct node_server *server;
+	uv_signal_t term, interrupt;
+	bool stopping;
+};
+
+static struct agent *agent_of(struct node *n)
+{
+	return CONTAINER_OF(n, struct agent, node);
+}
+
+void node_report(struct node *n, const char *part, bool ready, const char *reason,
+	const char *message)
+{
+	struct agent *g = agent_of(n);
+
+	/* Parts may report while they are being taken down. */
+	if (g->status)
+		node_status_report(g->status, part, ready, reason, message);
+}
+
+struct options {
+	const char *data, *kubeconfig, *name, *cri, *libvirt, *listen, *node_ip, *log_format;
+};
+
+static void usage(FILE *to)
+{
+	fprintf(to,
+		"usage: hanok node --kubeconfig FILE [OPTIONS]\n\n"
+		"  --kubeconfig FILE   how to reach the server; its certificate is also the one that\n"
+		"                      this node serves with\n"
+		"  --data DIR          state of this node (" DEFAULT_DATA ")\n"
+		"  --name NAME         of the Node object (the host's name)\n"
+		"  --cri ADDRESS       container runtime (" DEFAULT_CRI ")\n"
+		"  --libvirt ADDRESS   hypervisor (" DEFAULT_LIBVIRT ")\n"
+		"  --listen ADDR:PORT  logs, exec and consoles (" DEFAULT_LISTEN ")\n"
+		"  --node-ip IP        address of this node (towards the server)\n"
+		"  --log-format FORMAT text or json (text)\n"
+		"  --log-level LEVEL   debug, info, warn, error (info)\n");
+}
+
+/* 0 = go on, else the exit code + 1. */
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	enum { DATA = 256, KUBECONFIG, NAME, CRI, LIBVIRT, LISTEN, NODE_IP, FORMAT, LEVEL, HELP };
+	static const struct option longs[] = {
+		{ "data", required_argument, NULL, DATA },
+		{ "kubeconfig", required_argument, NULL, KUBECONFIG },
+		{ "name", required_argument, NULL, NAME },
+		{ "cri", required_argument, NULL, CRI },
+		{ "libvirt", required_argument, NULL, LIBVIRT },
+		{ "listen", required_argument, NULL, LISTEN },
+		{ "node-ip", required_argument, NULL, NODE_IP },
+		{ "log-format", required_argument, NULL, FORMAT },
+		{ "log-level", required_argument, NULL, LEVEL },
+		{ "help", no_argument, NULL, HELP },
+		{ 0 },
+	};
+	enum log_level level;
+
+	optind = 1;
+	for (int c; (c = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
+		switch (c) {
+		case DATA:
+			o->data = optarg;
+			break;
+		case KUBECONFIG:
+			o->kubeconfig = optarg;
+			break;
+		case NAME:
+			o->name = optarg;
+			break;
+		case CRI:
+			o->cri = optarg;
+			break;
+		case LIBVIRT:
+			o->libvirt = optarg;
+			break;
+		case LISTEN:
+			o->listen = optarg;
+			break;
+		case NODE_IP:
+			o->node_ip = optarg;
+			break;
+		case FORMAT:
+			if (!streq(optarg, "text") && !streq(optarg, "json")) {
+				fprintf(stderr, "hanok node: --log-format is text or json, not '%s'\n",
+					optarg);
+				return 3;
+			}
+			log_set_json(streq(optarg, "json"));
+			break;
+		case LEVEL:
+			if (log_level_parse(optarg, &level) < 0) {
+				fprintf(stderr, "hanok node: no log level '%s'\n", optarg);
+				return 3;
+			}
+			log_set_level(level);
+			break;
+		case HELP:
+		case 'h':
+			usage(stdout);
+			return 1;
+		default:
+			usage(stderr);
+			return 3;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "hanok node: unexpected argument '%s'\n", argv[optind]);
+		return 3;
+	}
+	if (!o->kubeconfig) {
+		fprintf(stderr, "hanok node: --kubeconfig is needed: `hanok kubeconfig` issues one\n");
+		return 3;
+	}
+	return 0;
+}
+
+static int fail(const char *what, const struct err *err)
+{
+	log_error(what, "reason", err->msg, NULL);
+	return 1;
+}
+
+/* ---- stop ---- */
+
+static void on_server_stopped(void *user)
+{
+	struct agent *g = user;
+
+	node_server_destroy(TAKE_PTR(g->server));
+	client_destroy(TAKE_PTR(g->node.client));
+}
+
+static void on_handle_walk(uv_handle_t *h, void *user)
+{
+	if (!uv_is_closing(h) && h->type == UV_SIGNAL)
+		uv_close(h, NULL);
+}
+
+static void stop(struct agent *g)
+{
+	struct node *n = &g->node;
+	struct node_status *status = g->status;
+
+	if (g->stopping)
+		return;
+	g->stopping = true;
+	log_info("stopping; what runs goes on running", "node", n->name, NULL);
+	/* The server's requests reach into the managers, so it hears first that it is over. */
+	g->status = NULL;
+	node_server_stop(g->server, on_server_stopped, g);
+	vm_manager_destroy(TAKE_PTR(n->vms));
+	pod_manager_destroy(TAKE_PTR(n->pods));
+	net_destroy(TAKE_PTR(n->net));
+	node_status_destroy(status);
+	uv_walk(n->loop, on_handle_walk, NULL);
+}
+
+static void on_signal(uv_signal_t *s, int number)
+{
+	stop(s->data);
+}
+
+static void on_pod_cidr(void *user)
+{
+	struct agent *g = user;
+
+	net_set_pod_cidr(g->node.net, g->node.pod_cidr);
+}
+
+/* ---- start ---- */
+
+static int prepare_data(const char *dir, struct err *err)
+{
+	int r = volume_make_dirs(dir, 0700, err);
+
+	if (r < 0)
+		return r;
+	if (chmod(dir, 0700) < 0)
+		return err_errno(err, -errno, "change mode of '%s'", dir);
+	return 0;
+}
+
+static int start_parts(struct agent *g, const struct options *o, struct err *err)
+{
+	struct node *n = &g->node;
+	int port, r;
+
+	r = client_https_create(
+		n->loop, n->kinds, o->kubeconfig, "hanok-node", &n->client, err);
+	if (r < 0)
+		return err_context(err, r, "kubeconfig '%s'", o->kubeconfig);
+	r = node_server_create(n, &g->kubeconfig, o->listen, &g->server, &port, err);
+	if (r < 0)
+		return r;
+	g->status = node_status_create(n, &(struct node_status_options){ .port = port });
+	node_status_on_pod_cidr(g->status, on_pod_cidr, g);
+	r = net_create(n, &n->net, err);
+	if (r < 0)
+		return err_context(err, r, "network");
+	r = pod_manager_create(n, &n->pods, err);
+	if (r < 0)
+		return err_context(err, r, "containers");
+	r = vm_manager_create(n, &n->vms, err);
+	if (r < 0)
+		return err_context(err, r, "virtual machines");
+	return 0;
+}
+
+int node_main(int argc, char **argv)
+{
+	static struct agent agent;
+	struct agent *g = &agent;
+	struct node *n = &g->node;
+	struct options o = {
+		.data = DEFAULT_DATA,
+		.cri = DEFAULT_CRI,
+		.libvirt = DEFAULT_LIBVIRT,
+		.listen = DEFAULT_LISTEN,
+	};
+	struct node_facts facts;
+	struct err err = ERR_INIT;
+	uv_loop_t loop;
+
+	int r = parse_options(argc, argv, &o);
+	if (r)
+		return r - 1;
+	if (kubeconfig_load(o.kubeconfig, NULL, &g->kubeconfig, &err) < 0)
+		return fail("kubeconfig can't be used", &err);
+	if (prepare_data(o.data, &err) < 0)
+		return fail("data directory can't be used", &err);
+	n->kinds = kind_registry_create();
+	if (kind_registry_load_builtin(n->kinds, &err) < 0)
+		return fail("built-in kinds", &err);
+	node_facts_read(o.data, &facts);
+	uv_loop_init(&loop);
+	n->loop = &loop;
+	n->clock = clock_system();
+	n->name = o.name ? o.name : facts.hostname;
+	n->data_dir = o.data;
+	n->cri_address = o.cri;
+	n->libvirt_address = o.libvirt;
+	if (o.node_ip) {
+		snprintf(n->host_ip, sizeof(n->host_ip), "%s", o.node_ip);
+	} else {
+		char host[256];
+		snprintf(host, sizeof(host), "%s", g->kubeconfig.host);
+		char *colon = strrchr(host, ':');
+		if (colon)
+			*colon = '\0';
+		if (!node_address_find(host, n->host_ip)) {
+			log_error("no address of this node was found", "do",
+				"give it with --node-ip", NULL);
+			return 1;
+		}
+	}
+
+	uv_signal_init(&loop, &g->term);
+	uv_signal_init(&loop, &g->interrupt);
+	g->term.data = g->interrupt.data = g;
+	uv_signal_start(&g->term, on_signal, SIGTERM);
+	uv_signal_start(&g->interrupt, on_signal, SIGINT);
+	/* Broken connections are told by write(), too. */
+	signal(SIGPIPE, SIG_IGN);
+
+	bool started = start_parts(g, &o, &err) >= 0;
+	if (!started) {
+		fail("node can't start", &err);
+		stop(g);
+	} else {
+		log_info("node started", "node", n->name, "address", n->host_ip, "runtime",
+			n->cri_address, NULL);
+	}
+	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_loop_close(&loop);
+	kind_registry_destroy(n->kinds);
+	kubeconfig_finish(&g->kubeconfig);
+	return started ? 0 : 1;
+}

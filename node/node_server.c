@@ -1,0 +1,152 @@
+/* node_server.c - routes requests of the API server: see node_server.h. */
+#include "node/node_server.h"
+
+#include <stdio.h>
+
+#include "lib/http/tls.h"
+#include "node/node_stream.h"
+#include "node/pod/pod_manager.h"
+#include "node/vm/vm_manager.h"
+
+struct node_server {
+	struct node *n;
+	struct http_server *http;
+};
+
+static void respond_text(struct http_request *req, int status, const char *text)
+{
+	http_respond(req, status, "text/plain; charset=utf-8", NULL, text, strlen(text));
+}
+
+static bool allowed(const struct http_request *req)
+{
+	for (size_t i = 0; i < req->peer_org_count; i++) {
+		if (streq(req->peer_orgs[i], "system:masters"))
+			return true;
+	}
+	return false;
+}
+
+enum { PARTS_MAX = 8 };
+
+/* "/a/b//c" -> a, b, c */
+static size_t split_path(struct http_request *req, const char *parts[PARTS_MAX])
+{
+	struct str rest = str_from(req->path), part;
+	size_t n = 0;
+
+	while (str_split(&rest, '/', &part)) {
+		if (part.size == 0)
+			continue;
+		if (n == PARTS_MAX)
+			return 0;
+		parts[n++] = arena_memdup(&req->arena, part.p, part.size);
+	}
+	return n;
+}
+
+static void serve_pods(struct node_server *s, struct http_request *req)
+{
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+
+	pod_manager_list(s->n->pods, &b);
+	http_respond(req, 200, "application/json", NULL, b.data, b.size);
+}
+
+static void handle(struct http_request *req, void *user)
+{
+	struct node_server *s = user;
+	const char *p[PARTS_MAX];
+
+	if (streq(req->path, "/healthz")) {
+		respond_text(req, 200, "ok");
+		return;
+	}
+	if (!allowed(req)) {
+		bool known = req->peer_cn && *req->peer_cn;
+		respond_text(req, known ? 403 : 401, known ? "Forbidden" : "Unauthorized");
+		return;
+	}
+	if (!s->n->pods || !s->n->vms) {
+		respond_text(req, 503, "the node agent is starting or stopping");
+		return;
+	}
+	size_t n = split_path(req, p);
+	if (n == 1 && streq(p[0], "pods"))
+		serve_pods(s, req);
+	else if (n == 4 && streq(p[0], "containerLogs"))
+		node_logs_serve(s->n, req, p[1], p[2], p[3]);
+	else if ((n == 4 || n == 5) && (streq(p[0], "exec") || streq(p[0], "attach")))
+		node_exec_serve(s->n, req, streq(p[0], "attach"), p[1], p[2],
+			n == 5 ? p[3] : NULL, p[n - 1]);
+	else if ((n == 3 || n == 4) && streq(p[0], "portForward"))
+		node_port_forward_serve(s->n, req, p[1], p[2]);
+	else if (n == 3 && (streq(p[0], "console") || streq(p[0], "vnc")))
+		vm_manager_serve(s->n->vms, req, p[1], p[2], p[0]);
+	else
+		respond_text(req, 404, "404 page not found");
+}
+
+int node_server_create(struct node *n, const struct kubeconfig *k, const char *listen,
+	struct node_server **ret, int *ret_port, struct err *err)
+{
+	SSL_CTX *tls;
+
+	if (!k->cert.p || !k->key.p || !k->ca.p)
+		return err_set(err, -EINVAL,
+			"the kubeconfig needs a client certificate, its key and the server's CA: "
+			"this node serves with them");
+	int r = tls_server_context(k->cert, k->key, &k->ca, &tls, err);
+	if (r < 0)
+		return err_context(err, r, "certificate of the kubeconfig");
+
+	struct node_server *s = xcalloc(1, sizeof(*s));
+	s->n = n;
+	s->http = http_server_create(&(struct http_server_options){
+		.loop = n->loop,
+		.tls = tls,
+		.handler = handle,
+		.user = s,
+	});
+	SSL_CTX_free(tls);
+	r = http_server_listen(s->http, listen, ret_port, err);
+	if (r < 0) {
+		http_server_destroy(s->http);
+		free(s);
+		return err_context(err, r, "listen on '%s'", listen);
+	}
+	*ret = s;
+	return 0;
+}
+
+struct stopping {
+	void (*done)(void *user);
+	void *user;
+};
+
+static void on_stopped(void *user)
+{
+	struct stopping *st = user;
+
+	st->done(st->user);
+	free(st);
+}
+
+void node_server_stop(struct node_server *s, void (*done)(void *user), void *user)
+{
+	if (!s) {
+		done(user);
+		return;
+	}
+	struct stopping *st = xmalloc(sizeof(*st));
+	*st = (struct stopping){ done, user };
+	http_server_stop(s->http, 500, on_stopped, st);
+}
+
+void node_server_destroy(struct node_server *s)
+{
+	if (!s)
+		return;
+	http_server_destroy(s->http);
+	free(s);
+}

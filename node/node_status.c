@@ -1,0 +1,392 @@
+/* node_status.c - keeps the Node object and its Lease. Everything is level-triggered by two timers and
+ * the informer: a write that failed is made again by the next turn. */
+#include "node/node_status.h"
+
+#include <stdio.h>
+
+#include "lib/base/log.h"
+#include "lib/base/vec.h"
+#include "lib/client/wakeup.h"
+#include "node/pod/pod_manager.h"
+
+enum {
+	STATUS_MS = 10000,
+	STATUS_SOON_MS = 50, /* after a report: several come together */
+	STATUS_POST_MAX_S = 300,
+	LEASE_MS = 10000,
+	LEASE_DURATION_S = 40,
+	RETRY_MS = 1000,
+};
+
+struct part {
+	char *name, *reason, *message;
+	bool ready;
+};
+
+struct node_status {
+	struct node *n;
+	int port;
+	const struct kind *node_kind, *lease_kind;
+	struct node_facts facts;
+	struct informer *informer;
+	struct wakeup *status_timer, *lease_timer;
+	struct client_call *call, *lease_call;
+	struct grpc_call *runtime_status;
+	VEC(struct part) parts;
+	bool registered;
+	int64_t posted_ns; /* monotonic */
+	void (*on_cidr)(void *user);
+	void *on_cidr_user;
+};
+
+/* ---- registration ---- */
+
+static void status_in(struct node_status *s, int64_t ms)
+{
+	wakeup_in(s->status_timer, ms);
+}
+
+static struct json *labels(struct node_status *s, struct arena *a)
+{
+	struct json *o = json_new_object(a);
+
+	json_set_str(a, o, "kubernetes.io/hostname", s->facts.hostname);
+	json_set_str(a, o, "kubernetes.io/os", "linux");
+	json_set_str(a, o, "kubernetes.io/arch", s->facts.architecture);
+	json_set_str(a, o, "beta.kubernetes.io/os", "linux");
+	json_set_str(a, o, "beta.kubernetes.io/arch", s->facts.architecture);
+	return o;
+}
+
+static void on_registered(void *user, const struct client_result *r)
+{
+	struct node_status *s = user;
+
+	s->call = NULL;
+	if (client_ok(r)) {
+		if (!s->registered)
+			log_info("node registered", "node", s->n->name, "address", s->n->host_ip,
+				NULL);
+		s->registered = true;
+		/* The informer brings the object; posting begins then. */
+		status_in(s, STATUS_SOON_MS);
+		return;
+	}
+	log_warn("node could not be registered, trying again", "node", s->n->name, "reason",
+		r->message, NULL);
+	status_in(s, RETRY_MS);
+}
+
+static void on_labels_tried(void *user, const struct client_result *r)
+{
+	struct node_status *s = user;
+
+	if (r->code != 404) {
+		on_registered(user, r);
+		return;
+	}
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *doc = json_new_object(&a), *meta = json_new_object(&a);
+	json_set_str(&a, doc, "apiVersion", "v1");
+	json_set_str(&a, doc, "kind", "Node");
+	json_set_str(&a, meta, "name", s->n->name);
+	json_set(&a, meta, "labels", labels(s, &a));
+	json_set(&a, doc, "metadata", meta);
+	s->call = client_create(s->n->client, s->node_kind, NULL, doc, on_registered, s);
+}
+
+static void do_register(struct node_status *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *patch = json_new_object(&a);
+
+	json_path_set(&a, patch, "metadata.labels", labels(s, &a));
+	s->call = client_patch(s->n->client, s->node_kind, NULL, s->n->name, NULL,
+		"application/merge-patch+json", patch, on_labels_tried, s);
+}
+
+/* ---- status ---- */
+
+static void on_posted(void *user, const struct client_result *r)
+{
+	struct node_status *s = user;
+
+	s->call = NULL;
+	if (client_ok(r)) {
+		s->posted_ns = s->n->clock->mono_ns(s->n->clock);
+		status_in(s, STATUS_MS);
+	} else if (r->code == 404) {
+		/* Someone deleted the Node: this machine is still here. */
+		s->registered = false;
+		status_in(s, RETRY_MS);
+	} else {
+		log_warn("node status could not be written, trying again", "node", s->n->name,
+			"reason", r->message, NULL);
+		status_in(s, RETRY_MS);
+	}
+}
+
+static void post(struct node_status *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct node *n = s->n;
+	struct node_load load;
+	const struct json *old = n->object ? object_doc(n->object, &a) : NULL;
+	struct node_part *parts = arena_alloc(&a, (s->parts.count + 1) * sizeof(*parts));
+
+	for (size_t i = 0; i < s->parts.count; i++)
+		parts[i] = (struct node_part){ s->parts.items[i].name, s->parts.items[i].ready,
+			s->parts.items[i].reason, s->parts.items[i].message };
+	node_load_read(n->data_dir, &load);
+	struct node_status_input in = {
+		.old = old,
+		.facts = &s->facts,
+		.load = &load,
+		.parts = parts,
+		.part_count = s->parts.count,
+		.host_ip = n->host_ip,
+		.runtime_version = n->pods ? pod_manager_runtime_version(n->pods)
+					   : "containerd://unknown",
+		.port = s->port,
+		.now_ns = n->clock->wall_ns(n->clock),
+	};
+	struct json *status = node_status_make(&a, &in);
+	int64_t now = n->clock->mono_ns(n->clock);
+	if (s->posted_ns && now - s->posted_ns < STATUS_POST_MAX_S * NS_PER_S &&
+		!node_status_differs(json_get(old, "status"), status)) {
+		status_in(s, STATUS_MS);
+		return;
+	}
+	struct json *patch = json_new_object(&a);
+	json_set(&a, patch, "status", status);
+	s->call = client_patch(n->client, s->node_kind, NULL, n->name, "status",
+		"application/strategic-merge-patch+json", patch, on_posted, s);
+}
+
+/* RuntimeReady and NetworkReady, as the runtime itself says. */
+static void on_runtime_status(void *user, const struct grpc_result *r)
+{
+	struct node_status *s = user;
+	const Cri__StatusResponse *st = r->response;
+
+	s->runtime_status = NULL;
+	if (!grpc_ok(r) || !st->status)
+		return; /* the manager reports that */
+	for (size_t i = 0; i < st->status->n_conditions; i++) {
+		const Cri__RuntimeCondition *c = st->status->conditions[i];
+		const char *part = streq(c->type, "NetworkReady") ? "container network"
+				   : streq(c->type, "RuntimeReady") ? "container runtime"
+								    : NULL;
+		if (part)
+			node_status_report(s, part, c->status, c->reason, c->message);
+	}
+}
+
+static void on_status_timer(void *user)
+{
+	struct node_status *s = user;
+
+	if (s->n->pods && !s->runtime_status)
+		s->runtime_status = cri_status(
+			pod_manager_cri(s->n->pods), on_runtime_status, s);
+	if (s->call)
+		return; /* its answer arms the timer */
+	if (!s->registered)
+		do_register(s);
+	else
+		post(s);
+}
+
+void node_status_report(struct node_status *s, const char *name, bool ready, const char *reason,
+	const char *message)
+{
+	struct part *p = NULL;
+
+	for (size_t i = 0; i < s->parts.count && !p; i++) {
+		if (streq(s->parts.items[i].name, name))
+			p = &s->parts.items[i];
+	}
+	if (!p) {
+		VEC_PUSH(&s->parts, ((struct part){ .name = xstrdup(name) }));
+		p = &s->parts.items[s->parts.count - 1];
+	} else if (p->ready == ready && streq(p->reason, reason) && streq(p->message, message)) {
+		return;
+	}
+	free(p->reason);
+	free(p->message);
+	p->ready = ready;
+	p->reason = xstrdup(reason ? reason : "");
+	p->message = xstrdup(message ? message : "");
+	if (s->registered && !s->call)
+		status_in(s, STATUS_SOON_MS);
+}
+
+/* ---- lease ---- */
+
+static void lease_send(struct node_status *s, bool create);
+
+static void on_namespace(void *user, const struct client_result *r)
+{
+	struct node_status *s = user;
+
+	s->lease_call = NULL;
+	wakeup_in(s->lease_timer, RETRY_MS);
+}
+
+static void on_lease_created(void *user, const struct client_result *r)
+{
+	struct node_status *s = user;
+
+	s->lease_call = NULL;
+	if (r->code == 404) {
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		struct json *doc = json_new_object(&a);
+		json_set_str(&a, doc, "apiVersion", "v1");
+		json_set_str(&a, doc, "kind", "Namespace");
+		json_path_set(&a, doc, "metadata.name", json_new_string(&a, "kube-node-lease"));
+		s->lease_call = client_create(s->n->client,
+			kind_by_resource(s->n->kinds, "", "v1", "namespaces"), NULL, doc,
+			on_namespace, s);
+		return;
+	}
+	wakeup_in(s->lease_timer, client_ok(r) ? LEASE_MS : RETRY_MS);
+}
+
+static void on_lease_renewed(void *user, const struct client_result *r)
+{
+	struct node_status *s = user;
+
+	s->lease_call = NULL;
+	if (r->code == 404)
+		lease_send(s, true);
+	else
+		wakeup_in(s->lease_timer, client_ok(r) ? LEASE_MS : RETRY_MS);
+}
+
+static void lease_send(struct node_status *s, bool create)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *doc = json_new_object(&a), *spec = json_new_object(&a);
+	struct node *n = s->n;
+	char now[TIME_RFC3339_MICRO_ROOM];
+
+	time_format_rfc3339_micro(n->clock->wall_ns(n->clock), now);
+	json_set_str(&a, spec, "holderIdentity", n->name);
+	json_set_int(&a, spec, "leaseDurationSeconds", LEASE_DURATION_S);
+	json_set_str(&a, spec, "renewTime", now);
+	json_set(&a, doc, "spec", spec);
+	if (!create) {
+		s->lease_call = client_patch(n->client, s->lease_kind, "kube-node-lease", n->name,
+			NULL, "application/merge-patch+json", doc, on_lease_renewed, s);
+		return;
+	}
+	struct json *meta = json_new_object(&a);
+	json_set_str(&a, doc, "apiVersion", "coordination.k8s.io/v1");
+	json_set_str(&a, doc, "kind", "Lease");
+	json_set_str(&a, meta, "name", n->name);
+	json_set_str(&a, meta, "namespace", "kube-node-lease");
+	if (n->object) {
+		struct json *owners = json_new_array(&a), *o = json_new_object(&a);
+		json_set_str(&a, o, "apiVersion", "v1");
+		json_set_str(&a, o, "kind", "Node");
+		json_set_str(&a, o, "name", n->name);
+		json_set_str(&a, o, "uid", n->object->uid);
+		json_push(&a, owners, o);
+		json_set(&a, meta, "ownerReferences", owners);
+	}
+	json_set(&a, doc, "metadata", meta);
+	s->lease_call = client_create(
+		n->client, s->lease_kind, "kube-node-lease", doc, on_lease_created, s);
+}
+
+static void on_lease_timer(void *user)
+{
+	struct node_status *s = user;
+
+	if (s->lease_call)
+		return;
+	if (s->registered && s->lease_kind)
+		lease_send(s, false);
+	else
+		wakeup_in(s->lease_timer, RETRY_MS);
+}
+
+/* ---- the object ---- */
+
+static void on_node(void *user, const struct object *old, const struct object *new)
+{
+	struct node_status *s = user;
+	struct node *n = s->n;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	object_unref(n->object);
+	n->object = new ? object_ref((struct object *)(uintptr_t)new) : NULL;
+	if (!new) {
+		s->registered = false;
+		if (!s->call)
+			status_in(s, RETRY_MS);
+		return;
+	}
+	if (!old)
+		wakeup_in(s->lease_timer, 0);
+	const char *cidr = json_path_str(object_doc(n->object, &a), "spec.podCIDR");
+	if (cidr && *cidr && !*n->pod_cidr) {
+		snprintf(n->pod_cidr, sizeof(n->pod_cidr), "%s", cidr);
+		log_info("pod addresses of this node", "cidr", n->pod_cidr, NULL);
+		if (s->on_cidr)
+			s->on_cidr(s->on_cidr_user);
+	}
+}
+
+void node_status_on_pod_cidr(struct node_status *s, void (*known)(void *user), void *user)
+{
+	s->on_cidr = known;
+	s->on_cidr_user = user;
+}
+
+struct node_status *node_status_create(struct node *n, const struct node_status_options *options)
+{
+	static const struct informer_handler handler = { .changed = on_node };
+	struct node_status *s = xcalloc(1, sizeof(*s));
+	char selector[300];
+
+	s->n = n;
+	s->port = options->port;
+	s->node_kind = kind_by_resource(n->kinds, "", "v1", "nodes");
+	s->lease_kind = kind_by_resource(n->kinds, "coordination.k8s.io", "v1", "leases");
+	node_facts_read(n->data_dir, &s->facts);
+	s->status_timer = wakeup_create(n->loop, n->clock, on_status_timer, s);
+	s->lease_timer = wakeup_create(n->loop, n->clock, on_lease_timer, s);
+	node_status_report(s, "runtime", false, "ContainerRuntimeUnknown",
+		"the container runtime has not been asked yet");
+	snprintf(selector, sizeof(selector), "metadata.name=%s", n->name);
+	s->informer = informer_create(n->client, s->node_kind, NULL, NULL, selector);
+	informer_add_handler(s->informer, &handler, s);
+	informer_start(s->informer);
+	status_in(s, 0);
+	wakeup_in(s->lease_timer, RETRY_MS);
+	return s;
+}
+
+void node_status_destroy(struct node_status *s)
+{
+	if (!s)
+		return;
+	if (s->call)
+		client_cancel(s->n->client, s->call);
+	if (s->lease_call)
+		client_cancel(s->n->client, s->lease_call);
+	grpc_call_cancel(s->runtime_status);
+	informer_destroy(s->informer);
+	wakeup_destroy(s->status_timer);
+	wakeup_destroy(s->lease_timer);
+	for (size_t i = 0; i < s->parts.count; i++) {
+		free(s->parts.items[i].name);
+		free(s->parts.items[i].reason);
+		free(s->parts.items[i].message);
+	}
+	VEC_FINISH(&s->parts);
+	object_unref(s->n->object);
+	s->n->object = NULL;
+	free(s);
+}

@@ -1,0 +1,38 @@
+/* node_status.h - the Node object as this agent keeps it: registration, status, Lease. */
+#pragma once
+
+#include "node/node.h"
+#include "node/node_facts.h"
+
+struct node_status;
+struct node_status_options {
+	int port; /* of the agent's server */
+};
+/* Registers the node (again and again until the API answers), then posts the status when it changed,
+ * at the latest every 5 minutes, and renews the Lease every 10 s. */
+struct node_status *node_status_create(struct node *n, const struct node_status_options *options);
+void node_status_destroy(struct node_status *s); /* NULL allowed */
+void node_status_report(struct node_status *s, const char *part, bool ready, const char *reason,
+	const char *message);
+/* Called when the Node object's podCIDR became known; n->pod_cidr is set by then. */
+void node_status_on_pod_cidr(struct node_status *s, void (*known)(void *user), void *user);
+
+/* Pure: the status document. `old` is the present object's document or NULL. */
+struct node_part {
+	const char *name;
+	bool ready;
+	const char *reason, *message;
+};
+struct node_status_input {
+	const struct json *old;
+	const struct node_facts *facts;
+	const struct node_load *load;
+	const struct node_part *parts;
+	size_t part_count;
+	const char *host_ip, *runtime_version;
+	int port;
+	int64_t now_ns;
+};
+struct json *node_status_make(struct arena *a, const struct node_status_input *in);
+/* True when they differ in more than heartbeat times. */
+bool node_status_differs(const struct json *old_status, const struct json *status);

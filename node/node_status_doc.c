@@ -1,0 +1,161 @@
+/* node_status_doc.c - the Node's status document from facts. Pure. */
+#include "node/node_status.h"
+
+#include "lib/object/quantity.h"
+
+#define MEMORY_RESERVE_BYTES (INT64_C(100) << 20) /* hard eviction threshold of memory */
+enum { DISK_MIN_PERCENT = 10, INODES_MIN_PERCENT = 5, PODS_MAX = 110 };
+
+static const struct json *condition_named(const struct json *list, const char *type)
+{
+	JSON_FOR_EACH_ITEM (c, list) {
+		if (streq(json_str(json_get(c, "type")), type))
+			return c;
+	}
+	return NULL;
+}
+
+static void condition(struct arena *a, struct json *list, const struct node_status_input *in,
+	const char *type, const char *status, const char *reason, const char *message)
+{
+	const struct json *old = condition_named(json_path(in->old, "status.conditions"), type);
+	struct json *c = json_new_object(a);
+	char now[TIME_RFC3339_ROOM];
+
+	time_format_rfc3339(in->now_ns, now);
+	const char *since = json_str(json_get(old, "lastTransitionTime"));
+	bool kept = since && streq(json_str(json_get(old, "status")), status);
+	json_set_str(a, c, "lastHeartbeatTime", now);
+	json_set_str(a, c, "lastTransitionTime", kept ? since : now);
+	json_set_str(a, c, "message", message);
+	json_set_str(a, c, "reason", reason);
+	json_set_str(a, c, "status", status);
+	json_set_str(a, c, "type", type);
+	json_push(a, list, c);
+}
+
+static struct json *conditions(struct arena *a, const struct node_status_input *in)
+{
+	struct json *list = json_new_array(a);
+	const struct node_load *l = in->load;
+	const struct node_part *bad = NULL;
+
+	bool memory = l->memory_available_bytes >= 0 &&
+		      l->memory_available_bytes < MEMORY_RESERVE_BYTES;
+	bool disk = (l->disk_available_percent >= 0 &&
+			    l->disk_available_percent < DISK_MIN_PERCENT) ||
+		    (l->inodes_available_percent >= 0 &&
+			    l->inodes_available_percent < INODES_MIN_PERCENT);
+	bool pids = l->pids_max > 0 && l->pids_used >= 0 && l->pids_used * 10 > l->pids_max * 9;
+	condition(a, list, in, "MemoryPressure", memory ? "True" : "False",
+		memory ? "NodeHasInsufficientMemory" : "NodeHasSufficientMemory",
+		memory ? "less than 100Mi of memory are available"
+		       : "enough memory is available");
+	condition(a, list, in, "DiskPressure", disk ? "True" : "False",
+		disk ? "NodeHasDiskPressure" : "NodeHasNoDiskPressure",
+		disk ? "the data directory's file system is nearly full"
+		     : "enough disk space is available");
+	condition(a, list, in, "PIDPressure", pids ? "True" : "False",
+		pids ? "NodeHasInsufficientPID" : "NodeHasSufficientPID",
+		pids ? "process numbers are nearly used up" : "enough process numbers are free");
+	for (size_t i = 0; i < in->part_count && !bad; i++) {
+		if (!in->parts[i].ready)
+			bad = &in->parts[i];
+	}
+	if (bad)
+		condition(a, list, in, "Ready", "False", "KubeletNotReady",
+			arena_printf(a, "%s%s%s", *bad->reason ? bad->reason : bad->name, ": ",
+				bad->message));
+	else
+		condition(a, list, in, "Ready", "True", "KubeletReady",
+			"the node agent is posting ready status");
+	return list;
+}
+
+static struct json *resources(
+	struct arena *a, const struct node_status_input *in, bool allocatable)
+{
+	const struct node_facts *f = in->facts;
+	struct json *o = json_new_object(a);
+	int64_t memory = f->memory_bytes, disk = f->disk_bytes;
+
+	if (allocatable) {
+		memory = MAX(memory - MEMORY_RESERVE_BYTES, 0);
+		disk -= disk / DISK_MIN_PERCENT;
+	}
+	json_set(a, o, "cpu", json_new_printf(a, "%lld", (long long)f->cpu_count));
+	json_set_str(a, o, "ephemeral-storage", quantity_format_bytes(a, disk & ~INT64_C(1023)));
+	json_set_str(a, o, "memory", quantity_format_bytes(a, memory & ~INT64_C(1023)));
+	json_set(a, o, "pods", json_new_printf(a, "%d", PODS_MAX));
+	/* What others have put there (devices of virtual machines, say) stays as it is. */
+	const struct json *old = json_path(in->old,
+		allocatable ? "status.allocatable" : "status.capacity");
+	JSON_FOR_EACH_MEMBER (m, old) {
+		if (!json_get_n(o, m->name, m->name_size))
+			json_set_n(a, o, m->name, m->name_size, json_copy(a, m->value));
+	}
+	return o;
+}
+
+static struct json *address(struct arena *a, const char *type, const char *value)
+{
+	struct json *o = json_new_object(a);
+
+	json_set_str(a, o, "address", value);
+	json_set_str(a, o, "type", type);
+	return o;
+}
+
+struct json *node_status_make(struct arena *a, const struct node_status_input *in)
+{
+	struct json *s = json_new_object(a), *addresses = json_new_array(a);
+	struct json *info = json_new_object(a);
+	const struct node_facts *f = in->facts;
+
+	json_push(a, addresses, address(a, "InternalIP", in->host_ip));
+	json_push(a, addresses, address(a, "Hostname", f->hostname));
+	json_set(a, s, "addresses", addresses);
+	json_set(a, s, "allocatable", resources(a, in, true));
+	json_set(a, s, "capacity", resources(a, in, false));
+	json_set(a, s, "conditions", conditions(a, in));
+	json_path_set(a, s, "daemonEndpoints.kubeletEndpoint.Port", json_new_int(a, in->port));
+	json_set_str(a, info, "architecture", f->architecture);
+	json_set_str(a, info, "bootID", f->boot_id);
+	json_set_str(a, info, "containerRuntimeVersion", in->runtime_version);
+	json_set_str(a, info, "kernelVersion", f->kernel);
+	json_set_str(a, info, "kubeProxyVersion", "hanok-" HANOK_VERSION);
+	json_set_str(a, info, "kubeletVersion", "v1.33.0+hanok-" HANOK_VERSION);
+	json_set_str(a, info, "machineID", f->machine_id);
+	json_set_str(a, info, "operatingSystem", "linux");
+	json_set_str(a, info, "osImage", f->os_image);
+	json_set_str(a, info, "systemUUID", f->system_uuid);
+	json_set(a, s, "nodeInfo", info);
+	return s;
+}
+
+static bool same_conditions(const struct json *old, const struct json *new)
+{
+	static const char *const fields[] = { "status", "reason", "message" };
+
+	JSON_FOR_EACH_ITEM (c, new) {
+		const struct json *o = condition_named(old, json_str(json_get(c, "type")));
+		for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+			if (!streq(json_str(json_get(o, fields[i])),
+				    json_str(json_get(c, fields[i]))))
+				return false;
+		}
+	}
+	return true;
+}
+
+bool node_status_differs(const struct json *old, const struct json *status)
+{
+	JSON_FOR_EACH_MEMBER (m, status) {
+		const struct json *o = json_get_n(old, m->name, m->name_size);
+		bool same = streq(m->name, "conditions") ? same_conditions(o, m->value)
+							 : json_equal(o, m->value);
+		if (!same)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,52 @@
+/* pod_config.h - a pod's spec in the runtime's words: the CRI configurations of its sandbox and its
+ * containers. Pure but for the host paths that it is given. Everything lives in the arena. */
+#pragma once
+
+#include "node/cri/cri.h"
+#include "node/pod/pod_env.h"
+#include "node/pod/pod_model.h"
+
+#define LABEL_POD_NAME "io.kubernetes.pod.name"
+#define LABEL_POD_NAMESPACE "io.kubernetes.pod.namespace"
+#define LABEL_POD_UID "io.kubernetes.pod.uid"
+#define LABEL_CONTAINER_NAME "io.kubernetes.container.name"
+#define ANNOTATION_HASH "io.kubernetes.container.hash"
+#define ANNOTATION_RESTART_COUNT "io.kubernetes.container.restartCount"
+#define ANNOTATION_MESSAGE_PATH "io.kubernetes.container.terminationMessagePath"
+#define ANNOTATION_MESSAGE_POLICY "io.kubernetes.container.terminationMessagePolicy"
+#define ANNOTATION_GRACE "io.kubernetes.pod.terminationGracePeriod"
+
+#define POD_LOG_ROOT "/var/log/pods"
+
+struct config_mount {
+	const char *container_path, *host_path;
+	bool read_only;
+	Cri__MountPropagation propagation;
+};
+
+char *pod_log_dir(struct arena *a, const struct json *pod);
+/* NAME/0.log */
+char *container_log_path(struct arena *a, const char *name, unsigned attempt);
+/* spec.hostname or the pod's name, at most 63 characters. */
+char *pod_hostname(struct arena *a, const struct json *pod);
+Cri__PodSandboxConfig *pod_sandbox_config(
+	struct arena *a, const struct json *pod, unsigned attempt);
+
+struct container_config_input {
+	const struct json *pod, *container;
+	unsigned attempt;
+	const struct env_vars *env;
+	const struct config_mount *mounts;
+	size_t mount_count;
+	const char *image; /* as the runtime knows it */
+	int64_t node_memory;
+};
+Cri__ContainerConfig *pod_container_config(struct arena *a, const struct container_config_input *in);
+/* Limits and shares of one container. */
+Cri__LinuxContainerResources *container_resources(
+	struct arena *a, const struct json *pod, const struct json *container, int64_t node_memory);
+/* The text of /etc/hosts for the pod. */
+char *pod_hosts_file(struct arena *a, const struct json *pod, const char *pod_ip);
+/* True when the spec forbids root and the container would be it. image_uid: of the image, -1 unknown. */
+bool container_would_be_root(
+	const struct json *pod, const struct json *container, int64_t image_uid);

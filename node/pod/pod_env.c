@@ -1,0 +1,405 @@
+/* pod_env.c - see pod_env.h. */
+#include "node/pod/pod_env.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "lib/object/quantity.h"
+
+static void push(struct arena *a, struct env_vars *v, const char *name, const char *value)
+{
+	if (v->count == v->room) {
+		size_t room = v->room ? v->room * 2 : 16;
+		v->items = arena_grow(a, v->items, v->room * sizeof(*v->items),
+			room * sizeof(*v->items));
+		v->room = room;
+	}
+	v->items[v->count++] = (struct env_var){ name, value };
+}
+
+static struct env_var *find(const struct env_vars *v, const char *name, size_t size)
+{
+	for (size_t i = 0; i < v->count; i++) {
+		if (strlen(v->items[i].name) == size && memcmp(v->items[i].name, name, size) == 0)
+			return &v->items[i];
+	}
+	return NULL;
+}
+
+static void set(struct arena *a, struct env_vars *v, const char *name, const char *value)
+{
+	struct env_var *old = find(v, name, strlen(name));
+
+	if (old)
+		old->value = value;
+	else
+		push(a, v, name, value);
+}
+
+static const char *expand(struct arena *a, const char *text, const struct env_vars *vars,
+	const struct env_vars *more)
+{
+	if (!strchr(text, '$'))
+		return text;
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	buf_add_str(&out, "");
+	for (const char *p = text; *p;) {
+		if (p[0] != '$' || (p[1] != '$' && p[1] != '(')) {
+			buf_add_char(&out, *p++);
+			continue;
+		}
+		if (p[1] == '$') {
+			buf_add_char(&out, '$');
+			p += 2;
+			continue;
+		}
+		const char *end = strchr(p + 2, ')');
+		if (!end) {
+			/* An open reference is text. */
+			buf_add_str(&out, "$(");
+			p += 2;
+			continue;
+		}
+		size_t size = (size_t)(end - p) - 2;
+		const struct env_var *var = find(vars, p + 2, size);
+		if (!var && more)
+			var = find(more, p + 2, size);
+		if (var)
+			buf_add_str(&out, var->value);
+		else
+			buf_add(&out, p, (size_t)(end - p) + 1);
+		p = end + 1;
+	}
+	return arena_memdup(a, out.data, out.size);
+}
+
+const char *env_expand(struct arena *a, const char *text, const struct env_vars *vars)
+{
+	return expand(a, text, vars, NULL);
+}
+
+/* As the API server checks names: printable ASCII without '='; the older, narrower rule (C identifier
+ * with '-' and '.') decides what envFrom skips. */
+static bool name_valid(const char *name)
+{
+	if (!*name || isdigit((unsigned char)*name))
+		return false;
+	for (const char *p = name; *p; p++) {
+		if (!isalnum((unsigned char)*p) && !strchr("_-.", *p))
+			return false;
+	}
+	return true;
+}
+
+/* metadata.labels['key'] -> key; NULL when it has no subscript. */
+static const char *subscript(struct arena *a, const char *path, const char *prefix)
+{
+	size_t size = strlen(prefix);
+
+	if (strncmp(path, prefix, size) != 0 || strncmp(path + size, "['", 2) != 0 ||
+		!str_has_suffix(path, "']"))
+		return NULL;
+	size_t inner = strlen(path) - size - 4;
+	return arena_memdup(a, path + size + 2, inner);
+}
+
+/* key="value" lines, as downward API files have maps. */
+static const char *map_text(struct arena *a, const struct json *map)
+{
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	size_t n = json_count(map);
+	const struct json_member **sorted = arena_alloc(a, (n + 1) * sizeof(*sorted));
+	size_t count = 0;
+
+	JSON_FOR_EACH_MEMBER (m, map) {
+		size_t at = count++;
+		while (at > 0 && strcmp(sorted[at - 1]->name, m->name) > 0) {
+			sorted[at] = sorted[at - 1];
+			at--;
+		}
+		sorted[at] = m;
+	}
+	for (size_t i = 0; i < count; i++) {
+		buf_printf(&out, "%s%s=", i ? "\n" : "", sorted[i]->name);
+		const char *v = json_str_or(sorted[i]->value, "");
+		json_write_string(&out, v, strlen(v));
+	}
+	return arena_strdup(a, out.data ? out.data : "");
+}
+
+int env_field(struct arena *a, const struct json *pod, const char *path,
+	const struct env_context *ctx, const char **ret, struct err *err)
+{
+	static const struct {
+		const char *path, *at;
+	} plain[] = {
+		{ "metadata.name", "metadata.name" },
+		{ "metadata.namespace", "metadata.namespace" },
+		{ "metadata.uid", "metadata.uid" },
+		{ "spec.nodeName", "spec.nodeName" },
+		{ "spec.serviceAccountName", "spec.serviceAccountName" },
+	};
+	const char *key;
+
+	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
+		if (streq(path, plain[i].path)) {
+			const char *v = json_path_str(pod, plain[i].at);
+			*ret = arena_strdup(a, v ? v : "");
+			return 0;
+		}
+	}
+	if (streq(path, "status.hostIP") || streq(path, "status.hostIPs"))
+		*ret = ctx->host_ip ? ctx->host_ip : "";
+	else if (streq(path, "status.podIP") || streq(path, "status.podIPs"))
+		*ret = ctx->pod_ip ? ctx->pod_ip : "";
+	else if (streq(path, "metadata.labels"))
+		*ret = map_text(a, json_path(pod, "metadata.labels"));
+	else if (streq(path, "metadata.annotations"))
+		*ret = map_text(a, json_path(pod, "metadata.annotations"));
+	else if ((key = subscript(a, path, "metadata.labels")))
+		*ret = json_str_or(json_get(json_path(pod, "metadata.labels"), key), "");
+	else if ((key = subscript(a, path, "metadata.annotations")))
+		*ret = json_str_or(json_get(json_path(pod, "metadata.annotations"), key), "");
+	else
+		return err_set(err, -EINVAL, "unsupported fieldPath: %s", path);
+	return 0;
+}
+
+static const struct json *container_named(const struct json *pod, const char *name)
+{
+	static const char *const lists[] = { "spec.containers", "spec.initContainers" };
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		JSON_FOR_EACH_ITEM (c, json_path(pod, lists[i])) {
+			if (streq(json_str(json_get(c, "name")), name))
+				return c;
+		}
+	}
+	return NULL;
+}
+
+static int64_t round_up(int64_t value, int64_t divisor)
+{
+	return divisor > 0 ? (value + divisor - 1) / divisor : value;
+}
+
+int env_resource(struct arena *a, const struct json *pod, const struct json *container,
+	const struct json *ref, const struct env_context *ctx, const char **ret, struct err *err)
+{
+	const char *other = json_str(json_get(ref, "containerName"));
+	const char *resource = json_str_or(json_get(ref, "resource"), "");
+	const struct json *divisor = json_get(ref, "divisor");
+	const char *dot = strchr(resource, '.');
+
+	if (other && *other)
+		container = container_named(pod, other);
+	if (!container)
+		return err_set(err, -ENOENT, "container %s not found", other ? other : "");
+	bool limits = str_has_prefix(resource, "limits.");
+	if (!dot || (!limits && !str_has_prefix(resource, "requests.")))
+		return err_set(err, -EINVAL, "unsupported container resource: %s", resource);
+	const char *what = dot + 1;
+	const struct json *list =
+		json_path(container, limits ? "resources.limits" : "resources.requests");
+	const struct json *amount = json_get(list, what);
+
+	int64_t n;
+	if (streq(what, "cpu")) {
+		int64_t milli = quantity_json_milli(amount, limits ? ctx->allocatable_cpu_milli : 0);
+		int64_t by = quantity_json_milli(divisor, 1000);
+		n = round_up(milli, by ? by : 1000);
+	} else {
+		int64_t value = quantity_json_value(
+			amount, limits && streq(what, "memory") ? ctx->allocatable_memory : 0);
+		int64_t by = quantity_json_value(divisor, 1);
+		n = round_up(value, by ? by : 1);
+	}
+	*ret = arena_printf(a, "%lld", (long long)n);
+	return 0;
+}
+
+static int from_key_ref(struct arena *a, const struct json *ref, bool secret, const char *ns,
+	const struct env_context *ctx, const char **ret, struct err *err)
+{
+	const char *name = json_str_or(json_get(ref, "name"), "");
+	const char *key = json_str_or(json_get(ref, "key"), "");
+	bool optional = json_bool_or(json_get(ref, "optional"), false);
+	const struct json *o = secret ? ctx->secret(ctx->user, name)
+				      : ctx->config_map(ctx->user, name);
+
+	*ret = NULL;
+	if (!o) {
+		if (optional)
+			return 0;
+		return err_set(err, -ENOENT, "%s \"%s\" not found",
+			secret ? "secret" : "configmap", name);
+	}
+	const char *v = json_str(json_get(json_get(o, "data"), key));
+	if (!v) {
+		if (optional)
+			return 0;
+		return err_set(err, -ENOENT, "couldn't find key %s in %s %s/%s", key,
+			secret ? "Secret" : "ConfigMap", ns, name);
+	}
+	if (!secret) {
+		*ret = v;
+		return 0;
+	}
+	char *plain;
+	size_t size;
+	if (base64_decode(a, str_from(v), &plain, &size) < 0)
+		return err_set(err, -EINVAL, "key %s of Secret %s/%s is no base64", key, ns, name);
+	*ret = plain;
+	return 0;
+}
+
+static int add_from(struct arena *a, const struct json *from, const char *ns,
+	const struct env_context *ctx, struct env_vars *ret, struct err *err)
+{
+	const struct json *ref = json_get(from, "configMapRef");
+	bool secret = !ref;
+	if (secret)
+		ref = json_get(from, "secretRef");
+	if (!ref)
+		return 0;
+	const char *name = json_str_or(json_get(ref, "name"), "");
+	const char *prefix = json_str_or(json_get(from, "prefix"), "");
+	const struct json *o = secret ? ctx->secret(ctx->user, name)
+				      : ctx->config_map(ctx->user, name);
+	if (!o) {
+		if (json_bool_or(json_get(ref, "optional"), false))
+			return 0;
+		return err_set(err, -ENOENT, "%s \"%s\" not found",
+			secret ? "secret" : "configmap", name);
+	}
+	JSON_FOR_EACH_MEMBER (m, json_get(o, "data")) {
+		const char *var = *prefix ? arena_printf(a, "%s%s", prefix, m->name)
+					  : arena_strdup(a, m->name);
+		const char *value = json_str_or(m->value, "");
+		size_t size;
+		char *plain;
+		if (!name_valid(var))
+			continue;
+		if (secret) {
+			if (base64_decode(a, str_from(value), &plain, &size) < 0)
+				return err_set(err, -EINVAL, "key %s of Secret %s/%s is no base64",
+					m->name, ns, name);
+			value = plain;
+		}
+		set(a, ret, var, arena_strdup(a, value));
+	}
+	return 0;
+}
+
+static char *env_prefix(struct arena *a, const char *name)
+{
+	char *s = arena_strdup(a, name);
+
+	for (char *p = s; *p; p++)
+		*p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+	return s;
+}
+
+static void service_vars(struct arena *a, const struct json *svc, struct env_vars *ret)
+{
+	const char *ip = json_path_str(svc, "spec.clusterIP");
+	const struct json *ports = json_path(svc, "spec.ports");
+	const char *type = json_path_str(svc, "spec.type");
+	char port[24];
+
+	if (!ip || !*ip || streq(ip, "None") || streq(type, "ExternalName") ||
+		json_count(ports) == 0)
+		return;
+	const char *p = env_prefix(a, json_str_or(json_path(svc, "metadata.name"), ""));
+	push(a, ret, arena_printf(a, "%s_SERVICE_HOST", p), ip);
+	snprintf(port, sizeof(port), "%lld",
+		(long long)json_path_int(json_at(ports, 0), "port", 0));
+	push(a, ret, arena_printf(a, "%s_SERVICE_PORT", p), arena_strdup(a, port));
+	JSON_FOR_EACH_ITEM (item, ports) {
+		const char *name = json_str(json_get(item, "name"));
+		if (name && *name)
+			push(a, ret, arena_printf(a, "%s_SERVICE_PORT_%s", p, env_prefix(a, name)),
+				arena_printf(a, "%lld",
+					(long long)json_int_or(json_get(item, "port"), 0)));
+	}
+	bool first = true;
+	JSON_FOR_EACH_ITEM (item, ports) {
+		const char *proto = json_str_or(json_get(item, "protocol"), "TCP");
+		char *lower = arena_strdup(a, proto);
+		for (char *c = lower; *c; c++)
+			*c = (char)tolower((unsigned char)*c);
+		long long n = (long long)json_int_or(json_get(item, "port"), 0);
+		char *url = arena_printf(a, "%s://%s:%lld", lower, ip, n);
+		char *base = arena_printf(a, "%s_PORT_%lld_%s", p, n, proto);
+		if (first)
+			push(a, ret, arena_printf(a, "%s_PORT", p), url);
+		first = false;
+		push(a, ret, base, url);
+		push(a, ret, arena_printf(a, "%s_PROTO", base), lower);
+		push(a, ret, arena_printf(a, "%s_PORT", base), arena_printf(a, "%lld", n));
+		push(a, ret, arena_printf(a, "%s_ADDR", base), ip);
+	}
+}
+
+void env_services(struct arena *a, const struct env_context *ctx, bool links, struct env_vars *ret)
+{
+	for (size_t i = 0; i < ctx->service_count; i++) {
+		const struct json *svc = ctx->services[i];
+		bool master = streq(json_path_str(svc, "metadata.name"), "kubernetes") &&
+			      streq(json_path_str(svc, "metadata.namespace"), "default");
+		if (links || master)
+			service_vars(a, svc, ret);
+	}
+}
+
+int env_make(struct arena *a, const struct json *pod, const struct json *container,
+	const struct env_context *ctx, struct env_vars *ret, struct err *err)
+{
+	const char *ns = json_str_or(json_path(pod, "metadata.namespace"), "");
+	struct env_vars vars = { 0 }, services = { 0 };
+	int r;
+
+	env_services(a, ctx, json_path_bool(pod, "spec.enableServiceLinks", true), &services);
+	JSON_FOR_EACH_ITEM (from, json_get(container, "envFrom")) {
+		r = add_from(a, from, ns, ctx, &vars, err);
+		if (r < 0)
+			return r;
+	}
+	JSON_FOR_EACH_ITEM (e, json_get(container, "env")) {
+		const char *name = json_str_or(json_get(e, "name"), "");
+		const struct json *from = json_get(e, "valueFrom");
+		const struct json *ref;
+		const char *value;
+		if (!from) {
+			value = expand(
+				a, json_str_or(json_get(e, "value"), ""), &vars, &services);
+		} else if ((ref = json_get(from, "fieldRef"))) {
+			r = env_field(a, pod, json_str_or(json_get(ref, "fieldPath"), ""), ctx,
+				&value, err);
+			if (r < 0)
+				return r;
+		} else if ((ref = json_get(from, "resourceFieldRef"))) {
+			r = env_resource(a, pod, container, ref, ctx, &value, err);
+			if (r < 0)
+				return r;
+		} else {
+			ref = json_get(from, "configMapKeyRef");
+			bool secret = !ref;
+			if (secret)
+				ref = json_get(from, "secretKeyRef");
+			r = from_key_ref(a, ref, secret, ns, ctx, &value, err);
+			if (r < 0)
+				return r;
+			if (!value)
+				continue; /* optional, and not there */
+		}
+		set(a, &vars, name, value);
+	}
+	for (size_t i = 0; i < services.count; i++) {
+		const struct env_var *s = &services.items[i];
+		if (!find(&vars, s->name, strlen(s->name)))
+			push(a, &vars, s->name, s->value);
+	}
+	*ret = vars;
+	return 0;
+}

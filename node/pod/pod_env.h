@@ -1,0 +1,47 @@
+/* pod_env.h - a container's environment, command and arguments from the pod's spec. Pure: what the
+ * spec refers to is given in a struct env_context.
+ *
+ * Rules (Kubernetes, "Define Environment Variables"): envFrom in order, then env in order, a later name
+ * replaces an earlier one; $(NAME) in env values, command and args is replaced by what is known so
+ * far, $$ gives $, an unknown name stays as written. Variables that describe services are there unless
+ * the spec sets the same name. */
+#pragma once
+
+#include "lib/json/json.h"
+
+struct env_var {
+	const char *name, *value;
+};
+
+struct env_vars {
+	struct env_var *items;
+	size_t count, room;
+};
+
+struct env_context {
+	void *user;
+	/* Documents of the pod's namespace; NULL when there is no such object. */
+	const struct json *(*config_map)(void *user, const char *name);
+	const struct json *(*secret)(void *user, const char *name);
+	/* Service documents: those of the pod's namespace, and default/kubernetes. */
+	const struct json *const *services;
+	size_t service_count;
+	const char *host_ip, *pod_ip;
+	int64_t allocatable_cpu_milli, allocatable_memory; /* for limits that are not set */
+};
+
+/* A failure is a CreateContainerConfigError in the field's words ("configmap "x" not found"). Texts
+ * live in the arena. */
+int env_make(struct arena *a, const struct json *pod, const struct json *container,
+	const struct env_context *ctx, struct env_vars *ret, struct err *err) _must_check_;
+/* Expands $(NAME) by the variables. */
+const char *env_expand(struct arena *a, const char *text, const struct env_vars *vars);
+/* metadata.name, metadata.labels['k'], status.podIP, ...; also for downward API volumes, which may ask
+ * for metadata.labels and metadata.annotations as a whole. */
+int env_field(struct arena *a, const struct json *pod, const char *path,
+	const struct env_context *ctx, const char **ret, struct err *err) _must_check_;
+/* limits.cpu, requests.memory, ... of a container with a divisor. */
+int env_resource(struct arena *a, const struct json *pod, const struct json *container,
+	const struct json *resource_field_ref, const struct env_context *ctx, const char **ret,
+	struct err *err) _must_check_;
+void env_services(struct arena *a, const struct env_context *ctx, bool links, struct env_vars *ret);

@@ -1,0 +1,164 @@
+/* pod_internal.h - what the files of this folder share: the worker and the manager from inside.
+ *
+ *   pod_manager.c   which pods there are; lists of what runs; orphans
+ *   pod_worker.c    one pod: keeps the view, decides, publishes the status
+ *   pod_ops.c       carries out one action: a chain of calls to the runtime, volumes and API
+ *   pod_image.c     the action that makes an image present
+ *   pod_probe.c     liveness, readiness, startup
+ *   pod_hook.c      postStart and preStop */
+#pragma once
+
+#include "lib/base/list.h"
+#include "lib/base/table.h"
+#include "lib/base/vec.h"
+#include "lib/client/wakeup.h"
+#include "node/pod/pod_config.h"
+#include "node/pod/pod_manager.h"
+#include "node/pod/pod_refs.h"
+#include "node/pod/pod_status.h"
+
+struct pod_worker;
+struct pod_op;
+struct pod_probe;
+struct pod_hook;
+
+/* Host facts that containers are told and sized by. */
+struct pod_manager {
+	struct node *n;
+	struct cri *cri;
+	struct informer *pods, *services;
+	struct table workers; /* uid -> struct pod_worker */
+	const struct kind *pod_kind;
+
+	/* relist */
+	struct wakeup *relist;
+	struct grpc_call *list_sandboxes, *list_containers, *version, *watch;
+	Cri__ListPodSandboxResponse *sandboxes; /* copy kept until the containers are in */
+	struct arena list_arena;
+	int64_t list_started_ns; /* monotonic */
+	int64_t last_list_ns;
+	bool relist_again;	 /* something happened while listing */
+	bool watching;		 /* the runtime tells us of changes */
+	bool no_watch;		 /* it can't */
+	bool runtime_up, ever_listed;
+	char *runtime_version;
+	int64_t node_memory, node_cpu_milli;
+	VEC(char *) orphans; /* uids being taken down */
+	struct list orphan_ops;
+};
+
+struct pod_worker {
+	struct pod_manager *m;
+	struct node *n;
+	struct object *pod; /* the newest known */
+	char *uid, *ns, *name, *dir;
+	struct sm sm;
+	struct pod_view view;
+	struct pod_container *containers; /* view.container_count of them, like view.containers */
+	struct backoff *pulls;		  /* by container */
+	struct pod_probe **probes;	  /* three a container: liveness, readiness, startup */
+	char *sandbox_id;
+	char pod_ip[64];
+	struct list ops; /* under way */
+	struct wakeup *wake;
+	bool dirty; /* wake was asked for a decision as soon as possible */
+	int64_t start_ns;	 /* wall clock */
+	int64_t stop_deadline_ns; /* wall clock: end of the grace period */
+	int64_t sandbox_touched_ns;  /* monotonic: lists begun before know less than we do */
+	int64_t *touched_ns;	     /* the same, by container */
+	bool sandbox_detail;	     /* a PodSandboxStatus is under way */
+	int64_t refresh_ns;	     /* volumes: next look at their contents, monotonic; 0 = never */
+	struct backoff sandbox_backoff, remove_backoff;
+	enum pod_phase ended_phase;
+	char *ended_reason, *ended_message;
+	struct client_call *patch;
+	bool patch_again;
+	int64_t patch_retry_ns; /* monotonic */
+	bool applied;		/* a list of what runs has been seen */
+	unsigned setup_failures;
+};
+
+static inline int64_t wall(struct node *n)
+{
+	return n->clock->wall_ns(n->clock);
+}
+
+static inline int64_t mono(struct node *n)
+{
+	return n->clock->mono_ns(n->clock);
+}
+
+/* pod_worker.c */
+struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod);
+void pod_worker_destroy(struct pod_worker *w);
+/* new NULL = the object is gone. */
+void pod_worker_changed(struct pod_worker *w, struct object *new);
+/* Decide again soon (never inside the call). */
+void pod_worker_poke(struct pod_worker *w);
+void pod_worker_event(struct pod_worker *w, long container, const char *type, const char *reason,
+	const char *fmt, ...) _printf_(5, 6);
+/* What the runtime has of this pod, newest knowledge. */
+void pod_worker_apply(struct pod_worker *w, Cri__PodSandbox **sandboxes, size_t sandbox_count,
+	Cri__Container **containers, size_t container_count, int64_t list_started_ns);
+/* True while something is on its way, so that the runtime should be looked at more often. */
+bool pod_worker_busy(const struct pod_worker *w);
+/* The instance's state goes into the view. */
+void pod_worker_show(struct pod_worker *w, size_t i);
+
+/* pod_ops.c: each begins an operation that ends by changing the view and pod_worker_poke(). */
+void pod_op_setup(struct pod_worker *w);
+void pod_op_refresh(struct pod_worker *w); /* contents of volumes */
+void pod_op_run_sandbox(struct pod_worker *w);
+void pod_op_stop_sandbox(struct pod_worker *w);
+void pod_op_image(struct pod_worker *w, size_t container);
+void pod_op_start(struct pod_worker *w, size_t container);
+void pod_op_kill(struct pod_worker *w, size_t container, enum pod_kill_why why, int64_t grace_s);
+void pod_op_remove(struct pod_worker *w);
+void pod_op_confirm(struct pod_worker *w);
+void pod_op_detail(struct pod_worker *w, size_t container); /* reads ContainerStatus of cur */
+void pod_op_remove_dead(struct pod_worker *w, size_t container, const char *id);
+void pod_op_sandbox_detail(struct pod_worker *w);
+void pod_ops_cancel(struct pod_worker *w);
+
+/* One operation under way. */
+struct pod_op {
+	struct list link; /* in the worker */
+	struct pod_worker *w;
+	size_t container;
+	const char *what; /* "start container", for traces */
+	/* at most one of these at a time */
+	struct grpc_call *grpc;
+	struct pod_refs_fetch *fetch;
+	struct client_call *client;
+	struct pod_hook *hook;
+	struct wakeup *timer;
+	/* operation's own */
+	struct pod_refs *refs;
+	char *id;	     /* container or sandbox */
+	enum pod_kill_why why;
+	int64_t grace_s, started_ns, image_uid;
+	VEC(char *) queue;   /* ids still to be removed: containers, then sandboxes */
+	size_t container_ids; /* how many of them are containers */
+	bool pulled;
+};
+struct pod_op *pod_op_new(struct pod_worker *w, size_t container, const char *what);
+void pod_op_end(struct pod_op *op); /* frees; pokes the worker */
+/* Copies what the runtime says of a container; reads its termination message. */
+void pod_instance_fill(struct pod_worker *w, size_t container, struct instance *to,
+	const Cri__ContainerStatus *s);
+const struct json *pod_worker_doc(struct pod_worker *w, struct arena *a);
+
+/* pod_image.c */
+void pod_image_check(struct pod_op *op); /* the whole operation */
+
+/* pod_hook.c: exec, httpGet, tcpSocket or sleep of a lifecycle handler. done is called later, once;
+ * err NULL = it succeeded. */
+struct pod_hook *pod_hook_run(struct pod_worker *w, size_t container, const struct json *handler,
+	int64_t timeout_ms, void (*done)(void *user, const struct err *err), void *user);
+void pod_hook_cancel(struct pod_hook *h);
+/* A port of a container: number, or name of one of its ports. -1 = unknown. */
+int pod_port_number(const struct json *container, const struct json *port);
+
+/* pod_probe.c */
+void pod_probes_start(struct pod_worker *w, size_t container); /* after the container started */
+void pod_probes_stop(struct pod_worker *w, size_t container);

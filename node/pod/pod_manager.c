@@ -1,0 +1,536 @@
+/* pod_manager.c - which pods there are, and what runs of them. The runtime is looked at when it says
+ * that a task changed (containerd's events), a little later when an operation of ours is under way on
+ * runtimes that say nothing, and every so often in any case: level-triggered, so nothing that is missed
+ * stays missed. */
+#include "node/pod/pod_internal.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/sysinfo.h>
+
+#include "lib/base/log.h"
+#include "lib/object/quantity.h"
+#include "node/volume/volume.h"
+
+enum {
+	RELIST_WATCHED_MS = 15000, /* the runtime tells; this only mends what was missed */
+	RELIST_BUSY_MS = 1000,	   /* it does not, and something is on its way */
+	RELIST_IDLE_MS = 5000,
+	RELIST_FAILED_MS = 2000,
+	EVENT_GATHER_MS = 20, /* one exit gives several events */
+	ORPHAN_GRACE_S = 30,
+};
+
+static void relist_in(struct pod_manager *m, int64_t ms)
+{
+	wakeup_in(m->relist, ms);
+}
+
+/* ---- orphans: what runs without a pod ---- */
+
+struct orphan {
+	struct list link;
+	struct pod_manager *m;
+	char *uid;
+	VEC(char *) containers;
+	VEC(char *) sandboxes;
+	size_t at;
+	enum { ORPHAN_STOP, ORPHAN_STOP_SANDBOX, ORPHAN_REMOVE, ORPHAN_REMOVE_SANDBOX } stage;
+	struct grpc_call *call;
+};
+
+static void orphan_free(struct orphan *o)
+{
+	list_remove(&o->link);
+	for (size_t i = 0; i < o->containers.count; i++)
+		free(o->containers.items[i]);
+	for (size_t i = 0; i < o->sandboxes.count; i++)
+		free(o->sandboxes.items[i]);
+	VEC_FINISH(&o->containers);
+	VEC_FINISH(&o->sandboxes);
+	free(o->uid);
+	free(o);
+}
+
+static void orphan_step(void *user, const struct grpc_result *r)
+{
+	struct orphan *o = user;
+	struct pod_manager *m = o->m;
+
+	o->call = NULL;
+	if (r && !grpc_ok(r) && r->status != GRPC_NOT_FOUND) {
+		/* The next list finds it again. */
+		log_warn("pod without an object could not be removed yet", "uid", o->uid, "reason",
+			r->message, NULL);
+		orphan_free(o);
+		return;
+	}
+	for (;;) {
+		bool containers = o->stage == ORPHAN_STOP || o->stage == ORPHAN_REMOVE;
+		size_t count = containers ? o->containers.count : o->sandboxes.count;
+		if (o->at < count)
+			break;
+		if (o->stage == ORPHAN_REMOVE_SANDBOX) {
+			_cleanup_(free_p) char *dir = xasprintf("%s/pods/%s", m->n->data_dir, o->uid);
+			struct err err = ERR_INIT;
+			if (volumes_remove(dir, &err) < 0)
+				log_warn("volumes of a removed pod", "reason", err.msg, NULL);
+			log_info("removed what ran without a pod", "uid", o->uid, NULL);
+			orphan_free(o);
+			return;
+		}
+		o->stage++;
+		o->at = 0;
+	}
+	switch (o->stage) {
+	case ORPHAN_STOP:
+		o->call = cri_stop_container(m->cri, o->containers.items[o->at++], ORPHAN_GRACE_S,
+			orphan_step, o);
+		break;
+	case ORPHAN_STOP_SANDBOX:
+		o->call = cri_stop_sandbox(m->cri, o->sandboxes.items[o->at++], orphan_step, o);
+		break;
+	case ORPHAN_REMOVE:
+		o->call =
+			cri_remove_container(m->cri, o->containers.items[o->at++], orphan_step, o);
+		break;
+	case ORPHAN_REMOVE_SANDBOX:
+		o->call = cri_remove_sandbox(m->cri, o->sandboxes.items[o->at++], orphan_step, o);
+		break;
+	}
+}
+
+static bool orphan_known(struct pod_manager *m, const char *uid)
+{
+	LIST_FOR_EACH(o, &m->orphan_ops, struct orphan, link)
+	{
+		if (streq(o->uid, uid))
+			return true;
+	}
+	return false;
+}
+
+/* ---- lists ---- */
+
+static const char *sandbox_uid(const Cri__PodSandbox *s)
+{
+	return cri_pair_get(s->labels, s->n_labels, LABEL_POD_UID);
+}
+
+static const char *container_uid(const Cri__Container *c)
+{
+	return cri_pair_get(c->labels, c->n_labels, LABEL_POD_UID);
+}
+
+static void take_down_orphans(struct pod_manager *m, const Cri__ListContainersResponse *containers)
+{
+	/* Without the whole list of pods nothing can be called an orphan. */
+	if (!informer_synced(m->pods))
+		return;
+	for (size_t i = 0; i < m->sandboxes->n_items; i++) {
+		const char *uid = sandbox_uid(m->sandboxes->items[i]);
+		if (!uid || table_get(&m->workers, uid) || orphan_known(m, uid))
+			continue;
+		struct orphan *o = xcalloc(1, sizeof(*o));
+		o->m = m;
+		o->uid = xstrdup(uid);
+		list_init(&o->link);
+		list_append(&m->orphan_ops, &o->link);
+		for (size_t k = 0; k < m->sandboxes->n_items; k++) {
+			if (streq(sandbox_uid(m->sandboxes->items[k]), uid))
+				VEC_PUSH(&o->sandboxes, xstrdup(m->sandboxes->items[k]->id));
+		}
+		for (size_t k = 0; k < containers->n_containers; k++) {
+			if (streq(container_uid(containers->containers[k]), uid))
+				VEC_PUSH(&o->containers,
+					xstrdup(containers->containers[k]->id));
+		}
+		orphan_step(o, NULL);
+	}
+}
+
+struct group {
+	VEC(Cri__PodSandbox *) sandboxes;
+	VEC(Cri__Container *) containers;
+};
+
+static struct group *group_of(struct table *groups, const char *uid)
+{
+	struct group *g = table_get(groups, uid);
+
+	if (!g) {
+		g = xcalloc(1, sizeof(*g));
+		table_set(groups, uid, g);
+	}
+	return g;
+}
+
+static void apply(struct pod_manager *m, const Cri__ListContainersResponse *containers)
+{
+	struct table groups = TABLE_INIT;
+	static struct group nothing;
+
+	for (size_t i = 0; i < m->sandboxes->n_items; i++) {
+		const char *uid = sandbox_uid(m->sandboxes->items[i]);
+		if (uid)
+			VEC_PUSH(&group_of(&groups, uid)->sandboxes, m->sandboxes->items[i]);
+	}
+	for (size_t i = 0; i < containers->n_containers; i++) {
+		const char *uid = container_uid(containers->containers[i]);
+		if (uid)
+			VEC_PUSH(&group_of(&groups, uid)->containers, containers->containers[i]);
+	}
+	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);) {
+		struct group *g = table_get(&groups, it.key);
+		if (!g)
+			g = &nothing;
+		pod_worker_apply(it.value, g->sandboxes.items, g->sandboxes.count,
+			g->containers.items, g->containers.count, m->list_started_ns);
+	}
+	for (struct table_iter it = table_iterate(&groups); table_next(&it);) {
+		struct group *g = it.value;
+		VEC_FINISH(&g->sandboxes);
+		VEC_FINISH(&g->containers);
+		free(g);
+	}
+	table_finish(&groups);
+}
+
+static bool anything_busy(struct pod_manager *m)
+{
+	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);) {
+		if (pod_worker_busy(it.value))
+			return true;
+	}
+	return false;
+}
+
+static void list_over(struct pod_manager *m)
+{
+	m->sandboxes = NULL;
+	arena_finish(&m->list_arena);
+	if (m->relist_again)
+		relist_in(m, EVENT_GATHER_MS);
+	else if (m->watching)
+		relist_in(m, RELIST_WATCHED_MS);
+	else
+		relist_in(m, anything_busy(m) ? RELIST_BUSY_MS : RELIST_IDLE_MS);
+	m->relist_again = false;
+}
+
+static void start_watch(struct pod_manager *m);
+static void on_version(void *user, const struct grpc_result *r);
+
+static void runtime_down(struct pod_manager *m, const char *message)
+{
+	_cleanup_(free_p) char *text = xasprintf("container runtime is down: %s", message);
+
+	m->sandboxes = NULL;
+	arena_finish(&m->list_arena);
+	if (m->runtime_up)
+		log_error("container runtime can't be reached, trying again", "reason", message,
+			NULL);
+	m->runtime_up = false;
+	node_report(m->n, "runtime", false, "ContainerRuntimeIsDown", text);
+	relist_in(m, RELIST_FAILED_MS);
+}
+
+static void on_containers(void *user, const struct grpc_result *r)
+{
+	struct pod_manager *m = user;
+
+	m->list_containers = NULL;
+	if (!grpc_ok(r)) {
+		runtime_down(m, r->message);
+		return;
+	}
+	if (!m->runtime_up) {
+		m->runtime_up = true;
+		/* It may have been updated while it was away. */
+		if (!m->version)
+			m->version = cri_version(m->cri, on_version, m);
+		node_report(m->n, "runtime", true, "", "");
+	}
+	apply(m, r->response);
+	take_down_orphans(m, r->response);
+	m->ever_listed = m->ever_listed || informer_synced(m->pods);
+	list_over(m);
+	start_watch(m);
+}
+
+static void on_sandboxes(void *user, const struct grpc_result *r)
+{
+	struct pod_manager *m = user;
+
+	m->list_sandboxes = NULL;
+	if (!grpc_ok(r)) {
+		runtime_down(m, r->message);
+		return;
+	}
+	/* The response ends with this callback; keep it until the containers are in. */
+	const Cri__ListPodSandboxResponse *list = r->response;
+	size_t size = protobuf_c_message_get_packed_size(&list->base);
+	uint8_t *packed = arena_alloc(&m->list_arena, size + 1);
+	ProtobufCAllocator allocator = grpc_arena_allocator(&m->list_arena);
+	protobuf_c_message_pack(&list->base, packed);
+	m->sandboxes = cri__list_pod_sandbox_response__unpack(&allocator, size, packed);
+	m->list_containers = cri_list_containers(m->cri, NULL, NULL, on_containers, m);
+}
+
+static void on_relist(void *user)
+{
+	struct pod_manager *m = user;
+
+	if (m->list_sandboxes || m->list_containers) {
+		m->relist_again = true;
+		return;
+	}
+	m->list_started_ns = mono(m->n);
+	m->list_sandboxes = cri_list_sandboxes(m->cri, NULL, NULL, on_sandboxes, m);
+}
+
+/* ---- events of the runtime ---- */
+
+static void on_runtime_event(void *user)
+{
+	struct pod_manager *m = user;
+
+	if (m->list_sandboxes || m->list_containers)
+		m->relist_again = true;
+	else
+		relist_in(m, EVENT_GATHER_MS);
+}
+
+static void on_watch_ended(void *user, const struct grpc_result *r)
+{
+	struct pod_manager *m = user;
+
+	m->watch = NULL;
+	m->watching = false;
+	if (r->status == GRPC_UNIMPLEMENTED)
+		m->no_watch = true;
+	/* The list that follows finds out whether the runtime is there, and subscribes again. */
+	relist_in(m, RELIST_BUSY_MS);
+}
+
+static void start_watch(struct pod_manager *m)
+{
+	if (m->watch || m->no_watch)
+		return;
+	m->watch = cri_watch(m->cri, on_runtime_event, on_watch_ended, m);
+	m->watching = true;
+	/* What changed between the list and the subscription. */
+	relist_in(m, RELIST_BUSY_MS);
+}
+
+static void on_version(void *user, const struct grpc_result *r)
+{
+	struct pod_manager *m = user;
+	const Cri__VersionResponse *v = r->response;
+
+	m->version = NULL;
+	if (!grpc_ok(r))
+		return;
+	free(m->runtime_version);
+	m->runtime_version = xasprintf("%s://%s", v->runtime_name, v->runtime_version);
+}
+
+/* ---- pods of the API ---- */
+
+static void on_pod(void *user, const struct object *old, const struct object *new)
+{
+	struct pod_manager *m = user;
+	const struct object *o = new ? new : old;
+	struct pod_worker *w;
+
+	/* Deleted and made anew between two looks: the old one ends by its own uid. */
+	if (old && new && !streq(old->uid, new->uid)) {
+		w = table_get(&m->workers, old->uid);
+		if (w)
+			pod_worker_changed(w, NULL);
+	}
+	w = table_get(&m->workers, o->uid);
+	if (w) {
+		pod_worker_changed(w, (struct object *)(uintptr_t)new);
+		return;
+	}
+	if (!new)
+		return;
+	w = pod_worker_create(m, (struct object *)(uintptr_t)new);
+	table_set(&m->workers, w->uid, w);
+	if (m->ever_listed && !orphan_known(m, w->uid)) {
+		/* It came after a list that knew all pods: nothing of it can run yet. */
+		w->applied = true;
+		pod_worker_poke(w);
+	} else if (m->runtime_up) {
+		relist_in(m, 0);
+	}
+}
+
+static void on_pods_synced(void *user)
+{
+	struct pod_manager *m = user;
+
+	if (m->list_sandboxes || m->list_containers)
+		m->relist_again = true;
+	else
+		relist_in(m, 0);
+}
+
+/* Directories of pods that are gone: the agent was killed while it removed them. */
+static void sweep_dirs(struct pod_manager *m)
+{
+	_cleanup_(free_p) char *root = xasprintf("%s/pods", m->n->data_dir);
+	struct err err = ERR_INIT;
+
+	if (volume_make_dirs(root, 0750, &err) < 0)
+		log_warn("directory of pods", "reason", err.msg, NULL);
+}
+
+/* ---- public ---- */
+
+int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err)
+{
+	static const struct informer_handler handler = {
+		.changed = on_pod,
+		.synced = on_pods_synced,
+	};
+	struct pod_manager *m = xcalloc(1, sizeof(*m));
+	struct sysinfo si;
+	char selector[300];
+
+	m->n = n;
+	m->pod_kind = kind_by_resource(n->kinds, "", "v1", "pods");
+	const struct kind *services = kind_by_resource(n->kinds, "", "v1", "services");
+	if (!m->pod_kind || !services) {
+		free(m);
+		return err_set(err, -ENOENT, "kinds Pod and Service are not known");
+	}
+	list_init(&m->orphan_ops);
+	if (sysinfo(&si) == 0)
+		m->node_memory = (int64_t)si.totalram * si.mem_unit;
+	m->node_cpu_milli = sysconf(_SC_NPROCESSORS_ONLN) * 1000;
+	sweep_dirs(m);
+	m->cri = cri_create(n->loop, n->cri_address);
+	m->relist = wakeup_create(n->loop, n->clock, on_relist, m);
+	snprintf(selector, sizeof(selector), "spec.nodeName=%s", n->name);
+	m->pods = informer_create(n->client, m->pod_kind, NULL, NULL, selector);
+	informer_add_handler(m->pods, &handler, m);
+	m->services = informer_create(n->client, services, NULL, NULL, NULL);
+	informer_start(m->services);
+	informer_start(m->pods);
+	relist_in(m, 0);
+	*ret = m;
+	return 0;
+}
+
+void pod_manager_destroy(struct pod_manager *m)
+{
+	if (!m)
+		return;
+	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);)
+		pod_worker_destroy(it.value);
+	table_finish(&m->workers);
+	LIST_FOR_EACH(o, &m->orphan_ops, struct orphan, link)
+	{
+		grpc_call_cancel(o->call);
+		orphan_free(o);
+	}
+	informer_destroy(m->pods);
+	informer_destroy(m->services);
+	wakeup_destroy(m->relist);
+	cri_destroy(m->cri);
+	arena_finish(&m->list_arena);
+	free(m->runtime_version);
+	free(m);
+}
+
+static struct pod_worker *find(
+	struct pod_manager *m, const char *ns, const char *pod, const char *uid)
+{
+	struct pod_worker *best = NULL;
+
+	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);) {
+		struct pod_worker *w = it.value;
+		if (!streq(w->ns, ns) || !streq(w->name, pod) || (uid && !streq(uid, w->uid)))
+			continue;
+		/* Of two namesakes the newer one is meant. */
+		if (!best || (best->view.absent && !w->view.absent))
+			best = w;
+	}
+	return best;
+}
+
+int pod_manager_find(struct pod_manager *m, struct arena *a, const char *ns, const char *pod,
+	const char *uid, const char *container, struct pod_container_at *ret, struct err *err)
+{
+	struct pod_worker *w = find(m, ns, pod, uid);
+
+	if (!w)
+		return err_set(err, -ENOENT, "pod '%s' in namespace '%s' is not on this node", pod, ns);
+	const struct json *doc = pod_worker_doc(w, a);
+	bool first = !container || !*container;
+	for (size_t i = 0; i < w->view.container_count; i++) {
+		const struct pod_container *c = &w->containers[i];
+		if (first ? w->view.containers[i].init : !streq(c->name, container))
+			continue;
+		const char *dir = pod_log_dir(a, doc);
+		*ret = (struct pod_container_at){ 0 };
+		ret->tty = json_bool_or(json_get(pod_container_doc(doc, i), "tty"), false);
+		ret->running = c->cur.id && c->cur.run == RUN_RUNNING;
+		if (c->cur.id) {
+			ret->container_id = arena_strdup(a, c->cur.id);
+			if (c->cur.run != RUN_CREATED)
+				ret->log_path = arena_printf(a, "%s/%s", dir,
+					container_log_path(a, c->name, c->cur.attempt));
+		}
+		if (c->last.id)
+			ret->previous_log_path = arena_printf(a, "%s/%s", dir,
+				container_log_path(a, c->name, c->last.attempt));
+		if (!ret->log_path && ret->previous_log_path)
+			ret->log_path = ret->previous_log_path;
+		ret->waiting_reason = c->wait_reason		? arena_strdup(a, c->wait_reason)
+				      : pod_initialized(&w->view) ? "ContainerCreating"
+								  : "PodInitializing";
+		return 0;
+	}
+	return err_set(err, -ENOENT, "container %s is not valid for pod %s",
+		container ? container : "", pod);
+}
+
+const char *pod_manager_sandbox(struct pod_manager *m, const char *ns, const char *pod)
+{
+	struct pod_worker *w = find(m, ns, pod, NULL);
+
+	return w && w->view.sandbox_ready ? w->sandbox_id : NULL;
+}
+
+void pod_manager_list(struct pod_manager *m, struct buf *out)
+{
+	bool first = true;
+
+	buf_add_str(out, "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[");
+	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);) {
+		struct pod_worker *w = it.value;
+		if (!first)
+			buf_add_char(out, ',');
+		first = false;
+		buf_add(out, w->pod->bytes->data, w->pod->bytes->size);
+	}
+	buf_add_str(out, "]}");
+}
+
+struct cri *pod_manager_cri(struct pod_manager *m)
+{
+	return m->cri;
+}
+
+bool pod_manager_runtime_ready(const struct pod_manager *m)
+{
+	return m->runtime_up;
+}
+
+const char *pod_manager_runtime_version(const struct pod_manager *m)
+{
+	return m->runtime_version ? m->runtime_version : "containerd://unknown";
+}

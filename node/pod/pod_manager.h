@@ -1,0 +1,36 @@
+/* pod_manager.h - the pods of this node: one worker (pod_worker.h) for each Pod whose spec.nodeName is
+ * ours, on the container runtime.
+ *
+ * What runs belongs to the runtime: sandboxes and containers carry the pod's uid and the container's
+ * name in labels, so a new agent adopts what it finds; what has no Pod any more is taken down.
+ * Destroying the manager leaves everything running. */
+#pragma once
+
+#include "node/cri/cri.h"
+#include "node/node.h"
+
+int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err) _must_check_;
+void pod_manager_destroy(struct pod_manager *m); /* NULL allowed */
+
+/* For the node's server: where a container's stream or log is to be had. */
+struct pod_container_at {
+	const char *container_id; /* NULL = never created */
+	bool running;
+	const char *log_path;	     /* on this host; of the newest instance; NULL = none */
+	const char *previous_log_path; /* NULL = there was none before */
+	const char *waiting_reason;  /* "ContainerCreating", ... when it has no log yet */
+	bool tty;
+};
+/* uid may be NULL. container NULL or "" = the first. -ENOENT with err "pod ... not found" or
+ * "container ... not found in pod ...". Strings live in the arena. */
+int pod_manager_find(struct pod_manager *m, struct arena *a, const char *ns, const char *pod,
+	const char *uid, const char *container, struct pod_container_at *ret,
+	struct err *err) _must_check_;
+/* The sandbox of a pod; NULL when it has none that is ready. */
+const char *pod_manager_sandbox(struct pod_manager *m, const char *ns, const char *pod);
+/* PodList of all pods, as bytes. */
+void pod_manager_list(struct pod_manager *m, struct buf *out);
+struct cri *pod_manager_cri(struct pod_manager *m);
+/* The runtime can't be asked: node_report() has been told. */
+bool pod_manager_runtime_ready(const struct pod_manager *m);
+const char *pod_manager_runtime_version(const struct pod_manager *m); /* "containerd://1.6.20" */

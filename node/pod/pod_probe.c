@@ -1,0 +1,191 @@
+/* pod_probe.c - liveness, readiness and startup probes of running containers (Kubernetes, "Configure
+ * Liveness, Readiness and Startup Probes").
+ *
+ *   no startup probe, or it has succeeded:  liveness and readiness run, each in its own period
+ *   before that:                            only the startup probe
+ *
+ * A verdict changes after successThreshold or failureThreshold results of the same kind in a row. */
+#include "node/pod/pod_check.h"
+
+#include <stdio.h>
+
+#include "lib/base/random.h"
+
+enum probe_kind { PROBE_LIVENESS, PROBE_READINESS, PROBE_STARTUP, PROBE_KINDS };
+
+static const struct {
+	const char *field, *name;
+} kinds[PROBE_KINDS] = {
+	[PROBE_LIVENESS] = { "livenessProbe", "Liveness" },
+	[PROBE_READINESS] = { "readinessProbe", "Readiness" },
+	[PROBE_STARTUP] = { "startupProbe", "Startup" },
+};
+
+struct pod_probe {
+	struct pod_worker *w;
+	size_t container;
+	enum probe_kind kind;
+	int64_t period_ms, timeout_ms;
+	unsigned success_threshold, failure_threshold;
+	unsigned in_a_row;
+	bool last_ok;
+	struct wakeup *timer;
+	struct pod_check *check;
+};
+
+static struct pod_probe **slot(struct pod_worker *w, size_t container, enum probe_kind kind)
+{
+	return &w->probes[container * PROBE_KINDS + kind];
+}
+
+static void probe_free(struct pod_probe *p)
+{
+	if (!p)
+		return;
+	*slot(p->w, p->container, p->kind) = NULL;
+	pod_check_cancel(p->check);
+	wakeup_destroy(p->timer);
+	free(p);
+}
+
+static void start_kind(struct pod_worker *w, size_t container, enum probe_kind kind);
+
+static void verdict(struct pod_probe *p, bool ok)
+{
+	struct pod_worker *w = p->w;
+	struct container_view *v = &w->view.containers[p->container];
+	struct pod_container *c = &w->containers[p->container];
+	size_t container = p->container;
+
+	switch (p->kind) {
+	case PROBE_LIVENESS:
+		if (!ok)
+			v->probe_failed = true;
+		break;
+	case PROBE_READINESS:
+		if (c->probe_ready == ok)
+			return;
+		c->probe_ready = ok;
+		break;
+	case PROBE_STARTUP:
+		if (!ok) {
+			v->probe_failed = true;
+			break;
+		}
+		v->started = true;
+		probe_free(p);
+		start_kind(w, container, PROBE_LIVENESS);
+		start_kind(w, container, PROBE_READINESS);
+		break;
+	case PROBE_KINDS:
+		break;
+	}
+	pod_worker_poke(w);
+}
+
+static void on_checked(void *user, enum check_result result, const char *text)
+{
+	struct pod_probe *p = user;
+	struct pod_worker *w = p->w;
+	bool ok = result == CHECK_OK;
+
+	p->check = NULL;
+	wakeup_in(p->timer, p->period_ms);
+	if (result == CHECK_ERROR) {
+		pod_worker_event(w, (long)p->container, "Warning", "Unhealthy",
+			"%s probe errored: %s", kinds[p->kind].name, text);
+		return;
+	}
+	if (!ok)
+		pod_worker_event(w, (long)p->container, "Warning", "Unhealthy",
+			"%s probe failed: %s", kinds[p->kind].name, text);
+	if (p->in_a_row == 0 || p->last_ok != ok)
+		p->in_a_row = 0;
+	p->last_ok = ok;
+	p->in_a_row++;
+	if (p->in_a_row >= (ok ? p->success_threshold : p->failure_threshold))
+		verdict(p, ok);
+}
+
+static void on_timer(void *user)
+{
+	struct pod_probe *p = user;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *doc = pod_container_doc(pod_worker_doc(p->w, &a), p->container);
+
+	p->check = pod_check_run(p->w, p->container, json_get(doc, kinds[p->kind].field),
+		p->timeout_ms, on_checked, p);
+}
+
+static void start_kind(struct pod_worker *w, size_t container, enum probe_kind kind)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *spec = json_get(
+		pod_container_doc(pod_worker_doc(w, &a), container), kinds[kind].field);
+	struct pod_probe **at = slot(w, container, kind);
+
+	if (!spec || *at)
+		return;
+	struct pod_probe *p = *at = xcalloc(1, sizeof(*p));
+	p->w = w;
+	p->container = container;
+	p->kind = kind;
+	p->period_ms = MAX(json_path_int(spec, "periodSeconds", 10), 1) * 1000;
+	p->timeout_ms = MAX(json_path_int(spec, "timeoutSeconds", 1), 1) * 1000;
+	p->success_threshold = (unsigned)MAX(json_path_int(spec, "successThreshold", 1), 1);
+	p->failure_threshold = (unsigned)MAX(json_path_int(spec, "failureThreshold", 3), 1);
+	p->timer = wakeup_create(w->n->loop, w->n->clock, on_timer, p);
+
+	int64_t age_ms = (wall(w->n) - w->containers[container].cur.started_ns) / NS_PER_MS;
+	int64_t delay_ms = json_path_int(spec, "initialDelaySeconds", 0) * 1000 - MAX(age_ms, 0);
+	/* Adopted containers: not all of them in the same moment. */
+	if (delay_ms < 0 && age_ms > p->period_ms)
+		delay_ms = (int64_t)random_below(
+			client_random(w->n->client), (uint64_t)p->period_ms);
+	wakeup_in(p->timer, MAX(delay_ms, 0));
+}
+
+/* What the last agent found out about this very container still holds. */
+static void recall(struct pod_worker *w, size_t container)
+{
+	static const char *const lists[] = { "status.containerStatuses",
+		"status.initContainerStatuses" };
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *pod = pod_worker_doc(w, &a);
+	const char *id =
+		arena_printf(&a, "containerd://%s", w->containers[container].cur.id);
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		JSON_FOR_EACH_ITEM (s, json_path(pod, lists[i])) {
+			if (!streq(json_str(json_get(s, "containerID")), id))
+				continue;
+			if (json_bool_or(json_get(s, "ready"), false))
+				w->containers[container].probe_ready = true;
+			if (json_bool_or(json_get(s, "started"), false))
+				w->view.containers[container].started = true;
+		}
+	}
+}
+
+void pod_probes_start(struct pod_worker *w, size_t container)
+{
+	for (int k = 0; k < PROBE_KINDS; k++) {
+		if (*slot(w, container, (enum probe_kind)k))
+			return;
+	}
+	if (!w->containers[container].cur.id)
+		return;
+	recall(w, container);
+	if (!w->view.containers[container].started) {
+		start_kind(w, container, PROBE_STARTUP);
+		return;
+	}
+	start_kind(w, container, PROBE_LIVENESS);
+	start_kind(w, container, PROBE_READINESS);
+}
+
+void pod_probes_stop(struct pod_worker *w, size_t container)
+{
+	for (int k = 0; k < PROBE_KINDS; k++)
+		probe_free(*slot(w, container, (enum probe_kind)k));
+}

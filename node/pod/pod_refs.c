@@ -1,0 +1,214 @@
+/* pod_refs.c - see pod_refs.h. */
+#include "node/pod/pod_refs.h"
+
+#include "lib/base/table.h"
+#include "lib/base/vec.h"
+#include "lib/client/wakeup.h"
+
+struct pod_refs {
+	struct arena arena;
+	struct table objects; /* "configmaps/NAME", "secrets/NAME" -> struct json */
+};
+
+struct fetch_call {
+	struct pod_refs_fetch *f;
+	struct client_call *call; /* NULL = answered */
+	char *key;
+};
+
+struct pod_refs_fetch {
+	struct node *n;
+	struct pod_refs *result;
+	VEC(struct fetch_call *) calls;
+	size_t open;
+	struct err err;
+	struct wakeup *none; /* fires when there was nothing to fetch */
+	pod_refs_done *done;
+	void *user;
+};
+
+const struct json *pod_refs_config_map(const struct pod_refs *r, const char *name)
+{
+	_cleanup_(free_p) char *key = xasprintf("configmaps/%s", name);
+
+	return r ? table_get(&r->objects, key) : NULL;
+}
+
+const struct json *pod_refs_secret(const struct pod_refs *r, const char *name)
+{
+	_cleanup_(free_p) char *key = xasprintf("secrets/%s", name);
+
+	return r ? table_get(&r->objects, key) : NULL;
+}
+
+void pod_refs_destroy(struct pod_refs *r)
+{
+	if (!r)
+		return;
+	table_finish(&r->objects);
+	arena_finish(&r->arena);
+	free(r);
+}
+
+typedef void on_ref(void *user, const char *resource, const char *name);
+
+static void ref(on_ref *each, void *user, const char *resource, const struct json *o,
+	const char *field)
+{
+	const char *name = json_str(json_get(o, field));
+
+	if (name && *name)
+		each(user, resource, name);
+}
+
+static void walk_volume(const struct json *v, on_ref *each, void *user)
+{
+	ref(each, user, "configmaps", json_get(v, "configMap"), "name");
+	ref(each, user, "secrets", json_get(v, "secret"), "secretName");
+	JSON_FOR_EACH_ITEM (src, json_path(v, "projected.sources")) {
+		ref(each, user, "configmaps", json_get(src, "configMap"), "name");
+		ref(each, user, "secrets", json_get(src, "secret"), "name");
+	}
+}
+
+static void walk_container(const struct json *c, on_ref *each, void *user)
+{
+	JSON_FOR_EACH_ITEM (from, json_get(c, "envFrom")) {
+		ref(each, user, "configmaps", json_get(from, "configMapRef"), "name");
+		ref(each, user, "secrets", json_get(from, "secretRef"), "name");
+	}
+	JSON_FOR_EACH_ITEM (e, json_get(c, "env")) {
+		ref(each, user, "configmaps", json_path(e, "valueFrom.configMapKeyRef"), "name");
+		ref(each, user, "secrets", json_path(e, "valueFrom.secretKeyRef"), "name");
+	}
+}
+
+static void walk(const struct json *pod, on_ref *each, void *user)
+{
+	JSON_FOR_EACH_ITEM (v, json_path(pod, "spec.volumes"))
+		walk_volume(v, each, user);
+	JSON_FOR_EACH_ITEM (i, json_path(pod, "spec.initContainers"))
+		walk_container(i, each, user);
+	JSON_FOR_EACH_ITEM (c, json_path(pod, "spec.containers"))
+		walk_container(c, each, user);
+	JSON_FOR_EACH_ITEM (s, json_path(pod, "spec.imagePullSecrets"))
+		ref(each, user, "secrets", s, "name");
+}
+
+static void note(void *user, const char *resource, const char *name)
+{
+	*(bool *)user = true;
+}
+
+bool pod_refs_needed(const struct json *pod)
+{
+	bool any = false;
+
+	walk(pod, note, &any);
+	return any;
+}
+
+static void fetch_free(struct pod_refs_fetch *f)
+{
+	for (size_t i = 0; i < f->calls.count; i++) {
+		free(f->calls.items[i]->key);
+		free(f->calls.items[i]);
+	}
+	VEC_FINISH(&f->calls);
+	wakeup_destroy(f->none);
+	pod_refs_destroy(f->result);
+	free(f);
+}
+
+static void finish(struct pod_refs_fetch *f)
+{
+	if (f->err.code)
+		f->done(f->user, NULL, &f->err);
+	else
+		f->done(f->user, TAKE_PTR(f->result), NULL);
+	fetch_free(f);
+}
+
+static void on_none(void *user)
+{
+	finish(user);
+}
+
+static void on_answer(void *user, const struct client_result *r)
+{
+	struct fetch_call *c = user;
+	struct pod_refs_fetch *f = c->f;
+	struct json *doc;
+
+	c->call = NULL;
+	f->open--;
+	if (client_ok(r)) {
+		struct err err = ERR_INIT;
+		if (json_parse(&f->result->arena, r->body, r->body_size, NULL, &doc, &err) < 0)
+			err_set(&f->err, err.code, "%s: %s", c->key, err.msg);
+		else
+			table_set(&f->result->objects, c->key, doc);
+	} else if (r->code != 404) {
+		err_set(&f->err, -EIO, "%s: %s", c->key, r->message);
+	}
+	if (f->open == 0)
+		finish(f);
+}
+
+static void start(void *user, const char *resource, const char *name)
+{
+	struct pod_refs_fetch *f = user;
+	_cleanup_(free_p) char *key = xasprintf("%s/%s", resource, name);
+
+	for (size_t i = 0; i < f->calls.count; i++) {
+		if (streq(f->calls.items[i]->key, key))
+			return;
+	}
+	struct fetch_call *c = xcalloc(1, sizeof(*c));
+	c->f = f;
+	c->key = TAKE_PTR(key);
+	VEC_PUSH(&f->calls, c);
+}
+
+struct pod_refs_fetch *pod_refs_fetch(
+	struct node *n, const struct json *pod, pod_refs_done *done, void *user)
+{
+	struct pod_refs_fetch *f = xcalloc(1, sizeof(*f));
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *ns = json_str_or(json_path(pod, "metadata.namespace"), "");
+
+	f->n = n;
+	f->result = xcalloc(1, sizeof(*f->result));
+	f->done = done;
+	f->user = user;
+	walk(pod, start, f);
+	for (size_t i = 0; i < f->calls.count; i++) {
+		struct fetch_call *c = f->calls.items[i];
+		const char *slash = strchr(c->key, '/');
+		const char *resource = arena_memdup(&a, c->key, (size_t)(slash - c->key));
+		const struct kind *k = kind_by_resource(n->kinds, "", "v1", resource);
+		c->call = client_request(n->client,
+			&(struct client_request){
+				.method = "GET",
+				.path = client_path(&a, k, ns, slash + 1, NULL),
+			},
+			on_answer, c);
+		f->open++;
+	}
+	if (f->open == 0) {
+		f->none = wakeup_create(n->loop, n->clock, on_none, f);
+		wakeup_in(f->none, 0);
+	}
+	return f;
+}
+
+void pod_refs_fetch_cancel(struct pod_refs_fetch *f)
+{
+	if (!f)
+		return;
+	for (size_t i = 0; i < f->calls.count; i++) {
+		if (f->calls.items[i]->call)
+			client_cancel(f->n->client, f->calls.items[i]->call);
+	}
+	fetch_free(f);
+}

@@ -1,0 +1,338 @@
+/* pod_status.c - see pod_status.h. */
+#include "node/pod/pod_status.h"
+
+#include <stdio.h>
+
+static const char *phase_name(enum pod_phase p)
+{
+	static const char *const names[] = {
+		[PHASE_PENDING] = "Pending",
+		[PHASE_RUNNING] = "Running",
+		[PHASE_SUCCEEDED] = "Succeeded",
+		[PHASE_FAILED] = "Failed",
+	};
+	return names[p];
+}
+
+bool pod_container_ready(const struct container_view *v, const struct pod_container *c)
+{
+	if (v->init && !v->sidecar)
+		return v->run == RUN_EXITED && v->exit_code == 0;
+	return v->run == RUN_RUNNING && v->started && (!c->has_readiness || c->probe_ready);
+}
+
+static void set_time(struct arena *a, struct json *o, const char *name, int64_t ns)
+{
+	char text[TIME_RFC3339_ROOM];
+
+	/* A null would mean "delete" in the patch. */
+	if (ns <= 0)
+		return;
+	time_format_rfc3339(ns, text);
+	json_set_str(a, o, name, text);
+}
+
+static char *container_id(struct arena *a, const struct instance *i)
+{
+	return arena_printf(a, "containerd://%s", i->id);
+}
+
+static struct json *terminated(struct arena *a, const struct instance *i)
+{
+	struct json *o = json_new_object(a), *t = json_new_object(a);
+	const char *reason = i->reason && *i->reason ? i->reason
+			     : i->exit_code == 0	   ? "Completed"
+							   : "Error";
+
+	json_set_str(a, t, "containerID", container_id(a, i));
+	json_set_int(a, t, "exitCode", i->exit_code);
+	set_time(a, t, "finishedAt", i->finished_ns);
+	if (i->message && *i->message)
+		json_set_str(a, t, "message", i->message);
+	json_set_str(a, t, "reason", reason);
+	set_time(a, t, "startedAt", i->started_ns);
+	json_set(a, o, "terminated", t);
+	return o;
+}
+
+static struct json *waiting(struct arena *a, const char *reason, const char *message)
+{
+	struct json *o = json_new_object(a), *w = json_new_object(a);
+
+	if (message && *message)
+		json_set_str(a, w, "message", message);
+	json_set_str(a, w, "reason", reason);
+	json_set(a, o, "waiting", w);
+	return o;
+}
+
+static char *crash_loop_message(
+	struct arena *a, const struct pod_status_input *in, const struct pod_container *c, int64_t s)
+{
+	return arena_printf(a, "back-off %s restarting failed container=%s pod=%s_%s(%s)",
+		s >= 60 ? (s % 60 ? arena_printf(a, "%lldm%llds", (long long)(s / 60),
+					    (long long)(s % 60))
+				: arena_printf(a, "%lldm0s", (long long)(s / 60)))
+			: arena_printf(a, "%llds", (long long)s),
+		c->name, json_str_or(json_path(in->pod, "metadata.name"), ""),
+		json_str_or(json_path(in->pod, "metadata.namespace"), ""),
+		json_str_or(json_path(in->pod, "metadata.uid"), ""));
+}
+
+static struct json *container_status(
+	struct arena *a, const struct pod_status_input *in, size_t i, bool initialized)
+{
+	const struct container_view *v = &in->view->containers[i];
+	const struct pod_container *c = &in->containers[i];
+	const struct json *doc = pod_container_doc(in->pod, i);
+	const struct instance *cur = &c->cur, *last = &c->last;
+	struct json *o = json_new_object(a);
+	struct json *state, *last_state = json_new_object(a);
+
+	/* An instance that was created and never started says nothing yet. */
+	bool shown = cur->id && (v->run == RUN_RUNNING || v->run == RUN_EXITED);
+	bool restarts = !in->view->ended && !in->view->deleting &&
+			container_restarts(in->view, v) && v->in_sandbox;
+	int64_t until = container_wait_until(v, in->now_ns);
+
+	if (shown && v->run == RUN_RUNNING) {
+		struct json *r = json_new_object(a);
+		state = json_new_object(a);
+		set_time(a, r, "startedAt", cur->started_ns);
+		json_set(a, state, "running", r);
+	} else if (shown && restarts && c->wait_reason) {
+		state = waiting(a, c->wait_reason, c->wait_message);
+	} else if (shown && restarts && until) {
+		state = waiting(a, "CrashLoopBackOff",
+			crash_loop_message(a, in, c, v->restart.delay_ns / NS_PER_S));
+	} else if (shown) {
+		state = terminated(a, cur);
+	} else if (c->wait_reason) {
+		state = waiting(a, c->wait_reason, c->wait_message);
+	} else if (!initialized && !v->init) {
+		state = waiting(a, "PodInitializing", NULL);
+	} else {
+		bool has_init = in->view->container_count > 0 && in->view->containers[0].init;
+		state = waiting(a, has_init ? "PodInitializing" : "ContainerCreating", NULL);
+	}
+	/* When the newest has ended and something else is shown as state, it is the last state. */
+	if (shown && v->run == RUN_EXITED && !json_get(state, "terminated"))
+		last_state = terminated(a, cur);
+	else if (last->id)
+		last_state = terminated(a, last);
+
+	if (cur->id)
+		json_set_str(a, o, "containerID", container_id(a, cur));
+	json_set_str(a, o, "image",
+		cur->id && cur->image ? cur->image : json_str_or(json_get(doc, "image"), ""));
+	json_set_str(a, o, "imageID", cur->id && cur->image_ref ? cur->image_ref : "");
+	json_set(a, o, "lastState", last_state);
+	json_set_str(a, o, "name", c->name);
+	json_set_bool(a, o, "ready", pod_container_ready(v, c));
+	json_set_int(a, o, "restartCount", cur->id ? (int64_t)cur->attempt : 0);
+	json_set_bool(a, o, "started", v->run == RUN_RUNNING && v->started);
+	json_set(a, o, "state", state);
+	return o;
+}
+
+/* ---- conditions ---- */
+
+static const struct json *condition_named(const struct json *conditions, const char *type)
+{
+	JSON_FOR_EACH_ITEM (c, conditions) {
+		if (streq(json_str(json_get(c, "type")), type))
+			return c;
+	}
+	return NULL;
+}
+
+static void add_condition(struct arena *a, struct json *list, const struct pod_status_input *in,
+	const char *type, bool value, const char *reason, const char *message)
+{
+	const struct json *old = condition_named(json_path(in->pod, "status.conditions"), type);
+	const char *status = value ? "True" : "False";
+	struct json *c = json_new_object(a);
+	const char *since = json_str(json_get(old, "lastTransitionTime"));
+
+	if (old && since && streq(json_str(json_get(old, "status")), status))
+		json_set_str(a, c, "lastTransitionTime", since);
+	else
+		set_time(a, c, "lastTransitionTime", in->now_ns);
+	if (message && *message)
+		json_set_str(a, c, "message", message);
+	if (reason)
+		json_set_str(a, c, "reason", reason);
+	json_set_str(a, c, "status", status);
+	json_set_str(a, c, "type", type);
+	json_push(a, list, c);
+}
+
+/* "containers with unready status: [a b]", or NULL when all are fine. */
+static char *list_unready(
+	struct arena *a, const struct pod_status_input *in, bool init, const char *what)
+{
+	_cleanup_(buf_finish) struct buf names = BUF_INIT;
+
+	for (size_t i = 0; i < in->view->container_count; i++) {
+		const struct container_view *v = &in->view->containers[i];
+		if (v->init != init && !(v->sidecar && !init))
+			continue;
+		bool fine = init && v->sidecar ? v->run == RUN_RUNNING && v->started
+					       : pod_container_ready(v, &in->containers[i]);
+		if (!fine)
+			buf_printf(&names, "%s%s", names.size ? " " : "", in->containers[i].name);
+	}
+	return names.size ? arena_printf(a, "containers with %s status: [%s]", what, names.data)
+			  : NULL;
+}
+
+static bool readiness_gates_hold(const struct json *pod)
+{
+	JSON_FOR_EACH_ITEM (gate, json_path(pod, "spec.readinessGates")) {
+		const struct json *c = condition_named(json_path(pod, "status.conditions"),
+			json_str_or(json_get(gate, "conditionType"), ""));
+		if (!streq(json_str(json_get(c, "status")), "True"))
+			return false;
+	}
+	return true;
+}
+
+static struct json *conditions(
+	struct arena *a, const struct pod_status_input *in, enum pod_phase phase, bool initialized)
+{
+	struct json *list = json_new_array(a);
+	const char *unready = list_unready(a, in, false, "unready");
+
+	add_condition(a, list, in, "PodReadyToStartContainers",
+		in->view->sandbox_exists && in->view->sandbox_ready, NULL, NULL);
+	if (phase == PHASE_SUCCEEDED) {
+		add_condition(a, list, in, "Initialized", true, "PodCompleted", NULL);
+		add_condition(a, list, in, "Ready", false, "PodCompleted", NULL);
+		add_condition(a, list, in, "ContainersReady", false, "PodCompleted", NULL);
+	} else {
+		const char *incomplete = initialized ? NULL : list_unready(a, in, true, "incomplete");
+		add_condition(a, list, in, "Initialized", initialized,
+			initialized ? NULL : "ContainersNotInitialized", incomplete);
+		if (phase == PHASE_FAILED) {
+			add_condition(a, list, in, "Ready", false, "PodFailed", NULL);
+			add_condition(a, list, in, "ContainersReady", false, "PodFailed", NULL);
+		} else {
+			bool gates = readiness_gates_hold(in->pod);
+			const char *reason = unready ? "ContainersNotReady"
+					     : gates ? NULL
+						     : "ReadinessGatesNotReady";
+			add_condition(a, list, in, "Ready", !unready && gates, reason,
+				unready ? unready
+				: gates ? NULL
+					: "the status of pod readiness gates is not \"True\"");
+			add_condition(a, list, in, "ContainersReady", !unready,
+				unready ? "ContainersNotReady" : NULL, unready);
+		}
+	}
+	if (!condition_named(json_path(in->pod, "status.conditions"), "PodScheduled"))
+		add_condition(a, list, in, "PodScheduled", true, NULL, NULL);
+	return list;
+}
+
+struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
+{
+	struct json *s = json_new_object(a), *main = json_new_array(a), *init = json_new_array(a);
+	bool initialized = pod_initialized(in->view);
+	enum pod_phase phase = in->view->ended ? in->ended_phase : pod_phase_compute(in->view);
+	const char *old_phase = json_str_or(json_path(in->pod, "status.phase"), "");
+
+	/* What is over stays over, whatever is still being taken down. */
+	if (streq(old_phase, "Succeeded"))
+		phase = PHASE_SUCCEEDED;
+	else if (streq(old_phase, "Failed"))
+		phase = PHASE_FAILED;
+	for (size_t i = 0; i < in->view->container_count; i++) {
+		struct json *c = container_status(a, in, i, initialized);
+		json_push(a, in->view->containers[i].init ? init : main, c);
+	}
+	json_set(a, s, "conditions", conditions(a, in, phase, initialized));
+	json_set(a, s, "containerStatuses", main);
+	if (json_count(init) > 0)
+		json_set(a, s, "initContainerStatuses", init);
+	if (*in->host_ip) {
+		struct json *ips = json_new_array(a), *ip = json_new_object(a);
+		json_set_str(a, s, "hostIP", in->host_ip);
+		json_set_str(a, ip, "ip", in->host_ip);
+		json_push(a, ips, ip);
+		json_set(a, s, "hostIPs", ips);
+	}
+	if (in->ended_message)
+		json_set_str(a, s, "message", in->ended_message);
+	json_set_str(a, s, "phase", phase_name(phase));
+	if (*in->pod_ip) {
+		struct json *ips = json_new_array(a), *ip = json_new_object(a);
+		json_set_str(a, s, "podIP", in->pod_ip);
+		json_set_str(a, ip, "ip", in->pod_ip);
+		json_push(a, ips, ip);
+		json_set(a, s, "podIPs", ips);
+	}
+	json_set_str(a, s, "qosClass", pod_qos_name(pod_qos(in->pod)));
+	if (in->ended_reason)
+		json_set_str(a, s, "reason", in->ended_reason);
+	const char *start = json_str(json_path(in->pod, "status.startTime"));
+	if (start)
+		json_set_str(a, s, "startTime", start);
+	else
+		set_time(a, s, "startTime", in->start_ns);
+	return s;
+}
+
+static bool same_conditions(const struct json *old, const struct json *new)
+{
+	static const char *const fields[] = { "status", "reason", "message" };
+
+	JSON_FOR_EACH_ITEM (c, new) {
+		const struct json *o = condition_named(old, json_str(json_get(c, "type")));
+		if (!o)
+			return false;
+		for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+			if (!streq(json_str_or(json_get(o, fields[i]), ""),
+				    json_str_or(json_get(c, fields[i]), "")))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Lists of addresses are merged by ip, so an older address would stay: say "replace" in the list. */
+static void replace_list(struct arena *a, struct json *status, const char *name)
+{
+	struct json *list = json_get(status, name), *mark = json_new_object(a);
+
+	if (!list)
+		return;
+	json_set_str(a, mark, "$patch", "replace");
+	json_push(a, list, mark);
+}
+
+struct json *pod_status_patch(struct arena *a, const struct json *pod, struct json *status)
+{
+	const struct json *old = json_get(pod, "status");
+	bool same = true;
+
+	JSON_FOR_EACH_MEMBER (m, status) {
+		const struct json *o = json_get_n(old, m->name, m->name_size);
+		same = same && (streq(m->name, "conditions") ? same_conditions(o, m->value)
+							     : json_equal(o, m->value));
+	}
+	if (same)
+		return NULL;
+	if (json_count(json_get(old, "podIPs")) > 0 &&
+		!json_equal(json_get(old, "podIPs"), json_get(status, "podIPs")))
+		replace_list(a, status, "podIPs");
+	if (json_count(json_get(old, "hostIPs")) > 0 &&
+		!json_equal(json_get(old, "hostIPs"), json_get(status, "hostIPs")))
+		replace_list(a, status, "hostIPs");
+
+	struct json *patch = json_new_object(a), *meta = json_new_object(a);
+	/* The uid makes the server refuse the patch for a namesake that came later. */
+	json_set_str(a, meta, "uid", json_str_or(json_path(pod, "metadata.uid"), ""));
+	json_set(a, patch, "metadata", meta);
+	json_set(a, patch, "status", status);
+	return patch;
+}

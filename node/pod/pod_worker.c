@@ -1,0 +1,525 @@
+/* pod_worker.c - one pod: the view is brought up to date by operations and lists, pod_decide() says
+ * what is next, and the status goes to the API whenever it differs from what the object says. The state
+ * diagram is in pod_decide.h. */
+#include "node/pod/pod_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "lib/base/log.h"
+
+enum { PATCH_RETRY_MS = 1000, VOLUME_REFRESH_S = 60 };
+
+const struct json *pod_worker_doc(struct pod_worker *w, struct arena *a)
+{
+	return object_doc(w->pod, a);
+}
+
+void pod_worker_event(struct pod_worker *w, long container, const char *type, const char *reason,
+	const char *fmt, ...)
+{
+	char text[1024], path[320] = "";
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (container >= 0)
+		snprintf(path, sizeof(path), "spec.%s{%s}",
+			w->view.containers[container].init ? "initContainers" : "containers",
+			w->containers[container].name);
+	client_event(w->n->client, w->pod, *path ? path : NULL, type, reason, "%s", text);
+}
+
+/* ---- status ---- */
+
+static void status_publish(struct pod_worker *w);
+
+static void on_patched(void *user, const struct client_result *r)
+{
+	struct pod_worker *w = user;
+	struct object *o = NULL;
+	struct err err = ERR_INIT;
+
+	w->patch = NULL;
+	w->view.confirm_busy = false;
+	if (client_ok(r)) {
+		/* The answer is newer than what the informer has: no need to wait for it. */
+		if (object_from_bytes(w->m->pod_kind, r->body, r->body_size, &o, &err) == 0) {
+			if (streq(o->uid, w->uid) && o->revision > w->pod->revision) {
+				object_unref(w->pod);
+				w->pod = TAKE_PTR(o);
+			}
+			object_unref(o);
+		}
+	} else if (r->code == 404 || r->code == 409) {
+		/* Gone, or another pod of that name: the informer will say so. */
+		log_debug("pod status refused", "pod", w->name, "reason", r->message, NULL);
+	} else {
+		log_warn("pod status could not be written, trying again", "namespace", w->ns, "pod",
+			w->name, "reason", r->message, NULL);
+		w->patch_again = true;
+		w->patch_retry_ns = mono(w->n) + PATCH_RETRY_MS * NS_PER_MS;
+	}
+	pod_worker_poke(w);
+}
+
+static void status_publish(struct pod_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	w->patch_again = false;
+	if (w->patch) {
+		w->patch_again = true;
+		return;
+	}
+	if (w->view.absent || !w->view.listed || w->sm.state == POD_NEW)
+		return;
+	if (w->patch_retry_ns > mono(w->n)) {
+		w->patch_again = true;
+		return;
+	}
+	const struct json *pod = pod_worker_doc(w, &a);
+	struct pod_status_input in = {
+		.pod = pod,
+		.view = &w->view,
+		.containers = w->containers,
+		.ended_phase = w->ended_phase,
+		.ended_reason = w->ended_reason,
+		.ended_message = w->ended_message,
+		.host_ip = w->n->host_ip,
+		.pod_ip = w->pod_ip,
+		.start_ns = w->start_ns,
+		.now_ns = wall(w->n),
+	};
+	struct json *patch = pod_status_patch(&a, pod, pod_status_make(&a, &in));
+	if (patch)
+		w->patch = client_patch(w->n->client, w->m->pod_kind, w->ns, w->name, "status",
+			"application/strategic-merge-patch+json", patch, on_patched, w);
+}
+
+/* ---- steps ---- */
+
+static void carry_out(struct pod_worker *w, const struct pod_action *act)
+{
+	switch (act->type) {
+	case POD_DO_SETUP:
+		pod_op_setup(w);
+		break;
+	case POD_DO_RUN_SANDBOX:
+		pod_op_run_sandbox(w);
+		break;
+	case POD_DO_STOP_SANDBOX:
+		pod_op_stop_sandbox(w);
+		break;
+	case POD_DO_IMAGE:
+		pod_op_image(w, act->container);
+		break;
+	case POD_DO_START:
+		pod_op_start(w, act->container);
+		break;
+	case POD_DO_KILL:
+		pod_op_kill(w, act->container, act->why, act->grace_s);
+		break;
+	case POD_DO_REMOVE:
+		pod_op_remove(w);
+		break;
+	case POD_DO_CONFIRM:
+		/* The last status first: the object is gone after this. */
+		if (!w->patch)
+			pod_op_confirm(w);
+		break;
+	}
+}
+
+static void set_end(struct pod_worker *w, const struct pod_decision *d)
+{
+	w->view.ended = true;
+	w->ended_phase = d->phase;
+	if (d->reason) {
+		free(w->ended_reason);
+		w->ended_reason = xstrdup(d->reason);
+		free(w->ended_message);
+		w->ended_message = xstrdup("Pod was active on the node longer than the specified "
+					   "deadline");
+		pod_worker_event(w, -1, "Normal", "DeadlineExceeded", "%s", w->ended_message);
+	}
+	/* A pod that ends by itself gives its sidecars the time that the spec grants. */
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	w->view.grace_s = json_path_int(
+		pod_worker_doc(w, &a), "spec.terminationGracePeriodSeconds", 30);
+}
+
+static void update_clock(struct pod_worker *w)
+{
+	if (w->stop_deadline_ns) {
+		int64_t left = w->stop_deadline_ns - wall(w->n);
+		w->view.grace_s = MAX(left, 0) / NS_PER_S;
+	}
+}
+
+static void note_readiness(struct pod_worker *w)
+{
+	for (size_t i = 0; i < w->view.container_count; i++)
+		w->containers[i].ready =
+			pod_container_ready(&w->view.containers[i], &w->containers[i]);
+}
+
+static void step(void *user)
+{
+	struct pod_worker *w = user;
+	struct pod_decision *d = xmalloc(sizeof(*d));
+
+	w->dirty = false;
+	/* What was found is known only when its details are in. */
+	if (w->applied && list_empty(&w->ops))
+		w->view.listed = true;
+	update_clock(w);
+	for (;;) {
+		w->view.state = (enum pod_state)w->sm.state;
+		pod_decide(&w->view, wall(w->n), d);
+		if (d->ended && !w->view.ended)
+			set_end(w, d);
+		if (d->next == (enum pod_state)w->sm.state)
+			break;
+		sm_move(&w->sm, d->next, mono(w->n));
+		w->view.state = d->next;
+		if (d->next == POD_GONE) {
+			free(d);
+			pod_worker_destroy(w);
+			return;
+		}
+	}
+	note_readiness(w);
+	/* Before the actions: they may take long, and "ContainerCreating" is worth telling. An action
+	 * that ends at once pokes again. */
+	if (w->sm.state != POD_CONFIRMING || d->action_count > 0)
+		status_publish(w);
+	for (size_t i = 0; i < d->action_count; i++)
+		carry_out(w, &d->actions[i]);
+
+	int64_t wait = d->wake_ns == INT64_MAX ? INT64_MAX : d->wake_ns - wall(w->n);
+	if (w->patch_again && !w->patch)
+		wait = MIN(wait, MAX(w->patch_retry_ns - mono(w->n), 0));
+	if (w->refresh_ns && w->sm.state == POD_RUNNING) {
+		if (w->refresh_ns <= mono(w->n)) {
+			pod_op_refresh(w);
+			w->refresh_ns = mono(w->n) + VOLUME_REFRESH_S * NS_PER_S;
+		}
+		wait = MIN(wait, w->refresh_ns - mono(w->n));
+	}
+	if (wait != INT64_MAX && !w->dirty)
+		wakeup_in(w->wake, wait / NS_PER_MS + 1);
+	free(d);
+}
+
+void pod_worker_poke(struct pod_worker *w)
+{
+	w->dirty = true;
+	wakeup_in(w->wake, 0);
+}
+
+bool pod_worker_busy(const struct pod_worker *w)
+{
+	if (w->sm.state != POD_RUNNING && w->sm.state != POD_FINISHED)
+		return true;
+	return !list_empty(&w->ops);
+}
+
+/* ---- what the runtime has ---- */
+
+void pod_worker_show(struct pod_worker *w, size_t i)
+{
+	struct container_view *v = &w->view.containers[i];
+	const struct instance *cur = &w->containers[i].cur;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	if (!cur->id) {
+		v->run = RUN_NONE;
+		return;
+	}
+	v->run = cur->run;
+	v->attempt = cur->attempt;
+	v->exit_code = cur->exit_code;
+	v->finished_ns = cur->finished_ns ? cur->finished_ns : cur->created_ns;
+	v->in_sandbox = streq(cur->sandbox_id, w->sandbox_id);
+	const struct json *doc = pod_container_doc(pod_worker_doc(w, &a), i);
+	v->hash_differs = doc && cur->hash && cur->hash != container_hash(doc);
+	if (v->run != RUN_RUNNING) {
+		pod_probes_stop(w, i);
+		v->probe_failed = false;
+	}
+}
+
+static enum container_run run_of(Cri__ContainerState s)
+{
+	switch (s) {
+	case CRI__CONTAINER_STATE__CONTAINER_CREATED:
+		return RUN_CREATED;
+	case CRI__CONTAINER_STATE__CONTAINER_RUNNING:
+		return RUN_RUNNING;
+	case CRI__CONTAINER_STATE__CONTAINER_EXITED:
+		return RUN_EXITED;
+	default:
+		return RUN_UNKNOWN;
+	}
+}
+
+static void replace_text(char **to, const char *s)
+{
+	free(*to);
+	*to = s ? xstrdup(s) : NULL;
+}
+
+static void instance_from_list(struct instance *to, const Cri__Container *c)
+{
+	const char *hash = cri_pair_get(c->annotations, c->n_annotations, ANNOTATION_HASH);
+
+	instance_finish(to);
+	replace_text(&to->id, c->id);
+	replace_text(&to->sandbox_id, c->pod_sandbox_id);
+	replace_text(&to->image_ref, c->image_ref);
+	to->attempt = c->metadata ? c->metadata->attempt : 0;
+	to->hash = hash ? strtoull(hash, NULL, 16) : 0;
+	to->created_ns = c->created_at;
+	to->run = run_of(c->state);
+}
+
+static bool newer(const Cri__Container *a, const Cri__Container *b)
+{
+	return !b || a->metadata->attempt > b->metadata->attempt ||
+	       (a->metadata->attempt == b->metadata->attempt && a->created_at > b->created_at);
+}
+
+/* Newest instance and the newest one before it that has ended; older ones are of no use. */
+static void apply_container(
+	struct pod_worker *w, size_t i, Cri__Container **list, size_t count, int64_t started_ns)
+{
+	struct pod_container *c = &w->containers[i];
+	struct container_view *v = &w->view.containers[i];
+	const Cri__Container *cur = NULL, *last = NULL;
+
+	if (v->busy || w->touched_ns[i] >= started_ns)
+		return;
+	for (size_t k = 0; k < count; k++) {
+		if (list[k]->metadata && streq(list[k]->metadata->name, c->name) &&
+			newer(list[k], cur))
+			cur = list[k];
+	}
+	for (size_t k = 0; k < count; k++) {
+		if (list[k] != cur && list[k]->metadata &&
+			streq(list[k]->metadata->name, c->name) &&
+			list[k]->state == CRI__CONTAINER_STATE__CONTAINER_EXITED &&
+			newer(list[k], last))
+			last = list[k];
+	}
+	for (size_t k = 0; k < count; k++) {
+		if (list[k] != cur && list[k] != last && list[k]->metadata &&
+			streq(list[k]->metadata->name, c->name) &&
+			list[k]->state == CRI__CONTAINER_STATE__CONTAINER_EXITED) {
+			/* At most one dead container is kept, for its log and status. */
+			pod_op_remove_dead(w, i, list[k]->id);
+		}
+	}
+	if (!cur) {
+		if (c->cur.id && v->run == RUN_RUNNING) {
+			/* Someone removed it behind our back. */
+			c->cur.run = RUN_EXITED;
+			c->cur.exit_code = 137;
+			c->cur.finished_ns = wall(w->n);
+			replace_text(&c->cur.reason, "ContainerStatusUnknown");
+			replace_text(&c->cur.message,
+				"The container could not be located in the runtime");
+			pod_worker_show(w, i);
+		}
+		return;
+	}
+	if (last && !streq(c->last.id, last->id)) {
+		instance_from_list(&c->last, last);
+		c->last.detailed = false;
+	}
+	if (!streq(c->cur.id, cur->id)) {
+		instance_from_list(&c->cur, cur);
+		pod_op_detail(w, i);
+	} else if (c->cur.run != run_of(cur->state) || !c->cur.detailed) {
+		pod_op_detail(w, i);
+	}
+}
+
+static void apply_sandbox(
+	struct pod_worker *w, Cri__PodSandbox **list, size_t count, int64_t started_ns)
+{
+	const Cri__PodSandbox *s = NULL;
+	struct pod_view *v = &w->view;
+
+	if (v->sandbox_busy || w->sandbox_touched_ns >= started_ns)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (list[i]->metadata &&
+			(!s || list[i]->metadata->attempt > s->metadata->attempt))
+			s = list[i];
+	}
+	v->sandbox_exists = s != NULL;
+	v->sandbox_ready = s && s->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY;
+	if (!s)
+		return;
+	v->sandbox_attempt = s->metadata->attempt;
+	if (!streq(w->sandbox_id, s->id)) {
+		replace_text(&w->sandbox_id, s->id);
+		w->pod_ip[0] = '\0';
+		if (v->sandbox_ready)
+			pod_op_sandbox_detail(w);
+	}
+}
+
+void pod_worker_apply(struct pod_worker *w, Cri__PodSandbox **sandboxes, size_t sandbox_count,
+	Cri__Container **containers, size_t container_count, int64_t started_ns)
+{
+	apply_sandbox(w, sandboxes, sandbox_count, started_ns);
+	for (size_t i = 0; i < w->view.container_count; i++)
+		apply_container(w, i, containers, container_count, started_ns);
+	w->applied = true;
+	pod_worker_poke(w);
+}
+
+/* ---- life ---- */
+
+static enum pod_restart_policy restart_policy(const struct json *pod)
+{
+	const char *s = json_str_or(json_path(pod, "spec.restartPolicy"), "Always");
+
+	if (streq(s, "Never"))
+		return POD_RESTART_NEVER;
+	return streq(s, "OnFailure") ? POD_RESTART_ON_FAILURE : POD_RESTART_ALWAYS;
+}
+
+static void read_deletion(struct pod_worker *w, const struct json *pod)
+{
+	if (!w->pod->deleting)
+		return;
+	const char *at = json_path_str(pod, "metadata.deletionTimestamp");
+	int64_t grace = json_path_int(pod, "metadata.deletionGracePeriodSeconds", 30);
+	int64_t deadline = wall(w->n) + MAX(grace, 1) * NS_PER_S;
+	int64_t stamp;
+
+	/* The timestamp is when the grace period ends, by the server's clock; a clock that is off
+	 * must not take the container's time away. Cut short only by a newer wish. */
+	if (w->view.deleting && at && time_parse_rfc3339(at, &stamp) == 0)
+		deadline = MIN(deadline, w->stop_deadline_ns);
+	w->stop_deadline_ns = deadline;
+	w->view.deleting = true;
+}
+
+void pod_worker_changed(struct pod_worker *w, struct object *new)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	if (!new) {
+		w->view.absent = true;
+		if (!w->view.deleting)
+			w->stop_deadline_ns = wall(w->n) + NS_PER_S;
+		pod_worker_poke(w);
+		return;
+	}
+	/* Our own writes come back, some after newer ones were answered. */
+	if (new->revision < w->pod->revision)
+		return;
+	object_ref(new);
+	object_unref(w->pod);
+	w->pod = new;
+	const struct json *pod = pod_worker_doc(w, &a);
+	read_deletion(w, pod);
+	for (size_t i = 0; i < w->view.container_count; i++)
+		pod_worker_show(w, i);
+	pod_worker_poke(w);
+}
+
+static void read_deadline(struct pod_worker *w, const struct json *pod)
+{
+	int64_t s = json_path_int(pod, "spec.activeDeadlineSeconds", 0);
+	const char *start = json_path_str(pod, "status.startTime");
+
+	if (!start || time_parse_rfc3339(start, &w->start_ns) < 0)
+		w->start_ns = wall(w->n);
+	w->view.deadline_ns = s > 0 ? w->start_ns + s * NS_PER_S : 0;
+}
+
+struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct pod_worker *w = xcalloc(1, sizeof(*w));
+	char label[320];
+
+	w->m = m;
+	w->n = m->n;
+	w->pod = object_ref(pod);
+	w->uid = xstrdup(pod->uid);
+	w->ns = xstrdup(pod->namespace);
+	w->name = xstrdup(pod->name);
+	w->dir = xasprintf("%s/pods/%s", m->n->data_dir, pod->uid);
+	list_init(&w->ops);
+	snprintf(label, sizeof(label), "%s/%s", pod->namespace, pod->name);
+	sm_init(&w->sm, &pod_state_class, w, label, POD_NEW, mono(w->n));
+
+	const struct json *doc = pod_worker_doc(w, &a);
+	size_t n = pod_container_count(doc), inits = json_count(json_path(doc, "spec.initContainers"));
+	w->view.container_count = n;
+	w->view.containers = xcalloc(n + 1, sizeof(*w->view.containers));
+	w->containers = xcalloc(n + 1, sizeof(*w->containers));
+	w->pulls = xcalloc(n + 1, sizeof(*w->pulls));
+	w->touched_ns = xcalloc(n + 1, sizeof(*w->touched_ns));
+	w->probes = xcalloc(3 * n + 1, sizeof(*w->probes));
+	w->view.restart_policy = restart_policy(doc);
+	for (size_t i = 0; i < n; i++) {
+		const struct json *c = pod_container_doc(doc, i);
+		struct container_view *v = &w->view.containers[i];
+		v->init = i < inits;
+		v->sidecar =
+			v->init && streq(json_str(json_get(c, "restartPolicy")), "Always");
+		w->containers[i].name = xstrdup(json_str_or(json_get(c, "name"), ""));
+		w->containers[i].has_readiness = json_get(c, "readinessProbe");
+		w->containers[i].has_startup = json_get(c, "startupProbe");
+		w->containers[i].image_uid = -1;
+		v->started = !w->containers[i].has_startup;
+	}
+	const char *phase = json_str_or(json_path(doc, "status.phase"), "");
+	if (streq(phase, "Succeeded") || streq(phase, "Failed")) {
+		w->view.ended = true;
+		w->ended_phase = *phase == 'S' ? PHASE_SUCCEEDED : PHASE_FAILED;
+		const char *reason = json_path_str(doc, "status.reason");
+		const char *message = json_path_str(doc, "status.message");
+		w->ended_reason = reason ? xstrdup(reason) : NULL;
+		w->ended_message = message ? xstrdup(message) : NULL;
+	}
+	read_deadline(w, doc);
+	read_deletion(w, doc);
+	w->wake = wakeup_create(w->n->loop, w->n->clock, step, w);
+	return w;
+}
+
+void pod_worker_destroy(struct pod_worker *w)
+{
+	pod_ops_cancel(w);
+	for (size_t i = 0; i < w->view.container_count; i++) {
+		pod_probes_stop(w, i);
+		pod_container_finish(&w->containers[i]);
+	}
+	if (w->patch)
+		client_cancel(w->n->client, w->patch);
+	wakeup_destroy(w->wake);
+	table_remove(&w->m->workers, w->uid);
+	object_unref(w->pod);
+	free(w->view.containers);
+	free(w->containers);
+	free(w->pulls);
+	free(w->touched_ns);
+	free(w->probes);
+	free(w->sandbox_id);
+	free(w->ended_reason);
+	free(w->ended_message);
+	free(w->uid);
+	free(w->ns);
+	free(w->name);
+	free(w->dir);
+	free(w);
+}
