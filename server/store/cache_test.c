@@ -303,6 +303,16 @@ static void test_watch(void **state)
 	assert_int_equal(cache_watch(f->cache, &o, on_notify, &notified, &w), 0);
 	next_is(w, CACHE_ADDED, "x");
 	cache_watch_close(w);
+
+	/* From the future: nothing up to that revision, which others told the client, comes. */
+	o.since = cache_revision(f->cache) + 1;
+	assert_int_equal(cache_watch(f->cache, &o, on_notify, &notified, &w), 0);
+	put(f, "a", "told", NULL, NULL);
+	assert_int_equal(cache_watch_next(w, &e), 0);
+	put(f, "a", "news", NULL, NULL);
+	next_is(w, CACHE_ADDED, "news");
+	assert_int_equal(cache_watch_next(w, &e), 0);
+	cache_watch_close(w);
 }
 
 static void test_watch_with_selector(void **state)

@@ -87,6 +87,8 @@ int cache_watch_next(struct cache_watcher *w, struct cache_event *ret)
 	struct ring_event *e;
 	while ((e = event_ring_at(ring, w->sequence)) != NULL) {
 		w->sequence++;
+		if (e->revision <= w->since)
+			continue; /* the watch began at a revision that was yet to come */
 		w->since = e->revision;
 		enum cache_event_type type;
 		if (!seen_type(w, e, &type))

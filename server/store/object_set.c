@@ -1,10 +1,11 @@
 #include "server/store/object_set.h"
 
 #define LEAF_MAX 128
+#define LEAF_FIRST_ROOM 4 /* an index has a set for each value, most of them of one object */
 
 struct object_leaf {
-	size_t count;
-	struct object *items[LEAF_MAX];
+	uint32_t count, room;
+	struct object *items[];
 };
 
 static int compare(const struct object *o, const char *namespace, const char *name)
@@ -69,6 +70,27 @@ struct object *object_set_get(const struct object_set *s, const char *namespace,
 	return found ? leaf->items[at] : NULL;
 }
 
+static struct object_leaf *new_leaf(uint32_t room)
+{
+	struct object_leaf *leaf = xmalloc(sizeof(*leaf) + room * sizeof(leaf->items[0]));
+	leaf->count = 0;
+	leaf->room = room;
+	return leaf;
+}
+
+/* The leaf, grown when it is full; one of LEAF_MAX is split instead. */
+static struct object_leaf *grown_leaf(struct object_set *s, size_t at)
+{
+	struct object_leaf *leaf = s->leaves[at];
+	if (leaf->count < leaf->room)
+		return leaf;
+	uint32_t room = MIN(leaf->room * 2, (uint32_t)LEAF_MAX);
+	leaf = xrealloc(leaf, sizeof(*leaf) + room * sizeof(leaf->items[0]));
+	leaf->room = room;
+	s->leaves[at] = leaf;
+	return leaf;
+}
+
 static void insert_leaf(struct object_set *s, size_t at, struct object_leaf *leaf)
 {
 	if (s->leaf_count == s->leaf_room) {
@@ -85,8 +107,8 @@ static void insert_leaf(struct object_set *s, size_t at, struct object_leaf *lea
 static void split_leaf(struct object_set *s, size_t at, bool append)
 {
 	struct object_leaf *left = s->leaves[at];
-	struct object_leaf *right = xmalloc(sizeof(*right));
-	size_t keep = append ? LEAF_MAX - 1 : LEAF_MAX / 2;
+	struct object_leaf *right = new_leaf(LEAF_MAX);
+	uint32_t keep = append ? LEAF_MAX - 1 : LEAF_MAX / 2;
 	right->count = left->count - keep;
 	memcpy(right->items, &left->items[keep], right->count * sizeof(right->items[0]));
 	left->count = keep;
@@ -96,7 +118,7 @@ static void split_leaf(struct object_set *s, size_t at, bool append)
 void object_set_put(struct object_set *s, struct object *o)
 {
 	if (s->leaf_count == 0) {
-		struct object_leaf *first = xmalloc(sizeof(*first));
+		struct object_leaf *first = new_leaf(LEAF_FIRST_ROOM);
 		first->items[0] = object_ref(o);
 		first->count = 1;
 		insert_leaf(s, 0, first);
@@ -117,9 +139,10 @@ void object_set_put(struct object_set *s, struct object *o)
 		split_leaf(s, at_leaf, at == LEAF_MAX && at_leaf + 1 == s->leaf_count);
 		if (at > leaf->count) {
 			at -= leaf->count;
-			leaf = s->leaves[at_leaf + 1];
+			at_leaf++;
 		}
 	}
+	leaf = grown_leaf(s, at_leaf);
 	memmove(&leaf->items[at + 1], &leaf->items[at],
 		(leaf->count - at) * sizeof(leaf->items[0]));
 	leaf->items[at] = object_ref(o);
