@@ -1,0 +1,248 @@
+#include "server/api/api_internal.h"
+
+#include "lib/base/log.h"
+#include "server/api/openapi.h"
+#include "server/api/watch.h"
+
+#define NODE_PORT_FIRST 30000
+#define NODE_PORT_COUNT 2768 /* 30000-32767 */
+
+int api_create(const struct api_options *options, struct api **ret, struct err *err)
+{
+	struct api *api = xcalloc(1, sizeof(*api));
+	*api = (struct api){
+		.options = *options,
+		.loop = options->loop,
+		.kinds = options->kinds,
+		.cache = options->cache,
+		.clock = options->clock,
+		.random = options->random,
+	};
+	list_init(&api->watches);
+	metrics_init(&api->metrics);
+	int r;
+	if (ip_range_parse(options->service_cidr, &api->service_range) < 0 ||
+		api->service_range.prefix < 8 || api->service_range.prefix > 30) {
+		r = err_set(err, -EINVAL, "service range '%s': want an IPv4 range from /8 to /30",
+			options->service_cidr);
+		goto fail;
+	}
+	if (ip_range_parse(options->pod_cidr, &api->pod_range) < 0 || api->pod_range.prefix < 8 ||
+		api->pod_range.prefix > 24) {
+		r = err_set(err, -EINVAL, "pod range '%s': want an IPv4 range from /8 to /24",
+			options->pod_cidr);
+		goto fail;
+	}
+	allocator_init(&api->service_ips, 1u << (32 - api->service_range.prefix));
+	allocator_init(&api->node_ports, NODE_PORT_COUNT);
+	allocator_init(&api->pod_subnets, 1u << (24 - api->pod_range.prefix));
+	api->namespaces = kind_by_resource(api->kinds, "", "v1", "namespaces");
+	api->nodes = kind_by_resource(api->kinds, "", "v1", "nodes");
+	api->pods = kind_by_resource(api->kinds, "", "v1", "pods");
+	if (!api->namespaces || !api->nodes || !api->pods) {
+		r = err_set(err, -EINVAL, "the kinds Namespace, Node and Pod are missing");
+		goto fail;
+	}
+	struct arena scratch = ARENA_INIT;
+	for (size_t i = 0; i < kind_count(api->kinds); i++) {
+		struct kind *k = kind_at(api->kinds, i);
+		const struct kind_hooks *hooks = hooks_find(k);
+		k->hooks = hooks;
+		if (!hooks->occupy || !k->served)
+			continue;
+		struct cache_page page;
+		cache_list(api->cache, &(struct cache_query){ .kind = k }, &scratch, &page);
+		for (size_t n = 0; n < page.count; n++) {
+			struct arena doc = ARENA_INIT;
+			hooks->occupy(api, object_doc(page.items[n], &doc), true);
+			arena_finish(&doc);
+		}
+	}
+	arena_finish(&scratch);
+	api->openapi = openapi_create(api->kinds);
+	*ret = api;
+	return 0;
+fail:
+	api_destroy(api);
+	return r;
+}
+
+void api_destroy(struct api *api)
+{
+	if (!api)
+		return;
+	api_shutdown(api);
+	openapi_destroy(api->openapi);
+	metrics_finish(&api->metrics);
+	allocator_finish(&api->service_ips);
+	allocator_finish(&api->node_ports);
+	allocator_finish(&api->pod_subnets);
+	free(api);
+}
+
+void api_set_ready(struct api *api, bool ready)
+{
+	api->ready = ready;
+}
+
+void api_shutdown(struct api *api)
+{
+	api->stopping = true;
+	api->ready = false;
+	watches_end(api);
+}
+
+static bool is_stream(const char *subresource)
+{
+	return streq(subresource, "log") || streq(subresource, "exec") ||
+		streq(subresource, "attach") || streq(subresource, "portforward");
+}
+
+static void handle_subresource(struct api_request *req)
+{
+	const char *sub = req->subresource->name;
+	bool get = streq(req->method, "GET"), put = streq(req->method, "PUT");
+	bool patch = streq(req->method, "PATCH"), post = streq(req->method, "POST");
+
+	if (is_stream(sub)) {
+		if (get || (post && !streq(sub, "log")))
+			api_node_stream(req);
+		else
+			api_fail_method(req);
+	} else if (streq(sub, "scale")) {
+		if (get || put || patch)
+			api_scale(req);
+		else
+			api_fail_method(req);
+	} else if (streq(sub, "binding")) {
+		post ? api_bind(req) : api_fail_method(req);
+	} else if (streq(sub, "eviction")) {
+		post ? api_evict(req) : api_fail_method(req);
+	} else if (get && !streq(sub, "finalize")) {
+		api_get(req);
+	} else if (put) {
+		api_update(req);
+	} else if (patch && !streq(sub, "finalize")) {
+		api_patch(req);
+	} else {
+		api_fail_method(req);
+	}
+}
+
+static void handle_object(struct api_request *req)
+{
+	const struct route *r = &req->route;
+	bool get = streq(req->method, "GET");
+	if (get && (r->watch || query_bool(&req->query, "watch")))
+		api_watch(req);
+	else if (get)
+		r->name ? api_get(req) : api_list(req);
+	else if (streq(req->method, "POST") && !r->name && (!req->kind->namespaced || r->namespace))
+		streq(req->kind->plural, "bindings") ? api_bind(req) : api_create_object(req);
+	else if (streq(req->method, "PUT") && r->name)
+		api_update(req);
+	else if (streq(req->method, "PATCH") && r->name)
+		api_patch(req);
+	else if (streq(req->method, "DELETE") && r->name)
+		api_delete(req);
+	else if (streq(req->method, "DELETE") && kind_has_verb(req->kind, "deletecollection") &&
+		(!req->kind->namespaced || r->namespace))
+		api_delete_collection(req);
+	else
+		api_fail_method(req);
+}
+
+static void handle_resource(struct api_request *req)
+{
+	struct route *r = &req->route;
+	if (streq(r->group, "subresources.kubevirt.io")) {
+		api_virtual_machine(req);
+		return;
+	}
+	const struct kind *k = kind_by_resource(req->api->kinds, r->group, r->version, r->resource);
+	if (!k || !k->served) {
+		bool known = false;
+		for (size_t i = 0; i < kind_count(req->api->kinds) && !known; i++) {
+			const struct kind *other = kind_at(req->api->kinds, i);
+			known = other->served && streq(other->group, r->group) &&
+				streq(other->version, r->version);
+		}
+		if (known)
+			api_fail_unknown_resource(req);
+		else
+			api_respond_text(req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n",
+				19);
+		return;
+	}
+	if (r->namespace ? !k->namespaced : (k->namespaced && r->name)) {
+		api_fail_unknown_resource(req);
+		return;
+	}
+	req->kind = k;
+	if (r->subresource) {
+		req->subresource = kind_subresource(k, r->subresource);
+		if (!req->subresource || r->rest) {
+			api_fail_unknown_resource(req);
+			return;
+		}
+	}
+	if (!(req->subresource && is_stream(req->subresource->name)) &&
+		accept_parse(req->arena, req->accept,
+			SERVES(ACCEPT_TABLE) | SERVES(ACCEPT_PARTIAL) | SERVES(ACCEPT_PARTIAL_LIST),
+			&req->wanted) < 0) {
+		status_set(req->arena, &req->st, 406, "NotAcceptable",
+			"only the following media types are accepted: application/json, application/yaml");
+		api_fail(req);
+		return;
+	}
+	if (req->subresource)
+		handle_subresource(req);
+	else
+		handle_object(req);
+}
+
+void api_handle(struct api_request *req)
+{
+	req->route = route_parse(req->arena, req->path);
+	bool get = streq(req->method, "GET") || streq(req->method, "HEAD");
+	if (req->route.type != ROUTE_RESOURCE && req->route.type != ROUTE_NONE && !get) {
+		api_fail_method(req);
+		return;
+	}
+	switch (req->route.type) {
+	case ROUTE_RESOURCE:
+		handle_resource(req);
+		return;
+	case ROUTE_API:
+	case ROUTE_APIS:
+	case ROUTE_GROUP:
+	case ROUTE_VERSION_LIST:
+		api_discovery(req);
+		return;
+	case ROUTE_OPENAPI:
+		api_openapi(req);
+		return;
+	case ROUTE_HEALTH:
+		api_health(req);
+		return;
+	case ROUTE_METRICS:
+		api_metrics(req);
+		return;
+	case ROUTE_SERVER_VERSION:
+		api_version(req);
+		return;
+	case ROUTE_NONE:
+		break;
+	}
+	if (streq(req->path, "/")) {
+		struct json *doc = json_new_object(req->arena), *paths = json_new_array(req->arena);
+		static const char *const known[] = { "/api", "/apis", "/healthz", "/livez", "/metrics",
+			"/openapi/v2", "/openapi/v3", "/readyz", "/version" };
+		for (size_t i = 0; i < ARRAY_LEN(known); i++)
+			json_push(req->arena, paths, json_new_string(req->arena, known[i]));
+		json_set(req->arena, doc, "paths", paths);
+		api_respond_doc(req, 200, doc);
+		return;
+	}
+	api_respond_text(req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n", 19);
+}

@@ -1,0 +1,165 @@
+/* api_internal.h - what the files of server/api share: the request, its answer, and the steps of the
+ * verbs. One request is one struct api_request in its own arena; a verb ends it by exactly one
+ * api_respond*(), api_fail(), or by taking over the HTTP request (watches, streams). */
+#pragma once
+
+#include "lib/base/list.h"
+#include "lib/base/random.h"
+#include "lib/object/patch.h"
+#include "server/api/allocator.h"
+#include "server/api/api.h"
+#include "server/api/hooks.h"
+#include "server/api/metrics.h"
+#include "server/api/negotiate.h"
+#include "server/api/query.h"
+#include "server/api/router.h"
+
+struct api {
+	struct api_options options;
+	uv_loop_t *loop;
+	struct kind_registry *kinds;
+	struct cache *cache;
+	struct clock *clock;
+	struct random random;
+	const struct kind *namespaces, *nodes, *pods;
+	struct ip_range service_range, pod_range;
+	struct allocator service_ips, node_ports, pod_subnets;
+	struct metrics metrics;
+	struct openapi *openapi;
+	struct list watches; /* struct watch.all */
+	bool ready, stopping;
+};
+
+struct api_user {
+	const char *name; /* "system:node:n1" */
+	const char **groups;
+	size_t group_count;
+};
+
+struct api_request {
+	struct api *api;
+	struct arena *arena;
+	const char *method, *path;
+	struct query query;
+	const char *accept, *content_type, *user_agent, *if_none_match; /* NULL when absent */
+	const char *body;
+	size_t body_size;
+	struct api_user user;
+	struct http_request *http; /* NULL: from this process, no streams */
+	int64_t started_ns;
+	/* Gives the whole answer to whoever asked. Called once; the request is gone after it. */
+	void (*respond)(struct api_request *req, int code, const char *content_type, const char *extra,
+		const struct http_part *parts, size_t count);
+	void *caller;
+
+	struct route route;
+	const struct kind *kind; /* of route.resource; NULL for paths that are no resources */
+	const struct kind_subresource *subresource; /* NULL = the object itself */
+	struct accept wanted;
+	struct status st;
+	struct json *warnings; /* array of strings, NULL while empty */
+
+	/* Writes. */
+	bool dry_run;
+	enum field_validation field_validation;
+	struct claim *claims; /* what this request took from allocators, settled with its outcome */
+};
+
+/* Entry: routes and answers. */
+void api_handle(struct api_request *req);
+
+/* Answers (respond.c). */
+void api_respond_text(struct api_request *req, int code, const char *content_type, const char *extra,
+	const char *text, size_t size);
+void api_respond_doc(struct api_request *req, int code, const struct json *doc);
+/* In the form the client asked for: the object's bytes, a Table, or metadata only. */
+void api_respond_object(struct api_request *req, int code, const struct object *o);
+/* As above, for a document that is not stored (dry runs, scales). */
+void api_respond_unstored(struct api_request *req, int code, const struct kind *kind, struct json *doc);
+void api_respond_parts(struct api_request *req, int code, const char *content_type, const char *extra,
+	const struct http_part *parts, size_t count);
+void api_fail(struct api_request *req); /* answers req->st, which is filled */
+/* Fails with 405 / 404 in upstream's words. */
+void api_fail_method(struct api_request *req);
+void api_fail_unknown_resource(struct api_request *req);
+void api_warn(struct api_request *req, const char *text);
+int64_t api_now_ns(const struct api_request *req); /* wall clock */
+
+/* The verbs: one file each. */
+void api_discovery(struct api_request *req);
+void api_openapi(struct api_request *req);
+void api_health(struct api_request *req);
+void api_metrics(struct api_request *req);
+void api_version(struct api_request *req);
+void api_get(struct api_request *req);
+void api_list(struct api_request *req);
+void api_watch(struct api_request *req);
+void api_create_object(struct api_request *req);
+void api_update(struct api_request *req);
+void api_patch(struct api_request *req);
+void api_delete(struct api_request *req);
+void api_delete_collection(struct api_request *req);
+void api_scale(struct api_request *req);
+void api_bind(struct api_request *req);
+void api_evict(struct api_request *req);
+void api_node_stream(struct api_request *req); /* log, exec, attach, portforward */
+void api_virtual_machine(struct api_request *req); /* subresources.kubevirt.io */
+
+/* Common to the writing verbs (write.c). Negative with req->st filled. */
+int write_options(struct api_request *req, const char *options_kind) _must_check_;
+/* The body as a document of the kind: checked, defaulted, pruned. */
+int write_decode(struct api_request *req, const struct kind *kind, struct json **ret) _must_check_;
+/* The namespace exists and takes new objects. */
+int write_check_namespace(struct api_request *req, const struct kind *kind, const char *name)
+	_must_check_;
+/* From here to api_respond: what came out of cache_write. */
+void write_fail_store(struct api_request *req, int r, const struct err *err);
+void write_settle(struct api_request *req, bool committed); /* claims */
+/* True when nothing keeps an object that is being deleted. */
+bool write_may_vanish(const struct kind *kind, const struct json *doc);
+
+/* A change of one existing object; shared by PUT, PATCH and the subresources. `change` gets the present
+ * document and returns the wanted one. */
+struct update {
+	struct api_request *req;
+	const struct kind *kind;
+	const char *namespace, *name;
+	const char *part; /* "" the object, "status", "scale", ... : what may change */
+	int (*change)(struct update *u, const struct json *present, struct json **ret);
+	/* For create_on_update and nothing there: NULL = 404. */
+	int (*absent)(struct update *u, struct json **ret);
+	void (*reply)(struct update *u, int code, struct object *o, struct json *doc); /* NULL = object */
+	struct json *body;  /* of PUT and PATCH */
+	void *user;
+	/* set inside */
+	struct json *result;
+	bool created, nothing;
+};
+void update_run(struct update *u);
+/* Checks and completes a wanted document against the present one (present NULL: creation). */
+int update_complete(struct update *u, const struct json *present, struct json *doc) _must_check_;
+int create_complete(struct api_request *req, const struct kind *kind, const char *namespace,
+	struct json *doc) _must_check_;
+
+/* Lists and watches (list_options.c). */
+struct list_options {
+	struct selector labels, fields;
+	const char *resource_version; /* NULL when absent or "" */
+	uint64_t revision;	      /* of resource_version; 0 when absent */
+	const char *match;	      /* resourceVersionMatch or NULL */
+	uint64_t limit;
+	const char *continue_token;
+	bool watch, allow_bookmarks, send_initial;
+	int64_t timeout_s; /* 0 = none given */
+};
+int list_options_parse(struct api_request *req, struct list_options *ret) _must_check_;
+const char *continue_encode(struct arena *a, uint64_t revision, const char *ns, const char *name);
+int continue_decode(struct api_request *req, const char *token, uint64_t *ret_revision,
+	const char **ret_ns, const char **ret_name) _must_check_;
+/* Objects newer than what readers can see are asked for: 504 in upstream's words. */
+int status_too_new(struct api_request *req, uint64_t wanted);
+
+/* Validation of metadata (metadata.c). */
+void metadata_validate(struct field_errors *e, const struct kind *k, const struct json *doc);
+void metadata_validate_update(struct field_errors *e, const struct kind *k, const struct json *doc,
+	const struct json *old);

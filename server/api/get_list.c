@@ -1,0 +1,185 @@
+/* get_list.c - reads. Objects are answered as their stored bytes; only tables and metadata lists parse. */
+#include <inttypes.h>
+
+#include "server/api/api_internal.h"
+#include "server/api/table.h"
+
+void api_get(struct api_request *req)
+{
+	const char *rv = query_get(&req->query, "resourceVersion");
+	if (rv && *rv && !streq(rv, "0")) {
+		uint64_t wanted;
+		if (parse_u64(str_from(rv), &wanted) < 0) {
+			status_bad_request(req->arena, &req->st,
+				"resourceVersion: Invalid value: \"%s\": strconv.ParseUint: parsing "
+				"\"%s\": invalid syntax",
+				rv, rv);
+			api_fail(req);
+			return;
+		}
+		if (wanted > cache_revision(req->api->cache)) {
+			status_too_new(req, wanted);
+			api_fail(req);
+			return;
+		}
+	}
+	const struct object *o = cache_get(req->api->cache, req->kind,
+		req->route.namespace ? req->route.namespace : "", req->route.name);
+	if (!o) {
+		status_not_found(req->arena, &req->st, req->kind, req->route.name);
+		api_fail(req);
+		return;
+	}
+	api_respond_object(req, 200, o);
+}
+
+/* A page that goes on from an earlier one shows the present objects, under the earlier page's revision:
+ * a watch from there repeats whatever changed in between, so a client that lists and then watches ends
+ * up right. That holds as long as those events are kept; else the token has expired. */
+static int check_continue(struct api_request *req, uint64_t revision)
+{
+	struct cache_watcher *w;
+	int r = cache_watch(req->api->cache,
+		&(struct cache_watch_options){ .kind = req->kind, .since = revision }, NULL, NULL, &w);
+	if (r == 0) {
+		cache_watch_close(w);
+		return 0;
+	}
+	return status_set(req->arena, &req->st, 410, "Expired",
+		"The provided continue parameter is too old to display a consistent list result. You "
+		"must start a new list without the continue parameter.");
+}
+
+static const char *list_meta(struct api_request *req, const struct cache_page *page, uint64_t revision,
+	bool selected)
+{
+	const char *rest = "";
+	if (page->more && page->count) {
+		const struct object *last = page->items[page->count - 1];
+		rest = arena_printf(req->arena, ",\"continue\":\"%s\"",
+			continue_encode(req->arena, revision, last->namespace, last->name));
+		if (!selected)
+			rest = arena_printf(req->arena, "%s,\"remainingItemCount\":%" PRIu64, rest,
+				page->remaining);
+	}
+	return arena_printf(req->arena, "\"resourceVersion\":\"%" PRIu64 "\"%s", revision, rest);
+}
+
+static void respond_objects(struct api_request *req, const struct cache_page *page, const char *meta)
+{
+	const struct kind *k = req->kind;
+	const char *head = arena_printf(req->arena,
+		"{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{%s},\"items\":[", k->list_kind,
+		k->gv, meta);
+	struct http_part *parts = arena_alloc(req->arena, (2 * page->count + 2) * sizeof(*parts));
+	size_t n = 0;
+	parts[n++] = (struct http_part){ .text = head, .text_size = strlen(head) };
+	for (size_t i = 0; i < page->count; i++) {
+		if (i)
+			parts[n++] = (struct http_part){ .text = ",", .text_size = 1 };
+		parts[n++] = (struct http_part){ .blob = page->items[i]->bytes };
+	}
+	parts[n++] = (struct http_part){ .text = "]}\n", .text_size = 3 };
+	api_respond_parts(req, 200, "application/json", NULL, parts, n);
+}
+
+static void respond_table(struct api_request *req, const struct cache_page *page, const char *meta)
+{
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	const char *include = query_get(&req->query, "includeObject");
+	struct table_writer t = {
+		.kind = req->kind,
+		.version = req->wanted.version,
+		.include = streq(include, "Object") ? INCLUDE_OBJECT :
+			streq(include, "None")	    ? INCLUDE_NONE :
+						      INCLUDE_METADATA,
+		.now_ns = api_now_ns(req),
+		.out = &out,
+	};
+	struct arena scratch = ARENA_INIT;
+	table_begin(&t, meta, true);
+	for (size_t i = 0; i < page->count; i++) {
+		table_add(&t, &scratch, object_doc(page->items[i], &scratch));
+		arena_reset(&scratch);
+	}
+	table_end(&t);
+	arena_finish(&scratch);
+	api_respond_text(req, 200, "application/json", NULL, out.data, out.size);
+}
+
+static void respond_partial(struct api_request *req, const struct cache_page *page, const char *meta)
+{
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	buf_printf(&out,
+		"{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/%s\","
+		"\"metadata\":{%s},\"items\":[",
+		req->wanted.version, meta);
+	struct arena scratch = ARENA_INIT;
+	for (size_t i = 0; i < page->count; i++) {
+		if (i)
+			buf_add_char(&out, ',');
+		json_write(&out, partial_metadata(&scratch, object_doc(page->items[i], &scratch),
+					 req->wanted.version));
+		arena_reset(&scratch);
+	}
+	buf_add_str(&out, "]}\n");
+	arena_finish(&scratch);
+	api_respond_text(req, 200, "application/json", NULL, out.data, out.size);
+}
+
+static void respond_yaml(struct api_request *req, const struct cache_page *page, uint64_t revision)
+{
+	struct json *list = json_new_object(req->arena), *items = json_new_array(req->arena);
+	json_set_str(req->arena, list, "kind", req->kind->list_kind);
+	json_set_str(req->arena, list, "apiVersion", req->kind->gv);
+	json_path_set(req->arena, list, "metadata.resourceVersion",
+		json_new_printf(req->arena, "%" PRIu64, revision));
+	json_set(req->arena, list, "items", items);
+	for (size_t i = 0; i < page->count; i++)
+		json_push(req->arena, items, object_doc(page->items[i], req->arena));
+	api_respond_doc(req, 200, list);
+}
+
+void api_list(struct api_request *req)
+{
+	struct list_options o;
+	if (list_options_parse(req, &o) < 0) {
+		api_fail(req);
+		return;
+	}
+	struct cache_query q = {
+		.kind = req->kind,
+		.namespace = req->route.namespace,
+		.labels = o.labels.count ? &o.labels : NULL,
+		.fields = o.fields.count ? &o.fields : NULL,
+		.limit = o.limit,
+	};
+	uint64_t current = cache_revision(req->api->cache), revision = current;
+	int r = 0;
+	if (o.revision > current) {
+		r = status_too_new(req, o.revision);
+	} else if (o.continue_token) {
+		r = continue_decode(req, o.continue_token, &revision, &q.after_namespace, &q.after_name);
+		if (r == 0)
+			r = check_continue(req, revision);
+	} else if (streq(o.match, "Exact") && o.revision != current) {
+		/* Old states are not kept. */
+		r = status_set(req->arena, &req->st, 410, "Expired",
+			"The resourceVersion for the provided list is too old.");
+	}
+	if (r < 0) {
+		api_fail(req);
+		return;
+	}
+	struct cache_page page;
+	cache_list(req->api->cache, &q, req->arena, &page);
+	const char *meta = list_meta(req, &page, revision, q.labels || q.fields);
+	if (req->wanted.form == ACCEPT_TABLE)
+		respond_table(req, &page, meta);
+	else if (req->wanted.form != ACCEPT_OBJECT)
+		respond_partial(req, &page, meta);
+	else if (req->wanted.yaml || query_bool(&req->query, "pretty"))
+		respond_yaml(req, &page, revision);
+	else
+		respond_objects(req, &page, meta);
+}

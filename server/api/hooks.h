@@ -1,0 +1,53 @@
+/* hooks.h - what a built-in kind does that its data can't say. Every member may be NULL. Documents have
+ * passed the kind's schema (types, required, enum, defaults) before a hook sees them. */
+#pragma once
+
+#include "lib/object/object.h"
+
+struct api;
+struct api_request;
+struct claim;
+
+struct hook {
+	struct api *api;
+	struct api_request *req; /* NULL in tests */
+	struct arena *arena;
+	struct field_errors *errors; /* for validate_* and allocations that fail */
+	struct status *st;	     /* for failures that are no field errors */
+	const char *part;	     /* "" or the subresource that is written */
+	int64_t now_ns;
+};
+
+struct table_row {
+	struct arena *arena;
+	const struct json *doc;
+	int64_t now_ns;
+};
+
+struct kind_hooks {
+	const char *group, *kind;
+	/* Complete the document before the checks. Failing with a negative errno and st filled ends the
+	 * request; field errors may be added too. */
+	int (*prepare_create)(struct hook *h, struct json *doc);
+	int (*prepare_update)(struct hook *h, struct json *doc, const struct json *old);
+	/* Checks over several fields. */
+	void (*validate)(struct hook *h, const struct json *doc);
+	void (*validate_update)(struct hook *h, const struct json *doc, const struct json *old);
+	/* After the checks passed: what must only be taken then (addresses, ports). */
+	int (*allocate)(struct hook *h, struct json *doc, const struct json *old);
+	/* May it go? Negative with st filled refuses. */
+	int (*check_delete)(struct hook *h, const struct json *doc);
+	/* Before it is marked as being deleted (doc is changed). */
+	void (*prepare_delete)(struct hook *h, struct json *doc);
+	/* True while something beside metadata.finalizers keeps it. */
+	bool (*kept)(const struct json *doc);
+	/* Gone (or loaded, with taken true): give back what allocate took. */
+	void (*occupy)(struct api *api, const struct json *doc, bool taken);
+	/* A table's computed cell; NULL = the column's jsonPath decides. */
+	struct json *(*cell)(const struct table_row *row, const char *column);
+	struct json *(*row_conditions)(const struct table_row *row);
+	bool delete_returns_object; /* DELETE answers the last state instead of a Status */
+	bool orphan_by_default;	    /* dependents stay when the client names no policy */
+};
+
+const struct kind_hooks *hooks_find(const struct kind *k); /* never NULL: an empty one */

@@ -1,0 +1,24 @@
+#include "server/api/hooks/hooks_internal.h"
+
+static const struct kind_hooks none = { 0 };
+
+static const struct kind_hooks *const all[] = { &hooks_config_map, &hooks_deployment, &hooks_endpoint_slice,
+	&hooks_endpoints, &hooks_event, &hooks_namespace, &hooks_node, &hooks_pod, &hooks_replica_set,
+	&hooks_replication_controller, &hooks_secret, &hooks_service, &hooks_service_account,
+	&hooks_virtual_machine, &hooks_virtual_machine_instance };
+
+const struct kind_hooks *hooks_find(const struct kind *k)
+{
+	if (k->hooks)
+		return k->hooks;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (streq(all[i]->kind, k->kind) && streq(all[i]->group, k->group))
+			return all[i];
+	return &none;
+}
+
+void field_immutable(struct hook *h, const char *field, const struct json *value)
+{
+	field_error(h->errors, FIELD_INVALID, field, value ? value : json_new_string(h->arena, ""),
+		"field is immutable");
+}

@@ -1,0 +1,27 @@
+/* hooks_internal.h - the kinds' hooks and what they share. */
+#pragma once
+
+#include "server/api/api_internal.h"
+
+extern const struct kind_hooks hooks_config_map, hooks_secret, hooks_service_account;
+extern const struct kind_hooks hooks_endpoints, hooks_endpoint_slice;
+extern const struct kind_hooks hooks_event, hooks_namespace, hooks_node, hooks_pod, hooks_service;
+extern const struct kind_hooks hooks_deployment, hooks_replica_set, hooks_replication_controller;
+extern const struct kind_hooks hooks_virtual_machine, hooks_virtual_machine_instance;
+
+/* Cells (cells.c). */
+struct json *cell_text(const struct table_row *row, const char *fmt, ...) _printf_(2, 3);
+struct json *cell_int(const struct table_row *row, const char *path); /* 0 when absent */
+struct json *cell_age(const struct table_row *row, const char *path); /* "<unknown>" when absent */
+/* Containers, Images and Selector of workloads; NULL for other columns. */
+struct json *cell_workload(const struct table_row *row, const char *column);
+/* "a=b,c=d" in the map's key order; none when it is empty. */
+const char *labels_text(struct arena *a, const struct json *map, const char *none);
+
+/* Pods in templates are completed and checked like pods (pod.c). `at` is the path of the spec. */
+void pod_spec_default(struct arena *a, struct json *spec);
+void pod_spec_validate(struct hook *h, const struct json *spec, const char *at);
+struct json *pod_cell(const struct table_row *row, const char *column);
+struct json *pod_row_conditions(const struct table_row *row);
+
+void field_immutable(struct hook *h, const char *field, const struct json *value);

@@ -1,0 +1,177 @@
+/* virtual_machine.c - VirtualMachine and VirtualMachineInstance (KubeVirt): what must fit together. */
+#include "server/api/hooks/hooks_internal.h"
+
+/* Holds an instance until its node's agent has stopped the guest. */
+#define INSTANCE_FINALIZER "foregroundDeleteVirtualMachine"
+
+static bool has_named(const struct json *list, const char *name)
+{
+	JSON_FOR_EACH_ITEM(i, list)
+		if (streq(json_str(json_get(i, "name")), name))
+			return true;
+	return false;
+}
+
+/* Every disk, file system and interface names something that is there. */
+static void check_names(struct hook *h, const struct json *users, const char *users_at,
+	const struct json *named, const char *what)
+{
+	size_t i = 0;
+	JSON_FOR_EACH_ITEM(u, users) {
+		const struct json *name = json_get(u, "name");
+		const char *field = arena_printf(h->arena, "%s[%zu].name", users_at, i++);
+		if (json_str(name) && !has_named(named, json_str(name)))
+			field_error(h->errors, FIELD_NOT_FOUND, field, name, "there is no such %s", what);
+	}
+}
+
+static void check_sources(struct hook *h, const struct json *list, const char *at, const char *what)
+{
+	size_t i = 0;
+	JSON_FOR_EACH_ITEM(v, list) {
+		const char *field = arena_printf(h->arena, "%s[%zu]", at, i++);
+		size_t count = 0;
+		JSON_FOR_EACH_MEMBER(m, v)
+			count += !streq(m->name, "name") && !json_is(m->value, JSON_NULL);
+		if (count != 1)
+			field_error(h->errors, FIELD_INVALID, field, json_get(v, "name"),
+				"must have exactly one %s", what);
+	}
+}
+
+static void check_disks(struct hook *h, const struct json *disks, const char *at)
+{
+	static const char *const types[] = { "disk", "lun", "cdrom", "floppy" };
+	size_t i = 0;
+	JSON_FOR_EACH_ITEM(d, disks) {
+		const char *field = arena_printf(h->arena, "%s[%zu]", at, i);
+		size_t count = 0;
+		for (size_t t = 0; t < ARRAY_LEN(types); t++)
+			count += json_get(d, types[t]) != NULL;
+		if (count > 1)
+			field_error(h->errors, FIELD_INVALID, field, json_get(d, "name"),
+				"must be only one of disk, lun and cdrom");
+		const struct json *order = json_get(d, "bootOrder");
+		for (size_t n = 0; n < i && json_is(order, JSON_INT); n++)
+			if (json_equal(order, json_get(json_at(disks, n), "bootOrder")))
+				field_error(h->errors, FIELD_DUPLICATE,
+					arena_printf(h->arena, "%s.bootOrder", field), order, NULL);
+		i++;
+	}
+}
+
+static void check_instance_spec(struct hook *h, const struct json *spec, const char *at)
+{
+	struct arena *a = h->arena;
+	const struct json *devices = json_path(spec, "domain.devices");
+	const struct json *volumes = json_get(spec, "volumes"), *networks = json_get(spec, "networks");
+	const char *disks_at = arena_printf(a, "%s.domain.devices.disks", at);
+	const char *interfaces_at = arena_printf(a, "%s.domain.devices.interfaces", at);
+	const char *volumes_at = arena_printf(a, "%s.volumes", at);
+	const char *networks_at = arena_printf(a, "%s.networks", at);
+	check_names(h, json_get(devices, "disks"), disks_at, volumes, "volume");
+	check_disks(h, json_get(devices, "disks"), disks_at);
+	check_names(h, json_get(devices, "filesystems"), arena_printf(a, "%s.domain.devices.filesystems", at),
+		volumes, "volume");
+	check_sources(h, volumes, volumes_at, "source");
+	check_names(h, json_get(devices, "interfaces"), interfaces_at, networks, "network");
+	check_names(h, networks, networks_at, json_get(devices, "interfaces"), "interface");
+	check_sources(h, networks, networks_at, "type");
+	size_t cloud_inits = 0;
+	JSON_FOR_EACH_ITEM(v, volumes)
+		cloud_inits += json_get(v, "cloudInitNoCloud") || json_get(v, "cloudInitConfigDrive");
+	if (cloud_inits > 1)
+		field_error(h->errors, FIELD_INVALID, volumes_at, json_new_int(a, (int64_t)cloud_inits),
+			"may not have more than one cloud-init volume");
+}
+
+static void check_no_change(struct hook *h, const struct json *doc, const struct json *old)
+{
+	if (!*h->part && !json_equal(json_get(doc, "spec"), json_get(old, "spec")))
+		field_error(h->errors, FIELD_FORBIDDEN, "spec", NULL,
+			"update of VMI object is restricted: change the VirtualMachine's template and restart it");
+}
+
+static int instance_prepare_create(struct hook *h, struct json *doc)
+{
+	struct arena *a = h->arena;
+	struct json *spec = json_object_at(a, doc, "spec");
+	struct json *devices = json_object_at(a, json_object_at(a, spec, "domain"), "devices");
+	bool attach = json_path_bool(devices, "autoattachPodInterface", true);
+	/* Who asks for no network gets the pod network, unless told not to. */
+	if (attach && !json_count(json_get(devices, "interfaces")) && !json_count(json_get(spec, "networks"))) {
+		struct json *i = json_new_object(a), *n = json_new_object(a);
+		json_set_str(a, i, "name", "default");
+		json_set(a, i, "masquerade", json_new_object(a));
+		json_push(a, json_array_at(a, devices, "interfaces"), i);
+		json_set_str(a, n, "name", "default");
+		json_set(a, n, "pod", json_new_object(a));
+		json_push(a, json_array_at(a, spec, "networks"), n);
+	}
+	/* A volume without a disk is one all the same. */
+	JSON_FOR_EACH_ITEM(v, json_get(spec, "volumes")) {
+		const char *name = json_str(json_get(v, "name"));
+		if (!name || has_named(json_get(devices, "disks"), name) ||
+			has_named(json_get(devices, "filesystems"), name))
+			continue;
+		struct json *d = json_new_object(a), *disk = json_object_at(a, d, "disk");
+		json_set_str(a, disk, "bus", "virtio");
+		json_set_str(a, d, "name", name);
+		json_push(a, json_array_at(a, devices, "disks"), d);
+	}
+	struct json *list = json_array_at(a, json_get(doc, "metadata"), "finalizers");
+	bool held = false;
+	JSON_FOR_EACH_ITEM(f, list)
+		held |= streq(json_str(f), INSTANCE_FINALIZER);
+	if (!held)
+		json_push(a, list, json_new_string(a, INSTANCE_FINALIZER));
+	json_path_set(a, doc, "status.phase", json_new_string(a, "Pending"));
+	return 0;
+}
+
+static void instance_validate(struct hook *h, const struct json *doc)
+{
+	check_instance_spec(h, json_get(doc, "spec"), "spec");
+}
+
+const struct kind_hooks hooks_virtual_machine_instance = {
+	.group = "kubevirt.io",
+	.kind = "VirtualMachineInstance",
+	.prepare_create = instance_prepare_create,
+	.validate = instance_validate,
+	.validate_update = check_no_change,
+	.delete_returns_object = true,
+};
+
+static void machine_validate(struct hook *h, const struct json *doc)
+{
+	const struct json *spec = json_get(doc, "spec");
+	const char *strategy = json_str_or(json_get(spec, "runStrategy"), "");
+	const struct json *running = json_get(spec, "running");
+	if (json_is(running, JSON_BOOL) && *strategy)
+		field_error(h->errors, FIELD_INVALID, "spec.running", running,
+			"Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please "
+			"use RunStrategy instead");
+	else if (!json_is(running, JSON_BOOL) && !*strategy)
+		field_error(h->errors, FIELD_REQUIRED, "spec.runStrategy", NULL,
+			"One of Running or RunStrategy must be specified");
+	if (json_path(spec, "template.spec"))
+		check_instance_spec(h, json_path(spec, "template.spec"), "spec.template.spec");
+}
+
+static struct json *machine_cell(const struct table_row *row, const char *column)
+{
+	if (!streq(column, "Ready"))
+		return NULL;
+	JSON_FOR_EACH_ITEM(c, json_path(row->doc, "status.conditions"))
+		if (streq(json_str(json_get(c, "type")), "Ready"))
+			return cell_text(row, "%s", json_str_or(json_get(c, "status"), ""));
+	return cell_text(row, "False");
+}
+
+const struct kind_hooks hooks_virtual_machine = {
+	.group = "kubevirt.io",
+	.kind = "VirtualMachine",
+	.validate = machine_validate,
+	.cell = machine_cell,
+};

@@ -1,0 +1,207 @@
+/* workloads.c - Deployment, ReplicaSet, ReplicationController: a selector, a template, a count. */
+#include "server/api/hooks/hooks_internal.h"
+
+static void validate_template(struct hook *h, const struct json *doc, const struct selector *s)
+{
+	const struct json *template = json_path(doc, "spec.template");
+	struct json *labels = json_path(template, "metadata.labels");
+	if (!selector_matches_label_map(s, labels))
+		field_error(h->errors, FIELD_INVALID, "spec.template.metadata.labels",
+			labels ? labels : json_new_null(h->arena),
+			"`selector` does not match template `labels`");
+	const struct json *policy = json_path(template, "spec.restartPolicy");
+	if (policy && !streq(json_str(policy), "Always"))
+		field_error(h->errors, FIELD_NOT_SUPPORTED, "spec.template.spec.restartPolicy", policy,
+			"supported values: \"Always\"");
+	if (json_path(template, "spec.activeDeadlineSeconds"))
+		field_error(h->errors, FIELD_FORBIDDEN, "spec.template.spec.activeDeadlineSeconds", NULL,
+			"activeDeadlineSeconds in ReplicaSet is not Supported");
+	if (json_path(template, "spec"))
+		pod_spec_validate(h, json_path(template, "spec"), "spec.template.spec");
+}
+
+static void validate_label_selector(struct hook *h, const struct json *doc, const char *what)
+{
+	const struct json *selector = json_path(doc, "spec.selector");
+	struct selector s;
+	struct err err = ERR_INIT;
+	if (!selector)
+		return; /* the schema has said so */
+	if (json_count(json_get(selector, "matchLabels")) + json_count(json_get(selector, "matchExpressions")) ==
+		0) {
+		field_error(h->errors, FIELD_INVALID, "spec.selector", selector,
+			"empty selector is invalid for %s", what);
+		return;
+	}
+	if (selector_from_label_selector(h->arena, selector, &s, &err) < 0) {
+		field_error(h->errors, FIELD_INVALID, "spec.selector", selector, "%s", err.msg);
+		return;
+	}
+	validate_template(h, doc, &s);
+}
+
+static int prepare(struct hook *h, struct json *doc)
+{
+	struct json *spec = json_path(doc, "spec.template.spec");
+	if (spec)
+		pod_spec_default(h->arena, spec);
+	return 0;
+}
+
+static int prepare_update(struct hook *h, struct json *doc, const struct json *old)
+{
+	return prepare(h, doc);
+}
+
+static int prepare_counted(struct hook *h, struct json *doc)
+{
+	json_path_set(h->arena, doc, "status.replicas", json_new_int(h->arena, 0));
+	return prepare(h, doc);
+}
+
+static void fixed_selector(struct hook *h, const struct json *doc, const struct json *old)
+{
+	if (!json_equal(json_path(doc, "spec.selector"), json_path(old, "spec.selector")))
+		field_immutable(h, "spec.selector", json_path(doc, "spec.selector"));
+}
+
+static bool is_zero(const struct json *v)
+{
+	if (json_is(v, JSON_INT))
+		return v->i == 0;
+	return streq(json_str(v), "0%") || streq(json_str(v), "0");
+}
+
+static int deployment_prepare(struct hook *h, struct json *doc)
+{
+	struct json *strategy = json_path(doc, "spec.strategy");
+	if (streq(json_str(json_get(strategy, "type")), "RollingUpdate")) {
+		struct json *rolling = json_object_at(h->arena, strategy, "rollingUpdate");
+		static const char *const limits[] = { "maxUnavailable", "maxSurge" };
+		for (size_t i = 0; i < ARRAY_LEN(limits); i++)
+			if (!json_get(rolling, limits[i]))
+				json_set_str(h->arena, rolling, limits[i], "25%");
+	}
+	return prepare(h, doc);
+}
+
+static int deployment_prepare_update(struct hook *h, struct json *doc, const struct json *old)
+{
+	return deployment_prepare(h, doc);
+}
+
+static void deployment_validate(struct hook *h, const struct json *doc)
+{
+	validate_label_selector(h, doc, "deployment");
+	const struct json *spec = json_get(doc, "spec"), *strategy = json_get(spec, "strategy");
+	const struct json *rolling = json_get(strategy, "rollingUpdate");
+	if (streq(json_str(json_get(strategy, "type")), "Recreate") && rolling)
+		field_error(h->errors, FIELD_FORBIDDEN, "spec.strategy.rollingUpdate", NULL,
+			"may not be specified when strategy `type` is 'Recreate'");
+	else if (is_zero(json_get(rolling, "maxSurge")) && is_zero(json_get(rolling, "maxUnavailable")))
+		field_error(h->errors, FIELD_INVALID, "spec.strategy.rollingUpdate.maxUnavailable",
+			json_get(rolling, "maxUnavailable"), "may not be 0 when `maxSurge` is 0");
+	const struct json *deadline = json_get(spec, "progressDeadlineSeconds");
+	if (json_is(deadline, JSON_INT) && deadline->i <= json_path_int(spec, "minReadySeconds", 0))
+		field_error(h->errors, FIELD_INVALID, "spec.progressDeadlineSeconds", deadline,
+			"must be greater than minReadySeconds");
+}
+
+static struct json *deployment_cell(const struct table_row *row, const char *column)
+{
+	if (streq(column, "Ready"))
+		return cell_text(row, "%lld/%lld", (long long)json_path_int(row->doc, "status.readyReplicas", 0),
+			(long long)json_path_int(row->doc, "spec.replicas", 0));
+	if (streq(column, "Up-to-date"))
+		return cell_int(row, "status.updatedReplicas");
+	if (streq(column, "Available"))
+		return cell_int(row, "status.availableReplicas");
+	return cell_workload(row, column);
+}
+
+const struct kind_hooks hooks_deployment = {
+	.group = "apps",
+	.kind = "Deployment",
+	.prepare_create = deployment_prepare,
+	.prepare_update = deployment_prepare_update,
+	.validate = deployment_validate,
+	.validate_update = fixed_selector,
+	.cell = deployment_cell,
+};
+
+static void replica_set_validate(struct hook *h, const struct json *doc)
+{
+	validate_label_selector(h, doc, "replicaset");
+}
+
+static struct json *counted_cell(const struct table_row *row, const char *column)
+{
+	if (streq(column, "Desired"))
+		return cell_int(row, "spec.replicas");
+	if (streq(column, "Current"))
+		return cell_int(row, "status.replicas");
+	if (streq(column, "Ready"))
+		return cell_int(row, "status.readyReplicas");
+	return cell_workload(row, column);
+}
+
+const struct kind_hooks hooks_replica_set = {
+	.group = "apps",
+	.kind = "ReplicaSet",
+	.prepare_create = prepare_counted,
+	.prepare_update = prepare_update,
+	.validate = replica_set_validate,
+	.validate_update = fixed_selector,
+	.cell = counted_cell,
+};
+
+/* The oldest of them: selector and labels come from the template when they are left out. */
+static void rc_default_labels(struct hook *h, struct json *doc)
+{
+	struct json *labels = json_path(doc, "spec.template.metadata.labels");
+	if (!json_count(labels))
+		return;
+	struct json *spec = json_get(doc, "spec"), *meta = json_get(doc, "metadata");
+	if (!json_count(json_get(spec, "selector")))
+		json_set(h->arena, spec, "selector", json_copy(h->arena, labels));
+	if (!json_count(json_get(meta, "labels")))
+		json_set(h->arena, meta, "labels", json_copy(h->arena, labels));
+}
+
+static int rc_prepare_create(struct hook *h, struct json *doc)
+{
+	rc_default_labels(h, doc);
+	return prepare_counted(h, doc);
+}
+
+static int rc_prepare_update(struct hook *h, struct json *doc, const struct json *old)
+{
+	rc_default_labels(h, doc);
+	return prepare(h, doc);
+}
+
+static void rc_validate(struct hook *h, const struct json *doc)
+{
+	const struct json *selector = json_path(doc, "spec.selector");
+	if (!json_path(doc, "spec.template")) {
+		field_error(h->errors, FIELD_REQUIRED, "spec.template", NULL, NULL);
+		return;
+	}
+	if (!json_count(selector)) {
+		field_error(h->errors, FIELD_REQUIRED, "spec.selector", NULL, NULL);
+		return;
+	}
+	struct selector s;
+	selector_from_map(h->arena, selector, &s);
+	validate_template(h, doc, &s);
+}
+
+const struct kind_hooks hooks_replication_controller = {
+	.group = "",
+	.kind = "ReplicationController",
+	.prepare_create = rc_prepare_create,
+	.prepare_update = rc_prepare_update,
+	.validate = rc_validate,
+	.cell = counted_cell,
+	.orphan_by_default = true,
+};

@@ -1,0 +1,79 @@
+/* metadata.c - checks of metadata that the schema can't make: the name's rule, finalizers, what may not
+ * change. */
+#include "server/api/api_internal.h"
+
+void metadata_validate(struct field_errors *e, const struct kind *k, const struct json *doc)
+{
+	const struct json *meta = json_get(doc, "metadata");
+	const char *name = json_str_or(json_get(meta, "name"), "");
+	enum rule rule;
+	if (!*name) {
+		field_error(e, FIELD_REQUIRED, "metadata.name", NULL, "name or generateName is required");
+	} else if (rule_from_name(k->name_rule ? k->name_rule : "dns-subdomain", &rule) == 0) {
+		const char *messages[RULE_MESSAGES_MAX];
+		size_t n = rule_check(rule, name, strlen(name), messages);
+		for (size_t i = 0; i < n; i++)
+			field_error(e, FIELD_INVALID, "metadata.name", json_get(meta, "name"), "%s",
+				messages[i]);
+	}
+	size_t i = 0;
+	JSON_FOR_EACH_ITEM(f, json_get(meta, "finalizers")) {
+		const char *text = json_str_or(f, "");
+		const char *messages[RULE_MESSAGES_MAX];
+		char *field = arena_printf(e->arena, "metadata.finalizers[%zu]", i++);
+		if (rule_check(RULE_QUALIFIED_NAME, text, strlen(text), messages))
+			field_error(e, FIELD_INVALID, field, f, "%s", messages[0]);
+	}
+	i = 0;
+	size_t controllers = 0;
+	JSON_FOR_EACH_ITEM(o, json_get(meta, "ownerReferences")) {
+		static const char *const needed[] = { "apiVersion", "kind", "name", "uid" };
+		for (size_t n = 0; n < ARRAY_LEN(needed); n++) {
+			const struct json *v = json_get(o, needed[n]);
+			if (!*json_str_or(v, ""))
+				field_error(e, FIELD_INVALID,
+					arena_printf(e->arena, "metadata.ownerReferences[%zu].%s", i,
+						needed[n]),
+					v ? v : json_new_string(e->arena, ""), "must not be empty");
+		}
+		if (json_bool_or(json_get(o, "controller"), false))
+			controllers++;
+		i++;
+	}
+	if (controllers > 1)
+		field_error(e, FIELD_INVALID, "metadata.ownerReferences",
+			json_get(meta, "ownerReferences"),
+			"Only one reference can have Controller set to true. Found %zu of them", controllers);
+	size_t annotation_bytes = 0;
+	JSON_FOR_EACH_MEMBER(m, json_get(meta, "annotations"))
+		annotation_bytes += m->name_size + m->value->count;
+	if (annotation_bytes > 256u << 10)
+		field_error(e, FIELD_TOO_LONG, "metadata.annotations", NULL,
+			"may not be more than 262144 bytes");
+}
+
+static bool has_text(const struct json *list, const char *text)
+{
+	JSON_FOR_EACH_ITEM(i, list)
+		if (streq(json_str(i), text))
+			return true;
+	return false;
+}
+
+void metadata_validate_update(struct field_errors *e, const struct kind *k, const struct json *doc,
+	const struct json *old)
+{
+	const struct json *meta = json_get(doc, "metadata"), *was = json_get(old, "metadata");
+	if (!json_get(was, "deletionTimestamp"))
+		return;
+	struct json *added = json_new_array(e->arena);
+	JSON_FOR_EACH_ITEM(f, json_get(meta, "finalizers"))
+		if (!has_text(json_get(was, "finalizers"), json_str_or(f, "")))
+			json_push(e->arena, added, f);
+	if (json_count(added))
+		field_error(e, FIELD_FORBIDDEN, "metadata.finalizers", NULL,
+			"no new finalizers can be added if the object is being deleted, found new finalizers "
+			"[]string%s",
+			arena_printf(e->arena, "{%.*s}", (int)(strlen(json_text(e->arena, added)) - 2),
+				json_text(e->arena, added) + 1));
+}

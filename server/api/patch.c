@@ -1,0 +1,104 @@
+/* patch.c - PATCH of objects and their status. */
+#include "server/api/api_internal.h"
+#include "server/api/option_kinds.h"
+
+enum patch_type { PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC };
+
+static int patch_type_of(struct api_request *req, enum patch_type *ret)
+{
+	static const struct {
+		const char *media;
+		enum patch_type type;
+	} known[] = {
+		{ "application/json-patch+json", PATCH_JSON },
+		{ "application/merge-patch+json", PATCH_MERGE },
+		{ "application/strategic-merge-patch+json", PATCH_STRATEGIC },
+	};
+	const char *type = req->content_type ? req->content_type : "";
+	size_t size = strcspn(type, "; ");
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (strlen(known[i].media) == size && memcmp(known[i].media, type, size) == 0) {
+			*ret = known[i].type;
+			return 0;
+		}
+	}
+	bool apply = str_has_prefix(type, "application/apply-patch+yaml");
+	return status_set(req->arena, &req->st, 415, "UnsupportedMediaType",
+		"%sthe body of the request was in an unknown format - accepted media types include: "
+		"application/json-patch+json, application/merge-patch+json, "
+		"application/strategic-merge-patch+json",
+		apply ? "server-side apply is not supported by this server: " : "");
+}
+
+static int change(struct update *u, const struct json *present, struct json **ret)
+{
+	struct api_request *req = u->req;
+	int r = 0;
+	switch (*(enum patch_type *)u->user) {
+	case PATCH_JSON:
+		r = patch_json(req->arena, present, u->body, ret, &req->st);
+		break;
+	case PATCH_MERGE:
+		r = patch_merge(req->arena, present, u->body, ret, &req->st);
+		break;
+	case PATCH_STRATEGIC:
+		r = patch_strategic(req->arena, u->kind->schema, present, u->body, ret, &req->st);
+		break;
+	}
+	if (r < 0)
+		return r;
+	if (!json_is(*ret, JSON_OBJECT))
+		return status_bad_request(req->arena, &req->st, "the patched object is not an object");
+	/* The result may share parts with the present document, which is compared with it later. */
+	*ret = json_copy(req->arena, *ret);
+
+	struct json *warnings = NULL;
+	struct decode_options options = {
+		.field_validation = req->field_validation,
+		.skip_defaults = true,
+		.skip_validation = true,
+		.ret_warnings = &warnings,
+	};
+	struct field_errors ignored = { .arena = req->arena };
+	r = object_check(u->kind, req->arena, *ret, &options, &ignored, &req->st);
+	if (r < 0)
+		return r;
+	JSON_FOR_EACH_ITEM(w, warnings)
+		api_warn(req, json_str_or(w, ""));
+	return 0;
+}
+
+void api_patch(struct api_request *req)
+{
+	struct update *u = ARENA_NEW(req->arena, struct update);
+	enum patch_type *type = ARENA_NEW(req->arena, enum patch_type);
+	struct err err = ERR_INIT;
+	if (patch_type_of(req, type) < 0 || write_options(req, "PatchOptions") < 0) {
+		api_fail(req);
+		return;
+	}
+	if (query_get(&req->query, "force")) {
+		struct field_errors e = { .arena = req->arena };
+		field_error(&e, FIELD_FORBIDDEN, "force", NULL, "may not be specified for non-apply patch");
+		status_invalid(req->arena, &req->st, &patch_options_kind, "", &e);
+		api_fail(req);
+		return;
+	}
+	struct json *body;
+	if (json_parse(req->arena, req->body, req->body_size, NULL, &body, &err) < 0) {
+		status_bad_request(req->arena, &req->st, "error decoding patch: %s", err.msg);
+		api_fail(req);
+		return;
+	}
+	*u = (struct update){
+		.req = req,
+		.kind = req->kind,
+		.namespace = req->kind->namespaced ? req->route.namespace : "",
+		.name = req->route.name,
+		.part = req->subresource ? req->subresource->name : "",
+		.change = change,
+		.body = body,
+		.user = type,
+	};
+	update_run(u);
+}

@@ -1,0 +1,381 @@
+/* server.c - the role `hanok server`: certificates, store, cache, API and loops on one event loop.
+ *
+ *	starting ---> loading ---> serving ---> stopping ---> (exit)
+ *
+ * Requests are taken from `loading` on; until the first objects are there /readyz says no. */
+#include "server/server.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <malloc.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "lib/base/log.h"
+#include "lib/http/tls.h"
+#include "server/api/allocator.h"
+#include "server/bootstrap.h"
+#include "server/loops.h"
+#include "server/pki.h"
+#include "server/server_options.h"
+
+#define STOP_GRACE_MS 2000
+
+struct server {
+	struct server_options options;
+	uv_loop_t loop;
+	uv_signal_t term, interrupt;
+	int lock_fd; /* flock(2) on DIR/lock: one server a directory */
+	struct pki pki;
+	SSL_CTX *tls, *node_tls;
+	struct http_server *http;
+	int port, node_port;
+	struct kind_registry *kinds;
+	struct store *store;
+	struct cache *cache;
+	struct api *api;
+	struct loops *loops;
+	int64_t started_ns;
+	bool stopping;
+	int exit_code;
+	char service_ip[16], endpoint_ip[64];
+};
+
+static void fatal(struct server *s, const struct err *err)
+{
+	fprintf(stderr, "hanok server: %s\n", err->msg);
+	s->exit_code = 1;
+}
+
+static int lock_data(struct server *s, struct err *err)
+{
+	if (mkdir(s->options.data, 0700) < 0 && errno != EEXIST)
+		return err_errno(err, -errno, "create data directory '%s'", s->options.data);
+	_cleanup_(free_p) char *path = xasprintf("%s/lock", s->options.data);
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s->lock_fd < 0)
+		return err_errno(err, -errno, "open '%s'", path);
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+		char pid[24];
+		int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+		if (ftruncate(s->lock_fd, 0) == 0 && pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+			log_debug("process id not noted", "path", path, NULL);
+		return 0;
+	}
+	char owner[24] = "";
+	ssize_t n = pread(s->lock_fd, owner, sizeof(owner) - 1, 0);
+	owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
+	return err_set(err, -EBUSY,
+		"data directory '%s' is in use by another hanok server%s%s: stop that one first, or give this "
+		"one its own --data",
+		s->options.data, *owner ? ", process " : "", owner);
+}
+
+/* The host of "127.0.0.1:6443" or "[::1]:6443". */
+static char *host_of(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	size_t size = colon ? (size_t)(colon - address) : strlen(address);
+	if (size >= 2 && address[0] == '[' && address[size - 1] == ']')
+		return xstrndup(address + 1, size - 2);
+	return xstrndup(address, size);
+}
+
+static bool is_any(const char *host)
+{
+	return streq(host, "0.0.0.0") || streq(host, "::") || !*host;
+}
+
+static int load_pki(struct server *s, struct err *err)
+{
+	_cleanup_(free_p) char *host = host_of(s->options.listen);
+	_cleanup_(free_p) char *node_host = s->options.node_listen ? host_of(s->options.node_listen) : NULL;
+	char hostname[256] = "localhost";
+	(void)gethostname(hostname, sizeof(hostname) - 1);
+	const char *hosts[24] = { "localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default",
+		"kubernetes.default.svc", "kubernetes.default.svc.cluster.local", s->service_ip, hostname };
+	size_t n = 9;
+	if (!is_any(host))
+		hosts[n++] = host;
+	if (node_host && !is_any(node_host))
+		hosts[n++] = node_host;
+	if (s->endpoint_ip[0])
+		hosts[n++] = s->endpoint_ip;
+	return pki_load(s->options.data, hosts, &s->pki, err);
+}
+
+/* Where pods reach the API: the nodes' address, else ours when it is no loopback one, else the first
+ * address of this machine when all are listened on. */
+static void find_endpoint(struct server *s)
+{
+	_cleanup_(free_p) char *host =
+		host_of(s->options.node_listen ? s->options.node_listen : s->options.listen);
+	uint32_t ip;
+	if (!is_any(host)) {
+		if (ip_parse(host, &ip) == 0 && ip >> 24 != 127)
+			snprintf(s->endpoint_ip, sizeof(s->endpoint_ip), "%s", host);
+		return;
+	}
+	struct ifaddrs *all;
+	if (getifaddrs(&all) < 0)
+		return;
+	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) ||
+			!(i->ifa_flags & IFF_UP))
+			continue;
+		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)i->ifa_addr;
+		inet_ntop(AF_INET, &in->sin_addr, s->endpoint_ip, sizeof(s->endpoint_ip));
+		break;
+	}
+	freeifaddrs(all);
+}
+
+static int find_service_ip(struct server *s, struct err *err)
+{
+	struct ip_range range;
+	if (ip_range_parse(s->options.service_cidr, &range) < 0)
+		return err_set(err, -EINVAL, "--service-cidr '%s': want an IPv4 range such as 10.96.0.0/16",
+			s->options.service_cidr);
+	struct arena a = ARENA_INIT;
+	snprintf(s->service_ip, sizeof(s->service_ip), "%s", ip_format(&a, range.base + 1));
+	arena_finish(&a);
+	return 0;
+}
+
+/* The user's address is opened where the program was started; then it moves to where the nodes are. All
+ * later sockets, of this thread and of those it starts, are there. */
+static int enter_node_namespace(struct server *s, struct err *err)
+{
+	if (!s->options.node_netns)
+		return 0;
+	_cleanup_(close_p) int fd = open(s->options.node_netns, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(err, -errno, "open network namespace '%s'", s->options.node_netns);
+	if (setns(fd, CLONE_NEWNET) < 0)
+		return err_errno(err, -errno, "enter network namespace '%s' (needs CAP_SYS_ADMIN)",
+			s->options.node_netns);
+	return 0;
+}
+
+static void on_request(struct http_request *req, void *user)
+{
+	struct server *s = user;
+	if (!s->api) {
+		http_respond(req, 503, "text/plain", "Retry-After: 1\r\n", "starting\n", 9);
+		return;
+	}
+	api_http_handler(req, s->api);
+}
+
+static int listen_all(struct server *s, struct err *err)
+{
+	struct str cert = str_from(s->pki.server_cert), key = str_from(s->pki.server_key);
+	struct str ca = str_from(s->pki.ca_cert);
+	struct str client_cert = str_from(s->pki.node_client_cert);
+	struct str client_key = str_from(s->pki.node_client_key);
+	int r = tls_server_context(cert, key, &ca, &s->tls, err);
+	if (r == 0)
+		r = tls_client_context(&ca, &client_cert, &client_key, &s->node_tls, err);
+	if (r < 0)
+		return r;
+	s->http = http_server_create(&(struct http_server_options){
+		.loop = &s->loop,
+		.tls = s->tls,
+		.handler = on_request,
+		.user = s,
+	});
+	r = http_server_listen(s->http, s->options.listen, &s->port, err);
+	if (r == 0)
+		r = enter_node_namespace(s, err);
+	if (r == 0 && s->options.node_listen)
+		r = http_server_listen(s->http, s->options.node_listen, &s->node_port, err);
+	return r;
+}
+
+static int load_data(struct server *s, struct err *err)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/hanok.db", s->options.data);
+	s->kinds = kind_registry_create();
+	int r = kind_registry_load_builtin(s->kinds, err);
+	if (r < 0)
+		return r;
+	r = store_sqlite_open(&s->loop, path, &s->store, err);
+	if (r < 0)
+		return r;
+	s->cache = cache_create(&s->loop, s->kinds, s->store, clock_system());
+	r = cache_load(s->cache, err);
+	if (r < 0)
+		return r;
+	return api_create(
+		&(struct api_options){
+			.loop = &s->loop,
+			.kinds = s->kinds,
+			.cache = s->cache,
+			.clock = clock_system(),
+			.random = RANDOM_SYSTEM,
+			.service_cidr = s->options.service_cidr,
+			.pod_cidr = s->options.pod_cidr,
+			.node_tls = s->node_tls,
+			.store = s->store,
+		},
+		&s->api, err);
+}
+
+static int write_kubeconfig(struct server *s, struct err *err)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/admin.kubeconfig", s->options.data);
+	_cleanup_(free_p) char *host = host_of(s->options.listen);
+	const char *name = is_any(host) ? "127.0.0.1" : host;
+	_cleanup_(free_p) char *url =
+		xasprintf(strchr(name, ':') ? "https://[%s]:%d" : "https://%s:%d", name, s->port);
+	_cleanup_(free_p) char *text =
+		kubeconfig_text(&s->pki, url, "kubernetes-admin", s->pki.admin_cert, s->pki.admin_key);
+	_cleanup_(free_p) char *old = xcalloc(1, strlen(text) + 2);
+	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, old, strlen(text) + 1) >= 0 && streq(old, text))
+		return 0;
+	return file_replace(path, text, 0600, err);
+}
+
+static void cache_closed(void *user)
+{
+	struct server *s = user;
+	s->cache = NULL;
+	uv_close((uv_handle_t *)&s->term, NULL);
+	uv_close((uv_handle_t *)&s->interrupt, NULL);
+}
+
+static void http_stopped(void *user)
+{
+	struct server *s = user;
+	http_server_destroy(TAKE_PTR(s->http));
+	/* Writes that are under way keep their requests, so nothing of the API goes before the store. */
+	if (s->cache)
+		cache_close(s->cache, cache_closed, s);
+	else
+		cache_closed(s);
+}
+
+static void server_stop(struct server *s)
+{
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	loops_stop(TAKE_PTR(s->loops));
+	if (s->api)
+		api_shutdown(s->api);
+	if (s->http)
+		http_server_stop(s->http, STOP_GRACE_MS, http_stopped, s);
+	else
+		http_stopped(s);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct server *s = handle->data;
+	log_info("stopping", "signal", number == SIGTERM ? "SIGTERM" : "SIGINT", NULL);
+	server_stop(s);
+}
+
+static void bootstrapped(void *user, int r, const struct err *err)
+{
+	struct server *s = user;
+	struct err failure = ERR_INIT;
+	if (r == 0 && !s->stopping)
+		r = loops_start(s->api, &s->options, &s->loops, &failure);
+	else if (r < 0)
+		failure = *err;
+	if (r < 0) {
+		fatal(s, &failure);
+		server_stop(s);
+		return;
+	}
+	if (s->stopping)
+		return;
+	api_set_ready(s->api, true);
+	_cleanup_(free_p) char *host = host_of(s->options.listen);
+	int64_t took = clock_system()->mono_ns(clock_system()) - s->started_ns;
+	fprintf(stderr, strchr(host, ':') ? "ready https://[%s]:%d in %lld ms\n" : "ready https://%s:%d in %lld ms\n",
+		host, s->port, (long long)(took / NS_PER_MS));
+	malloc_trim(0); /* what loading took and gave back */
+}
+
+static void server_start(struct server *s)
+{
+	struct err err = ERR_INIT;
+	int r = load_data(s, &err);
+	if (r == 0)
+		r = write_kubeconfig(s, &err);
+	if (r < 0) {
+		fatal(s, &err);
+		server_stop(s);
+		return;
+	}
+	bootstrap_run(&(struct bootstrap_options){
+		.api = s->api,
+		.cache = s->cache,
+		.kinds = s->kinds,
+		.service_ip = s->service_ip,
+		.endpoint_ip = s->endpoint_ip[0] ? s->endpoint_ip : NULL,
+		.endpoint_port = s->node_port ? s->node_port : s->port,
+		.done = bootstrapped,
+		.user = s,
+	});
+}
+
+static void server_finish(struct server *s)
+{
+	http_server_destroy(s->http);
+	api_destroy(s->api);
+	kind_registry_destroy(s->kinds);
+	SSL_CTX_free(s->tls);
+	SSL_CTX_free(s->node_tls);
+	pki_finish(&s->pki);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+}
+
+int server_main(int argc, char **argv)
+{
+	struct server s = { .lock_fd = -1, .started_ns = clock_system()->mono_ns(clock_system()) };
+	struct err err = ERR_INIT;
+	int r = server_options_parse(argc, argv, &s.options);
+	if (r)
+		return r < 0 ? 0 : r;
+	/* One thread allocates; arenas of others would only keep memory. */
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_TRIM_THRESHOLD, 256 << 10);
+	umask(077);
+	uv_loop_init(&s.loop);
+	r = lock_data(&s, &err);
+	if (r == 0)
+		r = find_service_ip(&s, &err);
+	if (r == 0) {
+		find_endpoint(&s);
+		r = load_pki(&s, &err);
+	}
+	if (r == 0)
+		r = listen_all(&s, &err);
+	if (r < 0) {
+		fatal(&s, &err);
+		server_finish(&s);
+		return 1;
+	}
+	uv_signal_init(&s.loop, &s.term);
+	uv_signal_init(&s.loop, &s.interrupt);
+	s.term.data = s.interrupt.data = &s;
+	uv_signal_start(&s.term, on_signal, SIGTERM);
+	uv_signal_start(&s.interrupt, on_signal, SIGINT);
+	server_start(&s);
+	uv_run(&s.loop, UV_RUN_DEFAULT);
+	server_finish(&s);
+	uv_run(&s.loop, UV_RUN_DEFAULT); /* handles that finishing closed */
+	if (uv_loop_close(&s.loop) < 0)
+		log_debug("event loop had open handles at exit", NULL);
+	return s.exit_code;
+}

@@ -1,0 +1,125 @@
+#include "server/server_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+#include "lib/base/log.h"
+#include "lib/base/str.h"
+
+static void usage(FILE *to)
+{
+	fprintf(to,
+		"usage: hanok server --data DIR [OPTIONS]\n\n"
+		"  --data DIR             certificates, kubeconfig and the store live here\n"
+		"  --listen ADDR:PORT     where the API is served (default 127.0.0.1:6443)\n"
+		"  --store sqlite         the store (default and only one: sqlite, in DIR/hanok.db)\n"
+		"  --controllers LIST     control loops to run: '*', 'a,b', '*,-a', '-*' for none (default *)\n"
+		"  --scheduler on|off     place pods and virtual machines on nodes (default on)\n"
+		"  --service-cidr CIDR    range of service addresses (default 10.96.0.0/16)\n"
+		"  --pod-cidr CIDR        range cut into a /24 a node (default 10.244.0.0/16)\n"
+		"  --node-listen A:P      one more address, for the nodes\n"
+		"  --node-netns PATH      network namespace in which that address and the nodes are\n"
+		"  --log-format FORMAT    logfmt (default) or json\n"
+		"  --log-level LEVEL      debug, info (default), warn or error\n");
+}
+
+static int bad(const char *option, const char *value, const char *want)
+{
+	fprintf(stderr, "hanok server: %s '%s': want %s\n", option, value, want);
+	return 2;
+}
+
+int server_options_parse(int argc, char **argv, struct server_options *ret)
+{
+	enum { DATA = 256, LISTEN, STORE, CONTROLLERS, SCHEDULER, SERVICE_CIDR, POD_CIDR, NODE_LISTEN,
+		NODE_NETNS, LOG_FORMAT, LOG_LEVEL };
+	static const struct option options[] = {
+		{ "data", required_argument, NULL, DATA },
+		{ "listen", required_argument, NULL, LISTEN },
+		{ "store", required_argument, NULL, STORE },
+		{ "controllers", required_argument, NULL, CONTROLLERS },
+		{ "scheduler", required_argument, NULL, SCHEDULER },
+		{ "service-cidr", required_argument, NULL, SERVICE_CIDR },
+		{ "pod-cidr", required_argument, NULL, POD_CIDR },
+		{ "node-listen", required_argument, NULL, NODE_LISTEN },
+		{ "node-netns", required_argument, NULL, NODE_NETNS },
+		{ "log-format", required_argument, NULL, LOG_FORMAT },
+		{ "log-level", required_argument, NULL, LOG_LEVEL },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct server_options o = {
+		.listen = "127.0.0.1:6443",
+		.controllers = "*",
+		.scheduler = true,
+		.service_cidr = "10.96.0.0/16",
+		.pod_cidr = "10.244.0.0/16",
+	};
+	enum log_level level;
+	int c;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case DATA:
+			o.data = optarg;
+			break;
+		case LISTEN:
+			o.listen = optarg;
+			break;
+		case STORE:
+			if (!streq(optarg, "sqlite"))
+				return bad("--store", optarg, "sqlite");
+			break;
+		case CONTROLLERS:
+			o.controllers = optarg;
+			break;
+		case SCHEDULER:
+			if (!streq(optarg, "on") && !streq(optarg, "off"))
+				return bad("--scheduler", optarg, "on or off");
+			o.scheduler = streq(optarg, "on");
+			break;
+		case SERVICE_CIDR:
+			o.service_cidr = optarg;
+			break;
+		case POD_CIDR:
+			o.pod_cidr = optarg;
+			break;
+		case NODE_LISTEN:
+			o.node_listen = optarg;
+			break;
+		case NODE_NETNS:
+			o.node_netns = optarg;
+			break;
+		case LOG_FORMAT:
+			if (!streq(optarg, "logfmt") && !streq(optarg, "json"))
+				return bad("--log-format", optarg, "logfmt or json");
+			log_set_json(streq(optarg, "json"));
+			break;
+		case LOG_LEVEL:
+			if (log_level_parse(optarg, &level) < 0)
+				return bad("--log-level", optarg, "debug, info, warn or error");
+			log_set_level(level);
+			break;
+		case 'h':
+			usage(stdout);
+			return -1;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (!o.data || optind < argc) {
+		if (!o.data)
+			fprintf(stderr, "hanok server: --data DIR is missing\n");
+		else
+			fprintf(stderr, "hanok server: unknown argument '%s'\n", argv[optind]);
+		usage(stderr);
+		return 2;
+	}
+	if (o.node_netns && !o.node_listen) {
+		fprintf(stderr, "hanok server: --node-netns needs --node-listen: nodes could not reach the API\n");
+		return 2;
+	}
+	*ret = o;
+	return 0;
+}

@@ -1,0 +1,18 @@
+/* server_options.h - the command line of `hanok server`. */
+#pragma once
+
+#include "lib/base/util.h"
+
+struct server_options {
+	const char *data;	 /* directory, made when it is missing */
+	const char *listen;	 /* "127.0.0.1:6443" */
+	const char *node_listen; /* a second address, for nodes; NULL = none */
+	const char *node_netns;	 /* network namespace to enter for node_listen and all connections to
+				    nodes, a path such as /proc/PID/ns/net; NULL = stay */
+	const char *controllers; /* as controllers_create has it */
+	bool scheduler;
+	const char *service_cidr, *pod_cidr;
+};
+
+/* 0, or the exit code with which the program shall end (help: -1 for 0). */
+int server_options_parse(int argc, char **argv, struct server_options *ret);
