@@ -82,7 +82,7 @@ static bool read_field(struct reader *r, struct wire_field *ret)
 {
 	uint64_t tag;
 
-	*ret = (struct wire_field){0};
+	*ret = (struct wire_field){.bytes = STR("")};
 	if (!read_varint(r, &tag) || tag >> 3 == 0 || tag >> 3 > 536870911)
 		return false;
 	ret->number = tag >> 3;
@@ -119,6 +119,8 @@ static int read_small(struct decoder *d, struct str body, struct small *ret)
 	struct wire_field f;
 
 	*ret = (struct small){0};
+	for (size_t i = 0; i < ARRAY_LEN(ret->bytes); i++)
+		ret->bytes[i] = STR("");
 	while (r.at < r.end) {
 		if (!read_field(&r, &f))
 			return bad(d, "unexpected end or wire type");
@@ -132,9 +134,14 @@ static int read_small(struct decoder *d, struct str body, struct small *ret)
 	return 0;
 }
 
+static bool is_text(struct str s)
+{
+	return utf8_valid(s.p, s.size);
+}
+
 static int text_value(struct decoder *d, struct str s, struct json **ret)
 {
-	if (!utf8_valid(s.p, s.size))
+	if (!is_text(s))
 		return bad(d, "text is not UTF-8");
 	*ret = json_new_string_n(d->arena, s.p, s.size);
 	return 0;
@@ -319,7 +326,7 @@ static int map_entry(struct decoder *d, const struct proto_field *p, const struc
 		else if (part.number == 2)
 			value = part;
 	}
-	if (!utf8_valid(key.p, key.size))
+	if (!is_text(key))
 		return bad(d, "text is not UTF-8");
 	n = field_value(d, p, &value, NULL, &v);
 	if (n < 0)
@@ -398,8 +405,7 @@ static int read_envelope(struct decoder *d, struct str body, struct envelope *re
 		return r;
 	if (unknown.bytes[3].size > 0)
 		return bad(d, "unknown content encoding");
-	if (!utf8_valid(type.bytes[1].p, type.bytes[1].size) ||
-		!utf8_valid(type.bytes[2].p, type.bytes[2].size) || type.bytes[1].size > 256 ||
+	if (!is_text(type.bytes[1]) || !is_text(type.bytes[2]) || type.bytes[1].size > 256 ||
 		type.bytes[2].size > 256)
 		return bad(d, "bad apiVersion or kind");
 	ret->api_version = arena_memdup(d->arena, type.bytes[1].p, type.bytes[1].size);

@@ -189,6 +189,8 @@ static int fill(struct arena *a, struct status *st, int code, const char *reason
 }
 
 /* A printf of any length into the arena. */
+static char *format(struct arena *, const char *, va_list) _printf_(2, 0);
+
 static char *format(struct arena *a, const char *fmt, va_list ap)
 {
 	_cleanup_(buf_finish) struct buf text = BUF_INIT;

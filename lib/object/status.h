@@ -26,7 +26,7 @@ struct field_errors {
 void field_error(struct field_errors *e, enum field_error_type type, const char *field,
 	const struct json *value, const char *detail_fmt, ...) _printf_(5, 6);
 void field_error_v(struct field_errors *e, enum field_error_type type, const char *field,
-	const struct json *value, const char *detail_fmt, va_list ap);
+	const struct json *value, const char *detail_fmt, va_list ap) _printf_(5, 0);
 size_t field_error_count(const struct field_errors *e);
 
 /* A failure on its way to the client: HTTP code, reason and Status document (in the arena). */
