@@ -9,6 +9,8 @@ struct local_client {
 	struct api *api;
 	uv_idle_t *idle; /* runs while `due` holds anything; own memory, it outlives us for its close */
 	struct list due; /* struct client_call.queued, struct client_watch.queued */
+	size_t calls;	 /* that have not been freed: a write may be on its way to the disk */
+	bool destroyed;	 /* only waits for the last of them */
 };
 
 /* What the queue holds. */
@@ -66,8 +68,23 @@ static void on_idle(uv_idle_t *idle)
 		list_remove(&q->in);
 		q->run(q);
 	}
-	if (list_empty(&l->due))
+	if (idle->data && list_empty(&l->due))
 		uv_idle_stop(idle);
+}
+
+static void idle_closed(uv_handle_t *h)
+{
+	free(h);
+}
+
+static void free_when_unused(struct local_client *l)
+{
+	if (!l->destroyed || l->calls > 0)
+		return;
+	l->idle->data = NULL;
+	uv_idle_stop(l->idle);
+	uv_close((uv_handle_t *)l->idle, idle_closed);
+	free(l);
 }
 
 static void queue(struct local_client *l, struct queued *q)
@@ -78,12 +95,28 @@ static void queue(struct local_client *l, struct queued *q)
 	uv_idle_start(l->idle, on_idle);
 }
 
+static struct client_call *call_new(struct local_client *l, void (*run)(struct queued *q), void *user)
+{
+	struct client_call *call = xcalloc(1, sizeof(*call));
+	list_init(&call->queued.in);
+	call->queued.run = run;
+	call->local = l;
+	call->user = user;
+	l->calls++;
+	return call;
+}
+
 static void call_free(struct client_call *call)
 {
+	struct local_client *l = call->local;
 	list_remove(&call->queued.in);
+	for (size_t i = 0; i < call->page.count; i++)
+		object_unref(call->page.items[i]);
 	buf_finish(&call->body);
 	arena_finish(&call->arena);
 	free(call);
+	l->calls--;
+	free_when_unused(l);
 }
 
 /* Failure's words out of the Status body. */
@@ -106,7 +139,7 @@ static void run_answer(struct queued *q)
 		.body_size = call->body.size,
 	};
 	read_failure(call, &r);
-	if (call->cancelled) {
+	if (call->cancelled || call->local->destroyed) {
 		call_free(call);
 		return;
 	}
@@ -138,12 +171,8 @@ static struct client_call *local_request(struct client *c, const struct client_r
 {
 	static const char *const masters[] = { "system:masters" };
 	struct local_client *l = local_of(c);
-	struct client_call *call = xcalloc(1, sizeof(*call));
-	list_init(&call->queued.in);
-	call->queued.run = run_answer;
-	call->local = l;
+	struct client_call *call = call_new(l, run_answer, user);
 	call->done = done;
-	call->user = user;
 	struct arena *a = &call->arena;
 	struct api_request *req = ARENA_NEW(a, struct api_request);
 	char *path;
@@ -187,10 +216,8 @@ static void run_list(struct queued *q)
 		.count = call->page.count,
 		.revision = call->page.revision,
 	};
-	call->list_done(call->user, &r);
-	for (size_t i = 0; i < call->page.count; i++)
-		object_unref(call->page.items[i]);
-	call->page.count = 0;
+	if (!call->local->destroyed)
+		call->list_done(call->user, &r);
 	call_free(call);
 }
 
@@ -215,12 +242,8 @@ static struct client_call *local_list(struct client *c, const struct client_list
 	client_list_done *done, void *user)
 {
 	struct local_client *l = local_of(c);
-	struct client_call *call = xcalloc(1, sizeof(*call));
-	list_init(&call->queued.in);
-	call->queued.run = run_list;
-	call->local = l;
+	struct client_call *call = call_new(l, run_list, user);
 	call->list_done = done;
-	call->user = user;
 	struct selector labels, fields;
 	if (parse_selectors(&call->arena, o->kind, o->label_selector, o->field_selector, &labels, &fields,
 		    &call->code, &call->message) == 0) {
@@ -329,28 +352,19 @@ static void local_watch_close(struct client *c, struct client_watch *w)
 		watch_free(w);
 }
 
-static void idle_closed(uv_handle_t *h)
-{
-	free(h);
-}
-
 static void local_destroy(struct client *c)
 {
 	struct local_client *l = local_of(c);
-	l->idle->data = NULL;
-	uv_idle_stop(l->idle);
-	uv_close((uv_handle_t *)l->idle, idle_closed);
+	l->destroyed = true;
+	l->calls++; /* ours, so that the last one of these does not free what is in use here */
 	while (!list_empty(&l->due)) {
 		struct queued *q = CONTAINER_OF(l->due.next, struct queued, in);
 		list_remove(&q->in);
-		if (q->run == run_answer || q->run == run_list) {
-			struct client_call *call = CONTAINER_OF(q, struct client_call, queued);
-			for (size_t i = 0; i < call->page.count; i++)
-				object_unref(call->page.items[i]);
-			call_free(call);
-		}
+		if (q->run == run_answer || q->run == run_list)
+			call_free(CONTAINER_OF(q, struct client_call, queued));
 	}
-	free(l);
+	l->calls--;
+	free_when_unused(l);
 }
 
 static const struct client_ops local_ops = {
