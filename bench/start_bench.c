@@ -87,7 +87,11 @@ int main(int argc, char **argv)
 	printf("hanok %.1f\n", (double)(p.ready_ns - start) / 1e6);
 
 	int status;
-	if (kill(pid, SIGTERM) < 0 || waitpid(pid, &status, 0) < 0 || status != 0)
-		bench_die("the server did not end in order, see %s", log);
+	if (kill(pid, SIGTERM) < 0 || waitpid(pid, &status, 0) < 0)
+		bench_die("the server can't be ended: %s", strerror(errno));
+	if (status != 0)
+		bench_die("the server ended by %s %d, see %s",
+			WIFSIGNALED(status) ? "signal" : "exit code",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), log);
 	return 0;
 }
