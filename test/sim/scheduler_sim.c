@@ -1,0 +1,205 @@
+#include "test/sim/sim.h"
+
+static void make_pod(struct sim *s, const char *name, const char *cpu, const char *extra)
+{
+	fake_api_create_text(s->api,
+		"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'%s'},'spec':{%s'containers':[{'name':'c',"
+		"'image':'i','resources':{'requests':{'cpu':'%s','memory':'64Mi'}}}]}}",
+		name, extra, cpu);
+}
+
+static void make_instance(struct sim *s, const char *name, int cores, const char *memory)
+{
+	fake_api_create_text(s->api,
+		"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachineInstance','metadata':{'name':'%s'},"
+		"'spec':{'domain':{'cpu':{'cores':%d},'memory':{'guest':'%s'},'devices':{}}}}",
+		name, cores, memory);
+}
+
+/* What each node carries, in millis of CPU; fails the test above 4 cores. */
+static size_t check_nodes(struct sim *s, size_t *ret_placed)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **nodes, **all;
+	size_t count = fake_api_list(s->api, "Node", NULL, &a, &nodes), full = 0;
+	*ret_placed = 0;
+	for (size_t n = 0; n < count; n++) {
+		int64_t milli = 0;
+		size_t many = fake_api_list(s->api, "Pod", NULL, &a, &all);
+		for (size_t m = 0; m < many; m++)
+			if (streq(object_field(all[m], "spec.nodeName"), nodes[n]->name)) {
+				milli += 300;
+				(*ret_placed)++;
+			}
+		many = fake_api_list(s->api, "VirtualMachineInstance", NULL, &a, &all);
+		for (size_t m = 0; m < many; m++)
+			if (streq(object_field(all[m], "status.nodeName"), nodes[n]->name)) {
+				milli += 1000;
+				(*ret_placed)++;
+			}
+		assert_true(milli <= 4000);
+		full += milli > 3700;
+	}
+	return full;
+}
+
+static void check_each_change(void *user, const struct object *old, const struct object *new)
+{
+	size_t placed;
+	if (new && (streq(new->kind->kind, "Pod") || streq(new->kind->kind, "VirtualMachineInstance")))
+		check_nodes(user, &placed);
+}
+
+static bool all_placed(struct sim *s)
+{
+	size_t placed;
+	check_nodes(s, &placed);
+	return placed == 50;
+}
+
+static bool most_full(struct sim *s)
+{
+	size_t placed;
+	return check_nodes(s, &placed) == 3;
+}
+
+/* 40 pods of 0.3 and 10 machines of 1 CPU: 22 CPUs, on 3 nodes of 4, then on 3 more. */
+static void test_never_too_much(void **state)
+{
+	sim_for_seeds(seed) {
+		struct sim s;
+		char name[32];
+		sim_begin(&s, seed, "-*", true);
+		sim_faults(&s, true);
+		fake_api_on_change(s.api, check_each_change, &s);
+		for (int n = 0; n < 3; n++) {
+			snprintf(name, sizeof(name), "n%d", n);
+			fake_node_add(s.nodes, name, "4", "64Gi", 110);
+		}
+		for (int n = 0; n < 40; n++) {
+			snprintf(name, sizeof(name), "p%d", n);
+			make_pod(&s, name, "300m", "");
+			if (n % 4)
+				continue;
+			snprintf(name, sizeof(name), "v%d", n / 4);
+			make_instance(&s, name, 1, "1Gi");
+		}
+		sim_run_ms(&s, 60000);
+		sim_faults(&s, false);
+		sim_until(&s, most_full, 400000);
+		sim_faults(&s, true);
+		for (int n = 3; n < 6; n++) {
+			snprintf(name, sizeof(name), "n%d", n);
+			fake_node_add(s.nodes, name, "4", "64Gi", 110);
+		}
+		sim_run_ms(&s, 30000);
+		sim_faults(&s, false);
+		sim_until(&s, all_placed, 400000);
+		sim_end(&s);
+	}
+}
+
+static bool big_refused(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *doc = sim_doc(s, &a, "Pod", "big");
+	return streq(json_path_str(doc, "status.conditions[0].message"),
+		       "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint "
+		       "{only: vms}.") &&
+		sim_condition_is(s, "Pod", "big", "PodScheduled", "False", "Unschedulable");
+}
+
+static bool big_placed(struct sim *s)
+{
+	return sim_text_is(s, "Pod", "big", "spec.nodeName", "n3");
+}
+
+static bool instance_refused(struct sim *s)
+{
+	return sim_condition_is(s, "VirtualMachineInstance", "huge", "PodScheduled", "False", "Unschedulable");
+}
+
+static void test_says_why(void **state)
+{
+	struct sim s;
+	sim_begin(&s, 1, "-*", true);
+	fake_node_add(s.nodes, "n1", "2", "4Gi", 110);
+	fake_node_add(s.nodes, "n2", "16", "64Gi", 110);
+	fake_api_patch_text(s.api, "Node", "", "n2",
+		"{'spec':{'taints':[{'key':'only','value':'vms','effect':'NoSchedule'}]}}");
+	make_pod(&s, "big", "3", "");
+	make_instance(&s, "huge", 1, "8Gi");
+	sim_until(&s, big_refused, 10000);
+	sim_until(&s, instance_refused, 10000);
+	fake_node_add(s.nodes, "n3", "4", "4Gi", 110);
+	sim_until(&s, big_placed, 30000);
+	sim_end(&s);
+}
+
+static bool selected(struct sim *s)
+{
+	return sim_text_is(s, "Pod", "a", "spec.nodeName", "n2") &&
+		sim_text_is(s, "Pod", "b", "spec.nodeName", "n1") &&
+		sim_text_is(s, "Pod", "c", "spec.nodeName", "n2");
+}
+
+static void test_selects(void **state)
+{
+	struct sim s;
+	sim_begin(&s, 1, "-*", true);
+	fake_node_add(s.nodes, "n1", "4", "4Gi", 110);
+	fake_node_add(s.nodes, "n2", "4", "4Gi", 110);
+	fake_api_patch_text(s.api, "Node", "", "n2", "{'metadata':{'labels':{'disk':'ssd','n':'7'}}}");
+	make_pod(&s, "a", "100m", "'nodeSelector':{'disk':'ssd'},");
+	make_pod(&s, "b", "100m",
+		"'affinity':{'nodeAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':{"
+		"'nodeSelectorTerms':[{'matchExpressions':[{'key':'disk','operator':'DoesNotExist'}]}]}}},");
+	make_pod(&s, "c", "100m",
+		"'affinity':{'nodeAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':{"
+		"'nodeSelectorTerms':[{'matchExpressions':[{'key':'n','operator':'Gt','values':['6']}]}]}}},");
+	make_pod(&s, "other", "100m", "'schedulerName':'mine',");
+	make_pod(&s, "gated", "100m", "'schedulingGates':[{'name':'wait'}],");
+	sim_until(&s, selected, 20000);
+	sim_run_ms(&s, 20000);
+	assert_true(sim_text_is(&s, "Pod", "other", "spec.nodeName", NULL));
+	assert_true(sim_text_is(&s, "Pod", "gated", "spec.nodeName", NULL));
+	sim_end(&s);
+}
+
+/* Small pods of one kind spread evenly. */
+static void test_spreads(void **state)
+{
+	struct sim s;
+	char name[32];
+	sim_begin(&s, 3, "-*", true);
+	for (int n = 0; n < 4; n++) {
+		snprintf(name, sizeof(name), "n%d", n);
+		fake_node_add(s.nodes, name, "8", "8Gi", 110);
+	}
+	for (int n = 0; n < 20; n++) {
+		snprintf(name, sizeof(name), "p%d", n);
+		make_pod(&s, name, "100m", "");
+	}
+	sim_run_ms(&s, 10000);
+	for (int n = 0; n < 4; n++) {
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		struct object **pods;
+		size_t here = 0, count = fake_api_list(s.api, "Pod", NULL, &a, &pods);
+		snprintf(name, sizeof(name), "n%d", n);
+		for (size_t m = 0; m < count; m++)
+			here += streq(object_field(pods[m], "spec.nodeName"), name);
+		assert_int_equal(here, 5);
+	}
+	sim_end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_never_too_much),
+		cmocka_unit_test(test_says_why),
+		cmocka_unit_test(test_selects),
+		cmocka_unit_test(test_spreads),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
