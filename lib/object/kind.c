@@ -47,7 +47,7 @@ void gv_split(const char *gv, char group[128], char version[64])
 	const char *v = slash ? slash + 1 : gv;
 
 	snprintf(group, 128, "%.*s", slash ? (int)(slash - gv) : 0, gv);
-	snprintf(version, 64, "%s", v);
+	snprintf(version, 64, "%.63s", v);
 }
 
 /* ".spec.replicas" as CustomResourceDefinitions write it; paths here have no dot in front. */
@@ -138,6 +138,17 @@ static void load_selectable(struct schema_builder *b, const struct json *json, s
 	}
 }
 
+/* Both, with the separator between unless one is empty. The caller checked the sizes. */
+static void join(char ret[128], const char *first, char separator, const char *second)
+{
+	size_t at = strlen(first), size = strlen(second);
+
+	memcpy(ret, first, at);
+	if (at > 0 && size > 0)
+		ret[at++] = separator;
+	memcpy(ret + at, second, size + 1);
+}
+
 static int load_kind(
 	struct schema_builder *b, const struct json *j, struct kind *k, struct err *err)
 {
@@ -155,7 +166,7 @@ static int load_kind(
 		return err_set(err, -EINVAL, "needs kind and version");
 	if (strlen(k->group) + strlen(k->version) + 2 > sizeof(k->gv))
 		return err_set(err, -EINVAL, "group and version are too long");
-	snprintf(k->gv, sizeof(k->gv), "%s%s%s", k->group, k->group[0] ? "/" : "", k->version);
+	join(k->gv, k->group, '/', k->version);
 	k->schema = definition ? table_get(b->definitions, definition) : NULL;
 	if (!k->schema)
 		return err_set(
@@ -165,8 +176,7 @@ static int load_kind(
 	k->singular = schema_intern(b, json_str_or(json_get(j, "singular"), ""));
 	if (strlen(k->group) + strlen(k->plural) + 2 > sizeof(k->resource))
 		return err_set(err, -EINVAL, "group and plural name are too long");
-	snprintf(k->resource, sizeof(k->resource), "%s%s%s", k->plural, k->group[0] ? "." : "",
-		k->group);
+	join(k->resource, k->plural, '.', k->group);
 	k->short_names = load_strings(b, json_get(j, "shortNames"), &k->short_name_count);
 	k->categories = load_strings(b, json_get(j, "categories"), &k->category_count);
 	k->namespaced = !streq(json_str(json_get(j, "scope")), "Cluster");

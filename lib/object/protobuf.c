@@ -432,7 +432,7 @@ int protobuf_decode(
 {
 	struct decoder d = {.arena = a, .err = err};
 	const struct proto_root *root;
-	struct envelope e;
+	struct envelope e = {0};
 	struct json *doc;
 	int r;
 
