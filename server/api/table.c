@@ -34,7 +34,7 @@ static const struct json *path_step(struct arena *a, const struct json *v, const
 {
 	const char *s = *p;
 	if (*s == '.') {
-		size_t n = strcspn(++s, ".[");
+		size_t n = strcspn(++s, ".[}");
 		*p = s + n;
 		return n ? json_get_n(v, s, n) : v;
 	}
