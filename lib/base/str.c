@@ -90,16 +90,43 @@ int parse_i64(struct str s, int64_t *ret)
 	return 0;
 }
 
+/* Size of the well-formed character at p, which starts with a byte over 0x7f; 0 if there is none. */
+static size_t utf8_sequence(const unsigned char *p, size_t left)
+{
+	unsigned char c = *p;
+	size_t more;
+
+	if (c >= 0xc2 && c <= 0xdf)
+		more = 1;
+	else if (c >= 0xe0 && c <= 0xef)
+		more = 2;
+	else if (c >= 0xf0 && c <= 0xf4)
+		more = 3;
+	else
+		return 0;
+	if (left <= more)
+		return 0;
+	/* The second byte carries the limits on overlongs, surrogates and U+10FFFF. */
+	unsigned char low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+	unsigned char high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+
+	if (p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i <= more; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return more + 1;
+}
+
 bool utf8_valid(const char *text, size_t size)
 {
 	const unsigned char *p = (const unsigned char *)text, *end = p + size;
 
 	while (p < end) {
-		unsigned char c = *p;
 		uint64_t word;
-		size_t more;
+		size_t step;
 
-		if (c < 0x80) {
+		if (*p < 0x80) {
 			if (end - p >= 8 &&
 				(memcpy(&word, p, 8), !(word & UINT64_C(0x8080808080808080))))
 				p += 8;
@@ -107,28 +134,25 @@ bool utf8_valid(const char *text, size_t size)
 				p++;
 			continue;
 		}
-		if (c >= 0xc2 && c <= 0xdf)
-			more = 1;
-		else if (c >= 0xe0 && c <= 0xef)
-			more = 2;
-		else if (c >= 0xf0 && c <= 0xf4)
-			more = 3;
-		else
+		step = utf8_sequence(p, (size_t)(end - p));
+		if (!step)
 			return false;
-		if ((size_t)(end - p) <= more)
-			return false;
-		/* The second byte carries the limits on overlongs, surrogates and U+10FFFF. */
-		unsigned char low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-		unsigned char high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-
-		if (p[1] < low || p[1] > high)
-			return false;
-		for (size_t i = 2; i <= more; i++)
-			if ((p[i] & 0xc0) != 0x80)
-				return false;
-		p += more + 1;
+		p += step;
 	}
 	return true;
+}
+
+void utf8_repair(char *text, size_t size)
+{
+	unsigned char *p = (unsigned char *)text, *end = p + size;
+
+	while (p < end) {
+		size_t step = *p < 0x80 ? 1 : utf8_sequence(p, (size_t)(end - p));
+
+		if (!step)
+			*p = '?';
+		p += MAX(step, (size_t)1);
+	}
 }
 
 uint32_t fnv1a_32(const void *p, size_t size)

@@ -35,6 +35,9 @@ char *hex_encode(struct arena *a, const void *p, size_t size);
 int percent_decode(struct arena *a, struct str in, bool plus_is_space, char **ret) _must_check_;
 char *percent_encode(struct arena *a, struct str in); /* all but unreserved (RFC 3986 2.3) */
 bool utf8_valid(const char *p, size_t size); /* RFC 3629: no surrogates, no overlongs */
+/* Puts a '?' in place of each byte that is no part of a character: for texts of other programs (error
+ * messages, output), which may also be cut anywhere, on their way into JSON. */
+void utf8_repair(char *p, size_t size);
 
 /* Hashes that are stable across versions (used in names that clients see). */
 uint32_t fnv1a_32(const void *p, size_t size);

@@ -122,6 +122,28 @@ static void test_fnv(void **state)
 	assert_true(fnv1a_64("foobar", 6) == UINT64_C(0x85944171f73967e8));
 }
 
+static void repairs(const char *text, const char *expected)
+{
+	char room[64];
+
+	strcpy(room, text);
+	utf8_repair(room, strlen(room));
+	assert_string_equal(room, expected);
+	assert_true(utf8_valid(room, strlen(room)));
+}
+
+static void test_utf8_repair(void **state)
+{
+	repairs("", "");
+	repairs("plain", "plain");
+	repairs("gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f");
+	repairs("\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80");
+	repairs("cut \xe2\x82", "cut ??");
+	repairs("\x80mid\xff end", "?mid? end");
+	repairs("\xed\xa0\x80", "???");		/* a surrogate */
+	repairs("\xe2\x82\xc3\xbc", "??\xc3\xbc"); /* the next character is kept */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +153,7 @@ int main(void)
 		cmocka_unit_test(test_parse_i64),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_fnv),
+		cmocka_unit_test(test_utf8_repair),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,19 +55,7 @@ void grpc_message_decode(const char *text, size_t size, char *ret, size_t room)
 	}
 	ret[n] = '\0';
 	/* The text ends up in API objects, which are UTF-8; a cut may also have split a character. */
-	while (n > 0 && !utf8_valid(ret, n)) {
-		size_t good = 0;
-		while (good < n) {
-			size_t step = 1;
-			while (step <= 4 && good + step <= n && !utf8_valid(ret + good, step))
-				step++;
-			if (step > 4 || good + step > n)
-				break;
-			good += step;
-		}
-		if (good < n)
-			ret[good] = '?';
-	}
+	utf8_repair(ret, n);
 }
 
 void grpc_timeout_format(unsigned timeout_ms, char ret[16])

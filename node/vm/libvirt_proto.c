@@ -3,6 +3,8 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "lib/base/str.h"
+
 static void put_be32(uint8_t *p, uint32_t v)
 {
 	p[0] = (uint8_t)(v >> 24);
@@ -122,7 +124,8 @@ bool xdr_get_optional(struct xdr_reader *r)
 	return !r->bad && v == 1;
 }
 
-/* Copies what fits and NUL-terminates; text inside may not contain NUL itself. */
+/* Copies what fits, as valid UTF-8 (it goes into API objects), and NUL-terminates; text inside may not
+ * contain NUL itself. */
 static void get_text(struct xdr_reader *r, char *ret, size_t room)
 {
 	size_t size;
@@ -133,6 +136,7 @@ static void get_text(struct xdr_reader *r, char *ret, size_t room)
 	size = strnlen(s, size);
 	memcpy(ret, s, size);
 	ret[size] = '\0';
+	utf8_repair(ret, size);
 }
 
 void xdr_get_domain(struct xdr_reader *r, struct libvirt_domain *ret)

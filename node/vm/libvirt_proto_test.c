@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "lib/base/str.h"
 #include "node/vm/libvirt_proto.h"
 
 static void packet_layout(void **state)
@@ -117,6 +118,21 @@ static void error_reply(void **state)
 	r = xdr_reader_of(b.data, 8); /* cut: still says something */
 	xdr_get_error(&r, &e);
 	assert_string_equal(e.message, "libvirt error 42");
+	buf_finish(&b);
+
+	/* A text too long is cut between characters, or nobody could send it on as JSON. */
+	char text[1000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	memcpy(text + sizeof(e.message) - 2, "\xc3\xbc", 2);
+	xdr_put_u32(&b, 1);
+	xdr_put_u32(&b, 10);
+	xdr_put_optional_string(&b, text);
+	r = xdr_reader_of(b.data, b.size);
+	xdr_get_error(&r, &e);
+	assert_int_equal(strlen(e.message), sizeof(e.message) - 1);
+	assert_true(utf8_valid(e.message, strlen(e.message)));
 	buf_finish(&b);
 }
 
