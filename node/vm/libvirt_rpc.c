@@ -36,7 +36,9 @@ struct libvirt {
 	struct libvirt_wire *wire;
 	struct list calls;
 	uv_timer_t timer; /* next retry or next deadline */
+	bool in_timer;	  /* a timer started anew with 0 would run again before anything else */
 	unsigned retry_ms;
+	int64_t retry_at_ns; /* in WAITING: when the pause is over */
 	bool reported_down;
 	unsigned setup_left; /* answers that SETUP still waits for */
 	uint64_t version;
@@ -73,22 +75,30 @@ static void on_timer(uv_timer_t *t)
 {
 	struct libvirt *l = t->data;
 	int64_t now = l->clock->mono_ns(l->clock);
+	struct list due;
 
-	if (l->state == WAITING && !l->wire)
+	l->in_timer = true;
+	if (l->state == WAITING && l->retry_at_ns <= now)
 		connect_now(l);
-	/* One at a time from the front: a callback may cancel or add any call. */
-	for (bool again = true; again && !l->destroyed;) {
-		again = false;
-		LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link) {
-			if (c->failed || c->deadline_ns <= now) {
-				fail(c, c->failed ? c->failed : LIBVIRT_RPC_TIMEOUT);
-				again = true;
-				break;
-			}
-		}
+	/* Those of now only: a callback may cancel any call, or make new ones that fail at once too. */
+	list_init(&due);
+	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link) {
+		if (!c->failed && c->deadline_ns > now)
+			continue;
+		list_remove(&c->link);
+		list_append(&due, &c->link);
+	}
+	while (!list_empty(&due)) {
+		struct libvirt_call *c = CONTAINER_OF(due.next, struct libvirt_call, link);
+
+		if (l->destroyed)
+			libvirt_call_cancel(c);
+		else
+			fail(c, c->failed ? c->failed : LIBVIRT_RPC_TIMEOUT);
 	}
 	if (!l->destroyed)
 		arm(l);
+	l->in_timer = false;
 }
 
 static void arm(struct libvirt *l)
@@ -96,14 +106,17 @@ static void arm(struct libvirt *l)
 	int64_t now = l->clock->mono_ns(l->clock), next = INT64_MAX;
 
 	if (l->state == WAITING)
-		next = now + (int64_t)l->retry_ms * NS_PER_MS;
+		next = l->retry_at_ns;
 	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link)
 		next = MIN(next, c->failed ? now : c->deadline_ns);
 	if (next == INT64_MAX)
 		uv_timer_stop(&l->timer);
 	else
 		uv_timer_start(&l->timer, on_timer,
-			next <= now ? 0 : (uint64_t)((next - now) / NS_PER_MS + 1), 0);
+			next > now    ? (uint64_t)((next - now) / NS_PER_MS + 1)
+			: l->in_timer ? 1
+				      : 0,
+			0);
 }
 
 static void wire_broken(void *user, const struct err *err)
@@ -114,6 +127,7 @@ static void wire_broken(void *user, const struct err *err)
 	libvirt_wire_close(TAKE_PTR(l->wire));
 	l->state = WAITING;
 	l->retry_ms = l->retry_ms ? MIN(l->retry_ms * 2, RETRY_MAX_MS) : RETRY_MIN_MS;
+	l->retry_at_ns = l->clock->mono_ns(l->clock) + (int64_t)l->retry_ms * NS_PER_MS;
 	l->reported_down = true;
 	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link)
 		if (!c->failed)
