@@ -9,6 +9,7 @@ struct wakeup {
 	wakeup_fire *fire;
 	void *user;
 	bool armed;
+	bool firing; /* a timer started with 0 now would run again before anything else of the loop */
 	int64_t due_ns;
 	uint64_t order;	  /* among equal times, first armed fires first */
 	struct list link; /* in `simulated` while armed without a loop */
@@ -61,7 +62,9 @@ static void on_timer(uv_timer_t *t)
 		return;
 	}
 	w->armed = false;
+	w->firing = true;
 	w->fire(w->user);
+	w->firing = false;
 }
 
 void wakeup_at(struct wakeup *w, int64_t mono_ns)
@@ -75,7 +78,7 @@ void wakeup_at(struct wakeup *w, int64_t mono_ns)
 		return;
 	}
 	int64_t left_ns = mono_ns - w->clock->mono_ns(w->clock);
-	uint64_t ms = left_ns <= 0 ? 0 : (uint64_t)((left_ns + NS_PER_MS - 1) / NS_PER_MS);
+	uint64_t ms = left_ns > 0 ? (uint64_t)((left_ns + NS_PER_MS - 1) / NS_PER_MS) : w->firing ? 1 : 0;
 	uv_timer_start(&w->timer, on_timer, ms, 0);
 }
 
