@@ -22,7 +22,7 @@ struct session {
 	struct http_endpoint *endpoint;
 	struct http_call *call;
 	bool spdy; /* else WebSocket */
-	bool tty;
+	struct exec_bridge_options options;
 };
 
 static void session_free(struct session *s)
@@ -60,10 +60,10 @@ static void on_upgraded(void *user, struct stream *runtime, const struct http_re
 	s->call = NULL;
 	if (!s->spdy) {
 		struct err err = ERR_INIT;
-		bool tty = s->tty;
+		struct exec_bridge_options options = s->options;
 		session_free(s);
 		/* Answers the request in any case, and owns the stream from now on. */
-		if (exec_bridge_start(req, runtime, tty, &err) < 0)
+		if (exec_bridge_start(req, runtime, &options, &err) < 0)
 			log_warn("exec session", "reason", err.msg, NULL);
 		return;
 	}
@@ -216,21 +216,22 @@ void node_exec_serve(struct node *n, struct http_request *req, bool attach, cons
 	}
 	bool in = flag(req, "input", "stdin"), out = flag(req, "output", "stdout");
 	bool errors = flag(req, "error", "stderr");
-	s->tty = attach ? at.tty : flag(req, "tty", "tty");
+	bool tty = attach ? at.tty : flag(req, "tty", "tty");
 	/* A terminal has one output. */
-	if (s->tty)
+	if (tty)
 		errors = false;
 	if (!in && !out && !errors) {
 		refuse(s, 400, "you must specify at least 1 of stdin, stdout, stderr");
 		return;
 	}
+	s->options = (struct exec_bridge_options){ in, out, errors, tty };
 	if (attach) {
 		Cri__AttachRequest q = CRI__ATTACH_REQUEST__INIT;
 		q.container_id = (char *)(uintptr_t)at.container_id;
 		q.stdin = in;
 		q.stdout = out;
 		q.stderr = errors;
-		q.tty = s->tty;
+		q.tty = tty;
 		s->grpc = cri_attach(pod_manager_cri(n->pods), &q, on_attach, s);
 		return;
 	}
@@ -253,7 +254,7 @@ void node_exec_serve(struct node *n, struct http_request *req, bool attach, cons
 	q.stdin = in;
 	q.stdout = out;
 	q.stderr = errors;
-	q.tty = s->tty;
+	q.tty = tty;
 	s->grpc = cri_exec(pod_manager_cri(n->pods), &q, on_exec, s);
 }
 
