@@ -195,7 +195,7 @@ static void conclude(struct sync *s)
 static void walk(struct sync *s)
 {
 	struct pass *p = s->state;
-	if (p->remaining_count) {
+	if (p->remaining_count || p->failure) {
 		conclude(s);
 		return;
 	}

@@ -1,0 +1,250 @@
+#include "test/sim/sim.h"
+
+#define CONTROLLERS "virtualmachine,virtualmachineinstance"
+
+static void begin(struct sim *s, uint64_t seed, const char *strategy)
+{
+	sim_begin(s, seed, CONTROLLERS, true);
+	fake_node_add(s->nodes, "n1", "8", "8Gi", 110);
+	fake_api_create_text(s->api,
+		"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachine','metadata':{'name':'vm'},'spec':{"
+		"'runStrategy':'%s','template':{'metadata':{'labels':{'app':'web'}},'spec':{'domain':{"
+		"'memory':{'guest':'512Mi'},'devices':{}}}}}}",
+		strategy);
+}
+
+static bool status_is(struct sim *s, const char *status)
+{
+	return sim_text_is(s, "VirtualMachine", "vm", "status.printableStatus", status);
+}
+
+static bool runs(struct sim *s)
+{
+	return status_is(s, "Running") && sim_count(s, "VirtualMachineInstance") == 1 &&
+		sim_text_is(s, "VirtualMachineInstance", "vm", "metadata.labels.app", "web") &&
+		sim_condition_is(s, "VirtualMachine", "vm", "Ready", "True", NULL);
+}
+
+static bool stopped(struct sim *s)
+{
+	return status_is(s, "Stopped") && sim_count(s, "VirtualMachineInstance") == 0 &&
+		sim_condition_is(s, "VirtualMachine", "vm", "Ready", "False", "VMINotExists");
+}
+
+static void set_strategy(struct sim *s, const char *strategy)
+{
+	fake_api_patch_text(s->api, "VirtualMachine", "default", "vm", "{'spec':{'runStrategy':'%s'}}",
+		strategy);
+}
+
+static char first_uid[40];
+static void remember_uid(struct sim *s)
+{
+	snprintf(first_uid, sizeof(first_uid), "%s",
+		fake_api_get(s->api, "VirtualMachineInstance", "default", "vm")->uid);
+}
+
+static bool runs_anew(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object *vmi = fake_api_get(s->api, "VirtualMachineInstance", "default", "vm");
+	return runs(s) && vmi && !streq(vmi->uid, first_uid) &&
+		!json_count(json_path(sim_doc(s, &a, "VirtualMachine", "vm"), "status.stateChangeRequests"));
+}
+
+static void ask(struct sim *s, const char *requests)
+{
+	fake_api_patch_text(s->api, "VirtualMachine", "default", "vm",
+		"{'status':{'stateChangeRequests':%s}}", requests);
+}
+
+static void test_always(void **state)
+{
+	sim_for_seeds(seed) {
+		struct sim s;
+		begin(&s, seed, "Halted");
+		sim_until(&s, stopped, 60000);
+		sim_faults(&s, true);
+		set_strategy(&s, "Always");
+		sim_run_ms(&s, 10000);
+		sim_faults(&s, false);
+		sim_until(&s, runs, 200000);
+		/* Restart: this instance is to go, and another one to come. */
+		remember_uid(&s);
+		char requests[200];
+		snprintf(requests, sizeof(requests), "[{'action':'Stop','uid':'%s'},{'action':'Start'}]",
+			first_uid);
+		sim_faults(&s, true);
+		ask(&s, requests);
+		sim_run_ms(&s, 10000);
+		sim_faults(&s, false);
+		sim_until(&s, runs_anew, 200000);
+		sim_holds(&s, runs_anew, 20000);
+		/* Deleted by hand: comes back. */
+		remember_uid(&s);
+		fake_api_delete(s.api, "VirtualMachineInstance", "default", "vm", -1, NULL);
+		sim_until(&s, runs_anew, 60000);
+		sim_faults(&s, true);
+		set_strategy(&s, "Halted");
+		sim_run_ms(&s, 10000);
+		sim_faults(&s, false);
+		sim_until(&s, stopped, 200000);
+		sim_holds(&s, stopped, 20000);
+		sim_end(&s);
+	}
+}
+
+static void test_manual(void **state)
+{
+	sim_for_seeds(seed) {
+		struct sim s;
+		begin(&s, seed, "Manual");
+		sim_until(&s, stopped, 60000);
+		sim_holds(&s, stopped, 20000);
+		sim_faults(&s, true);
+		ask(&s, "[{'action':'Start'}]");
+		sim_run_ms(&s, 10000);
+		sim_faults(&s, false);
+		sim_until(&s, runs, 200000);
+		remember_uid(&s);
+		char requests[100];
+		snprintf(requests, sizeof(requests), "[{'action':'Stop','uid':'%s'}]", first_uid);
+		ask(&s, requests);
+		sim_until(&s, stopped, 60000);
+		sim_holds(&s, stopped, 20000);
+		sim_end(&s);
+	}
+}
+
+static bool crash_looping(struct sim *s)
+{
+	return status_is(s, "CrashLoopBackOff");
+}
+
+static size_t created;
+static void count_created(void *user, const struct object *old, const struct object *new)
+{
+	created += !old && new &&streq(new->kind->kind, "VirtualMachineInstance");
+}
+
+static void test_crash_back_off(void **state)
+{
+	sim_for_seeds(seed) {
+		struct sim s;
+		begin(&s, seed, "Always");
+		fake_nodes_crash_instances(s.nodes, "Failed");
+		created = 0;
+		fake_api_on_change(s.api, count_created, NULL);
+		sim_until(&s, crash_looping, 60000);
+		/* 10, 20, 40, 80, 160, 300, 300 s between starts. */
+		sim_run_ms(&s, 600000);
+		assert_in_range(created, 5, 7);
+		assert_true(sim_int(&s, "VirtualMachine", "vm", "status.startFailure.consecutiveFailCount", 0) >=
+			5);
+		fake_nodes_crash_instances(s.nodes, NULL);
+		sim_until(&s, runs, 400000);
+		/* After ten good minutes nothing is held against it any more. */
+		sim_run_ms(&s, 700000);
+		fake_api_patch_text(s.api, "VirtualMachine", "default", "vm", "{'metadata':{'labels':{'x':'y'}}}");
+		sim_run_ms(&s, 5000);
+		assert_int_equal(sim_int(&s, "VirtualMachine", "vm", "status.startFailure.consecutiveFailCount",
+					 0),
+			0);
+		sim_end(&s);
+	}
+}
+
+static bool ended(struct sim *s)
+{
+	return status_is(s, "Stopped") && sim_count(s, "VirtualMachineInstance") == 1;
+}
+
+/* A guest that switches itself off is left off, unless the machine is to run always. */
+static void test_switched_off(void **state)
+{
+	static const char *const strategies[] = { "RerunOnFailure", "Manual", "Once" };
+	for (size_t n = 0; n < ARRAY_LEN(strategies); n++) {
+		struct sim s;
+		begin(&s, n + 1, strategies[n]);
+		if (n == 1)
+			ask(&s, "[{'action':'Start'}]");
+		sim_until(&s, runs, 60000);
+		fake_api_patch_text(s.api, "VirtualMachineInstance", "default", "vm",
+			"{'status':{'phase':'Succeeded'}}");
+		sim_until(&s, ended, 20000);
+		sim_holds(&s, ended, 60000);
+		sim_end(&s);
+	}
+	struct sim s;
+	begin(&s, 4, "Always");
+	sim_until(&s, runs, 60000);
+	remember_uid(&s);
+	fake_api_patch_text(s.api, "VirtualMachineInstance", "default", "vm",
+		"{'status':{'phase':'Succeeded'}}");
+	sim_until(&s, runs_anew, 60000);
+	sim_end(&s);
+}
+
+static bool restart_required(struct sim *s)
+{
+	return sim_condition_is(s, "VirtualMachine", "vm", "RestartRequired", "True", NULL);
+}
+
+static bool unschedulable(struct sim *s)
+{
+	return status_is(s, "ErrorUnschedulable");
+}
+
+static void test_says_so(void **state)
+{
+	struct sim s;
+	begin(&s, 1, "Always");
+	sim_until(&s, runs, 60000);
+	sim_run_ms(&s, 2000);
+	assert_false(restart_required(&s));
+	fake_api_patch_text(s.api, "VirtualMachine", "default", "vm",
+		"{'spec':{'template':{'spec':{'domain':{'memory':{'guest':'64Gi'}}}}}}");
+	sim_until(&s, restart_required, 10000);
+	fake_api_delete(s.api, "VirtualMachineInstance", "default", "vm", -1, NULL);
+	sim_until(&s, unschedulable, 30000);
+	assert_false(restart_required(&s));
+	/* Unplaced, it has no node that could let it go. */
+	set_strategy(&s, "Halted");
+	sim_until(&s, stopped, 30000);
+	sim_end(&s);
+}
+
+static bool foreign_refused(struct sim *s)
+{
+	return sim_condition_is(s, "VirtualMachine", "vm", "Failure", "True", "FailedCreate");
+}
+
+static void test_foreign_instance(void **state)
+{
+	struct sim s;
+	begin(&s, 1, "Halted");
+	fake_api_create_text(s.api,
+		"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachineInstance','metadata':{'name':'vm'},"
+		"'spec':{'domain':{'devices':{}}}}");
+	sim_run_ms(&s, 5000);
+	assert_int_equal(sim_count(&s, "VirtualMachineInstance"), 1);
+	set_strategy(&s, "Always");
+	sim_until(&s, foreign_refused, 10000);
+	fake_api_delete(s.api, "VirtualMachineInstance", "default", "vm", -1, NULL);
+	sim_until(&s, runs, 60000);
+	assert_false(foreign_refused(&s));
+	sim_end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_always),
+		cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_crash_back_off),
+		cmocka_unit_test(test_switched_off),
+		cmocka_unit_test(test_says_so),
+		cmocka_unit_test(test_foreign_instance),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
