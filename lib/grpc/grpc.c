@@ -77,6 +77,7 @@ struct grpc_channel {
 	uint64_t backoff_until; /* loop time, in CH_BACKOFF */
 	char *last_failure;
 	unsigned busy;		/* depth of dispatching: destroy waits for 0 */
+	bool in_timer;		/* a timer started anew with 0 would run again before anything else */
 	bool destroyed;
 };
 
@@ -96,6 +97,13 @@ static void call_free(struct grpc_call *call)
 }
 
 static void timer_arm(struct grpc_channel *ch);
+
+/* Ends what ch->busy++ began. */
+static void release(struct grpc_channel *ch)
+{
+	if (--ch->busy == 0 && ch->destroyed)
+		free(ch);
+}
 
 static void call_finish(struct grpc_call *call, int status, const char *message)
 {
@@ -170,27 +178,32 @@ static bool deliver_one(struct grpc_channel *ch, struct list *calls)
 	return false;
 }
 
-/* Hands out what came for streaming calls, then what has ended. */
+/* Hands out what came for streaming calls, then what has ended by now: a callback may make calls that
+ * fail at once too, and those have to wait for their turn. */
 static void dispatch(struct grpc_channel *ch)
 {
+	struct list ended;
+
 	ch->busy++;
 	while (!ch->destroyed && (deliver_one(ch, &ch->active) || deliver_one(ch, &ch->finished)))
 		;
-	while (!ch->destroyed && !list_empty(&ch->finished)) {
-		struct grpc_call *call =
-			CONTAINER_OF(ch->finished.next, struct grpc_call, link);
+	list_init(&ended);
+	LIST_FOR_EACH(call, &ch->finished, struct grpc_call, link)
+	{
+		list_remove(&call->link);
+		list_append(&ended, &call->link);
+	}
+	while (!list_empty(&ended)) {
+		struct grpc_call *call = CONTAINER_OF(ended.next, struct grpc_call, link);
 		/* Off the list: the callback can't cancel it any more. */
 		list_remove(&call->link);
-		call_report(call);
+		if (!ch->destroyed)
+			call_report(call);
 		call_free(call);
-	}
-	ch->busy--;
-	if (ch->destroyed && ch->busy == 0) {
-		free(ch);
-		return;
 	}
 	if (!ch->destroyed)
 		timer_arm(ch);
+	release(ch);
 }
 
 /* ---- connection ---- */
@@ -243,9 +256,15 @@ static void connection_flush(struct grpc_channel *ch)
 		}
 		stream_write(ch->stream, p, (size_t)n);
 	}
-	if (ch->session && !nghttp2_session_want_read(ch->session) &&
-		!nghttp2_session_want_write(ch->session))
+	if (ch->sm.state == CH_DRAINING && list_empty(&ch->active)) {
+		/* The server asked for it: no failure, and the next call may connect at once. */
+		connection_drop(ch);
+		sm_move(&ch->sm, CH_IDLE, now_ns(ch));
+		timer_arm(ch);
+	} else if (ch->session && !nghttp2_session_want_read(ch->session) &&
+		   !nghttp2_session_want_write(ch->session)) {
 		connection_lost(ch, "connection ended by the HTTP/2 layer");
+	}
 }
 
 static ssize_t on_request_bytes(nghttp2_session *session, int32_t id, uint8_t *to, size_t room,
@@ -409,10 +428,6 @@ static void on_read(void *user, const char *data, size_t size)
 		connection_lost(ch, nghttp2_strerror((int)n));
 	else
 		connection_flush(ch);
-	if (ch->sm.state == CH_DRAINING && list_empty(&ch->active)) {
-		connection_drop(ch);
-		sm_move(&ch->sm, CH_IDLE, now_ns(ch));
-	}
 	dispatch(ch);
 }
 
@@ -499,6 +514,8 @@ static void on_timer(uv_timer_t *t)
 	struct grpc_channel *ch = t->data;
 	uint64_t now = uv_now(ch->loop);
 
+	ch->in_timer = true;
+	ch->busy++;
 	if (ch->sm.state == CH_BACKOFF && now >= ch->backoff_until)
 		sm_move(&ch->sm, CH_IDLE, now_ns(ch));
 	LIST_FOR_EACH(call, &ch->waiting, struct grpc_call, link)
@@ -515,6 +532,8 @@ static void on_timer(uv_timer_t *t)
 	send_waiting(ch);
 	connection_flush(ch);
 	dispatch(ch);
+	ch->in_timer = false;
+	release(ch);
 }
 
 static void timer_arm(struct grpc_channel *ch)
@@ -534,7 +553,7 @@ static void timer_arm(struct grpc_channel *ch)
 	if (due == UINT64_MAX)
 		uv_timer_stop(ch->timer);
 	else
-		uv_timer_start(ch->timer, on_timer, due > now ? due - now : 0, 0);
+		uv_timer_start(ch->timer, on_timer, due > now ? due - now : ch->in_timer ? 1 : 0, 0);
 }
 
 /* ---- public ---- */
