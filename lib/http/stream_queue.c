@@ -4,6 +4,8 @@
 #define CHUNK_ROOM (8192u - sizeof(struct stream_chunk) - 16u)
 /* Blobs up to this size are cheaper to copy than to hold. */
 #define BLOB_COPY_MAX 1024u
+/* What stands between two blobs is a comma or a frame: a list has thousands of those. */
+#define GAP_ROOM (128u - sizeof(struct stream_chunk))
 
 struct stream_chunk {
 	struct stream_chunk *next;
@@ -45,7 +47,8 @@ void stream_queue_add(struct stream_queue *q, const void *p, size_t size)
 	}
 	if (size == 0)
 		return;
-	struct stream_chunk *c = queue_push(q, MAX(size, CHUNK_ROOM));
+	size_t room = q->tail && q->tail->blob ? GAP_ROOM : CHUNK_ROOM;
+	struct stream_chunk *c = queue_push(q, MAX(size, room));
 	memcpy(c->data, from, size);
 	c->size = size;
 }
