@@ -5,10 +5,11 @@
  * 16 TLS connections, kept alive, one request at a time on each, JSON, pods of about 1.5 KB; 100
  * watchers on connections of their own. A line a phase:
  *
- *     PHASE per_second p50_ms p99_ms server_us client_us bytes
+ *     PHASE per_second p50_ms p99_ms server_us client_us resident_mib bytes
  *
- * CPU microseconds are those of one operation (watch: of one event at one watcher), bytes the body
- * of the last answer. Any answer but a success ends the program. */
+ * CPU microseconds are those of one operation (watch: of one event at one watcher), resident_mib
+ * the server's memory right after the phase, bytes the body of the last answer. Any answer but a
+ * success ends the program. */
 #include <stdio.h>
 
 #include "bench/common.h"
@@ -215,8 +216,9 @@ static void answered(struct connection *c)
 static void on_read(void *user, const char *data, size_t size)
 {
 	struct connection *c = user;
-	while (size > 0 && c->busy) {
-		enum http_event event;
+	enum http_event event = HTTP_HEAD;
+	/* The end may be told when all bytes are consumed. */
+	while (c->busy && event != HTTP_NEED_MORE) {
 		struct str piece;
 		size_t used = http_parser_feed(&c->parser, data, size, &event, &piece);
 		data += used;
@@ -328,11 +330,12 @@ static void report(struct bench *b, const char *phase, const struct usage *from,
 {
 	struct usage to = usage_now(b);
 	double n = (double)count;
-	printf("%s %.1f %.2f %.2f %.1f %.1f %zu\n", phase,
+	printf("%s %.1f %.2f %.2f %.1f %.1f %.1f %zu\n", phase,
 		n * 1e9 / (double)(to.wall_ns - from->wall_ns), bench_share(&b->latencies, 0.5),
 		bench_share(&b->latencies, 0.99),
 		(double)(to.server_ns - from->server_ns) / 1e3 / n,
-		(double)(to.client_ns - from->client_ns) / 1e3 / n, b->body_size);
+		(double)(to.client_ns - from->client_ns) / 1e3 / n, bench_resident_mib(b->server),
+		b->body_size);
 	fflush(stdout);
 }
 

@@ -45,7 +45,7 @@ watch-patch 20000 63
 delete 734 2204"
 
 bench_api() {
-	local port pid log=$BENCH_DIR/api.log data=$BENCH_DIR/api phase rate p50 p99 server client peer
+	local port pid log=$BENCH_DIR/api.log data=$BENCH_DIR/api phase rate p50 p99 server client resident peer
 	bench_title api "16 TLS connections, JSON, 5000 pods of 1.5 KB; 100 watchers; no control loops"
 	port=$(bench_free_port)
 	"$HANOK" server --data "$data" --listen "127.0.0.1:$port" --controllers '-*' --scheduler off 2>"$log" &
@@ -64,11 +64,13 @@ bench_api() {
 	fi
 	bench_note "The peer's figures were measured in another run, on another day: they show where the budget"
 	bench_note "comes from and prove nothing about today, so there is no ratio."
-	printf '  %-14s %10s %9s %9s %12s %12s | %10s %12s\n' "" "hanok /s" "p50 ms" "p99 ms" "server us" "client us" "peer /s" "peer us"
-	while read -r phase rate p50 p99 server client _; do
+	printf '  %-14s %10s %9s %9s %10s %10s %12s | %8s %8s\n' "" "hanok /s" "p50 ms" "p99 ms" "server us" "client us" \
+		"server MiB" "peer /s" "peer us"
+	while read -r phase rate p50 p99 server client resident _; do
 		peer=$(awk -v phase="$phase" '$1 == phase { print $2, $3 }' <<<"$BENCH_API_PEER")
 		# shellcheck disable=SC2086
-		printf '  %-14s %10s %9s %9s %12s %12s | %10s %12s\n' "$phase" "$rate" "$p50" "$p99" "$server" "$client" ${peer:-- -}
+		printf '  %-14s %10s %9s %9s %10s %10s %12s | %8s %8s\n' "$phase" "$rate" "$p50" "$p99" "$server" "$client" \
+			"$resident" ${peer:-- -}
 	done <"$BENCH_DIR/api.out"
 	while read -r phase rate _ _ server _; do
 		bench_line "api-$phase-rate" "$rate" - - -

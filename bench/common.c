@@ -39,6 +39,20 @@ int64_t bench_cpu_ns(pid_t pid)
 	return t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
+double bench_resident_mib(pid_t pid)
+{
+	char path[64];
+	long pages = 0;
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%*d %ld", &pages) != 1)
+		pages = 0;
+	fclose(f);
+	return (double)pages * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+}
+
 static void on_late(uv_timer_t *timer)
 {
 	bench_die("%s did not come in time", (const char *)timer->data);

@@ -14,6 +14,7 @@ void bench_must(int r, const struct err *err, const char *what);
 int64_t bench_now_ns(void); /* monotonic */
 /* CPU time that a process has used so far, all threads; 0 when it is gone. */
 int64_t bench_cpu_ns(pid_t pid);
+double bench_resident_mib(pid_t pid); /* 0 when it is gone */
 
 /* Runs the loop until *done is set or seconds are over, which ends the program: `what` never came.
  */
