@@ -50,7 +50,7 @@ void lease_write_conflist(struct buf *out, const char *bridge, const char *pod_c
 {
 	buf_printf(out,
 		"{\"cniVersion\":\"0.4.0\",\"name\":\"%s\",\"plugins\":[{\"type\":\"bridge\","
-		"\"bridge\":\"%s\",\"isGateway\":true,\"ipMasq\":false,\"hairpinMode\":false,\"ipam\":",
+		"\"bridge\":\"%s\",\"isGateway\":true,\"ipMasq\":false,\"hairpinMode\":true,\"ipam\":",
 		CNI_NETWORK, bridge);
 	write_ipam(out, pod_cidr);
 	buf_add_str(out, "}");

@@ -1,6 +1,7 @@
 #include "node/net/net.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -385,6 +386,23 @@ void net_set_pod_cidr(struct node_net *net, const char *cidr)
 	problem(net, PART_RANGE, NULL);
 	problem(net, PART_NETD, "the rules are not in the kernel yet");
 	settle_in(net, 0);
+}
+
+void net_ports_changed(struct node_net *net)
+{
+	DIR *dir = opendir("/sys/class/net/" NET_BRIDGE "/brif");
+
+	/* Once br_netfilter has translated a packet back to the port it came from, the bridge itself
+	 * forwards it, and would not do so to the same port. */
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		char path[320];
+
+		snprintf(path, sizeof(path), "/sys/class/net/" NET_BRIDGE "/brif/%s/hairpin_mode", e->d_name);
+		if (e->d_name[0] != '.')
+			links_sysctl(path, "1");
+	}
+	if (dir)
+		closedir(dir);
 }
 
 static void run_plugin(struct net_call *c, const char *command);

@@ -27,6 +27,9 @@ struct net_lease {
 };
 typedef void net_lease_done(void *user, const struct net_lease *lease, const struct err *err);
 struct net_call;
+/* A port of the bridge came (a VM's tap): lets its owner reach itself through a service. CNI does it for
+ * pods. */
+void net_ports_changed(struct node_net *net);
 struct net_call *net_lease_add(struct node_net *net, const char *id, const char *mac,
 	const char *hostname, net_lease_done *done, void *user);
 /* Gives the address back. done may be NULL. */

@@ -226,7 +226,8 @@ static int setup(void **state)
 	links_close(l);
 
 	sh("for p in a b; do ip netns add $p; ip link add v$p type veth peer name eth0 netns $p; "
-	   "ip link set v$p master hanok0 up; ip -n $p link set lo up; ip -n $p link set eth0 up; done; "
+	   "ip link set v$p master hanok0 up; "
+	   "echo 1 > /sys/class/net/v$p/brport/hairpin_mode; ip -n $p link set lo up; ip -n $p link set eth0 up; done; "
 	   "ip -n a addr add 10.244.0.2/24 dev eth0; ip -n b addr add 10.244.0.3/24 dev eth0; "
 	   "for p in a b; do ip -n $p route add default via 10.244.0.1; done");
 
@@ -254,13 +255,14 @@ static int teardown(void **state)
 {
 	int status;
 
-	close(netd_fd);
-	waitpid(netd_pid, &status, 0);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	/* The servers first: they inherited netd's socket. */
 	for (int i = 0; i < server_count; i++) {
 		kill(server_pids[i], SIGKILL);
 		waitpid(server_pids[i], &status, 0);
 	}
+	close(netd_fd);
+	waitpid(netd_pid, &status, 0);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	service_map_destroy(map);
 	return 0;
 }

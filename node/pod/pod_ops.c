@@ -762,9 +762,11 @@ static void start_with_refs(struct pod_op *op)
 {
 	struct err err = ERR_INIT;
 
-	if (create_container(op, &err) < 0)
-		start_failed(op, "CreateContainerConfigError", err.msg);
+	int r = create_container(op, &err);
+	/* No secret stays longer than it is needed. */
 	pod_refs_destroy(TAKE_PTR(op->refs));
+	if (r < 0)
+		start_failed(op, "CreateContainerConfigError", err.msg);
 }
 
 static void on_start_refs(void *user, struct pod_refs *r, const struct err *err)

@@ -100,11 +100,11 @@ static struct json *container_status(
 		state = json_new_object(a);
 		set_time(a, r, "startedAt", cur->started_ns);
 		json_set(a, state, "running", r);
-	} else if (shown && restarts && c->wait_reason) {
-		state = waiting(a, c->wait_reason, c->wait_message);
 	} else if (shown && restarts && until) {
 		state = waiting(a, "CrashLoopBackOff",
 			crash_loop_message(a, in, c, v->restart.delay_ns / NS_PER_S));
+	} else if (shown && restarts && c->wait_reason) {
+		state = waiting(a, c->wait_reason, c->wait_message);
 	} else if (shown) {
 		state = terminated(a, cur);
 	} else if (c->wait_reason) {
@@ -158,10 +158,15 @@ static void add_condition(struct arena *a, struct json *list, const struct pod_s
 		json_set_str(a, c, "lastTransitionTime", since);
 	else
 		set_time(a, c, "lastTransitionTime", in->now_ns);
+	/* The patch merges conditions by type, so what is gone must be said. */
 	if (message && *message)
 		json_set_str(a, c, "message", message);
+	else if (json_get(old, "message"))
+		json_set(a, c, "message", json_new_null(a));
 	if (reason)
 		json_set_str(a, c, "reason", reason);
+	else if (json_get(old, "reason"))
+		json_set(a, c, "reason", json_new_null(a));
 	json_set_str(a, c, "status", status);
 	json_set_str(a, c, "type", type);
 	json_push(a, list, c);
