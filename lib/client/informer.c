@@ -60,7 +60,8 @@ struct informer {
 	VEC(struct index *) indexes;
 	VEC(struct handler) handlers;
 	bool synced;
-	uint64_t revision; /* up to here everything was seen; 0 = must list */
+	uint64_t revision;	/* where to watch from; 0 = must list */
+	uint64_t revision_seen; /* up to here everything was reported */
 	uint64_t list_number;
 	unsigned failures; /* in a row */
 	struct client_call *list;
@@ -183,7 +184,8 @@ static void reindex(struct index *x, struct entry *e, const struct object *old, 
 static void tell(struct informer *i, const struct object *old, const struct object *new)
 {
 	for (size_t n = 0; n < i->handlers.count; n++)
-		i->handlers.items[n].h.changed(i->handlers.items[n].user, old, new);
+		if (i->handlers.items[n].h.changed)
+			i->handlers.items[n].h.changed(i->handlers.items[n].user, old, new);
 }
 
 static char *entry_key(char *room, size_t size, const char *ns, const char *name)
@@ -262,7 +264,7 @@ static void on_list(void *user, const struct client_list_result *r)
 	for (size_t n = 0; n < r->count; n++)
 		upsert(i, r->items[n]);
 	drop_unseen(i);
-	i->revision = r->revision;
+	i->revision = i->revision_seen = r->revision;
 	i->failures = 0;
 	if (!i->synced) {
 		i->synced = true;
@@ -305,7 +307,7 @@ static void on_event(void *user, const struct client_event *e)
 		return;
 	}
 	if (e->revision > i->revision)
-		i->revision = e->revision;
+		i->revision = i->revision_seen = e->revision;
 }
 
 static void on_watch_ended(void *user)
@@ -426,6 +428,11 @@ void informer_destroy(struct informer *i)
 bool informer_synced(const struct informer *i)
 {
 	return i->synced;
+}
+
+uint64_t informer_revision(const struct informer *i)
+{
+	return i->revision_seen;
 }
 
 struct object *informer_get(const struct informer *i, const char *ns, const char *name)

@@ -7,6 +7,9 @@
 struct informers {
 	struct client *client;
 	VEC(struct informer *) all;
+	void (*on_synced)(void *user);
+	void *user;
+	bool told;
 };
 
 struct informers *informers_create(struct client *c)
@@ -33,8 +36,26 @@ struct informer *informers_get(struct informers *f, const char *group, const cha
 	return i;
 }
 
+static void on_one_synced(void *user)
+{
+	struct informers *f = user;
+	if (f->told || !informers_synced(f))
+		return;
+	f->told = true;
+	f->on_synced(f->user);
+}
+
+void informers_on_synced(struct informers *f, void (*synced)(void *user), void *user)
+{
+	f->on_synced = synced;
+	f->user = user;
+}
+
 void informers_start(struct informers *f)
 {
+	static const struct informer_handler handler = { NULL, on_one_synced };
+	for (size_t n = 0; n < f->all.count && f->on_synced; n++)
+		informer_add_handler(f->all.items[n], &handler, f);
 	for (size_t n = 0; n < f->all.count; n++)
 		informer_start(f->all.items[n]);
 }
