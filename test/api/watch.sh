@@ -1,0 +1,96 @@
+#!/bin/bash
+# Lists and watches: revisions, pages, selectors, bookmarks, tables, and what is too old.
+. "$(dirname "$0")/../lib.sh"
+start_server '--controllers=-*' --scheduler=off
+k create namespace t >/dev/null
+base=/api/v1/namespaces/t/configmaps
+post() { raw "$base" -H 'Content-Type: application/json' -d "{\"metadata\":{\"name\":\"$1\",\"labels\":{\"l\":\"$2\"}}}" >/dev/null; }
+label() { raw "$base/$1" -X PATCH -H 'Content-Type: application/merge-patch+json' -d "{\"metadata\":{\"labels\":{\"l\":\"$2\"}}}" >/dev/null; }
+revision() { raw "$base?limit=1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["metadata"]["resourceVersion"])'; }
+
+# events QUERY: one line an event, "TYPE name revision" or "TYPE reason".
+events() {
+	raw "$base?watch=true&timeoutSeconds=1&$1" "${@:2}" | python3 -c '
+import json, sys
+for line in sys.stdin:
+    e = json.loads(line)
+    o = e["object"]
+    what = o.get("reason") or o["metadata"].get("name", "-")
+    print(e["type"], what, "end" if "k8s.io/initial-events-end" in o["metadata"].get("annotations", {}) else "")'
+}
+
+for i in 1 2 3 4 5; do post "c$i" a; done
+start=$(revision)
+post c6 b
+label c1 b
+raw "$base/c2" -X DELETE >/dev/null
+
+check_output "a watch without a revision begins with what is there" 'ADDED c1.*ADDED c3.*ADDED c6' events ''
+check_output "a watch from a revision shows what came after it" 'ADDED c6 *.MODIFIED c1 *.DELETED c2' events "resourceVersion=$start"
+check_output "selectors make events of what starts and stops to match" 'DELETED c1 *.DELETED c2' events "resourceVersion=$start&labelSelector=l%3Da"
+check_output "and of the other side" 'ADDED c6 *.ADDED c1' events "resourceVersion=$start&labelSelector=l%3Db"
+check_output "a watch of one name" 'MODIFIED c1' events "resourceVersion=$start&fieldSelector=metadata.name%3Dc1"
+check_output "a bookmark before the time is up" 'BOOKMARK - *.?$' events "resourceVersion=$(revision)&allowWatchBookmarks=true"
+check_output "a streamed list ends with its own bookmark" 'ADDED c6 *.BOOKMARK - end' \
+	events 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true'
+check_output "which needs the right options" '"code":422' raw "$base?watch=true&sendInitialEvents=true"
+
+tables=(-H 'Accept: application/json;as=Table;v=v1;g=meta.k8s.io,application/json')
+check_output "a table" '"kind":"Table".*"columnDefinitions":\[\{"name":"Name".*"cells":\["c1","0"' raw "$base" "${tables[@]}"
+columns_once() {
+	raw "$base?watch=true&timeoutSeconds=1&resourceVersion=$start" "${tables[@]}" | python3 -c '
+import json, sys
+got = [json.loads(l)["object"]["columnDefinitions"] for l in sys.stdin]
+print([bool(c) for c in got])'
+}
+check_output "a watch in table form names the columns once" '\[True, False, False\]' columns_once
+check_output "metadata only" '"kind":"PartialObjectMetadataList".*"kind":"PartialObjectMetadata"' \
+	raw "$base" -H 'Accept: application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
+check_output "YAML" 'kind: ConfigMapList' raw "$base" -H 'Accept: application/yaml'
+check_output "no form that is served" '"reason":"NotAcceptable".*"code":406' raw "$base" -H 'Accept: text/html'
+
+paged() {
+	python3 - "$@" <<-'END'
+		import json, subprocess, sys
+		base, token, names, pages = sys.argv[1], "", [], 0
+		while True:
+		    out = subprocess.run(sys.argv[2:] + [f"{base}?limit=2&continue={token}"], capture_output=True, check=True).stdout
+		    page = json.loads(out)
+		    names += [i["metadata"]["name"] for i in page["items"]]
+		    pages += 1
+		    token = page["metadata"].get("continue", "")
+		    if not token:
+		        break
+		print(pages, *names)
+	END
+}
+check_output "pages" '^3 c1 c3 c4 c5 c6' paged "$SERVER_URL$base" curl -sS --cacert "$TEST_DIR/ca.crt" \
+	--cert "$TEST_DIR/client.crt" --key "$TEST_DIR/client.key"
+check_output "how many are left" '"remainingItemCount":3' raw "$base?limit=2"
+check_output "a page that is asked for by nonsense" '"code":400' raw "$base?limit=1&continue=bm9uc2Vuc2U"
+
+check_output "the path form of a watch" 'ADDED' raw "/api/v1/watch/namespaces/t/configmaps?timeoutSeconds=1"
+
+sequence() {
+	kubectl_watch=$TEST_DIR/watch.out
+	k get configmaps -n t -w --output-watch-events >"$kubectl_watch" &
+	local pid=$!
+	eventually 10 grep -q c6 "$kubectl_watch" && post c9 z && raw "$base/c9" -X DELETE >/dev/null &&
+		eventually 10 grep -q DELETED "$kubectl_watch"
+	local status=$?
+	kill $pid
+	wait $pid 2>/dev/null
+	cat "$kubectl_watch"
+	return $status
+}
+check_output "kubectl get -w" 'ADDED +c9.*DELETED +c9' sequence
+
+k get configmaps -n t -w >/dev/null 2>&1 &
+open_watch=$!
+check "stops in order with a watch open" stop_server
+wait $open_watch 2>/dev/null
+start_server '--controllers=-*' --scheduler=off
+# Events are not kept over a restart: whoever asks from before it is told to list again.
+check_output "a revision from before all events" 'ERROR Expired' events "resourceVersion=$start"
+check_output "the present one is fine" '^[^E]*$' events "resourceVersion=$(revision)&allowWatchBookmarks=true"
+finish
