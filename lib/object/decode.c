@@ -42,7 +42,8 @@ static int refuse_body(struct decode *d, const char *form, const struct err *err
 	const char *msg = err->msg, *after;
 	int64_t offset;
 
-	if (err->code == -E2BIG)
+	/* Too deep is bad text, not too much of it. */
+	if (err->code == -E2BIG && d->size > JSON_LIMITS_DEFAULT.size_bytes)
 		return status_set(d->arena, d->st, 413, "RequestEntityTooLarge",
 			"Request entity too large: %s", msg);
 	/* A text that merely ends too soon has its own words in Go. */

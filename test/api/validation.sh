@@ -23,7 +23,7 @@ check_refused "strict validation names an unknown field" 'unknown field "spec.co
 pod good '  containers: [{name: a, image: b, comand: [x]}]'
 check "without strictness an unknown field is dropped" k create --validate=false -f "$TEST_DIR/pod.yaml"
 check_output "dropped" '^$' k get pod good -o 'jsonpath={.spec.containers[0].comand}'
-check_output "defaults are filled in" '^Always ClusterFirst IfNotPresent 30$' k get pod good -o \
+check_output "defaults are filled in" '^Always ClusterFirst Always 30$' k get pod good -o \
 	'jsonpath={.spec.restartPolicy} {.spec.dnsPolicy} {.spec.containers[0].imagePullPolicy} {.spec.terminationGracePeriodSeconds}'
 check_refused "a pod's image may change, its name of node not" 'Forbidden|forbidden|immutable' k patch pod good --type merge -p '{"spec":{"hostname":"other"}}'
 
