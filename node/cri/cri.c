@@ -4,6 +4,7 @@
 #include <stdarg.h>
 
 #include "api/proto/containerd_events.pb-c.h"
+#include "lib/base/list.h"
 #include "lib/base/str.h"
 
 enum {
@@ -14,6 +15,14 @@ enum {
 
 struct cri {
 	struct grpc_channel *channel;
+	struct list watches; /* struct watch */
+};
+
+struct watch {
+	struct list link;
+	void (*changed)(void *user);
+	grpc_done *ended;
+	void *user;
 };
 
 #define RUNTIME(method) "/runtime.v1.RuntimeService/" method
@@ -28,6 +37,7 @@ struct cri *cri_create(uv_loop_t *loop, const char *address)
 		.address = address,
 		.user_agent = "hanok-node/" HANOK_VERSION,
 	});
+	list_init(&c->watches);
 	return c;
 }
 
@@ -36,7 +46,16 @@ void cri_destroy(struct cri *c)
 	if (!c)
 		return;
 	grpc_channel_destroy(c->channel);
+	/* Those whose call was cancelled, too: nobody told us. */
+	LIST_FOR_EACH(w, &c->watches, struct watch, link)
+	free(w);
 	free(c);
+}
+
+/* The time limit of a call that takes as long as somebody's Pod says, which may be any number. */
+static unsigned limit_ms(int64_t seconds, unsigned more_ms)
+{
+	return (unsigned)MIN(MAX(seconds, 0), INT64_C(1000000)) * 1000 + more_ms;
 }
 
 /* protobuf-c's structs take char *, and reading them is all that packing does. */
@@ -162,9 +181,8 @@ struct grpc_call *cri_stop_container(
 
 	q.container_id = text(id);
 	q.timeout = grace_s;
-	int64_t ms = MIN(CALL_MS + MAX(grace_s, 0) * 1000, (int64_t)INT32_MAX);
-	return CALL(c, RUNTIME("StopContainer"), &q, stop_container_response, (unsigned)ms, done,
-		user);
+	return CALL(c, RUNTIME("StopContainer"), &q, stop_container_response,
+		limit_ms(grace_s, CALL_MS), done, user);
 }
 
 struct grpc_call *cri_remove_container(struct cri *c, const char *id, grpc_done *done, void *user)
@@ -233,8 +251,8 @@ struct grpc_call *cri_exec_sync(struct cri *c, const char *id, char **argv, size
 	q.n_cmd = argc;
 	q.timeout = timeout_s;
 	/* The runtime ends the command at its limit; ours only guards against a stuck runtime. */
-	int64_t ms = timeout_s > 0 ? MIN(timeout_s * 1000 + 5000, (int64_t)INT32_MAX) : CALL_MS;
-	return CALL(c, RUNTIME("ExecSync"), &q, exec_sync_response, (unsigned)ms, done, user);
+	return CALL(c, RUNTIME("ExecSync"), &q, exec_sync_response,
+		timeout_s > 0 ? limit_ms(timeout_s, 5000) : CALL_MS, done, user);
 }
 
 struct grpc_call *cri_exec(struct cri *c, Cri__ExecRequest *request, grpc_done *done, void *user)
@@ -314,12 +332,6 @@ struct grpc_call *cri_image_fs_info(struct cri *c, grpc_done *done, void *user)
 
 /* ---- events ---- */
 
-struct watch {
-	void (*changed)(void *user);
-	grpc_done *ended;
-	void *user;
-};
-
 static void on_event(void *user, const void *response)
 {
 	const Containerd__Envelope *e = response;
@@ -332,9 +344,12 @@ static void on_event(void *user, const void *response)
 static void on_watch_ended(void *user, const struct grpc_result *r)
 {
 	struct watch *w = user;
+	grpc_done *ended = w->ended;
+	void *ended_user = w->user;
 
-	w->ended(w->user, r);
+	list_remove(&w->link);
 	free(w);
+	ended(ended_user, r);
 }
 
 struct grpc_call *cri_watch(
@@ -346,6 +361,7 @@ struct grpc_call *cri_watch(
 	struct watch *w = xmalloc(sizeof(*w));
 
 	*w = (struct watch){ .changed = changed, .ended = ended, .user = user };
+	list_append(&c->watches, &w->link);
 	q.filters = filters;
 	q.n_filters = ARRAY_LEN(filters);
 	return grpc_call_streaming(c->channel, "/containerd.services.events.v1.Events/Subscribe",
