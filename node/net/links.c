@@ -273,6 +273,53 @@ int links_set_routes(struct links *l, const char *bridge, const struct links_rou
 	return result;
 }
 
+struct ports_seen {
+	unsigned bridge;
+	VEC(int) items; /* interface indexes */
+};
+
+static int see_port(const struct nlmsghdr *h, void *user)
+{
+	struct ports_seen *seen = user;
+	const struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a;
+
+	if (h->nlmsg_type != RTM_NEWLINK)
+		return MNL_CB_OK;
+	FOR_EACH_ATTRIBUTE (a, h, sizeof(*m))
+		if (mnl_attr_get_type(a) == IFLA_MASTER && mnl_attr_get_payload_len(a) == 4 &&
+			mnl_attr_get_u32(a) == seen->bridge)
+			VEC_PUSH(&seen->items, m->ifi_index);
+	return MNL_CB_OK;
+}
+
+int links_set_hairpin(struct links *l, const char *bridge, struct err *err)
+{
+	struct ports_seen seen = {.bridge = if_nametoindex(bridge)};
+	struct nlmsghdr *h = begin(l, RTM_GETLINK, NLM_F_DUMP);
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	int r;
+
+	m->ifi_family = AF_UNSPEC;
+	r = talk(l, h, see_port, &seen);
+	for (size_t i = 0; r == 0 && i < seen.items.count; i++) {
+		struct nlattr *nest;
+
+		h = begin(l, RTM_SETLINK, NLM_F_ACK);
+		m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+		m->ifi_family = AF_BRIDGE;
+		m->ifi_index = seen.items.items[i];
+		nest = mnl_attr_nest_start(h, IFLA_PROTINFO | NLA_F_NESTED);
+		mnl_attr_put_u8(h, IFLA_BRPORT_MODE, 1);
+		mnl_attr_nest_end(h, nest);
+		r = talk(l, h, NULL, NULL);
+		if (r == -ENODEV)
+			r = 0; /* gone meanwhile */
+	}
+	VEC_FINISH(&seen.items);
+	return r < 0 ? err_errno(err, r, "set hairpin mode on the ports of %s", bridge) : 0;
+}
+
 bool links_sysctl(const char *path, const char *value)
 {
 	char have[64] = "";

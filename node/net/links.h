@@ -28,5 +28,8 @@ struct links_route {
 int links_set_routes(struct links *l, const char *bridge, const struct links_route *routes, size_t count,
 	struct err *err) _must_check_;
 
+/* Every port of the bridge may get back what it sent (bridge port flag "hairpin"). */
+int links_set_hairpin(struct links *l, const char *bridge, struct err *err) _must_check_;
+
 /* Writes a value under /proc/sys unless it is there; false when that can't be. */
 bool links_sysctl(const char *path, const char *value);

@@ -1,7 +1,6 @@
 #include "node/net/net.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -390,19 +389,12 @@ void net_set_pod_cidr(struct node_net *net, const char *cidr)
 
 void net_ports_changed(struct node_net *net)
 {
-	DIR *dir = opendir("/sys/class/net/" NET_BRIDGE "/brif");
+	struct err err = ERR_INIT;
 
 	/* Once br_netfilter has translated a packet back to the port it came from, the bridge itself
 	 * forwards it, and would not do so to the same port. */
-	for (struct dirent *e; dir && (e = readdir(dir));) {
-		char path[320];
-
-		snprintf(path, sizeof(path), "/sys/class/net/" NET_BRIDGE "/brif/%s/hairpin_mode", e->d_name);
-		if (e->d_name[0] != '.')
-			links_sysctl(path, "1");
-	}
-	if (dir)
-		closedir(dir);
+	if (links_set_hairpin(net->links, NET_BRIDGE, &err) < 0)
+		log_warn("node network", "problem", err.msg, NULL);
 }
 
 static void run_plugin(struct net_call *c, const char *command);

@@ -223,13 +223,13 @@ static int setup(void **state)
 	assert_int_equal(links_set_routes(l, "hanok0", routes, 1, &err), 0);
 	sh("test \"$(ip -4 route show proto 104 | wc -l)\" = 1 && ip route show default | grep -q up0");
 	assert_int_equal(links_set_routes(l, "hanok0", routes, 2, &err), 0);
-	links_close(l);
-
 	sh("for p in a b; do ip netns add $p; ip link add v$p type veth peer name eth0 netns $p; "
 	   "ip link set v$p master hanok0 up; "
-	   "echo 1 > /sys/class/net/v$p/brport/hairpin_mode; ip -n $p link set lo up; ip -n $p link set eth0 up; done; "
+	   "ip -n $p link set lo up; ip -n $p link set eth0 up; done; "
 	   "ip -n a addr add 10.244.0.2/24 dev eth0; ip -n b addr add 10.244.0.3/24 dev eth0; "
 	   "for p in a b; do ip -n $p route add default via 10.244.0.1; done");
+	assert_int_equal(links_set_hairpin(l, "hanok0", &err), 0);
+	links_close(l);
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	netd_pid = fork();
