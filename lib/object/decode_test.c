@@ -90,7 +90,7 @@ static void test_defaults_of_a_pod(void **state)
 		"\"volumes\":[{\"name\":\"v\",\"configMap\":{\"name\":\"m\",\"defaultMode\":420}}],"
 		"\"restartPolicy\":\"Always\",\"terminationGracePeriodSeconds\":30,"
 		"\"dnsPolicy\":\"ClusterFirst\",\"securityContext\":{},\"schedulerName\":"
-		"\"default-scheduler\",\"enableServiceLinks\":true},\"status\":{}}");
+		"\"default-scheduler\"},\"status\":{}}");
 }
 
 static void test_field_errors_of_a_pod(void **state)
@@ -249,7 +249,7 @@ static void test_values_take_their_canonical_form(void **state)
 		"\"terminationMessagePolicy\":\"File\"}],\"restartPolicy\":\"Always\","
 		"\"terminationGracePeriodSeconds\":30,\"dnsPolicy\":\"ClusterFirst\","
 		"\"securityContext\":{},"
-		"\"schedulerName\":\"default-scheduler\",\"enableServiceLinks\":true},\"status\":{"
+		"\"schedulerName\":\"default-scheduler\"},\"status\":{"
 		"\"startTime\":\"2020-01-02T02:04:05Z\"}}");
 }
 
