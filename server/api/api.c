@@ -129,10 +129,30 @@ static void handle_subresource(struct api_request *req)
 	}
 }
 
+/* The verb of a request for an object or a collection, as kinds list them. */
+static const char *verb_of(const struct api_request *req)
+{
+	bool named = req->route.name != NULL;
+	if (streq(req->method, "GET"))
+		return req->route.watch || query_bool(&req->query, "watch") ? "watch" :
+			named						      ? "get" :
+										"list";
+	if (streq(req->method, "DELETE"))
+		return named ? "delete" : "deletecollection";
+	return streq(req->method, "POST") ? "create" :
+		streq(req->method, "PUT")  ? "update" :
+		streq(req->method, "PATCH") ? "patch" :
+					      "";
+}
+
 static void handle_object(struct api_request *req)
 {
 	const struct route *r = &req->route;
 	bool get = streq(req->method, "GET");
+	if (!kind_has_verb(req->kind, verb_of(req))) {
+		api_fail_method(req);
+		return;
+	}
 	if (get && (r->watch || query_bool(&req->query, "watch")))
 		api_watch(req);
 	else if (get)
@@ -145,8 +165,7 @@ static void handle_object(struct api_request *req)
 		api_patch(req);
 	else if (streq(req->method, "DELETE") && r->name)
 		api_delete(req);
-	else if (streq(req->method, "DELETE") && kind_has_verb(req->kind, "deletecollection") &&
-		(!req->kind->namespaced || r->namespace))
+	else if (streq(req->method, "DELETE") && (!req->kind->namespaced || r->namespace))
 		api_delete_collection(req);
 	else
 		api_fail_method(req);

@@ -13,7 +13,7 @@ static bool is_open(const char *path)
 }
 
 /* Certificates of our CA say who somebody is (CN) and in which groups (O). Administrators may do
- * anything; nodes are let in as what they are: docs/decisions/authentication.md. */
+ * anything; nodes are let in as what they are: docs/decisions/0005-authentication.md. */
 static bool is_allowed(const struct api_user *u)
 {
 	for (size_t i = 0; i < u->group_count; i++) {
