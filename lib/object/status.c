@@ -1,9 +1,11 @@
 #include "lib/object/status.h"
 
+#include "lib/base/table.h"
+
 #include <stdio.h>
 
 /* The longest text of values and messages that a Status repeats: bodies may be 3 MiB. */
-#define SHOWN_BYTES_MAX 16384
+#define SHOWN_BYTES_MAX 4096
 
 /* As Go's %q writes a string. */
 static void add_quoted(struct buf *out, const char *s, size_t size)
@@ -301,25 +303,25 @@ int status_forbidden(struct arena *a, struct status *st, const struct kind *k, c
 /* One text of all errors; the same error twice is told once, as upstream's aggregate has it. */
 static void add_causes(struct buf *out, const struct json *causes)
 {
+	_cleanup_(table_finish) struct table told = TABLE_INIT;
 	_cleanup_(buf_finish) struct buf all = BUF_INIT;
 	_cleanup_(buf_finish) struct buf one = BUF_INIT;
-	size_t told = 0;
 
 	JSON_FOR_EACH_ITEM(cause, causes) {
 		buf_clear(&one);
 		buf_printf(&one, "%s: %s", json_str_or(json_get(cause, "field"), ""),
 			json_str_or(json_get(cause, "message"), ""));
-		if (told > 0 && memmem(all.data, all.size, one.data, one.size))
+		if (table_set(&told, one.data, cause))
 			continue;
-		if (told++ > 0)
+		if (all.size > 0)
 			buf_add_str(&all, ", ");
 		buf_add(&all, one.data, one.size);
 	}
-	if (told > 1)
+	if (told.count > 1)
 		buf_add_char(out, '[');
 	if (all.size > 0)
 		buf_add(out, all.data, all.size);
-	if (told > 1)
+	if (told.count > 1)
 		buf_add_char(out, ']');
 }
 
