@@ -2,8 +2,6 @@
 
 #include "lib/base/table.h"
 
-#include <stdio.h>
-
 /* The longest text of values and messages that a Status repeats: bodies may be 3 MiB. */
 #define SHOWN_BYTES_MAX 4096
 
