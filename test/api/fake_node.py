@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""A node's agent that the API server can talk to, without a node: says what it was asked, and echoes upgraded streams.
+
+usage: fake_node.py CA CERT KEY      prints its port
+"""
+import socket
+import ssl
+import sys
+import threading
+
+
+def read_header(connection):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(4096)
+        if not piece:
+            return None, b""
+        data += piece
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return head.decode(), rest
+
+
+def chunk(data):
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def serve(connection):
+    subject = dict(x[0] for x in connection.getpeercert()["subject"])
+    while True:
+        head, rest = read_header(connection)
+        if head is None:
+            return
+        lines = head.split("\r\n")
+        method, target, _ = lines[0].split(" ")
+        headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines[1:])}
+        asked = f"{subject.get('commonName')} {method} {target}\n".encode()
+        if "upgrade" in headers:
+            connection.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "
+                + headers["upgrade"].encode()
+                + b"\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n"
+                + asked
+                + rest
+            )
+            while data := connection.recv(4096):
+                connection.sendall(data.upper())
+            connection.close()
+            return
+        if "broken" in target:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it")
+            connection.close()
+            return
+        if "refused" in target:
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nno log")
+            continue
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(chunk(asked) + chunk(b"x" * 100000 + b"\n") + chunk(b"end\n") + b"0\r\n\r\n")
+
+
+def main():
+    ca, cert, key = sys.argv[1:]
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(cert, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    while True:
+        plain, _ = listener.accept()
+        try:
+            threading.Thread(target=serve, args=(context.wrap_socket(plain, server_side=True),), daemon=True).start()
+        except ssl.SSLError:
+            plain.close()
+
+
+main()
