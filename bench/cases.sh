@@ -16,7 +16,39 @@ bench_start() {
 	bench_bound start-fresh ms 1000 <"$BENCH_DIR/fresh"
 	bench_note "existing data directory"
 	bench_bound start-existing ms 150 <"$BENCH_DIR/existing"
+	bench_server "$BENCH_DIR/start-1" &&
+		bench_api_load "$BENCH_DIR/start-1/admin.kubeconfig" "$BENCH_SERVER" 50000 create >"$BENCH_DIR/filled" ||
+		{ bench_failed start-50000 "it could not be filled"; return; }
+	bench_server_end
+	for round in 1 2 3 4 5; do
+		"$BENCH_BUILD/bench/start-bench" "$HANOK" "$BENCH_DIR/start-1" "$port"
+	done >"$BENCH_DIR/loaded"
+	bench_note "existing data directory with 50,000 pods"
+	bench_bound start-50000 ms 1000 <"$BENCH_DIR/loaded"
 }
+
+# bench_server DATA [OPTION...]: a server without control loops, BENCH_SERVER its PID; fails when it does not
+# become ready.
+bench_server() {
+	local data=$1 port
+	shift
+	port=$(bench_free_port)
+	"$HANOK" server --data "$data" --listen "127.0.0.1:$port" --controllers '-*' --scheduler off 2>"$data.log" &
+	BENCH_SERVER=$!
+	lab_await 20 "the server is ready" curl -sSf --cacert "$data/pki/ca.crt" "https://127.0.0.1:$port/readyz" && return
+	tail -n 3 "$data.log"
+	kill -KILL $BENCH_SERVER
+	wait $BENCH_SERVER 2>/dev/null
+	return 1
+}
+
+bench_server_end() {
+	kill -TERM "$BENCH_SERVER"
+	wait "$BENCH_SERVER"
+}
+
+# The load has a CPU of its own.
+bench_api_load() { taskset -c $(($(nproc) - 1)) "$BENCH_BUILD/bench/api-bench" "$@"; }
 
 bench_free_port() {
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -45,23 +77,13 @@ watch-patch 20000 63
 delete 734 2204"
 
 bench_api() {
-	local port pid log=$BENCH_DIR/api.log data=$BENCH_DIR/api phase rate p50 p99 server client resident peer
+	local phase rate p50 p99 server client resident peer data=$BENCH_DIR/api
 	bench_title api "16 TLS connections, JSON, 5000 pods of 1.5 KB; 100 watchers; no control loops"
-	port=$(bench_free_port)
-	"$HANOK" server --data "$data" --listen "127.0.0.1:$port" --controllers '-*' --scheduler off 2>"$log" &
-	pid=$!
-	if lab_await 20 "the server is ready" curl -sSf --cacert "$data/pki/ca.crt" "https://127.0.0.1:$port/readyz"; then
-		taskset -c $(($(nproc) - 1)) "$BENCH_BUILD/bench/api-bench" "$data/admin.kubeconfig" $pid 5000 >"$BENCH_DIR/api.out" ||
-			bench_failed api "the load broke off"
-		bench_note "$(awk '/^VmHWM|^VmRSS|^RssAnon/ { printf "%s %.1f MB  ", $1, $2 / 1024 }' /proc/$pid/status)afterwards"
-		kill -TERM $pid
-		wait $pid
-	else
-		bench_failed api "hanok server did not become ready: $(tail -n 3 "$log")"
-		kill -KILL $pid
-		wait $pid 2>/dev/null
-		return
-	fi
+	bench_server "$data" || { bench_failed api "hanok server did not become ready"; return; }
+	bench_api_load "$data/admin.kubeconfig" "$BENCH_SERVER" 5000 >"$BENCH_DIR/api.out" ||
+		bench_failed api "the load broke off"
+	bench_note "$(awk '/^VmHWM|^VmRSS|^RssAnon/ { printf "%s %.1f MiB  ", $1, $2 / 1024 }' "/proc/$BENCH_SERVER/status")afterwards"
+	bench_server_end
 	bench_note "The peer's figures were measured in another run, on another day: they show where the budget"
 	bench_note "comes from and prove nothing about today, so there is no ratio."
 	printf '  %-14s %10s %9s %9s %10s %10s %12s | %8s %8s\n' "" "hanok /s" "p50 ms" "p99 ms" "server us" "client us" \
