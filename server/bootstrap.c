@@ -6,7 +6,7 @@ struct bootstrap {
 	struct bootstrap_options options;
 	struct client *client;
 	struct arena arena;
-	unsigned pending; /* writes under way, and one for the turn that starts them */
+	unsigned pending;    /* writes under way, and one for the turn that starts them */
 	bool services_begun; /* they come after the namespace they live in */
 	int result;
 	struct err err;
@@ -59,7 +59,8 @@ static void ensure(struct bootstrap *b, const struct kind *k, const char *ns, co
 {
 	const struct object *have = cache_get(b->options.cache, k, ns, name);
 	struct json *wanted = parse(b, text);
-	if (have && (!part || json_equal(json_get(object_doc(have, &b->arena), part), json_get(wanted, part))))
+	if (have && (!part || json_equal(json_get(object_doc(have, &b->arena), part),
+				      json_get(wanted, part))))
 		return;
 	b->pending++;
 	if (!have) {
@@ -77,17 +78,22 @@ static void ensure_service(struct bootstrap *b)
 	struct arena *a = &b->arena;
 	ensure(b, kind_of(b, "", "services"), "default", "kubernetes", NULL,
 		arena_printf(a,
-			"{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{\"component\":\"apiserver\","
-			"\"provider\":\"kubernetes\"}},\"spec\":{\"clusterIP\":\"%s\",\"type\":\"ClusterIP\","
-			"\"ports\":[{\"name\":\"https\",\"port\":443,\"protocol\":\"TCP\",\"targetPort\":%d}]}}",
+			"{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{\"component\":"
+			"\"apiserver\","
+			"\"provider\":\"kubernetes\"}},\"spec\":{\"clusterIP\":\"%s\",\"type\":"
+			"\"ClusterIP\","
+			"\"ports\":[{\"name\":\"https\",\"port\":443,\"protocol\":\"TCP\","
+			"\"targetPort\":%d}]}}",
 			o->service_ip, o->endpoint_port ? o->endpoint_port : 6443));
 	if (!o->endpoint_ip)
 		return;
 	ensure(b, kind_of(b, "", "endpoints"), "default", "kubernetes", "subsets",
 		arena_printf(a,
 			"{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{"
-			"\"endpointslice.kubernetes.io/skip-mirror\":\"true\"}},\"subsets\":[{\"addresses\":["
-			"{\"ip\":\"%s\"}],\"ports\":[{\"name\":\"https\",\"port\":%d,\"protocol\":\"TCP\"}]}]}",
+			"\"endpointslice.kubernetes.io/"
+			"skip-mirror\":\"true\"}},\"subsets\":[{\"addresses\":["
+			"{\"ip\":\"%s\"}],\"ports\":[{\"name\":\"https\",\"port\":%d,\"protocol\":"
+			"\"TCP\"}]}]}",
 			o->endpoint_ip, o->endpoint_port));
 	const struct kind *slices = kind_of(b, "discovery.k8s.io", "endpointslices");
 	const char *text = arena_printf(a,
@@ -101,8 +107,8 @@ static void ensure_service(struct bootstrap *b)
 
 void bootstrap_run(const struct bootstrap_options *options)
 {
-	static const char *const namespaces[] = { "default", "kube-system", "kube-public",
-		"kube-node-lease" };
+	static const char *const namespaces[] = {
+		"default", "kube-system", "kube-public", "kube-node-lease"};
 	struct bootstrap *b = xcalloc(1, sizeof(*b));
 	b->options = *options;
 	b->client = local_client_create(options->api, "hanok-server");

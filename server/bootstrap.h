@@ -1,5 +1,5 @@
-/* bootstrap.h - the objects that every cluster has from the start: namespaces, and the service by which
- * pods reach the API. */
+/* bootstrap.h - the objects that every cluster has from the start: namespaces, and the service by
+ * which pods reach the API. */
 #pragma once
 
 #include "server/api/api.h"

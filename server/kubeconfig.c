@@ -22,12 +22,12 @@ static void usage(FILE *to)
 int kubeconfig_main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "data", required_argument, NULL, 'd' },
-		{ "server", required_argument, NULL, 's' },
-		{ "node", required_argument, NULL, 'n' },
-		{ "days", required_argument, NULL, 'D' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"data", required_argument, NULL, 'd'},
+		{"server", required_argument, NULL, 's'},
+		{"node", required_argument, NULL, 'n'},
+		{"days", required_argument, NULL, 'D'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	const char *data = NULL, *url = NULL, *node = NULL;
 	int64_t days = 365;
@@ -40,7 +40,8 @@ int kubeconfig_main(int argc, char **argv)
 			url = optarg;
 		} else if (c == 'n') {
 			node = optarg;
-		} else if (c == 'D' && parse_i64(str_from(optarg), &days) == 0 && days > 0 && days <= 3650) {
+		} else if (c == 'D' && parse_i64(str_from(optarg), &days) == 0 && days > 0 &&
+			   days <= 3650) {
 			continue;
 		} else {
 			usage(c == 'h' ? stdout : stderr);
@@ -56,7 +57,8 @@ int kubeconfig_main(int argc, char **argv)
 		return 2;
 	}
 	if (node && !rule_holds(RULE_DNS_SUBDOMAIN, node)) {
-		fprintf(stderr, "hanok kubeconfig: --node '%s': want a DNS name in lower case\n", node);
+		fprintf(stderr, "hanok kubeconfig: --node '%s': want a DNS name in lower case\n",
+			node);
 		return 2;
 	}
 	struct err err = ERR_INIT;
@@ -65,9 +67,12 @@ int kubeconfig_main(int argc, char **argv)
 		fprintf(stderr, "hanok kubeconfig: %s\n", err.msg);
 		return 1;
 	}
-	static const char *const masters[] = { "system:masters", NULL }, *const nodes[] = { "system:nodes", NULL };
-	const char *names[] = { node, NULL };
-	_cleanup_(free_p) char *user = node ? xasprintf("system:node:%s", node) : xstrdup("kubernetes-admin");
+	static const char *const masters[] = {"system:masters", NULL}, *const nodes[] = {
+									       "system:nodes",
+									       NULL};
+	const char *names[] = {node, NULL};
+	_cleanup_(free_p) char *user =
+		node ? xasprintf("system:node:%s", node) : xstrdup("kubernetes-admin");
 	_cleanup_(free_p) char *cert = NULL;
 	_cleanup_(free_p) char *key = NULL;
 	struct pki_request request = {

@@ -101,7 +101,8 @@ static bool certificate_serves(const char *pem, const char *ca_pem, const char *
 		goto out;
 	good = true;
 	for (size_t i = 0; hosts && hosts[i] && good; i++)
-		good = X509_check_ip_asc(x, hosts[i], 0) == 1 || X509_check_host(x, hosts[i], 0, 0, NULL) == 1;
+		good = X509_check_ip_asc(x, hosts[i], 0) == 1 ||
+		       X509_check_host(x, hosts[i], 0, 0, NULL) == 1;
 out:
 	X509_free(x);
 	X509_free(ca);
@@ -115,8 +116,9 @@ static bool is_ip(const char *host)
 }
 
 /* NAME.crt and NAME.key: read, or issued and written. */
-static int load_leaf(const char *dir, const struct pki *p, const char *name, struct pki_request *request,
-	const char *const *hosts, char **ret_cert, char **ret_key, struct err *err)
+static int load_leaf(const char *dir, const struct pki *p, const char *name,
+	struct pki_request *request, const char *const *hosts, char **ret_cert, char **ret_key,
+	struct err *err)
 {
 	_cleanup_(free_p) char *cert_path = xasprintf("%s/%s.crt", dir, name);
 	_cleanup_(free_p) char *key_path = xasprintf("%s/%s.key", dir, name);
@@ -132,7 +134,7 @@ static int load_leaf(const char *dir, const struct pki *p, const char *name, str
 		*ret_key = TAKE_PTR(key);
 		return 0;
 	}
-	const char *dns[32] = { 0 }, *ips[32] = { 0 };
+	const char *dns[32] = {0}, *ips[32] = {0};
 	size_t dns_count = 0, ip_count = 0;
 	for (size_t i = 0; hosts && hosts[i]; i++) {
 		if (is_ip(hosts[i]) && ip_count < ARRAY_LEN(ips) - 1)
@@ -171,12 +173,13 @@ static int load_ca(const char *dir, bool create, struct pki *p, struct err *err)
 	/* The key is written before the certificate: a lone key was never used. */
 	if (c)
 		return err_set(err, -ENOENT,
-			"'%s' is missing beside ca.crt: put it back from a backup; without it no certificate can be "
+			"'%s' is missing beside ca.crt: put it back from a backup; without it no "
+			"certificate can be "
 			"issued",
 			key_path);
 	if (!create)
-		return err_set(err, -ENOENT, "'%s' is missing: is this the data directory of a server?",
-			cert_path);
+		return err_set(err, -ENOENT,
+			"'%s' is missing: is this the data directory of a server?", cert_path);
 	free(TAKE_PTR(p->ca_key));
 	int r = pki_make_ca("hanok", CA_DAYS, &p->ca_cert, &p->ca_key, err);
 	if (r == 0)
@@ -189,7 +192,7 @@ static int load_ca(const char *dir, bool create, struct pki *p, struct err *err)
 int pki_load_ca(const char *data_dir, struct pki *ret, struct err *err)
 {
 	_cleanup_(free_p) char *dir = xasprintf("%s/pki", data_dir);
-	struct pki p = { 0 };
+	struct pki p = {0};
 	int r = load_ca(dir, false, &p, err);
 	if (r < 0)
 		pki_finish(&p);
@@ -200,18 +203,19 @@ int pki_load_ca(const char *data_dir, struct pki *ret, struct err *err)
 
 int pki_load(const char *data_dir, const char *const *hosts, struct pki *ret, struct err *err)
 {
-	static const char *const masters[] = { "system:masters", NULL };
+	static const char *const masters[] = {"system:masters", NULL};
 	_cleanup_(free_p) char *dir = xasprintf("%s/pki", data_dir);
-	struct pki p = { 0 };
+	struct pki p = {0};
 	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
 		return err_errno(err, -errno, "create '%s'", dir);
-	struct pki_request server = { .cn = "hanok-server", .server_auth = true };
-	struct pki_request node_client = { .cn = "kube-apiserver-kubelet-client", .orgs = masters,
-		.client_auth = true };
-	struct pki_request admin = { .cn = "kubernetes-admin", .orgs = masters, .client_auth = true };
+	struct pki_request server = {.cn = "hanok-server", .server_auth = true};
+	struct pki_request node_client = {
+		.cn = "kube-apiserver-kubelet-client", .orgs = masters, .client_auth = true};
+	struct pki_request admin = {.cn = "kubernetes-admin", .orgs = masters, .client_auth = true};
 	int r = load_ca(dir, true, &p, err);
 	if (r == 0)
-		r = load_leaf(dir, &p, "server", &server, hosts, &p.server_cert, &p.server_key, err);
+		r = load_leaf(
+			dir, &p, "server", &server, hosts, &p.server_cert, &p.server_key, err);
 	if (r == 0)
 		r = load_leaf(dir, &p, "node-client", &node_client, NULL, &p.node_client_cert,
 			&p.node_client_key, err);
@@ -227,15 +231,15 @@ int pki_load(const char *data_dir, const char *const *hosts, struct pki *ret, st
 
 void pki_finish(struct pki *p)
 {
-	char *all[] = { p->ca_cert, p->ca_key, p->server_cert, p->server_key, p->node_client_cert,
-		p->node_client_key, p->admin_cert, p->admin_key };
+	char *all[] = {p->ca_cert, p->ca_key, p->server_cert, p->server_key, p->node_client_cert,
+		p->node_client_key, p->admin_cert, p->admin_key};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		free(all[i]);
-	*p = (struct pki){ 0 };
+	*p = (struct pki){0};
 }
 
-char *kubeconfig_text(const struct pki *p, const char *url, const char *user, const char *cert,
-	const char *key)
+char *kubeconfig_text(
+	const struct pki *p, const char *url, const char *user, const char *cert, const char *key)
 {
 	struct arena a = ARENA_INIT;
 	char *text = xasprintf("apiVersion: v1\n"

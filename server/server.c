@@ -71,7 +71,8 @@ static int lock_data(struct server *s, struct err *err)
 	ssize_t n = pread(s->lock_fd, owner, sizeof(owner) - 1, 0);
 	owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
 	return err_set(err, -EBUSY,
-		"data directory '%s' is in use by another hanok server%s%s: stop that one first, or give this "
+		"data directory '%s' is in use by another hanok server%s%s: stop that one first, "
+		"or give this "
 		"one its own --data",
 		s->options.data, *owner ? ", process " : "", owner);
 }
@@ -94,11 +95,13 @@ static bool is_any(const char *host)
 static int load_pki(struct server *s, struct err *err)
 {
 	_cleanup_(free_p) char *host = host_of(s->options.listen);
-	_cleanup_(free_p) char *node_host = s->options.node_listen ? host_of(s->options.node_listen) : NULL;
+	_cleanup_(free_p) char *node_host =
+		s->options.node_listen ? host_of(s->options.node_listen) : NULL;
 	char hostname[256] = "localhost";
 	(void)gethostname(hostname, sizeof(hostname) - 1);
-	const char *hosts[24] = { "localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default",
-		"kubernetes.default.svc", "kubernetes.default.svc.cluster.local", s->service_ip, hostname };
+	const char *hosts[24] = {"localhost", "127.0.0.1", "::1", "kubernetes",
+		"kubernetes.default", "kubernetes.default.svc",
+		"kubernetes.default.svc.cluster.local", s->service_ip, hostname};
 	size_t n = 9;
 	if (!is_any(host))
 		hosts[n++] = host;
@@ -109,8 +112,8 @@ static int load_pki(struct server *s, struct err *err)
 	return pki_load(s->options.data, hosts, &s->pki, err);
 }
 
-/* Where pods reach the API: the nodes' address, else ours when it is no loopback one, else the first
- * address of this machine when all are listened on. */
+/* Where pods reach the API: the nodes' address, else ours when it is no loopback one, else the
+ * first address of this machine when all are listened on. */
 static void find_endpoint(struct server *s)
 {
 	_cleanup_(free_p) char *host =
@@ -125,10 +128,11 @@ static void find_endpoint(struct server *s)
 	if (getifaddrs(&all) < 0)
 		return;
 	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) ||
-			!(i->ifa_flags & IFF_UP))
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET ||
+			(i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
 			continue;
-		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)i->ifa_addr;
+		const struct sockaddr_in *in =
+			(const struct sockaddr_in *)(const void *)i->ifa_addr;
 		inet_ntop(AF_INET, &in->sin_addr, s->endpoint_ip, sizeof(s->endpoint_ip));
 		break;
 	}
@@ -139,7 +143,8 @@ static int find_service_ip(struct server *s, struct err *err)
 {
 	struct ip_range range;
 	if (ip_range_parse(s->options.service_cidr, &range) < 0)
-		return err_set(err, -EINVAL, "--service-cidr '%s': want an IPv4 range such as 10.96.0.0/16",
+		return err_set(err, -EINVAL,
+			"--service-cidr '%s': want an IPv4 range such as 10.96.0.0/16",
 			s->options.service_cidr);
 	struct arena a = ARENA_INIT;
 	snprintf(s->service_ip, sizeof(s->service_ip), "%s", ip_format(&a, range.base + 1));
@@ -147,8 +152,8 @@ static int find_service_ip(struct server *s, struct err *err)
 	return 0;
 }
 
-/* The user's address is opened where the program was started; then it moves to where the nodes are. All
- * later sockets, of this thread and of those it starts, are there. */
+/* The user's address is opened where the program was started; then it moves to where the nodes are.
+ * All later sockets, of this thread and of those it starts, are there. */
 static int enter_node_namespace(struct server *s, struct err *err)
 {
 	if (!s->options.node_netns)
@@ -233,8 +238,8 @@ static int write_kubeconfig(struct server *s, struct err *err)
 	const char *name = is_any(host) ? "127.0.0.1" : host;
 	_cleanup_(free_p) char *url =
 		xasprintf(strchr(name, ':') ? "https://[%s]:%d" : "https://%s:%d", name, s->port);
-	_cleanup_(free_p) char *text =
-		kubeconfig_text(&s->pki, url, "kubernetes-admin", s->pki.admin_cert, s->pki.admin_key);
+	_cleanup_(free_p) char *text = kubeconfig_text(
+		&s->pki, url, "kubernetes-admin", s->pki.admin_cert, s->pki.admin_key);
 	_cleanup_(free_p) char *old = xcalloc(1, strlen(text) + 2);
 	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 && read(fd, old, strlen(text) + 1) >= 0 && streq(old, text))
@@ -254,7 +259,8 @@ static void http_stopped(void *user)
 {
 	struct server *s = user;
 	http_server_destroy(TAKE_PTR(s->http));
-	/* Writes that are under way keep their requests, so nothing of the API goes before the store. */
+	/* Writes that are under way keep their requests, so nothing of the API goes before the
+	 * store. */
 	if (s->cache)
 		cache_close(s->cache, cache_closed, s);
 	else
@@ -300,7 +306,9 @@ static void bootstrapped(void *user, int r, const struct err *err)
 	api_set_ready(s->api, true);
 	_cleanup_(free_p) char *host = host_of(s->options.listen);
 	int64_t took = clock_system()->mono_ns(clock_system()) - s->started_ns;
-	fprintf(stderr, strchr(host, ':') ? "ready https://[%s]:%d in %lld ms\n" : "ready https://%s:%d in %lld ms\n",
+	fprintf(stderr,
+		strchr(host, ':') ? "ready https://[%s]:%d in %lld ms\n"
+				  : "ready https://%s:%d in %lld ms\n",
 		host, s->port, (long long)(took / NS_PER_MS));
 	malloc_trim(0); /* what loading took and gave back */
 }
@@ -342,7 +350,7 @@ static void server_finish(struct server *s)
 
 int server_main(int argc, char **argv)
 {
-	struct server s = { .lock_fd = -1, .started_ns = clock_system()->mono_ns(clock_system()) };
+	struct server s = {.lock_fd = -1, .started_ns = clock_system()->mono_ns(clock_system())};
 	struct err err = ERR_INIT;
 	int r = server_options_parse(argc, argv, &s.options);
 	if (r)

@@ -12,13 +12,16 @@ static void usage(FILE *to)
 		"usage: hanok server --data DIR [OPTIONS]\n\n"
 		"  --data DIR             certificates, kubeconfig and the store live here\n"
 		"  --listen ADDR:PORT     where the API is served (default 127.0.0.1:6443)\n"
-		"  --store sqlite         the store (default and only one: sqlite, in DIR/hanok.db)\n"
-		"  --controllers LIST     control loops to run: '*', 'a,b', '*,-a', '-*' for none (default *)\n"
+		"  --store sqlite         the store (default and only one: sqlite, in "
+		"DIR/hanok.db)\n"
+		"  --controllers LIST     control loops to run: '*', 'a,b', '*,-a', '-*' for none "
+		"(default *)\n"
 		"  --scheduler on|off     place pods and virtual machines on nodes (default on)\n"
 		"  --service-cidr CIDR    range of service addresses (default 10.96.0.0/16)\n"
 		"  --pod-cidr CIDR        range cut into a /24 a node (default 10.244.0.0/16)\n"
 		"  --node-listen A:P      one more address, for the nodes\n"
-		"  --node-netns PATH      network namespace in which that address and the nodes are\n"
+		"  --node-netns PATH      network namespace in which that address and the nodes "
+		"are\n"
 		"  --log-format FORMAT    logfmt (default) or json\n"
 		"  --log-level LEVEL      debug, info (default), warn or error\n");
 }
@@ -31,22 +34,33 @@ static int bad(const char *option, const char *value, const char *want)
 
 int server_options_parse(int argc, char **argv, struct server_options *ret)
 {
-	enum { DATA = 256, LISTEN, STORE, CONTROLLERS, SCHEDULER, SERVICE_CIDR, POD_CIDR, NODE_LISTEN,
-		NODE_NETNS, LOG_FORMAT, LOG_LEVEL };
+	enum {
+		DATA = 256,
+		LISTEN,
+		STORE,
+		CONTROLLERS,
+		SCHEDULER,
+		SERVICE_CIDR,
+		POD_CIDR,
+		NODE_LISTEN,
+		NODE_NETNS,
+		LOG_FORMAT,
+		LOG_LEVEL
+	};
 	static const struct option options[] = {
-		{ "data", required_argument, NULL, DATA },
-		{ "listen", required_argument, NULL, LISTEN },
-		{ "store", required_argument, NULL, STORE },
-		{ "controllers", required_argument, NULL, CONTROLLERS },
-		{ "scheduler", required_argument, NULL, SCHEDULER },
-		{ "service-cidr", required_argument, NULL, SERVICE_CIDR },
-		{ "pod-cidr", required_argument, NULL, POD_CIDR },
-		{ "node-listen", required_argument, NULL, NODE_LISTEN },
-		{ "node-netns", required_argument, NULL, NODE_NETNS },
-		{ "log-format", required_argument, NULL, LOG_FORMAT },
-		{ "log-level", required_argument, NULL, LOG_LEVEL },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"data", required_argument, NULL, DATA},
+		{"listen", required_argument, NULL, LISTEN},
+		{"store", required_argument, NULL, STORE},
+		{"controllers", required_argument, NULL, CONTROLLERS},
+		{"scheduler", required_argument, NULL, SCHEDULER},
+		{"service-cidr", required_argument, NULL, SERVICE_CIDR},
+		{"pod-cidr", required_argument, NULL, POD_CIDR},
+		{"node-listen", required_argument, NULL, NODE_LISTEN},
+		{"node-netns", required_argument, NULL, NODE_NETNS},
+		{"log-format", required_argument, NULL, LOG_FORMAT},
+		{"log-level", required_argument, NULL, LOG_LEVEL},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	struct server_options o = {
 		.listen = "127.0.0.1:6443",
@@ -117,7 +131,8 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		return 2;
 	}
 	if (o.node_netns && !o.node_listen) {
-		fprintf(stderr, "hanok server: --node-netns needs --node-listen: nodes could not reach the API\n");
+		fprintf(stderr, "hanok server: --node-netns needs --node-listen: nodes could not "
+				"reach the API\n");
 		return 2;
 	}
 	*ret = o;

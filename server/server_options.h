@@ -7,8 +7,8 @@ struct server_options {
 	const char *data;	 /* directory, made when it is missing */
 	const char *listen;	 /* "127.0.0.1:6443" */
 	const char *node_listen; /* a second address, for nodes; NULL = none */
-	const char *node_netns;	 /* network namespace to enter for node_listen and all connections to
-				    nodes, a path such as /proc/PID/ns/net; NULL = stay */
+	const char *node_netns; /* network namespace to enter for node_listen and all connections to
+				   nodes, a path such as /proc/PID/ns/net; NULL = stay */
 	const char *controllers; /* as controllers_create has it */
 	bool scheduler;
 	const char *service_cidr, *pod_cidr;

@@ -7,13 +7,14 @@
 
 void allocator_init(struct allocator *a, uint32_t count)
 {
-	*a = (struct allocator){ .bits = xcalloc((count + 63) / 64, sizeof(*a->bits)), .count = count };
+	*a = (struct allocator){
+		.bits = xcalloc((count + 63) / 64, sizeof(*a->bits)), .count = count};
 }
 
 void allocator_finish(struct allocator *a)
 {
 	free(a->bits);
-	*a = (struct allocator){ 0 };
+	*a = (struct allocator){0};
 }
 
 bool allocator_taken(const struct allocator *a, uint32_t n)
@@ -68,7 +69,7 @@ int allocator_take_any(struct allocator *a, uint32_t first, struct random *r, ui
 void claim_add(struct arena *a, struct claim **list, struct allocator *from, uint32_t n, bool give)
 {
 	struct claim *c = ARENA_NEW(a, struct claim);
-	*c = (struct claim){ .next = *list, .from = from, .n = n, .give = give };
+	*c = (struct claim){.next = *list, .from = from, .n = n, .give = give};
 	*list = c;
 }
 
@@ -102,7 +103,7 @@ int ip_range_parse(const char *cidr, struct ip_range *ret)
 	if (parse_u64(rest, &prefix) < 0 || prefix > 32 || ip_parse(text, &base) < 0)
 		return -EINVAL;
 	uint32_t mask = prefix ? UINT32_MAX << (32 - prefix) : 0;
-	*ret = (struct ip_range){ .base = base & mask, .prefix = (unsigned)prefix };
+	*ret = (struct ip_range){.base = base & mask, .prefix = (unsigned)prefix};
 	return 0;
 }
 

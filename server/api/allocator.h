@@ -1,6 +1,6 @@
 /* allocator.h - numbers out of a fixed range, each given once: service addresses, node ports, pod
- * ranges. A request claims numbers while it is checked; the claims are kept when the write is durable
- * and given back when it fails. */
+ * ranges. A request claims numbers while it is checked; the claims are kept when the write is
+ * durable and given back when it fails. */
 #pragma once
 
 #include "lib/base/arena.h"
@@ -20,7 +20,8 @@ void allocator_give(struct allocator *a, uint32_t n); /* not taken or out of ran
 /* The lowest free number from `first` on; -ENOSPC. */
 int allocator_take_first(struct allocator *a, uint32_t first, uint32_t *ret) _must_check_;
 /* Any free number in [first, count), by chance, so that a number is not soon used again. */
-int allocator_take_any(struct allocator *a, uint32_t first, struct random *r, uint32_t *ret) _must_check_;
+int allocator_take_any(
+	struct allocator *a, uint32_t first, struct random *r, uint32_t *ret) _must_check_;
 
 /* What a request took (undone on failure) or will give back (done on success). */
 struct claim {

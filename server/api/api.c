@@ -51,7 +51,7 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 		if (!hooks->occupy || !k->served)
 			continue;
 		struct cache_page page;
-		cache_list(api->cache, &(struct cache_query){ .kind = k }, &scratch, &page);
+		cache_list(api->cache, &(struct cache_query){.kind = k}, &scratch, &page);
 		for (size_t n = 0; n < page.count; n++) {
 			struct arena doc = ARENA_INIT;
 			hooks->occupy(api, object_doc(page.items[n], &doc), true);
@@ -95,7 +95,7 @@ void api_shutdown(struct api *api)
 static bool is_stream(const char *subresource)
 {
 	return streq(subresource, "log") || streq(subresource, "exec") ||
-		streq(subresource, "attach") || streq(subresource, "portforward");
+	       streq(subresource, "attach") || streq(subresource, "portforward");
 }
 
 static void handle_subresource(struct api_request *req)
@@ -134,15 +134,15 @@ static const char *verb_of(const struct api_request *req)
 {
 	bool named = req->route.name != NULL;
 	if (streq(req->method, "GET"))
-		return req->route.watch || query_bool(&req->query, "watch") ? "watch" :
-			named						      ? "get" :
-										"list";
+		return req->route.watch || query_bool(&req->query, "watch") ? "watch"
+		       : named						    ? "get"
+									    : "list";
 	if (streq(req->method, "DELETE"))
 		return named ? "delete" : "deletecollection";
-	return streq(req->method, "POST") ? "create" :
-		streq(req->method, "PUT")  ? "update" :
-		streq(req->method, "PATCH") ? "patch" :
-					      "";
+	return streq(req->method, "POST")    ? "create"
+	       : streq(req->method, "PUT")   ? "update"
+	       : streq(req->method, "PATCH") ? "patch"
+					     : "";
 }
 
 static void handle_object(struct api_request *req)
@@ -189,8 +189,8 @@ static void handle_resource(struct api_request *req)
 		if (known)
 			api_fail_unknown_resource(req);
 		else
-			api_respond_text(req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n",
-				19);
+			api_respond_text(req, 404, "text/plain; charset=utf-8", NULL,
+				"404 page not found\n", 19);
 		return;
 	}
 	if (r->namespace ? !k->namespaced : (k->namespaced && r->name)) {
@@ -210,7 +210,8 @@ static void handle_resource(struct api_request *req)
 			SERVES(ACCEPT_TABLE) | SERVES(ACCEPT_PARTIAL) | SERVES(ACCEPT_PARTIAL_LIST),
 			&req->wanted) < 0) {
 		status_set(req->arena, &req->st, 406, "NotAcceptable",
-			"only the following media types are accepted: application/json, application/yaml");
+			"only the following media types are accepted: application/json, "
+			"application/yaml");
 		api_fail(req);
 		return;
 	}
@@ -255,8 +256,8 @@ void api_handle(struct api_request *req)
 	}
 	if (streq(req->path, "/")) {
 		struct json *doc = json_new_object(req->arena), *paths = json_new_array(req->arena);
-		static const char *const known[] = { "/api", "/apis", "/healthz", "/livez", "/metrics",
-			"/openapi/v2", "/openapi/v3", "/readyz", "/version" };
+		static const char *const known[] = {"/api", "/apis", "/healthz", "/livez",
+			"/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"};
 		for (size_t i = 0; i < ARRAY_LEN(known); i++)
 			json_push(req->arena, paths, json_new_string(req->arena, known[i]));
 		json_set(req->arena, doc, "paths", paths);

@@ -1,8 +1,8 @@
 /* api.h - the API server: from a request to the cache and back, independent of how requests arrive.
  *
- * Requests come by HTTP (api_http_handler) or from the controllers and the scheduler of the same process
- * (local_client_create). Both make a struct api_request and go through api_handle(), so they meet the
- * same checks, the same Status errors and the same order of events.
+ * Requests come by HTTP (api_http_handler) or from the controllers and the scheduler of the same
+ * process (local_client_create). Both make a struct api_request and go through api_handle(), so
+ * they meet the same checks, the same Status errors and the same order of events.
  *
  * Lives on the loop's thread. */
 #pragma once

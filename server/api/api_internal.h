@@ -1,5 +1,5 @@
-/* api_internal.h - what the files of server/api share: the request, its answer, and the steps of the
- * verbs. One request is one struct api_request in its own arena; a verb ends it by exactly one
+/* api_internal.h - what the files of server/api share: the request, its answer, and the steps of
+ * the verbs. One request is one struct api_request in its own arena; a verb ends it by exactly one
  * api_respond*(), api_fail(), or by taking over the HTTP request (watches, streams). */
 #pragma once
 
@@ -48,8 +48,8 @@ struct api_request {
 	struct http_request *http; /* NULL: from this process, no streams */
 	int64_t started_ns;
 	/* Gives the whole answer to whoever asked. Called once; the request is gone after it. */
-	void (*respond)(struct api_request *req, int code, const char *content_type, const char *extra,
-		const struct http_part *parts, size_t count);
+	void (*respond)(struct api_request *req, int code, const char *content_type,
+		const char *extra, const struct http_part *parts, size_t count);
 	void *caller;
 
 	struct route route;
@@ -69,15 +69,16 @@ struct api_request {
 void api_handle(struct api_request *req);
 
 /* Answers (respond.c). */
-void api_respond_text(struct api_request *req, int code, const char *content_type, const char *extra,
-	const char *text, size_t size);
+void api_respond_text(struct api_request *req, int code, const char *content_type,
+	const char *extra, const char *text, size_t size);
 void api_respond_doc(struct api_request *req, int code, const struct json *doc);
 /* In the form the client asked for: the object's bytes, a Table, or metadata only. */
 void api_respond_object(struct api_request *req, int code, const struct object *o);
 /* As above, for a document that is not stored (dry runs, scales). */
-void api_respond_unstored(struct api_request *req, int code, const struct kind *kind, struct json *doc);
-void api_respond_parts(struct api_request *req, int code, const char *content_type, const char *extra,
-	const struct http_part *parts, size_t count);
+void api_respond_unstored(
+	struct api_request *req, int code, const struct kind *kind, struct json *doc);
+void api_respond_parts(struct api_request *req, int code, const char *content_type,
+	const char *extra, const struct http_part *parts, size_t count);
 void api_fail(struct api_request *req); /* answers req->st, which is filled */
 /* Fails with 405 / 404 in upstream's words. */
 void api_fail_method(struct api_request *req);
@@ -102,7 +103,7 @@ void api_delete_collection(struct api_request *req);
 void api_scale(struct api_request *req);
 void api_bind(struct api_request *req);
 void api_evict(struct api_request *req);
-void api_node_stream(struct api_request *req); /* log, exec, attach, portforward */
+void api_node_stream(struct api_request *req);	   /* log, exec, attach, portforward */
 void api_virtual_machine(struct api_request *req); /* subresources.kubevirt.io */
 
 /* Common to the writing verbs (write.c). Negative with req->st filled. */
@@ -110,16 +111,16 @@ int write_options(struct api_request *req, const char *options_kind) _must_check
 /* The body as a document of the kind: checked, defaulted, pruned. */
 int write_decode(struct api_request *req, const struct kind *kind, struct json **ret) _must_check_;
 /* The namespace exists and takes new objects. */
-int write_check_namespace(struct api_request *req, const struct kind *kind, const char *name)
-	_must_check_;
+int write_check_namespace(
+	struct api_request *req, const struct kind *kind, const char *name) _must_check_;
 /* From here to api_respond: what came out of cache_write. */
 void write_fail_store(struct api_request *req, int r, const struct err *err);
 void write_settle(struct api_request *req, bool committed); /* claims */
 /* True when nothing keeps an object that is being deleted. */
 bool write_may_vanish(const struct kind *kind, const struct json *doc);
 
-/* A change of one existing object; shared by PUT, PATCH and the subresources. `change` gets the present
- * document and returns the wanted one. */
+/* A change of one existing object; shared by PUT, PATCH and the subresources. `change` gets the
+ * present document and returns the wanted one. */
 struct update {
 	struct api_request *req;
 	const struct kind *kind;
@@ -128,8 +129,9 @@ struct update {
 	int (*change)(struct update *u, const struct json *present, struct json **ret);
 	/* For create_on_update and nothing there: NULL = 404. */
 	int (*absent)(struct update *u, struct json **ret);
-	void (*reply)(struct update *u, int code, struct object *o, struct json *doc); /* NULL = object */
-	struct json *body;  /* of PUT and PATCH */
+	void (*reply)(
+		struct update *u, int code, struct object *o, struct json *doc); /* NULL = object */
+	struct json *body; /* of PUT and PATCH */
 	void *user;
 	/* set inside */
 	struct json *result;

@@ -15,11 +15,11 @@ struct creation {
 };
 
 /* Fields that only the server sets. */
-static void metadata_begin(struct api_request *req, const struct kind *kind, const char *namespace,
-	struct json *meta)
+static void metadata_begin(
+	struct api_request *req, const struct kind *kind, const char *namespace, struct json *meta)
 {
-	static const char *const ours[] = { "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds",
-		"managedFields", "resourceVersion", "generation" };
+	static const char *const ours[] = {"selfLink", "deletionTimestamp",
+		"deletionGracePeriodSeconds", "managedFields", "resourceVersion", "generation"};
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		json_remove(meta, ours[i]);
 	if (kind->namespaced)
@@ -35,19 +35,19 @@ static void metadata_begin(struct api_request *req, const struct kind *kind, con
 		json_set_int(req->arena, meta, "generation", 1);
 }
 
-int create_complete(struct api_request *req, const struct kind *kind, const char *namespace,
-	struct json *doc)
+int create_complete(
+	struct api_request *req, const struct kind *kind, const char *namespace, struct json *doc)
 {
 	struct json *meta = json_object_at(req->arena, doc, "metadata");
 	metadata_begin(req, kind, namespace, meta);
 	if (kind->has_status && kind->status_dropped_on_create)
 		json_remove(doc, "status");
 
-	struct field_errors errors = { .arena = req->arena };
+	struct field_errors errors = {.arena = req->arena};
 	const struct kind_hooks *hooks = hooks_find(kind);
-	struct hook h = { req->api, req, req->arena, &errors, &req->st, "", api_now_ns(req) };
+	struct hook h = {req->api, req, req->arena, &errors, &req->st, "", api_now_ns(req)};
 	metadata_validate(&errors, kind, doc);
-	struct decode_options options = { .field_validation = FIELD_VALIDATION_IGNORE };
+	struct decode_options options = {.field_validation = FIELD_VALIDATION_IGNORE};
 	int r = object_check(kind, req->arena, doc, &options, &errors, &req->st);
 	if (r == 0 && hooks->prepare_create)
 		r = hooks->prepare_create(&h, doc);
@@ -70,14 +70,14 @@ static struct cache_change decide(void *user, const struct object *present)
 {
 	struct creation *c = user;
 	struct api_request *req = c->req;
-	struct cache_change nothing = { .verdict = CACHE_NOTHING };
+	struct cache_change nothing = {.verdict = CACHE_NOTHING};
 	c->taken = false;
 	if (present) {
 		c->taken = c->generate != NULL;
 		if (present->deleting && !c->generate)
 			status_set(req->arena, &req->st, 409, "AlreadyExists",
-				"object is being deleted: %s \"%s\" already exists", req->kind->resource,
-				c->name);
+				"object is being deleted: %s \"%s\" already exists",
+				req->kind->resource, c->name);
 		else
 			status_already_exists(req->arena, &req->st, req->kind, c->name);
 		return nothing;
@@ -103,7 +103,7 @@ static void done(void *user, int r, struct object *result, const struct err *err
 		return;
 	}
 	if (req->st.doc && c->taken && c->tries < GENERATE_TRIES) {
-		req->st = (struct status){ 0 };
+		req->st = (struct status){0};
 		run(c);
 		return;
 	}
@@ -124,11 +124,12 @@ static void run(struct creation *c)
 		random_name_suffix(&req->api->random, suffix, SUFFIX_SIZE);
 		int base = (int)MIN(strlen(c->generate), (size_t)NAME_MAX_GENERATED - SUFFIX_SIZE);
 		c->name = arena_printf(req->arena, "%.*s%s", base, c->generate, suffix);
-		json_path_set(req->arena, c->doc, "metadata.name", json_new_string(req->arena, c->name));
+		json_path_set(
+			req->arena, c->doc, "metadata.name", json_new_string(req->arena, c->name));
 		c->tries++;
 	}
-	cache_write(req->api->cache, req->kind, req->kind->namespaced ? req->route.namespace : "", c->name,
-		decide, done, c);
+	cache_write(req->api->cache, req->kind, req->kind->namespaced ? req->route.namespace : "",
+		c->name, decide, done, c);
 }
 
 void api_create_object(struct api_request *req)
@@ -148,7 +149,8 @@ void api_create_object(struct api_request *req)
 	int r = 0;
 	if (req->kind->namespaced && *ns && !streq(ns, req->route.namespace))
 		r = status_bad_request(req->arena, &req->st,
-			"the namespace of the provided object does not match the namespace sent on the "
+			"the namespace of the provided object does not match the namespace sent on "
+			"the "
 			"request");
 	else if (*rv)
 		r = status_bad_request(req->arena, &req->st,
@@ -161,7 +163,8 @@ void api_create_object(struct api_request *req)
 		/* No key to write to: all that can come of it are the errors. */
 		if ((!req->kind->namespaced || write_check_namespace(req, req->kind, "") == 0) &&
 			create_complete(req, req->kind, req->route.namespace, c->doc) == 0)
-			status_internal(req->arena, &req->st, "an object without a name was accepted");
+			status_internal(
+				req->arena, &req->st, "an object without a name was accepted");
 		write_settle(req, false);
 		api_fail(req);
 		return;

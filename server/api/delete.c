@@ -1,8 +1,8 @@
 /* delete.c - DELETE of objects and collections, and eviction.
  *
- * What a deletion does at once depends on the object: with finalizers, a grace period (pods) or a hook
- * that keeps it (namespaces) it is only marked, with metadata.deletionTimestamp, and vanishes by the
- * update or deletion that clears the last of these. */
+ * What a deletion does at once depends on the object: with finalizers, a grace period (pods) or a
+ * hook that keeps it (namespaces) it is only marked, with metadata.deletionTimestamp, and vanishes
+ * by the update or deletion that clears the last of these. */
 #include "server/api/delete.h"
 
 #include "server/api/api_internal.h"
@@ -18,13 +18,13 @@ static bool has_text(const struct json *list, const char *text)
 
 static int check_policy(struct api_request *req, const struct delete_options *o)
 {
-	struct field_errors e = { .arena = req->arena };
+	struct field_errors e = {.arena = req->arena};
 	struct json *v = json_new_string(req->arena, o->policy ? o->policy : "");
 	if (o->policy && o->orphan_given)
 		field_error(&e, FIELD_INVALID, "propagationPolicy", v,
 			"orphanDependents and deletionPropagation cannot be both set");
 	else if (o->policy && !streq(o->policy, "Foreground") && !streq(o->policy, "Background") &&
-		!streq(o->policy, "Orphan"))
+		 !streq(o->policy, "Orphan"))
 		field_error(&e, FIELD_NOT_SUPPORTED, "propagationPolicy", v,
 			"supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"");
 	if (field_error_count(&e))
@@ -35,23 +35,26 @@ static int check_policy(struct api_request *req, const struct delete_options *o)
 int delete_options_parse(struct api_request *req, struct delete_options *ret)
 {
 	struct arena *a = req->arena;
-	struct delete_options o = { .grace_s = -1 };
+	struct delete_options o = {.grace_s = -1};
 	int r = write_options(req, "DeleteOptions");
 	if (r < 0)
 		return r;
 	struct json *body = NULL;
 	if (req->body_size) {
-		const struct kind *k = kind_by_name(req->api->kinds, "meta.k8s.io", "v1", "DeleteOptions");
+		const struct kind *k =
+			kind_by_name(req->api->kinds, "meta.k8s.io", "v1", "DeleteOptions");
 		struct err err = ERR_INIT;
 		const char *type = req->content_type ? req->content_type : "application/json";
 		if (k && str_has_prefix(type, "application/vnd.kubernetes.protobuf")) {
-			struct decode_options decode = { .field_validation = FIELD_VALIDATION_IGNORE };
-			r = object_decode(req->api->kinds, k, a, type, req->body, req->body_size, &decode,
-				&body, &req->st);
+			struct decode_options decode = {
+				.field_validation = FIELD_VALIDATION_IGNORE};
+			r = object_decode(req->api->kinds, k, a, type, req->body, req->body_size,
+				&decode, &body, &req->st);
 			if (r < 0)
 				return r;
 		} else if (yaml_parse(a, req->body, req->body_size, NULL, &body, &err) < 0) {
-			return status_bad_request(a, &req->st, "DeleteOptions can't be read: %s", err.msg);
+			return status_bad_request(
+				a, &req->st, "DeleteOptions can't be read: %s", err.msg);
 		}
 	}
 	const struct json *grace = json_get(body, "gracePeriodSeconds");
@@ -94,14 +97,18 @@ static int check_preconditions(struct deletion *d, const struct json *doc)
 	const char *rv = json_str_or(json_get(meta, "resourceVersion"), "");
 	if (d->options.uid && !streq(d->options.uid, uid))
 		status_set(a, st, 409, "Conflict",
-			"Operation cannot be fulfilled on %s \"%s\": the UID in the precondition (%s) does "
-			"not match the UID in record (%s). The object might have been deleted and then "
+			"Operation cannot be fulfilled on %s \"%s\": the UID in the precondition "
+			"(%s) does "
+			"not match the UID in record (%s). The object might have been deleted and "
+			"then "
 			"recreated",
 			d->kind->kind, d->name, d->options.uid, uid);
 	else if (d->options.revision && !streq(d->options.revision, rv))
 		status_set(a, st, 409, "Conflict",
-			"Operation cannot be fulfilled on %s \"%s\": the ResourceVersion in the precondition "
-			"(%s) does not match the ResourceVersion in record (%s). The object might have been "
+			"Operation cannot be fulfilled on %s \"%s\": the ResourceVersion in the "
+			"precondition "
+			"(%s) does not match the ResourceVersion in record (%s). The object might "
+			"have been "
 			"modified",
 			d->kind->kind, d->name, d->options.revision, rv);
 	if (!st->doc)
@@ -111,20 +118,20 @@ static int check_preconditions(struct deletion *d, const struct json *doc)
 	return -EREMOTEIO;
 }
 
-/* The finalizers that the propagation policy asks for: `orphan` and `foregroundDeletion` are the garbage
- * collector's to remove. */
+/* The finalizers that the propagation policy asks for: `orphan` and `foregroundDeletion` are the
+ * garbage collector's to remove. */
 static void set_policy_finalizers(struct deletion *d, struct json *doc)
 {
 	struct arena *a = d->req->arena;
 	struct json *meta = json_get(doc, "metadata");
 	const struct json *have = json_get(meta, "finalizers");
 	const char *policy = d->options.policy;
-	bool orphan = policy ? streq(policy, "Orphan") :
-		d->options.orphan_given ? d->options.orphan :
-					  has_text(have, "orphan");
-	bool foreground = policy ? streq(policy, "Foreground") :
-		d->options.orphan_given ? false :
-					  has_text(have, "foregroundDeletion");
+	bool orphan = policy			? streq(policy, "Orphan")
+		      : d->options.orphan_given ? d->options.orphan
+						: has_text(have, "orphan");
+	bool foreground = policy		    ? streq(policy, "Foreground")
+			  : d->options.orphan_given ? false
+						    : has_text(have, "foregroundDeletion");
 	if (!policy && !d->options.orphan_given && !orphan && !foreground)
 		orphan = hooks_find(d->kind)->orphan_by_default;
 	struct json *list = json_new_array(a);
@@ -150,8 +157,9 @@ static int64_t grace_of(const struct deletion *d, const struct json *doc)
 	if (!*json_str_or(json_path(doc, "spec.nodeName"), "") || streq(phase, "Failed") ||
 		streq(phase, "Succeeded"))
 		return 0;
-	int64_t grace = d->options.grace_given ? d->options.grace_s :
-						 json_path_int(doc, "spec.terminationGracePeriodSeconds", 30);
+	int64_t grace = d->options.grace_given
+				? d->options.grace_s
+				: json_path_int(doc, "spec.terminationGracePeriodSeconds", 30);
 	return grace < 0 ? 1 : grace;
 }
 
@@ -164,7 +172,8 @@ static void set_deletion_time(struct deletion *d, struct json *meta, int64_t gra
 	/* A shorter grace counts from when the first one began. */
 	if (old && time_parse_rfc3339(old, &was) == 0)
 		at = was +
-			(grace_s - json_int_or(json_get(meta, "deletionGracePeriodSeconds"), 0)) * NS_PER_S;
+		     (grace_s - json_int_or(json_get(meta, "deletionGracePeriodSeconds"), 0)) *
+			     NS_PER_S;
 	time_format_rfc3339(at, time);
 	json_set_str(d->req->arena, meta, "deletionTimestamp", time);
 	json_set_int(d->req->arena, meta, "deletionGracePeriodSeconds", grace_s);
@@ -190,7 +199,8 @@ static enum cache_verdict plan(struct deletion *d, struct json *doc)
 		int64_t grace = grace_of(d, doc);
 		set_deletion_time(d, meta, grace);
 		if (hooks->prepare_delete) {
-			struct hook h = { d->req->api, d->req, a, NULL, &d->st, "", api_now_ns(d->req) };
+			struct hook h = {
+				d->req->api, d->req, a, NULL, &d->st, "", api_now_ns(d->req)};
 			hooks->prepare_delete(&h, doc);
 		}
 		if (write_may_vanish(d->kind, doc))
@@ -212,23 +222,24 @@ static enum cache_verdict plan(struct deletion *d, struct json *doc)
 static struct cache_change decide(void *user, const struct object *present)
 {
 	struct deletion *d = user;
-	struct cache_change nothing = { .verdict = CACHE_NOTHING };
+	struct cache_change nothing = {.verdict = CACHE_NOTHING};
 	if (!present) {
 		status_not_found(d->req->arena, &d->st, d->kind, d->name);
 		return nothing;
 	}
 	struct json *doc = object_doc(present, d->req->arena);
 	const struct kind_hooks *hooks = hooks_find(d->kind);
-	struct hook h = { d->req->api, d->req, d->req->arena, NULL, &d->st, "", api_now_ns(d->req) };
-	if (check_preconditions(d, doc) < 0 || (hooks->check_delete && hooks->check_delete(&h, doc) < 0))
+	struct hook h = {d->req->api, d->req, d->req->arena, NULL, &d->st, "", api_now_ns(d->req)};
+	if (check_preconditions(d, doc) < 0 ||
+		(hooks->check_delete && hooks->check_delete(&h, doc) < 0))
 		return nothing;
 	enum cache_verdict verdict = plan(d, doc);
 	d->doc = doc;
 	d->removed = verdict == CACHE_REMOVE;
 	if (verdict == CACHE_NOTHING || d->req->dry_run)
 		return nothing;
-	return (struct cache_change){ .verdict = verdict,
-		.stored = object_stored_form(d->kind, d->req->arena, doc) };
+	return (struct cache_change){
+		.verdict = verdict, .stored = object_stored_form(d->kind, d->req->arena, doc)};
 }
 
 static void done(void *user, int r, struct object *result, const struct err *err)
@@ -258,7 +269,8 @@ static void reply(struct deletion *d, struct object *result)
 	const struct kind_hooks *hooks = hooks_find(d->kind);
 	if (d->removed && !hooks->delete_returns_object)
 		api_respond_doc(req, 200,
-			status_success(req->arena, d->kind, d->name, json_path_str(d->doc, "metadata.uid")));
+			status_success(req->arena, d->kind, d->name,
+				json_path_str(d->doc, "metadata.uid")));
 	else if (req->dry_run)
 		api_respond_unstored(req, 200, d->kind, d->doc);
 	else
@@ -282,8 +294,8 @@ void api_delete(struct api_request *req)
 	deletion_run(d);
 }
 
-/* Collections: every object that the selectors match, each on its own; one that can't be deleted makes
- * the request fail, after the others were tried. */
+/* Collections: every object that the selectors match, each on its own; one that can't be deleted
+ * makes the request fail, after the others were tried. */
 struct collection {
 	struct api_request *req;
 	struct json *items;
@@ -305,8 +317,8 @@ static void collection_step(struct collection *c)
 	json_set_str(req->arena, list, "kind", req->kind->list_kind);
 	json_set_str(req->arena, list, "apiVersion", req->kind->gv);
 	json_path_set(req->arena, list, "metadata.resourceVersion",
-		json_new_printf(req->arena, "%llu",
-			(unsigned long long)cache_revision(req->api->cache)));
+		json_new_printf(
+			req->arena, "%llu", (unsigned long long)cache_revision(req->api->cache)));
 	json_set(req->arena, list, "items", c->items);
 	api_respond_doc(req, 200, list);
 }
@@ -340,8 +352,8 @@ void api_delete_collection(struct api_request *req)
 		},
 		req->arena, &page);
 	struct collection *c = ARENA_NEW(req->arena, struct collection);
-	*c = (struct collection){ .req = req, .items = json_new_array(req->arena),
-		.pending = page.count + 1 };
+	*c = (struct collection){
+		.req = req, .items = json_new_array(req->arena), .pending = page.count + 1};
 	/* The page is borrowed and deletions may complete at once: names first. */
 	struct deletion *all = arena_zalloc(req->arena, (page.count + 1) * sizeof(*all));
 	for (size_t i = 0; i < page.count; i++)
@@ -392,7 +404,8 @@ void api_evict(struct api_request *req)
 	}
 	const char *name = json_path_str(body, "metadata.name");
 	if (name && !streq(name, req->route.name)) {
-		status_bad_request(req->arena, &req->st, "name in URL does not match name in Eviction object");
+		status_bad_request(
+			req->arena, &req->st, "name in URL does not match name in Eviction object");
 		api_fail(req);
 		return;
 	}
@@ -405,12 +418,13 @@ void api_evict(struct api_request *req)
 		.namespace = req->route.namespace,
 		.name = req->route.name,
 		.done = evict_reply,
-		.options = {
-			.grace_given = json_is(grace, JSON_INT),
-			.grace_s = json_int_or(grace, -1),
-			.uid = json_path_str(o, "preconditions.uid"),
-			.revision = json_path_str(o, "preconditions.resourceVersion"),
-		},
+		.options =
+			{
+				.grace_given = json_is(grace, JSON_INT),
+				.grace_s = json_int_or(grace, -1),
+				.uid = json_path_str(o, "preconditions.uid"),
+				.revision = json_path_str(o, "preconditions.resourceVersion"),
+			},
 	};
 	if (has_text(json_get(o, "dryRun"), "All"))
 		req->dry_run = true;

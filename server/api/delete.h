@@ -1,5 +1,5 @@
-/* delete.h - one deletion, for whatever deletes: DELETE, collections, eviction, restart of a virtual
- * machine. */
+/* delete.h - one deletion, for whatever deletes: DELETE, collections, eviction, restart of a
+ * virtual machine. */
 #pragma once
 
 #include "lib/object/object.h"
@@ -22,7 +22,8 @@ struct deletion {
 	const struct kind *kind;
 	const char *namespace, *name;
 	struct delete_options options;
-	/* st.doc NULL: done; result is the last or the marked state (NULL on dry runs of nothing). */
+	/* st.doc NULL: done; result is the last or the marked state (NULL on dry runs of nothing).
+	 */
 	void (*done)(struct deletion *d, struct object *result);
 	void *user;
 	/* set inside */

@@ -25,7 +25,7 @@ static bool has_resources(const struct kind *k)
 static struct gvs list_gvs(struct api *api, struct arena *a)
 {
 	size_t n = kind_count(api->kinds);
-	struct gvs g = { arena_alloc(a, (n + 1) * sizeof(struct gv)), 0 };
+	struct gvs g = {arena_alloc(a, (n + 1) * sizeof(struct gv)), 0};
 	for (size_t i = 0; i < n; i++) {
 		const struct kind *k = kind_at(api->kinds, i);
 		bool known = !has_resources(k);
@@ -33,9 +33,9 @@ static struct gvs list_gvs(struct api *api, struct arena *a)
 			known = streq(g.items[j].group, k->group) &&
 				streq(g.items[j].version, k->version);
 		if (!known)
-			g.items[g.count++] = (struct gv){ k->group, k->version };
+			g.items[g.count++] = (struct gv){k->group, k->version};
 	}
-	g.items[g.count++] = (struct gv){ VM_SUBRESOURCES_GROUP, "v1" };
+	g.items[g.count++] = (struct gv){VM_SUBRESOURCES_GROUP, "v1"};
 	return g;
 }
 
@@ -52,14 +52,14 @@ static struct json *strings(struct arena *a, const char *const *s, size_t count)
 	return list;
 }
 
-static const char *or(const char *s, const char *fallback)
+static const char * or (const char *s, const char *fallback)
 {
 	return s && *s ? s : fallback;
 }
 
 /* The legacy form: one row a resource or subresource. */
-static struct json *resource_row(struct arena *a, const char *name, const char *singular, bool namespaced,
-	const char *kind, struct json *verbs)
+static struct json *resource_row(struct arena *a, const char *name, const char *singular,
+	bool namespaced, const char *kind, struct json *verbs)
 {
 	struct json *row = json_new_object(a);
 	json_set_str(a, row, "name", name);
@@ -72,7 +72,7 @@ static struct json *resource_row(struct arena *a, const char *name, const char *
 
 static void add_rows(struct arena *a, struct json *rows, const struct kind *k)
 {
-	struct json *row = resource_row(a, k->plural, or(k->singular, ""), k->namespaced, k->kind,
+	struct json *row = resource_row(a, k->plural, or (k->singular, ""), k->namespaced, k->kind,
 		strings(a, k->verbs, k->verb_count));
 	if (k->short_name_count)
 		json_set(a, row, "shortNames", strings(a, k->short_names, k->short_name_count));
@@ -81,10 +81,10 @@ static void add_rows(struct arena *a, struct json *rows, const struct kind *k)
 	json_push(a, rows, row);
 	for (size_t i = 0; i < k->subresource_count; i++) {
 		const struct kind_subresource *s = &k->subresources[i];
-		row = resource_row(a, arena_printf(a, "%s/%s", k->plural, s->name), "", k->namespaced,
-			or(s->kind, k->kind), strings(a, s->verbs, s->verb_count));
-		if (s->kind && (!streq(or(s->group, k->group), k->group) ||
-				       !streq(or(s->version, k->version), k->version))) {
+		row = resource_row(a, arena_printf(a, "%s/%s", k->plural, s->name), "",
+			k->namespaced, or (s->kind, k->kind), strings(a, s->verbs, s->verb_count));
+		if (s->kind && (!streq(or (s->group, k->group), k->group) ||
+				       !streq(or (s->version, k->version), k->version))) {
 			json_set_str(a, row, "group", s->group);
 			json_set_str(a, row, "version", s->version);
 		}
@@ -108,19 +108,20 @@ static void respond_resource_list(struct api_request *req)
 			const struct vm_subresource *s = &vm_subresources[i];
 			const char *verb = vm_subresource_verb(s);
 			json_push(a, rows,
-				resource_row(a, arena_printf(a, "%s/%s", s->resource, s->name), "", true,
-					s->kind, strings(a, &verb, 1)));
+				resource_row(a, arena_printf(a, "%s/%s", s->resource, s->name), "",
+					true, s->kind, strings(a, &verb, 1)));
 		}
 	if (!json_count(rows)) {
-		api_respond_text(req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n", 19);
+		api_respond_text(
+			req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n", 19);
 		return;
 	}
 	struct json *doc = json_new_object(a);
 	json_set_str(a, doc, "kind", "APIResourceList");
 	json_set_str(a, doc, "apiVersion", "v1");
 	json_set(a, doc, "groupVersion",
-		*r->group ? json_new_printf(a, "%s/%s", r->group, r->version) :
-			    json_new_string(a, r->version));
+		*r->group ? json_new_printf(a, "%s/%s", r->group, r->version)
+			  : json_new_string(a, r->version));
 	json_set(a, doc, "resources", rows);
 	api_respond_doc(req, 200, doc);
 }
@@ -179,7 +180,8 @@ static void respond_versions(struct api_request *req)
 }
 
 /* The aggregated form. */
-static struct json *response_kind(struct arena *a, const char *group, const char *version, const char *kind)
+static struct json *response_kind(
+	struct arena *a, const char *group, const char *version, const char *kind)
 {
 	struct json *k = json_new_object(a);
 	json_set_str(a, k, "group", group);
@@ -194,7 +196,7 @@ static struct json *aggregated_resource(struct arena *a, const struct kind *k)
 	json_set_str(a, r, "resource", k->plural);
 	json_set(a, r, "responseKind", response_kind(a, k->group, k->version, k->kind));
 	json_set_str(a, r, "scope", k->namespaced ? "Namespaced" : "Cluster");
-	json_set_str(a, r, "singularResource", or(k->singular, ""));
+	json_set_str(a, r, "singularResource", or (k->singular, ""));
 	json_set(a, r, "verbs", strings(a, k->verbs, k->verb_count));
 	if (k->short_name_count)
 		json_set(a, r, "shortNames", strings(a, k->short_names, k->short_name_count));
@@ -206,9 +208,9 @@ static struct json *aggregated_resource(struct arena *a, const struct kind *k)
 		struct json *sub = json_new_object(a);
 		json_set_str(a, sub, "subresource", s->name);
 		json_set(a, sub, "responseKind",
-			s->kind ? response_kind(a, or(s->group, s->version ? "" : k->group),
-					  or(s->version, k->version), s->kind) :
-				  response_kind(a, k->group, k->version, k->kind));
+			s->kind ? response_kind(a, or (s->group, s->version ? "" : k->group),
+					  or (s->version, k->version), s->kind)
+				: response_kind(a, k->group, k->version, k->kind));
 		json_set(a, sub, "verbs", strings(a, s->verbs, s->verb_count));
 		json_push(a, subs, sub);
 	}
@@ -228,7 +230,8 @@ static void add_vm_subresources(struct arena *a, struct json *resources)
 		json_set_str(a, r, "scope", "Namespaced");
 		json_set_str(a, r, "singularResource", "");
 		json_set(a, r, "verbs", json_new_array(a));
-		for (; i < vm_subresource_count && streq(vm_subresources[i].resource, resource); i++) {
+		for (; i < vm_subresource_count && streq(vm_subresources[i].resource, resource);
+			i++) {
 			const struct vm_subresource *s = &vm_subresources[i];
 			const char *verb = vm_subresource_verb(s);
 			struct json *sub = json_new_object(a);
@@ -243,7 +246,8 @@ static void add_vm_subresources(struct arena *a, struct json *resources)
 	}
 }
 
-static struct json *aggregated_group(struct api *api, struct arena *a, const struct gvs *all, const char *group)
+static struct json *aggregated_group(
+	struct api *api, struct arena *a, const struct gvs *all, const char *group)
 {
 	struct json *item = json_new_object(a), *versions = json_new_array(a);
 	struct json *meta = json_object_at(a, item, "metadata");
@@ -282,21 +286,24 @@ static void respond_aggregated(struct api_request *req, const struct gvs *all)
 	bool core = req->route.type == ROUTE_API;
 	for (size_t i = 0; i < all->count; i++)
 		if (core == !*all->items[i].group && first_of_group(all, i))
-			json_push(a, items, aggregated_group(req->api, a, all, all->items[i].group));
+			json_push(
+				a, items, aggregated_group(req->api, a, all, all->items[i].group));
 	json_set(a, doc, "items", items);
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	json_write(&out, doc);
 	char etag[32];
 	snprintf(etag, sizeof(etag), "\"%016llX\"",
 		(unsigned long long)(fnv1a_64(out.data, out.size) ^
-			fnv1a_64(etag_seed, strlen(etag_seed))));
-	const char *extra = arena_printf(a, "ETag: %s\r\nVary: Accept\r\nCache-Control: public\r\n", etag);
+				     fnv1a_64(etag_seed, strlen(etag_seed))));
+	const char *extra =
+		arena_printf(a, "ETag: %s\r\nVary: Accept\r\nCache-Control: public\r\n", etag);
 	if (req->if_none_match && strstr(req->if_none_match, etag)) {
 		api_respond_text(req, 304, NULL, extra, "", 0);
 		return;
 	}
 	const char *type = arena_printf(a,
-		"application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList", req->wanted.version);
+		"application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList",
+		req->wanted.version);
 	api_respond_text(req, 200, type, extra, out.data, out.size);
 }
 
@@ -304,9 +311,11 @@ void api_discovery(struct api_request *req)
 {
 	enum route_type type = req->route.type;
 	bool root = type == ROUTE_API || type == ROUTE_APIS;
-	if (accept_parse(req->arena, req->accept, root ? SERVES(ACCEPT_DISCOVERY) : 0, &req->wanted) < 0) {
+	if (accept_parse(req->arena, req->accept, root ? SERVES(ACCEPT_DISCOVERY) : 0,
+		    &req->wanted) < 0) {
 		status_set(req->arena, &req->st, 406, "NotAcceptable",
-			"only the following media types are accepted: application/json, application/yaml");
+			"only the following media types are accepted: application/json, "
+			"application/yaml");
 		api_fail(req);
 		return;
 	}

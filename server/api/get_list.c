@@ -1,4 +1,5 @@
-/* get_list.c - reads. Objects are answered as their stored bytes; only tables and metadata lists parse. */
+/* get_list.c - reads. Objects are answered as their stored bytes; only tables and metadata lists
+ * parse. */
 #include <inttypes.h>
 
 #include "server/api/api_internal.h"
@@ -11,7 +12,8 @@ void api_get(struct api_request *req)
 		uint64_t wanted;
 		if (parse_u64(str_from(rv), &wanted) < 0) {
 			status_bad_request(req->arena, &req->st,
-				"resourceVersion: Invalid value: \"%s\": strconv.ParseUint: parsing "
+				"resourceVersion: Invalid value: \"%s\": strconv.ParseUint: "
+				"parsing "
 				"\"%s\": invalid syntax",
 				rv, rv);
 			api_fail(req);
@@ -33,25 +35,28 @@ void api_get(struct api_request *req)
 	api_respond_object(req, 200, o);
 }
 
-/* A page that goes on from an earlier one shows the present objects, under the earlier page's revision:
- * a watch from there repeats whatever changed in between, so a client that lists and then watches ends
- * up right. That holds as long as those events are kept; else the token has expired. */
+/* A page that goes on from an earlier one shows the present objects, under the earlier page's
+ * revision: a watch from there repeats whatever changed in between, so a client that lists and then
+ * watches ends up right. That holds as long as those events are kept; else the token has expired.
+ */
 static int check_continue(struct api_request *req, uint64_t revision)
 {
 	struct cache_watcher *w;
 	int r = cache_watch(req->api->cache,
-		&(struct cache_watch_options){ .kind = req->kind, .since = revision }, NULL, NULL, &w);
+		&(struct cache_watch_options){.kind = req->kind, .since = revision}, NULL, NULL,
+		&w);
 	if (r == 0) {
 		cache_watch_close(w);
 		return 0;
 	}
 	return status_set(req->arena, &req->st, 410, "Expired",
-		"The provided continue parameter is too old to display a consistent list result. You "
+		"The provided continue parameter is too old to display a consistent list result. "
+		"You "
 		"must start a new list without the continue parameter.");
 }
 
-static const char *list_meta(struct api_request *req, const struct cache_page *page, uint64_t revision,
-	bool selected)
+static const char *list_meta(
+	struct api_request *req, const struct cache_page *page, uint64_t revision, bool selected)
 {
 	const char *rest = "";
 	if (page->more && page->count) {
@@ -65,21 +70,22 @@ static const char *list_meta(struct api_request *req, const struct cache_page *p
 	return arena_printf(req->arena, "\"resourceVersion\":\"%" PRIu64 "\"%s", revision, rest);
 }
 
-static void respond_objects(struct api_request *req, const struct cache_page *page, const char *meta)
+static void respond_objects(
+	struct api_request *req, const struct cache_page *page, const char *meta)
 {
 	const struct kind *k = req->kind;
 	const char *head = arena_printf(req->arena,
-		"{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{%s},\"items\":[", k->list_kind,
-		k->gv, meta);
+		"{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{%s},\"items\":[",
+		k->list_kind, k->gv, meta);
 	struct http_part *parts = arena_alloc(req->arena, (2 * page->count + 2) * sizeof(*parts));
 	size_t n = 0;
-	parts[n++] = (struct http_part){ .text = head, .text_size = strlen(head) };
+	parts[n++] = (struct http_part){.text = head, .text_size = strlen(head)};
 	for (size_t i = 0; i < page->count; i++) {
 		if (i)
-			parts[n++] = (struct http_part){ .text = ",", .text_size = 1 };
-		parts[n++] = (struct http_part){ .blob = page->items[i]->bytes };
+			parts[n++] = (struct http_part){.text = ",", .text_size = 1};
+		parts[n++] = (struct http_part){.blob = page->items[i]->bytes};
 	}
-	parts[n++] = (struct http_part){ .text = "]}\n", .text_size = 3 };
+	parts[n++] = (struct http_part){.text = "]}\n", .text_size = 3};
 	api_respond_parts(req, 200, "application/json", NULL, parts, n);
 }
 
@@ -90,9 +96,9 @@ static void respond_table(struct api_request *req, const struct cache_page *page
 	struct table_writer t = {
 		.kind = req->kind,
 		.version = req->wanted.version,
-		.include = streq(include, "Object") ? INCLUDE_OBJECT :
-			streq(include, "None")	    ? INCLUDE_NONE :
-						      INCLUDE_METADATA,
+		.include = streq(include, "Object") ? INCLUDE_OBJECT
+			   : streq(include, "None") ? INCLUDE_NONE
+						    : INCLUDE_METADATA,
 		.now_ns = api_now_ns(req),
 		.out = &out,
 	};
@@ -107,7 +113,8 @@ static void respond_table(struct api_request *req, const struct cache_page *page
 	api_respond_text(req, 200, "application/json", NULL, out.data, out.size);
 }
 
-static void respond_partial(struct api_request *req, const struct cache_page *page, const char *meta)
+static void respond_partial(
+	struct api_request *req, const struct cache_page *page, const char *meta)
 {
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	buf_printf(&out,
@@ -159,7 +166,8 @@ void api_list(struct api_request *req)
 	if (o.revision > current) {
 		r = status_too_new(req, o.revision);
 	} else if (o.continue_token) {
-		r = continue_decode(req, o.continue_token, &revision, &q.after_namespace, &q.after_name);
+		r = continue_decode(
+			req, o.continue_token, &revision, &q.after_namespace, &q.after_name);
 		if (r == 0)
 			r = check_continue(req, revision);
 	} else if (streq(o.match, "Exact") && o.revision != current) {

@@ -29,9 +29,9 @@ static bool check_stopping(const struct api *api)
 }
 
 static const struct check checks[] = {
-	{ "ping", check_ping, false },
-	{ "bootstrap", check_ready, true },
-	{ "shutdown", check_stopping, true },
+	{"ping", check_ping, false},
+	{"bootstrap", check_ready, true},
+	{"shutdown", check_stopping, true},
 };
 
 static bool excluded(const struct api_request *req, const char *name)
@@ -64,16 +64,20 @@ void api_health(struct api_request *req)
 		buf_printf(&out, good ? "[+]%s ok\n" : "[-]%s failed: reason withheld\n", c->name);
 	}
 	if (only && !found) {
-		api_respond_text(req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n", 19);
+		api_respond_text(
+			req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n", 19);
 		return;
 	}
-	const char *what = ready ? "readyz" : str_has_prefix(req->path, "/livez") ? "livez" : "healthz";
+	const char *what = ready				 ? "readyz"
+			   : str_has_prefix(req->path, "/livez") ? "livez"
+								 : "healthz";
 	if (ok && !query_bool(&req->query, "verbose")) {
 		api_respond_text(req, 200, "text/plain; charset=utf-8", NULL, "ok", 2);
 		return;
 	}
 	buf_printf(&out, "%s check %s\n", what, ok ? "passed" : "failed");
-	api_respond_text(req, ok ? 200 : 500, "text/plain; charset=utf-8", NULL, out.data, out.size);
+	api_respond_text(
+		req, ok ? 200 : 500, "text/plain; charset=utf-8", NULL, out.data, out.size);
 }
 
 void api_version(struct api_request *req)
@@ -92,9 +96,9 @@ void api_version(struct api_request *req)
 	const char *machine = uname(&u) == 0 ? u.machine : "unknown";
 	json_set(a, v, "platform",
 		json_new_printf(a, "linux/%s",
-			streq(machine, "x86_64")	 ? "amd64" :
-				streq(machine, "aarch64") ? "arm64" :
-							   machine));
+			streq(machine, "x86_64")    ? "amd64"
+			: streq(machine, "aarch64") ? "arm64"
+						    : machine));
 	api_respond_doc(req, 200, v);
 }
 
@@ -120,8 +124,8 @@ void api_metrics(struct api_request *req)
 	for (size_t i = 0; i < kind_count(api->kinds); i++) {
 		const struct kind *k = kind_at(api->kinds, i);
 		if (k->served && kind_has_verb(k, "list"))
-			buf_printf(&out, "apiserver_storage_objects{resource=\"%s\"} %zu\n", k->resource,
-				cache_count(api->cache, k));
+			buf_printf(&out, "apiserver_storage_objects{resource=\"%s\"} %zu\n",
+				k->resource, cache_count(api->cache, k));
 	}
 	buf_printf(&out,
 		"# HELP hanok_store_revision Newest revision that readers see.\n"
@@ -131,22 +135,28 @@ void api_metrics(struct api_request *req)
 		struct store_stats s = store_sqlite_stats(api->options.store);
 		buf_printf(&out,
 			"# HELP hanok_store_txns_total Changes made durable.\n"
-			"# TYPE hanok_store_txns_total counter\nhanok_store_txns_total %" PRIu64 "\n"
+			"# TYPE hanok_store_txns_total counter\nhanok_store_txns_total %" PRIu64
+			"\n"
 			"# HELP hanok_store_commits_total Commits; one carries many changes.\n"
-			"# TYPE hanok_store_commits_total counter\nhanok_store_commits_total %" PRIu64 "\n"
+			"# TYPE hanok_store_commits_total counter\nhanok_store_commits_total "
+			"%" PRIu64 "\n"
 			"# HELP hanok_store_failed_total Changes that the store refused.\n"
-			"# TYPE hanok_store_failed_total counter\nhanok_store_failed_total %" PRIu64 "\n"
+			"# TYPE hanok_store_failed_total counter\nhanok_store_failed_total %" PRIu64
+			"\n"
 			"# HELP hanok_store_commit_seconds_total Time spent in commits.\n"
 			"# TYPE hanok_store_commit_seconds_total counter\n"
 			"hanok_store_commit_seconds_total %.6f\n"
 			"# HELP hanok_store_commit_seconds_max The slowest commit.\n"
-			"# TYPE hanok_store_commit_seconds_max gauge\nhanok_store_commit_seconds_max %.6f\n",
+			"# TYPE hanok_store_commit_seconds_max "
+			"gauge\nhanok_store_commit_seconds_max %.6f\n",
 			s.txns, s.commits, s.failed, (double)s.commit_ns_total / 1e9,
 			(double)s.commit_ns_max / 1e9);
 	}
 	buf_printf(&out,
 		"# HELP process_resident_memory_bytes Resident memory.\n"
-		"# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %" PRId64 "\n",
+		"# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %" PRId64
+		"\n",
 		resident_bytes());
-	api_respond_text(req, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, out.data, out.size);
+	api_respond_text(
+		req, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, out.data, out.size);
 }

@@ -1,5 +1,5 @@
-/* hooks.h - what a built-in kind does that its data can't say. Every member may be NULL. Documents have
- * passed the kind's schema (types, required, enum, defaults) before a hook sees them. */
+/* hooks.h - what a built-in kind does that its data can't say. Every member may be NULL. Documents
+ * have passed the kind's schema (types, required, enum, defaults) before a hook sees them. */
 #pragma once
 
 #include "lib/object/object.h"
@@ -26,8 +26,8 @@ struct table_row {
 
 struct kind_hooks {
 	const char *group, *kind;
-	/* Complete the document before the checks. Failing with a negative errno and st filled ends the
-	 * request; field errors may be added too. */
+	/* Complete the document before the checks. Failing with a negative errno and st filled ends
+	 * the request; field errors may be added too. */
 	int (*prepare_create)(struct hook *h, struct json *doc);
 	int (*prepare_update)(struct hook *h, struct json *doc, const struct json *old);
 	/* Checks over several fields. */

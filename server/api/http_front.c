@@ -4,7 +4,7 @@
 /* Open to anyone: nothing in them is secret, and load balancers ask without a certificate. */
 static bool is_open(const char *path)
 {
-	static const char *const open[] = { "/healthz", "/livez", "/readyz", "/version" };
+	static const char *const open[] = {"/healthz", "/livez", "/readyz", "/version"};
 	for (size_t i = 0; i < ARRAY_LEN(open); i++)
 		if (str_has_prefix(path, open[i]) &&
 			(!path[strlen(open[i])] || path[strlen(open[i])] == '/'))
@@ -25,8 +25,8 @@ static bool is_allowed(const struct api_user *u)
 	return false;
 }
 
-static void respond_http(struct api_request *req, int code, const char *content_type, const char *extra,
-	const struct http_part *parts, size_t count)
+static void respond_http(struct api_request *req, int code, const char *content_type,
+	const char *extra, const struct http_part *parts, size_t count)
 {
 	http_respond_parts(req->http, code, content_type, extra, parts, count);
 }
@@ -47,7 +47,7 @@ void api_http_handler(struct http_request *http, void *user)
 		.if_none_match = http_header_get(http, "If-None-Match"),
 		.body = http->body,
 		.body_size = http->body_size,
-		.user = { http->peer_cn, http->peer_orgs, http->peer_org_count },
+		.user = {http->peer_cn, http->peer_orgs, http->peer_org_count},
 		.http = http,
 		.started_ns = http->received_ns,
 		.respond = respond_http,

@@ -1,37 +1,57 @@
-/* list_options.c - the query of lists and watches, checked as upstream checks metav1.ListOptions. */
+/* list_options.c - the query of lists and watches, checked as upstream checks metav1.ListOptions.
+ */
 #include <inttypes.h>
 
 #include "server/api/api_internal.h"
 #include "server/api/option_kinds.h"
 
-const struct kind list_options_kind = { .group = "meta.k8s.io", .version = "v1", .kind = "ListOptions",
-	.plural = "listoptions", .gv = "meta.k8s.io/v1", .resource = "listoptions.meta.k8s.io" };
-const struct kind create_options_kind = { .group = "meta.k8s.io", .version = "v1",
-	.kind = "CreateOptions", .plural = "createoptions", .gv = "meta.k8s.io/v1",
-	.resource = "createoptions.meta.k8s.io" };
-const struct kind update_options_kind = { .group = "meta.k8s.io", .version = "v1",
-	.kind = "UpdateOptions", .plural = "updateoptions", .gv = "meta.k8s.io/v1",
-	.resource = "updateoptions.meta.k8s.io" };
-const struct kind patch_options_kind = { .group = "meta.k8s.io", .version = "v1", .kind = "PatchOptions",
-	.plural = "patchoptions", .gv = "meta.k8s.io/v1", .resource = "patchoptions.meta.k8s.io" };
-const struct kind delete_options_kind = { .group = "meta.k8s.io", .version = "v1",
-	.kind = "DeleteOptions", .plural = "deleteoptions", .gv = "meta.k8s.io/v1",
-	.resource = "deleteoptions.meta.k8s.io" };
+const struct kind list_options_kind = {.group = "meta.k8s.io",
+	.version = "v1",
+	.kind = "ListOptions",
+	.plural = "listoptions",
+	.gv = "meta.k8s.io/v1",
+	.resource = "listoptions.meta.k8s.io"};
+const struct kind create_options_kind = {.group = "meta.k8s.io",
+	.version = "v1",
+	.kind = "CreateOptions",
+	.plural = "createoptions",
+	.gv = "meta.k8s.io/v1",
+	.resource = "createoptions.meta.k8s.io"};
+const struct kind update_options_kind = {.group = "meta.k8s.io",
+	.version = "v1",
+	.kind = "UpdateOptions",
+	.plural = "updateoptions",
+	.gv = "meta.k8s.io/v1",
+	.resource = "updateoptions.meta.k8s.io"};
+const struct kind patch_options_kind = {.group = "meta.k8s.io",
+	.version = "v1",
+	.kind = "PatchOptions",
+	.plural = "patchoptions",
+	.gv = "meta.k8s.io/v1",
+	.resource = "patchoptions.meta.k8s.io"};
+const struct kind delete_options_kind = {.group = "meta.k8s.io",
+	.version = "v1",
+	.kind = "DeleteOptions",
+	.plural = "deleteoptions",
+	.gv = "meta.k8s.io/v1",
+	.resource = "deleteoptions.meta.k8s.io"};
 
 static int check_match(struct api_request *req, const struct list_options *o)
 {
-	struct field_errors e = { .arena = req->arena };
+	struct field_errors e = {.arena = req->arena};
 	const char *rv = o->resource_version;
 	if (o->send_initial && !o->watch)
 		field_error(&e, FIELD_FORBIDDEN, "sendInitialEvents", NULL,
 			"sendInitialEvents is forbidden for list");
 	if (o->watch && !o->send_initial && o->match)
 		field_error(&e, FIELD_FORBIDDEN, "resourceVersionMatch", NULL,
-			"resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+			"resourceVersionMatch is forbidden for watch unless sendInitialEvents is "
+			"provided");
 	if (o->send_initial && o->watch) {
 		if (!streq(o->match, "NotOlderThan"))
 			field_error(&e, FIELD_FORBIDDEN, "resourceVersionMatch", NULL,
-				"sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+				"sendInitialEvents requires setting resourceVersionMatch to "
+				"NotOlderThan");
 		if (!o->allow_bookmarks)
 			field_error(&e, FIELD_FORBIDDEN, "sendInitialEvents", NULL,
 				"sendInitialEvents requires allowWatchBookmarks");
@@ -41,7 +61,8 @@ static int check_match(struct api_request *req, const struct list_options *o)
 		bool exact = streq(o->match, "Exact");
 		if (!rv)
 			field_error(&e, FIELD_FORBIDDEN, "resourceVersionMatch", NULL,
-				"resourceVersionMatch is forbidden unless resourceVersion is provided");
+				"resourceVersionMatch is forbidden unless resourceVersion is "
+				"provided");
 		if (o->continue_token)
 			field_error(&e, FIELD_FORBIDDEN, "resourceVersionMatch", NULL,
 				"resourceVersionMatch is forbidden when continue is provided");
@@ -50,7 +71,8 @@ static int check_match(struct api_request *req, const struct list_options *o)
 				"supported values: \"Exact\", \"NotOlderThan\", \"\"");
 		if (exact && streq(rv, "0"))
 			field_error(&e, FIELD_FORBIDDEN, "resourceVersionMatch", NULL,
-				"resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+				"resourceVersionMatch \"exact\" is forbidden for resourceVersion "
+				"\"0\"");
 	}
 	if (field_error_count(&e))
 		return status_invalid(req->arena, &req->st, &list_options_kind, "", &e);
@@ -113,7 +135,8 @@ int list_options_parse(struct api_request *req, struct list_options *ret)
 		return r;
 	if (o.resource_version && parse_u64(str_from(o.resource_version), &o.revision) < 0)
 		return status_bad_request(req->arena, &req->st,
-			"resourceVersion: Invalid value: \"%s\": strconv.ParseUint: parsing \"%s\": "
+			"resourceVersion: Invalid value: \"%s\": strconv.ParseUint: parsing "
+			"\"%s\": "
 			"invalid syntax",
 			o.resource_version, o.resource_version);
 	*ret = o;
@@ -140,13 +163,15 @@ int continue_decode(struct api_request *req, const char *token, uint64_t *ret_re
 	if (strlen(token) > 2048 || base64url_decode(a, str_from(token), &text, &size) < 0 ||
 		json_parse(a, text, size, NULL, &t, NULL) < 0)
 		return status_bad_request(a, &req->st,
-			"invalid continue token: continue key is not valid: not a token of this server");
+			"invalid continue token: continue key is not valid: not a token of this "
+			"server");
 	const char *start = json_str(json_get(t, "start"));
 	const char *slash = start ? strchr(start, '/') : NULL;
 	int64_t rv = json_int_or(json_get(t, "rv"), 0);
 	if (!streq(json_str(json_get(t, "v")), "meta.k8s.io/v1") || !slash || rv <= 0)
 		return status_bad_request(a, &req->st,
-			"invalid continue token: continue key is not valid: server does not recognize "
+			"invalid continue token: continue key is not valid: server does not "
+			"recognize "
 			"this encoded version");
 	*ret_revision = (uint64_t)rv;
 	*ret_ns = arena_memdup(a, start, (size_t)(slash - start));

@@ -1,13 +1,14 @@
-/* local_client.c - lib/client's transport for the process that serves the API: requests go straight to
- * api_handle, lists and watches to the cache. Answers wait in a queue until the next turn of the loop, so
- * that no callback runs inside the call that caused it. */
+/* local_client.c - lib/client's transport for the process that serves the API: requests go straight
+ * to api_handle, lists and watches to the cache. Answers wait in a queue until the next turn of the
+ * loop, so that no callback runs inside the call that caused it. */
 #include "lib/base/log.h"
 #include "server/api/api_internal.h"
 
 struct local_client {
 	struct client client;
 	struct api *api;
-	uv_idle_t *idle; /* runs while `due` holds anything; own memory, it outlives us for its close */
+	uv_idle_t *idle; /* runs while `due` holds anything; own memory, it outlives us for its
+			    close */
 	struct list due; /* struct client_call.queued, struct client_watch.queued */
 	size_t calls;	 /* that have not been freed: a write may be on its way to the disk */
 	bool destroyed;	 /* only waits for the last of them */
@@ -95,7 +96,8 @@ static void queue(struct local_client *l, struct queued *q)
 	uv_idle_start(l->idle, on_idle);
 }
 
-static struct client_call *call_new(struct local_client *l, void (*run)(struct queued *q), void *user)
+static struct client_call *call_new(
+	struct local_client *l, void (*run)(struct queued *q), void *user)
 {
 	struct client_call *call = xcalloc(1, sizeof(*call));
 	list_init(&call->queued.in);
@@ -166,10 +168,10 @@ static void respond(struct api_request *req, int code, const char *content_type,
 	queue(call->local, &call->queued);
 }
 
-static struct client_call *local_request(struct client *c, const struct client_request *cr,
-	client_done *done, void *user)
+static struct client_call *local_request(
+	struct client *c, const struct client_request *cr, client_done *done, void *user)
 {
-	static const char *const masters[] = { "system:masters" };
+	static const char *const masters[] = {"system:masters"};
 	struct local_client *l = local_of(c);
 	struct client_call *call = call_new(l, run_answer, user);
 	call->done = done;
@@ -188,7 +190,7 @@ static struct client_call *local_request(struct client *c, const struct client_r
 		.user_agent = c->user_agent,
 		.body = arena_memdup(a, cr->body ? cr->body : "", cr->body_size),
 		.body_size = cr->body_size,
-		.user = { c->user_agent, (const char **)masters, 1 },
+		.user = {c->user_agent, (const char **)masters, 1},
 		.started_ns = l->api->clock->mono_ns(l->api->clock),
 		.respond = respond,
 		.caller = call,
@@ -221,12 +223,13 @@ static void run_list(struct queued *q)
 	call_free(call);
 }
 
-static int parse_selectors(struct arena *a, const struct kind *k, const char *labels, const char *fields,
-	struct selector *ret_labels, struct selector *ret_fields, int *ret_code, const char **ret_message)
+static int parse_selectors(struct arena *a, const struct kind *k, const char *labels,
+	const char *fields, struct selector *ret_labels, struct selector *ret_fields, int *ret_code,
+	const char **ret_message)
 {
-	struct status st = { 0 };
+	struct status st = {0};
 	int r = 0;
-	*ret_labels = *ret_fields = (struct selector){ 0 };
+	*ret_labels = *ret_fields = (struct selector){0};
 	if (labels && *labels)
 		r = selector_parse_labels(a, labels, ret_labels, &st);
 	if (r == 0 && fields && *fields)
@@ -238,15 +241,15 @@ static int parse_selectors(struct arena *a, const struct kind *k, const char *la
 	return r;
 }
 
-static struct client_call *local_list(struct client *c, const struct client_list_options *o,
-	client_list_done *done, void *user)
+static struct client_call *local_list(
+	struct client *c, const struct client_list_options *o, client_list_done *done, void *user)
 {
 	struct local_client *l = local_of(c);
 	struct client_call *call = call_new(l, run_list, user);
 	call->list_done = done;
 	struct selector labels, fields;
-	if (parse_selectors(&call->arena, o->kind, o->label_selector, o->field_selector, &labels, &fields,
-		    &call->code, &call->message) == 0) {
+	if (parse_selectors(&call->arena, o->kind, o->label_selector, o->field_selector, &labels,
+		    &fields, &call->code, &call->message) == 0) {
 		cache_list(l->api->cache,
 			&(struct cache_query){
 				.kind = o->kind,
@@ -274,7 +277,7 @@ static void watch_free(struct client_watch *w)
 /* Ends the watch with an error event; the handler's `ended` may do anything but close it. */
 static void watch_fail(struct client_watch *w, int code, const char *message)
 {
-	struct client_event e = { .type = CLIENT_ERROR, .code = code, .message = message };
+	struct client_event e = {.type = CLIENT_ERROR, .code = code, .message = message};
 	w->pumping = true;
 	w->handler.event(w->user, &e);
 	if (!w->closed)
@@ -285,8 +288,9 @@ static void watch_fail(struct client_watch *w, int code, const char *message)
 static void run_watch(struct queued *q)
 {
 	struct client_watch *w = CONTAINER_OF(q, struct client_watch, queued);
-	static const int types[] = { [CACHE_ADDED] = CLIENT_ADDED, [CACHE_MODIFIED] = CLIENT_MODIFIED,
-		[CACHE_DELETED] = CLIENT_DELETED };
+	static const int types[] = {[CACHE_ADDED] = CLIENT_ADDED,
+		[CACHE_MODIFIED] = CLIENT_MODIFIED,
+		[CACHE_DELETED] = CLIENT_DELETED};
 	if (!w->watcher) {
 		watch_fail(w, w->refused, w->message);
 		return;
@@ -295,8 +299,8 @@ static void run_watch(struct queued *q)
 	struct cache_event e;
 	int r = 0;
 	while (!w->closed && (r = cache_watch_next(w->watcher, &e)) > 0) {
-		struct client_event ce = { .type = types[e.type], .object = e.object,
-			.revision = e.revision };
+		struct client_event ce = {
+			.type = types[e.type], .object = e.object, .revision = e.revision};
 		w->handler.event(w->user, &ce);
 	}
 	w->pumping = false;
@@ -323,8 +327,8 @@ static struct client_watch *local_watch(struct client *c, const struct client_wa
 	w->handler = *h;
 	w->user = user;
 	struct selector labels, fields;
-	if (parse_selectors(&w->arena, o->kind, o->label_selector, o->field_selector, &labels, &fields,
-		    &w->refused, &w->message) == 0) {
+	if (parse_selectors(&w->arena, o->kind, o->label_selector, o->field_selector, &labels,
+		    &fields, &w->refused, &w->message) == 0) {
 		int r = cache_watch(l->api->cache,
 			&(struct cache_watch_options){
 				.kind = o->kind,

@@ -1,5 +1,5 @@
-/* metadata.c - checks of metadata that the schema can't make: the name's rule, finalizers, what may not
- * change. */
+/* metadata.c - checks of metadata that the schema can't make: the name's rule, finalizers, what may
+ * not change. */
 #include "server/api/api_internal.h"
 
 void metadata_validate(struct field_errors *e, const struct kind *k, const struct json *doc)
@@ -8,7 +8,8 @@ void metadata_validate(struct field_errors *e, const struct kind *k, const struc
 	const char *name = json_str_or(json_get(meta, "name"), "");
 	enum rule rule;
 	if (!*name) {
-		field_error(e, FIELD_REQUIRED, "metadata.name", NULL, "name or generateName is required");
+		field_error(e, FIELD_REQUIRED, "metadata.name", NULL,
+			"name or generateName is required");
 	} else if (rule_from_name(k->name_rule ? k->name_rule : "dns-subdomain", &rule) == 0) {
 		const char *messages[RULE_MESSAGES_MAX];
 		size_t n = rule_check(rule, name, strlen(name), messages);
@@ -27,13 +28,13 @@ void metadata_validate(struct field_errors *e, const struct kind *k, const struc
 	i = 0;
 	size_t controllers = 0;
 	JSON_FOR_EACH_ITEM(o, json_get(meta, "ownerReferences")) {
-		static const char *const needed[] = { "apiVersion", "kind", "name", "uid" };
+		static const char *const needed[] = {"apiVersion", "kind", "name", "uid"};
 		for (size_t n = 0; n < ARRAY_LEN(needed); n++) {
 			const struct json *v = json_get(o, needed[n]);
 			if (!*json_str_or(v, ""))
 				field_error(e, FIELD_INVALID,
-					arena_printf(e->arena, "metadata.ownerReferences[%zu].%s", i,
-						needed[n]),
+					arena_printf(e->arena, "metadata.ownerReferences[%zu].%s",
+						i, needed[n]),
 					v ? v : json_new_string(e->arena, ""), "must not be empty");
 		}
 		if (json_bool_or(json_get(o, "controller"), false))
@@ -43,7 +44,8 @@ void metadata_validate(struct field_errors *e, const struct kind *k, const struc
 	if (controllers > 1)
 		field_error(e, FIELD_INVALID, "metadata.ownerReferences",
 			json_get(meta, "ownerReferences"),
-			"Only one reference can have Controller set to true. Found %zu of them", controllers);
+			"Only one reference can have Controller set to true. Found %zu of them",
+			controllers);
 	size_t annotation_bytes = 0;
 	JSON_FOR_EACH_MEMBER(m, json_get(meta, "annotations"))
 		annotation_bytes += m->name_size + m->value->count;
@@ -72,8 +74,10 @@ void metadata_validate_update(struct field_errors *e, const struct kind *k, cons
 			json_push(e->arena, added, f);
 	if (json_count(added))
 		field_error(e, FIELD_FORBIDDEN, "metadata.finalizers", NULL,
-			"no new finalizers can be added if the object is being deleted, found new finalizers "
+			"no new finalizers can be added if the object is being deleted, found new "
+			"finalizers "
 			"[]string%s",
-			arena_printf(e->arena, "{%.*s}", (int)(strlen(json_text(e->arena, added)) - 2),
+			arena_printf(e->arena, "{%.*s}",
+				(int)(strlen(json_text(e->arena, added)) - 2),
 				json_text(e->arena, added) + 1));
 }

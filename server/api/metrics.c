@@ -5,8 +5,8 @@
 
 #include "lib/base/str.h"
 
-static const int64_t bucket_us[METRICS_BUCKETS - 1] = { 50, 100, 250, 500, 1000, 2500, 5000, 10000,
-	50000, 250000, 1000000 };
+static const int64_t bucket_us[METRICS_BUCKETS - 1] = {
+	50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 250000, 1000000};
 
 struct latency {
 	uint64_t buckets[METRICS_BUCKETS]; /* the last one: above all bounds */
@@ -16,7 +16,7 @@ struct latency {
 
 void metrics_init(struct metrics *m)
 {
-	*m = (struct metrics){ .requests = TABLE_INIT, .latencies = TABLE_INIT };
+	*m = (struct metrics){.requests = TABLE_INIT, .latencies = TABLE_INIT};
 }
 
 static void free_values(struct table *t)
@@ -32,8 +32,8 @@ void metrics_finish(struct metrics *m)
 	free_values(&m->latencies);
 }
 
-void metrics_count(struct metrics *m, const char *verb, const char *resource, const char *subresource,
-	int code, int64_t took_ns)
+void metrics_count(struct metrics *m, const char *verb, const char *resource,
+	const char *subresource, int code, int64_t took_ns)
 {
 	char key[256];
 	snprintf(key, sizeof(key), "%s\t%s\t%s\t%d", verb, resource, subresource, code);
@@ -78,8 +78,9 @@ void metrics_write(const struct metrics *m, struct buf *out)
 			STR_ARG(verb), STR_ARG(resource), STR_ARG(sub), STR_ARG(code),
 			*(uint64_t *)it.value);
 	}
-	buf_add_str(out, "# HELP apiserver_request_duration_seconds Time to answer, watches left out.\n"
-			 "# TYPE apiserver_request_duration_seconds histogram\n");
+	buf_add_str(out,
+		"# HELP apiserver_request_duration_seconds Time to answer, watches left out.\n"
+		"# TYPE apiserver_request_duration_seconds histogram\n");
 	for (struct table_iter it = table_iterate(&m->latencies); table_next(&it);) {
 		const struct latency *l = it.value;
 		struct str rest = str_from(it.key);
@@ -94,13 +95,14 @@ void metrics_write(const struct metrics *m, struct buf *out)
 			if (i < ARRAY_LEN(bucket_us))
 				snprintf(bound, sizeof(bound), "%g", (double)bucket_us[i] / 1e6);
 			buf_printf(out,
-				"apiserver_request_duration_seconds_bucket{%s,le=\"%s\"} %" PRIu64 "\n",
+				"apiserver_request_duration_seconds_bucket{%s,le=\"%s\"} %" PRIu64
+				"\n",
 				labels, bound, sum);
 		}
 		buf_printf(out, "apiserver_request_duration_seconds_sum{%s} %.9f\n", labels,
 			(double)l->total_ns / 1e9);
-		buf_printf(out, "apiserver_request_duration_seconds_count{%s} %" PRIu64 "\n", labels,
-			l->count);
+		buf_printf(out, "apiserver_request_duration_seconds_count{%s} %" PRIu64 "\n",
+			labels, l->count);
 	}
 	buf_printf(out,
 		"# HELP apiserver_longrunning_requests Watches that are open.\n"

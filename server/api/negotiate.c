@@ -24,7 +24,7 @@ struct media_range {
 
 static struct media_range media_range_parse(struct str text)
 {
-	struct media_range m = { .as = STR(""), .group = STR(""), .version = STR(""), .q = STR("") };
+	struct media_range m = {.as = STR(""), .group = STR(""), .version = STR(""), .q = STR("")};
 	struct str part;
 	if (!str_split(&text, ';', &part))
 		return m;
@@ -36,7 +36,7 @@ static struct media_range media_range_parse(struct str text)
 		name = trim(name);
 		value = trim(value);
 		if (value.size >= 2 && value.p[0] == '"' && value.p[value.size - 1] == '"')
-			value = (struct str){ value.p + 1, value.size - 2 };
+			value = (struct str){value.p + 1, value.size - 2};
 		if (is(name, "as"))
 			m.as = value;
 		else if (is(name, "g"))
@@ -56,11 +56,12 @@ static int find_form(const struct media_range *m)
 		const char *as, *group, *versions[3];
 		enum accept_form form;
 	} forms[] = {
-		{ "Table", "meta.k8s.io", { "v1", "v1beta1" }, ACCEPT_TABLE },
-		{ "PartialObjectMetadata", "meta.k8s.io", { "v1", "v1beta1" }, ACCEPT_PARTIAL },
-		{ "PartialObjectMetadataList", "meta.k8s.io", { "v1", "v1beta1" }, ACCEPT_PARTIAL_LIST },
-		{ "APIGroupDiscoveryList", "apidiscovery.k8s.io", { "v2", "v2beta1" },
-			ACCEPT_DISCOVERY },
+		{"Table", "meta.k8s.io", {"v1", "v1beta1"}, ACCEPT_TABLE},
+		{"PartialObjectMetadata", "meta.k8s.io", {"v1", "v1beta1"}, ACCEPT_PARTIAL},
+		{"PartialObjectMetadataList", "meta.k8s.io", {"v1", "v1beta1"},
+			ACCEPT_PARTIAL_LIST},
+		{"APIGroupDiscoveryList", "apidiscovery.k8s.io", {"v2", "v2beta1"},
+			ACCEPT_DISCOVERY},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
 		if (!str_eq(m->as, forms[i].as) || !str_eq(m->group, forms[i].group))
@@ -74,7 +75,7 @@ static int find_form(const struct media_range *m)
 
 int accept_parse(struct arena *a, const char *accept, unsigned serves, struct accept *ret)
 {
-	*ret = (struct accept){ .form = ACCEPT_OBJECT, .version = "" };
+	*ret = (struct accept){.form = ACCEPT_OBJECT, .version = ""};
 	struct str rest = trim(str_from(accept)), part;
 	if (rest.size == 0)
 		return 0;

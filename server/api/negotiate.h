@@ -24,4 +24,5 @@ struct accept {
 #define SERVES(form) (1u << (form))
 
 /* accept NULL means any. -ENOTSUP when nothing that is listed can be served. */
-int accept_parse(struct arena *a, const char *accept, unsigned serves, struct accept *ret) _must_check_;
+int accept_parse(
+	struct arena *a, const char *accept, unsigned serves, struct accept *ret) _must_check_;

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #define ALL                                                                                        \
-	(SERVES(ACCEPT_TABLE) | SERVES(ACCEPT_PARTIAL) | SERVES(ACCEPT_PARTIAL_LIST) |              \
+	(SERVES(ACCEPT_TABLE) | SERVES(ACCEPT_PARTIAL) | SERVES(ACCEPT_PARTIAL_LIST) |             \
 		SERVES(ACCEPT_DISCOVERY))
 
 static void expect(const char *accept, enum accept_form form, const char *version, bool yaml)
@@ -38,11 +38,13 @@ static void test_forms(void **state)
 	expect("application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;"
 	       "g=meta.k8s.io,application/json",
 		ACCEPT_TABLE, "v1", false);
-	expect("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", ACCEPT_OBJECT, "", false);
-	expect("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json",
+	expect("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", ACCEPT_OBJECT, "",
+		false);
+	expect("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/"
+	       "json",
 		ACCEPT_DISCOVERY, "v2", false);
-	expect("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", ACCEPT_PARTIAL_LIST,
-		"v1", false);
+	expect("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+		ACCEPT_PARTIAL_LIST, "v1", false);
 	expect("application/json;stream=watch", ACCEPT_OBJECT, "", false);
 	expect("Application/JSON ; AS=Table; V=v1 ;G=meta.k8s.io", ACCEPT_TABLE, "v1", false);
 }

@@ -19,11 +19,12 @@
 enum proxy_state { PROXY_ASKED, PROXY_RELAYING, PROXY_ENDED };
 
 static const struct sm_state proxy_states[] = {
-	[PROXY_ASKED] = { "asked", SM_ALLOW(PROXY_RELAYING) | SM_ALLOW(PROXY_ENDED) },
-	[PROXY_RELAYING] = { "relaying", SM_ALLOW(PROXY_ENDED) },
-	[PROXY_ENDED] = { "ended", 0, true },
+	[PROXY_ASKED] = {"asked", SM_ALLOW(PROXY_RELAYING) | SM_ALLOW(PROXY_ENDED), false},
+	[PROXY_RELAYING] = {"relaying", SM_ALLOW(PROXY_ENDED), false},
+	[PROXY_ENDED] = {"ended", 0, true},
 };
-static const struct sm_class proxy_class = { "node proxy", proxy_states, ARRAY_LEN(proxy_states), NULL };
+static const struct sm_class proxy_class = {
+	"node proxy", proxy_states, ARRAY_LEN(proxy_states), NULL};
 
 struct proxy {
 	struct sm sm;
@@ -32,7 +33,7 @@ struct proxy {
 	struct http_endpoint *endpoint;
 	struct http_call *call; /* NULL once over */
 	const char *node;	/* in req->arena */
-	uv_idle_t end; /* frees us outside of the endpoint's callbacks */
+	uv_idle_t end;		/* frees us outside of the endpoint's callbacks */
 };
 
 static int64_t mono_ns(const struct proxy *p)
@@ -127,8 +128,9 @@ static void on_done(void *user, const struct http_response *r, const struct err 
 		http_stream_begin(req->http, r->status, "text/plain", NULL);
 		http_stream_end(req->http);
 	} else {
-		status_set(req->arena, &req->st, 502, "BadGateway", "error dialing backend of node \"%s\": %s",
-			p->node, err ? err->msg : "connection closed");
+		status_set(req->arena, &req->st, 502, "BadGateway",
+			"error dialing backend of node \"%s\": %s", p->node,
+			err ? err->msg : "connection closed");
 		api_fail(req);
 	}
 	proxy_end(p);
@@ -160,8 +162,8 @@ static void on_upgraded(void *user, struct stream *node, const struct http_respo
 	const char *protocol = http_response_header(r, "Upgrade");
 	metrics_count(&p->api->metrics, "CONNECT", req->kind->plural, req->route.subresource, 101,
 		mono_ns(p) - req->started_ns);
-	struct stream *client = http_upgrade(req->http, protocol ? protocol : "websocket",
-		upgrade_headers(req->arena, r));
+	struct stream *client = http_upgrade(
+		req->http, protocol ? protocol : "websocket", upgrade_headers(req->arena, r));
 	if (client)
 		stream_join(client, node, NULL, NULL);
 	else
@@ -195,15 +197,17 @@ static const char *node_address(struct api_request *req, const struct object *no
 		const char *address = json_str(json_get(a, "address"));
 		if (!streq(json_str(json_get(a, "type")), "InternalIP") || !address)
 			continue;
-		return arena_printf(req->arena, strchr(address, ':') ? "tcp://[%s]:%" PRId64 : "tcp://%s:%" PRId64,
-			address, port);
+		return arena_printf(req->arena,
+			strchr(address, ':') ? "tcp://[%s]:%" PRId64 : "tcp://%s:%" PRId64, address,
+			port);
 	}
 	return NULL;
 }
 
 void node_proxy(struct api_request *req, const char *node, const char *target)
 {
-	const struct object *o = node && *node ? cache_get(req->api->cache, req->api->nodes, "", node) : NULL;
+	const struct object *o =
+		node && *node ? cache_get(req->api->cache, req->api->nodes, "", node) : NULL;
 	const char *address = o ? node_address(req, o) : NULL;
 	const char *protocol;
 	if (!req->http || !address || !req->api->options.node_tls) {
@@ -230,16 +234,15 @@ void node_proxy(struct api_request *req, const char *node, const char *target)
 	});
 	req->http->user = p;
 	req->http->cancelled = on_client_gone;
-	p->call = http_call(p->endpoint,
-		&(struct http_call_options){
-			.method = req->method,
-			.target = target,
-			.headers = request_headers(req, upgrade),
-			.timeout_ms = 30000,
-			.begin = on_begin,
-			.data = on_data,
-			.done = on_done,
-			.upgraded = upgrade ? on_upgraded : NULL,
-			.user = p,
-		});
+	p->call = http_call(p->endpoint, &(struct http_call_options){
+						 .method = req->method,
+						 .target = target,
+						 .headers = request_headers(req, upgrade),
+						 .timeout_ms = 30000,
+						 .begin = on_begin,
+						 .data = on_data,
+						 .done = on_done,
+						 .upgraded = upgrade ? on_upgraded : NULL,
+						 .user = p,
+					 });
 }

@@ -54,7 +54,8 @@ static void visit_below(struct visit *v, const struct schema *s)
 		visit_schema(v, s->items);
 }
 
-static void visit_named(struct visit *v, const char *name, const struct schema *s, const struct kind *k)
+static void visit_named(
+	struct visit *v, const char *name, const struct schema *s, const struct kind *k)
 {
 	if (table_get(&v->seen, name))
 		return;
@@ -78,10 +79,11 @@ static void visit_schema(struct visit *v, const struct schema *s)
 void openapi_visit_definitions(const struct kind_registry *kinds, const char *group,
 	const char *version, openapi_visit *visit, void *user)
 {
-	struct visit v = { .kinds = kinds, .seen = TABLE_INIT, .visit = visit, .user = user };
+	struct visit v = {.kinds = kinds, .seen = TABLE_INIT, .visit = visit, .user = user};
 	for (size_t i = 0; i < kind_count(kinds); i++) {
 		const struct kind *k = kind_at(kinds, i);
-		if (!k->served || (group && (!streq(k->group, group) || !streq(k->version, version))))
+		if (!k->served ||
+			(group && (!streq(k->group, group) || !streq(k->version, version))))
 			continue;
 		char name[300];
 		snprintf(name, sizeof(name), "%s", k->schema->name ? k->schema->name : k->kind);
@@ -177,8 +179,8 @@ static void write_required(struct buf *out, bool *first, const struct schema *s)
 
 static void write_list_hints(struct buf *out, bool *first, const struct schema *s)
 {
-	static const char *const types[] = { [LIST_ATOMIC] = "atomic", [LIST_SET] = "set",
-		[LIST_MAP] = "map" };
+	static const char *const types[] = {
+		[LIST_ATOMIC] = "atomic", [LIST_SET] = "set", [LIST_MAP] = "map"};
 	add_string(out, first, "x-kubernetes-list-type", types[s->list_type]);
 	for (size_t i = 0; i < s->list_map_key_count; i++) {
 		if (i == 0)
@@ -264,11 +266,12 @@ static void write_schema(struct buf *out, const struct schema *s, const struct k
 	buf_add_char(out, '}');
 }
 
-static void write_operation(struct buf *out, const struct kind *k, const char *method, const char *action,
-	const char *const *queries, const char *const *media)
+static void write_operation(struct buf *out, const struct kind *k, const char *method,
+	const char *action, const char *const *queries, const char *const *media)
 {
-	buf_printf(out, "\"%s\":{\"x-kubernetes-action\":\"%s\",\"x-kubernetes-group-version-kind\":"
-			"{\"group\":\"%s\",\"version\":\"%s\",\"kind\":\"%s\"},\"parameters\":[",
+	buf_printf(out,
+		"\"%s\":{\"x-kubernetes-action\":\"%s\",\"x-kubernetes-group-version-kind\":"
+		"{\"group\":\"%s\",\"version\":\"%s\",\"kind\":\"%s\"},\"parameters\":[",
 		method, action, k->group, k->version, k->kind);
 	for (size_t i = 0; queries && queries[i]; i++)
 		buf_printf(out,
@@ -288,28 +291,29 @@ static void write_operation(struct buf *out, const struct kind *k, const char *m
 		name);
 }
 
-static const char *const write_queries[] = { "dryRun", "fieldManager", "fieldValidation", NULL };
-static const char *const patch_queries[] = { "dryRun", "fieldManager", "fieldValidation", "force", NULL };
-static const char *const list_queries[] = { "continue", "fieldSelector", "labelSelector", "limit",
+static const char *const write_queries[] = {"dryRun", "fieldManager", "fieldValidation", NULL};
+static const char *const patch_queries[] = {
+	"dryRun", "fieldManager", "fieldValidation", "force", NULL};
+static const char *const list_queries[] = {"continue", "fieldSelector", "labelSelector", "limit",
 	"resourceVersion", "resourceVersionMatch", "timeoutSeconds", "watch", "allowWatchBookmarks",
-	"sendInitialEvents", NULL };
-static const char *const delete_queries[] = { "dryRun", "gracePeriodSeconds", "orphanDependents",
-	"propagationPolicy", NULL };
-static const char *const body_media[] = { "application/json", "application/yaml",
-	"application/vnd.kubernetes.protobuf", NULL };
-static const char *const patch_media[] = { "application/json-patch+json", "application/merge-patch+json",
-	"application/strategic-merge-patch+json", NULL };
-static const char *const plain_patch_media[] = { "application/json-patch+json",
-	"application/merge-patch+json", NULL };
+	"sendInitialEvents", NULL};
+static const char *const delete_queries[] = {
+	"dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy", NULL};
+static const char *const body_media[] = {
+	"application/json", "application/yaml", "application/vnd.kubernetes.protobuf", NULL};
+static const char *const patch_media[] = {"application/json-patch+json",
+	"application/merge-patch+json", "application/strategic-merge-patch+json", NULL};
+static const char *const plain_patch_media[] = {
+	"application/json-patch+json", "application/merge-patch+json", NULL};
 
 static void write_paths(struct buf *out, const struct kind *k, bool *first)
 {
 	char base[256];
-	snprintf(base, sizeof(base), "/%s/%s%s%s", *k->group ? "apis" : "api", *k->group ? k->group : "",
-		*k->group ? "/" : "", k->version);
+	snprintf(base, sizeof(base), "/%s/%s%s%s", *k->group ? "apis" : "api",
+		*k->group ? k->group : "", *k->group ? "/" : "", k->version);
 	char path[640];
-	snprintf(path, sizeof(path), "%s/%s%s", base, k->namespaced ? "namespaces/{namespace}/" : "",
-		k->plural);
+	snprintf(path, sizeof(path), "%s/%s%s", base,
+		k->namespaced ? "namespaces/{namespace}/" : "", k->plural);
 	bool any = false;
 	add_key(out, first, path);
 	buf_add_char(out, '{');
@@ -356,19 +360,21 @@ struct v3_writer {
 	bool first;
 };
 
-static void write_definition(void *user, const char *name, const struct schema *s, const struct kind *k)
+static void write_definition(
+	void *user, const char *name, const struct schema *s, const struct kind *k)
 {
 	struct v3_writer *w = user;
 	add_key(w->out, &w->first, name);
 	write_schema(w->out, s, k);
 }
 
-bool openapi_v3_write(const struct kind_registry *kinds, const char *group, const char *version,
-	struct buf *out)
+bool openapi_v3_write(
+	const struct kind_registry *kinds, const char *group, const char *version, struct buf *out)
 {
 	bool first = true, any = false;
 	buf_printf(out,
-		"{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"hanok\",\"version\":\"%s\"},\"paths\":{",
+		"{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"hanok\",\"version\":\"%s\"},"
+		"\"paths\":{",
 		HANOK_VERSION);
 	for (size_t i = 0; i < kind_count(kinds); i++) {
 		const struct kind *k = kind_at(kinds, i);
@@ -378,14 +384,15 @@ bool openapi_v3_write(const struct kind_registry *kinds, const char *group, cons
 		write_paths(out, k, &first);
 	}
 	buf_add_str(out, "},\"components\":{\"schemas\":{");
-	struct v3_writer w = { .out = out, .first = true };
+	struct v3_writer w = {.out = out, .first = true};
 	openapi_visit_definitions(kinds, group, version, write_definition, &w);
 	buf_add_str(out, "}}}\n");
 	return any;
 }
 
 /* Requests. */
-static const char *hash_of(struct openapi *o, const char *key, const char *group, const char *version)
+static const char *hash_of(
+	struct openapi *o, const char *key, const char *group, const char *version)
 {
 	char *hash = table_get(&o->hashes, key);
 	if (!hash) {
@@ -426,11 +433,11 @@ static void respond_root(struct api_request *req)
 	}
 	const char *text = json_text(a, doc);
 	const char *hash = arena_printf(a, "%016" PRIX64, fnv1a_64(text, strlen(text)));
-	const char *extra = arena_printf(a, "ETag: \"%s\"\r\nVary: Accept\r\nCache-Control: no-cache, private\r\n",
-		hash);
+	const char *extra = arena_printf(
+		a, "ETag: \"%s\"\r\nVary: Accept\r\nCache-Control: no-cache, private\r\n", hash);
 	bool same = etag_matches(req, hash);
-	api_respond_text(req, same ? 304 : 200, same ? NULL : "application/json", extra, same ? "" : text,
-		same ? 0 : strlen(text));
+	api_respond_text(req, same ? 304 : 200, same ? NULL : "application/json", extra,
+		same ? "" : text, same ? 0 : strlen(text));
 }
 
 static bool respond_group_version(struct api_request *req, const char *key)
@@ -444,7 +451,8 @@ static bool respond_group_version(struct api_request *req, const char *key)
 		const char *asked = query_get(&req->query, "hash");
 		const char *extra = arena_printf(req->arena,
 			"ETag: \"%s\"\r\nVary: Accept\r\nCache-Control: %s\r\n", hash,
-			streq(asked, hash) ? "public, immutable, max-age=31536000" : "no-cache, private");
+			streq(asked, hash) ? "public, immutable, max-age=31536000"
+					   : "no-cache, private");
 		if (etag_matches(req, hash)) {
 			api_respond_text(req, 304, NULL, extra, "", 0);
 			return true;
@@ -461,7 +469,8 @@ static void respond_v2(struct api_request *req)
 {
 	struct openapi *o = req->api->openapi;
 	if (!req->accept ||
-		accept_parse(req->arena, req->accept, SERVES(ACCEPT_OPENAPI_V2), &req->wanted) < 0 ||
+		accept_parse(req->arena, req->accept, SERVES(ACCEPT_OPENAPI_V2), &req->wanted) <
+			0 ||
 		req->wanted.form != ACCEPT_OPENAPI_V2) {
 		status_set(req->arena, &req->st, 406, "NotAcceptable",
 			"only the following media types are accepted: "
@@ -488,6 +497,7 @@ void api_openapi(struct api_request *req)
 	else if (streq(req->path, "/openapi/v3") || streq(req->path, "/openapi/v3/"))
 		respond_root(req);
 	else if (!str_has_prefix(req->path, "/openapi/v3/") ||
-		!respond_group_version(req, req->path + strlen("/openapi/v3/")))
-		api_respond_text(req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n", 19);
+		 !respond_group_version(req, req->path + strlen("/openapi/v3/")))
+		api_respond_text(
+			req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n", 19);
 }

@@ -1,5 +1,5 @@
-/* openapi.h - OpenAPI documents of the kinds. A document is made when it is asked for and let go again;
- * only its hash is kept, for URLs and ETags. */
+/* openapi.h - OpenAPI documents of the kinds. A document is made when it is asked for and let go
+ * again; only its hash is kept, for URLs and ETags. */
 #pragma once
 
 #include "lib/object/kind.h"
@@ -11,15 +11,16 @@ struct openapi *openapi_create(const struct kind_registry *kinds);
 void openapi_destroy(struct openapi *o);
 
 /* OpenAPI 3.0 of a group and version ("" for core). False when there is none. */
-bool openapi_v3_write(const struct kind_registry *kinds, const char *group, const char *version,
-	struct buf *out);
-/* OpenAPI 2.0 of everything, as the protobuf message openapi.v2.Document (gnostic) that kubectl before
- * 1.29 insists on. */
+bool openapi_v3_write(
+	const struct kind_registry *kinds, const char *group, const char *version, struct buf *out);
+/* OpenAPI 2.0 of everything, as the protobuf message openapi.v2.Document (gnostic) that kubectl
+ * before 1.29 insists on. */
 void openapi_v2_write_protobuf(const struct kind_registry *kinds, struct buf *out);
 
 /* All definitions that the kinds of a group and version (NULL = of all) reach, each once; for both
  * writers. The schema's own name, or the kind's definition, is its key. */
-typedef void openapi_visit(void *user, const char *name, const struct schema *s, const struct kind *k);
+typedef void openapi_visit(
+	void *user, const char *name, const struct schema *s, const struct kind *k);
 void openapi_visit_definitions(const struct kind_registry *kinds, const char *group,
 	const char *version, openapi_visit *visit, void *user);
 /* True when the schema is written as a $ref to its definition. */

@@ -1,5 +1,6 @@
-/* openapi_v2.c - OpenAPI 2.0 as the protobuf message openapi.v2.Document. Written directly: the fields
- * that kubectl reads are few, and messages nest by length, so each is built in a buffer of its own. */
+/* openapi_v2.c - OpenAPI 2.0 as the protobuf message openapi.v2.Document. Written directly: the
+ * fields that kubectl reads are few, and messages nest by length, so each is built in a buffer of
+ * its own. */
 #include <stdio.h>
 
 #include "lib/base/buf.h"
@@ -90,8 +91,8 @@ static void put_extension(struct buf *out, unsigned field, const char *name, con
 	put_message(out, field, &named);
 }
 
-static void put_schema(struct buf *out, unsigned field, const struct schema *s, const struct kind *k,
-	bool as_use);
+static void put_schema(
+	struct buf *out, unsigned field, const struct schema *s, const struct kind *k, bool as_use);
 
 static void put_hints(struct buf *m, const struct schema *s)
 {
@@ -99,7 +100,8 @@ static void put_hints(struct buf *m, const struct schema *s)
 		put_extension(m, SCHEMA_EXTENSION, "x-kubernetes-patch-strategy",
 			openapi_patch_strategy(s));
 	if (s->patch_merge_key)
-		put_extension(m, SCHEMA_EXTENSION, "x-kubernetes-patch-merge-key", s->patch_merge_key);
+		put_extension(
+			m, SCHEMA_EXTENSION, "x-kubernetes-patch-merge-key", s->patch_merge_key);
 }
 
 static void put_properties(struct buf *m, const struct schema *s)
@@ -114,8 +116,8 @@ static void put_properties(struct buf *m, const struct schema *s)
 	put_message(m, SCHEMA_PROPERTIES, &properties);
 }
 
-static void put_schema(struct buf *out, unsigned field, const struct schema *s, const struct kind *k,
-	bool as_use)
+static void put_schema(
+	struct buf *out, unsigned field, const struct schema *s, const struct kind *k, bool as_use)
 {
 	struct buf m = BUF_INIT;
 	if (as_use && openapi_is_shared(s)) {
@@ -221,7 +223,8 @@ static void put_path(struct buf *paths, const struct kind *k)
 	put_message(paths, PATHS_PATH, &named);
 }
 
-static void put_definition(void *user, const char *name, const struct schema *s, const struct kind *k)
+static void put_definition(
+	void *user, const char *name, const struct schema *s, const struct kind *k)
 {
 	struct buf *definitions = user, named = BUF_INIT;
 	put_string(&named, NAMED_NAME, name);

@@ -1,5 +1,5 @@
-/* option_kinds.h - names for Status errors about the options of a request, which are no kinds of the
- * registry. */
+/* option_kinds.h - names for Status errors about the options of a request, which are no kinds of
+ * the registry. */
 #pragma once
 
 #include "lib/object/kind.h"

@@ -10,9 +10,9 @@ static int patch_type_of(struct api_request *req, enum patch_type *ret)
 		const char *media;
 		enum patch_type type;
 	} known[] = {
-		{ "application/json-patch+json", PATCH_JSON },
-		{ "application/merge-patch+json", PATCH_MERGE },
-		{ "application/strategic-merge-patch+json", PATCH_STRATEGIC },
+		{"application/json-patch+json", PATCH_JSON},
+		{"application/merge-patch+json", PATCH_MERGE},
+		{"application/strategic-merge-patch+json", PATCH_STRATEGIC},
 	};
 	const char *type = req->content_type ? req->content_type : "";
 	size_t size = strcspn(type, "; ");
@@ -24,7 +24,8 @@ static int patch_type_of(struct api_request *req, enum patch_type *ret)
 	}
 	bool apply = str_has_prefix(type, "application/apply-patch+yaml");
 	return status_set(req->arena, &req->st, 415, "UnsupportedMediaType",
-		"%sthe body of the request was in an unknown format - accepted media types include: "
+		"%sthe body of the request was in an unknown format - accepted media types "
+		"include: "
 		"application/json-patch+json, application/merge-patch+json, "
 		"application/strategic-merge-patch+json",
 		apply ? "server-side apply is not supported by this server: " : "");
@@ -48,7 +49,8 @@ static int change(struct update *u, const struct json *present, struct json **re
 	if (r < 0)
 		return r;
 	if (!json_is(*ret, JSON_OBJECT))
-		return status_bad_request(req->arena, &req->st, "the patched object is not an object");
+		return status_bad_request(
+			req->arena, &req->st, "the patched object is not an object");
 	/* The result may share parts with the present document, which is compared with it later. */
 	*ret = json_copy(req->arena, *ret);
 
@@ -59,7 +61,7 @@ static int change(struct update *u, const struct json *present, struct json **re
 		.skip_validation = true,
 		.ret_warnings = &warnings,
 	};
-	struct field_errors ignored = { .arena = req->arena };
+	struct field_errors ignored = {.arena = req->arena};
 	r = object_check(u->kind, req->arena, *ret, &options, &ignored, &req->st);
 	if (r < 0)
 		return r;
@@ -78,8 +80,9 @@ void api_patch(struct api_request *req)
 		return;
 	}
 	if (query_get(&req->query, "force")) {
-		struct field_errors e = { .arena = req->arena };
-		field_error(&e, FIELD_FORBIDDEN, "force", NULL, "may not be specified for non-apply patch");
+		struct field_errors e = {.arena = req->arena};
+		field_error(&e, FIELD_FORBIDDEN, "force", NULL,
+			"may not be specified for non-apply patch");
 		status_invalid(req->arena, &req->st, &patch_options_kind, "", &e);
 		api_fail(req);
 		return;

@@ -1,12 +1,12 @@
-/* pod_streams.c - log, exec, attach and portforward: which container of which node, in upstream's words
- * where it can't be done. */
+/* pod_streams.c - log, exec, attach and portforward: which container of which node, in upstream's
+ * words where it can't be done. */
 #include "server/api/api_internal.h"
 #include "server/api/node_proxy.h"
 
 static const struct json *find_container(const struct json *pod, const char *name)
 {
-	static const char *const lists[] = { "spec.containers", "spec.initContainers",
-		"spec.ephemeralContainers" };
+	static const char *const lists[] = {
+		"spec.containers", "spec.initContainers", "spec.ephemeralContainers"};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		JSON_FOR_EACH_ITEM(c, json_path(pod, lists[i]))
 			if (streq(json_str(json_get(c, "name")), name))
@@ -34,27 +34,29 @@ static const char *choose_container(struct api_request *req, const struct json *
 			return json_str(json_get(json_at(containers, 0), "name"));
 		const char *standard = json_str(json_get(json_path(pod, "metadata.annotations"),
 			"kubectl.kubernetes.io/default-container"));
-		if (standard && find_container(pod, standard) && !streq(req->route.subresource, "log"))
+		if (standard && find_container(pod, standard) &&
+			!streq(req->route.subresource, "log"))
 			return standard;
 		const struct json *init = json_path(pod, "spec.initContainers");
 		status_bad_request(a, &req->st,
 			"a container name must be specified for pod %s, choose one of: [%s]%s",
 			req->route.name, container_names(a, containers),
 			json_count(init) ? arena_printf(a, " or one of the init containers: [%s]",
-						   container_names(a, init)) :
-					   "");
+						   container_names(a, init))
+					 : "");
 		return NULL;
 	}
 	if (find_container(pod, name))
 		return name;
-	status_bad_request(a, &req->st, "container %s is not valid for pod %s", name, req->route.name);
+	status_bad_request(
+		a, &req->st, "container %s is not valid for pod %s", name, req->route.name);
 	return NULL;
 }
 
 static const struct json *container_status(const struct json *pod, const char *name)
 {
-	static const char *const lists[] = { "status.containerStatuses", "status.initContainerStatuses",
-		"status.ephemeralContainerStatuses" };
+	static const char *const lists[] = {"status.containerStatuses",
+		"status.initContainerStatuses", "status.ephemeralContainerStatuses"};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		JSON_FOR_EACH_ITEM(c, json_path(pod, lists[i]))
 			if (streq(json_str(json_get(c, "name")), name))
@@ -76,8 +78,8 @@ static const char *taken(struct arena *a, struct buf *b)
 
 static const char *log_query(struct api_request *req)
 {
-	static const char *const passed[] = { "follow", "previous", "sinceSeconds", "sinceTime", "timestamps",
-		"tailLines", "limitBytes", "stream" };
+	static const char *const passed[] = {"follow", "previous", "sinceSeconds", "sinceTime",
+		"timestamps", "tailLines", "limitBytes", "stream"};
 	struct buf out = BUF_INIT;
 	for (size_t i = 0; i < ARRAY_LEN(passed); i++) {
 		const char *v = query_get(&req->query, passed[i]);
@@ -89,8 +91,8 @@ static const char *log_query(struct api_request *req)
 
 static const char *exec_query(struct api_request *req)
 {
-	static const char *const flags[][2] = { { "stdin", "input" }, { "stdout", "output" },
-		{ "stderr", "error" }, { "tty", "tty" } };
+	static const char *const flags[][2] = {
+		{"stdin", "input"}, {"stdout", "output"}, {"stderr", "error"}, {"tty", "tty"}};
 	struct buf out = BUF_INIT;
 	for (size_t i = 0; i < req->query.count; i++)
 		if (streq(req->query.items[i].name, "command"))
@@ -103,8 +105,8 @@ static const char *exec_query(struct api_request *req)
 
 static int check_log_query(struct api_request *req)
 {
-	static const char *const numbers[] = { "tailLines", "sinceSeconds", "limitBytes" };
-	struct field_errors e = { .arena = req->arena };
+	static const char *const numbers[] = {"tailLines", "sinceSeconds", "limitBytes"};
+	struct field_errors e = {.arena = req->arena};
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		const char *text = query_get(&req->query, numbers[i]);
 		int64_t n;
@@ -115,10 +117,15 @@ static int check_log_query(struct api_request *req)
 				"strconv.ParseInt: parsing \"%s\": invalid syntax", text);
 		if (n < (i == 0 ? 0 : 1))
 			field_error(&e, FIELD_INVALID, numbers[i], json_new_int(req->arena, n),
-				i == 0 ? "must be greater than or equal to 0" : "must be greater than 0");
+				i == 0 ? "must be greater than or equal to 0"
+				       : "must be greater than 0");
 	}
-	static const struct kind options = { .version = "v1", .kind = "PodLogOptions", .gv = "v1",
-		.plural = "podlogoptions", .resource = "podlogoptions", .group = "" };
+	static const struct kind options = {.version = "v1",
+		.kind = "PodLogOptions",
+		.gv = "v1",
+		.plural = "podlogoptions",
+		.resource = "podlogoptions",
+		.group = ""};
 	if (field_error_count(&e))
 		return status_invalid(req->arena, &req->st, &options, "", &e);
 	return 0;
@@ -136,7 +143,8 @@ static int check_log(struct api_request *req, const struct json *pod, const char
 			req->route.name);
 	if (waiting && !previous && !json_path(cs, "lastState.terminated"))
 		return status_bad_request(req->arena, &req->st,
-			"container \"%s\" in pod \"%s\" is waiting to start: %s", container, req->route.name,
+			"container \"%s\" in pod \"%s\" is waiting to start: %s", container,
+			req->route.name,
 			json_str_or(json_get(waiting, "reason"), "ContainerCreating"));
 	return 0;
 }
@@ -167,12 +175,14 @@ void api_node_stream(struct api_request *req)
 			api_respond_text(req, 200, "text/plain", NULL, "", 0);
 			return;
 		}
-		status_bad_request(a, &req->st, "pod %s does not have a host assigned", req->route.name);
+		status_bad_request(
+			a, &req->st, "pod %s does not have a host assigned", req->route.name);
 		api_fail(req);
 		return;
 	}
 	if (!log && (streq(phase, "Succeeded") || streq(phase, "Failed"))) {
-		status_bad_request(a, &req->st, "cannot exec into a container in a completed pod; current phase is %s",
+		status_bad_request(a, &req->st,
+			"cannot exec into a container in a completed pod; current phase is %s",
 			phase);
 		api_fail(req);
 		return;
@@ -185,7 +195,8 @@ void api_node_stream(struct api_request *req)
 	const char *name = percent_encode(a, str_from(o->name));
 	const char *target;
 	if (log) {
-		target = arena_printf(a, "/containerLogs/%s/%s/%s%s", ns, name, container, log_query(req));
+		target = arena_printf(
+			a, "/containerLogs/%s/%s/%s%s", ns, name, container, log_query(req));
 	} else if (forward) {
 		struct buf query = BUF_INIT;
 		for (size_t i = 0; i < req->query.count; i++)
@@ -193,7 +204,8 @@ void api_node_stream(struct api_request *req)
 				add_parameter(a, &query, "ports", req->query.items[i].value);
 		target = arena_printf(a, "/portForward/%s/%s%s", ns, name, taken(a, &query));
 	} else {
-		target = arena_printf(a, "/%s/%s/%s/%s%s", sub, ns, name, container, exec_query(req));
+		target = arena_printf(
+			a, "/%s/%s/%s/%s%s", sub, ns, name, container, exec_query(req));
 	}
 	node_proxy(req, arena_strdup(a, node), target);
 }

@@ -3,7 +3,7 @@
 struct query query_parse(struct arena *a, const char *text)
 {
 	if (!text || !*text)
-		return (struct query){ 0 };
+		return (struct query){0};
 	size_t room = 1;
 	for (const char *p = text; *p; p++)
 		if (*p == '&')
@@ -20,9 +20,9 @@ struct query query_parse(struct arena *a, const char *text)
 			continue;
 		if (percent_decode(a, value.p ? value : STR(""), true, &v) < 0)
 			continue;
-		items[count++] = (struct query_parameter){ n, v };
+		items[count++] = (struct query_parameter){n, v};
 	}
-	return (struct query){ items, count };
+	return (struct query){items, count};
 }
 
 const char *query_get(const struct query *q, const char *name)

@@ -16,4 +16,4 @@ struct query {
 /* Parameters with bad escapes are left out. text may be NULL. */
 struct query query_parse(struct arena *a, const char *text);
 const char *query_get(const struct query *q, const char *name); /* first; NULL when absent */
-bool query_bool(const struct query *q, const char *name); /* "true", "1" and an empty value */
+bool query_bool(const struct query *q, const char *name);	/* "true", "1" and an empty value */

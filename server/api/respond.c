@@ -22,8 +22,8 @@ static const char *metric_verb(const struct api_request *req)
 	return req->method;
 }
 
-void api_respond_parts(struct api_request *req, int code, const char *content_type, const char *extra,
-	const struct http_part *parts, size_t count)
+void api_respond_parts(struct api_request *req, int code, const char *content_type,
+	const char *extra, const struct http_part *parts, size_t count)
 {
 	struct api *api = req->api;
 	metrics_count(&api->metrics, metric_verb(req), req->kind ? req->kind->plural : "",
@@ -32,10 +32,10 @@ void api_respond_parts(struct api_request *req, int code, const char *content_ty
 	req->respond(req, code, content_type, extra, parts, count);
 }
 
-void api_respond_text(struct api_request *req, int code, const char *content_type, const char *extra,
-	const char *text, size_t size)
+void api_respond_text(struct api_request *req, int code, const char *content_type,
+	const char *extra, const char *text, size_t size)
 {
-	struct http_part part = { .text = text, .text_size = size };
+	struct http_part part = {.text = text, .text_size = size};
 	api_respond_parts(req, code, content_type, extra, &part, 1);
 }
 
@@ -89,17 +89,17 @@ void api_respond_doc(struct api_request *req, int code, const struct json *doc)
 	api_respond_text(req, code, type, warning_headers(req), out.data, out.size);
 }
 
-static void respond_table(struct api_request *req, int code, const struct kind *kind,
-	const struct json *doc)
+static void respond_table(
+	struct api_request *req, int code, const struct kind *kind, const struct json *doc)
 {
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	const char *include = query_get(&req->query, "includeObject");
 	struct table_writer t = {
 		.kind = kind,
 		.version = req->wanted.version,
-		.include = streq(include, "Object") ? INCLUDE_OBJECT :
-			streq(include, "None")	    ? INCLUDE_NONE :
-						      INCLUDE_METADATA,
+		.include = streq(include, "Object") ? INCLUDE_OBJECT
+			   : streq(include, "None") ? INCLUDE_NONE
+						    : INCLUDE_METADATA,
 		.now_ns = api_now_ns(req),
 		.out = &out,
 	};
@@ -110,7 +110,8 @@ static void respond_table(struct api_request *req, int code, const struct kind *
 	api_respond_text(req, code, "application/json", warning_headers(req), out.data, out.size);
 }
 
-void api_respond_unstored(struct api_request *req, int code, const struct kind *kind, struct json *doc)
+void api_respond_unstored(
+	struct api_request *req, int code, const struct kind *kind, struct json *doc)
 {
 	if (req->wanted.form == ACCEPT_TABLE)
 		respond_table(req, code, kind, doc);
@@ -126,7 +127,7 @@ void api_respond_object(struct api_request *req, int code, const struct object *
 		api_respond_unstored(req, code, o->kind, object_doc(o, req->arena));
 		return;
 	}
-	struct http_part parts[2] = { { .blob = o->bytes }, { .text = "\n", .text_size = 1 } };
+	struct http_part parts[2] = {{.blob = o->bytes}, {.text = "\n", .text_size = 1}};
 	api_respond_parts(req, code, "application/json", warning_headers(req), parts, 2);
 }
 

@@ -33,7 +33,8 @@ static int split(struct arena *a, const char *path, const char *ret[SEGMENT_MAX]
 	return count;
 }
 
-static struct route parse_resource(struct arena *a, struct route r, const char **s, int n, const char *path)
+static struct route parse_resource(
+	struct arena *a, struct route r, const char **s, int n, const char *path)
 {
 	if (n > 0 && streq(s[0], "watch")) {
 		r.watch = true;
@@ -41,7 +42,7 @@ static struct route parse_resource(struct arena *a, struct route r, const char *
 		n--;
 	}
 	if (n == 0)
-		return r.watch ? (struct route){ 0 } : r;
+		return r.watch ? (struct route){0} : r;
 	r.type = ROUTE_RESOURCE;
 	if (streq(s[0], "namespaces") && n >= 3 && !(n == 3 && is_namespace_subresource(s[2]))) {
 		r.namespace = s[1];
@@ -66,15 +67,15 @@ static struct route parse_resource(struct arena *a, struct route r, const char *
 
 struct route route_parse(struct arena *a, const char *path)
 {
-	struct route none = { .type = ROUTE_NONE };
+	struct route none = {.type = ROUTE_NONE};
 	if (streq(path, "/version") || streq(path, "/version/"))
-		return (struct route){ .type = ROUTE_SERVER_VERSION };
+		return (struct route){.type = ROUTE_SERVER_VERSION};
 	if (streq(path, "/metrics"))
-		return (struct route){ .type = ROUTE_METRICS };
+		return (struct route){.type = ROUTE_METRICS};
 	if (has_root(path, "/healthz") || has_root(path, "/livez") || has_root(path, "/readyz"))
-		return (struct route){ .type = ROUTE_HEALTH };
+		return (struct route){.type = ROUTE_HEALTH};
 	if (has_root(path, "/openapi"))
-		return (struct route){ .type = ROUTE_OPENAPI };
+		return (struct route){.type = ROUTE_OPENAPI};
 
 	bool core = has_root(path, "/api");
 	if (!core && !has_root(path, "/apis"))
@@ -85,7 +86,7 @@ struct route route_parse(struct arena *a, const char *path)
 	if (n < 0)
 		return none;
 	const char **s = segments;
-	struct route r = { .group = "" };
+	struct route r = {.group = ""};
 	if (n == 0) {
 		r.type = core ? ROUTE_API : ROUTE_APIS;
 		return r;

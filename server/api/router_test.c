@@ -28,25 +28,29 @@ static void test_resources(void **state)
 {
 	expect("/api/v1/pods", ROUTE_RESOURCE, "", "v1", NULL, "pods", NULL, NULL, NULL);
 	expect("/api/v1/nodes/n1", ROUTE_RESOURCE, "", "v1", NULL, "nodes", "n1", NULL, NULL);
-	expect("/api/v1/namespaces/t/pods/p/log", ROUTE_RESOURCE, "", "v1", "t", "pods", "p", "log", NULL);
+	expect("/api/v1/namespaces/t/pods/p/log", ROUTE_RESOURCE, "", "v1", "t", "pods", "p", "log",
+		NULL);
 	expect("/apis/apps/v1/namespaces/t/deployments/d/scale", ROUTE_RESOURCE, "apps", "v1", "t",
 		"deployments", "d", "scale", NULL);
-	expect("/api/v1/namespaces/t/services/s/proxy/a/b", ROUTE_RESOURCE, "", "v1", "t", "services", "s",
-		"proxy", "a/b");
+	expect("/api/v1/namespaces/t/services/s/proxy/a/b", ROUTE_RESOURCE, "", "v1", "t",
+		"services", "s", "proxy", "a/b");
 	expect("/api/v1/pods/", ROUTE_RESOURCE, "", "v1", NULL, "pods", NULL, NULL, NULL);
 }
 
 static void test_namespaces(void **state)
 {
-	expect("/api/v1/namespaces", ROUTE_RESOURCE, "", "v1", NULL, "namespaces", NULL, NULL, NULL);
-	expect("/api/v1/namespaces/t", ROUTE_RESOURCE, "", "v1", NULL, "namespaces", "t", NULL, NULL);
+	expect("/api/v1/namespaces", ROUTE_RESOURCE, "", "v1", NULL, "namespaces", NULL, NULL,
+		NULL);
+	expect("/api/v1/namespaces/t", ROUTE_RESOURCE, "", "v1", NULL, "namespaces", "t", NULL,
+		NULL);
 	expect("/api/v1/namespaces/t/finalize", ROUTE_RESOURCE, "", "v1", NULL, "namespaces", "t",
 		"finalize", NULL);
-	expect("/api/v1/namespaces/t/status", ROUTE_RESOURCE, "", "v1", NULL, "namespaces", "t", "status",
+	expect("/api/v1/namespaces/t/status", ROUTE_RESOURCE, "", "v1", NULL, "namespaces", "t",
+		"status", NULL);
+	expect("/api/v1/namespaces/t/pods", ROUTE_RESOURCE, "", "v1", "t", "pods", NULL, NULL,
 		NULL);
-	expect("/api/v1/namespaces/t/pods", ROUTE_RESOURCE, "", "v1", "t", "pods", NULL, NULL, NULL);
-	expect("/api/v1/namespaces/t/pods/status", ROUTE_RESOURCE, "", "v1", "t", "pods", "status", NULL,
-		NULL);
+	expect("/api/v1/namespaces/t/pods/status", ROUTE_RESOURCE, "", "v1", "t", "pods", "status",
+		NULL, NULL);
 }
 
 static void test_other_paths(void **state)
@@ -63,7 +67,8 @@ static void test_other_paths(void **state)
 	expect("/apiserver", ROUTE_NONE, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 	expect("/api/v1//pods", ROUTE_NONE, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 	expect("/", ROUTE_NONE, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
-	expect("/api/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o", ROUTE_NONE, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+	expect("/api/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o", ROUTE_NONE, NULL, NULL, NULL, NULL, NULL, NULL,
+		NULL);
 }
 
 static void test_watch_form(void **state)

@@ -11,12 +11,13 @@ static const char *dotted(const char *path)
 
 static const char *selector_of(struct arena *a, const struct kind *k, const struct json *doc)
 {
-	const struct json *s = k->scale_selector_path ? json_path(doc, dotted(k->scale_selector_path)) : NULL;
+	const struct json *s =
+		k->scale_selector_path ? json_path(doc, dotted(k->scale_selector_path)) : NULL;
 	if (!s)
 		return "";
 	if (json_is(s, JSON_STRING))
 		return json_str(s);
-	struct selector parsed = { 0 };
+	struct selector parsed = {0};
 	/* A ReplicationController's selector is a plain map. */
 	if (json_get(s, "matchLabels") || json_get(s, "matchExpressions")) {
 		if (selector_from_label_selector(a, s, &parsed, NULL) < 0)
@@ -32,8 +33,8 @@ static struct json *scale_of(struct arena *a, const struct kind *k, const struct
 	struct json *s = json_new_object(a), *meta = json_object_at(a, s, "metadata");
 	json_set_str(a, s, "kind", "Scale");
 	json_set_str(a, s, "apiVersion", "autoscaling/v1");
-	static const char *const kept[] = { "name", "namespace", "uid", "resourceVersion",
-		"creationTimestamp" };
+	static const char *const kept[] = {
+		"name", "namespace", "uid", "resourceVersion", "creationTimestamp"};
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		struct json *v = json_get(json_get(doc, "metadata"), kept[i]);
 		if (v)
@@ -55,12 +56,13 @@ static const struct kind *scale_kind(struct api_request *req)
 static int scale_not_found(struct api_request *req)
 {
 	const struct kind *k = req->kind;
-	status_set(req->arena, &req->st, 404, "NotFound", "%s/scale%s%s \"%s\" not found", k->plural,
-		*k->group ? "." : "", k->group, req->route.name);
+	status_set(req->arena, &req->st, 404, "NotFound", "%s/scale%s%s \"%s\" not found",
+		k->plural, *k->group ? "." : "", k->group, req->route.name);
 	status_detail(req->arena, &req->st, "name", json_new_string(req->arena, req->route.name));
 	if (*k->group)
 		status_detail(req->arena, &req->st, "group", json_new_string(req->arena, k->group));
-	status_detail(req->arena, &req->st, "kind", json_new_printf(req->arena, "%s/scale", k->plural));
+	status_detail(
+		req->arena, &req->st, "kind", json_new_printf(req->arena, "%s/scale", k->plural));
 	return -EREMOTEIO;
 }
 
@@ -72,28 +74,33 @@ static int change_scale(struct update *u, const struct json *present, struct jso
 	struct json *scale = scale_of(a, u->kind, present);
 	if (streq(req->method, "PATCH")) {
 		const char *type = req->content_type ? req->content_type : "";
-		int r = str_has_prefix(type, "application/json-patch+json") ?
-			patch_json(a, scale, u->body, &wanted, &req->st) :
-			patch_merge(a, scale, u->body, &wanted, &req->st);
+		int r = str_has_prefix(type, "application/json-patch+json")
+				? patch_json(a, scale, u->body, &wanted, &req->st)
+				: patch_merge(a, scale, u->body, &wanted, &req->st);
 		if (r < 0)
 			return r;
 	}
 	const char *name = json_path_str(wanted, "metadata.name");
 	if (name && *name && !streq(name, u->name))
 		return status_bad_request(a, &req->st,
-			"the name of the object (%s) does not match the name on the URL (%s)", name, u->name);
+			"the name of the object (%s) does not match the name on the URL (%s)", name,
+			u->name);
 	const char *rv = json_path_str(wanted, "metadata.resourceVersion");
 	if (rv && *rv && !streq(rv, json_path_str(present, "metadata.resourceVersion")))
 		return status_conflict(a, &req->st, u->kind, u->name, NULL);
 	struct json *replicas = json_path(wanted, "spec.replicas");
 	if (replicas && !json_is(replicas, JSON_INT))
-		return status_bad_request(a, &req->st, "spec.replicas of a Scale must be an integer");
+		return status_bad_request(
+			a, &req->st, "spec.replicas of a Scale must be an integer");
 	int64_t n = json_int_or(replicas, 0);
 	if (n < 0 || n > INT32_MAX) {
-		struct field_errors e = { .arena = a };
-		static const struct kind scale_name = { .group = "autoscaling", .version = "v1",
-			.kind = "Scale", .plural = "scales", .gv = "autoscaling/v1",
-			.resource = "scales.autoscaling" };
+		struct field_errors e = {.arena = a};
+		static const struct kind scale_name = {.group = "autoscaling",
+			.version = "v1",
+			.kind = "Scale",
+			.plural = "scales",
+			.gv = "autoscaling/v1",
+			.resource = "scales.autoscaling"};
 		field_error(&e, FIELD_INVALID, "spec.replicas", replicas,
 			"must be greater than or equal to 0");
 		return status_invalid(a, &req->st, &scale_name, u->name, &e);
@@ -107,7 +114,8 @@ static int change_scale(struct update *u, const struct json *present, struct jso
 static void reply_scale(struct update *u, int code, struct object *o, struct json *doc)
 {
 	struct json *stored = o ? object_doc(o, u->req->arena) : doc;
-	api_respond_unstored(u->req, code, scale_kind(u->req), scale_of(u->req->arena, u->kind, stored));
+	api_respond_unstored(
+		u->req, code, scale_kind(u->req), scale_of(u->req->arena, u->kind, stored));
 }
 
 void api_scale(struct api_request *req)
@@ -130,7 +138,8 @@ void api_scale(struct api_request *req)
 	int r = write_options(req, put ? "UpdateOptions" : "PatchOptions");
 	if (r == 0 && put)
 		r = write_decode(req, scale_kind(req), &u->body);
-	else if (r == 0 && json_parse(req->arena, req->body, req->body_size, NULL, &u->body, &err) < 0)
+	else if (r == 0 &&
+		 json_parse(req->arena, req->body, req->body_size, NULL, &u->body, &err) < 0)
 		r = status_bad_request(req->arena, &req->st, "error decoding patch: %s", err.msg);
 	if (r < 0) {
 		api_fail(req);
@@ -166,17 +175,20 @@ static int change_binding(struct update *u, const struct json *present, struct j
 	const char *node = json_path_str(present, "spec.nodeName");
 	const char *target = json_path_str(u->body, "target.name");
 	if (node && *node)
-		return bind_conflict(u,
-			arena_printf(a, "pod %s is already assigned to node \"%s\"", u->name, node));
+		return bind_conflict(u, arena_printf(a, "pod %s is already assigned to node \"%s\"",
+						u->name, node));
 	if (json_path(present, "metadata.deletionTimestamp"))
-		return bind_conflict(u, arena_printf(a, "pod %s is being deleted, cannot be assigned to a host", u->name));
+		return bind_conflict(
+			u, arena_printf(a, "pod %s is being deleted, cannot be assigned to a host",
+				   u->name));
 	const char *uid = json_path_str(u->body, "metadata.uid");
 	if (uid && *uid && !streq(uid, json_path_str(present, "metadata.uid")))
 		return bind_conflict(u, "the UID in the binding is not the pod's");
 	struct json *doc = json_copy(a, present);
 	json_path_set(a, doc, "spec.nodeName", json_new_string(a, target));
 	JSON_FOR_EACH_MEMBER(m, json_path(u->body, "metadata.annotations"))
-		json_set(a, json_object_at(a, json_get(doc, "metadata"), "annotations"), m->name, m->value);
+		json_set(a, json_object_at(a, json_get(doc, "metadata"), "annotations"), m->name,
+			m->value);
 	struct json *conditions = json_array_at(a, json_object_at(a, doc, "status"), "conditions");
 	for (size_t i = 0; i < json_count(conditions);)
 		if (streq(json_str(json_get(json_at(conditions, i), "type")), "PodScheduled"))
@@ -219,10 +231,11 @@ void api_bind(struct api_request *req)
 	const char *name = json_path_str(u->body, "metadata.name");
 	const char *pod = req->route.name ? req->route.name : name;
 	const char *target = json_path_str(u->body, "target.name");
-	struct field_errors e = { .arena = req->arena };
+	struct field_errors e = {.arena = req->arena};
 	const char *kind = json_path_str(u->body, "target.kind");
 	if (kind && *kind && !streq(kind, "Node") && !streq(kind, "Minion"))
-		field_error(&e, FIELD_NOT_SUPPORTED, "target.kind", json_path(u->body, "target.kind"),
+		field_error(&e, FIELD_NOT_SUPPORTED, "target.kind",
+			json_path(u->body, "target.kind"),
 			"supported values: \"Node\", \"<empty>\"");
 	if (!target || !*target)
 		field_error(&e, FIELD_REQUIRED, "target.name", NULL, NULL);

@@ -5,10 +5,15 @@
 #include "lib/base/clock.h"
 
 static const struct kind_column default_columns[] = {
-	{ .name = "Name", .type = "string", .format = "name", .json_path = ".metadata.name",
-		.description = "Name of the object, unique in its namespace" },
-	{ .name = "Age", .type = "date", .json_path = ".metadata.creationTimestamp",
-		.description = "Time since the object was created" },
+	{.name = "Name",
+		.type = "string",
+		.format = "name",
+		.json_path = ".metadata.name",
+		.description = "Name of the object, unique in its namespace"},
+	{.name = "Age",
+		.type = "date",
+		.json_path = ".metadata.creationTimestamp",
+		.description = "Time since the object was created"},
 };
 
 static size_t columns_of(const struct kind *k, const struct kind_column **ret)
@@ -57,7 +62,7 @@ static const struct json *path_step(struct arena *a, const struct json *v, const
 	*p = end + 1;
 	if (s[1] != '?') {
 		int64_t i;
-		if (parse_i64((struct str){ s + 1, (size_t)(end - s - 1) }, &i) < 0 || i < 0)
+		if (parse_i64((struct str){s + 1, (size_t)(end - s - 1)}, &i) < 0 || i < 0)
 			return NULL;
 		return json_at(v, (size_t)i);
 	}
@@ -76,7 +81,7 @@ static const struct json *path_step(struct arena *a, const struct json *v, const
 	const char *value_end = strchr(value + 1, *value);
 	if (!value_end)
 		return NULL;
-	struct str wanted = { value + 1, (size_t)(value_end - value - 1) };
+	struct str wanted = {value + 1, (size_t)(value_end - value - 1)};
 	JSON_FOR_EACH_ITEM(item, v) {
 		const char *have = json_str(json_get_n(item, name, name_size));
 		if (have && str_eq(wanted, have))
@@ -99,7 +104,8 @@ struct json *table_path(struct arena *a, const struct json *doc, const char *pat
 	return (struct json *)v;
 }
 
-static struct json *path_cell(struct arena *a, const struct kind_column *c, const struct json *doc, int64_t now_ns)
+static struct json *path_cell(
+	struct arena *a, const struct kind_column *c, const struct json *doc, int64_t now_ns)
 {
 	const struct json *v = c->json_path ? table_path(a, doc, c->json_path) : NULL;
 	bool date = streq(c->type, "date") || (streq(c->name, "Age") && streq(c->type, "string"));
@@ -116,8 +122,9 @@ static struct json *path_cell(struct arena *a, const struct kind_column *c, cons
 
 void table_begin(struct table_writer *t, const char *list_meta, bool columns)
 {
-	buf_printf(t->out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"metadata\":{%s},"
-			   "\"columnDefinitions\":",
+	buf_printf(t->out,
+		"{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"metadata\":{%s},"
+		"\"columnDefinitions\":",
 		t->version, list_meta);
 	if (!columns) {
 		buf_add_str(t->out, "null,\"rows\":[");
@@ -130,7 +137,8 @@ void table_begin(struct table_writer *t, const char *list_meta, bool columns)
 		json_write_string(t->out, c[i].name, strlen(c[i].name));
 		/* Dates are made into ages here, so that is what the client gets. */
 		buf_printf(t->out, ",\"type\":\"%s\",\"format\":\"%s\",\"description\":",
-			streq(c[i].type, "date") ? "string" : c[i].type, c[i].format ? c[i].format : "");
+			streq(c[i].type, "date") ? "string" : c[i].type,
+			c[i].format ? c[i].format : "");
 		const char *description = c[i].description ? c[i].description : "";
 		json_write_string(t->out, description, strlen(description));
 		buf_printf(t->out, ",\"priority\":%d}", c[i].priority);
@@ -151,7 +159,7 @@ struct json *partial_metadata(struct arena *a, const struct json *doc, const cha
 void table_add(struct table_writer *t, struct arena *scratch, const struct json *doc)
 {
 	const struct kind_hooks *hooks = hooks_find(t->kind);
-	struct table_row row = { .arena = scratch, .doc = doc, .now_ns = t->now_ns };
+	struct table_row row = {.arena = scratch, .doc = doc, .now_ns = t->now_ns};
 	const struct kind_column *c;
 	size_t count = columns_of(t->kind, &c);
 	buf_add_str(t->out, t->row_count++ ? ",{\"cells\":[" : "{\"cells\":[");

@@ -1,6 +1,6 @@
-/* table.h - the Table form of objects (meta.k8s.io): what `kubectl get` prints. Columns and most cells
- * come from the kind's data; the kind's hook computes the rest. Rows are written one by one, so that a
- * long list needs the memory of one parsed object. */
+/* table.h - the Table form of objects (meta.k8s.io): what `kubectl get` prints. Columns and most
+ * cells come from the kind's data; the kind's hook computes the rest. Rows are written one by one,
+ * so that a long list needs the memory of one parsed object. */
 #pragma once
 
 #include "lib/object/object.h"

@@ -1,7 +1,7 @@
 /* update.c - changes of an existing object: PUT, and the common path of PATCH and the subresources.
  *
- * The wanted document is worked out and checked while nothing else can write the object, so a change
- * without a resourceVersion never conflicts. */
+ * The wanted document is worked out and checked while nothing else can write the object, so a
+ * change without a resourceVersion never conflicts. */
 #include <inttypes.h>
 
 #include "server/api/api_internal.h"
@@ -18,9 +18,9 @@ static void keep(struct arena *a, struct json *to, const struct json *from, cons
 /* Fields that clients can't change; what they sent for them is dropped without a word. */
 static void metadata_keep(struct update *u, struct json *meta, const struct json *was)
 {
-	static const char *const ours[] = { "namespace", "uid", "creationTimestamp", "deletionTimestamp",
-		"deletionGracePeriodSeconds", "generation", "resourceVersion", "selfLink", "managedFields",
-		"generateName" };
+	static const char *const ours[] = {"namespace", "uid", "creationTimestamp",
+		"deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion",
+		"selfLink", "managedFields", "generateName"};
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		keep(u->req->arena, meta, was, ours[i]);
 }
@@ -35,11 +35,13 @@ static int check_identity(struct update *u, const struct json *present, const st
 	const char *rv = json_str_or(json_get(meta, "resourceVersion"), "");
 	if (*name && !streq(name, u->name))
 		return status_bad_request(req->arena, &req->st,
-			"the name of the object (%s) does not match the name on the URL (%s)", name, u->name);
+			"the name of the object (%s) does not match the name on the URL (%s)", name,
+			u->name);
 	if (*ns && !streq(ns, u->namespace))
 		return status_bad_request(req->arena, &req->st,
-			"the namespace of the object (%s) does not match the namespace on the URL (%s)", ns,
-			u->namespace);
+			"the namespace of the object (%s) does not match the namespace on the URL "
+			"(%s)",
+			ns, u->namespace);
 	if (!present)
 		return 0;
 	const char *have = json_str_or(json_get(was, "uid"), "");
@@ -47,22 +49,25 @@ static int check_identity(struct update *u, const struct json *present, const st
 		return status_conflict(req->arena, &req->st, u->kind, u->name,
 			arena_printf(req->arena,
 				"StorageError: invalid object, Code: 4, Key: /registry/%s/%s%s%s, "
-				"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in "
+				"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID "
+				"in "
 				"precondition: %s, UID in object meta: %s",
-				u->kind->plural, u->namespace, *u->namespace ? "/" : "", u->name, uid, have));
+				u->kind->plural, u->namespace, *u->namespace ? "/" : "", u->name,
+				uid, have));
 	uint64_t revision;
 	if (*rv && parse_u64(str_from(rv), &revision) < 0) {
-		struct field_errors e = { .arena = req->arena };
-		field_error(&e, FIELD_INVALID, "metadata.resourceVersion", json_get(meta, "resourceVersion"),
+		struct field_errors e = {.arena = req->arena};
+		field_error(&e, FIELD_INVALID, "metadata.resourceVersion",
+			json_get(meta, "resourceVersion"),
 			"strconv.ParseUint: parsing \"%s\": invalid syntax", rv);
 		return status_invalid(req->arena, &req->st, u->kind, u->name, &e);
 	}
 	if (*rv && !streq(rv, "0") && !streq(rv, json_str_or(json_get(was, "resourceVersion"), "")))
 		return status_conflict(req->arena, &req->st, u->kind, u->name, NULL);
 	if (!*rv && u->kind->update_needs_revision && streq(req->method, "PUT")) {
-		struct field_errors e = { .arena = req->arena };
-		field_error(&e, FIELD_INVALID, "metadata.resourceVersion", json_new_int(req->arena, 0),
-			"must be specified for an update");
+		struct field_errors e = {.arena = req->arena};
+		field_error(&e, FIELD_INVALID, "metadata.resourceVersion",
+			json_new_int(req->arena, 0), "must be specified for an update");
 		return status_invalid(req->arena, &req->st, u->kind, u->name, &e);
 	}
 	return 0;
@@ -121,12 +126,12 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 	metadata_keep(u, meta, was);
 	keep_other_parts(u, present, doc);
 
-	struct field_errors errors = { .arena = req->arena };
+	struct field_errors errors = {.arena = req->arena};
 	const struct kind_hooks *hooks = hooks_find(u->kind);
-	struct hook h = { req->api, req, req->arena, &errors, &req->st, u->part, api_now_ns(req) };
+	struct hook h = {req->api, req, req->arena, &errors, &req->st, u->part, api_now_ns(req)};
 	metadata_validate(&errors, u->kind, doc);
 	metadata_validate_update(&errors, u->kind, doc, present);
-	struct decode_options options = { .field_validation = FIELD_VALIDATION_IGNORE };
+	struct decode_options options = {.field_validation = FIELD_VALIDATION_IGNORE};
 	r = object_check(u->kind, req->arena, doc, &options, &errors, &req->st);
 	if (r == 0 && hooks->prepare_update)
 		r = hooks->prepare_update(&h, doc, present);
@@ -152,7 +157,7 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 static struct cache_change create_absent(struct update *u)
 {
 	struct api_request *req = u->req;
-	struct cache_change nothing = { .verdict = CACHE_NOTHING };
+	struct cache_change nothing = {.verdict = CACHE_NOTHING};
 	if (!u->absent) {
 		status_not_found(req->arena, &req->st, u->kind, u->name);
 		if (*u->part && !streq(u->part, "status"))
@@ -171,15 +176,15 @@ static struct cache_change create_absent(struct update *u)
 	u->created = true;
 	if (req->dry_run)
 		return nothing;
-	return (struct cache_change){ .verdict = CACHE_PUT,
-		.stored = object_stored_form(u->kind, req->arena, doc) };
+	return (struct cache_change){
+		.verdict = CACHE_PUT, .stored = object_stored_form(u->kind, req->arena, doc)};
 }
 
 static struct cache_change decide(void *user, const struct object *present)
 {
 	struct update *u = user;
 	struct api_request *req = u->req;
-	struct cache_change nothing = { .verdict = CACHE_NOTHING };
+	struct cache_change nothing = {.verdict = CACHE_NOTHING};
 	if (!present)
 		return create_absent(u);
 	struct json *old = object_doc(present, req->arena), *doc;

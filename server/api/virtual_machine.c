@@ -10,11 +10,11 @@ static void vm_restart(struct api_request *req);
 static void vmi_stream(struct api_request *req);
 
 const struct vm_subresource vm_subresources[] = {
-	{ "virtualmachineinstances", "console", "VirtualMachineInstance", "GET", vmi_stream },
-	{ "virtualmachineinstances", "vnc", "VirtualMachineInstance", "GET", vmi_stream },
-	{ "virtualmachines", "restart", "VirtualMachine", "PUT", vm_restart },
-	{ "virtualmachines", "start", "VirtualMachine", "PUT", vm_start },
-	{ "virtualmachines", "stop", "VirtualMachine", "PUT", vm_stop },
+	{"virtualmachineinstances", "console", "VirtualMachineInstance", "GET", vmi_stream},
+	{"virtualmachineinstances", "vnc", "VirtualMachineInstance", "GET", vmi_stream},
+	{"virtualmachines", "restart", "VirtualMachine", "PUT", vm_restart},
+	{"virtualmachines", "start", "VirtualMachine", "PUT", vm_start},
+	{"virtualmachines", "stop", "VirtualMachine", "PUT", vm_stop},
 };
 const size_t vm_subresource_count = ARRAY_LEN(vm_subresources);
 
@@ -27,7 +27,8 @@ void api_virtual_machine(struct api_request *req)
 {
 	const struct route *r = &req->route;
 	if (!streq(r->version, "v1") && !streq(r->version, "v1alpha3")) {
-		api_respond_text(req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n", 19);
+		api_respond_text(
+			req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n", 19);
 		return;
 	}
 	for (size_t i = 0; i < vm_subresource_count; i++) {
@@ -47,8 +48,8 @@ void api_virtual_machine(struct api_request *req)
 	api_fail_unknown_resource(req);
 }
 
-/* start, stop and restart change the VirtualMachine, and the controller does the rest. KubeVirt's rules:
- * what "running" is to be is the run strategy where that says so, else a request in
+/* start, stop and restart change the VirtualMachine, and the controller does the rest. KubeVirt's
+ * rules: what "running" is to be is the run strategy where that says so, else a request in
  * status.stateChangeRequests. */
 enum verb { VM_START, VM_STOP, VM_RESTART };
 
@@ -82,7 +83,8 @@ static void set_strategy(struct arena *a, struct json *vm, const char *strategy)
 static void add_request(struct lifecycle *l, struct json *vm, const char *action, bool with_uid)
 {
 	struct arena *a = l->req->arena;
-	struct json *list = json_array_at(a, json_object_at(a, vm, "status"), "stateChangeRequests");
+	struct json *list =
+		json_array_at(a, json_object_at(a, vm, "status"), "stateChangeRequests");
 	struct json *r = json_new_object(a);
 	json_set_str(a, r, "action", action);
 	if (with_uid && l->uid)
@@ -92,7 +94,8 @@ static void add_request(struct lifecycle *l, struct json *vm, const char *action
 
 static int refuse(struct lifecycle *l, const char *detail)
 {
-	return status_conflict(l->req->arena, &l->req->st, l->req->kind, l->req->route.name, detail);
+	return status_conflict(
+		l->req->arena, &l->req->st, l->req->kind, l->req->route.name, detail);
 }
 
 static bool is_final(const char *phase)
@@ -107,7 +110,8 @@ static int change_start(struct lifecycle *l, struct json *vm)
 	if (running)
 		return refuse(l, "VM is already running");
 	if (streq(strategy, "Always") || streq(strategy, "Once"))
-		return refuse(l, arena_printf(l->req->arena, "%s does not support manual start requests", strategy));
+		return refuse(l, arena_printf(l->req->arena,
+					 "%s does not support manual start requests", strategy));
 	if (json_count(json_path(vm, "status.stateChangeRequests")))
 		return refuse(l, "unable to complete request: stop/start already underway");
 	if (streq(strategy, "Halted"))
@@ -125,7 +129,8 @@ static int change_stop(struct lifecycle *l, struct json *vm)
 		return refuse(l, "VM is not running");
 	if (streq(strategy, "Halted"))
 		return refuse(l, "Halted does not support manual stop requests");
-	if (streq(strategy, "Always") || streq(strategy, "Once") || streq(strategy, "RerunOnFailure"))
+	if (streq(strategy, "Always") || streq(strategy, "Once") ||
+		streq(strategy, "RerunOnFailure"))
 		set_strategy(l->req->arena, vm, "Halted");
 	else if (json_count(json_path(vm, "status.stateChangeRequests")))
 		return refuse(l, "unable to complete request: stop/start already underway");
@@ -152,8 +157,8 @@ static int change(struct update *u, const struct json *present, struct json **re
 {
 	struct lifecycle *l = u->user;
 	struct json *vm = json_copy(u->req->arena, present);
-	static int (*const verbs[])(struct lifecycle *, struct json *) = { [VM_START] = change_start,
-		[VM_STOP] = change_stop, [VM_RESTART] = change_restart };
+	static int (*const verbs[])(struct lifecycle *, struct json *) = {
+		[VM_START] = change_start, [VM_STOP] = change_stop, [VM_RESTART] = change_restart};
 	int r = verbs[l->verb](l, vm);
 	if (r < 0)
 		return r;
@@ -186,7 +191,7 @@ static void reply(struct update *u, int code, struct object *o, struct json *doc
 		.kind = l->instances,
 		.namespace = u->namespace,
 		.name = u->name,
-		.options = { .grace_given = true, .grace_s = grace->i, .uid = l->uid },
+		.options = {.grace_given = true, .grace_s = grace->i, .uid = l->uid},
 		.done = instance_deleted,
 		.user = l,
 	};
@@ -197,19 +202,21 @@ static void run(struct api_request *req, enum verb verb)
 {
 	struct lifecycle *l = ARENA_NEW(req->arena, struct lifecycle);
 	struct err err = ERR_INIT;
-	*l = (struct lifecycle){ .req = req, .verb = verb };
+	*l = (struct lifecycle){.req = req, .verb = verb};
 	if (write_options(req, "UpdateOptions") < 0) {
 		api_fail(req);
 		return;
 	}
-	if (req->body_size && yaml_parse(req->arena, req->body, req->body_size, NULL, &l->options, &err) < 0) {
+	if (req->body_size &&
+		yaml_parse(req->arena, req->body, req->body_size, NULL, &l->options, &err) < 0) {
 		status_bad_request(req->arena, &req->st, "the options can't be read: %s", err.msg);
 		api_fail(req);
 		return;
 	}
 	if (json_count(json_get(l->options, "dryRun")))
 		req->dry_run = true;
-	l->instances = kind_by_resource(req->api->kinds, "kubevirt.io", "v1", "virtualmachineinstances");
+	l->instances =
+		kind_by_resource(req->api->kinds, "kubevirt.io", "v1", "virtualmachineinstances");
 	const struct object *vmi =
 		cache_get(req->api->cache, l->instances, req->route.namespace, req->route.name);
 	if (vmi) {
@@ -258,11 +265,12 @@ static void vmi_stream(struct api_request *req)
 	const char *phase = object_field(vmi, "status.phase");
 	if (!streq(phase, "Running")) {
 		status_set(req->arena, &req->st, 409, "Conflict",
-			"Operation cannot be fulfilled on %s \"%s\": VMI is not running", req->kind->resource,
-			req->route.name);
+			"Operation cannot be fulfilled on %s \"%s\": VMI is not running",
+			req->kind->resource, req->route.name);
 		api_fail(req);
 		return;
 	}
 	node_proxy(req, object_field(vmi, "status.nodeName"),
-		arena_printf(req->arena, "/%s/%s/%s", req->route.subresource, vmi->namespace, vmi->name));
+		arena_printf(req->arena, "/%s/%s/%s", req->route.subresource, vmi->namespace,
+			vmi->name));
 }

@@ -1,5 +1,6 @@
 /* virtual_machine.h - the subresources of virtual machines that KubeVirt's clients use, under
- * /apis/subresources.kubevirt.io/{v1,v1alpha3}/namespaces/NS/{virtualmachines,virtualmachineinstances}/N/. */
+ * /apis/subresources.kubevirt.io/{v1,v1alpha3}/namespaces/NS/{virtualmachines,virtualmachineinstances}/N/.
+ */
 #pragma once
 
 #include <stddef.h>

@@ -4,8 +4,8 @@
  *	   \             |            /          the cache's ring until its queue has drained
  *	    `--------> ended <-------'           (timeout, client gone, fell off the ring)
  *
- * The initial state (watch without a revision, or watch-list) is sent as ADDED events; a client that
- * does not read them is bounded by what was there when it asked, since the bytes are shared. */
+ * The initial state (watch without a revision, or watch-list) is sent as ADDED events; a client
+ *that does not read them is bounded by what was there when it asked, since the bytes are shared. */
 #include "server/api/watch.h"
 
 #include <inttypes.h>
@@ -22,12 +22,12 @@
 enum watch_state { WATCH_INITIAL, WATCH_STREAMING, WATCH_FULL, WATCH_ENDED };
 
 static const struct sm_state watch_states[] = {
-	[WATCH_INITIAL] = { "initial", SM_ALLOW(WATCH_STREAMING) | SM_ALLOW(WATCH_ENDED) },
-	[WATCH_STREAMING] = { "streaming", SM_ALLOW(WATCH_FULL) | SM_ALLOW(WATCH_ENDED) },
-	[WATCH_FULL] = { "full", SM_ALLOW(WATCH_STREAMING) | SM_ALLOW(WATCH_ENDED) },
-	[WATCH_ENDED] = { "ended", 0, true },
+	[WATCH_INITIAL] = {"initial", SM_ALLOW(WATCH_STREAMING) | SM_ALLOW(WATCH_ENDED), false},
+	[WATCH_STREAMING] = {"streaming", SM_ALLOW(WATCH_FULL) | SM_ALLOW(WATCH_ENDED), false},
+	[WATCH_FULL] = {"full", SM_ALLOW(WATCH_STREAMING) | SM_ALLOW(WATCH_ENDED), false},
+	[WATCH_ENDED] = {"ended", 0, true},
 };
-static const struct sm_class watch_class = { "watch", watch_states, ARRAY_LEN(watch_states), NULL };
+static const struct sm_class watch_class = {"watch", watch_states, ARRAY_LEN(watch_states), NULL};
 
 struct watch {
 	struct list all; /* api->watches */
@@ -54,9 +54,9 @@ static void write_table_event(struct watch *w, const char *type, const struct ob
 	struct table_writer t = {
 		.kind = w->req->kind,
 		.version = w->req->wanted.version,
-		.include = streq(include, "Object") ? INCLUDE_OBJECT :
-			streq(include, "None")	    ? INCLUDE_NONE :
-						      INCLUDE_METADATA,
+		.include = streq(include, "Object") ? INCLUDE_OBJECT
+			   : streq(include, "None") ? INCLUDE_NONE
+						    : INCLUDE_METADATA,
 		.now_ns = api_now_ns(w->req),
 		.out = &out,
 	};
@@ -79,7 +79,8 @@ static void write_partial_event(struct watch *w, const char *type, const struct 
 	struct buf out = BUF_INIT;
 	struct arena scratch = ARENA_INIT;
 	buf_printf(&out, "{\"type\":\"%s\",\"object\":", type);
-	json_write(&out, partial_metadata(&scratch, object_doc(o, &scratch), w->req->wanted.version));
+	json_write(
+		&out, partial_metadata(&scratch, object_doc(o, &scratch), w->req->wanted.version));
 	buf_add_str(&out, "}\n");
 	http_stream_write(w->req->http, out.data, out.size);
 	arena_finish(&scratch);
@@ -87,7 +88,8 @@ static void write_partial_event(struct watch *w, const char *type, const struct 
 }
 
 /* line may be NULL: the event is then put together around the object's bytes. */
-static void write_event(struct watch *w, const char *type, const struct object *o, struct blob *line)
+static void write_event(
+	struct watch *w, const char *type, const struct object *o, struct blob *line)
 {
 	if (w->req->wanted.form == ACCEPT_TABLE) {
 		write_table_event(w, type, o);
@@ -114,7 +116,8 @@ static void write_bookmark(struct watch *w, bool initial_end)
 	bool partial = w->req->wanted.form != ACCEPT_OBJECT;
 	char line[640];
 	int n = snprintf(line, sizeof(line),
-		"{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s%s\",\"metadata\":"
+		"{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s%s\","
+		"\"metadata\":"
 		"{\"resourceVersion\":\"%" PRIu64 "\",\"creationTimestamp\":null%s}}}\n",
 		partial ? "PartialObjectMetadata" : k->kind, partial ? "meta.k8s.io/" : k->gv,
 		partial ? w->req->wanted.version : "", cache_watch_revision(w->watcher),
@@ -157,7 +160,8 @@ static void on_cancelled(struct http_request *http)
 
 static void watch_expired(struct watch *w)
 {
-	status_set(w->req->arena, &w->req->st, 410, "Expired", "too old resource version: %" PRIu64 " (%" PRIu64 ")",
+	status_set(w->req->arena, &w->req->st, 410, "Expired",
+		"too old resource version: %" PRIu64 " (%" PRIu64 ")",
 		cache_watch_revision(w->watcher), cache_revision(w->api->cache));
 	write_error(w);
 	watch_end(w);
@@ -168,8 +172,9 @@ static void watch_pump(struct watch *w)
 {
 	if (w->sm.state != WATCH_STREAMING)
 		return;
-	static const char *const types[] = { [CACHE_ADDED] = "ADDED", [CACHE_MODIFIED] = "MODIFIED",
-		[CACHE_DELETED] = "DELETED" };
+	static const char *const types[] = {[CACHE_ADDED] = "ADDED",
+		[CACHE_MODIFIED] = "MODIFIED",
+		[CACHE_DELETED] = "DELETED"};
 	for (;;) {
 		if (http_stream_queued(w->req->http) > STREAM_HIGH_BYTES) {
 			sm_move(&w->sm, WATCH_FULL, mono_ns(w));
@@ -253,8 +258,8 @@ static void add_name_selector(struct api_request *req, struct list_options *o)
 		memcpy(items, o->fields.items, o->fields.count * sizeof(*items));
 	const char **value = arena_alloc(req->arena, sizeof(*value));
 	*value = req->route.name;
-	items[o->fields.count] = (struct requirement){ .key = "metadata.name", .op = SEL_EQ,
-		.values = value, .value_count = 1 };
+	items[o->fields.count] = (struct requirement){
+		.key = "metadata.name", .op = SEL_EQ, .values = value, .value_count = 1};
 	o->fields.items = items;
 	o->fields.count++;
 }
@@ -266,7 +271,8 @@ void api_watch(struct api_request *req)
 	int r = list_options_parse(req, &o);
 	if (r == 0 && (!req->http || api->stopping))
 		r = status_set(req->arena, &req->st, 503, "ServiceUnavailable",
-			req->http ? "the server is stopping" : "watches are not served on this path");
+			req->http ? "the server is stopping"
+				  : "watches are not served on this path");
 	uint64_t current = cache_revision(api->cache);
 	if (r == 0 && o.revision > current && o.send_initial)
 		r = status_too_new(req, o.revision);
@@ -276,9 +282,10 @@ void api_watch(struct api_request *req)
 	}
 	if (req->route.name)
 		add_name_selector(req, &o);
-	/* From "any" or "now": the present state first, then what follows it. A revision of the future
-	 * waits for its events, which is what following from now does. */
-	bool initial = o.send_initial || (!query_get(&req->query, "sendInitialEvents") && o.revision == 0);
+	/* From "any" or "now": the present state first, then what follows it. A revision of the
+	 * future waits for its events, which is what following from now does. */
+	bool initial =
+		o.send_initial || (!query_get(&req->query, "sendInitialEvents") && o.revision == 0);
 	uint64_t since = o.revision && !initial ? MIN(o.revision, current) : current;
 	struct watch *w = xcalloc(1, sizeof(*w));
 	w->api = api;
@@ -312,9 +319,10 @@ void api_watch(struct api_request *req)
 		timeout_s = TIMEOUT_MIN_S + (int64_t)random_below(&api->random, TIMEOUT_MIN_S);
 	timeout_s = MIN(timeout_s, INT64_C(86400) * 365);
 	w->ends_ns = mono_ns(w) + timeout_s * NS_PER_S;
-	w->bookmark_ns = o.allow_bookmarks ? mono_ns(w) + BOOKMARK_EVERY_MS * NS_PER_MS -
-				(int64_t)random_below(&api->random, 5000) * NS_PER_MS :
-					     INT64_MAX;
+	w->bookmark_ns = o.allow_bookmarks
+				 ? mono_ns(w) + BOOKMARK_EVERY_MS * NS_PER_MS -
+					   (int64_t)random_below(&api->random, 5000) * NS_PER_MS
+				 : INT64_MAX;
 	timer_set(w);
 	req->http->user = w;
 	req->http->cancelled = on_cancelled;

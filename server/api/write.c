@@ -4,13 +4,13 @@
 
 int write_options(struct api_request *req, const char *options_kind)
 {
-	static const struct kind *const kinds[] = { &create_options_kind, &update_options_kind,
-		&patch_options_kind, &delete_options_kind };
+	static const struct kind *const kinds[] = {&create_options_kind, &update_options_kind,
+		&patch_options_kind, &delete_options_kind};
 	const struct kind *k = kinds[0];
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (streq(kinds[i]->kind, options_kind))
 			k = kinds[i];
-	struct field_errors e = { .arena = req->arena };
+	struct field_errors e = {.arena = req->arena};
 	struct json *dry = json_new_array(req->arena);
 	bool bad_dry = false;
 	for (size_t i = 0; i < req->query.count; i++) {
@@ -36,7 +36,8 @@ int write_options(struct api_request *req, const char *options_kind)
 			"supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"");
 	const char *manager = query_get(&req->query, "fieldManager");
 	if (manager && strlen(manager) > 128)
-		field_error(&e, FIELD_TOO_LONG, "fieldManager", NULL, "may not be more than 128 bytes");
+		field_error(
+			&e, FIELD_TOO_LONG, "fieldManager", NULL, "may not be more than 128 bytes");
 	if (field_error_count(&e))
 		return status_invalid(req->arena, &req->st, k, "", &e);
 	return 0;
@@ -52,8 +53,8 @@ int write_decode(struct api_request *req, const struct kind *kind, struct json *
 		.ret_warnings = &warnings,
 	};
 	int r = object_decode(req->api->kinds, kind, req->arena,
-		req->content_type ? req->content_type : "application/json", req->body, req->body_size,
-		&options, ret, &req->st);
+		req->content_type ? req->content_type : "application/json", req->body,
+		req->body_size, &options, ret, &req->st);
 	if (r < 0)
 		return r;
 	JSON_FOR_EACH_ITEM(w, warnings)
@@ -66,12 +67,14 @@ int write_check_namespace(struct api_request *req, const struct kind *kind, cons
 	const struct object *ns =
 		cache_get(req->api->cache, req->api->namespaces, "", req->route.namespace);
 	if (!ns)
-		return status_not_found(req->arena, &req->st, req->api->namespaces, req->route.namespace);
+		return status_not_found(
+			req->arena, &req->st, req->api->namespaces, req->route.namespace);
 	if (!ns->deleting)
 		return 0;
 	status_forbidden(req->arena, &req->st, kind, name,
 		arena_printf(req->arena,
-			"unable to create new content in namespace %s because it is being terminated",
+			"unable to create new content in namespace %s because it is being "
+			"terminated",
 			ns->name));
 	struct json *causes = json_new_array(req->arena), *cause = json_new_object(req->arena);
 	json_set_str(req->arena, cause, "reason", "NamespaceTerminating");
@@ -100,7 +103,8 @@ bool write_may_vanish(const struct kind *kind, const struct json *doc)
 {
 	const struct json *meta = json_get(doc, "metadata");
 	const struct kind_hooks *hooks = hooks_find(kind);
-	return json_get(meta, "deletionTimestamp") && json_count(json_get(meta, "finalizers")) == 0 &&
-		json_int_or(json_get(meta, "deletionGracePeriodSeconds"), 0) == 0 &&
-		!(hooks->kept && hooks->kept(doc));
+	return json_get(meta, "deletionTimestamp") &&
+	       json_count(json_get(meta, "finalizers")) == 0 &&
+	       json_int_or(json_get(meta, "deletionGracePeriodSeconds"), 0) == 0 &&
+	       !(hooks->kept && hooks->kept(doc));
 }

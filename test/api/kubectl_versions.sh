@@ -1,6 +1,6 @@
 #!/bin/bash
 # The same commands with every kubectl that is installed beside the default one (kubectl.1.27 ...).
-# shellcheck disable=SC2016
+# shellcheck disable=SC2016,SC2034
 . "$(dirname "$0")/../lib.sh"
 start_server
 

@@ -22,8 +22,8 @@ struct json *cell_int(const struct table_row *row, const char *path)
 
 struct json *cell_age(const struct table_row *row, const char *path)
 {
-	return json_new_string(row->arena,
-		table_age(row->arena, json_path_str(row->doc, path), row->now_ns));
+	return json_new_string(
+		row->arena, table_age(row->arena, json_path_str(row->doc, path), row->now_ns));
 }
 
 static int by_name(const void *a, const void *b)
@@ -50,8 +50,8 @@ static const char *join(struct arena *a, const struct json *list, const char *me
 {
 	const char *text = "";
 	JSON_FOR_EACH_ITEM(i, list)
-		text = arena_printf(a, "%s%s%s", text, *text ? "," : "",
-			json_str_or(json_get(i, member), ""));
+		text = arena_printf(
+			a, "%s%s%s", text, *text ? "," : "", json_str_or(json_get(i, member), ""));
 	return text;
 }
 

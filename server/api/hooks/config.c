@@ -3,8 +3,8 @@
 
 #define DATA_MAX_BYTES (1u << 20)
 
-static void check_unchanged(struct hook *h, const struct json *doc, const struct json *old,
-	const char *const *fields)
+static void check_unchanged(
+	struct hook *h, const struct json *doc, const struct json *old, const char *const *fields)
 {
 	if (!json_path_bool(old, "immutable", false))
 		return;
@@ -38,7 +38,8 @@ static void config_map_validate(struct hook *h, const struct json *doc)
 		if (json_get_n(json_get(doc, "binaryData"), m->name, m->name_size))
 			field_error(h->errors, FIELD_INVALID,
 				arena_printf(h->arena, "binaryData[%s]", m->name),
-				json_new_string(h->arena, m->name), "duplicate of key present in data");
+				json_new_string(h->arena, m->name),
+				"duplicate of key present in data");
 	}
 	JSON_FOR_EACH_MEMBER(m, json_get(doc, "binaryData"))
 		total += decoded_bytes(m->value);
@@ -47,9 +48,10 @@ static void config_map_validate(struct hook *h, const struct json *doc)
 			DATA_MAX_BYTES);
 }
 
-static void config_map_validate_update(struct hook *h, const struct json *doc, const struct json *old)
+static void config_map_validate_update(
+	struct hook *h, const struct json *doc, const struct json *old)
 {
-	static const char *const fields[] = { "data", "binaryData", NULL };
+	static const char *const fields[] = {"data", "binaryData", NULL};
 	check_unchanged(h, doc, old, fields);
 }
 
@@ -58,7 +60,8 @@ static struct json *data_cell(const struct table_row *row, const char *column)
 	if (!streq(column, "Data"))
 		return NULL;
 	return cell_text(row, "%zu",
-		json_count(json_get(row->doc, "data")) + json_count(json_get(row->doc, "binaryData")));
+		json_count(json_get(row->doc, "data")) +
+			json_count(json_get(row->doc, "binaryData")));
 }
 
 const struct kind_hooks hooks_config_map = {
@@ -95,7 +98,8 @@ static int secret_prepare_update(struct hook *h, struct json *doc, const struct 
 static void need_key(struct hook *h, const struct json *doc, const char *key)
 {
 	if (!json_get(json_get(doc, "data"), key))
-		field_error(h->errors, FIELD_REQUIRED, arena_printf(h->arena, "data[%s]", key), NULL, NULL);
+		field_error(h->errors, FIELD_REQUIRED, arena_printf(h->arena, "data[%s]", key),
+			NULL, NULL);
 }
 
 /* A registry's credentials are JSON with an object in it. */
@@ -132,7 +136,7 @@ static void secret_validate(struct hook *h, const struct json *doc)
 	} else if (streq(type, "kubernetes.io/ssh-auth")) {
 		need_key(h, doc, "ssh-privatekey");
 	} else if (streq(type, "kubernetes.io/basic-auth") && !json_get(data, "username") &&
-		!json_get(data, "password")) {
+		   !json_get(data, "password")) {
 		need_key(h, doc, "username");
 		need_key(h, doc, "password");
 	} else if (streq(type, "kubernetes.io/service-account-token")) {
@@ -140,13 +144,14 @@ static void secret_validate(struct hook *h, const struct json *doc)
 			"kubernetes.io/service-account.name"));
 		if (!account || !*account)
 			field_error(h->errors, FIELD_REQUIRED,
-				"metadata.annotations[kubernetes.io/service-account.name]", NULL, NULL);
+				"metadata.annotations[kubernetes.io/service-account.name]", NULL,
+				NULL);
 	}
 }
 
 static void secret_validate_update(struct hook *h, const struct json *doc, const struct json *old)
 {
-	static const char *const fields[] = { "data", NULL };
+	static const char *const fields[] = {"data", NULL};
 	check_unchanged(h, doc, old, fields);
 	if (!json_equal(json_get(doc, "type"), json_get(old, "type")))
 		field_immutable(h, "type", json_get(doc, "type"));
@@ -164,7 +169,9 @@ const struct kind_hooks hooks_secret = {
 
 static struct json *account_cell(const struct table_row *row, const char *column)
 {
-	return streq(column, "Secrets") ? cell_text(row, "%zu", json_count(json_get(row->doc, "secrets"))) : NULL;
+	return streq(column, "Secrets")
+		       ? cell_text(row, "%zu", json_count(json_get(row->doc, "secrets")))
+		       : NULL;
 }
 
 const struct kind_hooks hooks_service_account = {

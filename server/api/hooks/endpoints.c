@@ -36,9 +36,11 @@ static struct json *endpoints_cell(const struct table_row *row, const char *colu
 				const char *ip = json_str_or(json_get(address, "ip"), "");
 				int64_t port = json_path_int(json_at(ports, p), "port", 0);
 				text = shown(a, text,
-					port ? arena_printf(a, strchr(ip, ':') ? "[%s]:%" PRId64 : "%s:%" PRId64,
-						       ip, port) :
-					       ip);
+					port ? arena_printf(a,
+						       strchr(ip, ':') ? "[%s]:%" PRId64
+								       : "%s:%" PRId64,
+						       ip, port)
+					     : ip);
 			}
 		}
 	}
@@ -63,9 +65,9 @@ static struct json *slice_cell(const struct table_row *row, const char *column)
 			const char *name = json_str_or(json_get(p, "name"), "");
 			const struct json *port = json_get(p, "port");
 			text = shown(a, text,
-				json_is(port, JSON_INT) ? arena_printf(a, "%" PRId64, port->i) :
-					*name		? name :
-							  "*");
+				json_is(port, JSON_INT) ? arena_printf(a, "%" PRId64, port->i)
+				: *name			? name
+							: "*");
 		}
 		return count ? finish(row, text, count) : cell_text(row, "<unset>");
 	}
@@ -88,7 +90,8 @@ static void slice_validate(struct hook *h, const struct json *doc)
 			uint32_t ip;
 			if (ipv4 && ip_parse(json_str_or(address, ""), &ip) < 0)
 				field_error(h->errors, FIELD_INVALID,
-					arena_printf(h->arena, "endpoints[%zu].addresses[%zu]", i, n),
+					arena_printf(
+						h->arena, "endpoints[%zu].addresses[%zu]", i, n),
 					address, "must be a valid IPv4 address");
 			n++;
 		}
@@ -99,8 +102,8 @@ static void slice_validate(struct hook *h, const struct json *doc)
 		i++;
 	}
 	if (i > 1000)
-		field_error(h->errors, FIELD_TOO_MANY, "endpoints", json_new_int(h->arena, (int64_t)i),
-			"must have at most 1000 items");
+		field_error(h->errors, FIELD_TOO_MANY, "endpoints",
+			json_new_int(h->arena, (int64_t)i), "must have at most 1000 items");
 }
 
 static void slice_validate_update(struct hook *h, const struct json *doc, const struct json *old)

@@ -17,9 +17,9 @@ static const char *first_time(const struct json *doc, const char *const *paths)
 
 static struct json *event_cell(const struct table_row *row, const char *column)
 {
-	static const char *const last[] = { "series.lastObservedTime", "lastTimestamp", "firstTimestamp",
-		"eventTime", NULL };
-	static const char *const first[] = { "firstTimestamp", "eventTime", NULL };
+	static const char *const last[] = {
+		"series.lastObservedTime", "lastTimestamp", "firstTimestamp", "eventTime", NULL};
+	static const char *const first[] = {"firstTimestamp", "eventTime", NULL};
 	struct arena *a = row->arena;
 	const struct json *doc = row->doc;
 	if (streq(column, "Last Seen"))
@@ -27,15 +27,19 @@ static struct json *event_cell(const struct table_row *row, const char *column)
 	if (streq(column, "First Seen"))
 		return cell_text(row, "%s", table_age(a, first_time(doc, first), row->now_ns));
 	if (streq(column, "Type") || streq(column, "Reason"))
-		return cell_text(row, "%s", json_str_or(json_get(doc, *column == 'T' ? "type" : "reason"), ""));
+		return cell_text(row, "%s",
+			json_str_or(json_get(doc, *column == 'T' ? "type" : "reason"), ""));
 	if (streq(column, "Object")) {
-		char *kind = arena_strdup(a, json_str_or(json_path(doc, "involvedObject.kind"), ""));
+		char *kind =
+			arena_strdup(a, json_str_or(json_path(doc, "involvedObject.kind"), ""));
 		for (char *p = kind; *p; p++)
 			*p = (char)tolower((unsigned char)*p);
-		return cell_text(row, "%s/%s", kind, json_str_or(json_path(doc, "involvedObject.name"), ""));
+		return cell_text(
+			row, "%s/%s", kind, json_str_or(json_path(doc, "involvedObject.name"), ""));
 	}
 	if (streq(column, "Subobject"))
-		return cell_text(row, "%s", json_str_or(json_path(doc, "involvedObject.fieldPath"), ""));
+		return cell_text(
+			row, "%s", json_str_or(json_path(doc, "involvedObject.fieldPath"), ""));
 	if (streq(column, "Source")) {
 		const char *component = json_str_or(json_path(doc, "source.component"), "");
 		const char *host = json_str_or(json_path(doc, "source.host"), "");
@@ -66,7 +70,8 @@ static void event_validate(struct hook *h, const struct json *doc)
 	bool ok = *of ? streq(of, ns) : streq(ns, "default") || streq(ns, "kube-system");
 	if (!ok)
 		field_error(h->errors, FIELD_INVALID, "involvedObject.namespace",
-			about ? about : json_new_string(h->arena, ""), "does not match event.namespace");
+			about ? about : json_new_string(h->arena, ""),
+			"does not match event.namespace");
 }
 
 const struct kind_hooks hooks_event = {

@@ -1,11 +1,12 @@
 #include "server/api/hooks/hooks_internal.h"
 
-static const struct kind_hooks none = { 0 };
+static const struct kind_hooks none = {0};
 
-static const struct kind_hooks *const all[] = { &hooks_config_map, &hooks_deployment, &hooks_endpoint_slice,
-	&hooks_endpoints, &hooks_event, &hooks_namespace, &hooks_node, &hooks_pod, &hooks_replica_set,
-	&hooks_replication_controller, &hooks_secret, &hooks_service, &hooks_service_account,
-	&hooks_virtual_machine, &hooks_virtual_machine_instance };
+static const struct kind_hooks *const all[] = {&hooks_config_map, &hooks_deployment,
+	&hooks_endpoint_slice, &hooks_endpoints, &hooks_event, &hooks_namespace, &hooks_node,
+	&hooks_pod, &hooks_replica_set, &hooks_replication_controller, &hooks_secret,
+	&hooks_service, &hooks_service_account, &hooks_virtual_machine,
+	&hooks_virtual_machine_instance};
 
 const struct kind_hooks *hooks_find(const struct kind *k)
 {

@@ -5,8 +5,8 @@ static void set_name_label(struct hook *h, struct json *doc)
 	struct json *meta = json_get(doc, "metadata");
 	struct json *name = json_get(meta, "name");
 	if (name)
-		json_set(h->arena, json_object_at(h->arena, meta, "labels"), "kubernetes.io/metadata.name",
-			name);
+		json_set(h->arena, json_object_at(h->arena, meta, "labels"),
+			"kubernetes.io/metadata.name", name);
 }
 
 static int prepare_create(struct hook *h, struct json *doc)
@@ -39,7 +39,7 @@ static int prepare_update(struct hook *h, struct json *doc, const struct json *o
 
 static int check_delete(struct hook *h, const struct json *doc)
 {
-	static const char *const kept[] = { "default", "kube-system", "kube-public" };
+	static const char *const kept[] = {"default", "kube-system", "kube-public"};
 	const char *name = json_path_str(doc, "metadata.name");
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
 		if (streq(kept[i], name))

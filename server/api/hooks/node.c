@@ -22,7 +22,8 @@ static int allocate(struct hook *h, struct json *doc, const struct json *old)
 		if (subnet_of(api, doc, &n)) {
 			if (allocator_take(&api->pod_subnets, n) < 0) {
 				field_error(h->errors, FIELD_INVALID, "spec.podCIDR",
-					json_path(doc, "spec.podCIDR"), "is another node's already");
+					json_path(doc, "spec.podCIDR"),
+					"is another node's already");
 				return 0;
 			}
 			claim_add(h->arena, &h->req->claims, &api->pod_subnets, n, false);
@@ -31,9 +32,11 @@ static int allocate(struct hook *h, struct json *doc, const struct json *old)
 	}
 	if (allocator_take_first(&api->pod_subnets, 0, &n) < 0)
 		return status_internal(h->arena, h->st,
-			"no pod range is left for another node: the server's --pod-cidr is used up");
+			"no pod range is left for another node: the server's --pod-cidr is used "
+			"up");
 	claim_add(h->arena, &h->req->claims, &api->pod_subnets, n, false);
-	char *cidr = arena_printf(h->arena, "%s/24", ip_format(h->arena, api->pod_range.base + (n << 8)));
+	char *cidr = arena_printf(
+		h->arena, "%s/24", ip_format(h->arena, api->pod_range.base + (n << 8)));
 	struct json *spec = json_object_at(h->arena, doc, "spec"), *list = json_new_array(h->arena);
 	json_set_str(h->arena, spec, "podCIDR", cidr);
 	json_push(h->arena, list, json_new_string(h->arena, cidr));
@@ -44,7 +47,7 @@ static int allocate(struct hook *h, struct json *doc, const struct json *old)
 static int prepare_update(struct hook *h, struct json *doc, const struct json *old)
 {
 	/* Agents that register anew do not repeat what the server gave them. */
-	static const char *const kept[] = { "podCIDR", "podCIDRs", "providerID" };
+	static const char *const kept[] = {"podCIDR", "podCIDRs", "providerID"};
 	struct json *spec = json_object_at(h->arena, doc, "spec");
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		struct json *was = json_get(json_get(old, "spec"), kept[i]);
@@ -56,12 +59,14 @@ static int prepare_update(struct hook *h, struct json *doc, const struct json *o
 
 static void validate_update(struct hook *h, const struct json *doc, const struct json *old)
 {
-	static const char *const fixed[] = { "podCIDR", "podCIDRs", "providerID" };
+	static const char *const fixed[] = {"podCIDR", "podCIDRs", "providerID"};
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
 		const struct json *was = json_get(json_get(old, "spec"), fixed[i]);
 		if (json_count(was) && !json_equal(was, json_get(json_get(doc, "spec"), fixed[i])))
-			field_error(h->errors, FIELD_FORBIDDEN, arena_printf(h->arena, "spec.%s", fixed[i]),
-				NULL, "node updates may not change %s except from \"\" to valid", fixed[i]);
+			field_error(h->errors, FIELD_FORBIDDEN,
+				arena_printf(h->arena, "spec.%s", fixed[i]), NULL,
+				"node updates may not change %s except from \"\" to valid",
+				fixed[i]);
 	}
 }
 
@@ -80,7 +85,8 @@ static const char *ready_text(const struct json *doc)
 {
 	JSON_FOR_EACH_ITEM(c, json_path(doc, "status.conditions"))
 		if (streq(json_str(json_get(c, "type")), "Ready"))
-			return streq(json_str(json_get(c, "status")), "True") ? "Ready" : "NotReady";
+			return streq(json_str(json_get(c, "status")), "True") ? "Ready"
+									      : "NotReady";
 	return "Unknown";
 }
 
@@ -122,16 +128,18 @@ static struct json *cell(const struct table_row *row, const char *column)
 	const struct json *doc = row->doc;
 	if (streq(column, "Status"))
 		return cell_text(row, "%s%s", ready_text(doc),
-			json_path_bool(doc, "spec.unschedulable", false) ? ",SchedulingDisabled" : "");
+			json_path_bool(doc, "spec.unschedulable", false) ? ",SchedulingDisabled"
+									 : "");
 	if (streq(column, "Roles"))
 		return cell_text(row, "%s", roles_text(row->arena, doc));
 	if (streq(column, "Internal-IP"))
 		return cell_text(row, "%s", address_text(doc, "InternalIP"));
 	if (streq(column, "External-IP"))
 		return cell_text(row, "%s", address_text(doc, "ExternalIP"));
-	static const char *const info[][2] = { { "Version", "status.nodeInfo.kubeletVersion" },
-		{ "OS-Image", "status.nodeInfo.osImage" }, { "Kernel-Version", "status.nodeInfo.kernelVersion" },
-		{ "Container-Runtime", "status.nodeInfo.containerRuntimeVersion" } };
+	static const char *const info[][2] = {{"Version", "status.nodeInfo.kubeletVersion"},
+		{"OS-Image", "status.nodeInfo.osImage"},
+		{"Kernel-Version", "status.nodeInfo.kernelVersion"},
+		{"Container-Runtime", "status.nodeInfo.containerRuntimeVersion"}};
 	for (size_t i = 0; i < ARRAY_LEN(info); i++) {
 		if (!streq(column, info[i][0]))
 			continue;

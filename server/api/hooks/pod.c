@@ -3,7 +3,8 @@
 
 #include "lib/object/quantity.h"
 
-static const char *const container_lists[] = { "initContainers", "containers", "ephemeralContainers" };
+static const char *const container_lists[] = {
+	"initContainers", "containers", "ephemeralContainers"};
 
 /* Always for :latest, also when it is meant by leaving the tag out; a digest never changes. */
 static const char *pull_policy(const char *image)
@@ -71,7 +72,7 @@ static void add_default_toleration(struct arena *a, struct json *spec, const cha
 
 static bool same_amounts(const struct json *requests, const struct json *limits)
 {
-	static const char *const needed[] = { "cpu", "memory" };
+	static const char *const needed[] = {"cpu", "memory"};
 	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
 		const char *r = json_str(json_get(requests, needed[i]));
 		const char *l = json_str(json_get(limits, needed[i]));
@@ -144,7 +145,8 @@ static int prepare_update(struct hook *h, struct json *doc, const struct json *o
 }
 
 /* Checks of a container against the pod it is in. */
-static void validate_mounts(struct hook *h, const struct json *spec, const struct json *c, const char *at)
+static void validate_mounts(
+	struct hook *h, const struct json *spec, const struct json *c, const char *at)
 {
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(m, json_get(c, "volumeMounts")) {
@@ -158,12 +160,13 @@ static void validate_mounts(struct hook *h, const struct json *spec, const struc
 				json_get(m, "name"), NULL);
 		const struct json *path = json_get(m, "mountPath");
 		for (size_t n = 0; n < i; n++)
-			if (json_str(path) && json_equal(path,
-						      json_get(json_at(json_get(c, "volumeMounts"), n),
-							      "mountPath")))
+			if (json_str(path) &&
+				json_equal(path, json_get(json_at(json_get(c, "volumeMounts"), n),
+							 "mountPath")))
 				field_error(h->errors, FIELD_INVALID,
-					arena_printf(h->arena, "%s.volumeMounts[%zu].mountPath", at, i), path,
-					"must be unique");
+					arena_printf(
+						h->arena, "%s.volumeMounts[%zu].mountPath", at, i),
+					path, "must be unique");
 		i++;
 	}
 }
@@ -174,20 +177,22 @@ static void validate_resources(struct hook *h, const struct json *c, const char 
 	JSON_FOR_EACH_MEMBER(r, json_path(c, "resources.requests")) {
 		const struct json *limit = json_get_n(limits, r->name, r->name_size);
 		struct quantity qr, ql;
-		if (!json_str(limit) || !json_str(r->value) || quantity_parse(json_str(limit), &ql) < 0 ||
+		if (!json_str(limit) || !json_str(r->value) ||
+			quantity_parse(json_str(limit), &ql) < 0 ||
 			quantity_parse(json_str(r->value), &qr) < 0)
 			continue;
 		if (qr.nano > ql.nano)
 			field_error(h->errors, FIELD_INVALID,
 				arena_printf(h->arena, "%s.resources.requests", at), r->value,
-				"must be less than or equal to %s limit of %s", r->name, json_str(limit));
+				"must be less than or equal to %s limit of %s", r->name,
+				json_str(limit));
 	}
 }
 
 static void validate_env(struct hook *h, const struct json *c, const char *at)
 {
-	static const char *const sources[] = { "fieldRef", "resourceFieldRef", "configMapKeyRef",
-		"secretKeyRef" };
+	static const char *const sources[] = {
+		"fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef"};
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(e, json_get(c, "env")) {
 		const struct json *from = json_get(e, "valueFrom");
@@ -202,7 +207,8 @@ static void validate_env(struct hook *h, const struct json *c, const char *at)
 				"may not be specified when `value` is not empty");
 		else if (count == 0)
 			field_error(h->errors, FIELD_INVALID, field, json_new_string(h->arena, ""),
-				"must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or "
+				"must specify one of: `fieldRef`, `resourceFieldRef`, "
+				"`configMapKeyRef` or "
 				"`secretKeyRef`");
 		else if (count > 1)
 			field_error(h->errors, FIELD_INVALID, field, json_new_string(h->arena, ""),
@@ -212,7 +218,7 @@ static void validate_env(struct hook *h, const struct json *c, const char *at)
 
 static void validate_handler(struct hook *h, const struct json *handler, const char *at)
 {
-	static const char *const types[] = { "exec", "httpGet", "tcpSocket", "grpc", "sleep" };
+	static const char *const types[] = {"exec", "httpGet", "tcpSocket", "grpc", "sleep"};
 	size_t count = 0;
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		if (!json_get(handler, types[i]))
@@ -228,8 +234,8 @@ static void validate_handler(struct hook *h, const struct json *handler, const c
 
 static void validate_probes(struct hook *h, const struct json *c, const char *at)
 {
-	static const char *const probes[] = { "livenessProbe", "readinessProbe", "startupProbe",
-		"lifecycle.postStart", "lifecycle.preStop" };
+	static const char *const probes[] = {"livenessProbe", "readinessProbe", "startupProbe",
+		"lifecycle.postStart", "lifecycle.preStop"};
 	for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
 		const struct json *p = json_path(c, probes[i]);
 		const char *field = arena_printf(h->arena, "%s.%s", at, probes[i]);
@@ -248,10 +254,12 @@ static void validate_host_ports(struct hook *h, const struct json *c, const char
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(p, json_get(c, "ports")) {
 		const struct json *host = json_get(p, "hostPort");
-		if (json_is(host, JSON_INT) && host->i && !json_equal(host, json_get(p, "containerPort")))
+		if (json_is(host, JSON_INT) && host->i &&
+			!json_equal(host, json_get(p, "containerPort")))
 			field_error(h->errors, FIELD_INVALID,
 				arena_printf(h->arena, "%s.ports[%zu].containerPort", at, i),
-				json_get(p, "containerPort"), "must match `hostPort` when `hostNetwork` is true");
+				json_get(p, "containerPort"),
+				"must match `hostPort` when `hostNetwork` is true");
 		i++;
 	}
 }
@@ -329,10 +337,10 @@ static bool tolerations_kept(const struct json *now, const struct json *was)
 			struct json *before = json_get(w, "tolerationSeconds");
 			/* How long something is borne may change. */
 			found |= json_equal(json_get(n, "key"), json_get(w, "key")) &&
-				json_equal(json_get(n, "operator"), json_get(w, "operator")) &&
-				json_equal(json_get(n, "value"), json_get(w, "value")) &&
-				json_equal(json_get(n, "effect"), json_get(w, "effect")) &&
-				!seconds == !before;
+				 json_equal(json_get(n, "operator"), json_get(w, "operator")) &&
+				 json_equal(json_get(n, "value"), json_get(w, "value")) &&
+				 json_equal(json_get(n, "effect"), json_get(w, "effect")) &&
+				 !seconds == !before;
 		}
 		if (!found)
 			return false;
@@ -359,12 +367,14 @@ static void validate_update(struct hook *h, const struct json *doc, const struct
 	struct json *now = fixed_part(h, json_get(doc, "spec"));
 	struct json *was = fixed_part(h, json_get(old, "spec"));
 	bool equal = json_equal(now, was);
-	bool kept = tolerations_kept(json_path(doc, "spec.tolerations"), json_path(old, "spec.tolerations"));
+	bool kept = tolerations_kept(
+		json_path(doc, "spec.tolerations"), json_path(old, "spec.tolerations"));
 	if (equal && kept)
 		return;
 	field_error(h->errors, FIELD_FORBIDDEN, "spec", NULL,
 		"pod updates may not change fields other than `spec.containers[*].image`, "
-		"`spec.initContainers[*].image`, `spec.activeDeadlineSeconds` or `spec.tolerations` (only "
+		"`spec.initContainers[*].image`, `spec.activeDeadlineSeconds` or "
+		"`spec.tolerations` (only "
 		"additions to existing tolerations)\n  changed: %s\n",
 		equal ? "spec.tolerations" : changed_fields(h->arena, now, was));
 }

@@ -1,4 +1,5 @@
-/* pod_cells.c - a pod's row: how many containers are ready, what it is doing, how often it began anew. */
+/* pod_cells.c - a pod's row: how many containers are ready, what it is doing, how often it began
+ * anew. */
 #include <inttypes.h>
 
 #include "server/api/hooks/hooks_internal.h"
@@ -23,7 +24,8 @@ static const char *terminated_text(struct arena *a, const struct json *terminate
 	return arena_printf(a, "ExitCode:%" PRId64, json_path_int(terminated, "exitCode", 0));
 }
 
-/* While init containers are at work, the first that is not done names the state. NULL = all are done. */
+/* While init containers are at work, the first that is not done names the state. NULL = all are
+ * done. */
 static const char *init_text(struct arena *a, const struct json *doc)
 {
 	size_t i = 0, total = json_count(json_path(doc, "spec.initContainers"));
@@ -81,14 +83,16 @@ static const char *status_text(struct arena *a, const struct json *doc)
 		if (streq(text, "Completed") && running)
 			text = ready_condition(doc) ? "Running" : "NotReady";
 	}
-	if (json_path(doc, "metadata.deletionTimestamp") && !streq(phase, "Succeeded") && !streq(phase, "Failed"))
+	if (json_path(doc, "metadata.deletionTimestamp") && !streq(phase, "Succeeded") &&
+		!streq(phase, "Failed"))
 		text = streq(own, "NodeLost") ? "Unknown" : "Terminating";
 	return text;
 }
 
 static const char *restarts_text(const struct table_row *row)
 {
-	static const char *const lists[] = { "status.containerStatuses", "status.initContainerStatuses" };
+	static const char *const lists[] = {
+		"status.containerStatuses", "status.initContainerStatuses"};
 	int64_t total = 0, newest = 0, at;
 	for (size_t l = 0; l < ARRAY_LEN(lists); l++)
 		JSON_FOR_EACH_ITEM(s, json_path(row->doc, lists[l])) {
@@ -127,7 +131,7 @@ static struct json *gates_cell(const struct table_row *row)
 	JSON_FOR_EACH_ITEM(g, gates)
 		JSON_FOR_EACH_ITEM(c, json_path(row->doc, "status.conditions"))
 			met += json_equal(json_get(c, "type"), json_get(g, "conditionType")) &&
-				streq(json_str(json_get(c, "status")), "True");
+			       streq(json_str(json_get(c, "status")), "True");
 	return cell_text(row, "%zu/%zu", met, json_count(gates));
 }
 

@@ -1,4 +1,5 @@
-/* service.c - services: the address in the cluster, ports on nodes, and what follows from the type. */
+/* service.c - services: the address in the cluster, ports on nodes, and what follows from the type.
+ */
 #include <inttypes.h>
 
 #include "server/api/hooks/hooks_internal.h"
@@ -58,7 +59,7 @@ static void complete(struct hook *h, struct json *doc, const struct json *old)
 	JSON_FOR_EACH_ITEM(p, json_get(spec, "ports")) {
 		const struct json *target = json_get(p, "targetPort");
 		bool unset = !target || (json_is(target, JSON_INT) && target->i == 0) ||
-			(json_is(target, JSON_STRING) && !*json_str(target));
+			     (json_is(target, JSON_STRING) && !*json_str(target));
 		if (unset && json_get(p, "port"))
 			json_set(a, p, "targetPort", json_get(p, "port"));
 	}
@@ -117,14 +118,16 @@ static int prepare_update(struct hook *h, struct json *doc, const struct json *o
 	if (streq(h->part, "status"))
 		return 0;
 	complete(h, doc, old);
-	if (!is_external_name(doc) && !is_external_name(old) && !*cluster_ip(doc) && *cluster_ip(old))
+	if (!is_external_name(doc) && !is_external_name(old) && !*cluster_ip(doc) &&
+		*cluster_ip(old))
 		set_cluster_ip(a, doc, cluster_ip(old));
 	JSON_FOR_EACH_ITEM(p, json_path(doc, "spec.ports")) {
 		if (!wants_node_ports(doc)) {
 			/* Left over from another type; a new one is refused by the checks. */
 			JSON_FOR_EACH_ITEM(was, json_path(old, "spec.ports"))
 				if (wants_node_ports(old) && json_get(p, "nodePort") &&
-					json_equal(json_get(was, "nodePort"), json_get(p, "nodePort")))
+					json_equal(
+						json_get(was, "nodePort"), json_get(p, "nodePort")))
 					json_remove(p, "nodePort");
 			continue;
 		}
@@ -147,13 +150,14 @@ static void validate_ports(struct hook *h, const struct json *doc)
 		const char *at = arena_printf(h->arena, "spec.ports[%zu]", i);
 		const char *name = json_str_or(json_get(p, "name"), "");
 		if (!*name && json_count(ports) > 1)
-			field_error(h->errors, FIELD_REQUIRED, arena_printf(h->arena, "%s.name", at), NULL,
-				NULL);
+			field_error(h->errors, FIELD_REQUIRED,
+				arena_printf(h->arena, "%s.name", at), NULL, NULL);
 		for (size_t n = 0; n < i; n++) {
 			const struct json *other = json_at(ports, n);
 			if (*name && streq(name, json_str(json_get(other, "name"))))
 				field_error(h->errors, FIELD_DUPLICATE,
-					arena_printf(h->arena, "%s.name", at), json_get(p, "name"), NULL);
+					arena_printf(h->arena, "%s.name", at), json_get(p, "name"),
+					NULL);
 			if (json_equal(json_get(p, "port"), json_get(other, "port")) &&
 				json_equal(json_get(p, "protocol"), json_get(other, "protocol"))) {
 				struct json *v = json_new_object(h->arena);
@@ -163,7 +167,8 @@ static void validate_ports(struct hook *h, const struct json *doc)
 			}
 		}
 		if (json_path_int(p, "nodePort", 0) && !wants_node_ports(doc))
-			field_error(h->errors, FIELD_FORBIDDEN, arena_printf(h->arena, "%s.nodePort", at), NULL,
+			field_error(h->errors, FIELD_FORBIDDEN,
+				arena_printf(h->arena, "%s.nodePort", at), NULL,
 				"may not be used when `type` is '%s'", type_of(doc));
 		i++;
 	}
@@ -178,7 +183,8 @@ static void validate(struct hook *h, const struct json *doc)
 	validate_ports(h, doc);
 	const char *ip = cluster_ip(doc);
 	if (streq(ip, "None") && wants_node_ports(doc))
-		field_error(h->errors, FIELD_INVALID, "spec.clusterIPs[0]", json_path(doc, "spec.clusterIP"),
+		field_error(h->errors, FIELD_INVALID, "spec.clusterIPs[0]",
+			json_path(doc, "spec.clusterIP"),
 			"may not be set to 'None' for %s services", type_of(doc));
 	if (is_external_name(doc) && !*json_str_or(json_path(doc, "spec.externalName"), ""))
 		field_error(h->errors, FIELD_REQUIRED, "spec.externalName", NULL, NULL);
@@ -186,15 +192,16 @@ static void validate(struct hook *h, const struct json *doc)
 	if (json_count(families) > 1 ||
 		(json_count(families) == 1 && !streq(json_str(json_at(families, 0)), "IPv4")))
 		field_error(h->errors, FIELD_INVALID, "spec.ipFamilies[0]",
-			json_at(families, json_count(families) - 1), "not configured on this cluster");
+			json_at(families, json_count(families) - 1),
+			"not configured on this cluster");
 }
 
 static void validate_update(struct hook *h, const struct json *doc, const struct json *old)
 {
 	const char *now = cluster_ip(doc), *was = cluster_ip(old);
 	if (*was && !streq(was, now) && !is_external_name(doc) && !is_external_name(old))
-		field_error(h->errors, FIELD_INVALID, "spec.clusterIPs[0]", json_path(doc, "spec.clusterIPs"),
-			"may not change once set");
+		field_error(h->errors, FIELD_INVALID, "spec.clusterIPs[0]",
+			json_path(doc, "spec.clusterIPs"), "may not change once set");
 }
 
 static bool in_service_range(const struct api *api, const char *ip, uint32_t *ret)
@@ -217,14 +224,15 @@ static int take_ip(struct hook *h, struct json *doc)
 		const char *problem = NULL;
 		if (!in_service_range(api, ip, &n) || n == 0 || n == last)
 			problem = arena_printf(h->arena,
-				"provided IP is not in the valid range. The range of valid IPs is %s",
+				"provided IP is not in the valid range. The range of valid IPs is "
+				"%s",
 				api->options.service_cidr);
 		else if (allocator_take(&api->service_ips, n) < 0)
 			problem = "provided IP is already allocated";
 		if (problem)
 			field_error(h->errors, FIELD_INVALID, "spec.clusterIPs",
-				json_path(doc, "spec.clusterIPs"), "failed to allocated ip:%s with error:%s",
-				ip, problem);
+				json_path(doc, "spec.clusterIPs"),
+				"failed to allocated ip:%s with error:%s", ip, problem);
 		else
 			claim_add(h->arena, &h->req->claims, &api->service_ips, n, false);
 		return 0;
@@ -233,12 +241,13 @@ static int take_ip(struct hook *h, struct json *doc)
 	uint32_t band = MIN(MAX(16u, api->service_ips.count / 16), 256u);
 	if (allocator_take_any(&api->service_ips, MIN(band, last - 1), &api->random, &n) < 0 &&
 		allocator_take_first(&api->service_ips, 2, &n) < 0)
-		return status_internal(h->arena, h->st,
-			"failed to allocate a serviceIP: range is full");
+		return status_internal(
+			h->arena, h->st, "failed to allocate a serviceIP: range is full");
 	claim_add(h->arena, &h->req->claims, &api->service_ips, n, false);
 	if (n == last || n == 0) {
 		allocator_give(&api->service_ips, n);
-		return status_internal(h->arena, h->st, "failed to allocate a serviceIP: range is full");
+		return status_internal(
+			h->arena, h->st, "failed to allocate a serviceIP: range is full");
 	}
 	set_cluster_ip(h->arena, doc, ip_format(h->arena, api->service_range.base + n));
 	return 0;
@@ -278,7 +287,8 @@ static int take_node_ports(struct hook *h, struct json *doc, const struct json *
 				continue;
 			if (port < NODE_PORT_FIRST || port > NODE_PORT_LAST)
 				field_error(h->errors, FIELD_INVALID, at, json_get(p, "nodePort"),
-					"provided port is not in the valid range. The range of valid ports is "
+					"provided port is not in the valid range. The range of "
+					"valid ports is "
 					"%d-%d",
 					NODE_PORT_FIRST, NODE_PORT_LAST);
 			else if (allocator_take(&api->node_ports, n) < 0)
@@ -289,8 +299,8 @@ static int take_node_ports(struct hook *h, struct json *doc, const struct json *
 			continue;
 		}
 		if (allocator_take_any(&api->node_ports, 0, &api->random, &n) < 0)
-			return status_internal(h->arena, h->st,
-				"failed to allocate a nodePort: range is full");
+			return status_internal(
+				h->arena, h->st, "failed to allocate a nodePort: range is full");
 		claim_add(h->arena, &h->req->claims, &api->node_ports, n, false);
 		json_set_int(h->arena, p, "nodePort", NODE_PORT_FIRST + (int64_t)n);
 	}
@@ -346,7 +356,8 @@ static struct json *external_ip_cell(const struct table_row *row)
 	struct arena *a = row->arena;
 	const char *text = "";
 	if (is_external_name(row->doc))
-		return cell_text(row, "%s", json_str_or(json_path(row->doc, "spec.externalName"), ""));
+		return cell_text(
+			row, "%s", json_str_or(json_path(row->doc, "spec.externalName"), ""));
 	if (streq(type_of(row->doc), "LoadBalancer"))
 		JSON_FOR_EACH_ITEM(i, json_path(row->doc, "status.loadBalancer.ingress")) {
 			const char *ip = json_str_or(json_get(i, "ip"), "");
@@ -378,7 +389,8 @@ static struct json *ports_cell(const struct table_row *row)
 static struct json *cell(const struct table_row *row, const char *column)
 {
 	if (streq(column, "Cluster-IP"))
-		return cell_text(row, "%s", *cluster_ip(row->doc) ? cluster_ip(row->doc) : "<none>");
+		return cell_text(
+			row, "%s", *cluster_ip(row->doc) ? cluster_ip(row->doc) : "<none>");
 	if (streq(column, "External-IP"))
 		return external_ip_cell(row);
 	if (streq(column, "Port(s)"))

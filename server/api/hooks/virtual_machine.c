@@ -1,4 +1,5 @@
-/* virtual_machine.c - VirtualMachine and VirtualMachineInstance (KubeVirt): what must fit together. */
+/* virtual_machine.c - VirtualMachine and VirtualMachineInstance (KubeVirt): what must fit together.
+ */
 #include "server/api/hooks/hooks_internal.h"
 
 /* Holds an instance until its node's agent has stopped the guest. */
@@ -21,7 +22,8 @@ static void check_names(struct hook *h, const struct json *users, const char *us
 		const struct json *name = json_get(u, "name");
 		const char *field = arena_printf(h->arena, "%s[%zu].name", users_at, i++);
 		if (json_str(name) && !has_named(named, json_str(name)))
-			field_error(h->errors, FIELD_NOT_FOUND, field, name, "there is no such %s", what);
+			field_error(h->errors, FIELD_NOT_FOUND, field, name, "there is no such %s",
+				what);
 	}
 }
 
@@ -41,7 +43,7 @@ static void check_sources(struct hook *h, const struct json *list, const char *a
 
 static void check_disks(struct hook *h, const struct json *disks, const char *at)
 {
-	static const char *const types[] = { "disk", "lun", "cdrom", "floppy" };
+	static const char *const types[] = {"disk", "lun", "cdrom", "floppy"};
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(d, disks) {
 		const char *field = arena_printf(h->arena, "%s[%zu]", at, i);
@@ -64,24 +66,27 @@ static void check_instance_spec(struct hook *h, const struct json *spec, const c
 {
 	struct arena *a = h->arena;
 	const struct json *devices = json_path(spec, "domain.devices");
-	const struct json *volumes = json_get(spec, "volumes"), *networks = json_get(spec, "networks");
+	const struct json *volumes = json_get(spec, "volumes"),
+			  *networks = json_get(spec, "networks");
 	const char *disks_at = arena_printf(a, "%s.domain.devices.disks", at);
 	const char *interfaces_at = arena_printf(a, "%s.domain.devices.interfaces", at);
 	const char *volumes_at = arena_printf(a, "%s.volumes", at);
 	const char *networks_at = arena_printf(a, "%s.networks", at);
 	check_names(h, json_get(devices, "disks"), disks_at, volumes, "volume");
 	check_disks(h, json_get(devices, "disks"), disks_at);
-	check_names(h, json_get(devices, "filesystems"), arena_printf(a, "%s.domain.devices.filesystems", at),
-		volumes, "volume");
+	check_names(h, json_get(devices, "filesystems"),
+		arena_printf(a, "%s.domain.devices.filesystems", at), volumes, "volume");
 	check_sources(h, volumes, volumes_at, "source");
 	check_names(h, json_get(devices, "interfaces"), interfaces_at, networks, "network");
 	check_names(h, networks, networks_at, json_get(devices, "interfaces"), "interface");
 	check_sources(h, networks, networks_at, "type");
 	size_t cloud_inits = 0;
 	JSON_FOR_EACH_ITEM(v, volumes)
-		cloud_inits += json_get(v, "cloudInitNoCloud") || json_get(v, "cloudInitConfigDrive");
+		cloud_inits +=
+			json_get(v, "cloudInitNoCloud") || json_get(v, "cloudInitConfigDrive");
 	if (cloud_inits > 1)
-		field_error(h->errors, FIELD_INVALID, volumes_at, json_new_int(a, (int64_t)cloud_inits),
+		field_error(h->errors, FIELD_INVALID, volumes_at,
+			json_new_int(a, (int64_t)cloud_inits),
 			"may not have more than one cloud-init volume");
 }
 
@@ -89,7 +94,8 @@ static void check_no_change(struct hook *h, const struct json *doc, const struct
 {
 	if (!*h->part && !json_equal(json_get(doc, "spec"), json_get(old, "spec")))
 		field_error(h->errors, FIELD_FORBIDDEN, "spec", NULL,
-			"update of VMI object is restricted: change the VirtualMachine's template and restart it");
+			"update of VMI object is restricted: change the VirtualMachine's template "
+			"and restart it");
 }
 
 static int instance_prepare_create(struct hook *h, struct json *doc)
@@ -99,7 +105,8 @@ static int instance_prepare_create(struct hook *h, struct json *doc)
 	struct json *devices = json_object_at(a, json_object_at(a, spec, "domain"), "devices");
 	bool attach = json_path_bool(devices, "autoattachPodInterface", true);
 	/* Who asks for no network gets the pod network, unless told not to. */
-	if (attach && !json_count(json_get(devices, "interfaces")) && !json_count(json_get(spec, "networks"))) {
+	if (attach && !json_count(json_get(devices, "interfaces")) &&
+		!json_count(json_get(spec, "networks"))) {
 		struct json *i = json_new_object(a), *n = json_new_object(a);
 		json_set_str(a, i, "name", "default");
 		json_set(a, i, "masquerade", json_new_object(a));
@@ -150,7 +157,8 @@ static void machine_validate(struct hook *h, const struct json *doc)
 	const struct json *running = json_get(spec, "running");
 	if (json_is(running, JSON_BOOL) && *strategy)
 		field_error(h->errors, FIELD_INVALID, "spec.running", running,
-			"Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please "
+			"Running and RunStrategy are mutually exclusive. Note that Running is "
+			"deprecated, please "
 			"use RunStrategy instead");
 	else if (!json_is(running, JSON_BOOL) && !*strategy)
 		field_error(h->errors, FIELD_REQUIRED, "spec.runStrategy", NULL,

@@ -11,11 +11,11 @@ static void validate_template(struct hook *h, const struct json *doc, const stru
 			"`selector` does not match template `labels`");
 	const struct json *policy = json_path(template, "spec.restartPolicy");
 	if (policy && !streq(json_str(policy), "Always"))
-		field_error(h->errors, FIELD_NOT_SUPPORTED, "spec.template.spec.restartPolicy", policy,
-			"supported values: \"Always\"");
+		field_error(h->errors, FIELD_NOT_SUPPORTED, "spec.template.spec.restartPolicy",
+			policy, "supported values: \"Always\"");
 	if (json_path(template, "spec.activeDeadlineSeconds"))
-		field_error(h->errors, FIELD_FORBIDDEN, "spec.template.spec.activeDeadlineSeconds", NULL,
-			"activeDeadlineSeconds in ReplicaSet is not Supported");
+		field_error(h->errors, FIELD_FORBIDDEN, "spec.template.spec.activeDeadlineSeconds",
+			NULL, "activeDeadlineSeconds in ReplicaSet is not Supported");
 	if (json_path(template, "spec"))
 		pod_spec_validate(h, json_path(template, "spec"), "spec.template.spec");
 }
@@ -27,7 +27,8 @@ static void validate_label_selector(struct hook *h, const struct json *doc, cons
 	struct err err = ERR_INIT;
 	if (!selector)
 		return; /* the schema has said so */
-	if (json_count(json_get(selector, "matchLabels")) + json_count(json_get(selector, "matchExpressions")) ==
+	if (json_count(json_get(selector, "matchLabels")) +
+			json_count(json_get(selector, "matchExpressions")) ==
 		0) {
 		field_error(h->errors, FIELD_INVALID, "spec.selector", selector,
 			"empty selector is invalid for %s", what);
@@ -77,7 +78,7 @@ static int deployment_prepare(struct hook *h, struct json *doc)
 	struct json *strategy = json_path(doc, "spec.strategy");
 	if (streq(json_str(json_get(strategy, "type")), "RollingUpdate")) {
 		struct json *rolling = json_object_at(h->arena, strategy, "rollingUpdate");
-		static const char *const limits[] = { "maxUnavailable", "maxSurge" };
+		static const char *const limits[] = {"maxUnavailable", "maxSurge"};
 		for (size_t i = 0; i < ARRAY_LEN(limits); i++)
 			if (!json_get(rolling, limits[i]))
 				json_set_str(h->arena, rolling, limits[i], "25%");
@@ -98,7 +99,8 @@ static void deployment_validate(struct hook *h, const struct json *doc)
 	if (streq(json_str(json_get(strategy, "type")), "Recreate") && rolling)
 		field_error(h->errors, FIELD_FORBIDDEN, "spec.strategy.rollingUpdate", NULL,
 			"may not be specified when strategy `type` is 'Recreate'");
-	else if (is_zero(json_get(rolling, "maxSurge")) && is_zero(json_get(rolling, "maxUnavailable")))
+	else if (is_zero(json_get(rolling, "maxSurge")) &&
+		 is_zero(json_get(rolling, "maxUnavailable")))
 		field_error(h->errors, FIELD_INVALID, "spec.strategy.rollingUpdate.maxUnavailable",
 			json_get(rolling, "maxUnavailable"), "may not be 0 when `maxSurge` is 0");
 	const struct json *deadline = json_get(spec, "progressDeadlineSeconds");
@@ -110,7 +112,8 @@ static void deployment_validate(struct hook *h, const struct json *doc)
 static struct json *deployment_cell(const struct table_row *row, const char *column)
 {
 	if (streq(column, "Ready"))
-		return cell_text(row, "%lld/%lld", (long long)json_path_int(row->doc, "status.readyReplicas", 0),
+		return cell_text(row, "%lld/%lld",
+			(long long)json_path_int(row->doc, "status.readyReplicas", 0),
 			(long long)json_path_int(row->doc, "spec.replicas", 0));
 	if (streq(column, "Up-to-date"))
 		return cell_int(row, "status.updatedReplicas");
