@@ -8,13 +8,13 @@ bench_start() {
 	port=$(bench_free_port)
 	for round in 1 2 3 4 5 6 7; do
 		"$BENCH_BUILD/bench/start-bench" "$HANOK" "$BENCH_DIR/start-$round" "$port"
-	done >"$BENCH_DIR/fresh"
+	done >"$BENCH_DIR/fresh" 2>"$BENCH_DIR/fresh.note"
 	for round in 1 2 3 4 5 6 7 8 9 10 11; do
 		"$BENCH_BUILD/bench/start-bench" "$HANOK" "$BENCH_DIR/start-1" "$port"
-	done >"$BENCH_DIR/existing"
-	bench_note "fresh data directory: keys and certificates are made"
+	done >"$BENCH_DIR/existing" 2>"$BENCH_DIR/existing.note"
+	bench_note "fresh data directory: keys and certificates are made; $(tail -n 1 "$BENCH_DIR/fresh.note")"
 	bench_bound start-fresh ms 1000 <"$BENCH_DIR/fresh"
-	bench_note "existing data directory"
+	bench_note "existing data directory; $(tail -n 1 "$BENCH_DIR/existing.note")"
 	bench_bound start-existing ms 150 <"$BENCH_DIR/existing"
 	bench_server "$BENCH_DIR/start-1" &&
 		bench_api_load "$BENCH_DIR/start-1/admin.kubeconfig" "$BENCH_SERVER" 50000 create >"$BENCH_DIR/filled" ||
@@ -22,8 +22,8 @@ bench_start() {
 	bench_server_end
 	for round in 1 2 3 4 5; do
 		"$BENCH_BUILD/bench/start-bench" "$HANOK" "$BENCH_DIR/start-1" "$port"
-	done >"$BENCH_DIR/loaded"
-	bench_note "existing data directory with 50,000 pods"
+	done >"$BENCH_DIR/loaded" 2>"$BENCH_DIR/loaded.note"
+	bench_note "existing data directory with 50,000 pods; $(tail -n 1 "$BENCH_DIR/loaded.note")"
 	bench_bound start-50000 ms 1000 <"$BENCH_DIR/loaded"
 }
 

@@ -2,7 +2,7 @@
  *
  *     start-bench HANOK DATA PORT
  *
- * Prints milliseconds ("hanok N"). The server is asked again a millisecond after each refusal, and
+ * Prints milliseconds ("hanok N"), and on stderr the CPU time until then. The server is asked again a millisecond after each refusal, and
  * stopped by SIGTERM in the end. */
 #include <fcntl.h>
 #include <signal.h>
@@ -85,6 +85,7 @@ int main(int argc, char **argv)
 	ask(&p);
 	bench_wait(&loop, &p.done, 30, "/readyz");
 	printf("hanok %.1f\n", (double)(p.ready_ns - start) / 1e6);
+	fprintf(stderr, "%.1f ms of CPU\n", (double)bench_cpu_ns(pid) / 1e6);
 
 	int status;
 	if (kill(pid, SIGTERM) < 0 || waitpid(pid, &status, 0) < 0)
