@@ -45,10 +45,12 @@ struct json_limits {
 	unsigned depth;	     /* nested arrays and objects; default 256. At most some thousands:
 				copying and writing recurse */
 	size_t size_bytes;   /* of the text; default 3 MiB, Kubernetes' request limit */
-	/* Called for each duplicate member with its dotted path ("spec.replicas"); may be NULL. */
+	/* Called for each duplicate member (the first JSON_DUPLICATES_MAX of them) with its dotted path
+	 * ("spec.replicas"); may be NULL. */
 	void (*on_duplicate)(void *user, const char *path);
 	void *user;
 };
+#define JSON_DUPLICATES_MAX 1000 /* a path takes time by its depth, and texts may be hostile */
 #define JSON_LIMITS_DEFAULT ((struct json_limits){ .depth = 256, .size_bytes = 3u << 20 })
 
 /* Parses text; limits NULL = defaults. Paths given to on_duplicate have [N] for items; of very

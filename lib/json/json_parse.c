@@ -29,6 +29,7 @@ struct parser {
 	struct slot *slots;
 	size_t count, room; /* of slots */
 	struct slot *heap;  /* the slots once they outgrew the caller's stack */
+	unsigned duplicates_told;
 };
 
 static int bad(struct parser *ps, const char *at, const char *what)
@@ -325,6 +326,9 @@ static void report_duplicate(struct parser *ps, uint32_t at, const struct json_m
 {
 	struct path_text path;
 
+	if (!ps->limits->on_duplicate || ps->duplicates_told == JSON_DUPLICATES_MAX)
+		return;
+	ps->duplicates_told++;
 	path_text_start(&path);
 	path_text_name(&path, m->name);
 	for (uint32_t up; (up = ps->slots[at].value.count) != NO_PARENT; at = up) {
@@ -350,8 +354,7 @@ static void merge_duplicate(void *user, uint32_t first, uint32_t again)
 	struct duplicates *d = user;
 	struct json_member *members = d->object->members;
 
-	if (d->ps->limits->on_duplicate)
-		report_duplicate(d->ps, d->slot, &members[again]);
+	report_duplicate(d->ps, d->slot, &members[again]);
 	members[first].value = members[again].value;
 	members[again].value = NULL;
 	d->count++;

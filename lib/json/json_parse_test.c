@@ -449,6 +449,31 @@ static void test_duplicates_in_big_object(void **state)
 	}
 }
 
+static void count_one(void *user, const char *path)
+{
+	(*(unsigned *)user)++;
+}
+
+/* Each report climbs to the root, so that many from deep down would take seconds. */
+static void test_duplicates_are_told_so_often_only(void **state)
+{
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+	struct json_limits limits = JSON_LIMITS_DEFAULT;
+	unsigned count = 0;
+	struct json *v;
+
+	buf_add_str(&text, "{\"a\":1");
+	for (int i = 0; i < 2 * JSON_DUPLICATES_MAX; i++)
+		buf_printf(&text, ",\"a\":%d", i);
+	buf_add_str(&text, "}");
+	limits.on_duplicate = count_one;
+	limits.user = &count;
+	assert_int_equal(json_parse(&arena, text.data, text.size, &limits, &v, NULL), 0);
+	assert_int_equal(count, JSON_DUPLICATES_MAX);
+	assert_int_equal(v->count, 1);
+	assert_int_equal(json_int_or(json_get(v, "a"), -1), 2 * JSON_DUPLICATES_MAX - 1);
+}
+
 static void test_duplicate_path_is_cut(void **state)
 {
 	_cleanup_(buf_finish) struct buf seen = BUF_INIT, text = BUF_INIT;
@@ -539,6 +564,7 @@ int main(void)
 		cmocka_unit_test(test_string_positions),
 		cmocka_unit_test(test_duplicates),
 		cmocka_unit_test(test_duplicates_in_big_object),
+		cmocka_unit_test(test_duplicates_are_told_so_often_only),
 		cmocka_unit_test(test_duplicate_path_is_cut),
 		cmocka_unit_test(test_depth_limit),
 		cmocka_unit_test(test_size_limit),

@@ -8,6 +8,7 @@
 #include <yaml.h>
 
 #define TAG_PREFIX "tag:yaml.org,2002:"
+#define TAG_DIRECTIVES_MAX 100
 #define NODE_WEIGHT 16 /* bytes that a value costs at least, for the limit on aliases */
 
 /* Where the value being read stands, for paths of duplicate keys. */
@@ -25,6 +26,7 @@ struct reader {
 	yaml_parser_t parser;
 	struct table anchors; /* struct json *, or &open_anchor */
 	size_t alias_bytes;   /* weight of all aliases so far */
+	unsigned duplicates_told;
 };
 
 /* Stands for an anchor whose value is still being read. */
@@ -259,12 +261,13 @@ static int read_sequence(struct reader *rd, const struct place *place, struct js
 	}
 }
 
-static void report_duplicate(const struct reader *rd, const struct place *place, const char *name)
+static void report_duplicate(struct reader *rd, const struct place *place, const char *name)
 {
 	struct path_text path;
 
-	if (!rd->limits->on_duplicate)
+	if (!rd->limits->on_duplicate || rd->duplicates_told == JSON_DUPLICATES_MAX)
 		return;
+	rd->duplicates_told++;
 	path_text_start(&path);
 	path_text_name(&path, name);
 	for (; place->up; place = place->up) {
@@ -500,6 +503,23 @@ static int read_document(struct reader *rd, struct json **ret)
 	return r < 0 ? r : 1;
 }
 
+/* libyaml compares each %TAG with all others of the document: many would take minutes. Counts the
+ * lines that begin so; a line may begin behind LF, CR, NEL, LS, PS or a byte order mark. */
+static bool has_many_tag_directives(const char *text, size_t size)
+{
+	const char *at = text, *end = text + size;
+	unsigned count = 0;
+
+	while (size && (at = memmem(at, (size_t)(end - at), "%TAG", 4))) {
+		if (at == text || memchr("\n\r\x85\xa8\xa9\xbf", at[-1], 6))
+			count++;
+		if (count > TAG_DIRECTIVES_MAX)
+			return true;
+		at += 4;
+	}
+	return false;
+}
+
 static int reader_init(struct reader *rd, struct arena *a, const char *text, size_t size,
 	const struct json_limits *limits, struct err *err)
 {
@@ -507,8 +527,11 @@ static int reader_init(struct reader *rd, struct arena *a, const char *text, siz
 	if (size > limits->size_bytes || size >= UINT32_MAX)
 		return err_set(err, -E2BIG, "text of %zu bytes is over the limit of %zu", size,
 			limits->size_bytes);
+	if (has_many_tag_directives(text, size))
+		return err_set(err, -E2BIG, "more than %d %%TAG directives", TAG_DIRECTIVES_MAX);
 	if (!yaml_parser_initialize(&rd->parser))
 		abort();
+	yaml_parser_set_encoding(&rd->parser, YAML_UTF8_ENCODING); /* as JSON: nothing else is taken */
 	yaml_parser_set_input_string(&rd->parser, (const unsigned char *)text, size);
 	return 0;
 }

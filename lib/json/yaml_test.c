@@ -305,6 +305,33 @@ static void test_limits(void **state)
 	assert_int_equal(yaml_parse(&arena, deep, sizeof(deep), NULL, &v, NULL), -E2BIG);
 }
 
+/* libyaml compares each directive with all before it: 3 MiB of them took minutes. */
+static void test_tag_directives(void **state)
+{
+	static const char *const breaks[] = {"\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+
+	assert_int_equal(parse_code("%TAG !e! tag:example.com,2000:\n--- !e!x a\n"), 0);
+	for (size_t i = 0; i < ARRAY_LEN(breaks); i++) {
+		_cleanup_(buf_finish) struct buf text = BUF_INIT;
+
+		for (int k = 0; k < 200000; k++)
+			buf_printf(&text, "%%TAG !%d! b%s", k, breaks[i]);
+		buf_add_str(&text, "--- a\n");
+		assert_int_equal(parse_code(text.data), -E2BIG);
+	}
+	/* In a text they are nothing. */
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+
+	buf_add_str(&text, "a: |\n");
+	for (int k = 0; k < 1000; k++)
+		buf_add_str(&text, "  %TAG ! b\n");
+	assert_int_equal(parse_code(text.data), 0);
+	/* UTF-16 would hide them; other encodings are not taken. */
+	struct json *v;
+
+	assert_int_equal(yaml_parse(&arena, "\xff\xfe-\0 \0a\0", 8, NULL, &v, NULL), -EINVAL);
+}
+
 static void collect(void *user, const char *path)
 {
 	buf_printf(user, "%s;", path);
@@ -433,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_aliases),
 		cmocka_unit_test(test_alias_bombs),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_tag_directives),
 		cmocka_unit_test(test_duplicates),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_error_position),
