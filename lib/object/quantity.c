@@ -106,6 +106,9 @@ static __int128 scale_binary(__int128 mantissa, int decimals, int bits)
 			return NANO_MAX;
 		mantissa *= 2;
 	}
+	/* 10^38 would not fit, and is more than any mantissa here. */
+	if (decimals > 37)
+		return mantissa > 0;
 	for (; decimals > 0; decimals--)
 		by *= 10;
 	return MIN(divide_up(mantissa, by), NANO_MAX);

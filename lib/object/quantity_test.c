@@ -42,6 +42,13 @@ static void test_canonical_form(void **state)
 	canonical_is("1n", "1n");
 	canonical_is("0.5n", "1n");
 	canonical_is("0.5Ki", "512");
+	canonical_is(
+		"0.00000000000000000000000000000000000000000000000000000000000000000001Gi", "1n");
+	canonical_is(
+		"0.00000000000000000000000000000000000000000000000000000000000000000000Gi", "0");
+	canonical_is(
+		"0.00000000000000000000000000000000000000000000000000000000000000000001", "1n");
+	canonical_is("0.0000000009765625Ki", "1u");
 }
 
 static void test_values(void **state)
