@@ -25,6 +25,7 @@
 #include "server/server_options.h"
 
 #define STOP_GRACE_MS 2000
+#define CLOSING_TURNS 4
 
 struct server {
 	struct server_options options;
@@ -253,6 +254,7 @@ static void cache_closed(void *user)
 	s->cache = NULL;
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->interrupt, NULL);
+	uv_stop(&s->loop);
 }
 
 static void http_stopped(void *user)
@@ -348,6 +350,30 @@ static void server_finish(struct server *s)
 		close(s->lock_fd);
 }
 
+/* Runs everything between start and stop. */
+static int serve(struct server *s, struct err *err)
+{
+	int r = lock_data(s, err);
+	if (r == 0)
+		r = find_service_ip(s, err);
+	if (r < 0)
+		return r;
+	find_endpoint(s);
+	r = load_pki(s, err);
+	if (r == 0)
+		r = listen_all(s, err);
+	if (r < 0)
+		return r;
+	uv_signal_init(&s->loop, &s->term);
+	uv_signal_init(&s->loop, &s->interrupt);
+	s->term.data = s->interrupt.data = s;
+	uv_signal_start(&s->term, on_signal, SIGTERM);
+	uv_signal_start(&s->interrupt, on_signal, SIGINT);
+	server_start(s);
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	return 0;
+}
+
 int server_main(int argc, char **argv)
 {
 	struct server s = {.lock_fd = -1, .started_ns = clock_system()->mono_ns(clock_system())};
@@ -360,29 +386,12 @@ int server_main(int argc, char **argv)
 	mallopt(M_TRIM_THRESHOLD, 256 << 10);
 	umask(077);
 	uv_loop_init(&s.loop);
-	r = lock_data(&s, &err);
-	if (r == 0)
-		r = find_service_ip(&s, &err);
-	if (r == 0) {
-		find_endpoint(&s);
-		r = load_pki(&s, &err);
-	}
-	if (r == 0)
-		r = listen_all(&s, &err);
-	if (r < 0) {
+	if (serve(&s, &err) < 0)
 		fatal(&s, &err);
-		server_finish(&s);
-		return 1;
-	}
-	uv_signal_init(&s.loop, &s.term);
-	uv_signal_init(&s.loop, &s.interrupt);
-	s.term.data = s.interrupt.data = &s;
-	uv_signal_start(&s.term, on_signal, SIGTERM);
-	uv_signal_start(&s.interrupt, on_signal, SIGINT);
-	server_start(&s);
-	uv_run(&s.loop, UV_RUN_DEFAULT);
 	server_finish(&s);
-	uv_run(&s.loop, UV_RUN_DEFAULT); /* handles that finishing closed */
+	/* Turns for what is being closed; streams between clients and nodes end with the process. */
+	for (unsigned i = 0; i < CLOSING_TURNS; i++)
+		uv_run(&s.loop, UV_RUN_NOWAIT);
 	if (uv_loop_close(&s.loop) < 0)
 		log_debug("event loop had open handles at exit", NULL);
 	return s.exit_code;
