@@ -3,6 +3,8 @@
 /* Enough for any person; bounds what a hostile body can make us say. */
 #define ERRORS_MAX 500
 #define PROBLEMS_MAX 100
+/* What a check may put into the arena: a body of "{}," a million times would have defaults of 250 MiB. */
+#define ADDED_BYTES_MAX (32u << 20)
 
 /* ---- places ---- */
 
@@ -293,6 +295,9 @@ static int check_absent(struct check *c, const struct place *at, const struct sc
 		}
 		if (c->options->skip_defaults)
 			continue;
+		if (c->arena->used_bytes - c->used_before > ADDED_BYTES_MAX)
+			return status_set(c->arena, c->st, 413, "RequestEntityTooLarge",
+				"Request entity too large: with its defaults");
 		value = json_copy(c->arena, p->schema->default_value);
 		json_set_n(c->arena, v, p->name, p->name_size, value);
 		/* A default may have defaults in it: {} of a strategy, a template, a spec. */
@@ -517,6 +522,7 @@ int object_check_with(const struct kind *k, struct arena *a, struct json *doc,
 		.options = options ? options : &defaults,
 		.st = st,
 		.found = {.arena = a},
+		.used_before = a->used_bytes,
 	};
 	struct place root = {.type = PLACE_ROOT, .schema = k->schema};
 	int r;

@@ -29,6 +29,7 @@ struct check {
 	struct status *st;
 	struct field_errors found; /* in the order of the walk */
 	VEC(struct found_error) order;
+	size_t used_before;    /* of the arena, when the check began */
 	struct json *problems; /* unknown and duplicate fields: array of texts, NULL while none */
 };
 

@@ -313,6 +313,21 @@ static void test_hostile_sizes(void **state)
 		    65536);
 }
 
+static void test_defaults_out_of_reason(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+	const char *said;
+
+	buf_add_str(&text, "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"containers\":[{}");
+	while (text.size < 2u << 20)
+		buf_add_str(&text, ",{}");
+	buf_add_str(&text, "]}}");
+	said = decode(&a, kind("", "Pod"), text.data, FIELD_VALIDATION_WARN, NULL);
+	assert_string_equal(said, "Request entity too large: with its defaults");
+	assert_true(a.used_bytes < 80u << 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_defaults_of_a_deployment),
 		cmocka_unit_test(test_virtual_machine),
 		cmocka_unit_test(test_hostile_sizes),
+		cmocka_unit_test(test_defaults_out_of_reason),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

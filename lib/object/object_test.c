@@ -297,6 +297,21 @@ static void field_message(const char *json, enum field_error_type type, const ch
 	assert_string_equal(json_path_str(errors.causes, "[0].message"), expected);
 }
 
+/* An error is left out when it was told already, not when its text is a part of another one's. */
+static void test_errors_are_told_once(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct field_errors errors = {.arena = &a};
+	struct status st = {0};
+
+	field_error(&errors, FIELD_REQUIRED, "spec.name", NULL, NULL);
+	field_error(&errors, FIELD_REQUIRED, "name", NULL, NULL);
+	field_error(&errors, FIELD_REQUIRED, "spec.name", NULL, NULL);
+	status_invalid(&a, &st, kind_by_name(registry, "", "v1", "ConfigMap"), "x", &errors);
+	assert_string_equal(json_str(json_get(st.doc, "message")),
+		"ConfigMap \"x\" is invalid: [spec.name: Required value, name: Required value]");
+}
+
 static void test_shown_values(void **state)
 {
 	field_message("\"a\\\"b\\n\"", FIELD_INVALID, "Invalid value: \"a\\\"b\\n\": why");
@@ -320,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_stored_form),
 		cmocka_unit_test(test_object_that_is_not_stored),
 		cmocka_unit_test(test_status_documents),
+		cmocka_unit_test(test_errors_are_told_once),
 		cmocka_unit_test(test_shown_values),
 	};
 
