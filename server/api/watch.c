@@ -4,8 +4,8 @@
  *	   \             |            /          the cache's ring until its queue has drained
  *	    `--------> ended <-------'           (timeout, client gone, fell off the ring)
  *
- * The initial state (watch without a revision, or watch-list) is sent as ADDED events; a client
- *that does not read them is bounded by what was there when it asked, since the bytes are shared. */
+ * The initial state (watch without a revision, or watch-list) is sent as ADDED events, no faster
+ * than the client reads them; what happens meanwhile waits in the ring as in `full`. */
 #include "server/api/watch.h"
 
 #include <inttypes.h>
@@ -38,6 +38,10 @@ struct watch {
 	uv_timer_t timer;
 	int64_t ends_ns, bookmark_ns; /* monotonic; bookmark_ns INT64_MAX = none wanted */
 	bool table_columns_sent;
+	struct cache_page page; /* initial: of the request's arena, with references from `sent` on
+				 */
+	size_t sent;
+	bool tells_initial_end;
 };
 
 static int64_t mono_ns(const struct watch *w)
@@ -144,6 +148,8 @@ static void watch_end(struct watch *w)
 {
 	struct http_request *http = w->req->http;
 	sm_move(&w->sm, WATCH_ENDED, mono_ns(w));
+	for (; w->sent < w->page.count; w->sent++)
+		object_unref(w->page.items[w->sent]);
 	list_remove(&w->all);
 	w->api->metrics.watches--;
 	cache_watch_close(w->watcher);
@@ -197,9 +203,27 @@ static void on_notify(void *user)
 	watch_pump(user);
 }
 
+/* The same for the initial state. */
+static void watch_pump_initial(struct watch *w)
+{
+	for (; w->sent < w->page.count; w->sent++) {
+		if (http_stream_queued(w->req->http) > STREAM_HIGH_BYTES)
+			return;
+		struct object *o = w->page.items[w->sent];
+		write_event(w, "ADDED", o, NULL);
+		object_unref(o);
+	}
+	if (w->tells_initial_end)
+		write_bookmark(w, true);
+	sm_move(&w->sm, WATCH_STREAMING, mono_ns(w));
+	watch_pump(w);
+}
+
 static void on_drained(struct http_request *http)
 {
 	struct watch *w = http->user;
+	if (w->sm.state == WATCH_INITIAL)
+		watch_pump_initial(w);
 	if (w->sm.state != WATCH_FULL)
 		return;
 	sm_move(&w->sm, WATCH_STREAMING, mono_ns(w));
@@ -233,10 +257,8 @@ static void timer_set(struct watch *w)
 	uv_timer_start(&w->timer, on_timer, next > 0 ? (uint64_t)(next / NS_PER_MS) + 1 : 0, 0);
 }
 
-static void send_initial(struct watch *w, const struct list_options *o)
+static void take_initial(struct watch *w, const struct list_options *o)
 {
-	struct arena scratch = ARENA_INIT;
-	struct cache_page page;
 	cache_list(w->api->cache,
 		&(struct cache_query){
 			.kind = w->req->kind,
@@ -244,10 +266,9 @@ static void send_initial(struct watch *w, const struct list_options *o)
 			.labels = o->labels.count ? &o->labels : NULL,
 			.fields = o->fields.count ? &o->fields : NULL,
 		},
-		&scratch, &page);
-	for (size_t i = 0; i < page.count; i++)
-		write_event(w, "ADDED", page.items[i], NULL);
-	arena_finish(&scratch);
+		w->req->arena, &w->page);
+	for (size_t i = 0; i < w->page.count; i++)
+		object_ref(w->page.items[i]);
 }
 
 static void add_name_selector(struct api_request *req, struct list_options *o)
@@ -329,11 +350,9 @@ void api_watch(struct api_request *req)
 	http_stream_begin(req->http, 200, "application/json", NULL);
 	http_stream_on_drained(req->http, on_drained);
 	if (initial)
-		send_initial(w, &o);
-	if (o.send_initial)
-		write_bookmark(w, true);
-	sm_move(&w->sm, WATCH_STREAMING, mono_ns(w));
-	watch_pump(w);
+		take_initial(w, &o);
+	w->tells_initial_end = o.send_initial;
+	watch_pump_initial(w);
 }
 
 void watches_end(struct api *api)
