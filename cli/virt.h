@@ -1,4 +1,5 @@
-/* virt.h - `hanok virt VERB NAME`, also called as kubectl-virt: what people do with virtual machines. */
+/* virt.h - `hanok virt VERB NAME`, also called as kubectl-virt: what people do with virtual
+ * machines. */
 #pragma once
 
 /* argv[0] is "virt" (or the program's name), argv[1] the verb. Returns the exit code. */

@@ -4,9 +4,8 @@
 #include "lib/base/log.h"
 #include "lib/base/vec.h"
 #include "lib/client/client.h"
-#include "lib/client/kubeconfig.h"
+#include "lib/client/endpoint.h"
 #include "lib/http/http_client.h"
-#include "lib/http/tls.h"
 
 #define PAGE_ITEMS 500
 #define CALL_TIMEOUT_MS 30000
@@ -18,7 +17,7 @@ struct https_client {
 	struct client base;
 	struct http_endpoint *endpoint;
 	char *prefix;	    /* path prefix of the server's URL */
-	char *auth_headers; /* "Authorization: Bearer ...\r\n" or NULL */
+	char *auth_headers; /* "Authorization: Bearer ...\r\n" or "" */
 	char *user_agent;
 	struct list calls, watches;
 };
@@ -469,24 +468,13 @@ struct http_endpoint *client_https_endpoint(struct client *c, const char **ret_h
 	return h->endpoint;
 }
 
-static void ssl_ctx_free_p(SSL_CTX **ctx)
-{
-	SSL_CTX_free(*ctx);
-}
-
 static int create(uv_loop_t *loop, const struct kind_registry *kinds, const struct kubeconfig *k,
 	const char *user_agent, struct client **ret, struct err *err)
 {
-	_cleanup_(ssl_ctx_free_p) SSL_CTX *tls = NULL;
-	if (k->tls) {
-		if (!k->insecure && !k->ca.p)
-			return err_set(err, -EINVAL,
-				"the cluster has no certificate-authority, and verification is not switched off");
-		int r = tls_client_context(k->insecure ? NULL : &k->ca, k->cert.p ? &k->cert : NULL,
-			k->key.p ? &k->key : NULL, &tls, err);
-		if (r < 0)
-			return r;
-	}
+	struct http_endpoint *endpoint = NULL;
+	int r = client_endpoint_create(loop, k, &endpoint, err);
+	if (r < 0)
+		return r;
 	struct https_client *h = xcalloc(1, sizeof(*h));
 	h->base.ops = &https_ops;
 	h->base.loop = loop;
@@ -495,18 +483,10 @@ static int create(uv_loop_t *loop, const struct kind_registry *kinds, const stru
 	h->user_agent = xstrdup(user_agent);
 	h->base.user_agent = h->user_agent;
 	h->prefix = xstrdup(k->path);
-	if (k->token)
-		h->auth_headers = xasprintf("Authorization: Bearer %s\r\n", k->token);
+	h->auth_headers = client_auth_headers(k);
+	h->endpoint = endpoint;
 	list_init(&h->calls);
 	list_init(&h->watches);
-	struct http_endpoint_options o = {
-		.loop = loop,
-		.address = k->address,
-		.tls = tls,
-		.tls_name = k->insecure ? NULL : k->tls_name,
-		.host = k->host,
-	};
-	h->endpoint = http_endpoint_create(&o);
 	*ret = &h->base;
 	return 0;
 }
