@@ -3,28 +3,27 @@
 
 # From exec to ready, without and with a data directory.
 bench_start() {
-	local round port
+	local data=$BENCH_DIR/start
 	bench_title start "exec of hanok server until /readyz answers 200"
-	port=$(bench_free_port)
-	for round in 1 2 3 4 5 6 7; do
-		"$BENCH_BUILD/bench/start-bench" "$HANOK" "$BENCH_DIR/start-$round" "$port"
-	done >"$BENCH_DIR/fresh" 2>"$BENCH_DIR/fresh.note"
-	for round in 1 2 3 4 5 6 7 8 9 10 11; do
-		"$BENCH_BUILD/bench/start-bench" "$HANOK" "$BENCH_DIR/start-1" "$port"
-	done >"$BENCH_DIR/existing" 2>"$BENCH_DIR/existing.note"
-	bench_note "fresh data directory: keys and certificates are made; $(tail -n 1 "$BENCH_DIR/fresh.note")"
-	bench_bound start-fresh ms 1000 <"$BENCH_DIR/fresh"
-	bench_note "existing data directory; $(tail -n 1 "$BENCH_DIR/existing.note")"
-	bench_bound start-existing ms 150 <"$BENCH_DIR/existing"
-	bench_server "$BENCH_DIR/start-1" &&
-		bench_api_load "$BENCH_DIR/start-1/admin.kubeconfig" "$BENCH_SERVER" 50000 create >"$BENCH_DIR/filled" ||
+	bench_start_rounds start-fresh "fresh data directory: keys and certificates are made" 1000 7 "$data" || return
+	bench_start_rounds start-existing "existing data directory" 150 11 "$data" || return
+	bench_server "$data" && bench_api_load "$data/admin.kubeconfig" "$BENCH_SERVER" 50000 create >/dev/null ||
 		{ bench_failed start-50000 "it could not be filled"; return; }
 	bench_server_end
-	for round in 1 2 3 4 5; do
-		"$BENCH_BUILD/bench/start-bench" "$HANOK" "$BENCH_DIR/start-1" "$port"
-	done >"$BENCH_DIR/loaded" 2>"$BENCH_DIR/loaded.note"
-	bench_note "existing data directory with 50,000 pods; $(tail -n 1 "$BENCH_DIR/loaded.note")"
-	bench_bound start-50000 ms 1000 <"$BENCH_DIR/loaded"
+	bench_start_rounds start-50000 "existing data directory with 50,000 pods" 1000 5 "$data"
+}
+
+# bench_start_rounds NAME TEXT GOAL COUNT DATA: start-fresh begins each round without DATA.
+bench_start_rounds() {
+	local name=$1 text=$2 goal=$3 count=$4 data=$5 round port
+	port=$(bench_free_port)
+	for ((round = 1; round <= count; round++)); do
+		[ "$name" != start-fresh ] || rm -rf "$data"
+		"$BENCH_BUILD/bench/start-bench" "$HANOK" "$data" "$port" 2>"$BENCH_DIR/note" ||
+			{ bench_failed "$name" "$(cat "$BENCH_DIR/note")" >&2; return 1; }
+	done >"$BENCH_DIR/$name"
+	bench_note "$text; $(cat "$BENCH_DIR/note")"
+	bench_bound "$name" ms "$goal" <"$BENCH_DIR/$name"
 }
 
 # bench_server DATA [OPTION...]: a server without control loops, BENCH_SERVER its PID; fails when it does not
