@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -211,6 +212,60 @@ static void test_damage_is_refused(void **state)
 	uv_loop_close(&loop);
 }
 
+static off_t wal_size(void)
+{
+	char wal[128];
+	struct stat st;
+	snprintf(wal, sizeof(wal), "%s-wal", path);
+	assert_int_equal(stat(wal, &st), 0);
+	return st.st_size;
+}
+
+/* A disk that takes no more: each commit says so and keeps nothing; with room again it goes on. */
+static void test_full_disk_heals(void **state)
+{
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	struct store *s = open_store(&loop);
+	struct outcome o = put(&loop, s, "/a", 0, "one"), many[20];
+	assert_int_equal(o.revision, 1);
+
+	struct rlimit before, full;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	full = before;
+	full.rlim_cur = (rlim_t)wal_size() + 1000; /* within a frame: a short write first */
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+		char key[16];
+		snprintf(key, sizeof(key), "/b%02zu", i);
+		submit(s, key, 0, "many", &many[i]);
+	}
+	while (many[ARRAY_LEN(many) - 1].calls == 0)
+		uv_run(&loop, UV_RUN_ONCE);
+	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+		assert_int_equal(many[i].calls, 1);
+		assert_true(many[i].r == -EIO || many[i].r == -ENOSPC);
+	}
+	o = put(&loop, s, "/a", 1, "two");
+	assert_true(o.r == -EIO || o.r == -ENOSPC);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+
+	o = put(&loop, s, "/a", 1, "three");
+	assert_int_equal(o.r, 0);
+	assert_int_equal(o.revision, 2);
+	assert_true(store_sqlite_stats(s).failed == 21);
+	close_store(&loop, s);
+	s = open_store(&loop);
+	struct rows rows = {0};
+	uint64_t revision;
+	assert_int_equal(s->ops->load(s, on_row, &rows, &revision, NULL), 0);
+	assert_string_equal(rows.text, "/a=three@2 ");
+	assert_int_equal(revision, 2);
+	close_store(&loop, s);
+	uv_loop_close(&loop);
+}
+
 static void test_permissions(void **state)
 {
 	uv_loop_t loop;
@@ -326,6 +381,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_group_commit_keeps_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_second_opener_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full_disk_heals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permissions, setup, teardown),
 		cmocka_unit_test(test_kill_loses_nothing_acknowledged),
 	};

@@ -2,9 +2,9 @@
  * ("/core/pods/default/web-1"), values are bytes.
  *
  * A backend fills in store_ops. Calls come from the loop's thread; completions and events are
- * delivered on it, in revision order, and only once the change is durable. After a failed commit
- * the backend is broken: that and every later txn fails with -EIO (or -ENOSPC, -EROFS, which may
- * heal), reads from the cache go on. */
+ * delivered on it, in revision order, and only once the change is durable. A failed commit (-EIO,
+ * -ENOSPC, -EROFS) keeps nothing of its txns, except that after a crash they may be found all the
+ * same; each later txn tries anew, and reads from the cache go on. */
 #pragma once
 
 #include <uv.h>
