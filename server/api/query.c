@@ -20,6 +20,9 @@ struct query query_parse(struct arena *a, const char *text)
 			continue;
 		if (percent_decode(a, value.p ? value : STR(""), true, &v) < 0)
 			continue;
+		/* Values come back in error messages, which are JSON. */
+		if (!utf8_valid(n, strlen(n)) || !utf8_valid(v, strlen(v)))
+			continue;
 		items[count++] = (struct query_parameter){n, v};
 	}
 	return (struct query){items, count};

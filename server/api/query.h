@@ -13,7 +13,7 @@ struct query {
 	size_t count;
 };
 
-/* Parameters with bad escapes are left out. text may be NULL. */
+/* Parameters with bad escapes or text that is not UTF-8 are left out. text may be NULL. */
 struct query query_parse(struct arena *a, const char *text);
 const char *query_get(const struct query *q, const char *name); /* first; NULL when absent */
 bool query_bool(const struct query *q, const char *name);	/* "true", "1" and an empty value */
