@@ -23,12 +23,12 @@ static void log_failure(void *user, const struct client_result *r)
 	if (client_ok(r))
 		return;
 	char code[24];
-	log_warn("API request failed", "code", log_i64(code, r->code), "reason", r->reason, "message",
-		r->message, NULL);
+	log_warn("API request failed", "code", log_i64(code, r->code), "reason", r->reason,
+		"message", r->message, NULL);
 }
 
-struct client_call *client_request(struct client *c, const struct client_request *req, client_done *done,
-	void *user)
+struct client_call *client_request(
+	struct client *c, const struct client_request *req, client_done *done, void *user)
 {
 	return c->ops->request(c, req, done ? done : log_failure, user);
 }
@@ -39,8 +39,8 @@ void client_cancel(struct client *c, struct client_call *call)
 		c->ops->cancel(c, call);
 }
 
-char *client_path(struct arena *a, const struct kind *k, const char *ns, const char *name,
-	const char *sub)
+char *client_path(
+	struct arena *a, const struct kind *k, const char *ns, const char *name, const char *sub)
 {
 	_cleanup_(buf_finish) struct buf b = BUF_INIT;
 	if (k->group[0])
@@ -94,7 +94,8 @@ struct client_call *client_patch(struct client *c, const struct kind *k, const c
 }
 
 struct client_call *client_delete(struct client *c, const struct kind *k, const char *ns,
-	const char *name, const char *uid, int grace_s, const char *policy, client_done *done, void *user)
+	const char *name, const char *uid, int grace_s, const char *policy, client_done *done,
+	void *user)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct json *options = json_new_object(&a);

@@ -60,7 +60,8 @@ static void make_room(struct event_memory *m, int64_t now_ns)
 
 static void on_written(void *user, const struct client_result *r)
 {
-	/* A repeat whose Event was meanwhile deleted or whose namespace is going away is no loss. */
+	/* A repeat whose Event was meanwhile deleted or whose namespace is going away is no loss.
+	 */
 	if (!client_ok(r) && r->code != 404 && r->code != 403)
 		log_debug("event not recorded", "message", r->message, NULL);
 }
@@ -71,8 +72,8 @@ static void repeat(struct client *c, struct arena *a, const struct kind *k, stru
 	struct json *patch = json_new_object(a);
 	json_set_int(a, patch, "count", r->count);
 	json_set_str(a, patch, "lastTimestamp", now);
-	client_patch(c, k, r->namespace, r->name, NULL, "application/merge-patch+json", patch, on_written,
-		NULL);
+	client_patch(c, k, r->namespace, r->name, NULL, "application/merge-patch+json", patch,
+		on_written, NULL);
 }
 
 static struct json *reference(struct arena *a, const struct object *about, const char *field_path)
@@ -85,7 +86,8 @@ static struct json *reference(struct arena *a, const struct object *about, const
 	json_set_str(a, ref, "uid", about->uid);
 	json_set_str(a, ref, "apiVersion", about->kind->gv);
 	if (about->revision)
-		json_set(a, ref, "resourceVersion", json_new_printf(a, "%" PRIu64, about->revision));
+		json_set(
+			a, ref, "resourceVersion", json_new_printf(a, "%" PRIu64, about->revision));
 	if (field_path)
 		json_set_str(a, ref, "fieldPath", field_path);
 	return ref;
@@ -159,8 +161,8 @@ static void record_v(struct client *c, const char *component, const struct objec
 	record(c, component, about, field_path, type, reason, text.data ? text.data : "");
 }
 
-void client_event(struct client *c, const struct object *about, const char *field_path, const char *type,
-	const char *reason, const char *fmt, ...)
+void client_event(struct client *c, const struct object *about, const char *field_path,
+	const char *type, const char *reason, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);

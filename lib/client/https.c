@@ -96,7 +96,7 @@ static void on_request_done(void *user, const struct http_response *r, const str
 {
 	struct client_call *call = user;
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct client_result res = { .body = "", .reason = "", .message = "" };
+	struct client_result res = {.body = "", .reason = "", .message = ""};
 	if (!r) {
 		res.message = err->msg;
 	} else {
@@ -112,8 +112,8 @@ static void on_request_done(void *user, const struct http_response *r, const str
 	done(done_user, &res);
 }
 
-static struct client_call *https_request(struct client *c, const struct client_request *req,
-	client_done *done, void *user)
+static struct client_call *https_request(
+	struct client *c, const struct client_request *req, client_done *done, void *user)
 {
 	struct https_client *h = CONTAINER_OF(c, struct https_client, base);
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -203,7 +203,7 @@ static void on_page(void *user, const struct http_response *r, const struct err 
 		return;
 	}
 	if (r->status != 200) {
-		struct client_result res = { 0 };
+		struct client_result res = {0};
 		read_status(&a, r, &res);
 		list_finish(call, r->status, res.message, 0);
 		return;
@@ -241,16 +241,16 @@ static void list_page(struct client_call *call, const char *continue_token)
 /* "&labelSelector=...&fieldSelector=..." */
 static char *selectors(struct arena *a, const char *labels, const char *fields)
 {
-	char *l = labels && labels[0] ?
-		arena_printf(a, "&labelSelector=%s", percent_encode(a, str_from(labels))) :
-		arena_strdup(a, "");
+	char *l = labels && labels[0] ? arena_printf(a, "&labelSelector=%s",
+						percent_encode(a, str_from(labels)))
+				      : arena_strdup(a, "");
 	if (!fields || !fields[0])
 		return l;
 	return arena_printf(a, "%s&fieldSelector=%s", l, percent_encode(a, str_from(fields)));
 }
 
-static struct client_call *https_list(struct client *c, const struct client_list_options *o,
-	client_list_done *done, void *user)
+static struct client_call *https_list(
+	struct client *c, const struct client_list_options *o, client_list_done *done, void *user)
 {
 	struct https_client *h = CONTAINER_OF(c, struct https_client, base);
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -285,14 +285,17 @@ static void report(struct client_watch *w, const struct client_event *e)
 
 static void report_error(struct client_watch *w, int code, const char *message)
 {
-	struct client_event e = { .type = CLIENT_ERROR, .code = code, .message = message };
+	struct client_event e = {.type = CLIENT_ERROR, .code = code, .message = message};
 	report(w, &e);
 }
 
 static void on_line(struct client_watch *w, const char *line, size_t size)
 {
-	static const char *const names[] = { [CLIENT_ADDED] = "ADDED", [CLIENT_MODIFIED] = "MODIFIED",
-		[CLIENT_DELETED] = "DELETED", [CLIENT_BOOKMARK] = "BOOKMARK", [CLIENT_ERROR] = "ERROR" };
+	static const char *const names[] = {[CLIENT_ADDED] = "ADDED",
+		[CLIENT_MODIFIED] = "MODIFIED",
+		[CLIENT_DELETED] = "DELETED",
+		[CLIENT_BOOKMARK] = "BOOKMARK",
+		[CLIENT_ERROR] = "ERROR"};
 	struct json_limits limits = JSON_LIMITS_DEFAULT;
 	limits.size_bytes = LINE_MAX_BYTES;
 	struct json *doc;
@@ -309,7 +312,7 @@ static void on_line(struct client_watch *w, const char *line, size_t size)
 			json_str_or(json_get(object, "message"), "the watch failed"));
 		return;
 	}
-	struct client_event e = { .revision = revision_of(object) };
+	struct client_event e = {.revision = revision_of(object)};
 	if (streq(type, "BOOKMARK")) {
 		e.type = CLIENT_BOOKMARK;
 		report(w, &e);
@@ -322,7 +325,8 @@ static void on_line(struct client_watch *w, const char *line, size_t size)
 		report_error(w, 0, "the server sent an event of an unknown form");
 		return;
 	}
-	_cleanup_(object_unref_p) struct object *o = object_new(w->kind, &w->arena, object, e.revision);
+	_cleanup_(object_unref_p) struct object *o =
+		object_new(w->kind, &w->arena, object, e.revision);
 	e.type = t;
 	e.object = o;
 	report(w, &e);
@@ -380,10 +384,10 @@ static void on_watch_done(void *user, const struct http_response *r, const struc
 	w->http = NULL;
 	w->in_event = true;
 	if (r && w->status != 200) {
-		struct http_response body = { .status = w->status,
+		struct http_response body = {.status = w->status,
 			.body = w->pending.data ? w->pending.data : "",
-			.body_size = w->pending.size };
-		struct client_result res = { 0 };
+			.body_size = w->pending.size};
+		struct client_result res = {0};
 		read_status(&w->arena, &body, &res);
 		report_error(w, w->status, res.message);
 	}
@@ -414,8 +418,8 @@ static struct client_watch *https_watch(struct client *c, const struct client_wa
 		.target = arena_printf(&a,
 			"%s%s?watch=true&allowWatchBookmarks=true&resourceVersion=%" PRIu64
 			"&timeoutSeconds=%u%s",
-			h->prefix, client_path(&a, o->kind, o->namespace, NULL, NULL), o->since, timeout_s,
-			selectors(&a, o->label_selector, o->field_selector)),
+			h->prefix, client_path(&a, o->kind, o->namespace, NULL, NULL), o->since,
+			timeout_s, selectors(&a, o->label_selector, o->field_selector)),
 		.headers = make_headers(&a, h, NULL),
 		.timeout_ms = CALL_TIMEOUT_MS,
 		.begin = on_watch_begin,
@@ -491,8 +495,8 @@ static int create(uv_loop_t *loop, const struct kind_registry *kinds, const stru
 	return 0;
 }
 
-int client_https_create(uv_loop_t *loop, const struct kind_registry *kinds, const char *kubeconfig_path,
-	const char *user_agent, struct client **ret, struct err *err)
+int client_https_create(uv_loop_t *loop, const struct kind_registry *kinds,
+	const char *kubeconfig_path, const char *user_agent, struct client **ret, struct err *err)
 {
 	struct kubeconfig k;
 	int r = kubeconfig_load(kubeconfig_path, NULL, &k, err);

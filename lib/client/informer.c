@@ -15,15 +15,17 @@
  *              410, or it | v                  | v  last revision)
  *              was a list +-BACKOFF <----------+-'
  *
- * From BACKOFF it goes on with a list when there is no revision to watch from, else with a watch. */
+ * From BACKOFF it goes on with a list when there is no revision to watch from, else with a watch.
+ */
 enum { IDLE, LISTING, WATCHING, BACKOFF };
 static const struct sm_state states[] = {
-	[IDLE] = { "idle", SM_ALLOW(LISTING), false },
-	[LISTING] = { "listing", SM_ALLOW(WATCHING) | SM_ALLOW(BACKOFF), false },
-	[WATCHING] = { "watching", SM_ALLOW(BACKOFF) | SM_ALLOW(LISTING) | SM_ALLOW(WATCHING), false },
-	[BACKOFF] = { "back-off", SM_ALLOW(LISTING) | SM_ALLOW(WATCHING), false },
+	[IDLE] = {"idle", SM_ALLOW(LISTING), false},
+	[LISTING] = {"listing", SM_ALLOW(WATCHING) | SM_ALLOW(BACKOFF), false},
+	[WATCHING] = {"watching", SM_ALLOW(BACKOFF) | SM_ALLOW(LISTING) | SM_ALLOW(WATCHING),
+		false},
+	[BACKOFF] = {"back-off", SM_ALLOW(LISTING) | SM_ALLOW(WATCHING), false},
 };
-static const struct sm_class informer_sm = { "informer", states, ARRAY_LEN(states), NULL };
+static const struct sm_class informer_sm = {"informer", states, ARRAY_LEN(states), NULL};
 
 #define BACKOFF_FIRST_MS 200
 #define BACKOFF_MAX_MS 30000
@@ -92,7 +94,8 @@ static void back_off(struct informer *i, const char *why)
 	int64_t ms = MIN((int64_t)BACKOFF_FIRST_MS << shift, BACKOFF_MAX_MS);
 	ms = ms / 2 + (int64_t)random_below(client_random(i->client), (uint64_t)ms);
 	if (i->failures == 3)
-		log_warn("cannot follow a kind, still trying", "kind", i->kind->resource, "why", why, NULL);
+		log_warn("cannot follow a kind, still trying", "kind", i->kind->resource, "why",
+			why, NULL);
 	i->failures++;
 	sm_move(&i->sm, BACKOFF, mono(i));
 	wakeup_in(i->wakeup, ms);
@@ -161,10 +164,11 @@ static bool same_owners(const struct object *a, const struct object *b)
 	return true;
 }
 
-static void reindex(struct index *x, struct entry *e, const struct object *old, const struct object *new)
+static void reindex(
+	struct index *x, struct entry *e, const struct object *old, const struct object *new)
 {
 	if (x->by == BY_OWNER) {
-		if (old && new && same_owners(old, new))
+		if (old && new &&same_owners(old, new))
 			return;
 		if (old)
 			index_each_owner(x, old, e, index_drop);
@@ -172,7 +176,8 @@ static void reindex(struct index *x, struct entry *e, const struct object *old, 
 			index_each_owner(x, new, e, index_put);
 		return;
 	}
-	const char *was = old ? single_value(x, old) : NULL, *is = new ? single_value(x, new) : NULL;
+	const char *was = old ? single_value(x, old) : NULL,
+		   *is = new ? single_value(x, new) : NULL;
 	if (streq(was, is))
 		return;
 	if (was)
@@ -199,7 +204,8 @@ static char *entry_key(char *room, size_t size, const char *ns, const char *name
 static void upsert(struct informer *i, struct object *o)
 {
 	char key[KEY_ROOM];
-	struct entry *e = table_get(&i->entries, entry_key(key, sizeof(key), o->namespace, o->name));
+	struct entry *e =
+		table_get(&i->entries, entry_key(key, sizeof(key), o->namespace, o->name));
 	if (e && streq(e->object->uid, o->uid) && o->revision <= e->object->revision) {
 		e->seen = i->list_number;
 		return;
@@ -238,7 +244,7 @@ static void drop(struct informer *i, const char *key, const struct object *last)
 
 static void drop_unseen(struct informer *i)
 {
-	VEC(char *) gone = { 0 };
+	VEC(char *) gone = {0};
 	struct table_iter it = table_iterate(&i->entries);
 	while (table_next(&it)) {
 		struct entry *e = it.value;
@@ -278,7 +284,8 @@ static void on_list(void *user, const struct client_list_result *r)
 static void go_list(struct informer *i)
 {
 	sm_move(&i->sm, LISTING, mono(i));
-	struct client_list_options o = { i->kind, i->namespace, i->label_selector, i->field_selector };
+	struct client_list_options o = {
+		i->kind, i->namespace, i->label_selector, i->field_selector};
 	i->list = i->client->ops->list(i->client, &o, on_list, i);
 }
 
@@ -324,10 +331,10 @@ static void on_watch_ended(void *user)
 
 static void go_watch(struct informer *i)
 {
-	static const struct client_watch_handler handler = { on_event, on_watch_ended };
+	static const struct client_watch_handler handler = {on_event, on_watch_ended};
 	sm_move(&i->sm, WATCHING, mono(i));
-	struct client_watch_options o = { i->kind, i->namespace, i->label_selector, i->field_selector,
-		i->revision };
+	struct client_watch_options o = {
+		i->kind, i->namespace, i->label_selector, i->field_selector, i->revision};
 	i->watch = i->client->ops->watch(i->client, &o, &handler, i);
 }
 
@@ -352,7 +359,7 @@ struct informer *informer_create(struct client *c, const struct kind *k, const c
 
 void informer_add_handler(struct informer *i, const struct informer_handler *h, void *user)
 {
-	VEC_PUSH(&i->handlers, ((struct handler){ *h, user }));
+	VEC_PUSH(&i->handlers, ((struct handler){*h, user}));
 }
 
 static struct index *find_index(const struct informer *i, const char *name)
@@ -369,9 +376,9 @@ void informer_add_index(struct informer *i, const char *name)
 		return;
 	struct index *x = xcalloc(1, sizeof(*x));
 	x->name = xstrdup(name);
-	x->by = streq(name, "owner")	 ? BY_OWNER :
-		streq(name, "namespace") ? BY_NAMESPACE :
-					   BY_FIELD;
+	x->by = streq(name, "owner")	   ? BY_OWNER
+		: streq(name, "namespace") ? BY_NAMESPACE
+					   : BY_FIELD;
 	VEC_PUSH(&i->indexes, x);
 	struct table_iter it = table_iterate(&i->entries);
 	while (table_next(&it)) {
@@ -449,7 +456,8 @@ static int by_name(const void *pa, const void *pb)
 	return r ? r : strcmp(a->name, b->name);
 }
 
-size_t informer_list(const struct informer *i, const char *ns, struct arena *a, struct object ***ret)
+size_t informer_list(
+	const struct informer *i, const char *ns, struct arena *a, struct object ***ret)
 {
 	if (ns && find_index(i, "namespace"))
 		return informer_by_index(i, "namespace", ns, a, ret);
@@ -467,8 +475,8 @@ size_t informer_list(const struct informer *i, const char *ns, struct arena *a, 
 	return count;
 }
 
-size_t informer_by_index(const struct informer *i, const char *name, const char *value, struct arena *a,
-	struct object ***ret)
+size_t informer_by_index(const struct informer *i, const char *name, const char *value,
+	struct arena *a, struct object ***ret)
 {
 	struct index *x = find_index(i, name);
 	struct bucket *b = x ? table_get(&x->buckets, value) : NULL;

@@ -19,13 +19,13 @@ struct informers *informers_create(struct client *c)
 	return f;
 }
 
-struct informer *informers_get(struct informers *f, const char *group, const char *version,
-	const char *kind)
+struct informer *informers_get(
+	struct informers *f, const char *group, const char *version, const char *kind)
 {
 	const struct kind *k = kind_by_name(f->client->kinds, group, version, kind);
 	if (!k) {
-		log_error("no such kind in this program", "group", group, "version", version, "kind", kind,
-			NULL);
+		log_error("no such kind in this program", "group", group, "version", version,
+			"kind", kind, NULL);
 		abort();
 	}
 	for (size_t n = 0; n < f->all.count; n++)
@@ -53,7 +53,7 @@ void informers_on_synced(struct informers *f, void (*synced)(void *user), void *
 
 void informers_start(struct informers *f)
 {
-	static const struct informer_handler handler = { NULL, on_one_synced };
+	static const struct informer_handler handler = {NULL, on_one_synced};
 	for (size_t n = 0; n < f->all.count && f->on_synced; n++)
 		informer_add_handler(f->all.items[n], &handler, f);
 	for (size_t n = 0; n < f->all.count; n++)

@@ -26,7 +26,7 @@ static int read_file(struct arena *a, const char *path, struct str *ret, struct 
 		if (b.size > FILE_MAX_BYTES)
 			return err_set(err, -EFBIG, "'%s' is larger than 1 MiB", path);
 	}
-	*ret = (struct str){ arena_memdup(a, b.data, b.size), b.size };
+	*ret = (struct str){arena_memdup(a, b.data, b.size), b.size};
 	return 0;
 }
 
@@ -34,9 +34,9 @@ static const char *default_path(struct arena *a)
 {
 	const char *env = getenv("KUBECONFIG");
 	if (env && env[0]) {
-		/* Several files separated by ':' are merged by kubectl; the first is the one that counts
-		 * most. */
-		struct str rest = str_from(env), first = { 0 };
+		/* Several files separated by ':' are merged by kubectl; the first is the one that
+		 * counts most. */
+		struct str rest = str_from(env), first = {0};
 		while (str_split(&rest, ':', &first))
 			if (first.size)
 				return arena_memdup(a, first.p, first.size);
@@ -54,8 +54,8 @@ static const char *beside(struct arena *a, const char *config_path, const char *
 }
 
 /* `list` is [{name, FIELD: {...}}]. */
-static struct json *named(const struct json *config, const char *list, const char *field,
-	const char *name)
+static struct json *named(
+	const struct json *config, const char *list, const char *field, const char *name)
 {
 	JSON_FOR_EACH_ITEM(it, json_get(config, list))
 		if (streq(json_str(json_get(it, "name")), name))
@@ -64,8 +64,8 @@ static struct json *named(const struct json *config, const char *list, const cha
 }
 
 /* A piece of PEM from NAME-data (base64) or the file NAME. */
-static int material(struct arena *a, const char *config_path, const struct json *from, const char *name,
-	struct str *ret, struct err *err)
+static int material(struct arena *a, const char *config_path, const struct json *from,
+	const char *name, struct str *ret, struct err *err)
 {
 	const char *data = json_str(json_get(from, arena_printf(a, "%s-data", name)));
 	if (data && data[0]) {
@@ -73,7 +73,7 @@ static int material(struct arena *a, const char *config_path, const struct json 
 		size_t size;
 		if (base64_decode(a, str_from(data), &pem, &size) < 0)
 			return err_set(err, -EINVAL, "%s-data is not base64", name);
-		*ret = (struct str){ pem, size };
+		*ret = (struct str){pem, size};
 		return 0;
 	}
 	const char *file = json_str(json_get(from, name));
@@ -107,15 +107,15 @@ static int set_server(struct kubeconfig *k, const char *server, struct err *err)
 	k->server = arena_strdup(a, server);
 	k->path = path;
 	k->host = host;
-	k->address = colon ? arena_printf(a, "tcp://%s", host) :
-			     arena_printf(a, "tcp://%s:%d", host, k->tls ? 443 : 80);
-	k->tls_name = bracket ? arena_memdup(a, host + 1, (size_t)(bracket - host - 1)) :
-				arena_memdup(a, host, name_size);
+	k->address = colon ? arena_printf(a, "tcp://%s", host)
+			   : arena_printf(a, "tcp://%s:%d", host, k->tls ? 443 : 80);
+	k->tls_name = bracket ? arena_memdup(a, host + 1, (size_t)(bracket - host - 1))
+			      : arena_memdup(a, host, name_size);
 	return 0;
 }
 
-static int load_cluster(struct kubeconfig *k, const char *path, const struct json *cluster,
-	struct err *err)
+static int load_cluster(
+	struct kubeconfig *k, const char *path, const struct json *cluster, struct err *err)
 {
 	const char *server = json_str(json_get(cluster, "server"));
 	if (!server)
@@ -130,11 +130,13 @@ static int load_cluster(struct kubeconfig *k, const char *path, const struct jso
 	return material(&k->arena, path, cluster, "certificate-authority", &k->ca, err);
 }
 
-static int load_user(struct kubeconfig *k, const char *path, const struct json *user, struct err *err)
+static int load_user(
+	struct kubeconfig *k, const char *path, const struct json *user, struct err *err)
 {
 	struct arena *a = &k->arena;
 	if (json_get(user, "exec") || json_get(user, "auth-provider"))
-		return err_set(err, -EOPNOTSUPP, "the user needs a credential plugin, which is not supported");
+		return err_set(err, -EOPNOTSUPP,
+			"the user needs a credential plugin, which is not supported");
 	int r = material(a, path, user, "client-certificate", &k->cert, err);
 	if (r >= 0)
 		r = material(a, path, user, "client-key", &k->key, err);
@@ -143,7 +145,7 @@ static int load_user(struct kubeconfig *k, const char *path, const struct json *
 	const char *token = json_str(json_get(user, "token"));
 	const char *file = json_str(json_get(user, "tokenFile"));
 	if (!token && file && file[0]) {
-		struct str text = { 0 };
+		struct str text = {0};
 		r = read_file(a, beside(a, path, file), &text, err);
 		if (r < 0)
 			return r;
@@ -161,7 +163,7 @@ static int load_user(struct kubeconfig *k, const char *path, const struct json *
 static int load(struct kubeconfig *k, const char *path, const char *context, struct err *err)
 {
 	struct arena *a = &k->arena;
-	struct str text = { 0 };
+	struct str text = {0};
 	int r = read_file(a, path, &text, err);
 	if (r < 0)
 		return r;
@@ -184,13 +186,13 @@ static int load(struct kubeconfig *k, const char *path, const char *context, str
 	r = load_cluster(k, path, cluster, err);
 	if (r < 0)
 		return r;
-	return load_user(k, path, named(config, "users", "user", json_str_or(json_get(ctx, "user"), "")),
-		err);
+	return load_user(k, path,
+		named(config, "users", "user", json_str_or(json_get(ctx, "user"), "")), err);
 }
 
 int kubeconfig_load(const char *path, const char *context, struct kubeconfig *ret, struct err *err)
 {
-	struct kubeconfig k = { .path = "" };
+	struct kubeconfig k = {.path = ""};
 	if (!path)
 		path = default_path(&k.arena);
 	int r = load(&k, path, context, err);

@@ -9,14 +9,15 @@ struct wakeup {
 	wakeup_fire *fire;
 	void *user;
 	bool armed;
-	bool firing; /* a timer started with 0 now would run again before anything else of the loop */
+	bool firing; /* a timer started with 0 now would run again before anything else of the loop
+		      */
 	int64_t due_ns;
 	uint64_t order;	  /* among equal times, first armed fires first */
 	struct list link; /* in `simulated` while armed without a loop */
 };
 
 /* Armed wakeups of all simulated clocks of the (single-threaded) test process. */
-static struct list simulated = { &simulated, &simulated };
+static struct list simulated = {&simulated, &simulated};
 static uint64_t next_order;
 
 struct wakeup *wakeup_create(uv_loop_t *loop, struct clock *clock, wakeup_fire *fire, void *user)
@@ -78,7 +79,9 @@ void wakeup_at(struct wakeup *w, int64_t mono_ns)
 		return;
 	}
 	int64_t left_ns = mono_ns - w->clock->mono_ns(w->clock);
-	uint64_t ms = left_ns > 0 ? (uint64_t)((left_ns + NS_PER_MS - 1) / NS_PER_MS) : w->firing ? 1 : 0;
+	uint64_t ms = left_ns > 0 ? (uint64_t)((left_ns + NS_PER_MS - 1) / NS_PER_MS)
+		      : w->firing ? 1
+				  : 0;
 	uv_timer_start(&w->timer, on_timer, ms, 0);
 }
 

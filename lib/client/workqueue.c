@@ -14,7 +14,8 @@
  *
  *            add                 worker free              done
  *   (none) ------> READY list ------------------> running ------> (none), or READY again if it was
- *      ^  add_after  ^                                            added meanwhile, or the heap if it
+ *      ^  add_after  ^                                            added meanwhile, or the heap if
+ * it
  *      '------> heap-' due                                        failed
  */
 struct item {
@@ -60,7 +61,8 @@ static void heap_down(struct workqueue *q, size_t at)
 {
 	struct item *it = q->heap[at];
 	for (size_t child; (child = 2 * at + 1) < q->heap_count; at = child) {
-		if (child + 1 < q->heap_count && q->heap[child + 1]->due_ns < q->heap[child]->due_ns)
+		if (child + 1 < q->heap_count &&
+			q->heap[child + 1]->due_ns < q->heap[child]->due_ns)
 			child++;
 		if (q->heap[child]->due_ns >= it->due_ns)
 			break;

@@ -31,7 +31,7 @@ static void service_selector_free(struct service_selector *x)
 bool backends_selects(const struct json *service)
 {
 	return json_count(json_path(service, "spec.selector")) > 0 &&
-		!streq(json_path_str(service, "spec.type"), "ExternalName");
+	       !streq(json_path_str(service, "spec.type"), "ExternalName");
 }
 
 static const struct selector *selector_of(struct backends *b, const struct object *service)
@@ -46,7 +46,7 @@ static const struct selector *selector_of(struct backends *b, const struct objec
 		struct json *doc = object_doc(service, &a);
 		arena_finish(&x->arena);
 		x->revision = service->revision;
-		x->selector = (struct selector){ .nothing = true };
+		x->selector = (struct selector){.nothing = true};
 		if (backends_selects(doc)) {
 			struct selector found;
 			selector_from_map(&a, json_path(doc, "spec.selector"), &found);
@@ -77,15 +77,15 @@ static void on_target(void *user, const struct object *old, const struct object 
 	struct object **all;
 	size_t count = informer_list(b->services, (new ? new : old)->namespace, &a, &all);
 	for (size_t n = 0; n < count; n++)
-		if ((old && selects(b, all[n], old)) || (new && selects(b, all[n], new)))
+		if ((old && selects(b, all[n], old)) || (new &&selects(b, all[n], new)))
 			b->changed(b->user, all[n]);
 }
 
-struct backends *backends_create(struct shared *sh,
-	void (*changed)(void *user, const struct object *service), void *user)
+struct backends *backends_create(
+	struct shared *sh, void (*changed)(void *user, const struct object *service), void *user)
 {
-	static const struct informer_handler service_handler = { .changed = on_service },
-					     target_handler = { .changed = on_target };
+	static const struct informer_handler service_handler = {.changed = on_service},
+					     target_handler = {.changed = on_target};
 	struct backends *b = xcalloc(1, sizeof(*b));
 	b->changed = changed;
 	b->user = user;
@@ -126,8 +126,8 @@ static const char *protocol_of(const struct json *port)
 }
 
 /* The port of that name and protocol in [{name, protocol, PORT_FIELD}]; 0 when there is none. */
-static int64_t find_named(const struct json *ports, const char *field, const char *name,
-	const char *protocol)
+static int64_t find_named(
+	const struct json *ports, const char *field, const char *name, const char *protocol)
 {
 	JSON_FOR_EACH_ITEM(p, ports)
 		if (streq(json_str(json_get(p, "name")), name) && streq(protocol_of(p), protocol))
@@ -147,7 +147,8 @@ static int64_t named_target(const struct json *target, const char *name, const c
 	return port;
 }
 
-/* Fills the backend's ports; false when the service has ports and none of them leads to this target. */
+/* Fills the backend's ports; false when the service has ports and none of them leads to this
+ * target. */
 static bool resolve_ports(struct arena *a, const struct json *service_ports, struct backend *b)
 {
 	size_t count = json_count(service_ports);
@@ -178,8 +179,9 @@ static bool resolve_ports(struct arena *a, const struct json *service_ports, str
 		return false;
 	const char *key = b->ipv6 ? "6" : "4";
 	for (size_t n = 0; n < b->port_count; n++)
-		key = arena_printf(a, "%s,%s:%s:%" PRId64 ":%s", key, ports[n].name, ports[n].protocol,
-			ports[n].port, ports[n].app_protocol ? ports[n].app_protocol : "");
+		key = arena_printf(a, "%s,%s:%s:%" PRId64 ":%s", key, ports[n].name,
+			ports[n].protocol, ports[n].port,
+			ports[n].app_protocol ? ports[n].app_protocol : "");
 	b->port_key = key;
 	return true;
 }
@@ -208,8 +210,9 @@ static bool read_machine(struct arena *a, const struct object *service, struct b
 		return false;
 	b->node = json_str_or(json_get(status, "nodeName"), "");
 	b->serving = condition_is(json_get(status, "conditions"), "Ready", "True");
-	b->hostname = hostname[0] && streq(json_path_str(doc, "spec.subdomain"), service->name) ? hostname :
-												  "";
+	b->hostname = hostname[0] && streq(json_path_str(doc, "spec.subdomain"), service->name)
+			      ? hostname
+			      : "";
 	return true;
 }
 
@@ -234,7 +237,7 @@ size_t backends_find(struct backends *bs, struct arena *a, const struct object *
 	size_t count = 0;
 	for (size_t n = 0; n < pod_count + machine_count; n++) {
 		bool is_pod = n < pod_count;
-		struct backend b = { .object = is_pod ? pods[n] : machines[n - pod_count] };
+		struct backend b = {.object = is_pod ? pods[n] : machines[n - pod_count]};
 		if (!selects(bs, service, b.object))
 			continue;
 		if (is_pod ? !read_pod(bs, service, &b) : !read_machine(a, service, &b))

@@ -1,6 +1,6 @@
-/* backends.h - who answers for a Service: the pods and virtual machine instances that its selector finds,
- * with their addresses and ports. A virtual machine instance counts like a pod. Shared by the Endpoints
- * and the EndpointSlice loops. */
+/* backends.h - who answers for a Service: the pods and virtual machine instances that its selector
+ * finds, with their addresses and ports. A virtual machine instance counts like a pod. Shared by
+ * the Endpoints and the EndpointSlice loops. */
 #pragma once
 
 #include "server/controllers/controller.h"
@@ -27,8 +27,8 @@ struct backend {
 
 struct backends;
 /* changed is told of services whose backends may have changed. */
-struct backends *backends_create(struct shared *sh,
-	void (*changed)(void *user, const struct object *service), void *user);
+struct backends *backends_create(
+	struct shared *sh, void (*changed)(void *user, const struct object *service), void *user);
 void backends_destroy(struct backends *b);
 struct informer *backends_services(struct backends *b);
 /* Has a selector, and is not just a name for something outside. */

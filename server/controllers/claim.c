@@ -32,7 +32,7 @@ static void on_owner(struct sync *s, const struct client_result *r, void *user)
 		if (r->code != 404)
 			sync_check(s, r);
 	} else if (streq(json_path_str(doc, "metadata.uid"), ad->owner->uid) &&
-		!json_path(doc, "metadata.deletionTimestamp")) {
+		   !json_path(doc, "metadata.deletionTimestamp")) {
 		for (size_t n = 0; n < ad->count; n++) {
 			struct json *refs = references(&s->arena, ad->orphans[n], NULL);
 			json_push(&s->arena, refs, owner_reference(&s->arena, ad->owner));
@@ -41,13 +41,13 @@ static void on_owner(struct sync *s, const struct client_result *r, void *user)
 	}
 }
 
-struct claim claim_children(struct sync *s, const struct object *owner, const struct selector *selector,
-	struct informer *children)
+struct claim claim_children(struct sync *s, const struct object *owner,
+	const struct selector *selector, struct informer *children)
 {
 	struct arena *a = &s->arena;
 	struct object **all;
 	size_t count = informer_list(children, owner->namespace, a, &all);
-	struct claim c = { .mine = arena_alloc(a, (count + 1) * sizeof(*c.mine)) };
+	struct claim c = {.mine = arena_alloc(a, (count + 1) * sizeof(*c.mine))};
 	struct object **orphans = arena_alloc(a, (count + 1) * sizeof(*orphans));
 	size_t orphan_count = 0;
 	for (size_t n = 0; n < count; n++) {

@@ -10,8 +10,8 @@ struct shared {
 	struct pod_views *pod_views; /* decoded pods; made at first use by shared_pod_views */
 };
 struct pod_views *shared_pod_views(struct shared *sh);
-struct informer *shared_informer(struct shared *sh, const char *group, const char *version,
-	const char *kind);
+struct informer *shared_informer(
+	struct shared *sh, const char *group, const char *version, const char *kind);
 
 struct controller_class {
 	const char *name; /* upstream's, for --controllers */

@@ -39,8 +39,8 @@ struct pod_views *shared_pod_views(struct shared *sh)
 	return sh->pod_views;
 }
 
-struct informer *shared_informer(struct shared *sh, const char *group, const char *version,
-	const char *kind)
+struct informer *shared_informer(
+	struct shared *sh, const char *group, const char *version, const char *kind)
 {
 	return informers_get(sh->informers, group, version, kind);
 }
@@ -48,7 +48,7 @@ struct informer *shared_informer(struct shared *sh, const char *group, const cha
 /* A name beats "*", whatever their order. */
 static int choose(const char *list, bool chosen[], struct err *err)
 {
-	bool all = false, named[ARRAY_LEN(classes)] = { 0 };
+	bool all = false, named[ARRAY_LEN(classes)] = {0};
 	struct str rest = str_from(list), part;
 	while (str_split(&rest, ',', &part)) {
 		bool on = true;
@@ -67,7 +67,8 @@ static int choose(const char *list, bool chosen[], struct err *err)
 		while (n < ARRAY_LEN(classes) && !str_eq(part, classes[n]->name))
 			n++;
 		if (n == ARRAY_LEN(classes))
-			return err_set(err, -EINVAL, "there is no controller '" STR_FMT "'", STR_ARG(part));
+			return err_set(err, -EINVAL, "there is no controller '" STR_FMT "'",
+				STR_ARG(part));
 		named[n] = true;
 		chosen[n] = on;
 	}

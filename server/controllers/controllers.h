@@ -1,13 +1,14 @@
-/* controllers.h - the control loops of a cluster, all in one process on one event loop. They see the
- * API only, through a client; several processes must not run them at the same time. */
+/* controllers.h - the control loops of a cluster, all in one process on one event loop. They see
+ * the API only, through a client; several processes must not run them at the same time. */
 #pragma once
 
 #include "lib/client/client.h"
 
 struct controllers;
-/* list: "*" all, "a,b" these, "*,-x" all but x, "-*" none, by upstream's names (controller_names). An
- * unknown name is -EINVAL. Begins at once: lists, then reconciles. */
+/* list: "*" all, "a,b" these, "*,-x" all but x, "-*" none, by upstream's names (controller_names).
+ * An unknown name is -EINVAL. Begins at once: lists, then reconciles. */
 struct controllers *controllers_create(struct client *c, const char *list, struct err *err);
-void controllers_destroy(struct controllers *c); /* stops at once; NULL allowed. The client stays. */
+void controllers_destroy(
+	struct controllers *c); /* stops at once; NULL allowed. The client stays. */
 bool controllers_running(const struct controllers *c); /* first lists are in, loops work */
-const char *const *controller_names(void); /* NULL-terminated */
+const char *const *controller_names(void);	       /* NULL-terminated */

@@ -15,8 +15,8 @@ struct deployments {
 	struct pod_views *views;
 };
 
-/* One sync: it takes one step of the rollout (create the new set, or resize sets, or clean up), writes
- * the status, and ends; the events of what it wrote bring the next. */
+/* One sync: it takes one step of the rollout (create the new set, or resize sets, or clean up),
+ * writes the status, and ends; the events of what it wrote bring the next. */
 struct pass {
 	struct deployments *c;
 	struct object *object;
@@ -104,32 +104,35 @@ static void on_resized(struct sync *s, const struct client_result *r, void *user
 		return;
 	}
 	if (z->from != z->to)
-		client_event_as(p->c->client, COMPONENT, p->object, NULL, "Normal", "ScalingReplicaSet",
+		client_event_as(p->c->client, COMPONENT, p->object, NULL, "Normal",
+			"ScalingReplicaSet",
 			"Scaled %s replica set %s from %" PRId64 " to %" PRId64,
 			z->to > z->from ? "up" : "down", z->set->object->name, z->from, z->to);
 }
 
-/* Sets the size and the annotations that proportional scaling reads. True when something was written. */
+/* Sets the size and the annotations that proportional scaling reads. True when something was
+ * written. */
 static bool resize(struct sync *s, struct deployment_set *set, int64_t to)
 {
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
 	struct json *patch = json_new_object(a);
 	int64_t max_replicas = p->limits.replicas + (p->recreate ? 0 : p->limits.surge);
-	struct json *annotations = deployment_set_annotations(a, p->doc, set,
-		set == p->new_set ? p->revision : 0, max_replicas);
+	struct json *annotations = deployment_set_annotations(
+		a, p->doc, set, set == p->new_set ? p->revision : 0, max_replicas);
 	/* An old set's annotations are its history: only the sizes are kept up to date. */
 	if (annotations && set != p->new_set) {
 		struct json *sizes = json_new_object(a);
 		if (json_get(annotations, DESIRED_REPLICAS))
-			json_set(a, sizes, DESIRED_REPLICAS, json_get(annotations, DESIRED_REPLICAS));
+			json_set(a, sizes, DESIRED_REPLICAS,
+				json_get(annotations, DESIRED_REPLICAS));
 		if (json_get(annotations, MAX_REPLICAS))
 			json_set(a, sizes, MAX_REPLICAS, json_get(annotations, MAX_REPLICAS));
 		annotations = json_count(sizes) && (set->size.replicas || to) ? sizes : NULL;
 	}
 	int64_t min_ready_s = json_path_int(p->doc, "spec.minReadySeconds", 0);
 	bool other_min_ready = set == p->new_set &&
-		min_ready_s != json_path_int(set->doc, "spec.minReadySeconds", 0);
+			       min_ready_s != json_path_int(set->doc, "spec.minReadySeconds", 0);
 	if (!annotations && !other_min_ready && to == set->size.replicas)
 		return false;
 	if (annotations)
@@ -139,7 +142,7 @@ static bool resize(struct sync *s, struct deployment_set *set, int64_t to)
 	if (other_min_ready)
 		json_path_set(a, patch, "spec.minReadySeconds", json_new_int(a, min_ready_s));
 	struct resize *z = ARENA_NEW(a, struct resize);
-	*z = (struct resize){ set, set->size.replicas, to };
+	*z = (struct resize){set, set->size.replicas, to};
 	set->size.replicas = to;
 	sync_patch(s, sync_hold(s, set->object), NULL, patch, on_resized, z);
 	return true;
@@ -177,27 +180,29 @@ static int64_t specified(const struct pass *p)
 	return total;
 }
 
-/* The size was changed, or the deployment is paused: sizes follow, the rollout itself does not move. */
+/* The size was changed, or the deployment is paused: sizes follow, the rollout itself does not
+ * move. */
 static void scale_only(struct sync *s)
 {
 	struct pass *p = s->state;
 	struct rollout_set **active;
 	size_t count = active_sets(s, true, &active);
 	if (count <= 1) {
-		struct deployment_set *one = count ? whole(active[0]) :
-			p->new_set		   ? p->new_set :
-			p->count		   ? &p->sets[p->count - 1] :
-						     NULL;
+		struct deployment_set *one = count	  ? whole(active[0])
+					     : p->new_set ? p->new_set
+					     : p->count	  ? &p->sets[p->count - 1]
+							  : NULL;
 		if (one)
 			resize(s, one, p->limits.replicas);
 	} else if (p->new_set && p->new_set->size.replicas == p->limits.replicas &&
-		p->new_set->desired == p->limits.replicas &&
-		p->new_set->size.available == p->limits.replicas) {
+		   p->new_set->desired == p->limits.replicas &&
+		   p->new_set->size.available == p->limits.replicas) {
 		for (size_t n = 0; n < count; n++)
 			if (whole(active[n]) != p->new_set)
 				resize(s, whole(active[n]), 0);
 	} else if (!p->recreate) {
-		rollout_spread(&p->limits, json_path_int(p->doc, "status.replicas", 0), active, count);
+		rollout_spread(
+			&p->limits, json_path_int(p->doc, "status.replicas", 0), active, count);
 		apply_targets(s, active, count);
 	}
 }
@@ -208,17 +213,17 @@ static void on_existing(struct sync *s, const struct client_result *r, void *use
 {
 	struct pass *p = s->state;
 	struct object *found = NULL;
-	if (!client_ok(r) ||
-		object_from_bytes(informer_kind(p->c->sets), r->body, r->body_size, &found, NULL) < 0) {
+	if (!client_ok(r) || object_from_bytes(informer_kind(p->c->sets), r->body, r->body_size,
+				     &found, NULL) < 0) {
 		sync_check(s, r);
 		return;
 	}
 	const struct object_owner *owner = object_controller(found);
 	bool ours = owner && streq(owner->uid, p->object->uid) &&
-		deployment_template_equal(&s->arena, p->doc, object_doc(found, &s->arena));
+		    deployment_template_equal(&s->arena, p->doc, object_doc(found, &s->arena));
 	object_unref(found);
-	/* Ours: the cache has not seen it yet. Else another template has the same hash: with the collision
-	 * counted, the next one differs. */
+	/* Ours: the cache has not seen it yet. Else another template has the same hash: with the
+	 * collision counted, the next one differs. */
 	s->failed = true;
 	if (ours)
 		return;
@@ -236,27 +241,31 @@ static void on_created(struct sync *s, const struct client_result *r, void *user
 		int64_t replicas = json_path_int(set, "spec.replicas", 0);
 		p->progress_status = "True";
 		p->progress_reason = "NewReplicaSetCreated";
-		p->progress_message = arena_printf(&s->arena, "Created new replica set \"%s\"", name);
+		p->progress_message =
+			arena_printf(&s->arena, "Created new replica set \"%s\"", name);
 		if (replicas > 0)
 			client_event_as(p->c->client, COMPONENT, p->object, NULL, "Normal",
-				"ScalingReplicaSet",
-				"Scaled up replica set %s from 0 to %" PRId64, name, replicas);
+				"ScalingReplicaSet", "Scaled up replica set %s from 0 to %" PRId64,
+				name, replicas);
 		struct object *o;
-		if (object_from_bytes(informer_kind(p->c->sets), r->body, r->body_size, &o, NULL) == 0) {
+		if (object_from_bytes(informer_kind(p->c->sets), r->body, r->body_size, &o, NULL) ==
+			0) {
 			p->sets[p->count] = deployment_set_read(&s->arena, sync_hold(s, o));
 			p->new_set = &p->sets[p->count++];
 			object_unref(o);
 		}
 		s->next = finish;
 	} else if (r->code == 409 && streq(r->reason, "AlreadyExists")) {
-		sync_get(s, informer_kind(p->c->sets), p->object->namespace, name, on_existing, NULL);
+		sync_get(s, informer_kind(p->c->sets), p->object->namespace, name, on_existing,
+			NULL);
 	} else if (!sync_namespace_terminating(r)) {
 		s->failed = true;
 		p->progress_status = "False";
 		p->progress_reason = "ReplicaSetCreateError";
 		p->progress_message = arena_strdup(&s->arena, r->message);
-		client_event_as(p->c->client, COMPONENT, p->object, NULL, "Warning", "ReplicaSetCreateError",
-			"Failed to create new replica set \"%s\": %s", name, r->message);
+		client_event_as(p->c->client, COMPONENT, p->object, NULL, "Warning",
+			"ReplicaSetCreateError", "Failed to create new replica set \"%s\": %s",
+			name, r->message);
 		s->next = write_status;
 	}
 }
@@ -266,7 +275,8 @@ static void create_new_set(struct sync *s)
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
 	char *hash = deployment_template_hash(a, json_path(p->doc, "spec.template"), p->collisions);
-	int64_t replicas = p->recreate ? p->limits.replicas : rollout_grow_new(&p->limits, 0, specified(p));
+	int64_t replicas =
+		p->recreate ? p->limits.replicas : rollout_grow_new(&p->limits, 0, specified(p));
 	struct json *set = deployment_new_set(a, p->object, p->doc, hash, replicas, p->revision,
 		p->limits.replicas + (p->recreate ? 0 : p->limits.surge));
 	sync_create(s, informer_kind(p->c->sets), p->object->namespace, set, on_created, set);
@@ -306,8 +316,8 @@ static void clean_up(struct sync *s)
 	for (size_t n = 0; n < count - (size_t)limit; n++) {
 		const struct deployment_set *set = olds[n];
 		bool empty = !set->size.replicas && !set->status_replicas &&
-			json_path_int(set->doc, "status.observedGeneration", 0) >=
-				json_path_int(set->doc, "metadata.generation", 0);
+			     json_path_int(set->doc, "status.observedGeneration", 0) >=
+				     json_path_int(set->doc, "metadata.generation", 0);
 		if (empty)
 			sync_delete(s, set->object, -1, "Background", NULL, NULL);
 	}
@@ -343,8 +353,8 @@ static bool old_pods_run(struct sync *s)
 		if (&p->sets[n] == p->new_set)
 			continue;
 		struct object **pods;
-		size_t count = informer_by_index(p->c->pods, "owner", p->sets[n].object->uid, &s->arena,
-			&pods);
+		size_t count = informer_by_index(
+			p->c->pods, "owner", p->sets[n].object->uid, &s->arena, &pods);
 		for (size_t m = 0; m < count; m++)
 			if (!pod_view(p->c->views, pods[m])->terminal)
 				return true;
@@ -372,13 +382,14 @@ static void recreate(struct sync *s)
 		clean_up(s);
 }
 
-/* Pausing and resuming are written down, so that a pause does not run into the progress deadline. */
+/* Pausing and resuming are written down, so that a pause does not run into the progress deadline.
+ */
 static void note_pause(struct pass *p)
 {
-	const char *reason =
-		json_str_or(json_get(condition_find(json_path(p->doc, "status.conditions"), "Progressing"),
-				    "reason"),
-			"");
+	const char *reason = json_str_or(
+		json_get(condition_find(json_path(p->doc, "status.conditions"), "Progressing"),
+			"reason"),
+		"");
 	bool noted = streq(reason, "DeploymentPaused");
 	if (streq(reason, "ProgressDeadlineExceeded") || p->paused == noted)
 		return;
@@ -432,7 +443,8 @@ static void reconcile(struct sync *s)
 	p->object = sync_hold(s, o);
 	p->doc = object_doc(o, a);
 	struct selector selector;
-	if (selector_from_label_selector(a, json_path(p->doc, "spec.selector"), &selector, NULL) < 0)
+	if (selector_from_label_selector(a, json_path(p->doc, "spec.selector"), &selector, NULL) <
+		0)
 		return;
 	if (!selector.count) {
 		client_event_as(c->client, COMPONENT, o, NULL, "Warning", "SelectingAll",
@@ -510,7 +522,8 @@ static void on_set(void *user, const struct object *old, const struct object *ne
 	for (size_t n = 0; n < count; n++) {
 		struct selector selector;
 		struct json *doc = object_doc(all[n], &a);
-		if (selector_from_label_selector(&a, json_path(doc, "spec.selector"), &selector, NULL) == 0 &&
+		if (selector_from_label_selector(
+			    &a, json_path(doc, "spec.selector"), &selector, NULL) == 0 &&
 			selector.count &&
 			selector_matches_labels(&selector, new->labels, new->label_count))
 			loop_add_object(c->loop, all[n]);
@@ -534,9 +547,9 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler deployment_handler = { .changed = on_deployment },
-					     set_handler = { .changed = on_set },
-					     pod_handler = { .changed = on_pod };
+	static const struct informer_handler deployment_handler = {.changed = on_deployment},
+					     set_handler = {.changed = on_set},
+					     pod_handler = {.changed = on_pod};
 	struct deployments *c = xcalloc(1, sizeof(*c));
 	c->client = sh->client;
 	c->loop = loop_create(sh->client, COMPONENT, 5, reconcile, c);
@@ -565,4 +578,4 @@ static void destroy(void *self)
 	free(c);
 }
 
-const struct controller_class deployment_controller = { "deployment", create, start, destroy };
+const struct controller_class deployment_controller = {"deployment", create, start, destroy};

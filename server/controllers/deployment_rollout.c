@@ -11,14 +11,15 @@ static int64_t part_of(const struct json *v, int64_t whole, bool round_up)
 		return MAX(n, 0);
 	size_t size = strlen(text);
 	int64_t percent;
-	if (!size || text[size - 1] != '%' || parse_i64((struct str){ text, size - 1 }, &percent) < 0 ||
-		percent < 0 || percent > 1000000)
+	if (!size || text[size - 1] != '%' ||
+		parse_i64((struct str){text, size - 1}, &percent) < 0 || percent < 0 ||
+		percent > 1000000)
 		return 0;
 	return (whole * percent + (round_up ? 99 : 0)) / 100;
 }
 
-struct rollout_limits rollout_limits(int64_t replicas, const struct json *max_surge,
-	const struct json *max_unavailable)
+struct rollout_limits rollout_limits(
+	int64_t replicas, const struct json *max_surge, const struct json *max_unavailable)
 {
 	struct rollout_limits l = {
 		.replicas = replicas,
@@ -43,7 +44,8 @@ int64_t rollout_grow_new(const struct rollout_limits *l, int64_t new_replicas, i
 
 static int older_first(const void *pa, const void *pb)
 {
-	const struct rollout_set *a = *(struct rollout_set *const *)pa, *b = *(struct rollout_set *const *)pb;
+	const struct rollout_set *a = *(struct rollout_set *const *)pa,
+				 *b = *(struct rollout_set *const *)pb;
 	if (a->created_ns != b->created_ns)
 		return a->created_ns < b->created_ns ? -1 : 1;
 	return strcmp(a->name, b->name);
@@ -51,7 +53,8 @@ static int older_first(const void *pa, const void *pb)
 
 static int larger_then_newer(const void *pa, const void *pb)
 {
-	const struct rollout_set *a = *(struct rollout_set *const *)pa, *b = *(struct rollout_set *const *)pb;
+	const struct rollout_set *a = *(struct rollout_set *const *)pa,
+				 *b = *(struct rollout_set *const *)pb;
 	if (a->replicas != b->replicas)
 		return a->replicas > b->replicas ? -1 : 1;
 	return older_first(pb, pa);
@@ -59,7 +62,8 @@ static int larger_then_newer(const void *pa, const void *pb)
 
 static int larger_then_older(const void *pa, const void *pb)
 {
-	const struct rollout_set *a = *(struct rollout_set *const *)pa, *b = *(struct rollout_set *const *)pb;
+	const struct rollout_set *a = *(struct rollout_set *const *)pa,
+				 *b = *(struct rollout_set *const *)pb;
 	if (a->replicas != b->replicas)
 		return a->replicas > b->replicas ? -1 : 1;
 	return older_first(pa, pb);
@@ -68,7 +72,8 @@ static int larger_then_older(const void *pa, const void *pb)
 int64_t rollout_shrink_old(const struct rollout_limits *l, const struct rollout_set *new,
 	struct rollout_set **olds, size_t count)
 {
-	int64_t total = new ? new->replicas : 0, available = new ? new->available : 0, old_total = 0;
+	int64_t total = new ? new->replicas : 0, available = new ? new->available : 0,
+		old_total = 0;
 	for (size_t n = 0; n < count; n++) {
 		olds[n]->target = olds[n]->replicas;
 		old_total += olds[n]->replicas;
@@ -99,7 +104,8 @@ int64_t rollout_shrink_old(const struct rollout_limits *l, const struct rollout_
 	return gone + taken;
 }
 
-static int64_t share(const struct rollout_limits *l, int64_t status_replicas, const struct rollout_set *set)
+static int64_t share(
+	const struct rollout_limits *l, int64_t status_replicas, const struct rollout_set *set)
 {
 	if (l->replicas == 0)
 		return -set->replicas;
@@ -110,15 +116,16 @@ static int64_t share(const struct rollout_limits *l, int64_t status_replicas, co
 	return (int64_t)llround(size) - set->replicas;
 }
 
-void rollout_spread(const struct rollout_limits *l, int64_t status_replicas, struct rollout_set **sets,
-	size_t count)
+void rollout_spread(const struct rollout_limits *l, int64_t status_replicas,
+	struct rollout_set **sets, size_t count)
 {
 	int64_t total = 0, spread = 0;
 	for (size_t n = 0; n < count; n++)
 		total += sets[n]->replicas;
 	int64_t change = (l->replicas ? l->replicas + l->surge : 0) - total;
 	if (count > 1)
-		qsort(sets, count, sizeof(*sets), change > 0 ? larger_then_newer : larger_then_older);
+		qsort(sets, count, sizeof(*sets),
+			change > 0 ? larger_then_newer : larger_then_older);
 	for (size_t n = 0; n < count; n++) {
 		int64_t part = 0, left = change - spread;
 		if (sets[n]->replicas && left)

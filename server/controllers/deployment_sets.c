@@ -17,13 +17,15 @@ struct deployment_set deployment_set_read(struct arena *a, struct object *o)
 	return (struct deployment_set){
 		.object = o,
 		.doc = doc,
-		.size = {
-			.name = o->name,
-			.replicas = json_path_int(doc, "spec.replicas", 1),
-			.available = json_path_int(doc, "status.availableReplicas", 0),
-			.max_replicas = number_annotation(doc, MAX_REPLICAS, 0),
-			.created_ns = meta_time_ns(json_path(doc, "metadata.creationTimestamp")),
-		},
+		.size =
+			{
+				.name = o->name,
+				.replicas = json_path_int(doc, "spec.replicas", 1),
+				.available = json_path_int(doc, "status.availableReplicas", 0),
+				.max_replicas = number_annotation(doc, MAX_REPLICAS, 0),
+				.created_ns =
+					meta_time_ns(json_path(doc, "metadata.creationTimestamp")),
+			},
 		.status_replicas = json_path_int(doc, "status.replicas", 0),
 		.ready = json_path_int(doc, "status.readyReplicas", 0),
 		.revision = number_annotation(doc, REVISION, 0),
@@ -31,7 +33,8 @@ struct deployment_set deployment_set_read(struct arena *a, struct object *o)
 	};
 }
 
-bool deployment_template_equal(struct arena *a, const struct json *deployment, const struct json *set)
+bool deployment_template_equal(
+	struct arena *a, const struct json *deployment, const struct json *set)
 {
 	struct json *x = json_copy(a, json_path(deployment, "spec.template"));
 	struct json *y = json_copy(a, json_path(set, "spec.template"));
@@ -56,8 +59,9 @@ char *deployment_template_hash(struct arena *a, const struct json *template, int
 /* Annotations that say something about one object only. */
 static bool copied(const char *annotation)
 {
-	static const char *const own[] = { "kubectl.kubernetes.io/last-applied-configuration", REVISION,
-		REVISION_HISTORY, DESIRED_REPLICAS, MAX_REPLICAS, "deprecated.deployment.rollback.to" };
+	static const char *const own[] = {"kubectl.kubernetes.io/last-applied-configuration",
+		REVISION, REVISION_HISTORY, DESIRED_REPLICAS, MAX_REPLICAS,
+		"deprecated.deployment.rollback.to"};
 	for (size_t n = 0; n < ARRAY_LEN(own); n++)
 		if (streq(annotation, own[n]))
 			return false;
@@ -76,10 +80,12 @@ static struct json *with_hash(struct arena *a, const struct json *labels, const 
 	return all;
 }
 
-struct json *deployment_new_set(struct arena *a, const struct object *deployment, const struct json *doc,
-	const char *hash, int64_t replicas, int64_t revision, int64_t max_replicas)
+struct json *deployment_new_set(struct arena *a, const struct object *deployment,
+	const struct json *doc, const char *hash, int64_t replicas, int64_t revision,
+	int64_t max_replicas)
 {
-	struct json *set = json_new_object(a), *meta = json_new_object(a), *spec = json_new_object(a);
+	struct json *set = json_new_object(a), *meta = json_new_object(a),
+		    *spec = json_new_object(a);
 	struct json *template = json_copy(a, json_path(doc, "spec.template"));
 	struct json *template_meta = json_object_at(a, template, "metadata");
 	json_set(a, template_meta, "labels", with_hash(a, json_get(template_meta, "labels"), hash));
@@ -98,7 +104,8 @@ struct json *deployment_new_set(struct arena *a, const struct object *deployment
 		if (copied(m->name))
 			json_set(a, annotations, m->name, m->value);
 	json_set(a, annotations, REVISION, decimal(a, revision));
-	json_set(a, annotations, DESIRED_REPLICAS, decimal(a, json_path_int(doc, "spec.replicas", 1)));
+	json_set(a, annotations, DESIRED_REPLICAS,
+		decimal(a, json_path_int(doc, "spec.replicas", 1)));
 	json_set(a, annotations, MAX_REPLICAS, decimal(a, max_replicas));
 
 	json_set_int(a, spec, "replicas", replicas);

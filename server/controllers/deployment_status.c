@@ -12,24 +12,26 @@ static int64_t count_of(const struct json *status, const char *name)
 bool deployment_complete(const struct json *doc, const struct json *status)
 {
 	int64_t replicas = json_path_int(doc, "spec.replicas", 1);
-	return count_of(status, "updatedReplicas") == replicas && count_of(status, "replicas") == replicas &&
-		count_of(status, "availableReplicas") == replicas &&
-		count_of(status, "observedGeneration") >= json_path_int(doc, "metadata.generation", 0);
+	return count_of(status, "updatedReplicas") == replicas &&
+	       count_of(status, "replicas") == replicas &&
+	       count_of(status, "availableReplicas") == replicas &&
+	       count_of(status, "observedGeneration") >=
+		       json_path_int(doc, "metadata.generation", 0);
 }
 
 static bool progressed(const struct json *was, const struct json *is)
 {
 	int64_t old_was = count_of(was, "replicas") - count_of(was, "updatedReplicas");
 	int64_t old_is = count_of(is, "replicas") - count_of(is, "updatedReplicas");
-	return count_of(is, "updatedReplicas") > count_of(was, "updatedReplicas") || old_is < old_was ||
-		count_of(is, "readyReplicas") > count_of(was, "readyReplicas") ||
-		count_of(is, "availableReplicas") > count_of(was, "availableReplicas");
+	return count_of(is, "updatedReplicas") > count_of(was, "updatedReplicas") ||
+	       old_is < old_was || count_of(is, "readyReplicas") > count_of(was, "readyReplicas") ||
+	       count_of(is, "availableReplicas") > count_of(was, "availableReplicas");
 }
 
 static struct json *set_progress(struct arena *a, struct json *conditions, const char *status,
 	const char *reason, const char *message, int64_t now_ns)
 {
-	struct condition c = { "Progressing", status, reason, message, true };
+	struct condition c = {"Progressing", status, reason, message, true};
 	return condition_set(a, conditions, &c, now_ns);
 }
 
@@ -38,11 +40,11 @@ static struct json *touch_progress(struct arena *a, struct json *conditions, con
 	const char *message, int64_t now_ns)
 {
 	struct json *old = condition_find(conditions, "Progressing");
-	struct json *since = streq(json_str(json_get(old, "status")), "True") ?
-		json_get(old, "lastTransitionTime") :
-		NULL;
-	struct json *all = set_progress(a, condition_drop(a, conditions, "Progressing"), "True", reason,
-		message, now_ns);
+	struct json *since = streq(json_str(json_get(old, "status")), "True")
+				     ? json_get(old, "lastTransitionTime")
+				     : NULL;
+	struct json *all = set_progress(
+		a, condition_drop(a, conditions, "Progressing"), "True", reason, message, now_ns);
 	if (since)
 		json_set(a, condition_find(all, "Progressing"), "lastTransitionTime", since);
 	return all;
@@ -65,11 +67,11 @@ static struct json *rolling_progress(struct arena *a, const struct deployment_vi
 	const struct json *was = json_get(d->doc, "status");
 	struct json *present = condition_find(conditions, "Progressing");
 	const char *reason = json_str_or(json_get(present, "reason"), "");
-	const char *what = d->new_set ?
-		arena_printf(a, "ReplicaSet \"%s\"", d->new_set->object->name) :
-		arena_printf(a, "Deployment \"%s\"", d->object->name);
+	const char *what = d->new_set
+				   ? arena_printf(a, "ReplicaSet \"%s\"", d->new_set->object->name)
+				   : arena_printf(a, "Deployment \"%s\"", d->object->name);
 	bool was_complete = streq(reason, "NewReplicaSetAvailable") &&
-		count_of(status, "replicas") == count_of(status, "updatedReplicas");
+			    count_of(status, "replicas") == count_of(status, "updatedReplicas");
 	if (was_complete)
 		return conditions;
 	if (deployment_complete(d->doc, status))
@@ -94,34 +96,36 @@ static struct json *availability(struct arena *a, const struct deployment_view *
 	struct json *conditions, int64_t available, int64_t now_ns)
 {
 	bool enough = available >= d->limits->replicas - d->limits->unavailable;
-	struct condition c = { "Available", enough ? "True" : "False",
+	struct condition c = {"Available", enough ? "True" : "False",
 		enough ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable",
-		enough ? "Deployment has minimum availability." :
-			 "Deployment does not have minimum availability.",
-		true };
+		enough ? "Deployment has minimum availability."
+		       : "Deployment does not have minimum availability.",
+		true};
 	return condition_set(a, conditions, &c, now_ns);
 }
 
-static struct json *replica_failure(struct arena *a, const struct deployment_view *d,
-	struct json *conditions, int64_t now_ns)
+static struct json *replica_failure(
+	struct arena *a, const struct deployment_view *d, struct json *conditions, int64_t now_ns)
 {
 	struct json *found = NULL;
 	if (d->new_set)
-		found = condition_find(json_path(d->new_set->doc, "status.conditions"), "ReplicaFailure");
+		found = condition_find(
+			json_path(d->new_set->doc, "status.conditions"), "ReplicaFailure");
 	for (size_t n = 0; n < d->count && !found; n++)
-		found = condition_find(json_path(d->sets[n].doc, "status.conditions"), "ReplicaFailure");
+		found = condition_find(
+			json_path(d->sets[n].doc, "status.conditions"), "ReplicaFailure");
 	if (!found)
-		return condition_find(conditions, "ReplicaFailure") ?
-			condition_drop(a, conditions, "ReplicaFailure") :
-			conditions;
-	struct condition c = { "ReplicaFailure", json_str_or(json_get(found, "status"), "True"),
-		json_str_or(json_get(found, "reason"), ""), json_str_or(json_get(found, "message"), ""),
-		true };
+		return condition_find(conditions, "ReplicaFailure")
+			       ? condition_drop(a, conditions, "ReplicaFailure")
+			       : conditions;
+	struct condition c = {"ReplicaFailure", json_str_or(json_get(found, "status"), "True"),
+		json_str_or(json_get(found, "reason"), ""),
+		json_str_or(json_get(found, "message"), ""), true};
 	return condition_set(a, conditions, &c, now_ns);
 }
 
-struct json *deployment_status(struct arena *a, const struct deployment_view *d, int64_t now_ns,
-	int64_t *ret_check_ms)
+struct json *deployment_status(
+	struct arena *a, const struct deployment_view *d, int64_t now_ns, int64_t *ret_check_ms)
 {
 	int64_t specified = 0, replicas = 0, ready = 0, available = 0;
 	for (size_t n = 0; n < d->count; n++) {
@@ -131,7 +135,8 @@ struct json *deployment_status(struct arena *a, const struct deployment_view *d,
 		available += d->sets[n].size.available;
 	}
 	struct json *status = json_new_object(a);
-	json_set_int(a, status, "observedGeneration", json_path_int(d->doc, "metadata.generation", 0));
+	json_set_int(
+		a, status, "observedGeneration", json_path_int(d->doc, "metadata.generation", 0));
 	json_set(a, status, "replicas", count_or_null(a, replicas));
 	json_set(a, status, "updatedReplicas",
 		count_or_null(a, d->new_set ? d->new_set->status_replicas : 0));

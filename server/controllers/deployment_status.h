@@ -1,5 +1,6 @@
-/* deployment_status.h - a Deployment's status from its ReplicaSets: counts and the conditions Available,
- * Progressing and ReplicaFailure. Pure: `now` is passed in. Inside the deployment loop only. */
+/* deployment_status.h - a Deployment's status from its ReplicaSets: counts and the conditions
+ * Available, Progressing and ReplicaFailure. Pure: `now` is passed in. Inside the deployment loop
+ * only. */
 #pragma once
 
 #include "server/controllers/deployment_sets.h"
@@ -17,9 +18,9 @@ struct deployment_view {
 	bool paused;
 };
 
-/* The status' members (null = absent). *ret_check_ms: when the progress deadline should be looked at
- * again, or -1. */
-struct json *deployment_status(struct arena *a, const struct deployment_view *d, int64_t now_ns,
-	int64_t *ret_check_ms);
+/* The status' members (null = absent). *ret_check_ms: when the progress deadline should be looked
+ * at again, or -1. */
+struct json *deployment_status(
+	struct arena *a, const struct deployment_view *d, int64_t now_ns, int64_t *ret_check_ms);
 /* All replicas are updated and available, none of the old are left. */
 bool deployment_complete(const struct json *doc, const struct json *status);

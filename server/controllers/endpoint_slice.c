@@ -31,7 +31,8 @@ static const char *family_of(const struct backend *b)
 
 static struct json *endpoint(struct arena *a, const struct backend *b)
 {
-	struct json *e = json_new_object(a), *addresses = json_new_array(a), *conditions = json_new_object(a);
+	struct json *e = json_new_object(a), *addresses = json_new_array(a),
+		    *conditions = json_new_object(a);
 	json_push(a, addresses, json_new_string(a, b->ip));
 	json_set(a, e, "addresses", addresses);
 	json_set_bool(a, conditions, "ready", b->ready);
@@ -83,7 +84,8 @@ static void plan_group(struct arena *a, struct plan *p, const struct backend *gr
 		if (!x->object || !streq(x->family, family) || !json_equal(x->ports, ports))
 			continue;
 		for (size_t m = 0; m < count; m++) {
-			if (placed[m] || json_count(x->endpoints) >= ENDPOINTS_MAX || !in_slice(x, &group[m]))
+			if (placed[m] || json_count(x->endpoints) >= ENDPOINTS_MAX ||
+				!in_slice(x, &group[m]))
 				continue;
 			json_push(a, x->endpoints, endpoint(a, &group[m]));
 			placed[m] = x->keep = true;
@@ -100,7 +102,7 @@ static void plan_group(struct arena *a, struct plan *p, const struct backend *gr
 				x = &p->slices[n];
 		if (!x) {
 			x = &p->slices[p->count++];
-			*x = (struct slice){ .family = family, .endpoints = json_new_array(a) };
+			*x = (struct slice){.family = family, .endpoints = json_new_array(a)};
 		}
 		x->ports = ports;
 		x->keep = true;
@@ -108,16 +110,16 @@ static void plan_group(struct arena *a, struct plan *p, const struct backend *gr
 	}
 }
 
-/* Which name a slice gets does not depend on chance: a slice that was made and is not in the cache yet
- * would be made again under the same name, and refused. */
-static char *slice_name(struct arena *a, const struct object *service, struct informer *objects,
-	unsigned *number)
+/* Which name a slice gets does not depend on chance: a slice that was made and is not in the cache
+ * yet would be made again under the same name, and refused. */
+static char *slice_name(
+	struct arena *a, const struct object *service, struct informer *objects, unsigned *number)
 {
 	static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
 	for (;; (*number)++) {
 		char *text = arena_printf(a, "%s/%u", service->uid, *number);
 		uint64_t hash = fnv1a_64(text, strlen(text));
-		char suffix[6] = { 0 };
+		char suffix[6] = {0};
 		for (size_t n = 0; n < 5; n++, hash /= sizeof(alphabet) - 1)
 			suffix[n] = alphabet[hash % (sizeof(alphabet) - 1)];
 		char *name = arena_printf(a, "%s-%s", service->name, suffix);
@@ -128,8 +130,8 @@ static char *slice_name(struct arena *a, const struct object *service, struct in
 	}
 }
 
-static struct json *wanted_labels(struct arena *a, const struct object *service,
-	const struct json *service_doc)
+static struct json *wanted_labels(
+	struct arena *a, const struct object *service, const struct json *service_doc)
 {
 	struct json *labels = backends_labels(a, service_doc);
 	json_set_str(a, labels, SERVICE_NAME, service->name);
@@ -143,7 +145,8 @@ static void write_slice(struct sync *s, const struct object *service, struct jso
 	struct slices *c = s->self;
 	struct arena *a = &s->arena;
 	const struct kind *kind = informer_kind(c->objects);
-	struct json *doc = x->doc ? x->doc : json_new_object(a), *meta = json_object_at(a, doc, "metadata");
+	struct json *doc = x->doc ? x->doc : json_new_object(a),
+		    *meta = json_object_at(a, doc, "metadata");
 	if (x->object && json_equal(json_get(meta, "labels"), labels) &&
 		(json_equal(json_get(doc, "ports"), x->ports) ||
 			(!json_count(json_get(doc, "ports")) && !json_count(x->ports))) &&
@@ -177,30 +180,35 @@ static void reconcile(struct sync *s)
 		return; /* its slices are collected with it */
 	struct json *service_doc = object_doc(service, a);
 	struct object **present;
-	size_t present_count = informer_by_index(c->objects, "owner", service->uid, a, &present), found_count;
+	size_t present_count = informer_by_index(c->objects, "owner", service->uid, a, &present),
+	       found_count;
 	struct backend *found = NULL;
 	bool selects = backends_selects(service_doc);
 	found_count = selects ? backends_find(c->backends, a, service, service_doc, &found) : 0;
 
-	struct plan p = { .slices = arena_alloc(a, (present_count + found_count + 1) * sizeof(*p.slices)) };
+	struct plan p = {
+		.slices = arena_alloc(a, (present_count + found_count + 1) * sizeof(*p.slices))};
 	for (size_t n = 0; n < present_count; n++) {
 		if (!streq(object_label(present[n], MANAGED_BY), MANAGER) || present[n]->deleting)
 			continue;
 		struct json *doc = object_doc(present[n], a), *ports = json_get(doc, "ports");
-		p.slices[p.count++] = (struct slice){ .object = present[n], .doc = doc,
+		p.slices[p.count++] = (struct slice){.object = present[n],
+			.doc = doc,
 			.family = json_str_or(json_get(doc, "addressType"), ""),
-			.ports = ports ? ports : json_new_array(a), .endpoints = json_new_array(a) };
+			.ports = ports ? ports : json_new_array(a),
+			.endpoints = json_new_array(a)};
 	}
 	for (size_t first = 0, end; first < found_count; first = end) {
-		for (end = first; end < found_count && streq(found[end].port_key, found[first].port_key);)
+		for (end = first;
+			end < found_count && streq(found[end].port_key, found[first].port_key);)
 			end++;
 		plan_group(a, &p, &found[first], end - first);
 	}
 	/* A service that nobody answers for keeps one empty slice: it says so. */
 	if (selects && !found_count) {
 		if (!p.count)
-			p.slices[p.count++] = (struct slice){ .family = "IPv4",
-				.endpoints = json_new_array(a) };
+			p.slices[p.count++] =
+				(struct slice){.family = "IPv4", .endpoints = json_new_array(a)};
 		p.slices[0].ports = json_new_array(a);
 		p.slices[0].keep = true;
 	}
@@ -230,7 +238,7 @@ static void on_slice(void *user, const struct object *old, const struct object *
 
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler handler = { .changed = on_slice };
+	static const struct informer_handler handler = {.changed = on_slice};
 	struct slices *c = xcalloc(1, sizeof(*c));
 	c->loop = loop_create(sh->client, "endpoint-slice-controller", 5, reconcile, c);
 	c->objects = shared_informer(sh, "discovery.k8s.io", "v1", "EndpointSlice");
@@ -253,4 +261,4 @@ static void destroy(void *self)
 	free(c);
 }
 
-const struct controller_class endpoint_slice_controller = { "endpointslice", create, start, destroy };
+const struct controller_class endpoint_slice_controller = {"endpointslice", create, start, destroy};

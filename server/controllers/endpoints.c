@@ -15,8 +15,8 @@ static int by_ip(const void *pa, const void *pb)
 {
 	const struct json *a = *(struct json *const *)pa, *b = *(struct json *const *)pb;
 	int r = strcmp(json_str_or(json_get(a, "ip"), ""), json_str_or(json_get(b, "ip"), ""));
-	return r ? r :
-		   strcmp(json_str_or(json_path(a, "targetRef.uid"), ""),
+	return r ? r
+		 : strcmp(json_str_or(json_path(a, "targetRef.uid"), ""),
 			   json_str_or(json_path(b, "targetRef.uid"), ""));
 }
 
@@ -32,7 +32,8 @@ static struct json *address(struct arena *a, const struct backend *b)
 	return address;
 }
 
-static void add_addresses(struct arena *a, struct json *subset, const char *name, struct json *addresses)
+static void add_addresses(
+	struct arena *a, struct json *subset, const char *name, struct json *addresses)
 {
 	if (!json_count(addresses))
 		return;
@@ -40,9 +41,10 @@ static void add_addresses(struct arena *a, struct json *subset, const char *name
 	json_set(a, subset, name, addresses);
 }
 
-/* One subset for each set of equal ports. Ready addresses have the first claim on the limited room. */
-static struct json *make_subsets(struct arena *a, const struct backend *found, size_t count,
-	bool *ret_truncated)
+/* One subset for each set of equal ports. Ready addresses have the first claim on the limited room.
+ */
+static struct json *make_subsets(
+	struct arena *a, const struct backend *found, size_t count, bool *ret_truncated)
 {
 	struct json *subsets = json_new_array(a);
 	size_t room = ADDRESSES_MAX, ready_total = 0;
@@ -52,7 +54,8 @@ static struct json *make_subsets(struct arena *a, const struct backend *found, s
 	*ret_truncated = count > room;
 	for (size_t first = 0, end; first < count; first = end) {
 		struct json *ready = json_new_array(a), *unready = json_new_array(a);
-		for (end = first; end < count && streq(found[end].port_key, found[first].port_key); end++) {
+		for (end = first; end < count && streq(found[end].port_key, found[first].port_key);
+			end++) {
 			size_t *left = found[end].ready ? &room : &unready_room;
 			if (!*left)
 				continue;
@@ -84,7 +87,8 @@ static bool same(const struct json *is, const struct json *wanted)
 static void set_annotations(struct sync *s, struct json *doc, bool truncated)
 {
 	struct arena *a = &s->arena;
-	struct json *annotations = json_object_at(a, json_object_at(a, doc, "metadata"), "annotations");
+	struct json *annotations =
+		json_object_at(a, json_object_at(a, doc, "metadata"), "annotations");
 	json_set(a, annotations, CHANGE_TIME, meta_time(a, loop_wall_ns(s->loop)));
 	if (truncated)
 		json_set_str(a, annotations, OVER_CAPACITY, "truncated");
@@ -135,7 +139,8 @@ static void reconcile(struct sync *s)
 		return;
 	}
 	struct json *doc = object_doc(present, a);
-	if (same(json_get(doc, "subsets"), subsets) && same(json_path(doc, "metadata.labels"), labels))
+	if (same(json_get(doc, "subsets"), subsets) &&
+		same(json_path(doc, "metadata.labels"), labels))
 		return;
 	json_set(a, doc, "subsets", subsets);
 	json_path_set(a, doc, "metadata.labels", labels);
@@ -161,7 +166,7 @@ static void on_endpoints(void *user, const struct object *old, const struct obje
 
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler handler = { .changed = on_endpoints };
+	static const struct informer_handler handler = {.changed = on_endpoints};
 	struct endpoints *e = xcalloc(1, sizeof(*e));
 	e->loop = loop_create(sh->client, "endpoint-controller", 5, reconcile, e);
 	e->objects = shared_informer(sh, "", "v1", "Endpoints");
@@ -183,4 +188,4 @@ static void destroy(void *self)
 	free(e);
 }
 
-const struct controller_class endpoints_controller = { "endpoint", create, start, destroy };
+const struct controller_class endpoints_controller = {"endpoint", create, start, destroy};

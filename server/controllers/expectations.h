@@ -1,5 +1,5 @@
-/* expectations.h - what a loop wrote for a key and its cache has not shown yet. Until it has (or five
- * minutes have passed), counting the cache would lead to creating or deleting too much.
+/* expectations.h - what a loop wrote for a key and its cache has not shown yet. Until it has (or
+ * five minutes have passed), counting the cache would lead to creating or deleting too much.
  *
  * A creation is seen when the informer has reached the revision of the answer; a deletion when the
  * object is gone or being deleted there. */

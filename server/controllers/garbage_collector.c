@@ -1,8 +1,10 @@
-/* Garbage collection by owner references (Kubernetes: "Garbage Collection", "Owners and Dependents").
+/* Garbage collection by owner references (Kubernetes: "Garbage Collection", "Owners and
+ * Dependents").
  *
- * The graph is in the informers: an index from an owner's uid to its dependents, and a table of all uids.
- * A key is the uid of an object to look at:
- *   - it is being deleted with `orphan`: its dependents lose their reference, then the finalizer goes;
+ * The graph is in the informers: an index from an owner's uid to its dependents, and a table of all
+ * uids. A key is the uid of an object to look at:
+ *   - it is being deleted with `orphan`: its dependents lose their reference, then the finalizer
+ * goes;
  *   - it is being deleted with `foregroundDeletion`: its dependents are deleted first;
  *   - it has owners, and none of them is there: it is deleted;
  *   - some are there: references to those that are not are removed. */
@@ -25,7 +27,8 @@ struct collector {
 
 /* Dependents. */
 
-static size_t dependents(struct collector *c, const char *uid, struct arena *a, struct object ***ret)
+static size_t dependents(
+	struct collector *c, const char *uid, struct arena *a, struct object ***ret)
 {
 	size_t total = 0, room = 0;
 	struct object **all = NULL;
@@ -43,8 +46,8 @@ static size_t dependents(struct collector *c, const char *uid, struct arena *a, 
 	return total;
 }
 
-static struct json *references_without(struct arena *a, const struct json *doc, const char *const *uids,
-	size_t count)
+static struct json *references_without(
+	struct arena *a, const struct json *doc, const char *const *uids, size_t count)
 {
 	struct json *rest = json_new_array(a);
 	JSON_FOR_EACH_ITEM(ref, json_path(doc, "metadata.ownerReferences")) {
@@ -65,8 +68,8 @@ static void patch_references(struct sync *s, const struct object *o, struct json
 	sync_patch(s, o, NULL, patch, NULL, NULL);
 }
 
-static void drop_finalizer(struct sync *s, const struct object *o, const struct json *doc,
-	const char *finalizer)
+static void drop_finalizer(
+	struct sync *s, const struct object *o, const struct json *doc, const char *finalizer)
 {
 	struct arena *a = &s->arena;
 	struct json *rest = json_new_array(a), *patch = json_new_object(a);
@@ -98,7 +101,8 @@ static void orphan_dependents(struct sync *s)
 	}
 	for (size_t n = 0; n < count; n++)
 		patch_references(s, all[n],
-			references_without(&s->arena, object_doc(all[n], &s->arena), &p->object->uid, 1));
+			references_without(
+				&s->arena, object_doc(all[n], &s->arena), &p->object->uid, 1));
 }
 
 static bool blocks(const struct object *dependent, const char *owner_uid)
@@ -131,9 +135,9 @@ static void delete_dependents_first(struct sync *s)
 static void delete_object(struct sync *s)
 {
 	struct pass *p = s->state;
-	const char *policy = meta_has_finalizer(p->doc, ORPHAN) ? "Orphan" :
-		meta_has_finalizer(p->doc, FOREGROUND)		? "Foreground" :
-								  "Background";
+	const char *policy = meta_has_finalizer(p->doc, ORPHAN)	      ? "Orphan"
+			     : meta_has_finalizer(p->doc, FOREGROUND) ? "Foreground"
+								      : "Background";
 	/* Owners that wait for it want it gone with all that depends on it. */
 	if (p->waiting_count && p->dependents_block)
 		policy = "Foreground";
@@ -153,7 +157,8 @@ static void decide(struct sync *s)
 		return;
 	}
 	size_t count = 0;
-	const char **gone = arena_alloc(a, (p->absent_count + p->waiting_count + 1) * sizeof(*gone));
+	const char **gone =
+		arena_alloc(a, (p->absent_count + p->waiting_count + 1) * sizeof(*gone));
 	for (size_t n = 0; n < p->absent_count; n++)
 		gone[count++] = p->absent[n];
 	for (size_t n = 0; n < p->waiting_count; n++)
@@ -172,7 +177,7 @@ static void on_owner(struct sync *s, const struct client_result *r, void *user)
 	} else if (!client_ok(r)) {
 		s->failed = true;
 	} else if (json_parse(&s->arena, r->body, r->body_size, NULL, &doc, NULL) == 0 &&
-		streq(json_path_str(doc, "metadata.uid"), uid)) {
+		   streq(json_path_str(doc, "metadata.uid"), uid)) {
 		p->solid_count++; /* there, but not yet in the cache */
 	} else {
 		p->absent[p->absent_count++] = uid; /* another object of that name */
@@ -194,7 +199,8 @@ static void ask_for_owner(struct sync *s, const struct object_owner *owner)
 	if (k->namespaced && !p->object->namespace[0]) {
 		client_event_as(p->c->client, loop_name(s->loop), p->object, NULL, "Warning",
 			"OwnerRefInvalidNamespace",
-			"ownerRef [%s/%s, name: %s, uid: %s] names a namespaced owner of a cluster-scoped object",
+			"ownerRef [%s/%s, name: %s, uid: %s] names a namespaced owner of a "
+			"cluster-scoped object",
 			owner->api_version, owner->kind, owner->name, owner->uid);
 		p->solid_count++;
 		return;
@@ -278,7 +284,8 @@ static void on_object(void *user, const struct object *old, const struct object 
 	}
 	object_unref(table_set(&c->by_uid, new->uid, object_ref((struct object *)new)));
 	bool began = new->deleting && !(old && old->deleting);
-	if (new->deleting || (new->owner_count && !old) || (old && old->owner_count != new->owner_count))
+	if (new->deleting || (new->owner_count && !old) ||
+		(old && old->owner_count != new->owner_count))
 		loop_add(c->loop, "", new->uid);
 	if (old)
 		look_at_owners(c, old); /* its reference may be gone */
@@ -288,7 +295,7 @@ static void on_object(void *user, const struct object *old, const struct object 
 
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler handler = { .changed = on_object };
+	static const struct informer_handler handler = {.changed = on_object};
 	struct collector *c = xcalloc(1, sizeof(*c));
 	c->client = sh->client;
 	c->loop = loop_create(sh->client, "garbage-collector-controller", 20, reconcile, c);
@@ -323,4 +330,5 @@ static void destroy(void *self)
 	free(c);
 }
 
-const struct controller_class garbage_collector_controller = { "garbagecollector", create, start, destroy };
+const struct controller_class garbage_collector_controller = {
+	"garbagecollector", create, start, destroy};

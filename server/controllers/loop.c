@@ -68,8 +68,8 @@ static void on_key(void *user, const char *key)
 	settle(s);
 }
 
-struct loop *loop_create(struct client *c, const char *name, unsigned workers, sync_step *reconcile,
-	void *self)
+struct loop *loop_create(
+	struct client *c, const char *name, unsigned workers, sync_step *reconcile, void *self)
 {
 	struct loop *l = xcalloc(1, sizeof(*l));
 	l->client = c;
@@ -166,8 +166,8 @@ void sync_check(struct sync *s, const struct client_result *r)
 	s->failed = true;
 	/* A conflict only says that the cache was behind: the next run sees more. */
 	if (r->code != 409)
-		log_info("will try again", "controller", s->loop->name, "key", s->key, "message", r->message,
-			NULL);
+		log_info("will try again", "controller", s->loop->name, "key", s->key, "message",
+			r->message, NULL);
 }
 
 static void on_answer(void *user, const struct client_result *r)
@@ -202,10 +202,11 @@ void sync_request(struct sync *s, const struct client_request *req, sync_done *d
 	call->client_call = client_request(s->loop->client, req, on_answer, call);
 }
 
-void sync_get(struct sync *s, const struct kind *k, const char *ns, const char *name, sync_done *done,
-	void *user)
+void sync_get(struct sync *s, const struct kind *k, const char *ns, const char *name,
+	sync_done *done, void *user)
 {
-	struct client_request req = { .method = "GET", .path = client_path(&s->arena, k, ns, name, NULL) };
+	struct client_request req = {
+		.method = "GET", .path = client_path(&s->arena, k, ns, name, NULL)};
 	sync_request(s, &req, done, user);
 }
 
@@ -216,8 +217,8 @@ void sync_create(struct sync *s, const struct kind *k, const char *ns, const str
 	call->client_call = client_create(s->loop->client, k, ns, doc, on_answer, call);
 }
 
-void sync_update(struct sync *s, const struct kind *k, const char *ns, const char *name, const char *sub,
-	const struct json *doc, sync_done *done, void *user)
+void sync_update(struct sync *s, const struct kind *k, const char *ns, const char *name,
+	const char *sub, const struct json *doc, sync_done *done, void *user)
 {
 	struct call *call = call_new(s, done, user, true);
 	call->client_call = client_update(s->loop->client, k, ns, name, sub, doc, on_answer, call);
@@ -227,7 +228,8 @@ void sync_patch(struct sync *s, const struct object *o, const char *sub, struct 
 	sync_done *done, void *user)
 {
 	struct json *meta = json_object_at(&s->arena, patch, "metadata");
-	json_set(&s->arena, meta, "resourceVersion", json_new_printf(&s->arena, "%" PRIu64, o->revision));
+	json_set(&s->arena, meta, "resourceVersion",
+		json_new_printf(&s->arena, "%" PRIu64, o->revision));
 	json_set_str(&s->arena, meta, "uid", o->uid);
 	struct call *call = call_new(s, done, user, true);
 	call->client_call = client_patch(s->loop->client, o->kind, o->namespace, o->name, sub,
@@ -258,6 +260,6 @@ void sync_delete(struct sync *s, const struct object *o, int grace_s, const char
 	sync_done *done, void *user)
 {
 	struct call *call = call_new(s, done, user, true);
-	call->client_call = client_delete(s->loop->client, o->kind, o->namespace, o->name, o->uid, grace_s,
-		policy, on_answer, call);
+	call->client_call = client_delete(s->loop->client, o->kind, o->namespace, o->name, o->uid,
+		grace_s, policy, on_answer, call);
 }

@@ -43,12 +43,13 @@ static bool same_text(const struct json *object, const char *name, const char *t
 	return streq(json_str_or(json_get(object, name), ""), text ? text : "");
 }
 
-struct json *condition_set(struct arena *a, const struct json *conditions, const struct condition *c,
-	int64_t now_ns)
+struct json *condition_set(
+	struct arena *a, const struct json *conditions, const struct condition *c, int64_t now_ns)
 {
 	struct json *old = condition_find(conditions, c->type);
 	bool same_status = old && same_text(old, "status", c->status);
-	if (same_status && same_text(old, "reason", c->reason) && same_text(old, "message", c->message))
+	if (same_status && same_text(old, "reason", c->reason) &&
+		same_text(old, "message", c->message))
 		return (struct json *)conditions;
 	struct json *new = json_new_object(a), *now = meta_time(a, now_ns);
 	json_set_str(a, new, "type", c->type);

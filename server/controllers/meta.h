@@ -14,10 +14,10 @@ struct condition {
 	const char *type, *status, *reason, *message;
 	bool with_update_time; /* Deployment's conditions have lastUpdateTime */
 };
-/* A new array with the condition set. lastTransitionTime moves only when status changes; the array that
- * was given is returned when nothing but times would change. conditions may be NULL. */
-struct json *condition_set(struct arena *a, const struct json *conditions, const struct condition *c,
-	int64_t now_ns);
+/* A new array with the condition set. lastTransitionTime moves only when status changes; the array
+ * that was given is returned when nothing but times would change. conditions may be NULL. */
+struct json *condition_set(
+	struct arena *a, const struct json *conditions, const struct condition *c, int64_t now_ns);
 struct json *condition_drop(struct arena *a, const struct json *conditions, const char *type);
 
 /* An ownerReference that makes `owner` the managing controller. */

@@ -1,5 +1,6 @@
-/* Namespace deletion: removes what is in it, says what remains, and lets it go when nothing does. What is
- * there is asked of the server each time, never of a cache: what is overlooked here is lost forever. */
+/* Namespace deletion: removes what is in it, says what remains, and lets it go when nothing does.
+ * What is there is asked of the server each time, never of a cache: what is overlooked here is lost
+ * forever. */
 #include <inttypes.h>
 
 #include "server/controllers/controller.h"
@@ -30,7 +31,7 @@ struct pass {
 	bool second_part;
 	struct remaining *remaining;
 	size_t remaining_count;
-	int64_t grace_s; /* the longest of what is being deleted */
+	int64_t grace_s;     /* the longest of what is being deleted */
 	const char *failure; /* NULL = none */
 };
 
@@ -46,7 +47,7 @@ static void collect_kinds(struct namespaces *c)
 		for (size_t n = 0; n < kind_count(r); n++) {
 			const struct kind *k = kind_at((struct kind_registry *)r, n);
 			bool deletable = k->served && k->namespaced && kind_has_verb(k, "list") &&
-				kind_has_verb(k, "delete");
+					 kind_has_verb(k, "delete");
 			if (deletable && runs(k) == (pass == 0))
 				VEC_PUSH(&c->kinds, k);
 		}
@@ -57,7 +58,7 @@ static void collect_kinds(struct namespaces *c)
 static struct json *set(struct arena *a, struct json *conditions, const char *type, bool on,
 	const char *reason, const char *message, int64_t now_ns)
 {
-	struct condition c = { type, on ? "True" : "False", reason, message, false };
+	struct condition c = {type, on ? "True" : "False", reason, message, false};
 	return condition_set(a, conditions, &c, now_ns);
 }
 
@@ -66,17 +67,17 @@ static void write_status(struct sync *s)
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
 	int64_t now_ns = loop_wall_ns(s->loop);
-	const char *left = "Some resources are remaining:", *held =
-		"Some content in the namespace has finalizers remaining:";
+	const char *left = "Some resources are remaining:",
+		   *held = "Some content in the namespace has finalizers remaining:";
 	bool any_held = false;
 	for (size_t n = 0; n < p->remaining_count; n++) {
 		const struct remaining *r = &p->remaining[n];
-		left = arena_printf(a, "%s%s %s has %" PRId64 " resource instances", left, n ? "," : "",
-			r->kind->resource, r->count);
+		left = arena_printf(a, "%s%s %s has %" PRId64 " resource instances", left,
+			n ? "," : "", r->kind->resource, r->count);
 		if (!r->finalizer_count)
 			continue;
-		held = arena_printf(a, "%s%s %s in %" PRId64 " resource instances", held, any_held ? "," : "",
-			r->finalizer, r->finalizer_count);
+		held = arena_printf(a, "%s%s %s in %" PRId64 " resource instances", held,
+			any_held ? "," : "", r->finalizer, r->finalizer_count);
 		any_held = true;
 	}
 	bool any_left = p->remaining_count > 0;
@@ -87,10 +88,11 @@ static void write_status(struct sync *s)
 		"All legacy kube types successfully parsed", now_ns);
 	c = set(a, c, "NamespaceDeletionContentFailure", p->failure != NULL,
 		p->failure ? "ContentDeletionFailed" : "ContentDeleted",
-		p->failure ? p->failure :
-			     "All content successfully deleted, may be waiting on finalization",
+		p->failure ? p->failure
+			   : "All content successfully deleted, may be waiting on finalization",
 		now_ns);
-	c = set(a, c, "NamespaceContentRemaining", any_left, any_left ? "SomeResourcesRemain" : "ContentRemoved",
+	c = set(a, c, "NamespaceContentRemaining", any_left,
+		any_left ? "SomeResourcesRemain" : "ContentRemoved",
 		any_left ? left : "All content successfully removed", now_ns);
 	c = set(a, c, "NamespaceFinalizersRemaining", any_held,
 		any_held ? "SomeFinalizersRemain" : "ContentHasNoFinalizers",
@@ -145,7 +147,8 @@ static void delete_item(struct sync *s, const struct kind *k, const struct json 
 	char *body = json_text(a, options);
 	struct client_request req = {
 		.method = "DELETE",
-		.path = client_path(a, k, p->object->name, json_path_str(item, "metadata.name"), NULL),
+		.path = client_path(
+			a, k, p->object->name, json_path_str(item, "metadata.name"), NULL),
 		.body = body,
 		.body_size = strlen(body),
 	};
@@ -159,20 +162,22 @@ static void on_page(struct sync *s, const struct client_result *r, void *user)
 	const struct kind *k = user;
 	struct json *list;
 	if (!client_ok(r) || json_parse(a, r->body, r->body_size,
-				     &(struct json_limits){ .depth = 256, .size_bytes = 256u << 20 }, &list,
-				     NULL) < 0) {
+				     &(struct json_limits){.depth = 256, .size_bytes = 256u << 20},
+				     &list, NULL) < 0) {
 		fail(s, r);
 		return;
 	}
-	struct remaining left = { .kind = k };
+	struct remaining left = {.kind = k};
 	JSON_FOR_EACH_ITEM(item, json_get(list, "items")) {
 		left.count++;
-		const char *finalizer = json_str(json_at(json_path(item, "metadata.finalizers"), 0));
+		const char *finalizer =
+			json_str(json_at(json_path(item, "metadata.finalizers"), 0));
 		if (finalizer) {
 			left.finalizer_count++;
 			left.finalizer = arena_strdup(a, finalizer);
 		}
-		p->grace_s = MAX(p->grace_s, json_path_int(item, "metadata.deletionGracePeriodSeconds", 0));
+		p->grace_s = MAX(
+			p->grace_s, json_path_int(item, "metadata.deletionGracePeriodSeconds", 0));
 		if (!json_path(item, "metadata.deletionTimestamp"))
 			delete_item(s, k, item);
 	}
@@ -236,7 +241,7 @@ static void reconcile(struct sync *s)
 static void on_namespace(void *user, const struct object *old, const struct object *new)
 {
 	struct namespaces *c = user;
-	if (new && new->deleting)
+	if (new &&new->deleting)
 		loop_add_object(c->loop, new);
 }
 
@@ -253,8 +258,8 @@ static void on_runner(void *user, const struct object *old, const struct object 
 
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler handler = { .changed = on_namespace },
-					     runner_handler = { .changed = on_runner };
+	static const struct informer_handler handler = {.changed = on_namespace},
+					     runner_handler = {.changed = on_runner};
 	struct namespaces *c = xcalloc(1, sizeof(*c));
 	c->client = sh->client;
 	c->loop = loop_create(sh->client, "namespace-controller", 5, reconcile, c);
@@ -280,4 +285,4 @@ static void destroy(void *self)
 	free(c);
 }
 
-const struct controller_class namespace_controller = { "namespace", create, start, destroy };
+const struct controller_class namespace_controller = {"namespace", create, start, destroy};

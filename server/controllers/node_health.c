@@ -9,20 +9,24 @@
 enum node_state node_state(const struct json *node)
 {
 	const char *status = json_str_or(
-		json_get(condition_find(json_path(node, "status.conditions"), "Ready"), "status"), "Unknown");
-	return streq(status, "True") ? NODE_READY : streq(status, "False") ? NODE_NOT_READY : NODE_UNKNOWN;
+		json_get(condition_find(json_path(node, "status.conditions"), "Ready"), "status"),
+		"Unknown");
+	return streq(status, "True")	? NODE_READY
+	       : streq(status, "False") ? NODE_NOT_READY
+					: NODE_UNKNOWN;
 }
 
 struct json *node_conditions_unknown(struct arena *a, const struct json *node, int64_t now_ns)
 {
-	static const char *const kept[] = { "Ready", "MemoryPressure", "DiskPressure", "PIDPressure" };
+	static const char *const kept[] = {
+		"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"};
 	struct json *conditions = json_path(node, "status.conditions");
 	for (size_t n = 0; n < ARRAY_LEN(kept); n++) {
 		struct json *old = condition_find(conditions, kept[n]);
 		if (streq(json_str(json_get(old, "status")), "Unknown"))
 			continue;
-		struct condition c = { kept[n], "Unknown", "NodeStatusUnknown",
-			"Kubelet stopped posting node status.", false };
+		struct condition c = {kept[n], "Unknown", "NodeStatusUnknown",
+			"Kubelet stopped posting node status.", false};
 		if (!old) {
 			c.reason = "NodeStatusNeverUpdated";
 			c.message = "Kubelet never posted node status.";
@@ -38,24 +42,27 @@ struct json *node_conditions_unknown(struct arena *a, const struct json *node, i
 bool node_has_taint(const struct json *taints, const char *key, const char *effect)
 {
 	JSON_FOR_EACH_ITEM(t, taints)
-		if (streq(json_str(json_get(t, "key")), key) && streq(json_str(json_get(t, "effect")), effect))
+		if (streq(json_str(json_get(t, "key")), key) &&
+			streq(json_str(json_get(t, "effect")), effect))
 			return true;
 	return false;
 }
 
-static struct json *without(struct arena *a, struct json *taints, const char *key, const char *effect)
+static struct json *without(
+	struct arena *a, struct json *taints, const char *key, const char *effect)
 {
 	if (!node_has_taint(taints, key, effect))
 		return taints;
 	struct json *rest = json_new_array(a);
 	JSON_FOR_EACH_ITEM(t, taints)
-		if (!streq(json_str(json_get(t, "key")), key) || !streq(json_str(json_get(t, "effect")), effect))
+		if (!streq(json_str(json_get(t, "key")), key) ||
+			!streq(json_str(json_get(t, "effect")), effect))
 			json_push(a, rest, t);
 	return rest;
 }
 
-static struct json *with(struct arena *a, struct json *taints, const char *key, const char *effect,
-	int64_t now_ns)
+static struct json *with(
+	struct arena *a, struct json *taints, const char *key, const char *effect, int64_t now_ns)
 {
 	if (node_has_taint(taints, key, effect))
 		return taints;
@@ -69,30 +76,32 @@ static struct json *with(struct arena *a, struct json *taints, const char *key, 
 	return all;
 }
 
-static struct json *set(struct arena *a, struct json *taints, const char *key, const char *effect, bool on,
-	int64_t now_ns)
+static struct json *set(struct arena *a, struct json *taints, const char *key, const char *effect,
+	bool on, int64_t now_ns)
 {
 	return on ? with(a, taints, key, effect, now_ns) : without(a, taints, key, effect);
 }
 
-struct json *node_taints(struct arena *a, const struct json *node, bool evict, bool drop, int64_t now_ns)
+struct json *node_taints(
+	struct arena *a, const struct json *node, bool evict, bool drop, int64_t now_ns)
 {
 	static const struct {
 		const char *condition, *key;
 	} pressures[] = {
-		{ "MemoryPressure", "node.kubernetes.io/memory-pressure" },
-		{ "DiskPressure", "node.kubernetes.io/disk-pressure" },
-		{ "PIDPressure", "node.kubernetes.io/pid-pressure" },
-		{ "NetworkUnavailable", "node.kubernetes.io/network-unavailable" },
+		{"MemoryPressure", "node.kubernetes.io/memory-pressure"},
+		{"DiskPressure", "node.kubernetes.io/disk-pressure"},
+		{"PIDPressure", "node.kubernetes.io/pid-pressure"},
+		{"NetworkUnavailable", "node.kubernetes.io/network-unavailable"},
 	};
-	struct json *taints = json_path(node, "spec.taints"), *conditions = json_path(node, "status.conditions");
+	struct json *taints = json_path(node, "spec.taints"),
+		    *conditions = json_path(node, "status.conditions");
 	enum node_state state = node_state(node);
 	taints = set(a, taints, NOT_READY, "NoSchedule", state == NODE_NOT_READY, now_ns);
 	taints = set(a, taints, UNREACHABLE, "NoSchedule", state == NODE_UNKNOWN, now_ns);
-	/* Evicting: what is there stays while its reason does; what changes its reason is not slowed down
-	 * a second time. */
+	/* Evicting: what is there stays while its reason does; what changes its reason is not
+	 * slowed down a second time. */
 	bool has = node_has_taint(taints, NOT_READY, "NoExecute") ||
-		node_has_taint(taints, UNREACHABLE, "NoExecute");
+		   node_has_taint(taints, UNREACHABLE, "NoExecute");
 	bool execute = !drop && (evict || has);
 	taints = set(a, taints, NOT_READY, "NoExecute", execute && state == NODE_NOT_READY, now_ns);
 	taints = set(a, taints, UNREACHABLE, "NoExecute", execute && state == NODE_UNKNOWN, now_ns);
@@ -113,8 +122,8 @@ static int64_t tolerated_s(const struct json *toleration, const struct json *tai
 		return -1;
 	if (key[0] ? !streq(key, json_str(json_get(taint, "key"))) : !exists)
 		return -1;
-	if (!exists &&
-		!streq(json_str_or(json_get(toleration, "value"), ""), json_str_or(json_get(taint, "value"), "")))
+	if (!exists && !streq(json_str_or(json_get(toleration, "value"), ""),
+			       json_str_or(json_get(taint, "value"), "")))
 		return -1;
 	const struct json *seconds = json_get(toleration, "tolerationSeconds");
 	if (!seconds || json_is(seconds, JSON_NULL))
@@ -122,7 +131,8 @@ static int64_t tolerated_s(const struct json *toleration, const struct json *tai
 	return MAX(json_int_or(seconds, 0), 0);
 }
 
-int64_t node_eviction_time_ns(const struct json *taints, const struct json *tolerations, int64_t now_ns)
+int64_t node_eviction_time_ns(
+	const struct json *taints, const struct json *tolerations, int64_t now_ns)
 {
 	int64_t at_ns = INT64_MAX;
 	JSON_FOR_EACH_ITEM(taint, taints) {

@@ -21,9 +21,9 @@ static struct json *parse(struct arena *a, const char *text)
 static void test_silent_node(void **state)
 {
 	struct arena a = ARENA_INIT;
-	struct json *node = parse(&a,
-		"{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"},"
-		"{\"type\":\"Other\",\"status\":\"True\"}]}}");
+	struct json *node =
+		parse(&a, "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"},"
+			  "{\"type\":\"Other\",\"status\":\"True\"}]}}");
 	struct json *c = node_conditions_unknown(&a, node, NOW);
 	assert_int_equal(json_count(c), 5); /* three that were never reported are added */
 	assert_string_equal(json_path_str(c, "[0].status"), "Unknown");
@@ -46,10 +46,11 @@ static void test_taints(void **state)
 	assert_true(node_has_taint(t, "node.kubernetes.io/not-ready", "NoSchedule"));
 	assert_false(node_has_taint(t, "node.kubernetes.io/not-ready", "NoExecute"));
 	json_path_set(&a, node, "spec.taints", node_taints(&a, node, true, false, NOW));
-	assert_true(node_has_taint(json_path(node, "spec.taints"), "node.kubernetes.io/not-ready",
-		"NoExecute"));
+	assert_true(node_has_taint(
+		json_path(node, "spec.taints"), "node.kubernetes.io/not-ready", "NoExecute"));
 	/* False becomes Unknown: the eviction goes on under the other name. */
-	json_path_set(&a, json_path(node, "status.conditions[0]"), "status", json_new_string(&a, "Unknown"));
+	json_path_set(&a, json_path(node, "status.conditions[0]"), "status",
+		json_new_string(&a, "Unknown"));
 	t = node_taints(&a, node, false, false, NOW);
 	assert_true(node_has_taint(t, "node.kubernetes.io/unreachable", "NoExecute"));
 	assert_false(node_has_taint(t, "node.kubernetes.io/not-ready", "NoExecute"));
@@ -57,7 +58,8 @@ static void test_taints(void **state)
 	t = node_taints(&a, node, false, true, NOW);
 	assert_false(node_has_taint(t, "node.kubernetes.io/unreachable", "NoExecute"));
 	/* Back again: only the user's stays. */
-	json_path_set(&a, json_path(node, "status.conditions[0]"), "status", json_new_string(&a, "True"));
+	json_path_set(
+		&a, json_path(node, "status.conditions[0]"), "status", json_new_string(&a, "True"));
 	t = node_taints(&a, node, false, false, NOW);
 	assert_int_equal(json_count(t), 1);
 	json_path_set(&a, node, "spec.taints", t);
@@ -69,22 +71,23 @@ static void test_eviction_time(void **state)
 {
 	struct arena a = ARENA_INIT;
 	/* 2023-11-14T22:13:20Z is NOW. */
-	struct json *taints = parse(&a,
-		"[{\"key\":\"node.kubernetes.io/unreachable\",\"effect\":\"NoExecute\","
-		"\"timeAdded\":\"2023-11-14T22:13:20Z\"},{\"key\":\"x\",\"effect\":\"NoSchedule\"}]");
+	struct json *taints =
+		parse(&a, "[{\"key\":\"node.kubernetes.io/unreachable\",\"effect\":\"NoExecute\","
+			  "\"timeAdded\":\"2023-11-14T22:13:20Z\"},{\"key\":\"x\",\"effect\":"
+			  "\"NoSchedule\"}]");
 	assert_true(node_eviction_time_ns(taints, NULL, NOW + 5) == NOW + 5);
-	struct json *t = parse(&a,
-		"[{\"key\":\"node.kubernetes.io/unreachable\",\"operator\":\"Exists\","
-		"\"effect\":\"NoExecute\",\"tolerationSeconds\":300}]");
+	struct json *t =
+		parse(&a, "[{\"key\":\"node.kubernetes.io/unreachable\",\"operator\":\"Exists\","
+			  "\"effect\":\"NoExecute\",\"tolerationSeconds\":300}]");
 	assert_true(node_eviction_time_ns(taints, t, NOW) == NOW + 300 * NS_PER_S);
 	t = parse(&a, "[{\"operator\":\"Exists\"}]");
 	assert_true(node_eviction_time_ns(taints, t, NOW) == INT64_MAX);
 	t = parse(&a, "[{\"key\":\"other\",\"operator\":\"Exists\"}]");
 	assert_true(node_eviction_time_ns(taints, t, NOW) == NOW);
 	/* The shortest of several counts. */
-	t = parse(&a,
-		"[{\"operator\":\"Exists\",\"tolerationSeconds\":60},{\"key\":\"node.kubernetes.io/unreachable\","
-		"\"operator\":\"Exists\",\"tolerationSeconds\":10}]");
+	t = parse(&a, "[{\"operator\":\"Exists\",\"tolerationSeconds\":60},{\"key\":\"node."
+		      "kubernetes.io/unreachable\","
+		      "\"operator\":\"Exists\",\"tolerationSeconds\":10}]");
 	assert_true(node_eviction_time_ns(taints, t, NOW) == NOW + 10 * NS_PER_S);
 	assert_true(node_eviction_time_ns(NULL, NULL, NOW) == INT64_MAX);
 	arena_finish(&a);

@@ -1,4 +1,5 @@
-/* Node lifecycle: a node that is silent for too long is marked, tainted, and in the end its pods leave. */
+/* Node lifecycle: a node that is silent for too long is marked, tainted, and in the end its pods
+ * leave. */
 #include <inttypes.h>
 
 #include "lib/base/table.h"
@@ -60,8 +61,9 @@ static int64_t silent_ns(struct lifecycle *c, struct arena *a, const struct obje
 	struct json *ready = condition_find(json_path(doc, "status.conditions"), "Ready");
 	const char *reason = json_str_or(json_get(ready, "reason"), "");
 	bool by_agent = ready && !streq(reason, "NodeStatusUnknown") &&
-		!streq(reason, "NodeStatusNeverUpdated");
-	bool fresh = lease && replace(&h->lease_time, json_path_str(object_doc(lease, a), "spec.renewTime"));
+			!streq(reason, "NodeStatusNeverUpdated");
+	bool fresh = lease &&
+		     replace(&h->lease_time, json_path_str(object_doc(lease, a), "spec.renewTime"));
 	if (by_agent)
 		fresh |= replace(&h->status_time, json_str(json_get(ready, "lastHeartbeatTime")));
 	if (fresh)
@@ -79,12 +81,14 @@ static void mark_pods(struct sync *s, const struct object *node)
 	struct object **pods;
 	size_t count = informer_by_index(c->pods, "spec.nodeName", node->name, a, &pods);
 	for (size_t n = 0; n < count; n++) {
-		struct json *doc = object_doc(pods[n], a), *conditions = json_path(doc, "status.conditions");
+		struct json *doc = object_doc(pods[n], a),
+			    *conditions = json_path(doc, "status.conditions");
 		if (!condition_is(conditions, "Ready", "True"))
 			continue;
-		struct condition not_ready = { "Ready", "False", "NodeNotReady", NULL, false };
+		struct condition not_ready = {"Ready", "False", "NodeNotReady", NULL, false};
 		struct json *status = json_new_object(a);
-		json_set(a, status, "conditions", condition_set(a, conditions, &not_ready, loop_wall_ns(s->loop)));
+		json_set(a, status, "conditions",
+			condition_set(a, conditions, &not_ready, loop_wall_ns(s->loop)));
 		sync_status(s, pods[n], doc, status, NULL, NULL);
 		client_event_as(c->client, COMPONENT, pods[n], NULL, "Warning", "NodeNotReady",
 			"Node is not ready");
@@ -104,13 +108,14 @@ static enum node_state state_of(const struct object *node, struct arena *a)
 	return node_state(object_doc(node, a));
 }
 
-/* May this node be given up now? *ret_all_down: no node anywhere is ready, so the fault is more likely
- * here than there. */
+/* May this node be given up now? *ret_all_down: no node anywhere is ready, so the fault is more
+ * likely here than there. */
 static bool may_evict(struct lifecycle *c, const struct object *node, bool *ret_all_down)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct object **all;
-	size_t count = informer_list(c->nodes, NULL, &a, &all), in_zone = 0, down_in_zone = 0, down = 0;
+	size_t count = informer_list(c->nodes, NULL, &a, &all), in_zone = 0, down_in_zone = 0,
+	       down = 0;
 	for (size_t n = 0; n < count; n++) {
 		bool is_down = state_of(all[n], &a) != NODE_READY;
 		bool here = streq(zone_of(all[n]), zone_of(node));
@@ -144,7 +149,7 @@ static void set_taints(struct sync *s)
 	struct json *has = json_path(p->doc, "spec.taints");
 	bool down = node_state(p->doc) != NODE_READY, evict = false, all_down = false;
 	bool evicting = node_has_taint(has, "node.kubernetes.io/not-ready", "NoExecute") ||
-		node_has_taint(has, "node.kubernetes.io/unreachable", "NoExecute");
+			node_has_taint(has, "node.kubernetes.io/unreachable", "NoExecute");
 	if (down)
 		evict = may_evict(c, p->node, &all_down) || evicting;
 	struct json *taints = node_taints(a, p->doc, evict, all_down, loop_wall_ns(s->loop));
@@ -172,7 +177,8 @@ static void reconcile_node(struct sync *s)
 	int64_t grace_ns = (ever ? NODE_GRACE_S : NODE_STARTUP_GRACE_S) * NS_PER_S;
 	if (quiet_ns > grace_ns) {
 		struct json *status = json_new_object(a);
-		json_set(a, status, "conditions", node_conditions_unknown(a, p->doc, loop_wall_ns(s->loop)));
+		json_set(a, status, "conditions",
+			node_conditions_unknown(a, p->doc, loop_wall_ns(s->loop)));
 		if (sync_status(s, node, p->doc, status, NULL, NULL)) {
 			client_event_as(c->client, COMPONENT, node, NULL, "Normal", "NodeNotReady",
 				"Node %s status is now: NodeNotReady", node->name);
@@ -192,15 +198,16 @@ static void reconcile_pod(struct sync *s)
 	struct arena *a = &s->arena;
 	struct object *pod = informer_get(c->pods, s->ns, s->name);
 	const char *node_name = pod ? object_field(pod, "spec.nodeName") : NULL;
-	struct object *node = node_name && node_name[0] ? informer_get(c->nodes, "", node_name) : NULL;
+	struct object *node =
+		node_name && node_name[0] ? informer_get(c->nodes, "", node_name) : NULL;
 	if (!node || pod->deleting)
 		return;
 	struct json *taints = json_path(object_doc(node, a), "spec.taints");
 	if (!json_count(taints))
 		return;
 	int64_t now_ns = loop_wall_ns(s->loop);
-	int64_t at_ns = node_eviction_time_ns(taints, json_path(object_doc(pod, a), "spec.tolerations"),
-		now_ns);
+	int64_t at_ns = node_eviction_time_ns(
+		taints, json_path(object_doc(pod, a), "spec.tolerations"), now_ns);
 	if (at_ns == INT64_MAX)
 		return;
 	if (at_ns > now_ns) {
@@ -245,7 +252,7 @@ static void on_node(void *user, const struct object *old, const struct object *n
 static void on_lease(void *user, const struct object *old, const struct object *new)
 {
 	struct lifecycle *c = user;
-	if (new && streq(new->namespace, LEASES))
+	if (new &&streq(new->namespace, LEASES))
 		loop_add(c->nodes_loop, "", new->name);
 }
 
@@ -254,17 +261,17 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 	struct lifecycle *c = user;
 	if (!new || new->deleting)
 		return;
-	const char *node = object_field(new, "spec.nodeName"), *was = old ? object_field(old, "spec.nodeName") :
-									    NULL;
+	const char *node = object_field(new, "spec.nodeName"),
+		   *was = old ? object_field(old, "spec.nodeName") : NULL;
 	if (node && node[0] && !streq(node, was))
 		loop_add_object(c->pods_loop, new);
 }
 
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler node_handler = { .changed = on_node },
-					     lease_handler = { .changed = on_lease },
-					     pod_handler = { .changed = on_pod };
+	static const struct informer_handler node_handler = {.changed = on_node},
+					     lease_handler = {.changed = on_lease},
+					     pod_handler = {.changed = on_pod};
 	struct lifecycle *c = xcalloc(1, sizeof(*c));
 	c->client = sh->client;
 	c->nodes_loop = loop_create(sh->client, COMPONENT, 5, reconcile_node, c);
@@ -302,4 +309,4 @@ static void destroy(void *self)
 	free(c);
 }
 
-const struct controller_class node_lifecycle_controller = { "nodelifecycle", create, start, destroy };
+const struct controller_class node_lifecycle_controller = {"nodelifecycle", create, start, destroy};

@@ -1,4 +1,5 @@
-/* Pods that nobody will ever finish: on nodes that no longer exist, or ended and beyond counting. */
+/* Pods that nobody will ever finish: on nodes that no longer exist, or ended and beyond counting.
+ */
 #include "server/controllers/controller.h"
 #include "server/controllers/meta.h"
 
@@ -39,11 +40,12 @@ static void on_node(struct sync *s, const struct client_result *r, void *user)
 	if (is_terminated(pod))
 		return;
 	struct json *doc = object_doc(pod, a), *status = json_new_object(a);
-	struct condition target = { "DisruptionTarget", "True", "DeletionByPodGC",
-		"PodGC: node no longer exists", false };
+	struct condition target = {"DisruptionTarget", "True", "DeletionByPodGC",
+		"PodGC: node no longer exists", false};
 	json_set_str(a, status, "phase", "Failed");
 	json_set(a, status, "conditions",
-		condition_set(a, json_path(doc, "status.conditions"), &target, loop_wall_ns(s->loop)));
+		condition_set(
+			a, json_path(doc, "status.conditions"), &target, loop_wall_ns(s->loop)));
 	sync_status(s, pod, doc, status, NULL, NULL);
 }
 
@@ -118,8 +120,8 @@ static void on_node_gone(void *user, const struct object *old, const struct obje
 
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler pod_handler = { .changed = on_pod },
-					     node_handler = { .changed = on_node_gone };
+	static const struct informer_handler pod_handler = {.changed = on_pod},
+					     node_handler = {.changed = on_node_gone};
 	struct pod_gc *c = xcalloc(1, sizeof(*c));
 	c->loop = loop_create(sh->client, "pod-garbage-collector", 5, reconcile, c);
 	c->pods = shared_informer(sh, "", "v1", "Pod");
@@ -143,4 +145,4 @@ static void destroy(void *self)
 	free(c);
 }
 
-const struct controller_class pod_gc_controller = { "podgc", create, start, destroy };
+const struct controller_class pod_gc_controller = {"podgc", create, start, destroy};

@@ -29,7 +29,7 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 
 struct pod_views *pod_views_create(struct informer *pods)
 {
-	static const struct informer_handler handler = { .changed = on_pod };
+	static const struct informer_handler handler = {.changed = on_pod};
 	struct pod_views *v = xcalloc(1, sizeof(*v));
 	informer_add_handler(pods, &handler, v);
 	return v;
@@ -48,7 +48,10 @@ void pod_views_destroy(struct pod_views *v)
 
 static unsigned phase_rank(const char *phase)
 {
-	return streq(phase, "Pending") || !phase[0] ? 0 : streq(phase, "Unknown") ? 1 : streq(phase, "Running") ? 2 : 3;
+	return streq(phase, "Pending") || !phase[0] ? 0
+	       : streq(phase, "Unknown")	    ? 1
+	       : streq(phase, "Running")	    ? 2
+						    : 3;
 }
 
 static const char *keep(struct arena *a, const struct json *text)
@@ -100,8 +103,8 @@ const struct pod_view *pod_view(struct pod_views *v, const struct object *pod)
 	return &s->view;
 }
 
-bool pod_view_available(const struct pod_view *p, int64_t min_ready_s, int64_t now_ns,
-	int64_t *ret_wait_ms)
+bool pod_view_available(
+	const struct pod_view *p, int64_t min_ready_s, int64_t now_ns, int64_t *ret_wait_ms)
 {
 	if (ret_wait_ms)
 		*ret_wait_ms = -1;

@@ -1,15 +1,15 @@
-/* pod_views.h - what the loops want to know of a pod, decoded once for each state of the pod and shared
- * by all loops of the process. */
+/* pod_views.h - what the loops want to know of a pod, decoded once for each state of the pod and
+ * shared by all loops of the process. */
 #pragma once
 
 #include "lib/client/informer.h"
 
 struct pod_view {
 	uint64_t revision;
-	bool terminal;	 /* phase Succeeded or Failed */
-	bool active;	 /* neither terminal nor being deleted */
-	bool ready;	 /* condition Ready is True */
-	unsigned phase;	 /* 0 Pending, 1 Unknown, 2 Running, 3 others: in order of deletion */
+	bool terminal;	/* phase Succeeded or Failed */
+	bool active;	/* neither terminal nor being deleted */
+	bool ready;	/* condition Ready is True */
+	unsigned phase; /* 0 Pending, 1 Unknown, 2 Running, 3 others: in order of deletion */
 	int64_t ready_since_ns; /* wall; 0 when not ready */
 	int64_t created_ns;	/* wall */
 	int64_t restarts;	/* the most of any container */
@@ -24,7 +24,7 @@ struct pod_views *pod_views_create(struct informer *pods);
 void pod_views_destroy(struct pod_views *v);
 /* Valid until the next change of the pod. */
 const struct pod_view *pod_view(struct pod_views *v, const struct object *pod);
-/* Ready for at least min_ready_s; else *ret_wait_ms (if not NULL) is the time that is missing, or -1
- * when the pod is not ready. */
-bool pod_view_available(const struct pod_view *p, int64_t min_ready_s, int64_t now_ns,
-	int64_t *ret_wait_ms);
+/* Ready for at least min_ready_s; else *ret_wait_ms (if not NULL) is the time that is missing, or
+ * -1 when the pod is not ready. */
+bool pod_view_available(
+	const struct pod_view *p, int64_t min_ready_s, int64_t now_ns, int64_t *ret_wait_ms);

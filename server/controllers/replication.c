@@ -16,8 +16,8 @@ struct replication {
 	struct expectations *expectations;
 };
 
-/* One sync. Pods are created in batches of 1, 2, 4, ..., so that what fails for one (a quota) is not
- * tried five hundred times. */
+/* One sync. Pods are created in batches of 1, 2, 4, ..., so that what fails for one (a quota) is
+ * not tried five hundred times. */
 struct pass {
 	struct replication *r;
 	struct object *set;
@@ -41,10 +41,11 @@ static void write_status(struct sync *s)
 {
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
-	int64_t now_ns = loop_wall_ns(s->loop), min_ready_s = json_int_or(
-							json_get(owner_spec(p), "minReadySeconds"), 0);
+	int64_t now_ns = loop_wall_ns(s->loop),
+		min_ready_s = json_int_or(json_get(owner_spec(p), "minReadySeconds"), 0);
 	struct selector template_labels;
-	selector_from_map(a, json_path(owner_spec(p), "template.metadata.labels"), &template_labels);
+	selector_from_map(
+		a, json_path(owner_spec(p), "template.metadata.labels"), &template_labels);
 	int64_t active = 0, labeled = 0, ready = 0, available = 0;
 	for (size_t n = 0; n < p->pod_count; n++) {
 		const struct object *pod = p->pods[n];
@@ -68,11 +69,13 @@ static void write_status(struct sync *s)
 	json_set(a, status, "fullyLabeledReplicas", count_or_null(a, labeled));
 	json_set(a, status, "readyReplicas", count_or_null(a, ready));
 	json_set(a, status, "availableReplicas", count_or_null(a, available));
-	json_set_int(a, status, "observedGeneration", json_path_int(p->doc, "metadata.generation", 0));
+	json_set_int(
+		a, status, "observedGeneration", json_path_int(p->doc, "metadata.generation", 0));
 	struct json *conditions = json_path(p->doc, "status.conditions");
-	struct condition failure = { "ReplicaFailure", "True", p->failure_reason, p->failure_message, false };
-	struct json *wanted = p->failure_reason ? condition_set(a, conditions, &failure, now_ns) :
-						  condition_drop(a, conditions, "ReplicaFailure");
+	struct condition failure = {
+		"ReplicaFailure", "True", p->failure_reason, p->failure_message, false};
+	struct json *wanted = p->failure_reason ? condition_set(a, conditions, &failure, now_ns)
+						: condition_drop(a, conditions, "ReplicaFailure");
 	json_set(a, status, "conditions", json_count(wanted) ? wanted : json_new_null(a));
 	sync_status(s, p->set, p->doc, status, NULL, NULL);
 }
@@ -81,14 +84,16 @@ static void write_status(struct sync *s)
 
 static struct json *pod_from_template(struct arena *a, const struct pass *p)
 {
-	struct json *template = json_get(owner_spec(p), "template"), *from = json_get(template, "metadata");
-	struct json *pod = json_new_object(a), *meta = json_new_object(a), *refs = json_new_array(a);
+	struct json *template = json_get(owner_spec(p), "template"),
+		    *from = json_get(template, "metadata");
+	struct json *pod = json_new_object(a), *meta = json_new_object(a),
+		    *refs = json_new_array(a);
 	json_set_str(a, pod, "apiVersion", "v1");
 	json_set_str(a, pod, "kind", "Pod");
 	json_set(a, pod, "metadata", meta);
 	json_set(a, meta, "generateName", json_new_printf(a, "%s-", p->set->name));
 	json_set_str(a, meta, "namespace", p->set->namespace);
-	static const char *const copied[] = { "labels", "annotations", "finalizers" };
+	static const char *const copied[] = {"labels", "annotations", "finalizers"};
 	for (size_t n = 0; n < ARRAY_LEN(copied); n++)
 		if (json_get(from, copied[n]))
 			json_set(a, meta, copied[n], json_get(from, copied[n]));
@@ -110,8 +115,9 @@ static void on_created(struct sync *s, const struct client_result *res, void *us
 			text = json_path_str(doc, "metadata.resourceVersion");
 		if (text && parse_u64(str_from(text), &revision) == 0)
 			expectations_created(p->r->expectations, s->key, revision);
-		client_event_as(p->r->client, loop_name(s->loop), p->set, NULL, "Normal", "SuccessfulCreate",
-			"Created pod: %s", json_str_or(json_path(doc, "metadata.name"), ""));
+		client_event_as(p->r->client, loop_name(s->loop), p->set, NULL, "Normal",
+			"SuccessfulCreate", "Created pod: %s",
+			json_str_or(json_path(doc, "metadata.name"), ""));
 		return;
 	}
 	p->to_create = 0;
@@ -148,16 +154,16 @@ static void on_deleted(struct sync *s, const struct client_result *res, void *us
 	struct object *pod = user;
 	if (client_ok(res)) {
 		expectations_deleted(p->r->expectations, s->key, pod);
-		client_event_as(p->r->client, loop_name(s->loop), p->set, NULL, "Normal", "SuccessfulDelete",
-			"Deleted pod: %s", pod->name);
+		client_event_as(p->r->client, loop_name(s->loop), p->set, NULL, "Normal",
+			"SuccessfulDelete", "Deleted pod: %s", pod->name);
 	} else if (res->code == 404) {
 		expectations_deleted(p->r->expectations, s->key, pod);
 	} else {
 		s->failed = true;
 		p->failure_reason = "FailedDelete";
 		p->failure_message = arena_strdup(&s->arena, res->message);
-		client_event_as(p->r->client, loop_name(s->loop), p->set, NULL, "Warning", "FailedDelete",
-			"Error deleting: %s", res->message);
+		client_event_as(p->r->client, loop_name(s->loop), p->set, NULL, "Warning",
+			"FailedDelete", "Error deleting: %s", res->message);
 	}
 }
 
@@ -168,9 +174,10 @@ static bool same_family(const struct object *a, const struct object *b)
 	return streq(a->uid, b->uid) || (ca && cb && streq(ca->uid, cb->uid));
 }
 
-/* Counts, for each pod, the ready pods of the same family on its node: where more are, one is missed
- * least. */
-static void count_neighbours(struct sync *s, struct pass *p, struct deletion_rank *ranks, size_t count)
+/* Counts, for each pod, the ready pods of the same family on its node: where more are, one is
+ * missed least. */
+static void count_neighbours(
+	struct sync *s, struct pass *p, struct deletion_rank *ranks, size_t count)
 {
 	struct arena *a = &s->arena;
 	struct object **sets;
@@ -198,14 +205,15 @@ static void delete_surplus(struct sync *s, struct pass *p, size_t active, size_t
 	for (size_t n = 0; n < p->pod_count; n++) {
 		const struct pod_view *v = pod_view(p->r->views, p->pods[n]);
 		if (v->active)
-			ranks[count++] = (struct deletion_rank){ .pod = v, .object = p->pods[n] };
+			ranks[count++] = (struct deletion_rank){.pod = v, .object = p->pods[n]};
 	}
 	if (surplus < count) {
 		count_neighbours(s, p, ranks, count);
 		deletion_order(ranks, count);
 	}
 	for (size_t n = 0; n < MIN(surplus, (size_t)BURST); n++)
-		sync_delete(s, ranks[n].object, -1, NULL, on_deleted, sync_hold(s, ranks[n].object));
+		sync_delete(
+			s, ranks[n].object, -1, NULL, on_deleted, sync_hold(s, ranks[n].object));
 	s->next = write_status;
 }
 
@@ -247,7 +255,8 @@ static void reconcile(struct sync *s)
 			active++;
 	}
 	/* A condition of an earlier failure stays until pods could be created or deleted again. */
-	struct json *failure = condition_find(json_path(p->doc, "status.conditions"), "ReplicaFailure");
+	struct json *failure =
+		condition_find(json_path(p->doc, "status.conditions"), "ReplicaFailure");
 	if (failure && active != p->replicas && (!ready_to_act || claim.changing)) {
 		p->failure_reason = json_str_or(json_get(failure, "reason"), "");
 		p->failure_message = json_str_or(json_get(failure, "message"), "");
@@ -282,7 +291,7 @@ static void tell_possible_owners(struct replication *r, const struct object *pod
 	struct object **sets;
 	size_t count = informer_list(r->sets, pod->namespace, &a, &sets);
 	for (size_t n = 0; n < count; n++) {
-		struct pass p = { .set = sets[n], .doc = object_doc(sets[n], &a) };
+		struct pass p = {.set = sets[n], .doc = object_doc(sets[n], &a)};
 		struct selector selector;
 		if (set_selector(&a, &p, &selector) && selector.count &&
 			selector_matches_labels(&selector, pod->labels, pod->label_count))
@@ -308,11 +317,11 @@ static void on_set(void *user, const struct object *old, const struct object *ne
 	loop_add_object(r->loop, new ? new : old);
 }
 
-static struct replication *create(struct shared *sh, const char *group, const char *kind,
-	const char *loop_label)
+static struct replication *create(
+	struct shared *sh, const char *group, const char *kind, const char *loop_label)
 {
-	static const struct informer_handler pod_handler = { .changed = on_pod },
-					     set_handler = { .changed = on_set };
+	static const struct informer_handler pod_handler = {.changed = on_pod},
+					     set_handler = {.changed = on_set};
 	struct replication *r = xcalloc(1, sizeof(*r));
 	r->client = sh->client;
 	r->loop = loop_create(sh->client, loop_label, 5, reconcile, r);
@@ -351,6 +360,7 @@ static void destroy(void *self)
 	free(r);
 }
 
-const struct controller_class replica_set_controller = { "replicaset", create_for_sets, start, destroy };
-const struct controller_class replication_controller = { "replicationcontroller",
-	create_for_controllers, start, destroy };
+const struct controller_class replica_set_controller = {
+	"replicaset", create_for_sets, start, destroy};
+const struct controller_class replication_controller = {
+	"replicationcontroller", create_for_controllers, start, destroy};

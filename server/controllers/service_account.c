@@ -39,14 +39,14 @@ static void on_namespace(void *user, const struct object *old, const struct obje
 static void on_account(void *user, const struct object *old, const struct object *new)
 {
 	struct accounts *c = user;
-	if (!new && streq(old->name, "default"))
+	if (!new &&streq(old->name, "default"))
 		loop_add(c->loop, "", old->namespace);
 }
 
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler namespace_handler = { .changed = on_namespace },
-					     account_handler = { .changed = on_account };
+	static const struct informer_handler namespace_handler = {.changed = on_namespace},
+					     account_handler = {.changed = on_account};
 	struct accounts *c = xcalloc(1, sizeof(*c));
 	c->loop = loop_create(sh->client, "serviceaccount-controller", 1, reconcile, c);
 	c->namespaces = shared_informer(sh, "", "v1", "Namespace");
@@ -68,4 +68,5 @@ static void destroy(void *self)
 	free(c);
 }
 
-const struct controller_class service_account_controller = { "serviceaccount", create, start, destroy };
+const struct controller_class service_account_controller = {
+	"serviceaccount", create, start, destroy};

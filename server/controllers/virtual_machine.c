@@ -1,4 +1,5 @@
-/* VirtualMachine: keeps, or does not keep, an instance of the same name, as its run strategy says. */
+/* VirtualMachine: keeps, or does not keep, an instance of the same name, as its run strategy says.
+ */
 #include <inttypes.h>
 
 #include "lib/base/log.h"
@@ -7,7 +8,8 @@
 #include "server/controllers/virtual_machine_plan.h"
 
 #define COMPONENT "virtualmachine-controller"
-#define FINALIZER "foregroundDeleteVirtualMachine" /* the node agent's: until the guest has stopped */
+#define FINALIZER                                                                                  \
+	"foregroundDeleteVirtualMachine" /* the node agent's: until the guest has stopped */
 #define TEMPLATE_HASH "hanok.io/template-hash"
 #define GENERATION "kubevirt.io/vm-generation"
 
@@ -37,27 +39,30 @@ static char *template_hash(struct arena *a, const struct json *vm)
 
 /* Status. */
 
-static struct json *mirror(struct arena *a, const struct pass *p, struct json *conditions, int64_t now_ns)
+static struct json *mirror(
+	struct arena *a, const struct pass *p, struct json *conditions, int64_t now_ns)
 {
-	/* The instance's conditions show on the machine; what concerns only the instance does not. */
+	/* The instance's conditions show on the machine; what concerns only the instance does not.
+	 */
 	struct json *theirs = json_path(p->instance_doc, "status.conditions");
 	struct json *all = json_new_array(a);
 	JSON_FOR_EACH_ITEM(c, conditions) {
 		const char *type = json_str_or(json_get(c, "type"), "");
-		bool own = streq(type, "Ready") || streq(type, "Failure") || streq(type, "RestartRequired");
+		bool own = streq(type, "Ready") || streq(type, "Failure") ||
+			   streq(type, "RestartRequired");
 		if (own || condition_find(theirs, type))
 			json_push(a, all, c);
 	}
 	conditions = all;
 	JSON_FOR_EACH_ITEM(c, theirs) {
-		struct condition m = { json_str_or(json_get(c, "type"), ""),
-			json_str_or(json_get(c, "status"), "Unknown"), json_str(json_get(c, "reason")),
-			json_str(json_get(c, "message")), false };
+		struct condition m = {json_str_or(json_get(c, "type"), ""),
+			json_str_or(json_get(c, "status"), "Unknown"),
+			json_str(json_get(c, "reason")), json_str(json_get(c, "message")), false};
 		if (!streq(m.type, "Ready") && !streq(m.type, "Synchronized"))
 			conditions = condition_set(a, conditions, &m, now_ns);
 	}
 	struct json *ready = condition_find(theirs, "Ready");
-	struct condition r = { "Ready", "False", "VMINotExists", "VMI does not exist", false };
+	struct condition r = {"Ready", "False", "VMINotExists", "VMI does not exist", false};
 	if (ready) {
 		r.status = json_str_or(json_get(ready, "status"), "Unknown");
 		r.reason = json_str(json_get(ready, "reason"));
@@ -69,19 +74,23 @@ static struct json *mirror(struct arena *a, const struct pass *p, struct json *c
 	return condition_set(a, conditions, &r, now_ns);
 }
 
-static struct json *restart_required(struct arena *a, const struct pass *p, struct json *conditions,
-	int64_t now_ns)
+static struct json *restart_required(
+	struct arena *a, const struct pass *p, struct json *conditions, int64_t now_ns)
 {
-	const char *was = json_str(json_get(json_path(p->instance_doc, "metadata.annotations"), TEMPLATE_HASH));
-	bool differs = was && !vm_phase_final(json_str_or(json_path(p->instance_doc, "status.phase"), "")) &&
+	const char *was = json_str(
+		json_get(json_path(p->instance_doc, "metadata.annotations"), TEMPLATE_HASH));
+	bool differs =
+		was &&
+		!vm_phase_final(json_str_or(json_path(p->instance_doc, "status.phase"), "")) &&
 		!streq(was, template_hash(a, p->doc));
 	if (!differs)
-		return condition_find(conditions, "RestartRequired") ?
-			condition_drop(a, conditions, "RestartRequired") :
-			conditions;
-	struct condition c = { "RestartRequired", "True", "TemplateChanged",
-		"The template has changed since the instance was started: restart it to apply the change",
-		false };
+		return condition_find(conditions, "RestartRequired")
+			       ? condition_drop(a, conditions, "RestartRequired")
+			       : conditions;
+	struct condition c = {"RestartRequired", "True", "TemplateChanged",
+		"The template has changed since the instance was started: restart it to apply the "
+		"change",
+		false};
 	return condition_set(a, conditions, &c, now_ns);
 }
 
@@ -95,7 +104,8 @@ static void write_status(struct sync *s)
 	conditions = mirror(a, p, conditions, now_ns);
 	conditions = restart_required(a, p, conditions, now_ns);
 	if (p->failure_reason) {
-		struct condition c = { "Failure", "True", p->failure_reason, p->failure_message, false };
+		struct condition c = {
+			"Failure", "True", p->failure_reason, p->failure_message, false};
 		conditions = condition_set(a, conditions, &c, now_ns);
 	} else if (condition_find(conditions, "Failure") && (p->instance || !p->plan.start)) {
 		conditions = condition_drop(a, conditions, "Failure");
@@ -122,15 +132,16 @@ static void on_created(struct sync *s, const struct client_result *r, void *user
 	struct pass *p = s->state;
 	if (client_ok(r)) {
 		client_event_as(p->c->client, COMPONENT, p->vm, NULL, "Normal", "SuccessfulCreate",
-			"Started the virtual machine by creating the new virtual machine instance %s",
+			"Started the virtual machine by creating the new virtual machine instance "
+			"%s",
 			p->vm->name);
 	} else if (r->code == 409) {
 		s->failed = true; /* there is one that the cache has not seen yet */
 	} else if (!sync_namespace_terminating(r)) {
 		s->failed = true;
 		p->failure_reason = "FailedCreate";
-		p->failure_message = arena_printf(&s->arena, "Error creating virtual machine instance: %s",
-			r->message);
+		p->failure_message = arena_printf(
+			&s->arena, "Error creating virtual machine instance: %s", r->message);
 		client_event_as(p->c->client, COMPONENT, p->vm, NULL, "Warning", "FailedCreate",
 			"Error creating virtual machine instance %s: %s", p->vm->name, r->message);
 		s->next = write_status;
@@ -141,18 +152,20 @@ static void start_instance(struct sync *s)
 {
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
-	struct json *template = json_path(p->doc, "spec.template"), *from = json_get(template, "metadata");
+	struct json *template = json_path(p->doc, "spec.template"),
+		    *from = json_get(template, "metadata");
 	struct json *doc = json_new_object(a), *meta = json_object_at(a, doc, "metadata");
 	json_set_str(a, doc, "apiVersion", "kubevirt.io/v1");
 	json_set_str(a, doc, "kind", "VirtualMachineInstance");
 	json_set_str(a, meta, "name", p->vm->name);
 	json_set_str(a, meta, "namespace", p->vm->namespace);
-	struct json *labels = json_get(from, "labels") ? json_copy(a, json_get(from, "labels")) :
-							 json_new_object(a);
+	struct json *labels = json_get(from, "labels") ? json_copy(a, json_get(from, "labels"))
+						       : json_new_object(a);
 	json_set_str(a, labels, "kubevirt.io/vm", p->vm->name);
 	json_set(a, meta, "labels", labels);
-	struct json *annotations = json_get(from, "annotations") ? json_copy(a, json_get(from, "annotations")) :
-								   json_new_object(a);
+	struct json *annotations = json_get(from, "annotations")
+					   ? json_copy(a, json_get(from, "annotations"))
+					   : json_new_object(a);
 	json_set(a, annotations, GENERATION,
 		json_new_printf(a, "%" PRId64, json_path_int(p->doc, "metadata.generation", 0)));
 	json_set_str(a, annotations, TEMPLATE_HASH, template_hash(a, p->doc));
@@ -162,8 +175,8 @@ static void start_instance(struct sync *s)
 	struct json *spec = json_copy(a, json_get(template, "spec"));
 	/* The machine's identity for its guest: the same after every start. */
 	if (spec && !json_path(spec, "domain.firmware.uuid"))
-		json_set_str(a, json_object_at(a, json_object_at(a, spec, "domain"), "firmware"), "uuid",
-			p->vm->uid);
+		json_set_str(a, json_object_at(a, json_object_at(a, spec, "domain"), "firmware"),
+			"uuid", p->vm->uid);
 	json_set(a, doc, "spec", spec ? spec : json_new_object(a));
 	sync_create(s, informer_kind(p->c->instances), p->vm->namespace, doc, on_created, NULL);
 }
@@ -234,7 +247,7 @@ static void reconcile(struct sync *s)
 			.deleting = instance->deleting,
 			.conditions = json_get(status, "conditions"),
 			.migrating = json_get(status, "migrationState") &&
-				!json_path_bool(status, "migrationState.completed", false),
+				     !json_path_bool(status, "migrationState.completed", false),
 			.running_since_ns = running_since_ns(p->instance_doc),
 		};
 	}
@@ -243,7 +256,8 @@ static void reconcile(struct sync *s)
 		p->plan.start = false;
 		p->failure_reason = "FailedCreate";
 		p->failure_message = arena_printf(a,
-			"a virtual machine instance '%s' that does not belong to this virtual machine exists",
+			"a virtual machine instance '%s' that does not belong to this virtual "
+			"machine exists",
 			s->name);
 	}
 	write_status(s);
@@ -261,7 +275,7 @@ static void on_machine(void *user, const struct object *old, const struct object
 static void *create(struct shared *sh)
 {
 	/* An instance has its machine's name: one handler does for both. */
-	static const struct informer_handler handler = { .changed = on_machine };
+	static const struct informer_handler handler = {.changed = on_machine};
 	struct machines *c = xcalloc(1, sizeof(*c));
 	c->client = sh->client;
 	c->loop = loop_create(sh->client, COMPONENT, 5, reconcile, c);
@@ -284,4 +298,5 @@ static void destroy(void *self)
 	free(c);
 }
 
-const struct controller_class virtual_machine_controller = { "virtualmachine", create, start, destroy };
+const struct controller_class virtual_machine_controller = {
+	"virtualmachine", create, start, destroy};

@@ -1,6 +1,6 @@
-/* VirtualMachineInstance: what no node agent will do, because there is none. An instance that is to go
- * and was never placed, or whose node no longer exists, is let go; one that ran on a node that no longer
- * exists has failed. */
+/* VirtualMachineInstance: what no node agent will do, because there is none. An instance that is to
+ * go and was never placed, or whose node no longer exists, is let go; one that ran on a node that
+ * no longer exists has failed. */
 #include "server/controllers/controller.h"
 #include "server/controllers/meta.h"
 #include "server/controllers/virtual_machine_plan.h"
@@ -36,12 +36,13 @@ static void fail(struct sync *s, const char *node)
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
 	struct json *status = json_new_object(a);
-	struct condition ready = { "Ready", "False", "NodeGone",
-		arena_printf(a, "node '%s' does not exist any more", node), false };
+	struct condition ready = {"Ready", "False", "NodeGone",
+		arena_printf(a, "node '%s' does not exist any more", node), false};
 	json_set_str(a, status, "phase", "Failed");
 	json_set_str(a, status, "reason", "NodeGone");
 	json_set(a, status, "conditions",
-		condition_set(a, json_path(p->doc, "status.conditions"), &ready, loop_wall_ns(s->loop)));
+		condition_set(
+			a, json_path(p->doc, "status.conditions"), &ready, loop_wall_ns(s->loop)));
 	sync_status(s, p->object, p->doc, status, NULL, NULL);
 }
 
@@ -103,8 +104,8 @@ static void on_node_gone(void *user, const struct object *old, const struct obje
 
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler handler = { .changed = on_instance },
-					     node_handler = { .changed = on_node_gone };
+	static const struct informer_handler handler = {.changed = on_instance},
+					     node_handler = {.changed = on_node_gone};
 	struct instances *c = xcalloc(1, sizeof(*c));
 	c->client = sh->client;
 	c->loop = loop_create(sh->client, "virtualmachineinstance-controller", 5, reconcile, c);
@@ -128,5 +129,5 @@ static void destroy(void *self)
 	free(c);
 }
 
-const struct controller_class virtual_machine_instance_controller = { "virtualmachineinstance", create,
-	start, destroy };
+const struct controller_class virtual_machine_instance_controller = {
+	"virtualmachineinstance", create, start, destroy};

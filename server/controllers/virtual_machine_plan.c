@@ -2,7 +2,8 @@
 
 #include "server/controllers/meta.h"
 
-/* Starts of a machine that failed are spread out; one that ran this long has not "failed to start". */
+/* Starts of a machine that failed are spread out; one that ran this long has not "failed to start".
+ */
 #define BACKOFF_FIRST_S 10
 #define BACKOFF_MAX_S 300
 #define RAN_WELL_S 600
@@ -20,10 +21,10 @@ bool vm_phase_final(const char *phase)
 	return streq(phase, "Succeeded") || streq(phase, "Failed");
 }
 
-/* A request to stop one instance is done when that one is gone. A request to start is done when there is
- * an instance that is not about to go. */
-static const struct json *remaining(struct arena *a, const struct vm_facts *f, bool *ret_stop,
-	bool *ret_start)
+/* A request to stop one instance is done when that one is gone. A request to start is done when
+ * there is an instance that is not about to go. */
+static const struct json *remaining(
+	struct arena *a, const struct vm_facts *f, bool *ret_stop, bool *ret_start)
 {
 	const struct vm_instance *i = &f->instance;
 	struct json *rest = json_new_array(a);
@@ -35,7 +36,7 @@ static const struct json *remaining(struct arena *a, const struct vm_facts *f, b
 			*ret_stop = true;
 			json_push(a, rest, r);
 		} else if (streq(action, "Start") && !streq(f->strategy, "Halted") &&
-			(!i->uid || *ret_stop || i->deleting || vm_phase_final(i->phase))) {
+			   (!i->uid || *ret_stop || i->deleting || vm_phase_final(i->phase))) {
 			*ret_start = true;
 			json_push(a, rest, r);
 		}
@@ -49,14 +50,18 @@ static const struct json *note_failure(struct arena *a, const struct vm_facts *f
 	const struct vm_instance *i = &f->instance;
 	if (streq(f->strategy, "Halted"))
 		return json_new_null(a);
-	bool ran_well = i->running_since_ns && f->now_ns - i->running_since_ns >= RAN_WELL_S * NS_PER_S;
+	bool ran_well =
+		i->running_since_ns && f->now_ns - i->running_since_ns >= RAN_WELL_S * NS_PER_S;
 	if (i->uid && streq(i->phase, "Running") && ran_well)
 		return json_new_null(a);
 	bool failed = i->uid && streq(i->phase, "Failed");
 	if (!failed || streq(json_str(json_get(f->start_failure, "lastFailedVMIUID")), i->uid))
 		return f->start_failure ? f->start_failure : json_new_null(a);
-	int64_t count = ran_well ? 1 : json_int_or(json_get(f->start_failure, "consecutiveFailCount"), 0) + 1;
-	int64_t delay_s = count > 6 ? BACKOFF_MAX_S : MIN(BACKOFF_FIRST_S << (count - 1), BACKOFF_MAX_S);
+	int64_t count =
+		ran_well ? 1
+			 : json_int_or(json_get(f->start_failure, "consecutiveFailCount"), 0) + 1;
+	int64_t delay_s =
+		count > 6 ? BACKOFF_MAX_S : MIN(BACKOFF_FIRST_S << (count - 1), BACKOFF_MAX_S);
 	struct json *failure = json_new_object(a);
 	json_set_int(a, failure, "consecutiveFailCount", count);
 	json_set_str(a, failure, "lastFailedVMIUID", i->uid);
@@ -103,7 +108,9 @@ static const char *name_state(const struct vm_facts *f, bool stop, bool wanted, 
 	if (!i->uid)
 		return waiting ? "CrashLoopBackOff" : wanted ? "Starting" : "Stopped";
 	if (vm_phase_final(i->phase))
-		return waiting && wanted ? "CrashLoopBackOff" : i->deleting || stop ? "Stopping" : "Stopped";
+		return waiting && wanted     ? "CrashLoopBackOff"
+		       : i->deleting || stop ? "Stopping"
+					     : "Stopped";
 	if (i->deleting || stop)
 		return "Stopping";
 	if (streq(i->phase, "Unknown"))
@@ -114,9 +121,9 @@ static const char *name_state(const struct vm_facts *f, bool stop, bool wanted, 
 		if (image)
 			return image;
 		return streq(json_str(json_get(placed, "reason")), "Unschedulable") &&
-				streq(json_str(json_get(placed, "status")), "False") ?
-			"ErrorUnschedulable" :
-			"Starting";
+				       streq(json_str(json_get(placed, "status")), "False")
+			       ? "ErrorUnschedulable"
+			       : "Starting";
 	}
 	if (condition_is(i->conditions, "Paused", "True"))
 		return "Paused";
@@ -125,14 +132,16 @@ static const char *name_state(const struct vm_facts *f, bool stop, bool wanted, 
 
 struct vm_plan vm_plan(struct arena *a, const struct vm_facts *f)
 {
-	struct vm_plan p = { .again_ms = -1 };
+	struct vm_plan p = {.again_ms = -1};
 	bool stop_asked, start_asked;
 	p.requests = remaining(a, f, &stop_asked, &start_asked);
 	p.start_failure = note_failure(a, f);
 	bool wanted = wants_instance(f, start_asked);
 	/* Who asks for a start by hand does not wait for the back-off. */
-	int64_t wait_ns = start_asked ? 0 :
-		meta_time_ns(json_get(p.start_failure, "retryAfterTimestamp")) - f->now_ns;
+	int64_t wait_ns = start_asked
+				  ? 0
+				  : meta_time_ns(json_get(p.start_failure, "retryAfterTimestamp")) -
+					    f->now_ns;
 	bool waiting = wait_ns > 0 && wanted;
 	p.stop = must_stop(f, stop_asked, start_asked);
 	p.start = wanted && !f->instance.uid && !waiting;

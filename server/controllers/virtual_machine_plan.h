@@ -1,5 +1,5 @@
-/* virtual_machine_plan.h - what is to be done about a VirtualMachine and how its state is called, from
- * its run strategy, its instance and the requests of users. Pure. (KubeVirt user guide: "Run
+/* virtual_machine_plan.h - what is to be done about a VirtualMachine and how its state is called,
+ * from its run strategy, its instance and the requests of users. Pure. (KubeVirt user guide: "Run
  * Strategies", "Lifecycle".) */
 #pragma once
 

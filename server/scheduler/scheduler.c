@@ -71,8 +71,8 @@ static bool is_pod(const struct object *o)
 
 /* The PodScheduled condition, which a virtual machine instance shows too. */
 
-static struct json *with_scheduled(struct arena *a, const struct json *conditions, const char *status,
-	const char *reason, const char *message, int64_t wall_ns)
+static struct json *with_scheduled(struct arena *a, const struct json *conditions,
+	const char *status, const char *reason, const char *message, int64_t wall_ns)
 {
 	char now[TIME_RFC3339_ROOM];
 	time_format_rfc3339(wall_ns, now);
@@ -98,7 +98,8 @@ static struct json *with_scheduled(struct arena *a, const struct json *condition
 static struct json *patch_of(struct arena *a, const struct object *o)
 {
 	struct json *patch = json_new_object(a);
-	json_path_set(a, patch, "metadata.resourceVersion", json_new_printf(a, "%" PRIu64, o->revision));
+	json_path_set(
+		a, patch, "metadata.resourceVersion", json_new_printf(a, "%" PRIu64, o->revision));
 	json_path_set(a, patch, "metadata.uid", json_new_string(a, o->uid));
 	return patch;
 }
@@ -111,11 +112,12 @@ static void on_condition_written(void *user, const struct client_result *r)
 	call_free(user);
 }
 
-static void report_unschedulable(struct scheduler *s, const struct queued *w, struct arena *a,
-	const char *message)
+static void report_unschedulable(
+	struct scheduler *s, const struct queued *w, struct arena *a, const char *message)
 {
 	const struct object *o = w->object;
-	client_event_as(s->client, COMPONENT, o, NULL, "Warning", "FailedScheduling", "%s", message);
+	client_event_as(
+		s->client, COMPONENT, o, NULL, "Warning", "FailedScheduling", "%s", message);
 	struct json *conditions = json_path(object_doc(o, a), "status.conditions");
 	JSON_FOR_EACH_ITEM(c, conditions)
 		if (streq(json_str(json_get(c, "type")), "PodScheduled") &&
@@ -132,8 +134,8 @@ static void report_unschedulable(struct scheduler *s, const struct queued *w, st
 		"application/merge-patch+json", patch, on_condition_written, call);
 }
 
-/* Binding. The node's room is taken at once, so that the next placements see it; it is given back when
- * the server refuses. */
+/* Binding. The node's room is taken at once, so that the next placements see it; it is given back
+ * when the server refuses. */
 
 static void on_bound(void *user, const struct client_result *r)
 {
@@ -144,12 +146,13 @@ static void on_bound(void *user, const struct client_result *r)
 	if (client_ok(r)) {
 		client_event_as(s->client, COMPONENT, o, NULL, "Normal", "Scheduled",
 			"Successfully assigned %s/%s to %s", o->namespace, o->name, call->node);
-		/* The cache may have shown it already, or will; until then it must not be tried again. */
+		/* The cache may have shown it already, or will; until then it must not be tried
+		 * again. */
 	} else if (w) {
 		core_unassign(s->core, o->uid);
 		if (r->code != 409 && r->code != 404)
-			client_event_as(s->client, COMPONENT, o, NULL, "Warning", "FailedScheduling",
-				"binding rejected: %s", r->message);
+			client_event_as(s->client, COMPONENT, o, NULL, "Warning",
+				"FailedScheduling", "binding rejected: %s", r->message);
 		queue_retry(s->queue, w, mono(s));
 		arm(s);
 	}
@@ -197,7 +200,8 @@ static void try_one(struct scheduler *s, struct queued *w)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const char *message = "";
-	const char *node = core_place(s->core, &w->workload, client_random(s->client), &a, &message);
+	const char *node =
+		core_place(s->core, &w->workload, client_random(s->client), &a, &message);
 	if (!node) {
 		report_unschedulable(s, w, &a, message);
 		queue_unschedulable(s->queue, w, mono(s));
@@ -243,11 +247,12 @@ static bool waits_for_us(const struct object *o, const struct json *doc)
 	if (o->deleting)
 		return false;
 	if (is_pod(o))
-		return streq(json_str_or(json_path(doc, "spec.schedulerName"), COMPONENT), COMPONENT) &&
-			!json_count(json_path(doc, "spec.schedulingGates"));
+		return streq(json_str_or(json_path(doc, "spec.schedulerName"), COMPONENT),
+			       COMPONENT) &&
+		       !json_count(json_path(doc, "spec.schedulingGates"));
 	const char *phase = json_str_or(json_path(doc, "status.phase"), "");
 	return streq(json_str_or(json_path(doc, "spec.schedulerName"), COMPONENT), COMPONENT) &&
-		(!phase[0] || streq(phase, "Pending") || streq(phase, "Scheduling"));
+	       (!phase[0] || streq(phase, "Pending") || streq(phase, "Scheduling"));
 }
 
 /* What was tried in vain is worth another try when its owner has changed what it asks for. */
@@ -324,8 +329,8 @@ static void on_synced(void *user)
 
 struct scheduler *scheduler_create(struct client *c)
 {
-	static const struct informer_handler workload_handler = { .changed = on_workload },
-					     node_handler = { .changed = on_node };
+	static const struct informer_handler workload_handler = {.changed = on_workload},
+					     node_handler = {.changed = on_node};
 	struct scheduler *s = xcalloc(1, sizeof(*s));
 	s->client = c;
 	list_init(&s->calls);

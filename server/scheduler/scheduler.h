@@ -6,4 +6,4 @@
 
 struct scheduler;
 struct scheduler *scheduler_create(struct client *c); /* begins at once: lists, then places */
-void scheduler_destroy(struct scheduler *s);	      /* stops at once; NULL allowed. The client stays. */
+void scheduler_destroy(struct scheduler *s); /* stops at once; NULL allowed. The client stays. */

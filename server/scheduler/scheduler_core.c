@@ -12,7 +12,7 @@ struct scheduler_core {
 	struct resources *allocatable, *used, *scored;
 	int64_t *pods, *pods_used;
 	struct info **info;
-	struct table by_name; /* name -> info */
+	struct table by_name;	  /* name -> info */
 	struct table assignments; /* uid -> assignment */
 };
 
@@ -87,7 +87,7 @@ static struct info *add_row(struct scheduler_core *c, const char *name)
 	struct info *i = xcalloc(1, sizeof(*i));
 	i->at = c->count++;
 	c->info[i->at] = i;
-	c->used[i->at] = c->scored[i->at] = (struct resources){ 0 };
+	c->used[i->at] = c->scored[i->at] = (struct resources){0};
 	c->pods_used[i->at] = 0;
 	table_set(&c->by_name, name, i);
 	/* What was placed here before the node was known (or while it was gone). */
@@ -105,11 +105,11 @@ static struct core_node copy_node(struct arena *a, const struct core_node *n)
 	struct object_label *labels = arena_alloc(a, (n->label_count + 1) * sizeof(*labels));
 	struct taint *taints = arena_alloc(a, (n->taint_count + 1) * sizeof(*taints));
 	for (size_t m = 0; m < n->label_count; m++)
-		labels[m] = (struct object_label){ arena_strdup(a, n->labels[m].key),
-			arena_strdup(a, n->labels[m].value) };
+		labels[m] = (struct object_label){
+			arena_strdup(a, n->labels[m].key), arena_strdup(a, n->labels[m].value)};
 	for (size_t m = 0; m < n->taint_count; m++)
-		taints[m] = (struct taint){ arena_strdup(a, n->taints[m].key),
-			arena_strdup(a, n->taints[m].value), n->taints[m].effect };
+		taints[m] = (struct taint){arena_strdup(a, n->taints[m].key),
+			arena_strdup(a, n->taints[m].value), n->taints[m].effect};
 	struct core_node copy = *n;
 	copy.name = arena_strdup(a, n->name);
 	copy.labels = labels;
@@ -141,7 +141,8 @@ static bool opens(const struct core_node *was, const struct core_node *is)
 {
 	if ((was->unschedulable && !is->unschedulable) || is->pods > was->pods ||
 		is->allocatable.milli_cpu > was->allocatable.milli_cpu ||
-		is->allocatable.memory_bytes > was->allocatable.memory_bytes || !same_labels(was, is))
+		is->allocatable.memory_bytes > was->allocatable.memory_bytes ||
+		!same_labels(was, is))
 		return true;
 	for (size_t n = 0; n < was->taint_count; n++)
 		if (!has_taint(is, &was->taints[n]))
@@ -198,7 +199,8 @@ bool core_unassign(struct scheduler_core *c, const char *uid)
 	return true;
 }
 
-void core_assign(struct scheduler_core *c, const char *uid, const char *node, const struct workload *w)
+void core_assign(
+	struct scheduler_core *c, const char *uid, const char *node, const struct workload *w)
 {
 	core_unassign(c, uid);
 	size_t size = strlen(node) + 1;
@@ -225,8 +227,9 @@ bool core_tolerates(const struct workload *w, const struct taint *t)
 		const struct toleration *to = &w->tolerations[n];
 		if (to->effect != TAINT_ANY && to->effect != t->effect)
 			continue;
-		if (!to->key[0] ? to->exists :
-				  streq(to->key, t->key) && (to->exists || streq(to->value, t->value)))
+		if (!to->key[0] ? to->exists
+				: streq(to->key, t->key) &&
+					  (to->exists || streq(to->value, t->value)))
 			return true;
 	}
 	return false;
@@ -234,9 +237,9 @@ bool core_tolerates(const struct workload *w, const struct taint *t)
 
 static bool term_matches(const struct node_term *t, const struct core_node *n)
 {
-	const struct object_label name = { "metadata.name", n->name };
+	const struct object_label name = {"metadata.name", n->name};
 	return !t->empty && selector_matches_labels(&t->labels, n->labels, n->label_count) &&
-		selector_matches_labels(&t->fields, &name, 1);
+	       selector_matches_labels(&t->fields, &name, 1);
 }
 
 static bool affinity_matches(const struct workload *w, const struct core_node *n)
@@ -265,13 +268,15 @@ static unsigned check(const struct scheduler_core *c, size_t at, const struct wo
 	const struct taint **ret_taint)
 {
 	const struct core_node *n = &c->info[at]->node;
-	static const struct taint cordon = { "node.kubernetes.io/unschedulable", "", TAINT_NO_SCHEDULE };
+	static const struct taint cordon = {
+		"node.kubernetes.io/unschedulable", "", TAINT_NO_SCHEDULE};
 	if (n->unschedulable && !core_tolerates(w, &cordon))
 		return UNSCHEDULABLE;
 	if (w->node_name && !streq(w->node_name, n->name))
 		return OTHER_NAME;
 	for (size_t m = 0; m < n->taint_count; m++) {
-		if (n->taints[m].effect == TAINT_PREFER_NO_SCHEDULE || core_tolerates(w, &n->taints[m]))
+		if (n->taints[m].effect == TAINT_PREFER_NO_SCHEDULE ||
+			core_tolerates(w, &n->taints[m]))
 			continue;
 		*ret_taint = &n->taints[m];
 		return TAINTED;
@@ -284,8 +289,8 @@ static unsigned check(const struct scheduler_core *c, size_t at, const struct wo
 	if (w->request.milli_cpu &&
 		w->request.milli_cpu > c->allocatable[at].milli_cpu - c->used[at].milli_cpu)
 		lacks |= NO_CPU;
-	if (w->request.memory_bytes &&
-		w->request.memory_bytes > c->allocatable[at].memory_bytes - c->used[at].memory_bytes)
+	if (w->request.memory_bytes && w->request.memory_bytes > c->allocatable[at].memory_bytes -
+									 c->used[at].memory_bytes)
 		lacks |= NO_MEMORY;
 	return lacks;
 }
@@ -303,7 +308,8 @@ static double used_part(int64_t used, int64_t more, int64_t of)
 /* Least allocated and balanced allocation. */
 static double resource_score(const struct scheduler_core *c, size_t at, const struct workload *w)
 {
-	double cpu = used_part(c->scored[at].milli_cpu, w->scored.milli_cpu, c->allocatable[at].milli_cpu);
+	double cpu = used_part(
+		c->scored[at].milli_cpu, w->scored.milli_cpu, c->allocatable[at].milli_cpu);
 	double memory = used_part(c->scored[at].memory_bytes, w->scored.memory_bytes,
 		c->allocatable[at].memory_bytes);
 	double apart = cpu > memory ? cpu - memory : memory - cpu;
@@ -317,14 +323,16 @@ struct candidate {
 	int64_t avoided;   /* PreferNoSchedule taints that are not tolerated */
 };
 
-static void look_closer(const struct scheduler_core *c, const struct workload *w, struct candidate *x)
+static void look_closer(
+	const struct scheduler_core *c, const struct workload *w, struct candidate *x)
 {
 	const struct core_node *n = &c->info[x->at]->node;
 	for (size_t m = 0; m < w->preferred_count; m++)
 		if (term_matches(&w->preferred[m], n))
 			x->preferred += w->preferred[m].weight;
 	for (size_t m = 0; m < n->taint_count; m++)
-		if (n->taints[m].effect == TAINT_PREFER_NO_SCHEDULE && !core_tolerates(w, &n->taints[m]))
+		if (n->taints[m].effect == TAINT_PREFER_NO_SCHEDULE &&
+			!core_tolerates(w, &n->taints[m]))
 			x->avoided++;
 }
 
@@ -365,7 +373,8 @@ static void add_reason(struct reasons *r, const char *text)
 	table_set(&r->counts, text, (void *)(count + 1));
 }
 
-static void add_refusal(struct reasons *r, struct arena *a, unsigned refusal, const struct taint *taint)
+static void add_refusal(
+	struct reasons *r, struct arena *a, unsigned refusal, const struct taint *taint)
 {
 	if (refusal == UNSCHEDULABLE)
 		add_reason(r, "node(s) were unschedulable");
@@ -408,7 +417,7 @@ static const char *explain(struct scheduler_core *c, const struct workload *w, s
 {
 	if (!c->count)
 		return "no nodes available to schedule pods";
-	struct reasons r = { 0 };
+	struct reasons r = {0};
 	for (size_t at = 0; at < c->count; at++) {
 		const struct taint *taint = NULL;
 		unsigned refusal = check(c, at, w, &taint);
@@ -429,7 +438,7 @@ const char *core_place(struct scheduler_core *c, const struct workload *w, struc
 		if (check(c, at, w, &taint) != FITS)
 			continue;
 		struct candidate *x = &all[count++];
-		*x = (struct candidate){ .at = at, .score = resource_score(c, at, w) };
+		*x = (struct candidate){.at = at, .score = resource_score(c, at, w)};
 		if (w->preferred_count || c->info[at]->node.taint_count)
 			look_closer(c, w, x);
 	}

@@ -1,8 +1,8 @@
-/* scheduler_core.h - the nodes in arrays, what is placed on them, and which one is best for a workload.
- * Pure: no clock, no I/O; randomness for ties is passed in.
+/* scheduler_core.h - the nodes in arrays, what is placed on them, and which one is best for a
+ * workload. Pure: no clock, no I/O; randomness for ties is passed in.
  *
- * A workload is a pod or a virtual machine instance: both are requests, a node selector, required node
- * affinity, and tolerations. (Kubernetes: "Assigning Pods to Nodes", "Taints and Tolerations",
+ * A workload is a pod or a virtual machine instance: both are requests, a node selector, required
+ * node affinity, and tolerations. (Kubernetes: "Assigning Pods to Nodes", "Taints and Tolerations",
  * "Scheduler Configuration".) */
 #pragma once
 
@@ -37,9 +37,9 @@ struct node_term {
 
 struct workload {
 	struct resources request;
-	struct resources scored;  /* request, with small amounts in place of none */
-	const char *node_name;	  /* wanted by name; NULL = any */
-	struct selector selector; /* nodeSelector */
+	struct resources scored;       /* request, with small amounts in place of none */
+	const char *node_name;	       /* wanted by name; NULL = any */
+	struct selector selector;      /* nodeSelector */
 	const struct node_term *terms; /* required: one must match */
 	size_t term_count;
 	bool has_terms;
@@ -69,13 +69,14 @@ void core_node_remove(struct scheduler_core *c, const char *name);
 size_t core_node_count(const struct scheduler_core *c);
 
 /* Accounts a workload on a node, which need not be known yet. Again for the same uid: moves it. */
-void core_assign(struct scheduler_core *c, const char *uid, const char *node, const struct workload *w);
+void core_assign(
+	struct scheduler_core *c, const char *uid, const char *node, const struct workload *w);
 /* False when it was not assigned. */
 bool core_unassign(struct scheduler_core *c, const char *uid);
 bool core_assigned(const struct scheduler_core *c, const char *uid);
 
-/* The best node's name (valid until nodes change), or NULL with the reasons in *ret_message (in the arena):
- * "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable." */
+/* The best node's name (valid until nodes change), or NULL with the reasons in *ret_message (in the
+ * arena): "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable." */
 const char *core_place(struct scheduler_core *c, const struct workload *w, struct random *random,
 	struct arena *a, const char **ret_message);
 bool core_tolerates(const struct workload *w, const struct taint *t);

@@ -8,12 +8,13 @@
 #define UNSCHEDULABLE_MAX_NS (300 * NS_PER_S)
 
 static const struct sm_state states[] = {
-	[QUEUE_ACTIVE] = { "active", SM_ALLOW(QUEUE_TRYING) | SM_ALLOW(QUEUE_ACTIVE), false },
-	[QUEUE_BACKOFF] = { "back-off", SM_ALLOW(QUEUE_ACTIVE), false },
-	[QUEUE_UNSCHEDULABLE] = { "unschedulable", SM_ALLOW(QUEUE_BACKOFF) | SM_ALLOW(QUEUE_ACTIVE), false },
-	[QUEUE_TRYING] = { "trying", SM_ALLOW(QUEUE_BACKOFF) | SM_ALLOW(QUEUE_UNSCHEDULABLE), false },
+	[QUEUE_ACTIVE] = {"active", SM_ALLOW(QUEUE_TRYING) | SM_ALLOW(QUEUE_ACTIVE), false},
+	[QUEUE_BACKOFF] = {"back-off", SM_ALLOW(QUEUE_ACTIVE), false},
+	[QUEUE_UNSCHEDULABLE] = {"unschedulable", SM_ALLOW(QUEUE_BACKOFF) | SM_ALLOW(QUEUE_ACTIVE),
+		false},
+	[QUEUE_TRYING] = {"trying", SM_ALLOW(QUEUE_BACKOFF) | SM_ALLOW(QUEUE_UNSCHEDULABLE), false},
 };
-static const struct sm_class queued_sm = { "queued workload", states, ARRAY_LEN(states), NULL };
+static const struct sm_class queued_sm = {"queued workload", states, ARRAY_LEN(states), NULL};
 
 struct scheduler_queue {
 	struct table by_uid;

@@ -39,13 +39,14 @@ struct queued *queued_new(struct object *o);
 /* Highest priority first; NULL when nothing is active. It is TRYING until one of the next three. */
 struct queued *queue_pop(struct scheduler_queue *q, int64_t now_ns);
 void queue_unschedulable(struct scheduler_queue *q, struct queued *w, int64_t now_ns);
-void queue_retry(struct scheduler_queue *q, struct queued *w, int64_t now_ns); /* after its back-off */
+void queue_retry(
+	struct scheduler_queue *q, struct queued *w, int64_t now_ns); /* after its back-off */
 bool queue_remove(struct scheduler_queue *q, const char *uid);
 struct queued *queue_find(struct scheduler_queue *q, const char *uid);
 /* Something changed that may let unschedulable workloads fit. */
 void queue_move_all(struct scheduler_queue *q, int64_t now_ns);
 void queue_move(struct scheduler_queue *q, const char *uid, int64_t now_ns); /* this one only */
-/* When the queue wants to be looked at: now_ns when something is active; INT64_MAX = never. Moves what is
- * due. */
+/* When the queue wants to be looked at: now_ns when something is active; INT64_MAX = never. Moves
+ * what is due. */
 int64_t queue_next_due(struct scheduler_queue *q, int64_t now_ns);
 size_t queue_length(const struct scheduler_queue *q);

@@ -6,12 +6,13 @@
 #define SCORED_MILLI_CPU 100
 #define SCORED_MEMORY_BYTES (INT64_C(200) << 20)
 
-/* What a virtual machine takes besides its guest's memory: QEMU itself and its devices, page tables, and
- * the code cache where the processor is emulated. */
+/* What a virtual machine takes besides its guest's memory: QEMU itself and its devices, page
+ * tables, and the code cache where the processor is emulated. */
 #define VM_OVERHEAD_BYTES (INT64_C(96) << 20)
 #define VM_GUEST_DEFAULT_BYTES (INT64_C(256) << 20)
 
-static struct resources container_request(const struct json *container, struct resources *ret_scored)
+static struct resources container_request(
+	const struct json *container, struct resources *ret_scored)
 {
 	const struct json *requests = json_path(container, "resources.requests");
 	const struct json *limits = json_path(container, "resources.limits");
@@ -20,7 +21,7 @@ static struct resources container_request(const struct json *container, struct r
 		cpu = json_get(limits, "cpu");
 	if (!memory)
 		memory = json_get(limits, "memory");
-	struct resources r = { quantity_json_milli(cpu, 0), quantity_json_value(memory, 0) };
+	struct resources r = {quantity_json_milli(cpu, 0), quantity_json_value(memory, 0)};
 	ret_scored->milli_cpu = cpu ? r.milli_cpu : SCORED_MILLI_CPU;
 	ret_scored->memory_bytes = memory ? r.memory_bytes : SCORED_MEMORY_BYTES;
 	return r;
@@ -38,11 +39,11 @@ static void at_least(struct resources *to, struct resources r)
 	to->memory_bytes = MAX(to->memory_bytes, r.memory_bytes);
 }
 
-/* Containers run together; init containers one after the other, beside the sidecars (init containers that
- * restart always) that were started before them. */
+/* Containers run together; init containers one after the other, beside the sidecars (init
+ * containers that restart always) that were started before them. */
 static void pod_request(const struct json *spec, struct workload *w)
 {
-	struct resources sidecars = { 0 }, sidecars_scored = { 0 }, peak = { 0 }, peak_scored = { 0 };
+	struct resources sidecars = {0}, sidecars_scored = {0}, peak = {0}, peak_scored = {0};
 	JSON_FOR_EACH_ITEM(c, json_get(spec, "containers")) {
 		struct resources scored, r = container_request(c, &scored);
 		add(&w->request, r);
@@ -53,7 +54,7 @@ static void pod_request(const struct json *spec, struct workload *w)
 		if (streq(json_str(json_get(c, "restartPolicy")), "Always")) {
 			add(&sidecars, r);
 			add(&sidecars_scored, scored);
-			r = scored = (struct resources){ 0 };
+			r = scored = (struct resources){0};
 		}
 		add(&r, sidecars);
 		add(&scored, sidecars_scored);
@@ -65,8 +66,8 @@ static void pod_request(const struct json *spec, struct workload *w)
 	at_least(&w->request, peak);
 	at_least(&w->scored, peak_scored);
 	const struct json *overhead = json_get(spec, "overhead");
-	struct resources more = { quantity_json_milli(json_get(overhead, "cpu"), 0),
-		quantity_json_value(json_get(overhead, "memory"), 0) };
+	struct resources more = {quantity_json_milli(json_get(overhead, "cpu"), 0),
+		quantity_json_value(json_get(overhead, "memory"), 0)};
 	add(&w->request, more);
 	add(&w->scored, more);
 }
@@ -77,7 +78,7 @@ static void instance_request(const struct json *spec, struct workload *w)
 	const struct json *requests = json_path(domain, "resources.requests");
 	const struct json *limits = json_path(domain, "resources.limits");
 	int64_t vcpus = 1;
-	static const char *const factors[] = { "cores", "sockets", "threads" };
+	static const char *const factors[] = {"cores", "sockets", "threads"};
 	for (size_t n = 0; n < ARRAY_LEN(factors); n++) {
 		int64_t f = json_int_or(json_get(cpu, factors[n]), 1);
 		vcpus *= f > 0 && f < 1024 ? f : 1;
@@ -91,7 +92,8 @@ static void instance_request(const struct json *spec, struct workload *w)
 		memory = json_path(domain, "memory.guest");
 	if (!memory)
 		memory = json_get(limits, "memory");
-	w->request.memory_bytes = quantity_json_value(memory, VM_GUEST_DEFAULT_BYTES) + VM_OVERHEAD_BYTES;
+	w->request.memory_bytes =
+		quantity_json_value(memory, VM_GUEST_DEFAULT_BYTES) + VM_OVERHEAD_BYTES;
 	w->scored = w->request;
 }
 
@@ -102,15 +104,16 @@ static struct selector node_requirements(struct arena *a, const struct json *lis
 	static const struct {
 		const char *name;
 		enum selector_op op;
-	} ops[] = { { "In", SEL_IN }, { "NotIn", SEL_NOT_IN }, { "Exists", SEL_EXISTS },
-		{ "DoesNotExist", SEL_NOT_EXISTS }, { "Gt", SEL_GT }, { "Lt", SEL_LT } };
+	} ops[] = {{"In", SEL_IN}, {"NotIn", SEL_NOT_IN}, {"Exists", SEL_EXISTS},
+		{"DoesNotExist", SEL_NOT_EXISTS}, {"Gt", SEL_GT}, {"Lt", SEL_LT}};
 	struct requirement *items = arena_alloc(a, (json_count(list) + 1) * sizeof(*items));
-	struct selector s = { .items = items };
+	struct selector s = {.items = items};
 	JSON_FOR_EACH_ITEM(it, list) {
 		const struct json *values = json_get(it, "values");
 		const char **texts = arena_alloc(a, (json_count(values) + 1) * sizeof(*texts));
-		struct requirement r = { .key = arena_strdup(a, json_str_or(json_get(it, "key"), "")),
-			.values = texts };
+		struct requirement r = {
+			.key = arena_strdup(a, json_str_or(json_get(it, "key"), "")),
+			.values = texts};
 		JSON_FOR_EACH_ITEM(v, values)
 			texts[r.value_count++] = arena_strdup(a, json_str_or(v, ""));
 		const char *op = json_str_or(json_get(it, "operator"), "");
@@ -129,7 +132,8 @@ static struct selector node_requirements(struct arena *a, const struct json *lis
 
 static struct node_term node_term(struct arena *a, const struct json *term, int64_t weight)
 {
-	const struct json *labels = json_get(term, "matchExpressions"), *fields = json_get(term, "matchFields");
+	const struct json *labels = json_get(term, "matchExpressions"),
+			  *fields = json_get(term, "matchFields");
 	return (struct node_term){
 		.labels = node_requirements(a, labels),
 		.fields = node_requirements(a, fields),
@@ -141,27 +145,29 @@ static struct node_term node_term(struct arena *a, const struct json *term, int6
 static void affinity(struct arena *a, const struct json *spec, struct workload *w)
 {
 	const struct json *node = json_path(spec, "affinity.nodeAffinity");
-	const struct json *required = json_get(node, "requiredDuringSchedulingIgnoredDuringExecution");
+	const struct json *required =
+		json_get(node, "requiredDuringSchedulingIgnoredDuringExecution");
 	const struct json *terms = json_get(required, "nodeSelectorTerms");
-	const struct json *preferred = json_get(node, "preferredDuringSchedulingIgnoredDuringExecution");
+	const struct json *preferred =
+		json_get(node, "preferredDuringSchedulingIgnoredDuringExecution");
 	w->has_terms = json_is(required, JSON_OBJECT);
 	struct node_term *need = arena_alloc(a, (json_count(terms) + 1) * sizeof(*need));
 	JSON_FOR_EACH_ITEM(t, terms)
 		need[w->term_count++] = node_term(a, t, 0);
 	struct node_term *like = arena_alloc(a, (json_count(preferred) + 1) * sizeof(*like));
 	JSON_FOR_EACH_ITEM(t, preferred)
-		like[w->preferred_count++] =
-			node_term(a, json_get(t, "preference"), json_int_or(json_get(t, "weight"), 0));
+		like[w->preferred_count++] = node_term(
+			a, json_get(t, "preference"), json_int_or(json_get(t, "weight"), 0));
 	w->terms = need;
 	w->preferred = like;
 }
 
 static enum taint_effect effect(const char *text)
 {
-	return streq(text, "NoSchedule")	   ? TAINT_NO_SCHEDULE :
-		streq(text, "PreferNoSchedule") ? TAINT_PREFER_NO_SCHEDULE :
-		streq(text, "NoExecute")	? TAINT_NO_EXECUTE :
-						  TAINT_ANY;
+	return streq(text, "NoSchedule")	 ? TAINT_NO_SCHEDULE
+	       : streq(text, "PreferNoSchedule") ? TAINT_PREFER_NO_SCHEDULE
+	       : streq(text, "NoExecute")	 ? TAINT_NO_EXECUTE
+						 : TAINT_ANY;
 }
 
 static void tolerations(struct arena *a, const struct json *spec, struct workload *w)
@@ -192,7 +198,7 @@ static void placement(struct arena *a, const struct json *spec, struct workload 
 void workload_from_pod(struct arena *a, const struct json *pod, struct workload *ret)
 {
 	const struct json *spec = json_get(pod, "spec");
-	*ret = (struct workload){ 0 };
+	*ret = (struct workload){0};
 	pod_request(spec, ret);
 	placement(a, spec, ret);
 }
@@ -200,13 +206,13 @@ void workload_from_pod(struct arena *a, const struct json *pod, struct workload 
 void workload_from_instance(struct arena *a, const struct json *vmi, struct workload *ret)
 {
 	const struct json *spec = json_get(vmi, "spec");
-	*ret = (struct workload){ 0 };
+	*ret = (struct workload){0};
 	instance_request(spec, ret);
 	placement(a, spec, ret);
 }
 
-void workload_node(struct arena *a, const struct object *node, const struct json *doc,
-	struct core_node *ret)
+void workload_node(
+	struct arena *a, const struct object *node, const struct json *doc, struct core_node *ret)
 {
 	const struct json *allocatable = json_path(doc, "status.allocatable");
 	if (!allocatable)
@@ -215,8 +221,8 @@ void workload_node(struct arena *a, const struct object *node, const struct json
 	struct taint *taints = arena_alloc(a, (json_count(list) + 1) * sizeof(*taints));
 	*ret = (struct core_node){
 		.name = node->name,
-		.allocatable = { quantity_json_milli(json_get(allocatable, "cpu"), 0),
-			quantity_json_value(json_get(allocatable, "memory"), 0) },
+		.allocatable = {quantity_json_milli(json_get(allocatable, "cpu"), 0),
+			quantity_json_value(json_get(allocatable, "memory"), 0)},
 		.pods = quantity_json_value(json_get(allocatable, "pods"), 0),
 		.unschedulable = json_path_bool(doc, "spec.unschedulable", false),
 		.labels = node->labels,
@@ -224,6 +230,7 @@ void workload_node(struct arena *a, const struct object *node, const struct json
 		.taints = taints,
 	};
 	JSON_FOR_EACH_ITEM(t, list)
-		taints[ret->taint_count++] = (struct taint){ json_str_or(json_get(t, "key"), ""),
-			json_str_or(json_get(t, "value"), ""), effect(json_str_or(json_get(t, "effect"), "")) };
+		taints[ret->taint_count++] = (struct taint){json_str_or(json_get(t, "key"), ""),
+			json_str_or(json_get(t, "value"), ""),
+			effect(json_str_or(json_get(t, "effect"), ""))};
 }

@@ -1,8 +1,10 @@
 #include "test/sim/sim.h"
 
 static const char deployment_text[] =
-	"{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'web','namespace':'default'},'spec':{"
-	"'replicas':10,'selector':{'matchLabels':{'app':'web'}},'strategy':%s,'template':{'metadata':{"
+	"{'apiVersion':'apps/"
+	"v1','kind':'Deployment','metadata':{'name':'web','namespace':'default'},'spec':{"
+	"'replicas':10,'selector':{'matchLabels':{'app':'web'}},'strategy':%s,'template':{'"
+	"metadata':{"
 	"'labels':{'app':'web'}},'spec':{'containers':[{'name':'c','image':'web:1'}]}}}}";
 static const char rolling[] =
 	"{'type':'RollingUpdate','rollingUpdate':{'maxSurge':3,'maxUnavailable':2}}";
@@ -34,7 +36,8 @@ static size_t active_sets(struct sim *s, char image[64], int64_t *ret_replicas)
 		if (!replicas)
 			continue;
 		active++;
-		snprintf(image, 64, "%s", json_path_str(doc, "spec.template.spec.containers[0].image"));
+		snprintf(image, 64, "%s",
+			json_path_str(doc, "spec.template.spec.containers[0].image"));
 	}
 	return active;
 }
@@ -44,14 +47,15 @@ static bool complete(struct sim *s, const char *image, int64_t replicas)
 	char is[64];
 	int64_t total;
 	return active_sets(s, is, &total) == 1 && streq(is, image) && total == replicas &&
-		sim_count(s, "Pod") == (size_t)replicas &&
-		sim_int(s, "Deployment", "web", "status.updatedReplicas", 0) == replicas &&
-		sim_int(s, "Deployment", "web", "status.availableReplicas", 0) == replicas &&
-		sim_int(s, "Deployment", "web", "status.replicas", 0) == replicas &&
-		sim_int(s, "Deployment", "web", "status.observedGeneration", 0) ==
-			sim_int(s, "Deployment", "web", "metadata.generation", 0) &&
-		sim_condition_is(s, "Deployment", "web", "Progressing", "True", "NewReplicaSetAvailable") &&
-		sim_condition_is(s, "Deployment", "web", "Available", "True", NULL);
+	       sim_count(s, "Pod") == (size_t)replicas &&
+	       sim_int(s, "Deployment", "web", "status.updatedReplicas", 0) == replicas &&
+	       sim_int(s, "Deployment", "web", "status.availableReplicas", 0) == replicas &&
+	       sim_int(s, "Deployment", "web", "status.replicas", 0) == replicas &&
+	       sim_int(s, "Deployment", "web", "status.observedGeneration", 0) ==
+		       sim_int(s, "Deployment", "web", "metadata.generation", 0) &&
+	       sim_condition_is(
+		       s, "Deployment", "web", "Progressing", "True", "NewReplicaSetAvailable") &&
+	       sim_condition_is(s, "Deployment", "web", "Available", "True", NULL);
 }
 
 static bool first_complete(struct sim *s)
@@ -72,14 +76,16 @@ static bool second_of_six(struct sim *s)
 static bool revision_is(struct sim *s, const char *revision)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	return streq(json_str(json_get(json_path(sim_doc(s, &a, "Deployment", "web"), "metadata.annotations"),
+	return streq(json_str(json_get(
+			     json_path(sim_doc(s, &a, "Deployment", "web"), "metadata.annotations"),
 			     "deployment.kubernetes.io/revision")),
 		revision);
 }
 
 static void test_rolls_and_undoes(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed, rolling);
 		sim_faults(&s, true);
@@ -119,18 +125,20 @@ static void watch_limits(void *user, const struct object *old, const struct obje
 	most_specified = MAX(most_specified, total);
 	size_t count = fake_api_list(s->api, "Pod", "default", &a, &pods);
 	for (size_t n = 0; n < count; n++)
-		available += !pods[n]->deleting &&
-			streq(json_path_str(object_doc(pods[n], &a), "status.conditions[0].status"), "True");
+		available += !pods[n]->deleting && streq(json_path_str(object_doc(pods[n], &a),
+								 "status.conditions[0].status"),
+							   "True");
 	least_available = MIN(least_available, available);
 }
 
 /* Never above replicas + surge, never below replicas - unavailable, whatever the delays. */
 static void test_limits_hold(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed, rolling);
-		fake_api_set_faults(s.api, &(struct fake_faults){ .delay_max_ms = 400 });
+		fake_api_set_faults(s.api, &(struct fake_faults){.delay_max_ms = 400});
 		sim_until(&s, first_complete, 400000);
 		most_specified = 0;
 		least_available = 10;
@@ -157,7 +165,8 @@ static void watch_mixture(void *user, const struct object *old, const struct obj
 	struct object **pods;
 	size_t count = fake_api_list(s->api, "Pod", "default", &a, &pods), first = 0, second = 0;
 	for (size_t n = 0; n < count; n++) {
-		const char *image = json_path_str(object_doc(pods[n], &a), "spec.containers[0].image");
+		const char *image =
+			json_path_str(object_doc(pods[n], &a), "spec.containers[0].image");
 		first += streq(image, "web:1");
 		second += streq(image, "web:2");
 	}
@@ -166,10 +175,11 @@ static void watch_mixture(void *user, const struct object *old, const struct obj
 
 static void test_recreate(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed, "{'type':'Recreate'}");
-		fake_api_set_faults(s.api, &(struct fake_faults){ .delay_max_ms = 100 });
+		fake_api_set_faults(s.api, &(struct fake_faults){.delay_max_ms = 100});
 		sim_until(&s, first_complete, 400000);
 		watching = false;
 		fake_api_on_change(s.api, watch_mixture, &s);
@@ -189,7 +199,8 @@ static bool sized_to_twenty(struct sim *s)
 
 static bool paused_noted(struct sim *s)
 {
-	return sim_condition_is(s, "Deployment", "web", "Progressing", "Unknown", "DeploymentPaused");
+	return sim_condition_is(
+		s, "Deployment", "web", "Progressing", "Unknown", "DeploymentPaused");
 }
 
 static void test_pause_and_scale(void **state)
@@ -210,7 +221,8 @@ static void test_pause_and_scale(void **state)
 	/* Scaled while paused: both grow in proportion, 20 + 3 in all. */
 	fake_api_patch_text(s.api, "Deployment", "default", "web", "{'spec':{'replicas':20}}");
 	sim_until(&s, sized_to_twenty, 10000);
-	fake_api_patch_text(s.api, "Deployment", "default", "web", "{'spec':{'replicas':6,'paused':false}}");
+	fake_api_patch_text(
+		s.api, "Deployment", "default", "web", "{'spec':{'replicas':6,'paused':false}}");
 	fake_nodes_broken_image(s.nodes, NULL);
 	/* Pods that were broken stay so: their successors are fine. */
 	struct arena a = ARENA_INIT;
@@ -222,7 +234,8 @@ static void test_pause_and_scale(void **state)
 		names[n] = arena_strdup(&a, pods[n]->name);
 	for (size_t n = 0; n < count; n++) {
 		struct object *pod = fake_api_get(s.api, "Pod", "default", names[n]);
-		if (pod && streq(json_path_str(object_doc(pod, &a), "spec.containers[0].image"), "web:2"))
+		if (pod && streq(json_path_str(object_doc(pod, &a), "spec.containers[0].image"),
+				   "web:2"))
 			fake_api_delete(s.api, "Pod", "default", names[n], 0, NULL);
 	}
 	arena_finish(&a);
@@ -232,7 +245,8 @@ static void test_pause_and_scale(void **state)
 
 static bool deadline_exceeded(struct sim *s)
 {
-	return sim_condition_is(s, "Deployment", "web", "Progressing", "False", "ProgressDeadlineExceeded");
+	return sim_condition_is(
+		s, "Deployment", "web", "Progressing", "False", "ProgressDeadlineExceeded");
 }
 
 static void test_deadline(void **state)
@@ -240,8 +254,8 @@ static void test_deadline(void **state)
 	struct sim s;
 	begin(&s, 1, rolling);
 	sim_until(&s, first_complete, 100000);
-	fake_api_patch_text(s.api, "Deployment", "default", "web",
-		"{'spec':{'progressDeadlineSeconds':60}}");
+	fake_api_patch_text(
+		s.api, "Deployment", "default", "web", "{'spec':{'progressDeadlineSeconds':60}}");
 	fake_nodes_broken_image(s.nodes, "web:2");
 	set_image(&s, "web:2");
 	sim_run_ms(&s, 50000);
@@ -261,7 +275,8 @@ static void test_history(void **state)
 {
 	struct sim s;
 	begin(&s, 1, rolling);
-	fake_api_patch_text(s.api, "Deployment", "default", "web", "{'spec':{'revisionHistoryLimit':2}}");
+	fake_api_patch_text(
+		s.api, "Deployment", "default", "web", "{'spec':{'revisionHistoryLimit':2}}");
 	sim_until(&s, first_complete, 100000);
 	for (int n = 0; n < 4; n++) {
 		set_image(&s, n % 2 ? "web:2" : n ? "web:4" : "web:3");

@@ -5,7 +5,8 @@
 static void make_service(struct sim *s, const char *ports)
 {
 	fake_api_create_text(s->api,
-		"{'apiVersion':'v1','kind':'Service','metadata':{'name':'web','labels':{'team':'a'}},'spec':{"
+		"{'apiVersion':'v1','kind':'Service','metadata':{'name':'web','labels':{'team':'a'}"
+		"},'spec':{"
 		"'selector':{'app':'web'},'clusterIP':'10.96.0.10','ports':%s}}",
 		ports);
 }
@@ -13,7 +14,8 @@ static void make_service(struct sim *s, const char *ports)
 static void make_pod(struct sim *s, const char *name, const char *port)
 {
 	fake_api_create_text(s->api,
-		"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'%s','labels':{'app':'web'}},'spec':{"
+		"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'%s','labels':{'app':'web'}},'"
+		"spec':{"
 		"'nodeName':'n1','containers':[{'name':'c','image':'i','ports':[{'name':'http',"
 		"'containerPort':%s}]}]}}",
 		name, port);
@@ -22,9 +24,12 @@ static void make_pod(struct sim *s, const char *name, const char *port)
 static void make_instance(struct sim *s, const char *name)
 {
 	fake_api_create_text(s->api,
-		"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachineInstance','metadata':{'name':'%s',"
-		"'labels':{'app':'web'},'finalizers':['foregroundDeleteVirtualMachine']},'spec':{'domain':{"
-		"'devices':{'interfaces':[{'name':'default','bridge':{},'ports':[{'name':'http','port':8080}"
+		"{'apiVersion':'kubevirt.io/"
+		"v1','kind':'VirtualMachineInstance','metadata':{'name':'%s',"
+		"'labels':{'app':'web'},'finalizers':['foregroundDeleteVirtualMachine']},'spec':{'"
+		"domain':{"
+		"'devices':{'interfaces':[{'name':'default','bridge':{},'ports':[{'name':'http','"
+		"port':8080}"
 		"]}]}},'networks':[{'name':'default','pod':{}}]},'status':{'nodeName':'n1','phase':"
 		"'Scheduled'}}",
 		name);
@@ -39,8 +44,8 @@ static size_t ready_addresses(struct sim *s, size_t *ret_machines)
 	JSON_FOR_EACH_ITEM(subset, json_get(sim_doc(s, &a, "Endpoints", "web"), "subsets"))
 		JSON_FOR_EACH_ITEM(address, json_get(subset, "addresses")) {
 			count++;
-			*ret_machines += streq(json_path_str(address, "targetRef.kind"),
-				"VirtualMachineInstance");
+			*ret_machines += streq(
+				json_path_str(address, "targetRef.kind"), "VirtualMachineInstance");
 		}
 	return count;
 }
@@ -65,7 +70,7 @@ static bool serves(struct sim *s, size_t all, size_t machines)
 {
 	size_t is_machines, slices, largest;
 	return ready_addresses(s, &is_machines) == all && is_machines == machines &&
-		slice_endpoints(s, &slices, &largest) == all && largest <= 100;
+	       slice_endpoints(s, &slices, &largest) == all && largest <= 100;
 }
 
 static bool three_and_one(struct sim *s)
@@ -92,7 +97,8 @@ static bool empty_slice(struct sim *s)
 /* Containers and a virtual machine answer for one service; they come and go. */
 static void test_mixed(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		sim_begin(&s, seed, CONTROLLERS, false);
 		fake_node_add(s.nodes, "n1", "8", "8Gi", 110);
@@ -117,7 +123,8 @@ static void test_mixed(void **state)
 		sim_until(&s, two_and_one, 100000);
 		struct arena a = ARENA_INIT;
 		struct json *doc = sim_doc(&s, &a, "Endpoints", "web");
-		assert_string_equal(json_path_str(doc, "subsets[0].notReadyAddresses[0].targetRef.name"), "b");
+		assert_string_equal(
+			json_path_str(doc, "subsets[0].notReadyAddresses[0].targetRef.name"), "b");
 		assert_int_equal(json_path_int(doc, "subsets[0].ports[0].port", 0), 8080);
 		arena_finish(&a);
 
@@ -136,9 +143,9 @@ static bool two_groups(struct sim *s)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct json *subsets = json_get(sim_doc(s, &a, "Endpoints", "web"), "subsets");
 	return json_count(subsets) == 2 && json_count(json_path(subsets, "[0].addresses")) == 1 &&
-		json_count(json_path(subsets, "[1].addresses")) == 2 &&
-		json_path_int(subsets, "[0].ports[0].port", 0) == 3000 &&
-		json_path_int(subsets, "[1].ports[0].port", 0) == 8080;
+	       json_count(json_path(subsets, "[1].addresses")) == 2 &&
+	       json_path_int(subsets, "[0].ports[0].port", 0) == 3000 &&
+	       json_path_int(subsets, "[1].ports[0].port", 0) == 8080;
 }
 
 static bool only_labelled(struct sim *s)
@@ -158,7 +165,8 @@ static void test_named_ports(void **state)
 	make_instance(&s, "vm"); /* its port is named on its interface */
 	sim_until(&s, two_groups, 30000);
 	/* Another selector: nobody is left. */
-	fake_api_patch_text(s.api, "Service", "default", "web", "{'spec':{'selector':{'app':'other'}}}");
+	fake_api_patch_text(
+		s.api, "Service", "default", "web", "{'spec':{'selector':{'app':'other'}}}");
 	sim_until(&s, only_labelled, 30000);
 	sim_until(&s, empty_slice, 30000);
 	/* The service goes: so do the endpoints. */
@@ -171,8 +179,8 @@ static void test_named_ports(void **state)
 static bool all_250(struct sim *s)
 {
 	size_t slices, largest, machines;
-	return slice_endpoints(s, &slices, &largest) == 250 && slices >= 3 && slices <= 5 && largest <= 100 &&
-		ready_addresses(s, &machines) == 250;
+	return slice_endpoints(s, &slices, &largest) == 250 && slices >= 3 && slices <= 5 &&
+	       largest <= 100 && ready_addresses(s, &machines) == 250;
 }
 
 static void test_many(void **state)

@@ -23,7 +23,8 @@ static int64_t sim_wall(struct clock *c)
 
 void sim_clock_init(struct sim_clock *c)
 {
-	*c = (struct sim_clock){ .clock = { sim_wall, sim_mono }, .epoch_ns = INT64_C(1800000000) * NS_PER_S };
+	*c = (struct sim_clock){
+		.clock = {sim_wall, sim_mono}, .epoch_ns = INT64_C(1800000000) * NS_PER_S};
 }
 
 struct fake_api {
@@ -80,7 +81,8 @@ static bool chance(struct fake_api *f, unsigned percent)
 
 static int64_t some_delay_ms(struct fake_api *f)
 {
-	return f->faults.delay_max_ms ? 1 + (int64_t)random_below(f->random, f->faults.delay_max_ms) : 1;
+	return f->faults.delay_max_ms ? 1 + (int64_t)random_below(f->random, f->faults.delay_max_ms)
+				      : 1;
 }
 
 /* Store. */
@@ -94,7 +96,8 @@ static int compare(const struct object *o, const struct kind *k, const char *ns,
 }
 
 /* Where it is, or would be. */
-static size_t place(struct fake_api *f, const struct kind *k, const char *ns, const char *name, bool *ret_found)
+static size_t place(
+	struct fake_api *f, const struct kind *k, const char *ns, const char *name, bool *ret_found)
 {
 	size_t low = 0, high = f->objects.count;
 	while (low < high) {
@@ -113,7 +116,8 @@ static size_t place(struct fake_api *f, const struct kind *k, const char *ns, co
 	return low;
 }
 
-static struct object *find(struct fake_api *f, const struct kind *k, const char *ns, const char *name)
+static struct object *find(
+	struct fake_api *f, const struct kind *k, const char *ns, const char *name)
 {
 	bool found;
 	size_t at = place(f, k, ns ? ns : "", name, &found);
@@ -152,7 +156,7 @@ static void on_end(void *user)
 	const struct client_watch_handler *h = w->handler;
 	void *h_user = w->user;
 	if (w->broken) {
-		struct client_event e = { .type = CLIENT_ERROR, .code = 410, .message = "too old" };
+		struct client_event e = {.type = CLIENT_ERROR, .code = 410, .message = "too old"};
 		h->event(h_user, &e);
 	}
 	watch_free(w);
@@ -163,14 +167,16 @@ static void on_delivery(void *user)
 {
 	struct delivery *d = user;
 	struct client_watch *w = d->watch;
-	struct client_event e = { .type = (int)d->event.type, .object = d->event.object,
-		.revision = d->event.revision };
-	_cleanup_(object_unref_p) struct object *o = d->event.object;
+	struct client_event e = {.type = (int)d->event.type,
+		.object = d->event.object,
+		.revision = d->event.revision};
 	list_remove(&d->link);
 	wakeup_destroy(d->wakeup);
 	free(d);
 	w->handler->event(w->user, &e);
-	if (!w->broken && !wakeup_armed(w->end) && chance(w->client->api, w->client->api->faults.break_watch))
+	object_unref(e.object);
+	if (!w->broken && !wakeup_armed(w->end) &&
+		chance(w->client->api, w->client->api->faults.break_watch))
 		wakeup_in(w->end, 0);
 }
 
@@ -189,7 +195,8 @@ static void deliver(struct client_watch *w, const struct past *e, int64_t due_ns
 static void send_event(struct client_watch *w, const struct past *e)
 {
 	struct fake_api *f = w->client->api;
-	if (e->object->kind != w->kind || (w->namespace && !streq(w->namespace, e->object->namespace)))
+	if (e->object->kind != w->kind ||
+		(w->namespace && !streq(w->namespace, e->object->namespace)))
 		return;
 	int64_t due_ns = f->clock->mono_ns(f->clock) + some_delay_ms(f) * NS_PER_MS;
 	if (chance(f, f->faults.lose_event)) {
@@ -216,7 +223,7 @@ static void send_event(struct client_watch *w, const struct past *e)
 
 static void publish(struct fake_api *f, int type, struct object *old, struct object *new)
 {
-	struct past e = { type, object_ref(new ? new : old), f->revision };
+	struct past e = {type, object_ref(new ? new : old), f->revision};
 	VEC_PUSH(&f->past, e);
 	f->writes++;
 	LIST_FOR_EACH(w, &f->watches, struct client_watch, link)
@@ -226,8 +233,8 @@ static void publish(struct fake_api *f, int type, struct object *old, struct obj
 }
 
 /* Puts a document in place of what is there. `old` may be NULL. Returns the stored object. */
-static struct object *put(struct fake_api *f, const struct kind *k, struct arena *a, struct json *doc,
-	struct object *old)
+static struct object *put(struct fake_api *f, const struct kind *k, struct arena *a,
+	struct json *doc, struct object *old)
 {
 	struct object *new = object_new(k, a, doc, ++f->revision);
 	bool found;
@@ -267,12 +274,12 @@ struct answer {
 
 static struct answer refuse(int code, const char *reason, const char *message)
 {
-	return (struct answer){ code, reason, message, "" };
+	return (struct answer){code, reason, message, ""};
 }
 
 static struct answer answer_object(struct arena *a, int code, const struct object *o)
 {
-	return (struct answer){ code, "", "", arena_memdup(a, o->bytes->data, o->bytes->size) };
+	return (struct answer){code, "", "", arena_memdup(a, o->bytes->data, o->bytes->size)};
 }
 
 struct target {
@@ -282,9 +289,10 @@ struct target {
 
 static bool read_path(struct fake_api *f, struct arena *a, const char *path, struct target *ret)
 {
-	char *part[10] = { 0 };
+	char *part[10] = {0};
 	size_t count = 0;
-	for (char *p = strtok(arena_strdup(a, path), "/"); p && count < ARRAY_LEN(part); p = strtok(NULL, "/"))
+	for (char *p = strtok(arena_strdup(a, path), "/"); p && count < ARRAY_LEN(part);
+		p = strtok(NULL, "/"))
 		part[count++] = p;
 	bool core = count && streq(part[0], "api");
 	size_t n = core ? 2 : 3;
@@ -294,17 +302,19 @@ static bool read_path(struct fake_api *f, struct arena *a, const char *path, str
 	if (streq(part[n], "namespaces") && count > n + 2) {
 		struct kind *k = kind_by_resource(f->kinds, group, version, part[n + 2]);
 		if (k && k->namespaced) {
-			*ret = (struct target){ k, part[n + 1], count > n + 3 ? part[n + 3] : NULL,
-				count > n + 4 ? part[n + 4] : NULL };
+			*ret = (struct target){k, part[n + 1], count > n + 3 ? part[n + 3] : NULL,
+				count > n + 4 ? part[n + 4] : NULL};
 			return true;
 		}
 	}
 	struct kind *k = kind_by_resource(f->kinds, group, version, part[n]);
-	*ret = (struct target){ k, "", count > n + 1 ? part[n + 1] : NULL, count > n + 2 ? part[n + 2] : NULL };
+	*ret = (struct target){
+		k, "", count > n + 1 ? part[n + 1] : NULL, count > n + 2 ? part[n + 2] : NULL};
 	return k != NULL;
 }
 
-static void stamp(struct fake_api *f, struct arena *a, struct json *meta, const char *name, int64_t grace_s)
+static void stamp(
+	struct fake_api *f, struct arena *a, struct json *meta, const char *name, int64_t grace_s)
 {
 	char now[TIME_RFC3339_ROOM];
 	time_format_rfc3339(f->clock->wall_ns(f->clock) + grace_s * NS_PER_S, now);
@@ -320,28 +330,30 @@ static bool namespace_going(struct fake_api *f, const char *ns)
 /* Decoding rules of lib/object. Returns NULL when the document is good. */
 static const char *check(const struct kind *k, struct arena *a, struct json *doc)
 {
-	struct field_errors errors = { .arena = a };
-	struct status st = { 0 };
-	struct decode_options o = { .field_validation = FIELD_VALIDATION_STRICT };
+	struct field_errors errors = {.arena = a};
+	struct status st = {0};
+	struct decode_options o = {.field_validation = FIELD_VALIDATION_STRICT};
 	if (object_check(k, a, doc, &o, &errors, &st) < 0)
 		return json_str_or(json_get(st.doc, "message"), "bad document");
 	return errors.causes && json_count(errors.causes) ? json_text(a, errors.causes) : NULL;
 }
 
-static struct answer create(struct fake_api *f, struct arena *a, const struct target *t, struct json *doc,
-	bool keep_status)
+static struct answer create(struct fake_api *f, struct arena *a, const struct target *t,
+	struct json *doc, bool keep_status)
 {
 	struct json *meta = json_object_at(a, doc, "metadata");
 	if (namespace_going(f, t->ns))
 		return refuse(403, "Forbidden",
-			"forbidden: unable to create new content in namespace because it is being terminated");
+			"forbidden: unable to create new content in namespace because it is being "
+			"terminated");
 	if (t->ns[0])
 		json_set_str(a, meta, "namespace", t->ns);
 	if (!json_str(json_get(meta, "name"))) {
 		char suffix[6];
 		random_name_suffix(f->random, suffix, 5);
 		json_set(a, meta, "name",
-			json_new_printf(a, "%s%s", json_str_or(json_get(meta, "generateName"), ""), suffix));
+			json_new_printf(a, "%s%s", json_str_or(json_get(meta, "generateName"), ""),
+				suffix));
 	}
 	if (find(f, t->kind, t->ns, json_str(json_get(meta, "name"))))
 		return refuse(409, "AlreadyExists", "already exists");
@@ -365,7 +377,8 @@ static struct answer create(struct fake_api *f, struct arena *a, const struct ta
 
 static bool may_vanish(const struct json *doc, const struct kind *k)
 {
-	if (!json_path(doc, "metadata.deletionTimestamp") || json_count(json_path(doc, "metadata.finalizers")))
+	if (!json_path(doc, "metadata.deletionTimestamp") ||
+		json_count(json_path(doc, "metadata.finalizers")))
 		return false;
 	if (streq(k->kind, "Namespace"))
 		return !json_count(json_path(doc, "spec.finalizers"));
@@ -377,8 +390,9 @@ static struct answer replace(struct fake_api *f, struct arena *a, const struct t
 	struct object *old, struct json *doc, bool everything)
 {
 	struct json *was = object_doc(old, a), *meta = json_object_at(a, doc, "metadata");
-	static const char *const fixed[] = { "uid", "creationTimestamp", "generation", "deletionTimestamp",
-		"deletionGracePeriodSeconds", "namespace", "name", "generateName" };
+	static const char *const fixed[] = {"uid", "creationTimestamp", "generation",
+		"deletionTimestamp", "deletionGracePeriodSeconds", "namespace", "name",
+		"generateName"};
 	for (size_t n = 0; n < ARRAY_LEN(fixed); n++) {
 		struct json *v = json_get(json_get(was, "metadata"), fixed[n]);
 		json_remove(meta, fixed[n]);
@@ -428,11 +442,11 @@ static const char *precondition(struct arena *a, const struct object *old, const
 	return NULL;
 }
 
-static struct answer patch(struct fake_api *f, struct arena *a, const struct target *t, struct object *old,
-	struct json *body, bool everything)
+static struct answer patch(struct fake_api *f, struct arena *a, const struct target *t,
+	struct object *old, struct json *body, bool everything)
 {
 	const char *conflict = precondition(a, old, body);
-	struct status st = { 0 };
+	struct status st = {0};
 	struct json *doc;
 	if (conflict)
 		return refuse(409, "Conflict", conflict);
@@ -441,8 +455,8 @@ static struct answer patch(struct fake_api *f, struct arena *a, const struct tar
 	return replace(f, a, t, old, json_copy(a, doc), everything);
 }
 
-static struct answer delete_one(struct fake_api *f, struct arena *a, struct object *old,
-	const struct json *options)
+static struct answer delete_one(
+	struct fake_api *f, struct arena *a, struct object *old, const struct json *options)
 {
 	const struct kind *k = old->kind;
 	const char *uid = json_path_str(options, "preconditions.uid");
@@ -453,9 +467,9 @@ static struct answer delete_one(struct fake_api *f, struct arena *a, struct obje
 	struct json *finalizers = json_new_array(a);
 	JSON_FOR_EACH_ITEM(it, json_get(meta, "finalizers"))
 		json_push(a, finalizers, it);
-	const char *add = streq(policy, "Orphan") ? "orphan" : streq(policy, "Foreground") ?
-						    "foregroundDeletion" :
-						    NULL;
+	const char *add = streq(policy, "Orphan")	? "orphan"
+			  : streq(policy, "Foreground") ? "foregroundDeletion"
+							: NULL;
 	bool has = false;
 	JSON_FOR_EACH_ITEM(it, finalizers)
 		has |= streq(json_str(it), add);
@@ -467,7 +481,8 @@ static struct answer delete_one(struct fake_api *f, struct arena *a, struct obje
 	if (k->graceful_deletion && json_str_or(json_path(doc, "spec.nodeName"), "")[0])
 		grace_s = json_int_or(json_get(options, "gracePeriodSeconds"),
 			json_path_int(doc, "spec.terminationGracePeriodSeconds", 30));
-	if (!old->deleting || grace_s < json_path_int(doc, "metadata.deletionGracePeriodSeconds", 0)) {
+	if (!old->deleting ||
+		grace_s < json_path_int(doc, "metadata.deletionGracePeriodSeconds", 0)) {
 		stamp(f, a, meta, "deletionTimestamp", grace_s);
 		json_set_int(a, meta, "deletionGracePeriodSeconds", grace_s);
 		if (streq(k->kind, "Namespace"))
@@ -477,7 +492,7 @@ static struct answer delete_one(struct fake_api *f, struct arena *a, struct obje
 	}
 	if (may_vanish(doc, k)) {
 		drop(f, old);
-		return (struct answer){ 200, "", "", "{\"kind\":\"Status\",\"status\":\"Success\"}" };
+		return (struct answer){200, "", "", "{\"kind\":\"Status\",\"status\":\"Success\"}"};
 	}
 	return answer_object(a, 200, put(f, k, a, doc, old));
 }
@@ -488,10 +503,11 @@ static struct answer bind_pod(struct fake_api *f, struct arena *a, const struct 
 	struct json *doc = object_doc(old, a);
 	if (old->deleting || json_str_or(json_path(doc, "spec.nodeName"), "")[0])
 		return refuse(409, "Conflict", "pod is already assigned to a node");
-	if (json_path_str(binding, "metadata.uid") && !streq(json_path_str(binding, "metadata.uid"), old->uid))
+	if (json_path_str(binding, "metadata.uid") &&
+		!streq(json_path_str(binding, "metadata.uid"), old->uid))
 		return refuse(409, "Conflict", "the UID in the binding is not the pod's");
-	json_path_set(a, doc, "spec.nodeName",
-		json_new_string(a, json_path_str(binding, "target.name")));
+	json_path_set(
+		a, doc, "spec.nodeName", json_new_string(a, json_path_str(binding, "target.name")));
 	struct answer ans = answer_object(a, 201, put(f, t->kind, a, doc, old));
 	return ans;
 }
@@ -499,7 +515,8 @@ static struct answer bind_pod(struct fake_api *f, struct arena *a, const struct 
 static struct answer list_answer(struct fake_api *f, struct arena *a, const struct target *t)
 {
 	_cleanup_(buf_finish) struct buf b = BUF_INIT;
-	buf_printf(&b, "{\"kind\":\"List\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},\"items\":[",
+	buf_printf(&b,
+		"{\"kind\":\"List\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},\"items\":[",
 		f->revision);
 	bool first = true;
 	for (size_t n = 0; n < f->objects.count; n++) {
@@ -510,7 +527,7 @@ static struct answer list_answer(struct fake_api *f, struct arena *a, const stru
 		first = false;
 	}
 	buf_add_str(&b, "]}");
-	return (struct answer){ 200, "", "", arena_memdup(a, b.data, b.size) };
+	return (struct answer){200, "", "", arena_memdup(a, b.data, b.size)};
 }
 
 static struct answer handle(struct fake_api *f, struct arena *a, const struct client_request *req)
@@ -522,7 +539,8 @@ static struct answer handle(struct fake_api *f, struct arena *a, const struct cl
 	if (req->body_size && json_parse(a, req->body, req->body_size, NULL, &body, NULL) < 0)
 		return refuse(400, "BadRequest", "bad JSON");
 	if (!t.name)
-		return streq(req->method, "GET") ? list_answer(f, a, &t) : create(f, a, &t, body, false);
+		return streq(req->method, "GET") ? list_answer(f, a, &t)
+						 : create(f, a, &t, body, false);
 	struct object *old = find(f, t.kind, t.ns, t.name);
 	if (!old)
 		return refuse(404, "NotFound", "not found");
@@ -569,11 +587,11 @@ static void finish_list(struct client_call *call)
 {
 	struct fake_api *f = call->client->api;
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct client_list_result r = { .code = 200, .message = "", .revision = f->revision };
+	struct client_list_result r = {.code = 200, .message = "", .revision = f->revision};
 	client_list_done *done = call->list_done;
 	void *user = call->user;
 	if (chance(f, f->faults.refuse)) {
-		r = (struct client_list_result){ .code = 0, .message = "unreachable" };
+		r = (struct client_list_result){.code = 0, .message = "unreachable"};
 	} else {
 		r.items = arena_alloc(&a, (f->objects.count + 1) * sizeof(*r.items));
 		for (size_t n = 0; n < f->objects.count; n++)
@@ -595,8 +613,9 @@ static void on_call(void *user)
 	if (!call->handled) {
 		call->handled = true;
 		if (chance(f, f->faults.refuse))
-			call->answer = random_below(f->random, 2) ? refuse(0, "", "unreachable") :
-								    refuse(500, "InternalError", "broken");
+			call->answer = random_below(f->random, 2)
+					       ? refuse(0, "", "unreachable")
+					       : refuse(500, "InternalError", "broken");
 		else
 			call->answer = handle(f, &call->arena, &call->req);
 		if (chance(f, f->faults.lose_answer))
@@ -604,8 +623,8 @@ static void on_call(void *user)
 		wakeup_in(call->wakeup, some_delay_ms(f));
 		return;
 	}
-	struct client_result r = { call->answer.code, call->answer.body, strlen(call->answer.body),
-		call->answer.reason, call->answer.message };
+	struct client_result r = {call->answer.code, call->answer.body, strlen(call->answer.body),
+		call->answer.reason, call->answer.message};
 	struct arena arena = call->arena;
 	call->arena = ARENA_INIT;
 	client_done *done = call->done;
@@ -627,14 +646,15 @@ static struct client_call *call_new(struct client *c, void *user)
 	return call;
 }
 
-static struct client_call *fake_request(struct client *c, const struct client_request *req,
-	client_done *done, void *user)
+static struct client_call *fake_request(
+	struct client *c, const struct client_request *req, client_done *done, void *user)
 {
 	struct client_call *call = call_new(c, user);
 	call->req = *req;
 	call->req.method = arena_strdup(&call->arena, req->method);
 	call->req.path = arena_strdup(&call->arena, req->path);
-	call->req.body = req->body_size ? arena_memdup(&call->arena, req->body, req->body_size) : NULL;
+	call->req.body =
+		req->body_size ? arena_memdup(&call->arena, req->body, req->body_size) : NULL;
 	call->done = done;
 	return call;
 }
@@ -644,8 +664,8 @@ static void fake_cancel(struct client *c, struct client_call *call)
 	call_free(call);
 }
 
-static struct client_call *fake_list(struct client *c, const struct client_list_options *o,
-	client_list_done *done, void *user)
+static struct client_call *fake_list(
+	struct client *c, const struct client_list_options *o, client_list_done *done, void *user)
 {
 	struct client_call *call = call_new(c, user);
 	call->list = *o;
@@ -688,21 +708,24 @@ static void fake_destroy(struct client *c)
 	free(fc);
 }
 
-static const struct client_ops fake_ops = { fake_request, fake_cancel, fake_list, fake_watch,
-	fake_watch_close, fake_destroy };
+static const struct client_ops fake_ops = {
+	fake_request, fake_cancel, fake_list, fake_watch, fake_watch_close, fake_destroy};
 
 struct client *fake_api_client(struct fake_api *f, const char *user_agent)
 {
 	struct fake_client *c = xcalloc(1, sizeof(*c));
-	c->base = (struct client){ .ops = &fake_ops, .kinds = f->kinds, .clock = f->clock,
-		.user_agent = user_agent, .random = f->random };
+	c->base = (struct client){.ops = &fake_ops,
+		.kinds = f->kinds,
+		.clock = f->clock,
+		.user_agent = user_agent,
+		.random = f->random};
 	c->api = f;
 	list_init(&c->calls);
 	return &c->base;
 }
 
-struct fake_api *fake_api_create(const struct kind_registry *kinds, struct clock *clock,
-	struct random *random)
+struct fake_api *fake_api_create(
+	const struct kind_registry *kinds, struct clock *clock, struct random *random)
 {
 	struct fake_api *f = xcalloc(1, sizeof(*f));
 	f->kinds = kinds;
@@ -753,19 +776,21 @@ struct object *fake_api_get(struct fake_api *f, const char *kind, const char *ns
 	return find(f, kind_named(f, kind), ns, name);
 }
 
-size_t fake_api_list(struct fake_api *f, const char *kind, const char *ns, struct arena *a,
-	struct object ***ret)
+size_t fake_api_list(
+	struct fake_api *f, const char *kind, const char *ns, struct arena *a, struct object ***ret)
 {
 	const struct kind *k = kind_named(f, kind);
 	struct object **all = arena_alloc(a, (f->objects.count + 1) * sizeof(*all));
 	size_t count = 0;
 	for (size_t n = 0; n < f->objects.count; n++)
-		if (f->objects.items[n]->kind == k && (!ns || streq(ns, f->objects.items[n]->namespace)))
+		if (f->objects.items[n]->kind == k &&
+			(!ns || streq(ns, f->objects.items[n]->namespace)))
 			all[count++] = f->objects.items[n];
 	*ret = all;
 	return count;
 }
 
+static struct json *parse_text(struct arena *a, const char *fmt, va_list ap) _printf_(2, 0);
 static struct json *parse_text(struct arena *a, const char *fmt, va_list ap)
 {
 	_cleanup_(buf_finish) struct buf b = BUF_INIT;
@@ -798,8 +823,9 @@ struct object *fake_api_create_text(struct fake_api *f, const char *text, ...)
 	struct json *doc = parse_text(&a, text, ap);
 	va_end(ap);
 	const struct kind *k = kind_named(f, json_path_str(doc, "kind"));
-	const char *ns = k->namespaced ? json_str_or(json_path(doc, "metadata.namespace"), "default") : "";
-	struct target t = { k, ns, NULL, NULL };
+	const char *ns =
+		k->namespaced ? json_str_or(json_path(doc, "metadata.namespace"), "default") : "";
+	struct target t = {k, ns, NULL, NULL};
 	struct answer ans = create(f, &a, &t, doc, true);
 	must(&ans);
 	return find(f, k, ns, json_path_str(doc, "metadata.name"));
@@ -813,13 +839,13 @@ void fake_api_patch_text(struct fake_api *f, const char *kind, const char *ns, c
 	va_start(ap, text);
 	struct json *doc = parse_text(&a, text, ap);
 	va_end(ap);
-	struct target t = { kind_named(f, kind), ns, name, NULL };
+	struct target t = {kind_named(f, kind), ns, name, NULL};
 	struct answer ans = patch(f, &a, &t, find(f, t.kind, ns, name), doc, true);
 	must(&ans);
 }
 
-void fake_api_delete(struct fake_api *f, const char *kind, const char *ns, const char *name, int grace_s,
-	const char *policy)
+void fake_api_delete(struct fake_api *f, const char *kind, const char *ns, const char *name,
+	int grace_s, const char *policy)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct json *options = json_new_object(&a);

@@ -50,7 +50,8 @@ static void heartbeat(struct fake_nodes *n, struct fake_node *node)
 	struct json *doc = object_doc(o, &a);
 	if (!streq(json_path_str(doc, "status.conditions[0].status"), "True"))
 		fake_api_patch_text(n->api, "Node", "", node->name,
-			"{'status':{'conditions':[{'type':'Ready','status':'True','reason':'KubeletReady',"
+			"{'status':{'conditions':[{'type':'Ready','status':'True','reason':'"
+			"KubeletReady',"
 			"'lastHeartbeatTime':'%s','lastTransitionTime':'%s'}]}}",
 			now_text(n, now), now);
 }
@@ -76,13 +77,14 @@ static void run_pod(struct fake_nodes *n, struct object *pod)
 	if (streq(phase, "Running") || streq(phase, "Succeeded") || streq(phase, "Failed"))
 		return;
 	bool broken = n->broken_image &&
-		streq(json_path_str(doc, "spec.containers[0].image"), n->broken_image);
+		      streq(json_path_str(doc, "spec.containers[0].image"), n->broken_image);
 	unsigned address = ++n->next_address;
 	fake_api_patch_text(n->api, "Pod", pod->namespace, pod->name,
-		"{'status':{'phase':'%s','podIP':'10.1.%u.%u','conditions':[{'type':'Ready','status':'%s',"
+		"{'status':{'phase':'%s','podIP':'10.1.%u.%u','conditions':[{'type':'Ready','"
+		"status':'%s',"
 		"'lastTransitionTime':'%s'}]}}",
-		broken ? "Pending" : "Running", address / 250, address % 250 + 1, broken ? "False" : "True",
-		now_text(n, now));
+		broken ? "Pending" : "Running", address / 250, address % 250 + 1,
+		broken ? "False" : "True", now_text(n, now));
 }
 
 static void run_instance(struct fake_nodes *n, struct object *vmi)
@@ -108,7 +110,8 @@ static void run_instance(struct fake_nodes *n, struct object *vmi)
 	}
 	unsigned address = ++n->next_address;
 	fake_api_patch_text(n->api, "VirtualMachineInstance", vmi->namespace, vmi->name,
-		"{'status':{'phase':'Running','interfaces':[{'name':'default','ipAddress':'10.1.%u.%u'}],"
+		"{'status':{'phase':'Running','interfaces':[{'name':'default','ipAddress':'10.1.%u."
+		"%u'}],"
 		"'phaseTransitionTimestamps':[{'phase':'Running','phaseTransitionTimestamp':'%s'}],"
 		"'conditions':[{'type':'Ready','status':'True','lastTransitionTime':'%s'}]}}",
 		address / 250, address % 250 + 1, now_text(n, now), now);
@@ -150,21 +153,25 @@ void fake_nodes_destroy(struct fake_nodes *n)
 	free(n);
 }
 
-void fake_node_add(struct fake_nodes *n, const char *name, const char *cpu, const char *memory, int pods)
+void fake_node_add(
+	struct fake_nodes *n, const char *name, const char *cpu, const char *memory, int pods)
 {
 	char now[TIME_RFC3339_ROOM];
 	fake_api_create_text(n->api,
-		"{'apiVersion':'v1','kind':'Node','metadata':{'name':'%s','labels':{'kubernetes.io/hostname':"
-		"'%s'}},'status':{'allocatable':{'cpu':'%s','memory':'%s','pods':'%d'},'conditions':[{"
+		"{'apiVersion':'v1','kind':'Node','metadata':{'name':'%s','labels':{'kubernetes.io/"
+		"hostname':"
+		"'%s'}},'status':{'allocatable':{'cpu':'%s','memory':'%s','pods':'%d'},'conditions'"
+		":[{"
 		"'type':'Ready','status':'True','reason':'KubeletReady','lastHeartbeatTime':'%s',"
 		"'lastTransitionTime':'%s'}]}}",
 		name, name, cpu, memory, pods, now_text(n, now), now);
 	fake_api_create_text(n->api,
 		"{'apiVersion':'coordination.k8s.io/v1','kind':'Lease','metadata':{'namespace':"
-		"'kube-node-lease','name':'%s'},'spec':{'holderIdentity':'%s','leaseDurationSeconds':40,"
+		"'kube-node-lease','name':'%s'},'spec':{'holderIdentity':'%s','"
+		"leaseDurationSeconds':40,"
 		"'renewTime':'%.19s.000000Z'}}",
 		name, name, now);
-	struct fake_node node = { xstrdup(name), false, n->clock->mono_ns(n->clock) };
+	struct fake_node node = {xstrdup(name), false, n->clock->mono_ns(n->clock)};
 	VEC_PUSH(&n->nodes, node);
 }
 

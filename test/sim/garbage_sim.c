@@ -5,15 +5,17 @@
 static void make_deployment(struct sim *s)
 {
 	fake_api_create_text(s->api,
-		"{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'web'},'spec':{'replicas':4,"
-		"'selector':{'matchLabels':{'app':'web'}},'template':{'metadata':{'labels':{'app':'web'}},"
+		"{'apiVersion':'apps/"
+		"v1','kind':'Deployment','metadata':{'name':'web'},'spec':{'replicas':4,"
+		"'selector':{'matchLabels':{'app':'web'}},'template':{'metadata':{'labels':{'app':'"
+		"web'}},"
 		"'spec':{'containers':[{'name':'c','image':'i'}]}}}}");
 }
 
 static bool four_pods(struct sim *s)
 {
 	return sim_count(s, "Pod") == 4 &&
-		sim_int(s, "Deployment", "web", "status.availableReplicas", 0) == 4;
+	       sim_int(s, "Deployment", "web", "status.availableReplicas", 0) == 4;
 }
 
 static bool nothing_left(struct sim *s)
@@ -25,8 +27,9 @@ static bool sets_remain(struct sim *s)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct object **all;
-	return !sim_count(s, "Deployment") && fake_api_list(s->api, "ReplicaSet", "default", &a, &all) == 1 &&
-		all[0]->owner_count == 0 && sim_count(s, "Pod") == 4;
+	return !sim_count(s, "Deployment") &&
+	       fake_api_list(s->api, "ReplicaSet", "default", &a, &all) == 1 &&
+	       all[0]->owner_count == 0 && sim_count(s, "Pod") == 4;
 }
 
 static void begin(struct sim *s, uint64_t seed)
@@ -39,7 +42,8 @@ static void begin(struct sim *s, uint64_t seed)
 
 static void test_background(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed);
 		sim_faults(&s, true);
@@ -65,15 +69,17 @@ static void watch_order(void *user, const struct object *old, const struct objec
 
 static void test_foreground(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed);
 		out_of_order = false;
 		fake_api_on_change(s.api, watch_order, &s);
-		/* Repeats and delays, but a server that keeps its promises: what is gone from the cache is
-		 * gone. */
-		fake_api_set_faults(s.api,
-			&(struct fake_faults){ .refuse = 10, .repeat_event = 10, .delay_max_ms = 200 });
+		/* Repeats and delays, but a server that keeps its promises: what is gone from the
+		 * cache is gone. */
+		fake_api_set_faults(
+			s.api, &(struct fake_faults){
+				       .refuse = 10, .repeat_event = 10, .delay_max_ms = 200});
 		fake_api_delete(s.api, "Deployment", "default", "web", -1, "Foreground");
 		sim_until(&s, nothing_left, 400000);
 		assert_false(out_of_order);
@@ -83,7 +89,8 @@ static void test_foreground(void **state)
 
 static void test_orphan(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed);
 		sim_faults(&s, true);
@@ -104,27 +111,31 @@ static void test_orphan(void **state)
  * existed goes. */
 static void test_owners(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		sim_begin(&s, seed, "garbagecollector", false);
-		struct object *a = fake_api_create_text(s.api,
-			"{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'a'}}");
-		struct object *b = fake_api_create_text(s.api,
-			"{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'b'}}");
+		struct object *a = fake_api_create_text(
+			s.api, "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'a'}}");
+		struct object *b = fake_api_create_text(
+			s.api, "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'b'}}");
 		fake_api_create_text(s.api,
-			"{'apiVersion':'v1','kind':'Secret','metadata':{'name':'both','ownerReferences':[{"
-			"'apiVersion':'v1','kind':'ConfigMap','name':'a','uid':'%s'},{'apiVersion':'v1','kind':"
+			"{'apiVersion':'v1','kind':'Secret','metadata':{'name':'both','"
+			"ownerReferences':[{"
+			"'apiVersion':'v1','kind':'ConfigMap','name':'a','uid':'%s'},{'apiVersion':"
+			"'v1','kind':"
 			"'ConfigMap','name':'b','uid':'%s'}]}}",
 			a->uid, b->uid);
 		sim_run_ms(&s, 5000);
 		sim_faults(&s, true);
 		fake_api_delete(s.api, "ConfigMap", "default", "a", -1, NULL);
+		fake_api_create_text(s.api, "{'apiVersion':'v1','kind':'Secret','metadata':{'name':"
+					    "'lost','ownerReferences':[{"
+					    "'apiVersion':'v1','kind':'ConfigMap','name':'a','uid':"
+					    "'00000000-0000-4000-8000-000000000000'}]}}");
 		fake_api_create_text(s.api,
-			"{'apiVersion':'v1','kind':'Secret','metadata':{'name':'lost','ownerReferences':[{"
-			"'apiVersion':'v1','kind':'ConfigMap','name':'a','uid':"
-			"'00000000-0000-4000-8000-000000000000'}]}}");
-		fake_api_create_text(s.api,
-			"{'apiVersion':'v1','kind':'Secret','metadata':{'name':'strange','ownerReferences':[{"
+			"{'apiVersion':'v1','kind':'Secret','metadata':{'name':'strange','"
+			"ownerReferences':[{"
 			"'apiVersion':'example.com/v1','kind':'Thing','name':'a','uid':"
 			"'00000000-0000-4000-8000-000000000001'}]}}");
 		sim_run_ms(&s, 20000);

@@ -11,10 +11,14 @@ static void begin(struct sim *s, uint64_t seed, int nodes)
 		fake_node_add(s->nodes, name, "8", "8Gi", 110);
 	}
 	fake_api_create_text(s->api,
-		"{'apiVersion':'apps/v1','kind':'ReplicaSet','metadata':{'name':'web'},'spec':{'replicas':6,"
-		"'selector':{'matchLabels':{'app':'web'}},'template':{'metadata':{'labels':{'app':'web'}},"
-		"'spec':{'tolerations':[{'key':'node.kubernetes.io/unreachable','operator':'Exists','effect':"
-		"'NoExecute','tolerationSeconds':300}],'containers':[{'name':'c','image':'i'}]}}}}");
+		"{'apiVersion':'apps/"
+		"v1','kind':'ReplicaSet','metadata':{'name':'web'},'spec':{'replicas':6,"
+		"'selector':{'matchLabels':{'app':'web'}},'template':{'metadata':{'labels':{'app':'"
+		"web'}},"
+		"'spec':{'tolerations':[{'key':'node.kubernetes.io/"
+		"unreachable','operator':'Exists','effect':"
+		"'NoExecute','tolerationSeconds':300}],'containers':[{'name':'c','image':'i'}]}}}"
+		"}");
 }
 
 static size_t pods_on(struct sim *s, const char *node, bool going)
@@ -23,7 +27,8 @@ static size_t pods_on(struct sim *s, const char *node, bool going)
 	struct object **all;
 	size_t count = fake_api_list(s->api, "Pod", "default", &a, &all), here = 0;
 	for (size_t n = 0; n < count; n++)
-		here += streq(object_field(all[n], "spec.nodeName"), node) && all[n]->deleting == going;
+		here += streq(object_field(all[n], "spec.nodeName"), node) &&
+			all[n]->deleting == going;
 	return here;
 }
 
@@ -56,12 +61,13 @@ static bool clean(struct sim *s)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	return json_count(json_path(sim_doc(s, &a, "Node", "n1"), "spec.taints")) == 0 &&
-		sim_condition_is(s, "Node", "n1", "Ready", "True", NULL);
+	       sim_condition_is(s, "Node", "n1", "Ready", "True", NULL);
 }
 
 static void test_partition(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed, 3);
 		sim_until(&s, six_ready, 60000);
@@ -75,14 +81,15 @@ static void test_partition(void **state)
 		sim_until(&s, unknown, 60000);
 		int64_t took_s = (s.clock.now_ns - from_ns) / NS_PER_S;
 		if (seed % 2)
-			assert_in_range(took_s, 30, 50); /* the last heartbeat was up to 10 s before */
+			assert_in_range(
+				took_s, 30, 50); /* the last heartbeat was up to 10 s before */
 		sim_run_ms(&s, 30000);
 		sim_faults(&s, false);
 		sim_run_ms(&s, 30000);
 		assert_true(tainted(&s, "NoSchedule"));
 		assert_true(tainted(&s, "NoExecute"));
 		assert_int_equal(sim_int(&s, "ReplicaSet", "web", "status.readyReplicas", 0) +
-				(int64_t)pods_on(&s, "n1", false),
+					 (int64_t)pods_on(&s, "n1", false),
 			6);
 		/* 300 s are tolerated; then the pods go, and others come up elsewhere. */
 		assert_false(evicting(&s));
@@ -130,13 +137,16 @@ static bool instance_failed(struct sim *s)
 /* A node that is gone for good takes its pods and machines with it. */
 static void test_removed(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed, 2);
 		sim_until(&s, six_ready, 60000);
 		fake_api_create_text(s.api,
-			"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachineInstance','metadata':{'name':'vm',"
-			"'finalizers':['foregroundDeleteVirtualMachine']},'spec':{'domain':{'devices':{}}},"
+			"{'apiVersion':'kubevirt.io/"
+			"v1','kind':'VirtualMachineInstance','metadata':{'name':'vm',"
+			"'finalizers':['foregroundDeleteVirtualMachine']},'spec':{'domain':{'"
+			"devices':{}}},"
 			"'status':{'nodeName':'n1','phase':'Running'}}");
 		sim_run_ms(&s, 5000);
 		sim_faults(&s, true);

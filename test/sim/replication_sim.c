@@ -1,9 +1,10 @@
 #include "test/sim/sim.h"
 
-static const char set_text[] =
-	"{'apiVersion':'%s','kind':'%s','metadata':{'name':'web','namespace':'default'},'spec':{'replicas':%d,"
-	"'selector':%s,'template':{'metadata':{'labels':{'app':'web'}},'spec':{'containers':[{'name':'c',"
-	"'image':'web:1'}]}}}}";
+static const char set_text[] = "{'apiVersion':'%s','kind':'%s','metadata':{'name':'web','namespace'"
+			       ":'default'},'spec':{'replicas':%d,"
+			       "'selector':%s,'template':{'metadata':{'labels':{'app':'web'}},'"
+			       "spec':{'containers':[{'name':'c',"
+			       "'image':'web:1'}]}}}}";
 
 static size_t owned(struct sim *s, const char *kind)
 {
@@ -20,24 +21,26 @@ static size_t owned(struct sim *s, const char *kind)
 static bool twenty_ready(struct sim *s)
 {
 	return owned(s, "ReplicaSet") == 20 && sim_count(s, "Pod") == 20 &&
-		sim_int(s, "ReplicaSet", "web", "status.readyReplicas", 0) == 20 &&
-		sim_int(s, "ReplicaSet", "web", "status.replicas", 0) == 20;
+	       sim_int(s, "ReplicaSet", "web", "status.readyReplicas", 0) == 20 &&
+	       sim_int(s, "ReplicaSet", "web", "status.replicas", 0) == 20;
 }
 
 static bool five_ready(struct sim *s)
 {
 	return owned(s, "ReplicaSet") == 5 && sim_count(s, "Pod") == 5 &&
-		sim_int(s, "ReplicaSet", "web", "status.readyReplicas", 0) == 5;
+	       sim_int(s, "ReplicaSet", "web", "status.readyReplicas", 0) == 5;
 }
 
 static bool none_left(struct sim *s)
 {
-	return sim_count(s, "Pod") == 0 && sim_int(s, "ReplicaSet", "web", "status.replicas", -1) == 0;
+	return sim_count(s, "Pod") == 0 &&
+	       sim_int(s, "ReplicaSet", "web", "status.replicas", -1) == 0;
 }
 
 static void test_converges(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		sim_begin(&s, seed, "replicaset", true);
 		fake_node_add(s.nodes, "n1", "8", "8Gi", 110);
@@ -50,7 +53,8 @@ static void test_converges(void **state)
 		sim_holds(&s, twenty_ready, 30000);
 
 		sim_faults(&s, true);
-		fake_api_patch_text(s.api, "ReplicaSet", "default", "web", "{'spec':{'replicas':5}}");
+		fake_api_patch_text(
+			s.api, "ReplicaSet", "default", "web", "{'spec':{'replicas':5}}");
 		sim_run_ms(&s, 20000);
 		sim_faults(&s, false);
 		sim_until(&s, five_ready, 400000);
@@ -62,7 +66,8 @@ static void test_converges(void **state)
 		fake_api_delete(s.api, "Pod", "default", gone, 0, NULL);
 		arena_finish(&a);
 		sim_until(&s, five_ready, 60000);
-		fake_api_patch_text(s.api, "ReplicaSet", "default", "web", "{'spec':{'replicas':0}}");
+		fake_api_patch_text(
+			s.api, "ReplicaSet", "default", "web", "{'spec':{'replicas':0}}");
 		sim_until(&s, none_left, 60000);
 		sim_end(&s);
 	}
@@ -72,19 +77,21 @@ static size_t most_pods;
 static void count_pods(void *user, const struct object *old, const struct object *new)
 {
 	struct sim *s = user;
-	if (new && streq(new->kind->kind, "Pod"))
+	if (new &&streq(new->kind->kind, "Pod"))
 		most_pods = MAX(most_pods, owned(s, "ReplicaSet"));
 }
 
 /* On an API that keeps its promises, not one pod too many is ever made, however slow it is. */
 static void test_exact(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		sim_begin(&s, seed, "replicaset", true);
 		fake_node_add(s.nodes, "n1", "8", "8Gi", 110);
-		fake_api_set_faults(s.api, &(struct fake_faults){ .delay_max_ms = 700, .repeat_event = 10,
-						   .break_watch = 5 });
+		fake_api_set_faults(
+			s.api, &(struct fake_faults){
+				       .delay_max_ms = 700, .repeat_event = 10, .break_watch = 5});
 		most_pods = 0;
 		fake_api_on_change(s.api, count_pods, &s);
 		fake_api_create_text(s.api, set_text, "apps/v1", "ReplicaSet", 20,
@@ -99,14 +106,16 @@ static void test_exact(void **state)
 
 static void test_adoption(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		sim_begin(&s, seed, "replicaset", true);
 		fake_node_add(s.nodes, "n1", "8", "8Gi", 110);
 		sim_faults(&s, true);
 		for (int n = 0; n < 3; n++)
 			fake_api_create_text(s.api,
-				"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'stray%d','labels':{'app':"
+				"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'stray%d','"
+				"labels':{'app':"
 				"'web'}},'spec':{'containers':[{'name':'c','image':'web:1'}]}}",
 				n);
 		sim_run_ms(&s, 5000);
@@ -117,7 +126,8 @@ static void test_adoption(void **state)
 		sim_until(&s, five_ready, 400000);
 		assert_non_null(fake_api_get(s.api, "Pod", "default", "stray0"));
 		/* Relabelled: released, and replaced. */
-		fake_api_patch_text(s.api, "Pod", "default", "stray0", "{'metadata':{'labels':{'app':'x'}}}");
+		fake_api_patch_text(
+			s.api, "Pod", "default", "stray0", "{'metadata':{'labels':{'app':'x'}}}");
 		sim_run_ms(&s, 30000);
 		assert_int_equal(owned(&s, "ReplicaSet"), 5);
 		assert_int_equal(sim_count(&s, "Pod"), 6);
@@ -129,7 +139,7 @@ static void test_adoption(void **state)
 static bool rc_ready(struct sim *s)
 {
 	return owned(s, "ReplicationController") == 3 &&
-		sim_int(s, "ReplicationController", "web", "status.readyReplicas", 0) == 3;
+	       sim_int(s, "ReplicationController", "web", "status.readyReplicas", 0) == 3;
 }
 
 static void test_replication_controller(void **state)

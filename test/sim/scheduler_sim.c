@@ -3,7 +3,8 @@
 static void make_pod(struct sim *s, const char *name, const char *cpu, const char *extra)
 {
 	fake_api_create_text(s->api,
-		"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'%s'},'spec':{%s'containers':[{'name':'c',"
+		"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'%s'},'spec':{%s'containers':[{"
+		"'name':'c',"
 		"'image':'i','resources':{'requests':{'cpu':'%s','memory':'64Mi'}}}]}}",
 		name, extra, cpu);
 }
@@ -11,7 +12,8 @@ static void make_pod(struct sim *s, const char *name, const char *cpu, const cha
 static void make_instance(struct sim *s, const char *name, int cores, const char *memory)
 {
 	fake_api_create_text(s->api,
-		"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachineInstance','metadata':{'name':'%s'},"
+		"{'apiVersion':'kubevirt.io/"
+		"v1','kind':'VirtualMachineInstance','metadata':{'name':'%s'},"
 		"'spec':{'domain':{'cpu':{'cores':%d},'memory':{'guest':'%s'},'devices':{}}}}",
 		name, cores, memory);
 }
@@ -46,7 +48,8 @@ static size_t check_nodes(struct sim *s, size_t *ret_placed)
 static void check_each_change(void *user, const struct object *old, const struct object *new)
 {
 	size_t placed;
-	if (new && (streq(new->kind->kind, "Pod") || streq(new->kind->kind, "VirtualMachineInstance")))
+	if (new &&
+		(streq(new->kind->kind, "Pod") || streq(new->kind->kind, "VirtualMachineInstance")))
 		check_nodes(user, &placed);
 }
 
@@ -66,7 +69,8 @@ static bool most_full(struct sim *s)
 /* 40 pods of 0.3 and 10 machines of 1 CPU: 22 CPUs, on 3 nodes of 4, then on 3 more. */
 static void test_never_too_much(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		char name[32];
 		sim_begin(&s, seed, "-*", true);
@@ -104,9 +108,10 @@ static bool big_refused(struct sim *s)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct json *doc = sim_doc(s, &a, "Pod", "big");
 	return streq(json_path_str(doc, "status.conditions[0].message"),
-		       "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint "
+		       "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated "
+		       "taint "
 		       "{only: vms}.") &&
-		sim_condition_is(s, "Pod", "big", "PodScheduled", "False", "Unschedulable");
+	       sim_condition_is(s, "Pod", "big", "PodScheduled", "False", "Unschedulable");
 }
 
 static bool big_placed(struct sim *s)
@@ -116,7 +121,8 @@ static bool big_placed(struct sim *s)
 
 static bool instance_refused(struct sim *s)
 {
-	return sim_condition_is(s, "VirtualMachineInstance", "huge", "PodScheduled", "False", "Unschedulable");
+	return sim_condition_is(
+		s, "VirtualMachineInstance", "huge", "PodScheduled", "False", "Unschedulable");
 }
 
 static void test_says_why(void **state)
@@ -139,8 +145,8 @@ static void test_says_why(void **state)
 static bool selected(struct sim *s)
 {
 	return sim_text_is(s, "Pod", "a", "spec.nodeName", "n2") &&
-		sim_text_is(s, "Pod", "b", "spec.nodeName", "n1") &&
-		sim_text_is(s, "Pod", "c", "spec.nodeName", "n2");
+	       sim_text_is(s, "Pod", "b", "spec.nodeName", "n1") &&
+	       sim_text_is(s, "Pod", "c", "spec.nodeName", "n2");
 }
 
 static void test_selects(void **state)
@@ -149,14 +155,17 @@ static void test_selects(void **state)
 	sim_begin(&s, 1, "-*", true);
 	fake_node_add(s.nodes, "n1", "4", "4Gi", 110);
 	fake_node_add(s.nodes, "n2", "4", "4Gi", 110);
-	fake_api_patch_text(s.api, "Node", "", "n2", "{'metadata':{'labels':{'disk':'ssd','n':'7'}}}");
+	fake_api_patch_text(
+		s.api, "Node", "", "n2", "{'metadata':{'labels':{'disk':'ssd','n':'7'}}}");
 	make_pod(&s, "a", "100m", "'nodeSelector':{'disk':'ssd'},");
 	make_pod(&s, "b", "100m",
 		"'affinity':{'nodeAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':{"
-		"'nodeSelectorTerms':[{'matchExpressions':[{'key':'disk','operator':'DoesNotExist'}]}]}}},");
+		"'nodeSelectorTerms':[{'matchExpressions':[{'key':'disk','operator':'DoesNotExist'}"
+		"]}]}}},");
 	make_pod(&s, "c", "100m",
 		"'affinity':{'nodeAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':{"
-		"'nodeSelectorTerms':[{'matchExpressions':[{'key':'n','operator':'Gt','values':['6']}]}]}}},");
+		"'nodeSelectorTerms':[{'matchExpressions':[{'key':'n','operator':'Gt','values':['6'"
+		"]}]}]}}},");
 	make_pod(&s, "other", "100m", "'schedulerName':'mine',");
 	make_pod(&s, "gated", "100m", "'schedulingGates':[{'name':'wait'}],");
 	sim_until(&s, selected, 20000);

@@ -9,7 +9,7 @@
 
 void sim_begin(struct sim *s, uint64_t seed, const char *list, bool with_scheduler)
 {
-	*s = (struct sim){ .seed = seed, .random = random_seeded(seed) };
+	*s = (struct sim){.seed = seed, .random = random_seeded(seed)};
 	struct err err = ERR_INIT;
 	log_set_level(LOG_ERROR);
 	sim_clock_init(&s->clock);
@@ -18,7 +18,8 @@ void sim_begin(struct sim *s, uint64_t seed, const char *list, bool with_schedul
 		fail_msg("%s", err.msg);
 	s->api = fake_api_create(s->kinds, &s->clock.clock, &s->random);
 	s->nodes = fake_nodes_create(s->api, &s->clock.clock, &s->random);
-	fake_api_create_text(s->api, "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':'default'}}");
+	fake_api_create_text(
+		s->api, "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':'default'}}");
 	s->controllers_client = fake_api_client(s->api, "kube-controller-manager");
 	s->controllers = controllers_create(s->controllers_client, list, &err);
 	if (!s->controllers)
@@ -42,14 +43,14 @@ void sim_end(struct sim *s)
 
 void sim_faults(struct sim *s, bool on)
 {
-	static const struct fake_faults bad = { .refuse = 10,
+	static const struct fake_faults bad = {.refuse = 10,
 		.lose_answer = 5,
 		.lose_event = 3,
 		.repeat_event = 10,
 		.late_event = 3,
 		.break_watch = 2,
-		.delay_max_ms = 200 };
-	static const struct fake_faults none = { .delay_max_ms = 5 };
+		.delay_max_ms = 200};
+	static const struct fake_faults none = {.delay_max_ms = 5};
 	fake_api_set_faults(s->api, on ? &bad : &none);
 }
 
@@ -79,7 +80,8 @@ void sim_holds_named(struct sim *s, sim_condition *condition, const char *name, 
 {
 	for (int64_t at = 0; at <= ms; at += STEP_MS) {
 		if (!condition(s))
-			fail_msg("seed %" PRIu64 ": no longer after %" PRId64 " ms: %s", s->seed, at, name);
+			fail_msg("seed %" PRIu64 ": no longer after %" PRId64 " ms: %s", s->seed,
+				at, name);
 		sim_run_ms(s, STEP_MS);
 	}
 }
@@ -99,13 +101,15 @@ struct json *sim_doc(struct sim *s, struct arena *a, const char *kind, const cha
 	return o ? object_doc(o, a) : NULL;
 }
 
-int64_t sim_int(struct sim *s, const char *kind, const char *name, const char *path, int64_t fallback)
+int64_t sim_int(
+	struct sim *s, const char *kind, const char *name, const char *path, int64_t fallback)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	return json_path_int(sim_doc(s, &a, kind, name), path, fallback);
 }
 
-bool sim_text_is(struct sim *s, const char *kind, const char *name, const char *path, const char *text)
+bool sim_text_is(
+	struct sim *s, const char *kind, const char *name, const char *path, const char *text)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	return streq(json_path_str(sim_doc(s, &a, kind, name), path), text);
@@ -118,6 +122,6 @@ bool sim_condition_is(struct sim *s, const char *kind, const char *name, const c
 	JSON_FOR_EACH_ITEM(c, json_path(sim_doc(s, &a, kind, name), "status.conditions"))
 		if (streq(json_str(json_get(c, "type")), type))
 			return streq(json_str(json_get(c, "status")), status) &&
-				(!reason || streq(json_str(json_get(c, "reason")), reason));
+			       (!reason || streq(json_str(json_get(c, "reason")), reason));
 	return false;
 }

@@ -1,5 +1,5 @@
-/* sim.h - one simulated cluster: a fake API server, nodes, the control loops and the scheduler, all on one
- * virtual clock, driven by one seed. */
+/* sim.h - one simulated cluster: a fake API server, nodes, the control loops and the scheduler, all
+ * on one virtual clock, driven by one seed. */
 #pragma once
 
 /* cmocka.h needs these first */
@@ -45,8 +45,11 @@ void sim_holds_named(struct sim *s, sim_condition *condition, const char *name, 
 
 /* Reading the store. */
 size_t sim_count(struct sim *s, const char *kind);
-struct json *sim_doc(struct sim *s, struct arena *a, const char *kind, const char *name); /* in "default" */
-int64_t sim_int(struct sim *s, const char *kind, const char *name, const char *path, int64_t fallback);
-bool sim_text_is(struct sim *s, const char *kind, const char *name, const char *path, const char *text);
+struct json *sim_doc(
+	struct sim *s, struct arena *a, const char *kind, const char *name); /* in "default" */
+int64_t sim_int(
+	struct sim *s, const char *kind, const char *name, const char *path, int64_t fallback);
+bool sim_text_is(
+	struct sim *s, const char *kind, const char *name, const char *path, const char *text);
 bool sim_condition_is(struct sim *s, const char *kind, const char *name, const char *type,
 	const char *status, const char *reason /* NULL = any */);

@@ -7,8 +7,10 @@ static void begin(struct sim *s, uint64_t seed, const char *strategy)
 	sim_begin(s, seed, CONTROLLERS, true);
 	fake_node_add(s->nodes, "n1", "8", "8Gi", 110);
 	fake_api_create_text(s->api,
-		"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachine','metadata':{'name':'vm'},'spec':{"
-		"'runStrategy':'%s','template':{'metadata':{'labels':{'app':'web'}},'spec':{'domain':{"
+		"{'apiVersion':'kubevirt.io/"
+		"v1','kind':'VirtualMachine','metadata':{'name':'vm'},'spec':{"
+		"'runStrategy':'%s','template':{'metadata':{'labels':{'app':'web'}},'spec':{'"
+		"domain':{"
 		"'memory':{'guest':'512Mi'},'devices':{}}}}}}",
 		strategy);
 }
@@ -21,20 +23,20 @@ static bool status_is(struct sim *s, const char *status)
 static bool runs(struct sim *s)
 {
 	return status_is(s, "Running") && sim_count(s, "VirtualMachineInstance") == 1 &&
-		sim_text_is(s, "VirtualMachineInstance", "vm", "metadata.labels.app", "web") &&
-		sim_condition_is(s, "VirtualMachine", "vm", "Ready", "True", NULL);
+	       sim_text_is(s, "VirtualMachineInstance", "vm", "metadata.labels.app", "web") &&
+	       sim_condition_is(s, "VirtualMachine", "vm", "Ready", "True", NULL);
 }
 
 static bool stopped(struct sim *s)
 {
 	return status_is(s, "Stopped") && sim_count(s, "VirtualMachineInstance") == 0 &&
-		sim_condition_is(s, "VirtualMachine", "vm", "Ready", "False", "VMINotExists");
+	       sim_condition_is(s, "VirtualMachine", "vm", "Ready", "False", "VMINotExists");
 }
 
 static void set_strategy(struct sim *s, const char *strategy)
 {
-	fake_api_patch_text(s->api, "VirtualMachine", "default", "vm", "{'spec':{'runStrategy':'%s'}}",
-		strategy);
+	fake_api_patch_text(s->api, "VirtualMachine", "default", "vm",
+		"{'spec':{'runStrategy':'%s'}}", strategy);
 }
 
 static char first_uid[40];
@@ -49,7 +51,8 @@ static bool runs_anew(struct sim *s)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct object *vmi = fake_api_get(s->api, "VirtualMachineInstance", "default", "vm");
 	return runs(s) && vmi && !streq(vmi->uid, first_uid) &&
-		!json_count(json_path(sim_doc(s, &a, "VirtualMachine", "vm"), "status.stateChangeRequests"));
+	       !json_count(json_path(
+		       sim_doc(s, &a, "VirtualMachine", "vm"), "status.stateChangeRequests"));
 }
 
 static void ask(struct sim *s, const char *requests)
@@ -60,7 +63,8 @@ static void ask(struct sim *s, const char *requests)
 
 static void test_always(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed, "Halted");
 		sim_until(&s, stopped, 60000);
@@ -72,8 +76,8 @@ static void test_always(void **state)
 		/* Restart: this instance is to go, and another one to come. */
 		remember_uid(&s);
 		char requests[200];
-		snprintf(requests, sizeof(requests), "[{'action':'Stop','uid':'%s'},{'action':'Start'}]",
-			first_uid);
+		snprintf(requests, sizeof(requests),
+			"[{'action':'Stop','uid':'%s'},{'action':'Start'}]", first_uid);
 		sim_faults(&s, true);
 		ask(&s, requests);
 		sim_run_ms(&s, 10000);
@@ -96,7 +100,8 @@ static void test_always(void **state)
 
 static void test_manual(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed, "Manual");
 		sim_until(&s, stopped, 60000);
@@ -129,7 +134,8 @@ static void count_created(void *user, const struct object *old, const struct obj
 
 static void test_crash_back_off(void **state)
 {
-	sim_for_seeds(seed) {
+	sim_for_seeds(seed)
+	{
 		struct sim s;
 		begin(&s, seed, "Always");
 		fake_nodes_crash_instances(s.nodes, "Failed");
@@ -139,16 +145,17 @@ static void test_crash_back_off(void **state)
 		/* 10, 20, 40, 80, 160, 300, 300 s between starts. */
 		sim_run_ms(&s, 600000);
 		assert_in_range(created, 5, 7);
-		assert_true(sim_int(&s, "VirtualMachine", "vm", "status.startFailure.consecutiveFailCount", 0) >=
-			5);
+		assert_true(sim_int(&s, "VirtualMachine", "vm",
+				    "status.startFailure.consecutiveFailCount", 0) >= 5);
 		fake_nodes_crash_instances(s.nodes, NULL);
 		sim_until(&s, runs, 400000);
 		/* After ten good minutes nothing is held against it any more. */
 		sim_run_ms(&s, 700000);
-		fake_api_patch_text(s.api, "VirtualMachine", "default", "vm", "{'metadata':{'labels':{'x':'y'}}}");
+		fake_api_patch_text(s.api, "VirtualMachine", "default", "vm",
+			"{'metadata':{'labels':{'x':'y'}}}");
 		sim_run_ms(&s, 5000);
-		assert_int_equal(sim_int(&s, "VirtualMachine", "vm", "status.startFailure.consecutiveFailCount",
-					 0),
+		assert_int_equal(sim_int(&s, "VirtualMachine", "vm",
+					 "status.startFailure.consecutiveFailCount", 0),
 			0);
 		sim_end(&s);
 	}
@@ -162,7 +169,7 @@ static bool ended(struct sim *s)
 /* A guest that switches itself off is left off, unless the machine is to run always. */
 static void test_switched_off(void **state)
 {
-	static const char *const strategies[] = { "RerunOnFailure", "Manual", "Once" };
+	static const char *const strategies[] = {"RerunOnFailure", "Manual", "Once"};
 	for (size_t n = 0; n < ARRAY_LEN(strategies); n++) {
 		struct sim s;
 		begin(&s, n + 1, strategies[n]);
@@ -223,9 +230,9 @@ static void test_foreign_instance(void **state)
 {
 	struct sim s;
 	begin(&s, 1, "Halted");
-	fake_api_create_text(s.api,
-		"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachineInstance','metadata':{'name':'vm'},"
-		"'spec':{'domain':{'devices':{}}}}");
+	fake_api_create_text(s.api, "{'apiVersion':'kubevirt.io/"
+				    "v1','kind':'VirtualMachineInstance','metadata':{'name':'vm'},"
+				    "'spec':{'domain':{'devices':{}}}}");
 	sim_run_ms(&s, 5000);
 	assert_int_equal(sim_count(&s, "VirtualMachineInstance"), 1);
 	set_strategy(&s, "Always");
