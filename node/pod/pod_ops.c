@@ -417,13 +417,10 @@ static void read_message(struct pod_worker *w, size_t i, struct instance *to)
 	/* Any process in the container wrote this. */
 	for (ssize_t k = 0; k < n; k++)
 		text[k] = text[k] ? text[k] : '?';
-	while (n > 0 && !utf8_valid(text, (size_t)n))
-		n--;
+	utf8_repair(text, (size_t)n);
 	text[n] = '\0';
-	if (n > 0) {
-		free(to->message);
-		to->message = xstrdup(text);
-	}
+	free(to->message);
+	to->message = xstrdup(text);
 }
 
 void pod_instance_fill(struct pod_worker *w, size_t i, struct instance *to,
