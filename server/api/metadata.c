@@ -31,11 +31,11 @@ void metadata_validate(struct field_errors *e, const struct kind *k, const struc
 		static const char *const needed[] = {"apiVersion", "kind", "name", "uid"};
 		for (size_t n = 0; n < ARRAY_LEN(needed); n++) {
 			const struct json *v = json_get(o, needed[n]);
-			if (!*json_str_or(v, ""))
+			if (v && !*json_str_or(v, "")) /* absent ones are the schema's */
 				field_error(e, FIELD_INVALID,
 					arena_printf(e->arena, "metadata.ownerReferences[%zu].%s",
 						i, needed[n]),
-					v ? v : json_new_string(e->arena, ""), "must not be empty");
+					v, "must not be empty");
 		}
 		if (json_bool_or(json_get(o, "controller"), false))
 			controllers++;

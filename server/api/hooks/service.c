@@ -158,7 +158,8 @@ static void validate_ports(struct hook *h, const struct json *doc)
 				field_error(h->errors, FIELD_DUPLICATE,
 					arena_printf(h->arena, "%s.name", at), json_get(p, "name"),
 					NULL);
-			if (json_equal(json_get(p, "port"), json_get(other, "port")) &&
+			if (json_get(p, "port") && json_get(p, "protocol") &&
+				json_equal(json_get(p, "port"), json_get(other, "port")) &&
 				json_equal(json_get(p, "protocol"), json_get(other, "protocol"))) {
 				struct json *v = json_new_object(h->arena);
 				json_set(h->arena, v, "protocol", json_get(p, "protocol"));
