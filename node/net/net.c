@@ -398,6 +398,7 @@ void net_ports_changed(struct node_net *net)
 }
 
 static void run_plugin(struct net_call *c, const char *command);
+static void call_start(uv_timer_t *t);
 
 /* The last thing a call does. */
 static void finish(struct net_call *c, const struct err *err)
@@ -410,6 +411,12 @@ static void finish(struct net_call *c, const struct err *err)
 	};
 
 	list_remove(&c->link);
+	LIST_FOR_EACH (next, &net->calls, struct net_call, link) {
+		if (streq(next->id, c->id)) {
+			uv_timer_start(&next->timer, call_start, 0, 0);
+			break;
+		}
+	}
 	if (c->done)
 		c->done(c->user, &lease, err);
 	else if (err)
@@ -486,6 +493,13 @@ static void call_start(uv_timer_t *t)
 	struct err err = ERR_INIT;
 	struct in_addr in;
 
+	/* What was asked about this id before is done first; its end starts this one. */
+	LIST_FOR_EACH (earlier, &c->net->calls, struct net_call, link) {
+		if (earlier == c)
+			break;
+		if (streq(earlier->id, c->id))
+			return;
+	}
 	if (!c->adding) {
 		if (c->net->dhcp)
 			dhcp_remove(c->net->dhcp, c->id);

@@ -131,8 +131,13 @@ struct vm_step vm_core_next(struct vm_core *c, int64_t now)
 		return nothing;
 	if (c->sm.state == VM_RELEASED)
 		return nothing;
-	if (c->sm.state == VM_CLEAN)
-		return c->deleting ? start_action(c, VM_DO_RELEASE) : nothing;
+	if (c->sm.state == VM_CLEAN) {
+		if (!c->deleting)
+			return nothing;
+		if (now < c->retry_at_ns)
+			return (struct vm_step){VM_DO_NOTHING, c->retry_at_ns};
+		return start_action(c, VM_DO_RELEASE);
+	}
 	if (!c->libvirt_up)
 		return nothing;
 	/* What is to be cleaned away is cleaned whatever it is. */
@@ -272,6 +277,8 @@ void vm_core_done(struct vm_core *c, enum vm_action action, bool ok, int64_t now
 	case VM_DO_RELEASE:
 		if (ok)
 			sm_move(&c->sm, VM_RELEASED, now);
+		else
+			c->retry_at_ns = now + RETRY_MIN_NS;
 		break;
 	case VM_DO_SHUTDOWN: /* the domain's own events say whether it helped */
 	case VM_DO_NOTHING:

@@ -53,6 +53,9 @@ static int refuse_unsupported(const struct json *spec, struct err *err)
 		"domain.launchSecurity",
 		"domain.memory.hugepages",
 		"accessCredentials",
+		"livenessProbe",
+		"readinessProbe.exec",
+		"readinessProbe.guestAgentPing",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {

@@ -1,0 +1,77 @@
+/* vm_internal.h - what vm_manager.c, vm_worker.c and vm_console.c share. Nobody else includes this. */
+#pragma once
+
+#include "lib/base/list.h"
+#include "lib/base/table.h"
+#include "node/vm/container_disks.h"
+#include "node/vm/domain_xml.h"
+#include "node/vm/libvirt_rpc.h"
+#include "node/vm/vm_core.h"
+#include "node/vm/vm_manager.h"
+#include "node/vm/vm_prepare.h"
+#include "node/vm/vm_status.h"
+
+#define VM_FINALIZER "foregroundDeleteVirtualMachine"
+
+struct vm_worker;
+struct vm_console;
+struct vm_probe;
+
+struct vm_manager {
+	struct node *node;
+	const struct kind *kind;
+	struct informer *instances;
+	struct libvirt *libvirt;
+	struct container_disks *images;
+	char *directory; /* of all VMIs' files */
+	struct domain_host host;
+	struct table workers; /* uid -> struct vm_worker */
+};
+
+struct vm_worker {
+	struct vm_manager *m;
+	char uid[37];
+	struct object *object; /* newest known; NULL: an orphan, or gone from the API */
+	struct vm_core core;
+	struct arena arena; /* doc and spec; anew with each preparation */
+	struct json *doc;
+	struct vm_spec spec;
+	bool has_spec;
+	uint8_t uuid[LIBVIRT_UUID_BYTES]; /* of the domain */
+	struct libvirt_domain domain;
+	char address[16];
+	char problem_reason[32];
+	struct err problem; /* code 0 = none */
+	struct vm_prepare *prepare;
+	struct libvirt_call *call;
+	struct net_call *lease;
+	struct client_call *release; /* patch of finalizers under way */
+	struct client_call *status;  /* patch of the status under way */
+	bool status_again_later;     /* the last one failed */
+	uv_timer_t timer;
+	struct vm_console *console;
+	struct vm_probe *probe;
+	bool leased;	   /* the network knows the address */
+	bool lease_failed; /* and shall be asked again */
+	bool said_stopping, destroyed;
+};
+
+/* vm_worker.c. object NULL: files of a VMI that is not in the API any more. */
+struct vm_worker *vm_worker_create(struct vm_manager *m, const char *uid, struct object *object);
+void vm_worker_destroy(struct vm_worker *w); /* the domain stays as it is */
+void vm_worker_object(struct vm_worker *w, struct object *object); /* NULL = gone */
+void vm_worker_libvirt(struct vm_worker *w, bool up);
+void vm_worker_lifecycle(struct vm_worker *w, int event, int detail);
+void vm_worker_step(struct vm_worker *w); /* facts changed */
+/* vm_manager.c: the worker has nothing left to do. */
+void vm_manager_forget(struct vm_manager *m, struct vm_worker *w);
+
+/* vm_console.c */
+void vm_console_serve(struct vm_worker *w, struct http_request *req);
+void vm_console_end(struct vm_worker *w, const char *why); /* NULL console allowed */
+
+/* vm_probe.c: the readinessProbe of the VMI. */
+void vm_probe_start(struct vm_worker *w); /* when the guest runs; again is harmless */
+void vm_probe_stop(struct vm_worker *w);
+/* "" when there is no probe or it succeeds; else why the guest is not ready. */
+const char *vm_probe_problem(const struct vm_worker *w);

@@ -1,0 +1,632 @@
+#include "node/vm/vm_prepare.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/base/log.h"
+#include "node/child/child.h"
+#include "node/vm/image_files.h"
+
+#define SECRETS_MAX 8
+/* Where hostDisk volumes may be, unless DATA/host-disk-directories says otherwise. */
+#define HOST_DISK_DIRECTORIES "/var/lib/hanok-disks"
+
+/* One thing that is waited for. */
+struct op {
+	struct vm_prepare *p;
+	struct vm_disk *disk; /* or one of the kernel's files: */
+	enum { OP_DISK, OP_KERNEL, OP_INITRD } what;
+	struct container_get *get;
+	struct child *child;
+	char *fresh, *final; /* a file being made and its name when it is whole */
+};
+
+struct secret {
+	struct vm_prepare *p;
+	const char *name;
+	struct client_call *call;
+	struct json *data; /* in the arena of the preparation */
+};
+
+/*   SECRETS (while the address is asked for) --> DISKS --> done
+ */
+struct vm_prepare {
+	struct vm_prepare_options o;
+	struct object *vmi;
+	struct arena arena;
+	char *home; /* the VMI's directory */
+	struct secret secrets[SECRETS_MAX];
+	size_t secret_count;
+	struct op ops[VM_DISKS_MAX + 2];
+	size_t op_count;
+	struct net_call *lease;
+	unsigned waiting;
+	bool disks_started, ended;
+	char address[16];
+	char reason[32]; /* of the first failure */
+	struct err err;
+	uv_timer_t timer; /* ends it from the loop */
+};
+
+static void start_disks(struct vm_prepare *p);
+
+static void freed(uv_handle_t *h)
+{
+	struct vm_prepare *p = h->data;
+
+	for (size_t i = 0; i < p->op_count; i++) {
+		free(p->ops[i].fresh);
+		free(p->ops[i].final);
+	}
+	arena_finish(&p->arena);
+	object_unref(p->vmi);
+	free(p->home);
+	free(p);
+}
+
+static void stop_all(struct vm_prepare *p)
+{
+	for (size_t i = 0; i < p->secret_count; i++)
+		if (p->secrets[i].call)
+			client_cancel(p->o.node->client, TAKE_PTR(p->secrets[i].call));
+	for (size_t i = 0; i < p->op_count; i++) {
+		container_get_cancel(TAKE_PTR(p->ops[i].get));
+		child_cancel(TAKE_PTR(p->ops[i].child));
+	}
+	if (p->lease)
+		net_call_cancel(TAKE_PTR(p->lease));
+}
+
+void vm_prepare_cancel(struct vm_prepare *p)
+{
+	if (!p || p->ended)
+		return;
+	p->ended = true;
+	stop_all(p);
+	uv_close((uv_handle_t *)&p->timer, freed);
+}
+
+static void on_end(uv_timer_t *t)
+{
+	struct vm_prepare *p = t->data;
+	bool failed = p->err.code != 0;
+	void (*done)(void *, const char *, const char *, const struct err *) = p->o.done;
+	void *user = p->o.user;
+	struct err err = p->err;
+	char reason[32], address[16];
+
+	memcpy(reason, p->reason, sizeof(reason));
+	memcpy(address, p->address, sizeof(address));
+	vm_prepare_cancel(p);
+	done(user, address, failed ? reason : "", failed ? &err : NULL);
+}
+
+/* One of the things ended. The first failure ends all. */
+static void one_done(struct vm_prepare *p, const char *reason, const struct err *err)
+{
+	p->waiting--;
+	if (err && !p->err.code) {
+		p->err = *err;
+		if (!p->err.code)
+			p->err.code = -EIO;
+		snprintf(p->reason, sizeof(p->reason), "%s", reason);
+	}
+	if (p->err.code) {
+		uv_timer_start(&p->timer, on_end, 0, 0);
+		return;
+	}
+	if (p->waiting)
+		return;
+	if (!p->disks_started)
+		start_disks(p);
+	else
+		uv_timer_start(&p->timer, on_end, 0, 0);
+}
+
+static void fail_now(struct vm_prepare *p, const char *reason, const struct err *err)
+{
+	p->waiting++;
+	one_done(p, reason, err);
+}
+
+static const char *place(struct vm_prepare *p, const char *name, const char *suffix)
+{
+	return arena_printf(p->o.arena, "%s/%s%s", p->home, name, suffix);
+}
+
+/* ---- files made by programs: under another name until they are whole ---- */
+
+static void made(void *user, const struct child_result *r, const struct err *failure)
+{
+	struct op *op = user;
+	struct err err = ERR_INIT;
+
+	op->child = NULL;
+	if (failure) {
+		err = *failure;
+	} else if (chmod(op->fresh, 0600) < 0 || rename(op->fresh, op->final) < 0) {
+		err_errno(&err, -errno, "rename %s", op->fresh);
+	} else {
+		one_done(op->p, "", NULL);
+		return;
+	}
+	if (op->disk)
+		err_context(&err, err.code, "volume '%s'", op->disk->name);
+	one_done(op->p, "DiskNotReady", &err);
+}
+
+static void make(struct op *op, const char *final, const char *const *argv)
+{
+	op->final = xstrdup(final);
+	op->child = child_run(&(struct child_options){
+		.loop = op->p->o.node->loop,
+		.argv = argv,
+		.directory = op->p->home,
+		.timeout_ms = 120000,
+		.done = made,
+		.user = op,
+	});
+}
+
+static void make_fresh_name(struct op *op, const char *final)
+{
+	op->fresh = xasprintf("%s.new", final);
+	unlink(op->fresh);
+}
+
+static void make_overlay(struct op *op)
+{
+	struct vm_disk *d = op->disk;
+	const char *argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", "-F", d->backing_format, "-b",
+		d->backing_path, NULL, NULL};
+
+	d->path = place(op->p, d->name, ".qcow2");
+	d->format = "qcow2";
+	make_fresh_name(op, d->path);
+	argv[9] = op->fresh;
+	make(op, d->path, argv);
+}
+
+static void make_empty(struct op *op, const char *path, const char *format)
+{
+	char size[32];
+	const char *argv[] = {"qemu-img", "create", "-q", "-f", format, NULL, size, NULL};
+
+	snprintf(size, sizeof(size), "%lld", (long long)op->disk->capacity_bytes);
+	make_fresh_name(op, path);
+	argv[5] = op->fresh;
+	make(op, path, argv);
+}
+
+/* ---- images ---- */
+
+static void image_here(void *user, const struct container_file *f, const struct err *failure)
+{
+	struct op *op = user;
+	struct vm_prepare *p = op->p;
+	const char *name = op->what == OP_KERNEL ? "kernel" : op->what == OP_INITRD ? "initrd" : NULL;
+	const char *to = name ? place(p, name, "") : place(p, op->disk->name, ".base");
+	struct err err = ERR_INIT;
+
+	op->get = NULL;
+	if (failure) {
+		one_done(p, f->reason, failure);
+		return;
+	}
+	if (f->fetched)
+		client_event(p->o.node->client, p->vmi, NULL, "Normal", "Pulled",
+			"Fetched image \"%s\"", op->disk ? op->disk->image.image
+							 : p->o.spec->kernel_boot.image.image);
+	unlink(to);
+	if (link(f->path, to) < 0) {
+		err_errno(&err, -errno, "link %s", to);
+		one_done(p, "DiskNotReady", &err);
+		return;
+	}
+	if (op->what == OP_KERNEL) {
+		p->o.spec->kernel_boot.kernel_file = to;
+		one_done(p, "", NULL);
+	} else if (op->what == OP_INITRD) {
+		p->o.spec->kernel_boot.initrd_file = to;
+		one_done(p, "", NULL);
+	} else {
+		op->disk->backing_path = to;
+		op->disk->backing_format = arena_strdup(p->o.arena, f->format);
+		make_overlay(op);
+	}
+}
+
+static const struct json *secret_data(struct vm_prepare *p, const char *name)
+{
+	for (size_t i = 0; i < p->secret_count; i++)
+		if (streq(p->secrets[i].name, name))
+			return p->secrets[i].data;
+	return NULL;
+}
+
+/* A value of a Secret, decoded; NULL when it is not there or not base64. */
+static char *secret_value(struct vm_prepare *p, const char *secret, const char *key, size_t *ret_size)
+{
+	const char *text = json_str(json_get(secret_data(p, secret), key));
+	char *out;
+
+	if (!text || base64_decode(&p->arena, str_from(text), &out, ret_size) < 0)
+		return NULL;
+	return out;
+}
+
+static void get_image(struct op *op, const struct vm_image *image, const char *path, bool is_disk)
+{
+	struct vm_prepare *p = op->p;
+	char *auth = NULL;
+	size_t size;
+
+	if (image->pull_secret) {
+		auth = secret_value(p, image->pull_secret, ".dockerconfigjson", &size);
+		if (!auth) {
+			struct err err = ERR_INIT;
+
+			err_set(&err, -EINVAL, "image '%s': secret '%s' has no .dockerconfigjson",
+				image->image, image->pull_secret);
+			one_done(p, "ErrImagePull", &err);
+			return;
+		}
+	}
+	op->get = container_disks_get(p->o.images, image, path, is_disk, auth, image_here, op);
+}
+
+/* ---- cloud-init ---- */
+
+void cloud_init_meta_data(struct buf *out, const struct vm_spec *s)
+{
+	_cleanup_(free_p) char *id = xasprintf("%s.%s", s->name, s->namespace);
+
+	buf_add_str(out, "instance-id: ");
+	json_write_string(out, id, strlen(id)); /* JSON is YAML */
+	buf_add_str(out, "\nlocal-hostname: ");
+	json_write_string(out, s->hostname, strlen(s->hostname));
+	buf_add_str(out, "\n");
+}
+
+/* One of the three ways to give a document; *ret NULL when none was used. */
+static int cloud_init_document(struct vm_prepare *p, const struct json *source, const char *plain,
+	const char *base64, const char *ref, const char *const keys[2], const char **ret, size_t *ret_size,
+	struct err *err)
+{
+	const char *text = json_str(json_get(source, plain));
+	const char *encoded = json_str(json_get(source, base64));
+	const char *secret = json_str(json_path(json_get(source, ref), "name"));
+	char *out;
+
+	*ret = NULL;
+	if (secret && *secret) {
+		for (int i = 0; i < 2 && !*ret; i++)
+			*ret = secret_value(p, secret, keys[i], ret_size);
+		return *ret ? 0 : err_set(err, -EINVAL, "secret '%s' has no %s", secret, keys[0]);
+	}
+	if (encoded && *encoded) {
+		if (base64_decode(&p->arena, str_from(encoded), &out, ret_size) < 0)
+			return err_set(err, -EINVAL, "%s is not base64", base64);
+		*ret = out;
+	} else if (text) {
+		*ret = text;
+		*ret_size = json_get(source, plain)->count;
+	}
+	return 0;
+}
+
+static int write_seed(struct vm_prepare *p, const struct vm_disk *d, const char *directory, struct err *err)
+{
+	static const char *const user_keys[] = {"userdata", "userData"};
+	static const char *const network_keys[] = {"networkdata", "networkData"};
+	_cleanup_(buf_finish) struct buf meta = BUF_INIT;
+	const char *user, *network, *path;
+	size_t user_size = 0, network_size = 0;
+	int r;
+
+	files_remove_tree(directory);
+	if (mkdir(directory, 0700) < 0)
+		return err_errno(err, -errno, "make %s", directory);
+	r = cloud_init_document(p, d->cloud_init, "userData", "userDataBase64", "secretRef", user_keys,
+		&user, &user_size, err);
+	if (r == 0)
+		r = cloud_init_document(p, d->cloud_init, "networkData", "networkDataBase64",
+			"networkDataSecretRef", network_keys, &network, &network_size, err);
+	if (r < 0)
+		return r;
+	cloud_init_meta_data(&meta, p->o.spec);
+	path = arena_printf(&p->arena, "%s/meta-data", directory);
+	r = files_write(path, meta.data, meta.size, 0600, err);
+	path = arena_printf(&p->arena, "%s/user-data", directory);
+	/* Without the file cloud-init does not take the disk for a seed. */
+	if (r == 0)
+		r = files_write(path, user ? user : "", user ? user_size : 0, 0600, err);
+	path = arena_printf(&p->arena, "%s/network-config", directory);
+	if (r == 0 && network)
+		r = files_write(path, network, network_size, 0600, err);
+	return r;
+}
+
+static void make_seed(struct op *op)
+{
+	struct vm_prepare *p = op->p;
+	struct vm_disk *d = op->disk;
+	const char *directory = place(p, d->name, ".seed");
+	const char *argv[] = {"xorriso", "-as", "mkisofs", "-quiet", "-output", NULL, "-volid", "cidata",
+		"-joliet", "-rock", directory, NULL};
+	struct err err = ERR_INIT;
+
+	if (write_seed(p, d, directory, &err) < 0) {
+		err_context(&err, err.code, "volume '%s'", d->name);
+		one_done(p, "DiskNotReady", &err);
+		return;
+	}
+	d->path = place(p, d->name, ".iso");
+	d->format = "raw";
+	make_fresh_name(op, d->path);
+	argv[5] = op->fresh;
+	make(op, d->path, argv);
+}
+
+/* ---- disks of the host ---- */
+
+bool host_disk_allowed(const char *path, const char *directories)
+{
+	struct str rest = str_from(directories), line;
+
+	while (str_split(&rest, '\n', &line)) {
+		while (line.size > 1 && line.p[line.size - 1] == '/')
+			line.size--;
+		if (line.size && line.p[0] == '/' && !strncmp(path, line.p, line.size) &&
+			(path[line.size] == '/' || line.size == 1))
+			return true;
+	}
+	return false;
+}
+
+static int check_host_disk(struct vm_prepare *p, const struct vm_disk *d, bool *ret_missing,
+	struct err *err)
+{
+	_cleanup_(free_p) char *list_path = xasprintf("%s/host-disk-directories", p->o.node->data_dir);
+	_cleanup_(free_p) char *parent = xstrdup(d->host_path);
+	char list[8192], real[PATH_MAX], whole[PATH_MAX + 256];
+	char *slash = strrchr(parent, '/');
+	struct stat st;
+
+	if (files_read(list_path, list, sizeof(list)) <= 0)
+		snprintf(list, sizeof(list), "%s", HOST_DISK_DIRECTORIES);
+	*slash = '\0';
+	if (!slash[1])
+		return err_set(err, -EINVAL, "hostDisk '%s' is not a file", d->host_path);
+	if (!realpath(*parent ? parent : "/", real))
+		return err_errno(err, -errno, "hostDisk '%s'", d->host_path);
+	snprintf(whole, sizeof(whole), "%s/%s", real, slash + 1);
+	if (!host_disk_allowed(whole, list)) {
+		list[strcspn(list, "\n")] = '\0';
+		return err_set(err, -EACCES, "hostDisk '%s' is outside the directories that this node allows "
+			"(%s ...; set in %s)", d->host_path, list, list_path);
+	}
+	*ret_missing = lstat(whole, &st) < 0;
+	if (*ret_missing)
+		return d->host_create ? 0
+				      : err_errno(err, -errno, "hostDisk '%s'", d->host_path);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(err, -EINVAL, "hostDisk '%s' is not a regular file", d->host_path);
+	return 0;
+}
+
+static void host_disk(struct op *op)
+{
+	struct vm_disk *d = op->disk;
+	struct err err = ERR_INIT;
+	bool missing;
+
+	/* Always raw: what a guest writes into it must never be taken for another format. */
+	d->path = d->host_path;
+	d->format = "raw";
+	if (check_host_disk(op->p, d, &missing, &err) < 0) {
+		err_context(&err, err.code, "volume '%s'", d->name);
+		one_done(op->p, "DiskNotReady", &err);
+	} else if (missing) {
+		make_empty(op, d->path, "raw");
+	} else {
+		one_done(op->p, "", NULL);
+	}
+}
+
+/* ---- the order of things ---- */
+
+static struct op *new_op(struct vm_prepare *p, int what, struct vm_disk *d)
+{
+	struct op *op = &p->ops[p->op_count++];
+
+	*op = (struct op){.p = p, .disk = d};
+	op->what = what;
+	p->waiting++;
+	return op;
+}
+
+static void start_disks(struct vm_prepare *p)
+{
+	struct vm_spec *s = p->o.spec;
+
+	p->disks_started = true;
+	p->waiting++; /* nothing ends it before all have begun */
+	for (size_t i = 0; i < s->disk_count; i++) {
+		struct vm_disk *d = &s->disks[i];
+		struct op *op = new_op(p, OP_DISK, d);
+
+		switch (d->volume) {
+		case VM_VOLUME_CONTAINER_DISK:
+			get_image(op, &d->image, d->image_path, true);
+			break;
+		case VM_VOLUME_HOST_DISK:
+			host_disk(op);
+			break;
+		case VM_VOLUME_EMPTY_DISK:
+			d->path = place(p, d->name, ".qcow2");
+			d->format = "qcow2";
+			make_empty(op, d->path, "qcow2");
+			break;
+		case VM_VOLUME_CLOUD_INIT:
+			make_seed(op);
+			break;
+		}
+	}
+	if (s->kernel_boot.kernel_path)
+		get_image(new_op(p, OP_KERNEL, NULL), &s->kernel_boot.image, s->kernel_boot.kernel_path,
+			false);
+	if (s->kernel_boot.initrd_path)
+		get_image(new_op(p, OP_INITRD, NULL), &s->kernel_boot.image, s->kernel_boot.initrd_path,
+			false);
+	one_done(p, "", NULL);
+}
+
+static void secret_here(void *user, const struct client_result *r)
+{
+	struct secret *s = user;
+	struct err err = ERR_INIT;
+	struct json *doc;
+
+	s->call = NULL;
+	if (!client_ok(r))
+		err_set(&err, -EIO, "secret '%s': %s", s->name, r->message);
+	else if (json_parse(&s->p->arena, r->body, r->body_size, NULL, &doc, &err) == 0)
+		s->data = json_get(doc, "data");
+	one_done(s->p, "SecretNotReady", err.code ? &err : NULL);
+}
+
+static void want_secret(struct vm_prepare *p, const char *name)
+{
+	struct secret *s = &p->secrets[p->secret_count];
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	if (!name || !*name || secret_data(p, name))
+		return;
+	for (size_t i = 0; i < p->secret_count; i++)
+		if (streq(p->secrets[i].name, name))
+			return;
+	if (p->secret_count == SECRETS_MAX) {
+		struct err err = ERR_INIT;
+
+		err_set(&err, -E2BIG, "more than %d secrets", SECRETS_MAX);
+		fail_now(p, "SecretNotReady", &err);
+		return;
+	}
+	*s = (struct secret){.p = p, .name = arena_strdup(&p->arena, name)};
+	p->secret_count++;
+	p->waiting++;
+	s->call = client_request(p->o.node->client,
+		&(struct client_request){
+			.method = "GET",
+			.path = client_path(&a, kind_by_name(p->o.node->kinds, "", "v1", "Secret"),
+				p->o.spec->namespace, name, NULL),
+		},
+		secret_here, s);
+}
+
+static void lease_here(void *user, const struct net_lease *lease, const struct err *err)
+{
+	struct vm_prepare *p = user;
+
+	p->lease = NULL;
+	if (!err)
+		snprintf(p->address, sizeof(p->address), "%s", lease->address);
+	one_done(p, "NetworkNotReady", err);
+}
+
+/* QEMU takes memory as the guest uses it; a node that can't give it all would let the kernel choose whom
+ * to kill. */
+static int check_memory(const struct vm_spec *s, struct err *err)
+{
+	char text[4096];
+	const char *line;
+	long long kib = 0;
+
+	if (files_read("/proc/meminfo", text, sizeof(text)) < 0 || !(line = strstr(text, "MemAvailable:")) ||
+		sscanf(line, "MemAvailable: %lld kB", &kib) != 1)
+		return 0;
+	if (s->memory_bytes / 1024 > kib)
+		return err_set(err, -ENOMEM, "the guest asks for %lld MiB of memory, but the node has only "
+			"%lld MiB available", (long long)(s->memory_bytes >> 20), kib >> 10);
+	return 0;
+}
+
+static int make_home(struct vm_prepare *p, struct err *err)
+{
+	const struct vm_spec *s = p->o.spec;
+	_cleanup_(free_p) char *path = xasprintf("%s/domain", p->home);
+	_cleanup_(free_p) char *text = xasprintf("%s %s", s->uuid, s->domain_name);
+
+	if (mkdir(p->home, 0711) < 0 && errno != EEXIST)
+		return err_errno(err, -errno, "make %s", p->home);
+	return files_write(path, text, strlen(text), 0600, err);
+}
+
+void vm_prepare_lease_id(const char *uid, char ret[80])
+{
+	snprintf(ret, 80, "%.70s-0", uid);
+}
+
+struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)
+{
+	struct vm_prepare *p = xcalloc(1, sizeof(*p));
+	struct vm_spec *s = o->spec;
+	struct err err = ERR_INIT;
+	char id[80];
+
+	p->o = *o;
+	p->vmi = object_ref((struct object *)o->vmi);
+	p->home = xasprintf("%s/%s", o->directory, s->uid);
+	uv_timer_init(o->node->loop, &p->timer);
+	p->timer.data = p;
+	p->waiting = 1;
+	if (check_memory(s, &err) < 0) {
+		one_done(p, "InsufficientMemory", &err);
+		return p;
+	}
+	if (make_home(p, &err) < 0) {
+		one_done(p, "DiskNotReady", &err);
+		return p;
+	}
+	if (s->interface_count) {
+		vm_prepare_lease_id(s->uid, id);
+		p->waiting++;
+		p->lease = net_lease_add(
+			o->node->net, id, s->interfaces[0].mac, s->hostname, lease_here, p);
+	}
+	for (size_t i = 0; i < s->disk_count; i++) {
+		want_secret(p, s->disks[i].image.pull_secret);
+		want_secret(p, json_str(json_path(s->disks[i].cloud_init, "secretRef.name")));
+		want_secret(p, json_str(json_path(s->disks[i].cloud_init, "networkDataSecretRef.name")));
+	}
+	want_secret(p, s->kernel_boot.image.pull_secret);
+	/* Without secrets the disks need not wait for the address. */
+	if (!p->secret_count)
+		start_disks(p);
+	one_done(p, "", NULL);
+	return p;
+}
+
+void vm_prepare_remove(const char *directory, const char *uid)
+{
+	_cleanup_(free_p) char *home = xasprintf("%s/%s", directory, uid);
+
+	files_remove_tree(home);
+}
+
+int vm_prepare_domain(const char *directory, const char *uid, char ret_uuid[37], char ret_name[384])
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/%s/domain", directory, uid);
+	char text[512];
+	ssize_t n = files_read(path, text, sizeof(text));
+
+	if (n < 38 || text[36] != ' ')
+		return -ENOENT;
+	memcpy(ret_uuid, text, 36);
+	ret_uuid[36] = '\0';
+	snprintf(ret_name, 384, "%.383s", text + 37);
+	return 0;
+}

@@ -1,0 +1,173 @@
+#include "node/vm/vm_status.h"
+
+#include "lib/base/clock.h"
+#include "lib/object/quantity.h"
+
+static struct json *find(const struct json *list, const char *type)
+{
+	JSON_FOR_EACH_ITEM (it, list)
+		if (streq(json_str(json_get(it, "type")), type))
+			return it;
+	return NULL;
+}
+
+/* Sets or replaces one condition; status NULL removes it. Its time changes with its status only. */
+static void condition(struct arena *a, struct json *list, const char *type, const char *status,
+	const char *reason, const char *message, const char *now)
+{
+	struct json *c = find(list, type);
+
+	if (!status) {
+		for (size_t i = 0; i < json_count(list); i++)
+			if (json_at(list, i) == c && c)
+				json_remove_at(list, i--);
+		return;
+	}
+	if (!c) {
+		c = json_new_object(a);
+		json_set_str(a, c, "type", type);
+		json_set(a, c, "lastProbeTime", json_new_null(a));
+		json_push(a, list, c);
+	}
+	if (!streq(json_str(json_get(c, "status")), status)) {
+		json_set_str(a, c, "status", status);
+		json_set_str(a, c, "lastTransitionTime", now);
+	}
+	if (reason && *reason)
+		json_set_str(a, c, "reason", reason);
+	else
+		json_remove(c, "reason");
+	if (message && *message)
+		json_set_str(a, c, "message", message);
+	else
+		json_remove(c, "message");
+}
+
+static struct json *conditions(struct arena *a, const struct json *old, const struct vm_facts *f,
+	const char *now)
+{
+	struct json *list = json_is(old, JSON_ARRAY) ? json_copy(a, old) : json_new_array(a);
+
+	if (!f->alive)
+		condition(a, list, "Ready", "False", "GuestNotRunning", "the guest is not running", now);
+	else if (f->paused)
+		condition(a, list, "Ready", "False", "Paused", "the guest is paused", now);
+	else if (*f->not_ready_reason)
+		condition(a, list, "Ready", "False", f->not_ready_reason, f->not_ready_message, now);
+	else
+		condition(a, list, "Ready", "True", NULL, NULL, now);
+	condition(a, list, "Paused", f->paused && f->alive ? "True" : NULL, "PausedByUser",
+		"the guest was paused", now);
+	if (f->alive) {
+		/* Disks are files of this node alone. */
+		bool disks = f->spec && f->spec->disk_count;
+
+		condition(a, list, "LiveMigratable", "False",
+			disks ? "DisksNotLiveMigratable" : "LiveMigrateNotSupported",
+			disks ? "its disks are files of this node" : "this node agent does not migrate guests",
+			now);
+	}
+	condition(a, list, "Synchronized", f->problem_reason ? "False" : NULL, f->problem_reason,
+		f->problem_message, now);
+	return list;
+}
+
+static struct json *interfaces(struct arena *a, const struct vm_facts *f)
+{
+	struct json *list = json_new_array(a);
+
+	for (size_t i = 0; f->spec && i < f->spec->interface_count; i++) {
+		struct json *it = json_new_object(a);
+
+		json_set_str(a, it, "name", f->spec->interfaces[i].name);
+		json_set_str(a, it, "mac", f->spec->interfaces[i].mac);
+		json_set_str(a, it, "infoSource", "domain");
+		json_set_int(a, it, "queueCount", 1);
+		if (i == 0 && *f->address) {
+			struct json *all = json_new_array(a);
+
+			json_push(a, all, json_new_string(a, f->address));
+			json_set_str(a, it, "ipAddress", f->address);
+			json_set(a, it, "ipAddresses", all);
+		}
+		json_push(a, list, it);
+	}
+	return list;
+}
+
+static struct json *volumes(struct arena *a, const struct vm_spec *s)
+{
+	struct json *list = json_new_array(a);
+
+	for (size_t i = 0; i < s->disk_count; i++) {
+		struct json *it = json_new_object(a);
+
+		json_set_str(a, it, "name", s->disks[i].name);
+		json_set_str(a, it, "target", s->disks[i].target);
+		if (s->disks[i].capacity_bytes)
+			json_set_int(a, it, "size", s->disks[i].capacity_bytes);
+		json_push(a, list, it);
+	}
+	return list;
+}
+
+static void running_facts(struct arena *a, struct json *status, const struct vm_spec *s)
+{
+	struct json *machine = json_new_object(a), *memory = json_new_object(a), *cpu = json_new_object(a);
+	const char *bytes = quantity_format_bytes(a, s->memory_bytes);
+
+	json_set_str(a, machine, "type", s->machine);
+	json_set(a, status, "machine", machine);
+	json_set_str(a, memory, "guestAtBoot", bytes);
+	json_set_str(a, memory, "guestCurrent", bytes);
+	json_set_str(a, memory, "guestRequested", bytes);
+	json_set(a, status, "memory", memory);
+	json_set_int(a, cpu, "cores", s->cores);
+	json_set_int(a, cpu, "sockets", s->sockets);
+	json_set_int(a, cpu, "threads", s->threads);
+	json_set(a, status, "currentCPUTopology", cpu);
+	json_set(a, status, "guestOSInfo", json_new_object(a));
+	json_set(a, status, "volumeStatus", volumes(a, s));
+}
+
+static void add_transition(struct arena *a, struct json *status, const struct json *old, const char *phase,
+	const char *now)
+{
+	const struct json *was = json_get(old, "phaseTransitionTimestamps");
+	struct json *list = json_is(was, JSON_ARRAY) ? json_copy(a, was) : json_new_array(a);
+	struct json *it = json_new_object(a);
+
+	json_set_str(a, it, "phase", phase);
+	json_set_str(a, it, "phaseTransitionTimestamp", now);
+	json_push(a, list, it);
+	json_set(a, status, "phaseTransitionTimestamps", list);
+}
+
+struct json *vm_status_patch(struct arena *a, const struct json *vmi, const struct vm_facts *f,
+	int64_t wall_ns)
+{
+	const struct json *old = json_get(vmi, "status");
+	struct json *status = json_new_object(a), *patch;
+	char now[TIME_RFC3339_ROOM];
+	bool changed = false;
+
+	time_format_rfc3339(wall_ns, now);
+	if (f->phase && !streq(f->phase, json_str(json_get(old, "phase")))) {
+		json_set_str(a, status, "phase", f->phase);
+		add_transition(a, status, old, f->phase, now);
+	}
+	json_set(a, status, "conditions", conditions(a, json_get(old, "conditions"), f, now));
+	if (f->spec && (*f->address || f->alive))
+		json_set(a, status, "interfaces", interfaces(a, f));
+	if (f->spec && f->alive)
+		running_facts(a, status, f->spec);
+	JSON_FOR_EACH_MEMBER (m, status)
+		changed |= !json_equal(m->value, json_get(old, m->name));
+	if (!changed)
+		return NULL;
+	patch = json_new_object(a);
+	json_set(a, patch, "status", status);
+	/* Not for a namesake that was made after this one went. */
+	json_path_set(a, patch, "metadata.uid", json_new_string(a, json_path_str(vmi, "metadata.uid")));
+	return patch;
+}

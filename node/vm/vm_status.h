@@ -1,0 +1,21 @@
+/* vm_status.h - the status of a VirtualMachineInstance from what the worker knows. Pure. Phases, condition
+ * types and reasons are KubeVirt's. */
+#pragma once
+
+#include "node/vm/vm_spec.h"
+
+struct vm_facts {
+	const char *phase; /* NULL = as it is */
+	bool alive;	   /* the guest has power */
+	bool paused;
+	/* Why Ready is False although the guest runs ("" = it is ready). */
+	const char *not_ready_reason, *not_ready_message;
+	/* What keeps the VMI from its wanted state; NULL = nothing. Condition Synchronized. */
+	const char *problem_reason, *problem_message;
+	const char *address; /* of the first interface, "" = none yet */
+	const struct vm_spec *spec; /* NULL while it could not be read */
+};
+
+/* The new status as a merge patch {"status": {...}} against `vmi`, or NULL when nothing changes. */
+struct json *vm_status_patch(struct arena *a, const struct json *vmi, const struct vm_facts *f,
+	int64_t wall_ns);
