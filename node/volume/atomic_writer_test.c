@@ -1,0 +1,230 @@
+/* atomic_writer_test.c - what readers of a written directory see. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/str.h"
+#include "node/volume/atomic_writer.h"
+#include "node/volume/volume.h"
+
+static char dir[64];
+
+static int setup(void **state)
+{
+	snprintf(dir, sizeof(dir), "/tmp/atomic_writer_test.XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	struct err err = ERR_INIT;
+
+	return volumes_remove(dir, &err);
+}
+
+static void contents(const char *name, char *ret, size_t room)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	int fd = open(path, O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret, room - 1);
+	if (fd >= 0)
+		close(fd);
+	snprintf(ret + MAX(n, 0), room - (size_t)MAX(n, 0), "%s", n < 0 ? "(missing)" : "");
+}
+
+static void assert_file(const char *name, const char *text)
+{
+	char room[128];
+
+	contents(name, room, sizeof(room));
+	assert_string_equal(room, text);
+}
+
+static void current(char ret[128])
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/..data", dir);
+	ssize_t n = readlink(path, ret, 127);
+	assert_true(n > 0);
+	ret[n] = '\0';
+}
+
+static void writes_updates_and_removes(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct payload p = { 0 };
+	struct err err = ERR_INIT;
+	char first[128], second[128], path[300];
+	struct stat st;
+
+	payload_add(&a, &p, (struct payload_file){ "a", "1", 1, 0644 });
+	payload_add(&a, &p, (struct payload_file){ "sub/b", "two", 3, 0400 });
+	assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, &err), 0);
+	assert_file("a", "1");
+	assert_file("sub/b", "two");
+	current(first);
+	snprintf(path, sizeof(path), "%s/sub/b", dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0400);
+
+	/* The same again changes nothing. */
+	assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, &err), 0);
+	current(second);
+	assert_string_equal(first, second);
+
+	/* Changed, one gone, one new: all at once, and the old directory is gone. */
+	struct payload q = { 0 };
+	payload_add(&a, &q, (struct payload_file){ "a", "", 0, 0644 });
+	payload_add(&a, &q, (struct payload_file){ "c", "three", 5, 0644 });
+	assert_int_equal(atomic_writer_write(dir, &q, (gid_t)-1, &err), 0);
+	current(second);
+	assert_string_not_equal(first, second);
+	assert_file("a", "");
+	assert_file("c", "three");
+	assert_file("sub/b", "(missing)");
+	snprintf(path, sizeof(path), "%s/%s", dir, first);
+	assert_int_equal(stat(path, &st), -1);
+	snprintf(path, sizeof(path), "%s/sub", dir);
+	assert_int_equal(lstat(path, &st), -1);
+
+	/* A changed mode is a change, too. */
+	q.items[1].mode = 0600;
+	assert_int_equal(atomic_writer_write(dir, &q, (gid_t)-1, &err), 0);
+	snprintf(path, sizeof(path), "%s/c", dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+static void keeps_inside(void **state)
+{
+	static const char *const bad[] = { "", "/a", "../a", "a/../b", "a//b", "a/.", "..x", "a/..b" };
+	static const char *const good[] = { "a", ".hidden", "a/b/c", "a.b", "a..b" };
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_false(payload_path_valid(bad[i]));
+		struct payload_file f = { bad[i], "x", 1, 0644 };
+		struct payload p = { &f, 1, 1 };
+		assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, NULL), -EINVAL);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(payload_path_valid(good[i]));
+}
+
+static void survives_a_torn_update(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct payload p = { 0 };
+	struct err err = ERR_INIT;
+	char path[128];
+
+	/* What an agent that was killed in the middle leaves behind. */
+	snprintf(path, sizeof(path), "%s/..2020_01_01_00_00_00.000000001", dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+	snprintf(path, sizeof(path), "%s/..data_tmp", dir);
+	assert_int_equal(symlink("nowhere", path), 0);
+	payload_add(&a, &p, (struct payload_file){ "a", "1", 1, 0644 });
+	assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, &err), 0);
+	assert_file("a", "1");
+	DIR *d = opendir(dir);
+	size_t count = 0;
+	while (readdir(d))
+		count++;
+	closedir(d);
+	/* . .. ..data, the directory, a */
+	assert_int_equal(count, 5);
+}
+
+/* ---- whole volumes ---- */
+
+static struct json *config_map;
+
+static const struct json *find_config_map(void *user, const char *name)
+{
+	return streq(name, "cfg") ? config_map : NULL;
+}
+
+static const struct json *find_nothing(void *user, const char *name)
+{
+	return NULL;
+}
+
+static struct json *parse(struct arena *a, const char *text)
+{
+	struct json *v = NULL;
+	struct err err = ERR_INIT;
+
+	if (json_parse(a, text, strlen(text), NULL, &v, &err) < 0)
+		fail_msg("%s", err.msg);
+	return v;
+}
+
+static void volumes_of_a_pod(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct volume_source source = {
+		.config_map = find_config_map,
+		.secret = find_nothing,
+	};
+	struct err err = ERR_INIT;
+	const char *path;
+	bool read_only;
+
+	config_map = parse(&a, "{\"data\":{\"k\":\"v\",\"l\":\"w\"},\"binaryData\":{\"b\":\"AAE=\"}}");
+	struct json *pod = parse(&a,
+		"{\"spec\":{\"volumes\":[{\"name\":\"e\",\"emptyDir\":{}},"
+		"{\"name\":\"c\",\"configMap\":{\"name\":\"cfg\"}},"
+		"{\"name\":\"i\",\"configMap\":{\"name\":\"cfg\",\"items\":[{\"key\":\"l\","
+		"\"path\":\"x/y\",\"mode\":256}]}},"
+		"{\"name\":\"o\",\"configMap\":{\"name\":\"no\",\"optional\":true}}]}}");
+	assert_int_equal(volumes_setup(&a, dir, pod, &source, &err), 0);
+	assert_file("volumes/c/k", "v");
+	assert_file("volumes/i/x/y", "w");
+	assert_file("volumes/i/k", "(missing)");
+	assert_file("volumes/o/k", "(missing)");
+	assert_int_equal(volume_mount_path(&a, dir, pod, "main", 0,
+				 parse(&a, "{\"name\":\"e\"}"), NULL, &path, &read_only, &err),
+		0);
+	assert_true(str_has_suffix(path, "/volumes/e"));
+	assert_false(read_only);
+	assert_int_equal(volume_mount_path(&a, dir, pod, "main", 0,
+				 parse(&a, "{\"name\":\"c\"}"), NULL, &path, &read_only, &err),
+		0);
+	assert_true(read_only);
+	assert_true(volume_mount_path(&a, dir, pod, "main", 0, parse(&a, "{\"name\":\"zz\"}"), NULL,
+			    &path, &read_only, &err) < 0);
+	assert_true(volume_mount_path(&a, dir, pod, "main", 0, parse(&a, "{\"name\":\"e\"}"),
+			    "../../x", &path, &read_only, &err) < 0);
+
+	pod = parse(&a, "{\"spec\":{\"volumes\":[{\"name\":\"m\",\"configMap\":{\"name\":\"no\"}}]}}");
+	err = ERR_INIT;
+	assert_true(volumes_setup(&a, dir, pod, &source, &err) < 0);
+	assert_string_equal(err.msg,
+		"MountVolume.SetUp failed for volume \"m\" : configmap \"no\" not found");
+	pod = parse(&a, "{\"spec\":{\"volumes\":[{\"name\":\"m\",\"nfs\":{\"server\":\"x\"}}]}}");
+	err = ERR_INIT;
+	assert_true(volumes_setup(&a, dir, pod, &source, &err) < 0);
+	assert_non_null(strstr(err.msg, "volume of type nfs"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(writes_updates_and_removes, setup, teardown),
+		cmocka_unit_test_setup_teardown(keeps_inside, setup, teardown),
+		cmocka_unit_test_setup_teardown(survives_a_torn_update, setup, teardown),
+		cmocka_unit_test_setup_teardown(volumes_of_a_pod, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("volume", tests, NULL, NULL);
+}
