@@ -289,6 +289,47 @@ static void test_history(void **state)
 	sim_end(&s);
 }
 
+static bool rolled_after_collision(struct sim *s)
+{
+	return sim_int(s, "Deployment", "web", "status.collisionCount", 0) == 1 &&
+	       first_complete(s);
+}
+
+/* The name that the new set would have is taken by a set of somebody else. */
+static void test_collision(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		struct arena a = ARENA_INIT;
+		struct object **sets;
+		begin(&s, seed, rolling);
+		sim_until(&s, first_complete, 100000);
+		fake_api_list(s.api, "ReplicaSet", "default", &a, &sets);
+		char *name = arena_strdup(&a, sets[0]->name);
+		sim_end(&s);
+
+		sim_begin(&s, seed, "deployment,replicaset", true);
+		fake_node_add(s.nodes, "n1", "32", "32Gi", 200);
+		fake_api_create_text(s.api,
+			"{'apiVersion':'apps/"
+			"v1','kind':'ReplicaSet','metadata':{'name':'%s'},'spec':{"
+			"'replicas':0,'selector':{'matchLabels':{'other':'x'}},'template':{'"
+			"metadata':{"
+			"'labels':{'other':'x'}},'spec':{'containers':[{'name':'c','image':'i'}]}}}"
+			"}",
+			name);
+		fake_api_create_text(s.api, deployment_text, rolling);
+		sim_faults(&s, seed % 2);
+		sim_run_ms(&s, 10000);
+		sim_faults(&s, false);
+		sim_until(&s, rolled_after_collision, 200000);
+		assert_int_equal(sim_count(&s, "ReplicaSet"), 2);
+		arena_finish(&a);
+		sim_end(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_pause_and_scale),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_history),
+		cmocka_unit_test(test_collision),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
