@@ -34,6 +34,10 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 		goto fail;
 	}
 	allocator_init(&api->service_ips, 1u << (32 - api->service_range.prefix));
+	/* The range's own address and its broadcast address are no one's. */
+	if (allocator_take(&api->service_ips, 0) < 0 ||
+		allocator_take(&api->service_ips, api->service_ips.count - 1) < 0)
+		abort(); /* it is empty, and has at least four */
 	allocator_init(&api->node_ports, NODE_PORT_COUNT);
 	allocator_init(&api->pod_subnets, 1u << (24 - api->pod_range.prefix));
 	api->namespaces = kind_by_resource(api->kinds, "", "v1", "namespaces");

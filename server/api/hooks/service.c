@@ -238,18 +238,15 @@ static int take_ip(struct hook *h, struct json *doc)
 			claim_add(h->arena, &h->req->claims, &api->service_ips, n, false);
 		return 0;
 	}
-	/* The low addresses are left to those who choose one themselves. */
-	uint32_t band = MIN(MAX(16u, api->service_ips.count / 16), 256u);
-	if (allocator_take_any(&api->service_ips, MIN(band, last - 1), &api->random, &n) < 0 &&
+	/* The low addresses are left to those who choose one themselves, as long as there are
+	 * others; the very first is the API's own. */
+	uint32_t count = api->service_ips.count;
+	uint32_t first = count <= 16 ? 2 : MIN(MAX(16u, count / 16), 256u);
+	if (allocator_take_any(&api->service_ips, first, &api->random, &n) < 0 &&
 		allocator_take_first(&api->service_ips, 2, &n) < 0)
 		return status_internal(
 			h->arena, h->st, "failed to allocate a serviceIP: range is full");
 	claim_add(h->arena, &h->req->claims, &api->service_ips, n, false);
-	if (n == last || n == 0) {
-		allocator_give(&api->service_ips, n);
-		return status_internal(
-			h->arena, h->st, "failed to allocate a serviceIP: range is full");
-	}
 	set_cluster_ip(h->arena, doc, ip_format(h->arena, api->service_range.base + n));
 	return 0;
 }
