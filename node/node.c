@@ -17,12 +17,13 @@
 #include "node/node_server.h"
 #include "node/node_status.h"
 #include "node/pod/pod_manager.h"
+#include "node/vm/libvirt_uri.h"
 #include "node/vm/vm_manager.h"
 #include "node/volume/volume.h"
 
 #define DEFAULT_DATA "/var/lib/hanok-node"
 #define DEFAULT_CRI "unix:///run/containerd/containerd.sock"
-#define DEFAULT_LIBVIRT "unix:///run/libvirt/libvirt-sock"
+#define DEFAULT_LIBVIRT "qemu:///system"
 #define DEFAULT_LISTEN "0.0.0.0:10250"
 
 struct agent {
@@ -62,7 +63,7 @@ static void usage(FILE *to)
 		"  --data DIR          state of this node (" DEFAULT_DATA ")\n"
 		"  --name NAME         of the Node object (the host's name)\n"
 		"  --cri ADDRESS       container runtime (" DEFAULT_CRI ")\n"
-		"  --libvirt ADDRESS   hypervisor (" DEFAULT_LIBVIRT ")\n"
+		"  --libvirt URI       hypervisor (" DEFAULT_LIBVIRT ")\n"
 		"  --listen ADDR:PORT  logs, exec and consoles (" DEFAULT_LISTEN ")\n"
 		"  --node-ip IP        address of this node (towards the server)\n"
 		"  --log-format FORMAT text or json (text)\n"
@@ -103,9 +104,16 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case CRI:
 			o->cri = optarg;
 			break;
-		case LIBVIRT:
+		case LIBVIRT: {
+			char address[LIBVIRT_SOCKET_ROOM];
+			struct err err = ERR_INIT;
+			if (libvirt_socket_address(optarg, address, &err) < 0) {
+				fprintf(stderr, "hanok node: --libvirt: %s\n", err.msg);
+				return 3;
+			}
 			o->libvirt = optarg;
 			break;
+		}
 		case LISTEN:
 			o->listen = optarg;
 			break;

@@ -23,7 +23,7 @@ struct node {
 	const char *name;	     /* of the Node object */
 	const char *data_dir;	     /* ours, 0700: /var/lib/hanok-node */
 	const char *cri_address;     /* "unix:///run/containerd/containerd.sock" */
-	const char *libvirt_address; /* "unix:///run/libvirt/libvirt-sock" */
+	const char *libvirt_address; /* "qemu:///system", see node/vm/libvirt_uri.h */
 	char host_ip[64];	     /* InternalIP of this node */
 	char pod_cidr[64];	     /* Node.spec.podCIDR, "" until the server gave one */
 	struct object *object;	     /* our Node object, newest known; NULL before registration */

@@ -1,5 +1,7 @@
 #include "node/vm/libvirt_wire.h"
 
+#include "node/vm/libvirt_uri.h"
+
 #include <stdio.h>
 
 #include "lib/http/stream.h"
@@ -222,6 +224,10 @@ struct libvirt_wire *libvirt_wire_create(
 
 	w->handler = *h;
 	w->user = user;
+	/* What is no address fails as a connection does, later and with its text. */
+	char socket[LIBVIRT_SOCKET_ROOM];
+	if (libvirt_socket_address(address, socket, NULL) == 0)
+		address = socket;
 	w->connect = stream_connect(loop, address, NULL, NULL, 0, connected, w);
 	return w;
 }
