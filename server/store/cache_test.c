@@ -334,15 +334,21 @@ static void test_watch_with_selector(void **state)
 	put(f, "b", "y", "web", NULL);
 	put(f, "a", "x", "web", NULL);
 	put(f, "a", "x", "web", "n1");
-	put(f, "a", "x", "db", "n1");
+	struct write left = put(f, "a", "x", "db", "n1");
 	put(f, "a", "x", "web", NULL);
 	drop(f, "a", "x");
 	next_is(w, CACHE_ADDED, "x");
 	next_is(w, CACHE_MODIFIED, "x");
-	next_is(w, CACHE_DELETED, "x");
+	/* It left: told as it was when it last matched, at the revision at which it left. */
+	struct cache_event e;
+	assert_int_equal(cache_watch_next(w, &e), 1);
+	assert_int_equal(e.type, CACHE_DELETED);
+	assert_string_equal(object_label(e.object, "app"), "web");
+	assert_int_equal(e.object->revision, e.revision);
+	assert_int_equal(e.revision, left.result);
+	assert_non_null(strstr(e.line->data, "\"app\":\"web\""));
 	next_is(w, CACHE_ADDED, "x");
 	next_is(w, CACHE_DELETED, "x");
-	struct cache_event e;
 	assert_int_equal(cache_watch_next(w, &e), 0);
 	cache_watch_close(w);
 }

@@ -8,10 +8,11 @@ struct cache_watcher {
 	char *namespace;    /* NULL = all */
 	struct arena arena; /* of the selectors */
 	struct selector labels, fields;
-	bool selective;	   /* one of them has requirements */
-	uint64_t sequence; /* next event to look at */
-	uint64_t since;	   /* revision that everything up to has been seen */
-	struct blob *line; /* of the last event, when it is not shared with other watchers */
+	bool selective;	     /* one of them has requirements */
+	uint64_t sequence;   /* next event to look at */
+	uint64_t since;	     /* revision that everything up to has been seen */
+	struct object *left; /* of the last event, when it told that an object stopped matching */
+	struct blob *line;   /* of the last event, when it is not shared with other watchers */
 	void (*notify)(void *user);
 	void *user;
 };
@@ -79,6 +80,18 @@ static bool seen_type(
 	return true;
 }
 
+/* An object that stopped matching is told in the state in which it last matched, at the revision at
+ * which it left (as upstream's watch cache has it): what came after is not for this watcher to see.
+ */
+static struct object *last_seen(struct cache_watcher *w, const struct ring_event *e)
+{
+	struct arena a = ARENA_INIT;
+	object_unref(w->left);
+	struct object *o = object_new(e->before->kind, &a, object_doc(e->before, &a), e->revision);
+	arena_finish(&a);
+	return o;
+}
+
 int cache_watch_next(struct cache_watcher *w, struct cache_event *ret)
 {
 	struct event_ring *ring = &w->kc->ring;
@@ -103,9 +116,10 @@ int cache_watch_next(struct cache_watcher *w, struct cache_event *ret)
 			}
 			ret->line = e->line;
 		} else {
+			if (type == CACHE_DELETED)
+				ret->object = w->left = last_seen(w, e);
 			blob_unref(w->line);
-			w->line = make_line(type, e->object);
-			ret->line = w->line;
+			ret->line = w->line = make_line(type, ret->object);
 		}
 		return 1;
 	}
@@ -124,6 +138,7 @@ void cache_watch_close(struct cache_watcher *w)
 		return;
 	list_remove(&w->link);
 	blob_unref(w->line);
+	object_unref(w->left);
 	arena_finish(&w->arena);
 	free(w->namespace);
 	free(w);

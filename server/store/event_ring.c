@@ -7,7 +7,10 @@ static struct ring_event *slot(struct event_ring *r, uint64_t sequence)
 
 static size_t event_bytes(const struct ring_event *e)
 {
-	return sizeof(*e) + e->object->bytes->size + (e->line ? e->line->size : 0);
+	/* The state before is mostly another event's object too: counting it twice errs on the safe
+	 * side. */
+	return sizeof(*e) + e->object->bytes->size + (e->before ? e->before->bytes->size : 0) +
+	       (e->line ? e->line->size : 0);
 }
 
 static void drop_first(struct event_ring *r)
