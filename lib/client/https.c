@@ -155,6 +155,9 @@ static void list_finish(struct client_call *call, int code, const char *message,
 		.count = call->items.count,
 		.revision = revision,
 	};
+	/* The callback may destroy the client, and every call with it: this one is out of reach by
+	 * then. */
+	list_remove(&call->link);
 	call->list_done(call->user, &res);
 	call_free(call);
 }
@@ -443,8 +446,17 @@ static void https_destroy(struct client *c)
 	struct https_client *h = CONTAINER_OF(c, struct https_client, base);
 	LIST_FOR_EACH(call, &h->calls, struct client_call, link)
 		https_cancel(c, call);
-	LIST_FOR_EACH(w, &h->watches, struct client_watch, link)
-		watch_free(w);
+	LIST_FOR_EACH(w, &h->watches, struct client_watch, link) {
+		if (!w->in_event) {
+			watch_free(w);
+			continue;
+		}
+		/* Called from its own event: freed when that returns. */
+		w->closed = true;
+		list_remove(&w->link);
+		if (w->http)
+			http_call_cancel(TAKE_PTR(w->http));
+	}
 	http_endpoint_destroy(h->endpoint);
 	free(h->prefix);
 	if (h->auth_headers)

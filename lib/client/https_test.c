@@ -31,7 +31,7 @@ struct fixture {
 	bool done;
 	unsigned events, bookmarks, errors, ended;
 	char names[16][32];
-	bool close_at_second;
+	bool close_at_second, destroy_at_second;
 	struct client_watch *watch;
 };
 
@@ -246,6 +246,8 @@ static void on_event(void *user, const struct client_event *e)
 	f->done = true;
 	if (f->close_at_second && f->events == 2)
 		f->client->ops->watch_close(f->client, f->watch);
+	if (f->destroy_at_second && f->events == 2)
+		client_destroy(TAKE_PTR(f->client));
 }
 
 static void on_ended(void *user)
@@ -355,6 +357,43 @@ static void test_watch_closed_inside(void **state)
 	buf_finish(&b);
 }
 
+/* The client goes inside a callback of its own: nothing comes after, nothing is freed twice. */
+static void test_destroyed_in_event(void **state)
+{
+	struct fixture *f = *state;
+	char line[256];
+	f->destroy_at_second = true;
+	open_watch(f, 5);
+	while (!f->stream)
+		uv_run(&f->loop, UV_RUN_ONCE);
+	for (unsigned n = 0; n < 5; n++) {
+		event_line(line, "ADDED", "x", 6 + n);
+		http_stream_write(f->stream, line, strlen(line));
+	}
+	while (f->events < 2)
+		uv_run(&f->loop, UV_RUN_ONCE);
+	for (int n = 0; n < 20; n++)
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+	assert_int_equal(f->events, 2);
+	assert_int_equal(f->ended, 0);
+}
+
+static void destroy_on_list(void *user, const struct client_list_result *r)
+{
+	struct fixture *f = user;
+	client_destroy(TAKE_PTR(f->client));
+	assert_int_equal(r->count, 1); /* still there for the callback */
+	f->done = true;
+}
+
+static void test_destroyed_in_list(void **state)
+{
+	struct fixture *f = *state;
+	struct client_list_options o = {.kind = config_map(f), .namespace = "default"};
+	f->client->ops->list(f->client, &o, destroy_on_list, f);
+	until(f, &f->done);
+}
+
 static void test_unreachable(void **state)
 {
 	struct fixture *f = *state;
@@ -408,6 +447,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_watch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch_closed_inside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_destroyed_in_event, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_destroyed_in_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unreachable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kubeconfig, setup, teardown),
 	};
