@@ -86,7 +86,8 @@ static void instance_request(const struct json *spec, struct workload *w)
 	const struct json *cpu_asked = json_get(requests, "cpu");
 	if (!cpu_asked && !cpu)
 		cpu_asked = json_get(limits, "cpu");
-	w->request.milli_cpu = quantity_json_milli(cpu_asked, vcpus * 1000);
+	/* Unless it says otherwise a guest's CPU is a tenth of one: KubeVirt's cpuAllocationRatio. */
+	w->request.milli_cpu = quantity_json_milli(cpu_asked, vcpus * 100);
 	const struct json *memory = json_get(requests, "memory");
 	if (!memory)
 		memory = json_path(domain, "memory.guest");
