@@ -58,9 +58,15 @@ static struct json *conditions(struct arena *a, const struct node_status_input *
 	condition(a, list, in, "PIDPressure", pids ? "True" : "False",
 		pids ? "NodeHasInsufficientPID" : "NodeHasSufficientPID",
 		pids ? "process numbers are nearly used up" : "enough process numbers are free");
-	for (size_t i = 0; i < in->part_count && !bad; i++) {
-		if (!in->parts[i].ready)
-			bad = &in->parts[i];
+	for (size_t i = 0; i < in->part_count; i++) {
+		const struct node_part *p = &in->parts[i];
+
+		/* A hypervisor that is away harms no container: a condition of its own. */
+		if (streq(p->name, "libvirt"))
+			condition(a, list, in, "VirtualMachinesReady", p->ready ? "True" : "False",
+				p->reason, p->message);
+		else if (!p->ready && !bad)
+			bad = p;
 	}
 	if (bad)
 		condition(a, list, in, "Ready", "False", "KubeletNotReady",
