@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "lib/base/list.h"
 #include "lib/base/log.h"
@@ -15,6 +16,8 @@
 #define PULL_TIMEOUT_MS (30 * 60 * 1000)
 #define TOOL_TIMEOUT_MS (10 * 60 * 1000)
 #define LAYERS_MAX 256
+#define SWEEP_EVERY_MS (60 * 60 * 1000)
+#define UNUSED_KEPT_S (24 * 60 * 60)
 
 /*  CHECKING --+--> (cached) -------------------------------------------+
  *     |       +--> INSPECTING -> COPYING -> LISTING <-> (next layer)    +--> done
@@ -51,11 +54,40 @@ struct container_disks {
 	char *directory;
 	struct table fetches; /* key -> struct fetch */
 	unsigned serial;      /* of temporary directories */
+	uv_timer_t sweeper;
 };
 
 static void hash_name(const char *text, char ret[17])
 {
 	snprintf(ret, 17, "%016llx", (unsigned long long)fnv1a_64(text, strlen(text)));
+}
+
+/* Files that no VMI has linked, and none asked for in a day, go. */
+static void sweep(uv_timer_t *t)
+{
+	struct container_disks *c = t->data;
+	DIR *dir = opendir(c->directory);
+	time_t now = time(NULL);
+
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		_cleanup_(free_p) char *path = xasprintf("%s/%s", c->directory, e->d_name);
+		DIR *files = str_has_prefix(e->d_name, "sha256-") ? opendir(path) : NULL;
+
+		for (struct dirent *f; files && (f = readdir(files));) {
+			struct stat st;
+
+			if (fstatat(dirfd(files), f->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+				S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+				st.st_mtime + UNUSED_KEPT_S < now)
+				unlinkat(dirfd(files), f->d_name, 0);
+		}
+		if (files) {
+			closedir(files);
+			rmdir(path); /* when it is empty now */
+		}
+	}
+	if (dir)
+		closedir(dir);
 }
 
 int container_disks_create(uv_loop_t *loop, const char *directory, struct container_disks **ret,
@@ -73,6 +105,9 @@ int container_disks_create(uv_loop_t *loop, const char *directory, struct contai
 	c = xcalloc(1, sizeof(*c));
 	c->loop = loop;
 	c->directory = xstrdup(directory);
+	uv_timer_init(loop, &c->sweeper);
+	c->sweeper.data = c;
+	uv_timer_start(&c->sweeper, sweep, 60 * 1000, SWEEP_EVERY_MS);
 	*ret = c;
 	return 0;
 }
@@ -105,6 +140,14 @@ static void fetch_end(struct fetch *f)
 	uv_close((uv_handle_t *)&f->timer, fetch_freed);
 }
 
+static void disks_freed(uv_handle_t *h)
+{
+	struct container_disks *c = h->data;
+
+	free(c->directory);
+	free(c);
+}
+
 void container_disks_destroy(struct container_disks *c)
 {
 	if (!c)
@@ -120,8 +163,7 @@ void container_disks_destroy(struct container_disks *c)
 		fetch_end(f);
 	}
 	table_finish(&c->fetches);
-	free(c->directory);
-	free(c);
+	uv_close((uv_handle_t *)&c->sweeper, disks_freed);
 }
 
 static void tell(struct fetch *f, const struct container_file *file, const struct err *err)
@@ -140,10 +182,26 @@ static void tell(struct fetch *f, const struct container_file *file, const struc
 	fetch_end(f);
 }
 
+/* skopeo logs its errors as `time="..." level=fatal msg="TEXT"`: people want the text. */
+static void plain_message(struct err *err)
+{
+	char *from = strstr(err->msg, "msg=\""), *to = err->msg;
+
+	if (!str_has_prefix(err->msg, "skopeo: ") || !from)
+		return;
+	for (from += 5; *from && *from != '"'; from++) {
+		if (*from == '\\' && from[1])
+			from++;
+		*to++ = *from;
+	}
+	*to = '\0';
+}
+
 static void fail(struct fetch *f, const char *reason, const struct err *why, const char *doing)
 {
 	struct err err = *why;
 
+	plain_message(&err);
 	err_context(&err, err.code ? err.code : -EIO, "%s '%s'", doing, f->image);
 	tell(f, &(struct container_file){.path = "", .format = "", .reason = reason}, &err);
 }
@@ -166,7 +224,7 @@ static bool serve_cached(struct fetch *f)
 	for (size_t i = f->is_disk ? 0 : 2; i < (f->is_disk ? 2u : 3u); i++) {
 		_cleanup_(free_p) char *path = xasprintf("%s.%s", base, formats[i]);
 
-		if (access(path, F_OK) < 0)
+		if (utimensat(AT_FDCWD, path, NULL, 0) < 0) /* there, and used now */
 			continue;
 		tell(f,
 			&(struct container_file){.path = path,
