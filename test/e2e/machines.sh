@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../lib.sh"
 use_lab
 use_namespace e2e-machines
-hanok() { "$LAB/bin/hanok" --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines "$@"; }
+virt() { "$LAB/bin/hanok" virt "$@" --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines; }
 
 cat >"$TEST_DIR/vm.yaml" <<'END'
 apiVersion: kubevirt.io/v1
@@ -53,24 +53,24 @@ check "cloud-init ran" eventually 30 matches '^ran written by the seed$' on_node
 check_output "console: login and a shell" 'uid=0' python3 "$TEST_ROOT/test/terminal.py" 60 \
 	'send:\n' 'expect:guest-by-seed login: ' 'send:root\n' 'expect:assword:' 'send:sesame\n' 'expect:# ' \
 	'send:id; grep -c vd[a-c]$ /proc/partitions\n' 'expect:uid=0' 'expect:3\s' 'send:exit\n' 'expect:login:' 'send:\x1d' end:0 \
-	-- "$LAB/bin/hanok" --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines virt console guest
+	-- "$LAB/bin/hanok" virt console guest --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines
 
 other_instance() { local uid; uid=$(k_field vmi/guest .metadata.uid) && [ "$uid" != "$instance" ] && echo "$uid"; }
 domain_exists() { lab_virsh list --all --name | grep e2e-machines; }
 instance=$(k_field vmi/guest .metadata.uid)
-check "restart" hanok virt restart guest
+check "restart" virt restart guest
 check "a new instance comes" eventually 60 matches '^[0-9a-f-]{36}$' other_instance
 check "and becomes Ready" k wait --for=condition=Ready vm/guest --timeout=120s
 
-check "stop" hanok virt stop guest
+check "stop" virt stop guest
 check "the instance is gone" k wait --for=delete vmi/guest --timeout=60s
 check "the machine says Stopped" eventually 20 matches '^Stopped$' k_field vm/guest .status.printableStatus
 check_fails "libvirt has no such domain" domain_exists
-check "start" hanok virt start guest
+check "start" virt start guest
 check "Ready again" k wait --for=condition=Ready vm/guest --timeout=120s
 check "power off from inside is followed by a start (runStrategy Always)" \
 	python3 "$TEST_ROOT/test/terminal.py" 60 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:sesame\n' \
-	'expect:# ' 'send:poweroff\n' 'expect:.' end:0 -- "$LAB/bin/hanok" --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines virt console guest
+	'expect:# ' 'send:poweroff\n' 'expect:.' end:0 -- "$LAB/bin/hanok" virt console guest --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines
 check "Ready after that" k wait --for=condition=Ready vm/guest --timeout=120s
 check "delete" k delete vm guest --timeout=90s
 check "its instance is gone too" eventually 30 matches '^0$' k_count vmi
