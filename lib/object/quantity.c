@@ -102,6 +102,9 @@ static __int128 scale_binary(__int128 mantissa, int decimals, int bits)
 			mantissa *= 10;
 	}
 	for (; bits > 0; bits--) {
+		/* Where the room ends, decimals far below nano go first. */
+		for (; mantissa > ((__int128)1 << 120) && decimals > 0; decimals--)
+			mantissa = divide_up(mantissa, 10);
 		if (mantissa > ((__int128)1 << 120))
 			return NANO_MAX;
 		mantissa *= 2;
