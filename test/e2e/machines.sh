@@ -50,7 +50,7 @@ check_output "describe shows events" 'Started|SuccessfulCreate' k describe vm gu
 address=$(k_field vmi/guest '.status.interfaces[0].ipAddress')
 check "its web server answers" eventually 60 matches '^virtual machine guest-by-seed$' on_node 1 curl -s --max-time 3 "http://$address/"
 check "cloud-init ran" eventually 30 matches '^ran written by the seed$' on_node 1 curl -s --max-time 3 "http://$address/ran"
-check_output "console: login and a shell" 'uid=0' python3 "$TEST_ROOT/test/terminal.py" 60 \
+check_output "console: login and a shell" 'uid=0' python3 "$TEST_ROOT/test/terminal.py" 150 \
 	'send:\n' 'expect:guest-by-seed login: ' 'send:root\n' 'expect:assword:' 'send:sesame\n' 'expect:# ' \
 	'send:id; grep -c vd[a-c]$ /proc/partitions\n' 'expect:uid=0' 'expect:3\s' 'send:exit\n' 'expect:login:' 'send:\x1d' end:0 \
 	-- "$LAB/bin/hanok" virt console guest --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines
@@ -68,9 +68,11 @@ check "the machine says Stopped" eventually 20 matches '^Stopped$' k_field vm/gu
 check_fails "libvirt has no such domain" domain_exists
 check "start" virt start guest
 check "Ready again" k wait --for=condition=Ready vm/guest --timeout=120s
-check "power off from inside is followed by a start (runStrategy Always)" \
-	python3 "$TEST_ROOT/test/terminal.py" 60 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:sesame\n' \
-	'expect:# ' 'send:poweroff\n' 'expect:.' end:0 -- "$LAB/bin/hanok" virt console guest --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines
+instance=$(k_field vmi/guest .metadata.uid)
+check "power off from inside" python3 "$TEST_ROOT/test/terminal.py" 150 \
+	'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:sesame\n' 'expect:# ' 'send:poweroff\n' 'expect:going down' \
+	end:0 -- "$LAB/bin/hanok" virt console guest --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines
+check "is followed by a start (runStrategy Always)" eventually 60 matches '^[0-9a-f-]{36}$' other_instance
 check "Ready after that" k wait --for=condition=Ready vm/guest --timeout=120s
 check "delete" k delete vm guest --timeout=90s
 check "its instance is gone too" eventually 30 matches '^0$' k_count vmi
