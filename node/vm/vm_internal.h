@@ -48,6 +48,8 @@ struct vm_worker {
 	struct client_call *release; /* patch of finalizers under way */
 	struct client_call *status;  /* patch of the status under way */
 	bool status_again_later;     /* the last one failed */
+	char *sent_status;	     /* the last patch, and the revision that came of it: not again */
+	uint64_t sent_revision;
 	uv_timer_t timer;
 	struct vm_console *console;
 	struct vm_probe *probe;

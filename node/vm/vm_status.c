@@ -114,7 +114,8 @@ static struct json *volumes(struct arena *a, const struct vm_spec *s)
 static void running_facts(struct arena *a, struct json *status, const struct vm_spec *s)
 {
 	struct json *machine = json_new_object(a), *memory = json_new_object(a), *cpu = json_new_object(a);
-	const char *bytes = quantity_format_bytes(a, s->memory_bytes);
+	/* As the server will store it: what differs is sent again. */
+	const char *bytes = quantity_canonical(a, quantity_format_bytes(a, s->memory_bytes));
 
 	json_set_str(a, machine, "type", s->machine);
 	json_set(a, status, "machine", machine);

@@ -52,6 +52,8 @@ static void running(void **state)
 	assert_non_null(condition(patch, "Provisioned")); /* somebody else's */
 	assert_null(condition(patch, "Synchronized"));
 	assert_string_equal(json_path_str(patch, "metadata.uid"), s.uid);
+	/* In the server's own form: "131072Ki" would come back as another text, and never be the same. */
+	assert_string_equal(json_path_str(patch, "status.memory.guestAtBoot"), "128Mi");
 
 	/* Written back, there is nothing more to say, at any later time. */
 	JSON_FOR_EACH_MEMBER (m, json_get(patch, "status"))

@@ -43,6 +43,7 @@ static void no_problem(struct vm_worker *w)
 /* ---- status ---- */
 
 static void send_status(struct vm_worker *w);
+static void take_facts(struct vm_worker *w);
 
 static void status_sent(void *user, const struct client_result *r)
 {
@@ -55,9 +56,11 @@ static void status_sent(void *user, const struct client_result *r)
 		log_debug("status of a VMI was refused", "vmi", w->core.sm.label, "error", r->message, NULL);
 	/* The answer is the object as it is now: the watch may tell it later. */
 	if (client_ok(r) && object_from_bytes(w->m->kind, r->body, r->body_size, &fresh, NULL) == 0) {
+		w->sent_revision = fresh->revision;
 		if (w->object && streq(fresh->uid, w->uid) && fresh->revision > w->object->revision) {
 			object_unref(w->object);
 			w->object = fresh;
+			take_facts(w); /* the deletion may have come in between */
 		} else {
 			object_unref(fresh);
 		}
@@ -111,6 +114,7 @@ static void send_status(struct vm_worker *w)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct json *patch;
+	const char *text;
 
 	/* Before the first look at libvirt nothing is known that the object does not say. */
 	if (w->status || !w->object || w->core.sm.state == VM_LOOKING || w->core.sm.state == VM_RELEASED)
@@ -118,6 +122,13 @@ static void send_status(struct vm_worker *w)
 	patch = wanted_status(w, &a);
 	if (!patch)
 		return;
+	/* What the server keeps in other words than it was told is not told again and again. */
+	text = json_text(&a, patch);
+	if (streq(text, w->sent_status) && w->object->revision <= w->sent_revision)
+		return;
+	free(w->sent_status);
+	w->sent_status = xstrdup(text);
+	w->sent_revision = 0;
 	w->status = client_patch(w->m->node->client, w->m->kind, w->object->namespace, w->object->name,
 		"status", "application/merge-patch+json", patch, status_sent, w);
 }
@@ -750,6 +761,7 @@ static void freed(uv_handle_t *h)
 
 	arena_finish(&w->arena);
 	object_unref(w->object);
+	free(w->sent_status);
 	free(w);
 }
 
