@@ -50,7 +50,7 @@ static void test_canonical_form(void **state)
 		"0.00000000000000000000000000000000000000000000000000000000000000000001", "1n");
 	canonical_is("0.0000000009765625Ki", "1u");
 	canonical_is("1.000000000000000000000000000Ei", "1Ei");
-	canonical_is("0.000000000000000000000000001Ei", "1n");
+	canonical_is("0.000000000000000000000000001Ei", "2n"); /* 2^60 / 10^27, up */
 }
 
 static void test_values(void **state)
