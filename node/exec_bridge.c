@@ -1,6 +1,6 @@
-/* exec_bridge.c - see exec_bridge.h. Two parties, each of which may go first; the bridge is gone when
- * both are. The runtime ends its session after the Status on the error stream; only then the client is
- * told, so that no output is lost. */
+/* exec_bridge.c - see exec_bridge.h. Two parties, each of which may go first; the bridge is gone
+ * when both are. The runtime ends its session after the Status on the error stream; only then the
+ * client is told, so that no output is lost. */
 #include "node/exec_bridge.h"
 
 #include "lib/base/buf.h"
@@ -27,7 +27,7 @@ struct bridge_channel {
 };
 
 struct bridge {
-	struct websocket *client;      /* NULL = gone */
+	struct websocket *client;     /* NULL = gone */
 	struct spdy_session *runtime; /* NULL = gone */
 	struct bridge_channel channels[CHANNELS];
 	bool base64, paused_client, paused_runtime, closing;
@@ -62,7 +62,7 @@ int exec_message_parse(struct arena *a, bool base64, bool text, const char *mess
 	}
 	char *plain;
 	if (message[0] < '0' || message[0] > '9' ||
-		base64_decode(a, (struct str){ message + 1, size - 1 }, &plain, ret_size) < 0)
+		base64_decode(a, (struct str){message + 1, size - 1}, &plain, ret_size) < 0)
 		return -EBADMSG;
 	*ret_channel = (unsigned)(message[0] - '0');
 	*ret_data = plain;
@@ -157,7 +157,7 @@ static void on_data(void *user, const char *p, size_t size)
 /* All that the runtime had to say has been said. */
 static void check_over(struct bridge *b)
 {
-	static const enum channel from_runtime[] = { CH_STDOUT, CH_STDERR, CH_ERROR };
+	static const enum channel from_runtime[] = {CH_STDOUT, CH_STDERR, CH_ERROR};
 
 	for (size_t i = 0; i < ARRAY_LEN(from_runtime); i++) {
 		const struct bridge_channel *c = &b->channels[from_runtime[i]];
@@ -210,7 +210,7 @@ static void open_channel(struct bridge *b, enum channel number)
 		.eof = on_eof,
 		.reset = on_reset,
 	};
-	struct spdy_header h = { "streamtype", stream_types[number] };
+	struct spdy_header h = {"streamtype", stream_types[number]};
 
 	b->channels[number].stream = spdy_open(b->runtime, &h, 1, &handler, &b->channels[number]);
 }
@@ -218,8 +218,8 @@ static void open_channel(struct bridge *b, enum channel number)
 int exec_bridge_start(struct http_request *req, struct stream *runtime,
 	const struct exec_bridge_options *options, struct err *err)
 {
-	static const char *const protocols[] = { "v5.channel.k8s.io", "v4.channel.k8s.io",
-		"v4.base64.channel.k8s.io", NULL };
+	static const char *const protocols[] = {
+		"v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", NULL};
 	static const struct websocket_handler client_handler = {
 		.message = on_message,
 		.drained = on_client_drained,

@@ -3,8 +3,8 @@
  *   client: one message = channel byte + data      runtime: a SPDY stream for each channel
  *   0 stdin, 1 stdout, 2 stderr, 3 error (Status JSON), 4 resize; 255 = a channel is closed (v5)
  *
- * Sub-protocols v5.channel.k8s.io, v4.channel.k8s.io and v4.base64.channel.k8s.io, whose messages are
- * text: the channel as a digit, then base64. */
+ * Sub-protocols v5.channel.k8s.io, v4.channel.k8s.io and v4.base64.channel.k8s.io, whose messages
+ * are text: the channel as a digit, then base64. */
 #pragma once
 
 #include "lib/http/http.h"
@@ -12,12 +12,13 @@
 struct exec_bridge_options {
 	bool in, out, errors, tty;
 };
-/* Answers the request: 101, or an error. Takes the runtime's stream (upgraded to SPDY/3.1 with stream
- * protocol v4) in any case. */
+/* Answers the request: 101, or an error. Takes the runtime's stream (upgraded to SPDY/3.1 with
+ * stream protocol v4) in any case. */
 int exec_bridge_start(struct http_request *req, struct stream *runtime,
 	const struct exec_bridge_options *options, struct err *err) _must_check_;
 
-/* Pure: one message of a client. *ret_data may point into `room` (base64). -EBADMSG = not understood. */
+/* Pure: one message of a client. *ret_data may point into `room` (base64). -EBADMSG = not
+ * understood. */
 struct arena;
 int exec_message_parse(struct arena *a, bool base64, bool text, const char *message, size_t size,
 	unsigned *ret_channel, const char **ret_data, size_t *ret_size) _must_check_;

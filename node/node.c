@@ -1,8 +1,8 @@
 /* node.c - the role `hanok node`: options, the parts, and their order of life.
  *
- * The parts start at once and each gets along without the others: without the API, the runtime, libvirt
- * or the network it waits, says so in the Node's status, and goes on when it is back. Stopping leaves
- * everything that runs running. */
+ * The parts start at once and each gets along without the others: without the API, the runtime,
+ * libvirt or the network it waits, says so in the Node's status, and goes on when it is back.
+ * Stopping leaves everything that runs running. */
 #include "node/node.h"
 
 #include <getopt.h>
@@ -40,8 +40,8 @@ static struct agent *agent_of(struct node *n)
 	return CONTAINER_OF(n, struct agent, node);
 }
 
-void node_report(struct node *n, const char *part, bool ready, const char *reason,
-	const char *message)
+void node_report(
+	struct node *n, const char *part, bool ready, const char *reason, const char *message)
 {
 	struct agent *g = agent_of(n);
 
@@ -56,18 +56,18 @@ struct options {
 
 static void usage(FILE *to)
 {
-	fprintf(to,
-		"usage: hanok node --kubeconfig FILE [OPTIONS]\n\n"
-		"  --kubeconfig FILE   how to reach the server; its certificate is also the one that\n"
-		"                      this node serves with\n"
-		"  --data DIR          state of this node (" DEFAULT_DATA ")\n"
-		"  --name NAME         of the Node object (the host's name)\n"
-		"  --cri ADDRESS       container runtime (" DEFAULT_CRI ")\n"
-		"  --libvirt URI       hypervisor (" DEFAULT_LIBVIRT ")\n"
-		"  --listen ADDR:PORT  logs, exec and consoles (" DEFAULT_LISTEN ")\n"
-		"  --node-ip IP        address of this node (towards the server)\n"
-		"  --log-format FORMAT text or json (text)\n"
-		"  --log-level LEVEL   debug, info, warn, error (info)\n");
+	fprintf(to, "usage: hanok node --kubeconfig FILE [OPTIONS]\n\n"
+		    "  --kubeconfig FILE   how to reach the server; its certificate is also the "
+		    "one that\n"
+		    "                      this node serves with\n"
+		    "  --data DIR          state of this node (" DEFAULT_DATA ")\n"
+		    "  --name NAME         of the Node object (the host's name)\n"
+		    "  --cri ADDRESS       container runtime (" DEFAULT_CRI ")\n"
+		    "  --libvirt URI       hypervisor (" DEFAULT_LIBVIRT ")\n"
+		    "  --listen ADDR:PORT  logs, exec and consoles (" DEFAULT_LISTEN ")\n"
+		    "  --node-ip IP        address of this node (towards the server)\n"
+		    "  --log-format FORMAT text or json (text)\n"
+		    "  --log-level LEVEL   debug, info, warn, error (info)\n");
 }
 
 /* 0 = go on, else the exit code + 1. */
@@ -75,17 +75,17 @@ static int parse_options(int argc, char **argv, struct options *o)
 {
 	enum { DATA = 256, KUBECONFIG, NAME, CRI, LIBVIRT, LISTEN, NODE_IP, FORMAT, LEVEL, HELP };
 	static const struct option longs[] = {
-		{ "data", required_argument, NULL, DATA },
-		{ "kubeconfig", required_argument, NULL, KUBECONFIG },
-		{ "name", required_argument, NULL, NAME },
-		{ "cri", required_argument, NULL, CRI },
-		{ "libvirt", required_argument, NULL, LIBVIRT },
-		{ "listen", required_argument, NULL, LISTEN },
-		{ "node-ip", required_argument, NULL, NODE_IP },
-		{ "log-format", required_argument, NULL, FORMAT },
-		{ "log-level", required_argument, NULL, LEVEL },
-		{ "help", no_argument, NULL, HELP },
-		{ 0 },
+		{"data", required_argument, NULL, DATA},
+		{"kubeconfig", required_argument, NULL, KUBECONFIG},
+		{"name", required_argument, NULL, NAME},
+		{"cri", required_argument, NULL, CRI},
+		{"libvirt", required_argument, NULL, LIBVIRT},
+		{"listen", required_argument, NULL, LISTEN},
+		{"node-ip", required_argument, NULL, NODE_IP},
+		{"log-format", required_argument, NULL, FORMAT},
+		{"log-level", required_argument, NULL, LEVEL},
+		{"help", no_argument, NULL, HELP},
+		{0},
 	};
 	enum log_level level;
 
@@ -122,7 +122,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case FORMAT:
 			if (!streq(optarg, "text") && !streq(optarg, "json")) {
-				fprintf(stderr, "hanok node: --log-format is text or json, not '%s'\n",
+				fprintf(stderr,
+					"hanok node: --log-format is text or json, not '%s'\n",
 					optarg);
 				return 3;
 			}
@@ -149,7 +150,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 		return 3;
 	}
 	if (!o->kubeconfig) {
-		fprintf(stderr, "hanok node: --kubeconfig is needed: `hanok kubeconfig` issues one\n");
+		fprintf(stderr,
+			"hanok node: --kubeconfig is needed: `hanok kubeconfig` issues one\n");
 		return 3;
 	}
 	return 0;
@@ -226,14 +228,13 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	struct node *n = &g->node;
 	int port, r;
 
-	r = client_https_create(
-		n->loop, n->kinds, o->kubeconfig, "hanok-node", &n->client, err);
+	r = client_https_create(n->loop, n->kinds, o->kubeconfig, "hanok-node", &n->client, err);
 	if (r < 0)
 		return err_context(err, r, "kubeconfig '%s'", o->kubeconfig);
 	r = node_server_create(n, &g->kubeconfig, o->listen, &g->server, &port, err);
 	if (r < 0)
 		return r;
-	g->status = node_status_create(n, &(struct node_status_options){ .port = port });
+	g->status = node_status_create(n, &(struct node_status_options){.port = port});
 	node_status_on_pod_cidr(g->status, on_pod_cidr, g);
 	r = net_create(n, &n->net, err);
 	if (r < 0)

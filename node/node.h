@@ -33,7 +33,7 @@ struct node {
 };
 
 /* For the Node's conditions and capacity: each part says what it knows, node.c writes the status.
- * ready false with the reason makes the node's Ready condition False with that message; but "libvirt"
- * has a condition of its own, VirtualMachinesReady. */
+ * ready false with the reason makes the node's Ready condition False with that message; but
+ * "libvirt" has a condition of its own, VirtualMachinesReady. */
 void node_report(struct node *n, const char *part /* "runtime" "libvirt" "network" */, bool ready,
 	const char *reason, const char *message);

@@ -1,5 +1,5 @@
-/* node_exec.c - exec, attach and port-forward: the runtime is asked for a streaming URL, the client's
- * upgrade is made there too, and then bytes flow between the two.
+/* node_exec.c - exec, attach and port-forward: the runtime is asked for a streaming URL, the
+ * client's upgrade is made there too, and then bytes flow between the two.
  *
  *   SPDY/3.1 clients    the same protocol on both sides: joined as they are
  *   WebSocket clients   translated by exec_bridge.c */
@@ -88,8 +88,8 @@ static void on_refused(void *user, const struct http_response *r, const struct e
 				r->body));
 	else
 		refuse(s, 502,
-			arena_printf(&s->req->arena, "the container runtime's stream: %s",
-				err->msg));
+			arena_printf(
+				&s->req->arena, "the container runtime's stream: %s", err->msg));
 }
 
 /* http://HOST:PORT/PATH -> the upgrade request there. */
@@ -104,8 +104,7 @@ static void connect_runtime(struct session *s, const char *url)
 		return;
 	}
 	const char *target = strchr(host, '/');
-	const char *address =
-		arena_printf(&req->arena, "tcp://%.*s", (int)(target - host), host);
+	const char *address = arena_printf(&req->arena, "tcp://%.*s", (int)(target - host), host);
 	buf_add_str(&headers, "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n");
 	if (s->spdy) {
 		/* The client's offer; the runtime chooses. */
@@ -224,7 +223,7 @@ void node_exec_serve(struct node *n, struct http_request *req, bool attach, cons
 		refuse(s, 400, "you must specify at least 1 of stdin, stdout, stderr");
 		return;
 	}
-	s->options = (struct exec_bridge_options){ in, out, errors, tty };
+	s->options = (struct exec_bridge_options){in, out, errors, tty};
 	if (attach) {
 		Cri__AttachRequest q = CRI__ATTACH_REQUEST__INIT;
 		q.container_id = (char *)(uintptr_t)at.container_id;
@@ -240,8 +239,8 @@ void node_exec_serve(struct node *n, struct http_request *req, bool attach, cons
 	char **argv = NULL;
 	size_t argc = 0;
 	while ((word = http_query_get(req, "command", (unsigned)argc))) {
-		argv = arena_grow(&req->arena, argv, argc * sizeof(*argv),
-			(argc + 1) * sizeof(*argv));
+		argv = arena_grow(
+			&req->arena, argv, argc * sizeof(*argv), (argc + 1) * sizeof(*argv));
 		argv[argc++] = (char *)(uintptr_t)word;
 	}
 	if (argc == 0) {

@@ -67,7 +67,7 @@ void node_facts_read(const char *data_dir, struct node_facts *ret)
 	struct utsname u;
 	struct statvfs fs;
 
-	*ret = (struct node_facts){ 0 };
+	*ret = (struct node_facts){0};
 	ret->cpu_count = sysconf(_SC_NPROCESSORS_ONLN);
 	ret->memory_bytes = MAX(meminfo("MemTotal"), 0);
 	if (statvfs(data_dir, &fs) == 0)
@@ -94,7 +94,7 @@ void node_load_read(const char *data_dir, struct node_load *ret)
 	struct statvfs fs;
 	char text[128];
 
-	*ret = (struct node_load){ -1, -1, -1, -1, -1 };
+	*ret = (struct node_load){-1, -1, -1, -1, -1};
 	ret->memory_available_bytes = meminfo("MemAvailable");
 	if (statvfs(data_dir, &fs) == 0) {
 		if (fs.f_blocks > 0)
@@ -124,15 +124,14 @@ static bool is_loopback(const struct sockaddr *sa)
 
 static bool towards(const char *host, char ret[64])
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_DGRAM }, *list;
+	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *list;
 	struct sockaddr_storage own;
 	socklen_t size = sizeof(own);
 	bool found = false;
 
 	if (getaddrinfo(host, "6443", &hints, &list) != 0)
 		return false;
-	_cleanup_(close_p) int fd =
-		socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+	_cleanup_(close_p) int fd = socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
 	/* Connecting a UDP socket asks the routing table and sends nothing. */
 	if (fd >= 0 && connect(fd, list->ai_addr, list->ai_addrlen) == 0 &&
 		getsockname(fd, (struct sockaddr *)&own, &size) == 0 &&
@@ -153,8 +152,8 @@ bool node_address_find(const char *server_host, char ret[64])
 	if (getifaddrs(&list) < 0)
 		return false;
 	for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET ||
-			is_loopback(i->ifa_addr) || !(i->ifa_flags & IFF_UP) ||
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || is_loopback(i->ifa_addr) ||
+			!(i->ifa_flags & IFF_UP) ||
 			/* our own bridge is for pods */
 			streq(i->ifa_name, "hanok0"))
 			continue;

@@ -6,8 +6,8 @@
 struct node_facts {
 	int64_t cpu_count;
 	int64_t memory_bytes;
-	int64_t disk_bytes; /* of the file system that holds the data directory */
-	char hostname[65]; /* lower case */
+	int64_t disk_bytes;	  /* of the file system that holds the data directory */
+	char hostname[65];	  /* lower case */
 	const char *architecture; /* as Go names it: amd64, arm64 */
 	char kernel[65];
 	char os_image[128];
@@ -24,6 +24,6 @@ struct node_load {
 };
 void node_load_read(const char *data_dir, struct node_load *ret);
 
-/* Address of this machine as the server sees it: the source address of a connection towards it, and if
- * that is the loopback, the first other one. False when there is none. */
+/* Address of this machine as the server sees it: the source address of a connection towards it, and
+ * if that is the loopback, the first other one. False when there is none. */
 bool node_address_find(const char *server_host, char ret[64]);

@@ -1,5 +1,5 @@
-/* node_logs.c - logs of containers: reads the runtime's files from where the client wants to begin, and
- * follows them by inotify until the container has ended. */
+/* node_logs.c - logs of containers: reads the runtime's files from where the client wants to begin,
+ * and follows them by inotify until the container has ended. */
 #include "node/node_stream.h"
 
 #include <fcntl.h>
@@ -16,7 +16,7 @@ enum {
 	READ_BYTES = 64 << 10,
 	/* After a file was closed the container's end is known soon, not at once. */
 	ENDED_CHECK_MS = 200,
-	ENDED_CHECK_IDLE_MS = 5000,
+	ENDED_CHECK_IDLE_MS = 1000,
 };
 
 struct log_stream {
@@ -24,18 +24,18 @@ struct log_stream {
 	struct http_request *req;
 	char *ns, *pod, *container, *container_id, *path;
 	int fd;
-	struct buf in;		/* read, not yet a whole line */
-	bool too_long;		/* the rest of an over-long line is skipped */
-	bool begun_line;	/* the client has got a part of a line */
+	struct buf in;	 /* read, not yet a whole line */
+	bool too_long;	 /* the rest of an over-long line is skipped */
+	bool begun_line; /* the client has got a part of a line */
 	bool follow, timestamps;
-	int64_t since_ns;	/* 0 = all */
-	int64_t limit_bytes;	/* what may still be sent; -1 = no limit */
+	int64_t since_ns;    /* 0 = all */
+	int64_t limit_bytes; /* what may still be sent; -1 = no limit */
 	/* following */
 	uv_poll_t *poll;
 	int inotify;
 	struct wakeup *timer;
-	int64_t check_ms;	/* how soon to look whether the container has ended */
-	bool last_round;	/* the container has ended: what is there is all */
+	int64_t check_ms; /* how soon to look whether the container has ended */
+	bool last_round;  /* the container has ended: what is there is all */
 };
 
 static void on_poll_closed(uv_handle_t *h)
@@ -104,8 +104,7 @@ static bool give_line(struct log_stream *s, const char *line, size_t size)
 		return true; /* a torn write of a crash; not the client's business */
 	if (l.time_ns < s->since_ns)
 		return true;
-	if (s->timestamps && !s->begun_line &&
-		(!give(s, l.time, l.time_size) || !give(s, " ", 1)))
+	if (s->timestamps && !s->begun_line && (!give(s, l.time, l.time_size) || !give(s, " ", 1)))
 		return false;
 	s->begun_line = l.partial;
 	if (!give(s, l.text, l.size))
@@ -116,7 +115,7 @@ static bool give_line(struct log_stream *s, const char *line, size_t size)
 /* All whole lines of the buffer. */
 static bool give_lines(struct log_stream *s)
 {
-	struct str rest = { s->in.data, s->in.size };
+	struct str rest = {s->in.data, s->in.size};
 	const char *newline;
 
 	while (rest.size > 0 && (newline = memchr(rest.p, '\n', rest.size))) {
@@ -148,8 +147,8 @@ static bool ended(struct log_stream *s)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct pod_container_at at;
 
-	if (!s->n->pods || pod_manager_find(s->n->pods, &a, s->ns, s->pod, NULL, s->container, &at,
-				   NULL) < 0)
+	if (!s->n->pods ||
+		pod_manager_find(s->n->pods, &a, s->ns, s->pod, NULL, s->container, &at, NULL) < 0)
 		return true;
 	return !at.running || !streq(at.container_id, s->container_id);
 }
@@ -321,13 +320,14 @@ void node_logs_serve(struct node *n, struct http_request *req, const char *ns, c
 	bool previous = query_true(req, "previous");
 	const char *path = previous ? at.previous_log_path : at.log_path;
 	if (!path) {
-		const char *text = previous
-			? arena_printf(&req->arena,
-				  "previous terminated container \"%s\" in pod \"%s\" not found",
-				  container, pod)
-			: arena_printf(&req->arena,
-				  "container \"%s\" in pod \"%s\" is waiting to start: %s",
-				  container, pod, at.waiting_reason);
+		const char *text =
+			previous ? arena_printf(&req->arena,
+					   "previous terminated container \"%s\" in pod \"%s\" not "
+					   "found",
+					   container, pod)
+				 : arena_printf(&req->arena,
+					   "container \"%s\" in pod \"%s\" is waiting to start: %s",
+					   container, pod, at.waiting_reason);
 		refuse(req, 400, text);
 		return;
 	}

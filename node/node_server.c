@@ -77,8 +77,8 @@ static void handle(struct http_request *req, void *user)
 	else if (n == 4 && streq(p[0], "containerLogs"))
 		node_logs_serve(s->n, req, p[1], p[2], p[3]);
 	else if ((n == 4 || n == 5) && (streq(p[0], "exec") || streq(p[0], "attach")))
-		node_exec_serve(s->n, req, streq(p[0], "attach"), p[1], p[2],
-			n == 5 ? p[3] : NULL, p[n - 1]);
+		node_exec_serve(s->n, req, streq(p[0], "attach"), p[1], p[2], n == 5 ? p[3] : NULL,
+			p[n - 1]);
 	else if ((n == 3 || n == 4) && streq(p[0], "portForward"))
 		node_port_forward_serve(s->n, req, p[1], p[2]);
 	else if (n == 3 && (streq(p[0], "console") || streq(p[0], "vnc")))
@@ -139,7 +139,7 @@ void node_server_stop(struct node_server *s, void (*done)(void *user), void *use
 		return;
 	}
 	struct stopping *st = xmalloc(sizeof(*st));
-	*st = (struct stopping){ done, user };
+	*st = (struct stopping){done, user};
 	http_server_stop(s->http, 500, on_stopped, st);
 }
 

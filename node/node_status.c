@@ -1,5 +1,5 @@
-/* node_status.c - keeps the Node object and its Lease. Everything is level-triggered by two timers and
- * the informer: a write that failed is made again by the next turn. */
+/* node_status.c - keeps the Node object and its Lease. Everything is level-triggered by two timers
+ * and the informer: a write that failed is made again by the next turn. */
 #include "node/node_status.h"
 
 #include <stdio.h>
@@ -135,8 +135,8 @@ static void post(struct node_status *s)
 	struct node_part *parts = arena_alloc(&a, (s->parts.count + 1) * sizeof(*parts));
 
 	for (size_t i = 0; i < s->parts.count; i++)
-		parts[i] = (struct node_part){ s->parts.items[i].name, s->parts.items[i].ready,
-			s->parts.items[i].reason, s->parts.items[i].message };
+		parts[i] = (struct node_part){s->parts.items[i].name, s->parts.items[i].ready,
+			s->parts.items[i].reason, s->parts.items[i].message};
 	node_load_read(n->data_dir, &load);
 	struct node_status_input in = {
 		.old = old,
@@ -145,8 +145,8 @@ static void post(struct node_status *s)
 		.parts = parts,
 		.part_count = s->parts.count,
 		.host_ip = n->host_ip,
-		.runtime_version = n->pods ? pod_manager_runtime_version(n->pods)
-					   : "containerd://unknown",
+		.runtime_version =
+			n->pods ? pod_manager_runtime_version(n->pods) : "containerd://unknown",
 		.port = s->port,
 		.now_ns = n->clock->wall_ns(n->clock),
 	};
@@ -174,7 +174,7 @@ static void on_runtime_status(void *user, const struct grpc_result *r)
 		return; /* the manager reports that */
 	for (size_t i = 0; i < st->status->n_conditions; i++) {
 		const Cri__RuntimeCondition *c = st->status->conditions[i];
-		const char *part = streq(c->type, "NetworkReady") ? "container network"
+		const char *part = streq(c->type, "NetworkReady")   ? "container network"
 				   : streq(c->type, "RuntimeReady") ? "container runtime"
 								    : NULL;
 		if (part)
@@ -187,8 +187,7 @@ static void on_status_timer(void *user)
 	struct node_status *s = user;
 
 	if (s->n->pods && !s->runtime_status)
-		s->runtime_status = cri_status(
-			pod_manager_cri(s->n->pods), on_runtime_status, s);
+		s->runtime_status = cri_status(pod_manager_cri(s->n->pods), on_runtime_status, s);
 	if (s->call)
 		return; /* its answer arms the timer */
 	if (!s->registered)
@@ -207,7 +206,7 @@ void node_status_report(struct node_status *s, const char *name, bool ready, con
 			p = &s->parts.items[i];
 	}
 	if (!p) {
-		VEC_PUSH(&s->parts, ((struct part){ .name = xstrdup(name) }));
+		VEC_PUSH(&s->parts, ((struct part){.name = xstrdup(name)}));
 		p = &s->parts.items[s->parts.count - 1];
 	} else if (p->ready == ready && streq(p->reason, reason) && streq(p->message, message)) {
 		return;
@@ -320,7 +319,7 @@ static void on_node(void *user, const struct object *old, const struct object *n
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 
 	object_unref(n->object);
-	n->object = new ? object_ref((struct object *)(uintptr_t)new) : NULL;
+	n->object = new ? object_ref((struct object *)(uintptr_t) new) : NULL;
 	if (!new) {
 		s->registered = false;
 		if (!s->call)
@@ -346,7 +345,7 @@ void node_status_on_pod_cidr(struct node_status *s, void (*known)(void *user), v
 
 struct node_status *node_status_create(struct node *n, const struct node_status_options *options)
 {
-	static const struct informer_handler handler = { .changed = on_node };
+	static const struct informer_handler handler = {.changed = on_node};
 	struct node_status *s = xcalloc(1, sizeof(*s));
 	char selector[300];
 

@@ -8,8 +8,8 @@ struct node_status;
 struct node_status_options {
 	int port; /* of the agent's server */
 };
-/* Registers the node (again and again until the API answers), then posts the status when it changed,
- * at the latest every 5 minutes, and renews the Lease every 10 s. */
+/* Registers the node (again and again until the API answers), then posts the status when it
+ * changed, at the latest every 5 minutes, and renews the Lease every 10 s. */
 struct node_status *node_status_create(struct node *n, const struct node_status_options *options);
 void node_status_destroy(struct node_status *s); /* NULL allowed */
 void node_status_report(struct node_status *s, const char *part, bool ready, const char *reason,

@@ -8,7 +8,7 @@ enum { DISK_MIN_PERCENT = 10, INODES_MIN_PERCENT = 5, PODS_MAX = 110 };
 
 static const struct json *condition_named(const struct json *list, const char *type)
 {
-	JSON_FOR_EACH_ITEM (c, list) {
+	JSON_FOR_EACH_ITEM(c, list) {
 		if (streq(json_str(json_get(c, "type")), type))
 			return c;
 	}
@@ -40,17 +40,16 @@ static struct json *conditions(struct arena *a, const struct node_status_input *
 	const struct node_load *l = in->load;
 	const struct node_part *bad = NULL;
 
-	bool memory = l->memory_available_bytes >= 0 &&
-		      l->memory_available_bytes < MEMORY_RESERVE_BYTES;
-	bool disk = (l->disk_available_percent >= 0 &&
-			    l->disk_available_percent < DISK_MIN_PERCENT) ||
-		    (l->inodes_available_percent >= 0 &&
-			    l->inodes_available_percent < INODES_MIN_PERCENT);
+	bool memory =
+		l->memory_available_bytes >= 0 && l->memory_available_bytes < MEMORY_RESERVE_BYTES;
+	bool disk =
+		(l->disk_available_percent >= 0 && l->disk_available_percent < DISK_MIN_PERCENT) ||
+		(l->inodes_available_percent >= 0 &&
+			l->inodes_available_percent < INODES_MIN_PERCENT);
 	bool pids = l->pids_max > 0 && l->pids_used >= 0 && l->pids_used * 10 > l->pids_max * 9;
 	condition(a, list, in, "MemoryPressure", memory ? "True" : "False",
 		memory ? "NodeHasInsufficientMemory" : "NodeHasSufficientMemory",
-		memory ? "less than 100Mi of memory are available"
-		       : "enough memory is available");
+		memory ? "less than 100Mi of memory are available" : "enough memory is available");
 	condition(a, list, in, "DiskPressure", disk ? "True" : "False",
 		disk ? "NodeHasDiskPressure" : "NodeHasNoDiskPressure",
 		disk ? "the data directory's file system is nearly full"
@@ -78,8 +77,7 @@ static struct json *conditions(struct arena *a, const struct node_status_input *
 	return list;
 }
 
-static struct json *resources(
-	struct arena *a, const struct node_status_input *in, bool allocatable)
+static struct json *resources(struct arena *a, const struct node_status_input *in, bool allocatable)
 {
 	const struct node_facts *f = in->facts;
 	struct json *o = json_new_object(a);
@@ -94,9 +92,9 @@ static struct json *resources(
 	json_set_str(a, o, "memory", quantity_format_bytes(a, memory & ~INT64_C(1023)));
 	json_set(a, o, "pods", json_new_printf(a, "%d", PODS_MAX));
 	/* What others have put there (devices of virtual machines, say) stays as it is. */
-	const struct json *old = json_path(in->old,
-		allocatable ? "status.allocatable" : "status.capacity");
-	JSON_FOR_EACH_MEMBER (m, old) {
+	const struct json *old =
+		json_path(in->old, allocatable ? "status.allocatable" : "status.capacity");
+	JSON_FOR_EACH_MEMBER(m, old) {
 		if (!json_get_n(o, m->name, m->name_size))
 			json_set_n(a, o, m->name, m->name_size, json_copy(a, m->value));
 	}
@@ -141,9 +139,9 @@ struct json *node_status_make(struct arena *a, const struct node_status_input *i
 
 static bool same_conditions(const struct json *old, const struct json *new)
 {
-	static const char *const fields[] = { "status", "reason", "message" };
+	static const char *const fields[] = {"status", "reason", "message"};
 
-	JSON_FOR_EACH_ITEM (c, new) {
+	JSON_FOR_EACH_ITEM(c, new) {
 		const struct json *o = condition_named(old, json_str(json_get(c, "type")));
 		for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
 			if (!streq(json_str(json_get(o, fields[i])),
@@ -156,7 +154,7 @@ static bool same_conditions(const struct json *old, const struct json *new)
 
 bool node_status_differs(const struct json *old, const struct json *status)
 {
-	JSON_FOR_EACH_MEMBER (m, status) {
+	JSON_FOR_EACH_MEMBER(m, status) {
 		const struct json *o = json_get_n(old, m->name, m->name_size);
 		bool same = streq(m->name, "conditions") ? same_conditions(o, m->value)
 							 : json_equal(o, m->value);

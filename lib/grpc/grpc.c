@@ -1,6 +1,7 @@
 /* grpc.c - channels and calls. nghttp2 is fed from the stream's read callback; whatever it wants to
- * send goes into the stream's write queue. Calls that end while nghttp2 is working are only moved to
- * `finished`; their callbacks run afterwards, so a callback may start, cancel, or destroy anything. */
+ * send goes into the stream's write queue. Calls that end while nghttp2 is working are only moved
+ * to `finished`; their callbacks run afterwards, so a callback may start, cancel, or destroy
+ * anything. */
 #include "lib/grpc/grpc.h"
 
 #include <nghttp2/nghttp2.h>
@@ -24,11 +25,11 @@
 enum channel_state { CH_IDLE, CH_CONNECTING, CH_READY, CH_DRAINING, CH_BACKOFF };
 
 static const struct sm_state channel_states[] = {
-	[CH_IDLE] = { "idle", SM_ALLOW(CH_CONNECTING), false },
-	[CH_CONNECTING] = { "connecting", SM_ALLOW(CH_READY) | SM_ALLOW(CH_BACKOFF), false },
-	[CH_READY] = { "ready", SM_ALLOW(CH_DRAINING) | SM_ALLOW(CH_BACKOFF), false },
-	[CH_DRAINING] = { "draining", SM_ALLOW(CH_IDLE) | SM_ALLOW(CH_BACKOFF), false },
-	[CH_BACKOFF] = { "backoff", SM_ALLOW(CH_IDLE), false },
+	[CH_IDLE] = {"idle", SM_ALLOW(CH_CONNECTING), false},
+	[CH_CONNECTING] = {"connecting", SM_ALLOW(CH_READY) | SM_ALLOW(CH_BACKOFF), false},
+	[CH_READY] = {"ready", SM_ALLOW(CH_DRAINING) | SM_ALLOW(CH_BACKOFF), false},
+	[CH_DRAINING] = {"draining", SM_ALLOW(CH_IDLE) | SM_ALLOW(CH_BACKOFF), false},
+	[CH_BACKOFF] = {"backoff", SM_ALLOW(CH_IDLE), false},
 };
 static const struct sm_class channel_class = {
 	.name = "grpc channel",
@@ -52,11 +53,11 @@ struct grpc_call {
 	unsigned timeout_ms;
 	uint64_t deadline_ms; /* loop time; UINT64_MAX = none */
 	const ProtobufCMessageDescriptor *type;
-	struct buf in;	  /* response frames not yet handed out */
-	int http_status;  /* 0 before the header */
+	struct buf in;	   /* response frames not yet handed out */
+	int http_status;   /* 0 before the header */
 	bool grpc_content; /* content-type was application/grpc */
-	int status;	  /* grpc-status; -1 before it is known */
-	char *message;	  /* malloc'd or NULL */
+	int status;	   /* grpc-status; -1 before it is known */
+	char *message;	   /* malloc'd or NULL */
 	void (*on_message)(void *user, const void *response); /* NULL = unary */
 	grpc_done *done;
 	void *user;
@@ -73,11 +74,11 @@ struct grpc_channel {
 	struct stream *stream;
 	nghttp2_session *session;
 	struct list waiting, active, finished; /* of struct grpc_call */
-	unsigned backoff_ms;	/* of the next failure */
-	uint64_t backoff_until; /* loop time, in CH_BACKOFF */
+	unsigned backoff_ms;		       /* of the next failure */
+	uint64_t backoff_until;		       /* loop time, in CH_BACKOFF */
 	char *last_failure;
-	unsigned busy;		/* depth of dispatching: destroy waits for 0 */
-	bool in_timer;		/* a timer started anew with 0 would run again before anything else */
+	unsigned busy; /* depth of dispatching: destroy waits for 0 */
+	bool in_timer; /* a timer started anew with 0 would run again before anything else */
 	bool destroyed;
 };
 
@@ -134,7 +135,7 @@ static ProtobufCMessage *unpack(
 static void call_report(struct grpc_call *call)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct grpc_result r = { .status = call->status, .message = "" };
+	struct grpc_result r = {.status = call->status, .message = ""};
 	char text[128];
 
 	if (r.status == GRPC_OK && !call->on_message) {
@@ -162,11 +163,10 @@ static bool deliver_one(struct grpc_channel *ch, struct list *calls)
 {
 	if (ch->destroyed)
 		return false;
-	LIST_FOR_EACH(call, calls, struct grpc_call, link)
-	{
+	LIST_FOR_EACH(call, calls, struct grpc_call, link) {
 		struct grpc_frame f;
-		if (!call->on_message ||
-			grpc_frame_next(call->in.data, call->in.size, ch->message_max_bytes, &f) <= 0)
+		if (!call->on_message || grpc_frame_next(call->in.data, call->in.size,
+						 ch->message_max_bytes, &f) <= 0)
 			continue;
 		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 		const void *m = unpack(call->type, &a, f.data, f.size);
@@ -178,8 +178,8 @@ static bool deliver_one(struct grpc_channel *ch, struct list *calls)
 	return false;
 }
 
-/* Hands out what came for streaming calls, then what has ended by now: a callback may make calls that
- * fail at once too, and those have to wait for their turn. */
+/* Hands out what came for streaming calls, then what has ended by now: a callback may make calls
+ * that fail at once too, and those have to wait for their turn. */
 static void dispatch(struct grpc_channel *ch)
 {
 	struct list ended;
@@ -188,8 +188,7 @@ static void dispatch(struct grpc_channel *ch)
 	while (!ch->destroyed && (deliver_one(ch, &ch->active) || deliver_one(ch, &ch->finished)))
 		;
 	list_init(&ended);
-	LIST_FOR_EACH(call, &ch->finished, struct grpc_call, link)
-	{
+	LIST_FOR_EACH(call, &ch->finished, struct grpc_call, link) {
 		list_remove(&call->link);
 		list_append(&ended, &call->link);
 	}
@@ -210,7 +209,7 @@ static void dispatch(struct grpc_channel *ch)
 
 static void connection_drop(struct grpc_channel *ch)
 {
-	static const struct stream_handler nobody = { 0 };
+	static const struct stream_handler nobody = {0};
 
 	if (ch->session)
 		nghttp2_session_del(ch->session);
@@ -225,7 +224,7 @@ static void connection_drop(struct grpc_channel *ch)
 static void fail_calls(struct list *calls, const char *why)
 {
 	LIST_FOR_EACH(call, calls, struct grpc_call, link)
-	call_finish(call, GRPC_UNAVAILABLE, why);
+		call_finish(call, GRPC_UNAVAILABLE, why);
 }
 
 /* The connection is of no use any more: ends its calls and waits before the next attempt. */
@@ -310,7 +309,7 @@ static void call_send(struct grpc_call *call)
 		headers[n++] = header("grpc-timeout", timeout);
 	}
 
-	nghttp2_data_provider body = { .source.ptr = call, .read_callback = on_request_bytes };
+	nghttp2_data_provider body = {.source.ptr = call, .read_callback = on_request_bytes};
 	int32_t id = nghttp2_submit_request(ch->session, NULL, headers, n, &body, call);
 	if (id < 0) {
 		call_finish(call, GRPC_UNAVAILABLE, nghttp2_strerror(id));
@@ -343,7 +342,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags, void *user)
 {
 	struct grpc_call *call = call_of(session, frame->hd.stream_id);
-	struct str n = { (const char *)name, name_size }, v = { (const char *)value, value_size };
+	struct str n = {(const char *)name, name_size}, v = {(const char *)value, value_size};
 	int64_t number;
 
 	if (!call || frame->hd.type != NGHTTP2_HEADERS)
@@ -400,8 +399,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 			error == NGHTTP2_REFUSED_STREAM ? GRPC_UNAVAILABLE : GRPC_INTERNAL, text);
 	} else if (call->http_status != 200 || !call->grpc_content) {
 		snprintf(text, sizeof(text), "no gRPC answer: HTTP status %d", call->http_status);
-		call_finish(call, call->http_status == 404 ? GRPC_UNIMPLEMENTED : GRPC_UNKNOWN,
-			text);
+		call_finish(
+			call, call->http_status == 404 ? GRPC_UNIMPLEMENTED : GRPC_UNKNOWN, text);
 	} else {
 		call_finish(call, GRPC_INTERNAL, "answer ended without grpc-status");
 	}
@@ -451,8 +450,8 @@ static int session_start(struct grpc_channel *ch)
 {
 	nghttp2_session_callbacks *callbacks;
 	nghttp2_settings_entry settings[] = {
-		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
-		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_BYTES },
+		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_BYTES},
 	};
 
 	if (nghttp2_session_callbacks_new(&callbacks))
@@ -466,8 +465,7 @@ static int session_start(struct grpc_channel *ch)
 	if (r)
 		return -ENOMEM;
 	nghttp2_submit_settings(ch->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings));
-	nghttp2_session_set_local_window_size(
-		ch->session, NGHTTP2_FLAG_NONE, 0, 4 * WINDOW_BYTES);
+	nghttp2_session_set_local_window_size(ch->session, NGHTTP2_FLAG_NONE, 0, 4 * WINDOW_BYTES);
 	return 0;
 }
 
@@ -476,7 +474,7 @@ static void send_waiting(struct grpc_channel *ch)
 	if (ch->sm.state != CH_READY)
 		return;
 	LIST_FOR_EACH(call, &ch->waiting, struct grpc_call, link)
-	call_send(call);
+		call_send(call);
 	connection_flush(ch);
 }
 
@@ -519,11 +517,12 @@ static void on_timer(uv_timer_t *t)
 	if (ch->sm.state == CH_BACKOFF && now >= ch->backoff_until)
 		sm_move(&ch->sm, CH_IDLE, now_ns(ch));
 	LIST_FOR_EACH(call, &ch->waiting, struct grpc_call, link)
-	if (now >= call->deadline_ms)
-		call_finish(call, GRPC_DEADLINE_EXCEEDED, "no connection within the time-out");
+		if (now >= call->deadline_ms)
+			call_finish(
+				call, GRPC_DEADLINE_EXCEEDED, "no connection within the time-out");
 	LIST_FOR_EACH(call, &ch->active, struct grpc_call, link)
-	if (now >= call->deadline_ms)
-		call_reset(call, GRPC_DEADLINE_EXCEEDED, "no answer within the time-out");
+		if (now >= call->deadline_ms)
+			call_reset(call, GRPC_DEADLINE_EXCEEDED, "no answer within the time-out");
 	if (ch->sm.state == CH_IDLE && !list_empty(&ch->waiting)) {
 		sm_move(&ch->sm, CH_CONNECTING, now_ns(ch));
 		ch->connect = stream_connect(
@@ -545,15 +544,19 @@ static void timer_arm(struct grpc_channel *ch)
 			(ch->sm.state == CH_IDLE || ch->sm.state == CH_READY)))
 		due = now;
 	LIST_FOR_EACH(call, &ch->waiting, struct grpc_call, link)
-	due = MIN(due, call->deadline_ms);
+		due = MIN(due, call->deadline_ms);
 	LIST_FOR_EACH(call, &ch->active, struct grpc_call, link)
-	due = MIN(due, call->deadline_ms);
+		due = MIN(due, call->deadline_ms);
 	if (ch->sm.state == CH_BACKOFF)
 		due = MIN(due, ch->backoff_until);
 	if (due == UINT64_MAX)
 		uv_timer_stop(ch->timer);
 	else
-		uv_timer_start(ch->timer, on_timer, due > now ? due - now : ch->in_timer ? 1 : 0, 0);
+		uv_timer_start(ch->timer, on_timer,
+			due > now      ? due - now
+			: ch->in_timer ? 1
+				       : 0,
+			0);
 }
 
 /* ---- public ---- */
@@ -588,7 +591,7 @@ static void handle_free(uv_handle_t *h)
 static void free_calls(struct list *calls)
 {
 	LIST_FOR_EACH(call, calls, struct grpc_call, link)
-	call_free(call);
+		call_free(call);
 }
 
 void grpc_channel_destroy(struct grpc_channel *ch)
@@ -634,8 +637,8 @@ static struct grpc_call *call_start(struct grpc_channel *ch, const char *method,
 	list_init(&call->link);
 	list_append(&ch->waiting, &call->link);
 	uv_update_time(ch->loop);
-	call->deadline_ms = timeout_ms == GRPC_NO_TIMEOUT ? UINT64_MAX
-							  : uv_now(ch->loop) + timeout_ms;
+	call->deadline_ms =
+		timeout_ms == GRPC_NO_TIMEOUT ? UINT64_MAX : uv_now(ch->loop) + timeout_ms;
 	if (size > ch->message_max_bytes) {
 		call_finish(call, GRPC_RESOURCE_EXHAUSTED, "request is larger than the limit");
 		return call;
@@ -674,8 +677,7 @@ struct grpc_call *grpc_call_streaming(struct grpc_channel *ch, const char *metho
 	const ProtobufCMessage *request, const ProtobufCMessageDescriptor *response_type,
 	void (*message)(void *user, const void *response), grpc_done *done, void *user)
 {
-	return call_start(
-		ch, method, request, response_type, GRPC_NO_TIMEOUT, message, done, user);
+	return call_start(ch, method, request, response_type, GRPC_NO_TIMEOUT, message, done, user);
 }
 
 void grpc_call_cancel(struct grpc_call *call)

@@ -2,9 +2,9 @@
  *
  * A channel is one address. It connects when the first call is made, carries any number of calls at
  * the same time over one connection, and after a loss connects again at the next call, not sooner
- * than its back-off (250 ms doubling to 10 s, reset by a connection that worked). While the back-off
- * runs calls fail at once with GRPC_UNAVAILABLE and the reason of the last failure: the caller
- * decides when to try again.
+ * than its back-off (250 ms doubling to 10 s, reset by a connection that worked). While the
+ * back-off runs calls fail at once with GRPC_UNAVAILABLE and the reason of the last failure: the
+ * caller decides when to try again.
  *
  * Calls are unary (one request, one response) or server-streaming (one request, many responses).
  * `done` is called exactly once, never from inside grpc_call(), and not after grpc_call_cancel().
@@ -62,8 +62,8 @@ void grpc_channel_destroy(struct grpc_channel *ch);
 struct grpc_result {
 	int status;	     /* enum grpc_status or what the server sent */
 	const char *message; /* for people; "" when GRPC_OK */
-	/* Unary calls that are GRPC_OK: the response, of the type that the call named; it lives in an
-	 * arena that ends with the callback. NULL else. */
+	/* Unary calls that are GRPC_OK: the response, of the type that the call named; it lives in
+	 * an arena that ends with the callback. NULL else. */
 	const void *response;
 };
 static inline bool grpc_ok(const struct grpc_result *r)
@@ -99,10 +99,10 @@ struct grpc_frame {
 	size_t size;	   /* of the payload */
 	size_t total_size; /* with the prefix: where the next frame starts */
 };
-/* 1 = *ret filled, 0 = more bytes are needed, -EMSGSIZE = above max, -EPROTO = compressed or unknown
- * flag. */
-int grpc_frame_next(const char *data, size_t size, size_t max_bytes, struct grpc_frame *ret)
-	_must_check_;
+/* 1 = *ret filled, 0 = more bytes are needed, -EMSGSIZE = above max, -EPROTO = compressed or
+ * unknown flag. */
+int grpc_frame_next(
+	const char *data, size_t size, size_t max_bytes, struct grpc_frame *ret) _must_check_;
 /* grpc-message: %XX decoded, bad escapes kept as they are, at most room - 1 bytes, made valid UTF-8
  * by replacing what is not with '?'. */
 void grpc_message_decode(const char *text, size_t size, char *ret, size_t room);

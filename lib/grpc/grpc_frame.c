@@ -1,4 +1,5 @@
-/* grpc_frame.c - the parts of gRPC that are plain computation: frames, texts, the arena allocator. */
+/* grpc_frame.c - the parts of gRPC that are plain computation: frames, texts, the arena allocator.
+ */
 #include "lib/grpc/grpc.h"
 
 #include <stdio.h>
@@ -54,7 +55,8 @@ void grpc_message_decode(const char *text, size_t size, char *ret, size_t room)
 		ret[n++] = c ? c : '?';
 	}
 	ret[n] = '\0';
-	/* The text ends up in API objects, which are UTF-8; a cut may also have split a character. */
+	/* The text ends up in API objects, which are UTF-8; a cut may also have split a character.
+	 */
 	utf8_repair(ret, n);
 }
 
@@ -68,10 +70,10 @@ void grpc_timeout_format(unsigned timeout_ms, char ret[16])
 
 const char *grpc_status_name(int status)
 {
-	static const char *const names[] = { "OK", "Canceled", "Unknown", "InvalidArgument",
+	static const char *const names[] = {"OK", "Canceled", "Unknown", "InvalidArgument",
 		"DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied",
-		"ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange",
-		"Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated" };
+		"ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",
+		"Internal", "Unavailable", "DataLoss", "Unauthenticated"};
 
 	if (status < 0 || (size_t)status >= ARRAY_LEN(names))
 		return "Code(other)";

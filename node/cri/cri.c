@@ -9,7 +9,8 @@
 
 enum {
 	CALL_MS = 120 * 1000,
-	/* Creating a sandbox includes the CNI plugins, and on first use the pull of the pause image. */
+	/* Creating a sandbox includes the CNI plugins, and on first use the pull of the pause
+	   image. */
 	SANDBOX_MS = 240 * 1000,
 };
 
@@ -48,7 +49,7 @@ void cri_destroy(struct cri *c)
 	grpc_channel_destroy(c->channel);
 	/* Those whose call was cancelled, too: nobody told us. */
 	LIST_FOR_EACH(w, &c->watches, struct watch, link)
-	free(w);
+		free(w);
 	free(c);
 }
 
@@ -83,8 +84,7 @@ struct grpc_call *cri_status(struct cri *c, grpc_done *done, void *user)
 	return CALL(c, RUNTIME("Status"), &q, status_response, CALL_MS, done, user);
 }
 
-struct grpc_call *cri_update_pod_cidr(
-	struct cri *c, const char *cidr, grpc_done *done, void *user)
+struct grpc_call *cri_update_pod_cidr(struct cri *c, const char *cidr, grpc_done *done, void *user)
 {
 	Cri__NetworkConfig network = CRI__NETWORK_CONFIG__INIT;
 	Cri__RuntimeConfig config = CRI__RUNTIME_CONFIG__INIT;
@@ -211,8 +211,7 @@ struct grpc_call *cri_list_containers(
 		c, RUNTIME("ListContainers"), &q, list_containers_response, CALL_MS, done, user);
 }
 
-struct grpc_call *cri_container_status(
-	struct cri *c, const char *id, grpc_done *done, void *user)
+struct grpc_call *cri_container_status(struct cri *c, const char *id, grpc_done *done, void *user)
 {
 	Cri__ContainerStatusRequest q = CRI__CONTAINER_STATUS_REQUEST__INIT;
 
@@ -356,11 +355,11 @@ struct grpc_call *cri_watch(
 	struct cri *c, void (*changed)(void *user), grpc_done *ended, void *user)
 {
 	Containerd__SubscribeRequest q = CONTAINERD__SUBSCRIBE_REQUEST__INIT;
-	char *filters[] = { text("topic==/tasks/start"), text("topic==/tasks/exit"),
-		text("topic==/tasks/delete"), text("topic==/tasks/oom") };
+	char *filters[] = {text("topic==/tasks/start"), text("topic==/tasks/exit"),
+		text("topic==/tasks/delete"), text("topic==/tasks/oom")};
 	struct watch *w = xmalloc(sizeof(*w));
 
-	*w = (struct watch){ .changed = changed, .ended = ended, .user = user };
+	*w = (struct watch){.changed = changed, .ended = ended, .user = user};
 	list_append(&c->watches, &w->link);
 	q.filters = filters;
 	q.n_filters = ARRAY_LEN(filters);

@@ -1,11 +1,12 @@
 /* cri.h - the Container Runtime Interface (runtime.v1) as asynchronous calls.
  *
- * Thin on purpose: requests and responses are the protobuf-c types of api/proto/cri.proto, which the
- * caller fills in; what is added is the method's name and a time limit that suits it. Rules of calls
- * are those of grpc.h: `done` once, later, with r->response of the type named beside the function.
+ * Thin on purpose: requests and responses are the protobuf-c types of api/proto/cri.proto, which
+ * the caller fills in; what is added is the method's name and a time limit that suits it. Rules of
+ * calls are those of grpc.h: `done` once, later, with r->response of the type named beside the
+ * function.
  *
- * Stop, remove and status calls on something that does not exist: containerd answers stop and remove
- * with OK and status with GRPC_NOT_FOUND. */
+ * Stop, remove and status calls on something that does not exist: containerd answers stop and
+ * remove with OK and status with GRPC_NOT_FOUND. */
 #pragma once
 
 #include "api/proto/cri.pb-c.h"
@@ -17,8 +18,8 @@ void cri_destroy(struct cri *c); /* calls under way end silently */
 
 struct grpc_call *cri_version(struct cri *c, grpc_done *done, void *user); /* VersionResponse */
 struct grpc_call *cri_status(struct cri *c, grpc_done *done, void *user);  /* StatusResponse */
-struct grpc_call *cri_update_pod_cidr(
-	struct cri *c, const char *cidr, grpc_done *done, void *user); /* UpdateRuntimeConfigResponse */
+struct grpc_call *cri_update_pod_cidr(struct cri *c, const char *cidr, grpc_done *done,
+	void *user); /* UpdateRuntimeConfigResponse */
 
 struct grpc_call *cri_run_sandbox(struct cri *c, Cri__PodSandboxConfig *config,
 	const char *runtime_handler /* NULL = default */, grpc_done *done,
@@ -60,7 +61,8 @@ struct grpc_call *cri_port_forward(struct cri *c, const char *sandbox_id, grpc_d
 struct grpc_call *cri_list_stats(
 	struct cri *c, grpc_done *done, void *user); /* ListContainerStatsResponse */
 
-/* auth may be NULL. Pulls have no time limit of their own but cri_pull_image's caller can cancel. */
+/* auth may be NULL. Pulls have no time limit of their own but cri_pull_image's caller can cancel.
+ */
 struct grpc_call *cri_pull_image(struct cri *c, const char *image, Cri__AuthConfig *auth,
 	Cri__PodSandboxConfig *sandbox_config, grpc_done *done, void *user); /* PullImageResponse */
 struct grpc_call *cri_image_status(
@@ -72,8 +74,8 @@ struct grpc_call *cri_image_fs_info(
 	struct cri *c, grpc_done *done, void *user); /* ImageFsInfoResponse */
 
 /* Tells of changes of tasks (containers started, ended, were killed for memory): containerd's event
- * service. `changed` says only that it is worth looking; `ended` once when the subscription is over,
- * with GRPC_UNIMPLEMENTED on runtimes that have no such service. */
+ * service. `changed` says only that it is worth looking; `ended` once when the subscription is
+ * over, with GRPC_UNIMPLEMENTED on runtimes that have no such service. */
 struct grpc_call *cri_watch(
 	struct cri *c, void (*changed)(void *user), grpc_done *ended, void *user);
 

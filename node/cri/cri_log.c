@@ -10,8 +10,8 @@
 
 int cri_log_parse(const char *line, size_t size, struct cri_log_line *ret)
 {
-	struct str rest = { line, size }, time, stream, tag;
-	struct cri_log_line l = { 0 };
+	struct str rest = {line, size}, time, stream, tag;
+	struct cri_log_line l = {0};
 	char text[64];
 
 	if (!str_split(&rest, ' ', &time) || !str_split(&rest, ' ', &stream) || !rest.p)
@@ -67,7 +67,7 @@ size_t cri_log_tail(const char *path, size_t lines, char *ret, size_t room)
 			break;
 		start--;
 	}
-	struct str rest = { in.data + start, in.size - start }, line;
+	struct str rest = {in.data + start, in.size - start}, line;
 	while (str_split(&rest, '\n', &line)) {
 		struct cri_log_line l;
 		if (cri_log_parse(line.p, line.size, &l) < 0)

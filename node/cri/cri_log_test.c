@@ -14,11 +14,12 @@ static void good_lines(void **state)
 		const char *line, *text;
 		bool is_stderr, partial;
 	} cases[] = {
-		{ "2016-10-06T00:17:09.669794202Z stdout F hello world", "hello world", false, false },
-		{ "2016-10-06T00:17:09.669794202Z stderr P part", "part", true, true },
-		{ "2016-10-06T00:17:09Z stdout F ", "", false, false },
-		{ "2016-10-06T00:17:09Z stdout F", "", false, false },
-		{ "2016-10-06T00:17:09.5+02:00 stdout F:x:y  two", " two", false, false },
+		{"2016-10-06T00:17:09.669794202Z stdout F hello world", "hello world", false,
+			false},
+		{"2016-10-06T00:17:09.669794202Z stderr P part", "part", true, true},
+		{"2016-10-06T00:17:09Z stdout F ", "", false, false},
+		{"2016-10-06T00:17:09Z stdout F", "", false, false},
+		{"2016-10-06T00:17:09.5+02:00 stdout F:x:y  two", " two", false, false},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -48,7 +49,8 @@ static void bad_lines(void **state)
 		"2016-13-06T00:17:09Z stdout F x",
 		"not-a-time stdout F x",
 		" stdout F x",
-		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa stdout F x",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+		"stdout F x",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -102,7 +102,7 @@ int image_ref_check(const char *ref, struct err *err)
 		good = tag_valid(tag + 1, n - name - 1);
 	if (good && digest)
 		good = digest_valid(digest + 1);
-	struct str rest = { path, name }, part;
+	struct str rest = {path, name}, part;
 	if (good && name > 255)
 		good = false;
 	while (good && str_split(&rest, '/', &part))
@@ -156,7 +156,7 @@ bool registry_auth_find(
 		json_parse(a, text, size, NULL, &config, NULL) < 0)
 		return false;
 	const char *host = image_ref_host(a, ref);
-	JSON_FOR_EACH_MEMBER (m, old ? config : json_get(config, "auths")) {
+	JSON_FOR_EACH_MEMBER(m, old ? config : json_get(config, "auths")) {
 		if (!streq(registry_key_host(a, m->name), host))
 			continue;
 		*ret = (struct registry_auth){

@@ -1,5 +1,5 @@
-/* image_ref.h - names of images: [HOST[:PORT]/]PATH[:TAG][@ALGORITHM:HEX] (the distribution project's
- * reference grammar). Pure. */
+/* image_ref.h - names of images: [HOST[:PORT]/]PATH[:TAG][@ALGORITHM:HEX] (the distribution
+ * project's reference grammar). Pure. */
 #pragma once
 
 #include "lib/json/json.h"
@@ -15,5 +15,5 @@ struct registry_auth {
 	const char *username, *password, *auth, *identity_token;
 };
 /* Credentials for the image in a Secret of type kubernetes.io/dockerconfigjson or dockercfg. */
-bool registry_auth_find(struct arena *a, const struct json *secret, const char *ref,
-	struct registry_auth *ret);
+bool registry_auth_find(
+	struct arena *a, const struct json *secret, const char *ref, struct registry_auth *ret);

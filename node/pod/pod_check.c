@@ -1,5 +1,5 @@
-/* pod_check.c - see pod_check.h. HTTP answers of 200 to 399 are good; certificates are not verified,
- * redirects not followed (a redirect is good by its status). */
+/* pod_check.c - see pod_check.h. HTTP answers of 200 to 399 are good; certificates are not
+ * verified, redirects not followed (a redirect is good by its status). */
 #include "node/pod/pod_check.h"
 
 #include <stdio.h>
@@ -81,8 +81,8 @@ static void on_exec(void *user, const struct grpc_result *r)
 		snprintf(c->text, sizeof(c->text), "command terminated with exit code %d",
 			s->exit_code);
 	if (!utf8_valid(c->text, strlen(c->text)))
-		snprintf(c->text, sizeof(c->text), "exit code %d, output is not text",
-			s->exit_code);
+		snprintf(
+			c->text, sizeof(c->text), "exit code %d, output is not text", s->exit_code);
 	finish(c, CHECK_FAILED, c->text);
 }
 
@@ -93,7 +93,7 @@ static void run_exec(struct pod_check *c, size_t container, const struct json *e
 	char **argv = arena_alloc(&a, (json_count(command) + 1) * sizeof(*argv));
 	size_t argc = 0;
 
-	JSON_FOR_EACH_ITEM (s, command)
+	JSON_FOR_EACH_ITEM(s, command)
 		argv[argc++] = (char *)(uintptr_t)json_str_or(s, "");
 	c->grpc = cri_exec_sync(c->w->m->cri, c->w->containers[container].cur.id, argv, argc,
 		(ms + 999) / 1000, on_exec, c);
@@ -148,7 +148,7 @@ static void run_http(
 		finish_later(c, CHECK_ERROR, 0);
 		return;
 	}
-	JSON_FOR_EACH_ITEM (h, json_get(get, "httpHeaders")) {
+	JSON_FOR_EACH_ITEM(h, json_get(get, "httpHeaders")) {
 		const char *name = json_str_or(json_get(h, "name"), "");
 		const char *value = json_str_or(json_get(h, "value"), "");
 		/* The API checks names, but not that a value is one line. */
@@ -170,7 +170,7 @@ static void run_http(
 	buf_add_str(&headers, "Connection: close\r\n");
 	const char *host_header = NULL;
 	if (has_host) {
-		JSON_FOR_EACH_ITEM (h, json_get(get, "httpHeaders")) {
+		JSON_FOR_EACH_ITEM(h, json_get(get, "httpHeaders")) {
 			if (strcasecmp(json_str_or(json_get(h, "name"), ""), "Host") == 0)
 				host_header = json_str(json_get(h, "value"));
 		}
@@ -185,16 +185,16 @@ static void run_http(
 	});
 	if (ctx)
 		SSL_CTX_free(ctx);
-	c->call = http_call(c->endpoint, &(struct http_call_options){
-						 .method = "GET",
-						 .target = *path == '/' ? path
-									: arena_printf(&a, "/%s", path),
-						 .headers = headers.data,
-						 .timeout_ms = (unsigned)ms,
-						 .body_max_bytes = BODY_MAX_BYTES,
-						 .done = on_http,
-						 .user = c,
-					 });
+	c->call = http_call(
+		c->endpoint, &(struct http_call_options){
+				     .method = "GET",
+				     .target = *path == '/' ? path : arena_printf(&a, "/%s", path),
+				     .headers = headers.data,
+				     .timeout_ms = (unsigned)ms,
+				     .body_max_bytes = BODY_MAX_BYTES,
+				     .done = on_http,
+				     .user = c,
+			     });
 }
 
 static void on_connected(void *user, struct stream *s, const struct err *err)
@@ -211,8 +211,7 @@ static void on_connected(void *user, struct stream *s, const struct err *err)
 	finish(c, CHECK_OK, "");
 }
 
-static void run_tcp(
-	struct pod_check *c, const struct json *doc, const struct json *tcp, int64_t ms)
+static void run_tcp(struct pod_check *c, const struct json *doc, const struct json *tcp, int64_t ms)
 {
 	int port = pod_port_number(doc, json_get(tcp, "port"));
 	const char *host = target_host(c, tcp);
@@ -227,8 +226,8 @@ static void run_tcp(
 		snprintf(address, sizeof(address), "tcp://[%s]:%d", host, port);
 	else
 		snprintf(address, sizeof(address), "tcp://%s:%d", host, port);
-	c->connect = stream_connect(
-		c->w->n->loop, address, NULL, NULL, (unsigned)ms, on_connected, c);
+	c->connect =
+		stream_connect(c->w->n->loop, address, NULL, NULL, (unsigned)ms, on_connected, c);
 }
 
 static void on_health(void *user, const struct grpc_result *r)
@@ -284,8 +283,7 @@ struct pod_check *pod_check_run(struct pod_worker *w, size_t container, const st
 	else if ((how = json_get(handler, "grpc")))
 		run_grpc(c, how, ms);
 	else if ((how = json_get(handler, "sleep")))
-		finish_later(c, CHECK_OK,
-			MIN(MAX(json_path_int(how, "seconds", 0), 0) * 1000, ms));
+		finish_later(c, CHECK_OK, MIN(MAX(json_path_int(how, "seconds", 0), 0) * 1000, ms));
 	else
 		finish_later(c, CHECK_OK, 0);
 	return c;
@@ -310,7 +308,7 @@ int pod_port_number(const struct json *container, const struct json *port)
 	if (json_is(port, JSON_INT))
 		return port->i > 0 && port->i <= 65535 ? (int)port->i : -1;
 	const char *name = json_str_or(port, "");
-	JSON_FOR_EACH_ITEM (p, json_get(container, "ports")) {
+	JSON_FOR_EACH_ITEM(p, json_get(container, "ports")) {
 		if (streq(json_str(json_get(p, "name")), name))
 			return (int)json_int_or(json_get(p, "containerPort"), -1);
 	}

@@ -85,7 +85,7 @@ static void supplemental_groups(
 	size_t n = 0;
 
 	*ret = arena_alloc(a, (json_count(list) + 1) * sizeof(**ret));
-	JSON_FOR_EACH_ITEM (g, list)
+	JSON_FOR_EACH_ITEM(g, list)
 		(*ret)[n++] = json_int_or(g, 0);
 	if (fs_group)
 		(*ret)[n++] = json_int_or(fs_group, 0);
@@ -125,7 +125,7 @@ static char **strings(struct arena *a, const struct json *list, size_t *ret_coun
 	size_t n = 0;
 	char **v = arena_alloc(a, (json_count(list) + 1) * sizeof(*v));
 
-	JSON_FOR_EACH_ITEM (s, list)
+	JSON_FOR_EACH_ITEM(s, list)
 		v[n++] = text(json_str(s));
 	*ret_count = n;
 	return v;
@@ -145,7 +145,7 @@ static Cri__DNSConfig *dns(struct arena *a, const struct json *pod)
 	d->searches = strings(a, json_get(config, "searches"), &d->n_searches);
 	const struct json *options = json_get(config, "options");
 	d->options = arena_alloc(a, (json_count(options) + 1) * sizeof(*d->options));
-	JSON_FOR_EACH_ITEM (o, options) {
+	JSON_FOR_EACH_ITEM(o, options) {
 		const char *name = json_str_or(json_get(o, "name"), "");
 		const char *value = json_str(json_get(o, "value"));
 		d->options[d->n_options++] =
@@ -159,7 +159,7 @@ static void port_mappings(struct arena *a, const struct json *pod, Cri__PodSandb
 	bool host_network = json_path_bool(pod, "spec.hostNetwork", false);
 
 	for (size_t i = 0; !host_network && i < pod_container_count(pod); i++) {
-		JSON_FOR_EACH_ITEM (port, json_get(pod_container_doc(pod, i), "ports")) {
+		JSON_FOR_EACH_ITEM(port, json_get(pod_container_doc(pod, i), "ports")) {
 			int64_t host = json_int_or(json_get(port, "hostPort"), 0);
 			const char *proto = json_str_or(json_get(port, "protocol"), "TCP");
 			if (host <= 0)
@@ -173,16 +173,15 @@ static void port_mappings(struct arena *a, const struct json *pod, Cri__PodSandb
 				(int32_t)json_int_or(json_get(port, "containerPort"), 0);
 			m->host_port = (int32_t)host;
 			m->host_ip = text(json_str(json_get(port, "hostIP")));
-			c->port_mappings = arena_grow(a, c->port_mappings,
-				c->n_port_mappings * sizeof(m),
-				(c->n_port_mappings + 1) * sizeof(m));
+			c->port_mappings =
+				arena_grow(a, c->port_mappings, c->n_port_mappings * sizeof(m),
+					(c->n_port_mappings + 1) * sizeof(m));
 			c->port_mappings[c->n_port_mappings++] = m;
 		}
 	}
 }
 
-Cri__PodSandboxConfig *pod_sandbox_config(
-	struct arena *a, const struct json *pod, unsigned attempt)
+Cri__PodSandboxConfig *pod_sandbox_config(struct arena *a, const struct json *pod, unsigned attempt)
 {
 	Cri__PodSandboxConfig *c = ARENA_NEW(a, Cri__PodSandboxConfig);
 	Cri__PodSandboxMetadata *m = ARENA_NEW(a, Cri__PodSandboxMetadata);
@@ -200,19 +199,19 @@ Cri__PodSandboxConfig *pod_sandbox_config(
 	m->attempt = attempt;
 	c->metadata = m;
 	/* In the host's network the name is the host's, and the runtime refuses another. */
-	c->hostname = json_path_bool(pod, "spec.hostNetwork", false) ? text("")
-								     : pod_hostname(a, pod);
+	c->hostname =
+		json_path_bool(pod, "spec.hostNetwork", false) ? text("") : pod_hostname(a, pod);
 	c->log_directory = pod_log_dir(a, pod);
 	c->dns_config = dns(a, pod);
 	port_mappings(a, pod, c);
-	JSON_FOR_EACH_MEMBER (label, json_path(pod, "metadata.labels"))
+	JSON_FOR_EACH_MEMBER(label, json_path(pod, "metadata.labels"))
 		cri_pair_add(a, &c->labels, &c->n_labels, label->name, json_str(label->value));
 	cri_pair_add(a, &c->labels, &c->n_labels, LABEL_POD_NAME, m->name);
 	cri_pair_add(a, &c->labels, &c->n_labels, LABEL_POD_NAMESPACE, m->namespace_);
 	cri_pair_add(a, &c->labels, &c->n_labels, LABEL_POD_UID, m->uid);
-	JSON_FOR_EACH_MEMBER (note, json_path(pod, "metadata.annotations"))
-		cri_pair_add(a, &c->annotations, &c->n_annotations, note->name,
-			json_str(note->value));
+	JSON_FOR_EACH_MEMBER(note, json_path(pod, "metadata.annotations"))
+		cri_pair_add(
+			a, &c->annotations, &c->n_annotations, note->name, json_str(note->value));
 
 	s->namespace_options = namespaces(a, pod);
 	s->privileged = any_privileged(pod);
@@ -222,7 +221,7 @@ Cri__PodSandboxConfig *pod_sandbox_config(
 	s->seccomp = seccomp(a, json_get(context, "seccompProfile"));
 	supplemental_groups(a, pod, &s->supplemental_groups, &s->n_supplemental_groups);
 	l->security_context = s;
-	JSON_FOR_EACH_ITEM (item, json_get(context, "sysctls"))
+	JSON_FOR_EACH_ITEM(item, json_get(context, "sysctls"))
 		cri_pair_add(a, &l->sysctls, &l->n_sysctls, json_str(json_get(item, "name")),
 			json_str(json_get(item, "value")));
 	c->linux = l;
@@ -240,8 +239,8 @@ Cri__LinuxContainerResources *container_resources(
 	int64_t request = quantity_json_milli(json_get(requests, "cpu"), limit);
 
 	cri__linux_container_resources__init(r);
-	r->cpu_shares = MIN(MAX(request * SHARES_PER_CPU / 1000, (int64_t)SHARES_MIN),
-		INT64_C(262144));
+	r->cpu_shares =
+		MIN(MAX(request * SHARES_PER_CPU / 1000, (int64_t)SHARES_MIN), INT64_C(262144));
 	if (limit > 0) {
 		r->cpu_period = PERIOD_US;
 		r->cpu_quota = MAX(limit * PERIOD_US / 1000, (int64_t)QUOTA_MIN_US);
@@ -256,12 +255,12 @@ static Cri__LinuxContainerSecurityContext *container_security(
 {
 	/* What a container must not see or change of the kernel (procMount Default). The runtime
 	 * hides nothing by itself. */
-	static const char *const masked[] = { "/proc/asound", "/proc/acpi", "/proc/interrupts",
+	static const char *const masked[] = {"/proc/asound", "/proc/acpi", "/proc/interrupts",
 		"/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
 		"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-		"/sys/devices/virtual/powercap" };
-	static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
-		"/proc/sysrq-trigger" };
+		"/sys/devices/virtual/powercap"};
+	static const char *const read_only[] = {
+		"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 	Cri__LinuxContainerSecurityContext *s = ARENA_NEW(a, Cri__LinuxContainerSecurityContext);
 	Cri__Capability *caps = ARENA_NEW(a, Cri__Capability);
 	const struct json *own = json_get(container, "securityContext");
@@ -297,7 +296,7 @@ static char **expanded(
 	char **v = arena_alloc(a, (json_count(list) + 1) * sizeof(*v));
 	size_t n = 0;
 
-	JSON_FOR_EACH_ITEM (s, list)
+	JSON_FOR_EACH_ITEM(s, list)
 		v[n++] = text(env_expand(a, json_str_or(s, ""), env));
 	*ret_count = n;
 	return v;
@@ -380,9 +379,9 @@ char *pod_hosts_file(struct arena *a, const struct json *pod, const char *pod_ip
 			meta(pod, "namespace"), host);
 	else if (*pod_ip)
 		buf_printf(&b, "%s\t%s\n", pod_ip, host);
-	JSON_FOR_EACH_ITEM (alias, json_path(pod, "spec.hostAliases")) {
+	JSON_FOR_EACH_ITEM(alias, json_path(pod, "spec.hostAliases")) {
 		buf_printf(&b, "%s", json_str_or(json_get(alias, "ip"), ""));
-		JSON_FOR_EACH_ITEM (name, json_get(alias, "hostnames"))
+		JSON_FOR_EACH_ITEM(name, json_get(alias, "hostnames"))
 			buf_printf(&b, "\t%s", json_str_or(name, ""));
 		buf_add_char(&b, '\n');
 	}

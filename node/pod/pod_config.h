@@ -41,12 +41,14 @@ struct container_config_input {
 	const char *image; /* as the runtime knows it */
 	int64_t node_memory;
 };
-Cri__ContainerConfig *pod_container_config(struct arena *a, const struct container_config_input *in);
+Cri__ContainerConfig *pod_container_config(
+	struct arena *a, const struct container_config_input *in);
 /* Limits and shares of one container. */
 Cri__LinuxContainerResources *container_resources(
 	struct arena *a, const struct json *pod, const struct json *container, int64_t node_memory);
 /* The text of /etc/hosts for the pod. */
 char *pod_hosts_file(struct arena *a, const struct json *pod, const char *pod_ip);
-/* True when the spec forbids root and the container would be it. image_uid: of the image, -1 unknown. */
+/* True when the spec forbids root and the container would be it. image_uid: of the image, -1
+ * unknown. */
 bool container_would_be_root(
 	const struct json *pod, const struct json *container, int64_t image_uid);

@@ -2,14 +2,14 @@
 #include "node/pod/pod_decide.h"
 
 static const struct sm_state states[] = {
-	[POD_NEW] = { "new", SM_ALLOW(POD_SETUP) | SM_ALLOW(POD_STOPPING), false },
-	[POD_SETUP] = { "setup", SM_ALLOW(POD_RUNNING) | SM_ALLOW(POD_STOPPING), false },
-	[POD_RUNNING] = { "running", SM_ALLOW(POD_STOPPING), false },
-	[POD_STOPPING] = { "stopping", SM_ALLOW(POD_FINISHED) | SM_ALLOW(POD_REMOVING), false },
-	[POD_FINISHED] = { "finished", SM_ALLOW(POD_REMOVING), false },
-	[POD_REMOVING] = { "removing", SM_ALLOW(POD_CONFIRMING), false },
-	[POD_CONFIRMING] = { "confirming", SM_ALLOW(POD_GONE), false },
-	[POD_GONE] = { "gone", 0, true },
+	[POD_NEW] = {"new", SM_ALLOW(POD_SETUP) | SM_ALLOW(POD_STOPPING), false},
+	[POD_SETUP] = {"setup", SM_ALLOW(POD_RUNNING) | SM_ALLOW(POD_STOPPING), false},
+	[POD_RUNNING] = {"running", SM_ALLOW(POD_STOPPING), false},
+	[POD_STOPPING] = {"stopping", SM_ALLOW(POD_FINISHED) | SM_ALLOW(POD_REMOVING), false},
+	[POD_FINISHED] = {"finished", SM_ALLOW(POD_REMOVING), false},
+	[POD_REMOVING] = {"removing", SM_ALLOW(POD_CONFIRMING), false},
+	[POD_CONFIRMING] = {"confirming", SM_ALLOW(POD_GONE), false},
+	[POD_GONE] = {"gone", 0, true},
 };
 const struct sm_class pod_state_class = {
 	.name = "pod worker",
@@ -96,19 +96,18 @@ static void bring_up(const struct pod_view *v, size_t i, int64_t now, struct pod
 		break;
 	case IMAGE_UNKNOWN:
 	case IMAGE_FAILED:
-		act(d, (struct pod_action){ .type = POD_DO_IMAGE, .container = i });
+		act(d, (struct pod_action){.type = POD_DO_IMAGE, .container = i});
 		break;
 	case IMAGE_READY:
-		act(d, (struct pod_action){ .type = POD_DO_START, .container = i });
+		act(d, (struct pod_action){.type = POD_DO_START, .container = i});
 		break;
 	}
 }
 
-static void kill_one(
-	size_t i, enum pod_kill_why why, int64_t grace_s, struct pod_decision *d)
+static void kill_one(size_t i, enum pod_kill_why why, int64_t grace_s, struct pod_decision *d)
 {
 	act(d, (struct pod_action){
-		       .type = POD_DO_KILL, .container = i, .why = why, .grace_s = grace_s });
+		       .type = POD_DO_KILL, .container = i, .why = why, .grace_s = grace_s});
 }
 
 /* Ends a running container that is to be replaced. True when it was one. */
@@ -219,7 +218,8 @@ static void decide_containers(const struct pod_view *v, int64_t now, struct pod_
 		end_pod(d, all_ok ? PHASE_SUCCEEDED : PHASE_FAILED, NULL);
 }
 
-/* The sandbox has died (its pause process, or the machine): whether there is still something to run. */
+/* The sandbox has died (its pause process, or the machine): whether there is still something to
+ * run. */
 static bool wants_sandbox(const struct pod_view *v)
 {
 	bool ran = false, todo = false;
@@ -270,7 +270,7 @@ static void decide_running(const struct pod_view *v, int64_t now, struct pod_dec
 	if (v->sandbox_retry_ns > now)
 		wake_at(d, v->sandbox_retry_ns);
 	else
-		act(d, (struct pod_action){ .type = POD_DO_RUN_SANDBOX });
+		act(d, (struct pod_action){.type = POD_DO_RUN_SANDBOX});
 }
 
 /* Main containers first, all at once; then sidecars from the last to the first. */
@@ -298,7 +298,7 @@ static void decide_stopping(const struct pod_view *v, struct pod_decision *d)
 	if (wait)
 		return;
 	if (v->sandbox_exists && v->sandbox_ready)
-		act(d, (struct pod_action){ .type = POD_DO_STOP_SANDBOX });
+		act(d, (struct pod_action){.type = POD_DO_STOP_SANDBOX});
 	else
 		d->next = v->deleting || v->absent ? POD_REMOVING : POD_FINISHED;
 }
@@ -342,7 +342,7 @@ void pod_decide(const struct pod_view *v, int64_t now, struct pod_decision *d)
 		else if (v->setup_retry_ns > now)
 			wake_at(d, v->setup_retry_ns);
 		else
-			act(d, (struct pod_action){ .type = POD_DO_SETUP });
+			act(d, (struct pod_action){.type = POD_DO_SETUP});
 		return;
 	case POD_STOPPING:
 		decide_stopping(v, d);
@@ -359,7 +359,7 @@ void pod_decide(const struct pod_view *v, int64_t now, struct pod_decision *d)
 		else if (v->remove_retry_ns > now)
 			wake_at(d, v->remove_retry_ns);
 		else
-			act(d, (struct pod_action){ .type = POD_DO_REMOVE });
+			act(d, (struct pod_action){.type = POD_DO_REMOVE});
 		return;
 	case POD_CONFIRMING:
 		if (v->absent)
@@ -369,7 +369,7 @@ void pod_decide(const struct pod_view *v, int64_t now, struct pod_decision *d)
 		else if (v->remove_retry_ns > now)
 			wake_at(d, v->remove_retry_ns);
 		else
-			act(d, (struct pod_action){ .type = POD_DO_CONFIRM });
+			act(d, (struct pod_action){.type = POD_DO_CONFIRM});
 		return;
 	case POD_GONE:
 		return;

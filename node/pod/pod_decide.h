@@ -1,6 +1,6 @@
-/* pod_decide.h - what to do next for one pod: a pure function from what is wanted, what runs, and the
- * time, to actions. The worker (pod_worker.c) keeps the view up to date, carries the actions out and
- * asks again after every change; nothing here knows of the runtime, the API, or the clock.
+/* pod_decide.h - what to do next for one pod: a pure function from what is wanted, what runs, and
+ * the time, to actions. The worker (pod_worker.c) keeps the view up to date, carries the actions
+ * out and asks again after every change; nothing here knows of the runtime, the API, or the clock.
  *
  * Rules are Kubernetes' (Pod lifecycle): restart policies, back-off 10 s doubling to 300 s and
  * forgotten after 600 s, init containers in order, sidecars (init containers with restartPolicy
@@ -37,7 +37,7 @@ enum image_state {
 	IMAGE_UNKNOWN, /* to be looked for (again) */
 	IMAGE_WORKING, /* being looked for or pulled */
 	IMAGE_READY,
-	IMAGE_FAILED,  /* until retry_ns */
+	IMAGE_FAILED, /* until retry_ns */
 };
 
 /* One container: init containers come first, in the order of the spec. */
@@ -45,19 +45,19 @@ struct container_view {
 	bool init, sidecar;
 	/* the newest instance */
 	enum container_run run;
-	bool in_sandbox;       /* it belongs to the present sandbox */
-	bool hash_differs;     /* it was made from another definition */
-	unsigned attempt;      /* 0 = the first instance */
+	bool in_sandbox;   /* it belongs to the present sandbox */
+	bool hash_differs; /* it was made from another definition */
+	unsigned attempt;  /* 0 = the first instance */
 	int exit_code;
-	int64_t finished_ns;   /* wall clock of the runtime */
+	int64_t finished_ns; /* wall clock of the runtime */
 	/* the worker's memory */
-	bool busy;	       /* being created, started, or hooked */
-	bool killing;	       /* a stop is under way ... */
-	int64_t kill_grace_s;  /* ... with this grace period */
-	bool probe_failed;     /* liveness or startup: must be killed */
-	bool started;	       /* the startup probe, if any, has passed */
+	bool busy;	      /* being created, started, or hooked */
+	bool killing;	      /* a stop is under way ... */
+	int64_t kill_grace_s; /* ... with this grace period */
+	bool probe_failed;    /* liveness or startup: must be killed */
+	bool started;	      /* the startup probe, if any, has passed */
 	enum image_state image;
-	int64_t retry_ns;      /* image or configuration failed: not before; 0 = at once */
+	int64_t retry_ns; /* image or configuration failed: not before; 0 = at once */
 	struct backoff restart;
 };
 
@@ -143,11 +143,11 @@ struct pod_decision {
 	const char *reason;   /* "DeadlineExceeded" or NULL */
 	struct pod_action actions[2 * POD_CONTAINER_MAX + 4];
 	size_t action_count;
-	int64_t wake_ns;      /* ask again then even if nothing changes; INT64_MAX = no need */
+	int64_t wake_ns; /* ask again then even if nothing changes; INT64_MAX = no need */
 };
 
-/* One step: at most one move of the state. When `next` differs from v->state the caller moves and asks
- * again. Times are wall-clock nanoseconds. */
+/* One step: at most one move of the state. When `next` differs from v->state the caller moves and
+ * asks again. Times are wall-clock nanoseconds. */
 void pod_decide(const struct pod_view *v, int64_t now_ns, struct pod_decision *d);
 
 /* Whether an exited container would run again under the policy. */

@@ -1,5 +1,6 @@
-/* pod_decide_test.c - tables of single decisions, and a simulation: a runtime made of random delays,
- * exits and failures under a virtual clock, with the rules of pods checked at every step. */
+/* pod_decide_test.c - tables of single decisions, and a simulation: a runtime made of random
+ * delays, exits and failures under a virtual clock, with the rules of pods checked at every step.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +15,7 @@
 
 static struct container_view main_container(void)
 {
-	return (struct container_view){ .started = true };
+	return (struct container_view){.started = true};
 }
 
 static struct pod_view running_view(struct container_view *c, size_t n)
@@ -104,12 +105,12 @@ static void restart_policies(void **state)
 		bool restarts;
 		enum pod_phase phase;
 	} cases[] = {
-		{ POD_RESTART_ALWAYS, 0, true, PHASE_PENDING },
-		{ POD_RESTART_ALWAYS, 1, true, PHASE_PENDING },
-		{ POD_RESTART_ON_FAILURE, 0, false, PHASE_SUCCEEDED },
-		{ POD_RESTART_ON_FAILURE, 1, true, PHASE_PENDING },
-		{ POD_RESTART_NEVER, 0, false, PHASE_SUCCEEDED },
-		{ POD_RESTART_NEVER, 1, false, PHASE_FAILED },
+		{POD_RESTART_ALWAYS, 0, true, PHASE_PENDING},
+		{POD_RESTART_ALWAYS, 1, true, PHASE_PENDING},
+		{POD_RESTART_ON_FAILURE, 0, false, PHASE_SUCCEEDED},
+		{POD_RESTART_ON_FAILURE, 1, true, PHASE_PENDING},
+		{POD_RESTART_NEVER, 0, false, PHASE_SUCCEEDED},
+		{POD_RESTART_NEVER, 1, false, PHASE_FAILED},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -160,7 +161,7 @@ static void crash_loop_waits(void **state)
 
 static void init_containers_go_in_order(void **state)
 {
-	struct container_view c[3] = { main_container(), main_container(), main_container() };
+	struct container_view c[3] = {main_container(), main_container(), main_container()};
 	struct pod_view v = running_view(c, 3);
 
 	c[0].init = c[1].init = true;
@@ -193,7 +194,7 @@ static void init_containers_go_in_order(void **state)
 
 static void sidecars_start_first_and_stop_last(void **state)
 {
-	struct container_view c[2] = { main_container(), main_container() };
+	struct container_view c[2] = {main_container(), main_container()};
 	struct pod_view v = running_view(c, 2);
 
 	c[0].init = c[0].sidecar = true;
@@ -316,7 +317,7 @@ static void leaving_goes_step_by_step(void **state)
 
 static void phases(void **state)
 {
-	struct container_view c[2] = { main_container(), main_container() };
+	struct container_view c[2] = {main_container(), main_container()};
 	struct pod_view v = running_view(c, 2);
 
 	assert_int_equal(pod_phase_compute(&v), PHASE_PENDING);
@@ -387,7 +388,8 @@ static void after(struct sim *s, int64_t ns, struct sim_event e)
 
 static void begin(struct sim *s, const struct pod_action *a)
 {
-	struct container_view *c = &s->v.containers[a->container < SIM_CONTAINERS ? a->container : 0];
+	struct container_view *c =
+		&s->v.containers[a->container < SIM_CONTAINERS ? a->container : 0];
 	int64_t ms = 1 + (int64_t)random_below(&s->random, 400);
 
 	switch (a->type) {
@@ -436,7 +438,8 @@ static void begin(struct sim *s, const struct pod_action *a)
 		assert_true(c->run == RUN_RUNNING || c->run == RUN_UNKNOWN);
 		c->killing = true;
 		c->kill_grace_s = a->grace_s < 0 ? 30 : a->grace_s;
-		ms = 1 + (int64_t)random_below(&s->random, (uint64_t)(c->kill_grace_s * 1000 + 100));
+		ms = 1 +
+		     (int64_t)random_below(&s->random, (uint64_t)(c->kill_grace_s * 1000 + 100));
 		break;
 	case POD_DO_REMOVE:
 		assert_false(s->v.remove_busy);
@@ -449,7 +452,7 @@ static void begin(struct sim *s, const struct pod_action *a)
 		s->v.confirm_busy = true;
 		break;
 	}
-	after(s, ms * NS_PER_MS, (struct sim_event){ .what = SIM_OP_DONE, .action = *a });
+	after(s, ms * NS_PER_MS, (struct sim_event){.what = SIM_OP_DONE, .action = *a});
 }
 
 static void started(struct sim *s, size_t i)
@@ -471,12 +474,14 @@ static void started(struct sim *s, size_t i)
 	/* Init containers end; others may. */
 	if ((c->init && !c->sidecar) || chance(s, 70))
 		after(s, (int64_t)random_below(&s->random, 900) * S,
-			(struct sim_event){ .what = SIM_EXIT, .container = i, .attempt = c->attempt });
+			(struct sim_event){
+				.what = SIM_EXIT, .container = i, .attempt = c->attempt});
 }
 
 static void op_done(struct sim *s, const struct pod_action *a)
 {
-	struct container_view *c = &s->v.containers[a->container < SIM_CONTAINERS ? a->container : 0];
+	struct container_view *c =
+		&s->v.containers[a->container < SIM_CONTAINERS ? a->container : 0];
 	bool ok = !chance(s, s->trouble);
 
 	switch (a->type) {
@@ -495,7 +500,7 @@ static void op_done(struct sim *s, const struct pod_action *a)
 			s->c[i].in_sandbox = false;
 		if (chance(s, 10))
 			after(s, (int64_t)random_below(&s->random, 500) * S,
-				(struct sim_event){ .what = SIM_SANDBOX_DIES });
+				(struct sim_event){.what = SIM_SANDBOX_DIES});
 		break;
 	case POD_DO_STOP_SANDBOX:
 		s->v.sandbox_busy = false;
@@ -577,7 +582,7 @@ static unsigned live(uint64_t seed)
 	struct sim *s = &sim;
 	unsigned asked = 0;
 
-	*s = (struct sim){ .random = random_seeded(seed), .now = 1000000 * S };
+	*s = (struct sim){.random = random_seeded(seed), .now = 1000000 * S};
 	s->v.containers = s->c;
 	s->v.container_count = 1 + random_below(&s->random, SIM_CONTAINERS);
 	s->inits = random_below(&s->random, s->v.container_count);
@@ -592,7 +597,7 @@ static unsigned live(uint64_t seed)
 	if (chance(s, 20))
 		s->v.deadline_ns = s->now + (int64_t)random_below(&s->random, 3000) * S;
 	after(s, (int64_t)random_below(&s->random, 7200) * S,
-		(struct sim_event){ .what = chance(s, 80) ? SIM_DELETE : SIM_ABSENT });
+		(struct sim_event){.what = chance(s, 80) ? SIM_DELETE : SIM_ABSENT});
 
 	while (s->v.state != POD_GONE) {
 		assert_true(++asked < 100000);

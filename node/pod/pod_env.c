@@ -10,11 +10,11 @@ static void push(struct arena *a, struct env_vars *v, const char *name, const ch
 {
 	if (v->count == v->room) {
 		size_t room = v->room ? v->room * 2 : 16;
-		v->items = arena_grow(a, v->items, v->room * sizeof(*v->items),
-			room * sizeof(*v->items));
+		v->items = arena_grow(
+			a, v->items, v->room * sizeof(*v->items), room * sizeof(*v->items));
 		v->room = room;
 	}
-	v->items[v->count++] = (struct env_var){ name, value };
+	v->items[v->count++] = (struct env_var){name, value};
 }
 
 static struct env_var *find(const struct env_vars *v, const char *name, size_t size)
@@ -36,8 +36,8 @@ static void set(struct arena *a, struct env_vars *v, const char *name, const cha
 		push(a, v, name, value);
 }
 
-static const char *expand(struct arena *a, const char *text, const struct env_vars *vars,
-	const struct env_vars *more)
+static const char *expand(
+	struct arena *a, const char *text, const struct env_vars *vars, const struct env_vars *more)
 {
 	if (!strchr(text, '$'))
 		return text;
@@ -78,8 +78,8 @@ const char *env_expand(struct arena *a, const char *text, const struct env_vars 
 	return expand(a, text, vars, NULL);
 }
 
-/* As the API server checks names: printable ASCII without '='; the older, narrower rule (C identifier
- * with '-' and '.') decides what envFrom skips. */
+/* As the API server checks names: printable ASCII without '='; the older, narrower rule (C
+ * identifier with '-' and '.') decides what envFrom skips. */
 static bool name_valid(const char *name)
 {
 	if (!*name || isdigit((unsigned char)*name))
@@ -111,7 +111,7 @@ static const char *map_text(struct arena *a, const struct json *map)
 	const struct json_member **sorted = arena_alloc(a, (n + 1) * sizeof(*sorted));
 	size_t count = 0;
 
-	JSON_FOR_EACH_MEMBER (m, map) {
+	JSON_FOR_EACH_MEMBER(m, map) {
 		size_t at = count++;
 		while (at > 0 && strcmp(sorted[at - 1]->name, m->name) > 0) {
 			sorted[at] = sorted[at - 1];
@@ -133,11 +133,11 @@ int env_field(struct arena *a, const struct json *pod, const char *path,
 	static const struct {
 		const char *path, *at;
 	} plain[] = {
-		{ "metadata.name", "metadata.name" },
-		{ "metadata.namespace", "metadata.namespace" },
-		{ "metadata.uid", "metadata.uid" },
-		{ "spec.nodeName", "spec.nodeName" },
-		{ "spec.serviceAccountName", "spec.serviceAccountName" },
+		{"metadata.name", "metadata.name"},
+		{"metadata.namespace", "metadata.namespace"},
+		{"metadata.uid", "metadata.uid"},
+		{"spec.nodeName", "spec.nodeName"},
+		{"spec.serviceAccountName", "spec.serviceAccountName"},
 	};
 	const char *key;
 
@@ -167,10 +167,10 @@ int env_field(struct arena *a, const struct json *pod, const char *path,
 
 static const struct json *container_named(const struct json *pod, const char *name)
 {
-	static const char *const lists[] = { "spec.containers", "spec.initContainers" };
+	static const char *const lists[] = {"spec.containers", "spec.initContainers"};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		JSON_FOR_EACH_ITEM (c, json_path(pod, lists[i])) {
+		JSON_FOR_EACH_ITEM(c, json_path(pod, lists[i])) {
 			if (streq(json_str(json_get(c, "name")), name))
 				return c;
 		}
@@ -205,7 +205,8 @@ int env_resource(struct arena *a, const struct json *pod, const struct json *con
 
 	int64_t n;
 	if (streq(what, "cpu")) {
-		int64_t milli = quantity_json_milli(amount, limits ? ctx->allocatable_cpu_milli : 0);
+		int64_t milli =
+			quantity_json_milli(amount, limits ? ctx->allocatable_cpu_milli : 0);
 		int64_t by = quantity_json_milli(divisor, 1000);
 		n = round_up(milli, by ? by : 1000);
 	} else {
@@ -224,15 +225,15 @@ static int from_key_ref(struct arena *a, const struct json *ref, bool secret, co
 	const char *name = json_str_or(json_get(ref, "name"), "");
 	const char *key = json_str_or(json_get(ref, "key"), "");
 	bool optional = json_bool_or(json_get(ref, "optional"), false);
-	const struct json *o = secret ? ctx->secret(ctx->user, name)
-				      : ctx->config_map(ctx->user, name);
+	const struct json *o =
+		secret ? ctx->secret(ctx->user, name) : ctx->config_map(ctx->user, name);
 
 	*ret = NULL;
 	if (!o) {
 		if (optional)
 			return 0;
-		return err_set(err, -ENOENT, "%s \"%s\" not found",
-			secret ? "secret" : "configmap", name);
+		return err_set(
+			err, -ENOENT, "%s \"%s\" not found", secret ? "secret" : "configmap", name);
 	}
 	const char *v = json_str(json_get(json_get(o, "data"), key));
 	if (!v) {
@@ -264,15 +265,15 @@ static int add_from(struct arena *a, const struct json *from, const char *ns,
 		return 0;
 	const char *name = json_str_or(json_get(ref, "name"), "");
 	const char *prefix = json_str_or(json_get(from, "prefix"), "");
-	const struct json *o = secret ? ctx->secret(ctx->user, name)
-				      : ctx->config_map(ctx->user, name);
+	const struct json *o =
+		secret ? ctx->secret(ctx->user, name) : ctx->config_map(ctx->user, name);
 	if (!o) {
 		if (json_bool_or(json_get(ref, "optional"), false))
 			return 0;
-		return err_set(err, -ENOENT, "%s \"%s\" not found",
-			secret ? "secret" : "configmap", name);
+		return err_set(
+			err, -ENOENT, "%s \"%s\" not found", secret ? "secret" : "configmap", name);
 	}
-	JSON_FOR_EACH_MEMBER (m, json_get(o, "data")) {
+	JSON_FOR_EACH_MEMBER(m, json_get(o, "data")) {
 		const char *var = *prefix ? arena_printf(a, "%s%s", prefix, m->name)
 					  : arena_strdup(a, m->name);
 		const char *value = json_str_or(m->value, "");
@@ -312,10 +313,10 @@ static void service_vars(struct arena *a, const struct json *svc, struct env_var
 		return;
 	const char *p = env_prefix(a, json_str_or(json_path(svc, "metadata.name"), ""));
 	push(a, ret, arena_printf(a, "%s_SERVICE_HOST", p), ip);
-	snprintf(port, sizeof(port), "%lld",
-		(long long)json_path_int(json_at(ports, 0), "port", 0));
+	snprintf(
+		port, sizeof(port), "%lld", (long long)json_path_int(json_at(ports, 0), "port", 0));
 	push(a, ret, arena_printf(a, "%s_SERVICE_PORT", p), arena_strdup(a, port));
-	JSON_FOR_EACH_ITEM (item, ports) {
+	JSON_FOR_EACH_ITEM(item, ports) {
 		const char *name = json_str(json_get(item, "name"));
 		if (name && *name)
 			push(a, ret, arena_printf(a, "%s_SERVICE_PORT_%s", p, env_prefix(a, name)),
@@ -323,7 +324,7 @@ static void service_vars(struct arena *a, const struct json *svc, struct env_var
 					(long long)json_int_or(json_get(item, "port"), 0)));
 	}
 	bool first = true;
-	JSON_FOR_EACH_ITEM (item, ports) {
+	JSON_FOR_EACH_ITEM(item, ports) {
 		const char *proto = json_str_or(json_get(item, "protocol"), "TCP");
 		char *lower = arena_strdup(a, proto);
 		for (char *c = lower; *c; c++)
@@ -356,23 +357,22 @@ int env_make(struct arena *a, const struct json *pod, const struct json *contain
 	const struct env_context *ctx, struct env_vars *ret, struct err *err)
 {
 	const char *ns = json_str_or(json_path(pod, "metadata.namespace"), "");
-	struct env_vars vars = { 0 }, services = { 0 };
+	struct env_vars vars = {0}, services = {0};
 	int r;
 
 	env_services(a, ctx, json_path_bool(pod, "spec.enableServiceLinks", true), &services);
-	JSON_FOR_EACH_ITEM (from, json_get(container, "envFrom")) {
+	JSON_FOR_EACH_ITEM(from, json_get(container, "envFrom")) {
 		r = add_from(a, from, ns, ctx, &vars, err);
 		if (r < 0)
 			return r;
 	}
-	JSON_FOR_EACH_ITEM (e, json_get(container, "env")) {
+	JSON_FOR_EACH_ITEM(e, json_get(container, "env")) {
 		const char *name = json_str_or(json_get(e, "name"), "");
 		const struct json *from = json_get(e, "valueFrom");
 		const struct json *ref;
 		const char *value;
 		if (!from) {
-			value = expand(
-				a, json_str_or(json_get(e, "value"), ""), &vars, &services);
+			value = expand(a, json_str_or(json_get(e, "value"), ""), &vars, &services);
 		} else if ((ref = json_get(from, "fieldRef"))) {
 			r = env_field(a, pod, json_str_or(json_get(ref, "fieldPath"), ""), ctx,
 				&value, err);

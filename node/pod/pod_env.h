@@ -1,10 +1,10 @@
 /* pod_env.h - a container's environment, command and arguments from the pod's spec. Pure: what the
  * spec refers to is given in a struct env_context.
  *
- * Rules (Kubernetes, "Define Environment Variables"): envFrom in order, then env in order, a later name
- * replaces an earlier one; $(NAME) in env values, command and args is replaced by what is known so
- * far, $$ gives $, an unknown name stays as written. Variables that describe services are there unless
- * the spec sets the same name. */
+ * Rules (Kubernetes, "Define Environment Variables"): envFrom in order, then env in order, a later
+ * name replaces an earlier one; $(NAME) in env values, command and args is replaced by what is
+ * known so far, $$ gives $, an unknown name stays as written. Variables that describe services are
+ * there unless the spec sets the same name. */
 #pragma once
 
 #include "lib/json/json.h"
@@ -36,8 +36,8 @@ int env_make(struct arena *a, const struct json *pod, const struct json *contain
 	const struct env_context *ctx, struct env_vars *ret, struct err *err) _must_check_;
 /* Expands $(NAME) by the variables. */
 const char *env_expand(struct arena *a, const char *text, const struct env_vars *vars);
-/* metadata.name, metadata.labels['k'], status.podIP, ...; also for downward API volumes, which may ask
- * for metadata.labels and metadata.annotations as a whole. */
+/* metadata.name, metadata.labels['k'], status.podIP, ...; also for downward API volumes, which may
+ * ask for metadata.labels and metadata.annotations as a whole. */
 int env_field(struct arena *a, const struct json *pod, const char *path,
 	const struct env_context *ctx, const char **ret, struct err *err) _must_check_;
 /* limits.cpu, requests.memory, ... of a container with a divisor. */

@@ -71,22 +71,22 @@ static void expansion(void **state)
 	static const struct {
 		const char *in, *out;
 	} cases[] = {
-		{ "plain", "plain" },
-		{ "$(A)", "1" },
-		{ "x$(A)y$(B)z", "x1y2z" },
-		{ "$(NONE)", "$(NONE)" },
-		{ "$$(A)", "$(A)" },
-		{ "$$$(A)", "$1" },
-		{ "$", "$" },
-		{ "a$", "a$" },
-		{ "$A", "$A" },
-		{ "$(A", "$(A" },
-		{ "$()", "$()" },
-		{ "$(A)$(A)", "11" },
-		{ "$$$$", "$$" },
+		{"plain", "plain"},
+		{"$(A)", "1"},
+		{"x$(A)y$(B)z", "x1y2z"},
+		{"$(NONE)", "$(NONE)"},
+		{"$$(A)", "$(A)"},
+		{"$$$(A)", "$1"},
+		{"$", "$"},
+		{"a$", "a$"},
+		{"$A", "$A"},
+		{"$(A", "$(A"},
+		{"$()", "$()"},
+		{"$(A)$(A)", "11"},
+		{"$$$$", "$$"},
 	};
-	struct env_var items[] = { { "A", "1" }, { "B", "2" } };
-	struct env_vars vars = { items, 2, 2 };
+	struct env_var items[] = {{"A", "1"}, {"B", "2"}};
+	struct env_vars vars = {items, 2, 2};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		assert_string_equal(env_expand(&a, cases[i].in, &vars), cases[i].out);
@@ -100,11 +100,13 @@ static const char pod_text[] =
 	"\"requests\":{\"cpu\":\"250m\"}},"
 	"\"envFrom\":[{\"prefix\":\"P_\",\"configMapRef\":{\"name\":\"cfg\"}},"
 	"{\"secretRef\":{\"name\":\"sec\"}},{\"secretRef\":{\"name\":\"no\",\"optional\":true}}],"
-	"\"env\":[{\"name\":\"A\",\"value\":\"1\"},{\"name\":\"B\",\"value\":\"$(A)-$(P_k)-$(LATER)\"},"
+	"\"env\":[{\"name\":\"A\",\"value\":\"1\"},{\"name\":\"B\",\"value\":\"$(A)-$(P_k)-$(LATER)"
+	"\"},"
 	"{\"name\":\"LATER\",\"value\":\"x\"},{\"name\":\"pw\",\"value\":\"own\"},"
 	"{\"name\":\"NODE\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"spec.nodeName\"}}},"
 	"{\"name\":\"IP\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"status.podIP\"}}},"
-	"{\"name\":\"APP\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"metadata.labels['app']\"}}},"
+	"{\"name\":\"APP\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"metadata.labels['app']\"}}}"
+	","
 	"{\"name\":\"CPU\",\"valueFrom\":{\"resourceFieldRef\":{\"resource\":\"limits.cpu\"}}},"
 	"{\"name\":\"CPUM\",\"valueFrom\":{\"resourceFieldRef\":{\"resource\":\"requests.cpu\","
 	"\"divisor\":\"1m\"}}},"
@@ -145,16 +147,17 @@ static void missing_references_say_which(void **state)
 	static const struct {
 		const char *env, *message;
 	} cases[] = {
-		{ "{\"env\":[{\"name\":\"X\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"nope\","
-		  "\"key\":\"k\"}}}]}",
-			"configmap \"nope\" not found" },
-		{ "{\"env\":[{\"name\":\"X\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"cfg\","
-		  "\"key\":\"zz\"}}}]}",
-			"couldn't find key zz in ConfigMap ns/cfg" },
-		{ "{\"env\":[{\"name\":\"X\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"sec\","
-		  "\"key\":\"zz\"}}}]}",
-			"couldn't find key zz in Secret ns/sec" },
-		{ "{\"envFrom\":[{\"secretRef\":{\"name\":\"nope\"}}]}", "secret \"nope\" not found" },
+		{"{\"env\":[{\"name\":\"X\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"nope\","
+		 "\"key\":\"k\"}}}]}",
+			"configmap \"nope\" not found"},
+		{"{\"env\":[{\"name\":\"X\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"cfg\","
+		 "\"key\":\"zz\"}}}]}",
+			"couldn't find key zz in ConfigMap ns/cfg"},
+		{"{\"env\":[{\"name\":\"X\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"sec\","
+		 "\"key\":\"zz\"}}}]}",
+			"couldn't find key zz in Secret ns/sec"},
+		{"{\"envFrom\":[{\"secretRef\":{\"name\":\"nope\"}}]}",
+			"secret \"nope\" not found"},
 	};
 	const struct json *pod = parse(pod_text);
 	struct env_context ctx = context();
@@ -192,10 +195,11 @@ static void limits_default_to_the_node(void **state)
 	const char *s;
 
 	assert_int_equal(
-		env_resource(&a, pod, d, parse("{\"resource\":\"limits.cpu\"}"), &ctx, &s, NULL), 0);
+		env_resource(&a, pod, d, parse("{\"resource\":\"limits.cpu\"}"), &ctx, &s, NULL),
+		0);
 	assert_string_equal(s, "2");
-	assert_int_equal(env_resource(&a, pod, d, parse("{\"resource\":\"limits.memory\"}"), &ctx,
-				 &s, NULL),
+	assert_int_equal(
+		env_resource(&a, pod, d, parse("{\"resource\":\"limits.memory\"}"), &ctx, &s, NULL),
 		0);
 	assert_string_equal(s, "4294967296");
 	assert_int_equal(env_resource(&a, pod, NULL,
@@ -210,14 +214,16 @@ static void services(void **state)
 	const struct json *list[] = {
 		parse("{\"metadata\":{\"name\":\"my-db\",\"namespace\":\"ns\"},\"spec\":{"
 		      "\"clusterIP\":\"10.96.0.7\",\"ports\":[{\"name\":\"sql\",\"port\":5432,"
-		      "\"protocol\":\"TCP\"},{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"}]}}"),
+		      "\"protocol\":\"TCP\"},{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"}]}"
+		      "}"),
 		parse("{\"metadata\":{\"name\":\"headless\",\"namespace\":\"ns\"},\"spec\":{"
 		      "\"clusterIP\":\"None\",\"ports\":[{\"port\":1}]}}"),
 		parse("{\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\"},\"spec\":{"
-		      "\"clusterIP\":\"10.96.0.1\",\"ports\":[{\"name\":\"https\",\"port\":443}]}}"),
+		      "\"clusterIP\":\"10.96.0.1\",\"ports\":[{\"name\":\"https\",\"port\":443}]}"
+		      "}"),
 	};
 	struct env_context ctx = context();
-	struct env_vars v = { 0 };
+	struct env_vars v = {0};
 
 	ctx.services = list;
 	ctx.service_count = ARRAY_LEN(list);
@@ -232,7 +238,7 @@ static void services(void **state)
 	assert_null(value(&v, "HEADLESS_SERVICE_HOST"));
 	assert_string_equal(value(&v, "KUBERNETES_SERVICE_HOST"), "10.96.0.1");
 	/* Without links the API server's is still there. */
-	v = (struct env_vars){ 0 };
+	v = (struct env_vars){0};
 	env_services(&a, &ctx, false, &v);
 	assert_null(value(&v, "MY_DB_SERVICE_HOST"));
 	assert_string_equal(value(&v, "KUBERNETES_SERVICE_PORT_HTTPS"), "443");

@@ -26,13 +26,14 @@ static void image_ready(struct pod_op *op)
 
 	w->view.containers[op->container].image = IMAGE_READY;
 	w->view.containers[op->container].retry_ns = 0;
-	w->pulls[op->container] = (struct backoff){ 0 };
+	w->pulls[op->container] = (struct backoff){0};
 	c->image_uid = op->image_uid;
 	pod_container_wait(c, NULL, NULL);
 	pod_op_end(op);
 }
 
-static void image_failed(struct pod_op *op, const char *reason, const char *message, int64_t retry_ns)
+static void image_failed(
+	struct pod_op *op, const char *reason, const char *message, int64_t retry_ns)
 {
 	struct pod_worker *w = op->w;
 	struct container_view *v = &w->view.containers[op->container];
@@ -108,8 +109,8 @@ static void pull(struct pod_op *op)
 			pod_container_wait(c, "ImagePullBackOff",
 				"Back-off pulling image \"%s\"%s%s", image,
 				why ? ": ErrImagePull: " : "", why ? why : "");
-		pod_worker_event(w, (long)op->container, "Warning", "Failed",
-			"Error: ImagePullBackOff");
+		pod_worker_event(
+			w, (long)op->container, "Warning", "Failed", "Error: ImagePullBackOff");
 		v->image = IMAGE_FAILED;
 		v->retry_ns = until;
 		pod_op_end(op);
@@ -119,7 +120,7 @@ static void pull(struct pod_op *op)
 	Cri__AuthConfig auth = CRI__AUTH_CONFIG__INIT;
 	struct registry_auth found;
 	bool have = false;
-	JSON_FOR_EACH_ITEM (ref, json_path(pod, "spec.imagePullSecrets")) {
+	JSON_FOR_EACH_ITEM(ref, json_path(pod, "spec.imagePullSecrets")) {
 		const struct json *secret =
 			pod_refs_secret(op->refs, json_str_or(json_get(ref, "name"), ""));
 		if (have || !secret || !registry_auth_find(&a, secret, image, &found))
@@ -186,7 +187,8 @@ static void on_status(void *user, const struct grpc_result *r)
 	} else if (streq(json_str(json_get(doc, "imagePullPolicy")), "Never")) {
 		_cleanup_(free_p) char *text = xasprintf(
 			"Container image \"%s\" is not present with pull policy of Never", image);
-		pod_worker_event(w, (long)op->container, "Warning", "ErrImageNeverPull", "%s", text);
+		pod_worker_event(
+			w, (long)op->container, "Warning", "ErrImageNeverPull", "%s", text);
 		image_failed(op, "ErrImageNeverPull", text, 10 * NS_PER_S);
 	} else {
 		pull_with_secrets(op);

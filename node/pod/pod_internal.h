@@ -37,9 +37,9 @@ struct pod_manager {
 	struct arena list_arena;
 	int64_t list_started_ns; /* monotonic */
 	int64_t last_list_ns;
-	bool relist_again;	 /* something happened while listing */
-	bool watching;		 /* the runtime tells us of changes */
-	bool no_watch;		 /* it can't */
+	bool relist_again; /* something happened while listing */
+	bool watching;	   /* the runtime tells us of changes */
+	bool no_watch;	   /* it can't */
 	bool runtime_up, ever_listed;
 	char *runtime_version;
 	int64_t node_memory, node_cpu_milli;
@@ -61,13 +61,13 @@ struct pod_worker {
 	char pod_ip[64];
 	struct list ops; /* under way */
 	struct wakeup *wake;
-	bool dirty; /* wake was asked for a decision as soon as possible */
-	int64_t start_ns;	 /* wall clock */
-	int64_t stop_deadline_ns; /* wall clock: end of the grace period */
-	int64_t sandbox_touched_ns;  /* monotonic: lists begun before know less than we do */
-	int64_t *touched_ns;	     /* the same, by container */
-	bool sandbox_detail;	     /* a PodSandboxStatus is under way */
-	int64_t refresh_ns;	     /* volumes: next look at their contents, monotonic; 0 = never */
+	bool dirty;		    /* wake was asked for a decision as soon as possible */
+	int64_t start_ns;	    /* wall clock */
+	int64_t stop_deadline_ns;   /* wall clock: end of the grace period */
+	int64_t sandbox_touched_ns; /* monotonic: lists begun before know less than we do */
+	int64_t *touched_ns;	    /* the same, by container */
+	bool sandbox_detail;	    /* a PodSandboxStatus is under way */
+	int64_t refresh_ns;	    /* volumes: next look at their contents, monotonic; 0 = never */
 	struct backoff sandbox_backoff, remove_backoff;
 	enum pod_phase ended_phase;
 	char *ended_reason, *ended_message;
@@ -134,18 +134,18 @@ struct pod_op {
 	struct wakeup *timer;
 	/* operation's own */
 	struct pod_refs *refs;
-	char *id;	     /* container or sandbox */
+	char *id; /* container or sandbox */
 	enum pod_kill_why why;
 	int64_t grace_s, started_ns, image_uid;
-	VEC(char *) queue;   /* ids still to be removed: containers, then sandboxes */
+	VEC(char *) queue;    /* ids still to be removed: containers, then sandboxes */
 	size_t container_ids; /* how many of them are containers */
 	bool pulled;
 };
 struct pod_op *pod_op_new(struct pod_worker *w, size_t container, const char *what);
 void pod_op_end(struct pod_op *op); /* frees; pokes the worker */
 /* Copies what the runtime says of a container; reads its termination message. */
-void pod_instance_fill(struct pod_worker *w, size_t container, struct instance *to,
-	const Cri__ContainerStatus *s);
+void pod_instance_fill(
+	struct pod_worker *w, size_t container, struct instance *to, const Cri__ContainerStatus *s);
 const struct json *pod_worker_doc(struct pod_worker *w, struct arena *a);
 
 /* pod_image.c */

@@ -1,7 +1,7 @@
-/* pod_manager.c - which pods there are, and what runs of them. The runtime is looked at when it says
- * that a task changed (containerd's events), a little later when an operation of ours is under way on
- * runtimes that say nothing, and every so often in any case: level-triggered, so nothing that is missed
- * stays missed. */
+/* pod_manager.c - which pods there are, and what runs of them. The runtime is looked at when it
+ * says that a task changed (containerd's events), a little later when an operation of ours is under
+ * way on runtimes that say nothing, and every so often in any case: level-triggered, so nothing
+ * that is missed stays missed. */
 #include "node/pod/pod_internal.h"
 
 #include <dirent.h>
@@ -71,7 +71,8 @@ static void orphan_step(void *user, const struct grpc_result *r)
 		if (o->at < count)
 			break;
 		if (o->stage == ORPHAN_REMOVE_SANDBOX) {
-			_cleanup_(free_p) char *dir = xasprintf("%s/pods/%s", m->n->data_dir, o->uid);
+			_cleanup_(free_p) char *dir =
+				xasprintf("%s/pods/%s", m->n->data_dir, o->uid);
 			struct err err = ERR_INIT;
 			if (volumes_remove(dir, &err) < 0)
 				log_warn("volumes of a removed pod", "reason", err.msg, NULL);
@@ -84,8 +85,8 @@ static void orphan_step(void *user, const struct grpc_result *r)
 	}
 	switch (o->stage) {
 	case ORPHAN_STOP:
-		o->call = cri_stop_container(m->cri, o->containers.items[o->at++], ORPHAN_GRACE_S,
-			orphan_step, o);
+		o->call = cri_stop_container(
+			m->cri, o->containers.items[o->at++], ORPHAN_GRACE_S, orphan_step, o);
 		break;
 	case ORPHAN_STOP_SANDBOX:
 		o->call = cri_stop_sandbox(m->cri, o->sandboxes.items[o->at++], orphan_step, o);
@@ -102,8 +103,7 @@ static void orphan_step(void *user, const struct grpc_result *r)
 
 static bool orphan_known(struct pod_manager *m, const char *uid)
 {
-	LIST_FOR_EACH(o, &m->orphan_ops, struct orphan, link)
-	{
+	LIST_FOR_EACH(o, &m->orphan_ops, struct orphan, link) {
 		if (streq(o->uid, uid))
 			return true;
 	}
@@ -142,8 +142,7 @@ static void take_down_orphans(struct pod_manager *m, const Cri__ListContainersRe
 		}
 		for (size_t k = 0; k < containers->n_containers; k++) {
 			if (streq(container_uid(containers->containers[k]), uid))
-				VEC_PUSH(&o->containers,
-					xstrdup(containers->containers[k]->id));
+				VEC_PUSH(&o->containers, xstrdup(containers->containers[k]->id));
 		}
 		orphan_step(o, NULL);
 	}
@@ -351,12 +350,12 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 	}
 	w = table_get(&m->workers, o->uid);
 	if (w) {
-		pod_worker_changed(w, (struct object *)(uintptr_t)new);
+		pod_worker_changed(w, (struct object *)(uintptr_t) new);
 		return;
 	}
 	if (!new)
 		return;
-	w = pod_worker_create(m, (struct object *)(uintptr_t)new);
+	w = pod_worker_create(m, (struct object *)(uintptr_t) new);
 	table_set(&m->workers, w->uid, w);
 	if (m->ever_listed && !orphan_known(m, w->uid)) {
 		/* It came after a list that knew all pods: nothing of it can run yet. */
@@ -431,8 +430,7 @@ void pod_manager_destroy(struct pod_manager *m)
 	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);)
 		pod_worker_destroy(it.value);
 	table_finish(&m->workers);
-	LIST_FOR_EACH(o, &m->orphan_ops, struct orphan, link)
-	{
+	LIST_FOR_EACH(o, &m->orphan_ops, struct orphan, link) {
 		grpc_call_cancel(o->call);
 		orphan_free(o);
 	}
@@ -467,7 +465,8 @@ int pod_manager_find(struct pod_manager *m, struct arena *a, const char *ns, con
 	struct pod_worker *w = find(m, ns, pod, uid);
 
 	if (!w)
-		return err_set(err, -ENOENT, "pod '%s' in namespace '%s' is not on this node", pod, ns);
+		return err_set(
+			err, -ENOENT, "pod '%s' in namespace '%s' is not on this node", pod, ns);
 	const struct json *doc = pod_worker_doc(w, a);
 	bool first = !container || !*container;
 	for (size_t i = 0; i < w->view.container_count; i++) {
@@ -475,7 +474,7 @@ int pod_manager_find(struct pod_manager *m, struct arena *a, const char *ns, con
 		if (first ? w->view.containers[i].init : !streq(c->name, container))
 			continue;
 		const char *dir = pod_log_dir(a, doc);
-		*ret = (struct pod_container_at){ 0 };
+		*ret = (struct pod_container_at){0};
 		ret->tty = json_bool_or(json_get(pod_container_doc(doc, i), "tty"), false);
 		ret->running = c->cur.id && c->cur.run == RUN_RUNNING;
 		if (c->cur.id) {
@@ -485,11 +484,11 @@ int pod_manager_find(struct pod_manager *m, struct arena *a, const char *ns, con
 					container_log_path(a, c->name, c->cur.attempt));
 		}
 		if (c->last.id)
-			ret->previous_log_path = arena_printf(a, "%s/%s", dir,
-				container_log_path(a, c->name, c->last.attempt));
+			ret->previous_log_path = arena_printf(
+				a, "%s/%s", dir, container_log_path(a, c->name, c->last.attempt));
 		if (!ret->log_path && ret->previous_log_path)
 			ret->log_path = ret->previous_log_path;
-		ret->waiting_reason = c->wait_reason		? arena_strdup(a, c->wait_reason)
+		ret->waiting_reason = c->wait_reason		  ? arena_strdup(a, c->wait_reason)
 				      : pod_initialized(&w->view) ? "ContainerCreating"
 								  : "PodInitializing";
 		return 0;

@@ -1,9 +1,9 @@
-/* pod_manager.h - the pods of this node: one worker (pod_worker.h) for each Pod whose spec.nodeName is
- * ours, on the container runtime.
+/* pod_manager.h - the pods of this node: one worker (pod_worker.h) for each Pod whose spec.nodeName
+ * is ours, on the container runtime.
  *
- * What runs belongs to the runtime: sandboxes and containers carry the pod's uid and the container's
- * name in labels, so a new agent adopts what it finds; what has no Pod any more is taken down.
- * Destroying the manager leaves everything running. */
+ * What runs belongs to the runtime: sandboxes and containers carry the pod's uid and the
+ * container's name in labels, so a new agent adopts what it finds; what has no Pod any more is
+ * taken down. Destroying the manager leaves everything running. */
 #pragma once
 
 #include "node/cri/cri.h"
@@ -16,9 +16,9 @@ void pod_manager_destroy(struct pod_manager *m); /* NULL allowed */
 struct pod_container_at {
 	const char *container_id; /* NULL = never created */
 	bool running;
-	const char *log_path;	     /* on this host; of the newest instance; NULL = none */
+	const char *log_path;	       /* on this host; of the newest instance; NULL = none */
 	const char *previous_log_path; /* NULL = there was none before */
-	const char *waiting_reason;  /* "ContainerCreating", ... when it has no log yet */
+	const char *waiting_reason;    /* "ContainerCreating", ... when it has no log yet */
 	bool tty;
 };
 /* uid may be NULL. container NULL or "" = the first. -ENOENT with err "pod ... not found" or

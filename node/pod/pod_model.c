@@ -13,7 +13,7 @@ void instance_finish(struct instance *i)
 	free(i->message);
 	free(i->image);
 	free(i->image_ref);
-	*i = (struct instance){ 0 };
+	*i = (struct instance){0};
 }
 
 void pod_container_finish(struct pod_container *c)
@@ -23,7 +23,7 @@ void pod_container_finish(struct pod_container *c)
 	free(c->wait_message);
 	instance_finish(&c->cur);
 	instance_finish(&c->last);
-	*c = (struct pod_container){ 0 };
+	*c = (struct pod_container){0};
 }
 
 void pod_container_wait(struct pod_container *c, const char *reason, const char *fmt, ...)
@@ -56,7 +56,7 @@ static int64_t amount(const struct json *container, const char *list, const char
 
 enum pod_qos pod_qos(const struct json *pod)
 {
-	static const char *const names[] = { "cpu", "memory" };
+	static const char *const names[] = {"cpu", "memory"};
 	bool any = false, guaranteed = true;
 	size_t n = pod_container_count(pod);
 
@@ -99,8 +99,7 @@ int container_oom_score_adj(
 	case QOS_BURSTABLE:
 		break;
 	}
-	int64_t request =
-		quantity_json_value(json_path(container, "resources.requests.memory"), 0);
+	int64_t request = quantity_json_value(json_path(container, "resources.requests.memory"), 0);
 	if (node_memory <= 0)
 		return 999;
 	int64_t adj = 1000 - (int64_t)((__int128)1000 * request / node_memory);

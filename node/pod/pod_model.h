@@ -1,5 +1,6 @@
-/* pod_model.h - what the agent knows of one pod's containers beyond the decision's view: instances as
- * the runtime reports them, and why something waits. Heap memory, freed by pod_container_finish. */
+/* pod_model.h - what the agent knows of one pod's containers beyond the decision's view: instances
+ * as the runtime reports them, and why something waits. Heap memory, freed by pod_container_finish.
+ */
 #pragma once
 
 #include "lib/json/json.h"
@@ -20,12 +21,12 @@ struct instance {
 
 struct pod_container {
 	char *name;
-	struct instance cur;  /* the newest; id NULL = none */
-	struct instance last; /* the newest that ended before it; id NULL = none */
+	struct instance cur;		  /* the newest; id NULL = none */
+	struct instance last;		  /* the newest that ended before it; id NULL = none */
 	char *wait_reason, *wait_message; /* why it does not run; NULL = nothing special */
-	bool ready; /* as last computed by readiness */
+	bool ready;			  /* as last computed by readiness */
 	bool has_readiness, has_startup;
-	bool probe_ready; /* readiness probe's latest verdict */
+	bool probe_ready;  /* readiness probe's latest verdict */
 	int64_t image_uid; /* user of the image; -1 = not known as a number */
 };
 
@@ -35,14 +36,15 @@ void pod_container_finish(struct pod_container *c);
 void pod_container_wait(struct pod_container *c, const char *reason, const char *fmt, ...)
 	_printf_(3, 4);
 
-/* Identity of a container's definition: a running container of another one is replaced. Only what the
- * API lets change counts: the image. */
+/* Identity of a container's definition: a running container of another one is replaced. Only what
+ * the API lets change counts: the image. */
 uint64_t container_hash(const struct json *container);
 enum pod_qos { QOS_GUARANTEED, QOS_BURSTABLE, QOS_BEST_EFFORT };
 enum pod_qos pod_qos(const struct json *pod);
 const char *pod_qos_name(enum pod_qos q);
 /* Kernel's preference for killing, by QoS (Kubernetes: "Node OOM behavior"). */
-int container_oom_score_adj(const struct json *pod, const struct json *container, int64_t node_memory);
+int container_oom_score_adj(
+	const struct json *pod, const struct json *container, int64_t node_memory);
 /* Containers in the decision's order: init containers, then the others. NULL past the end. */
 const struct json *pod_container_doc(const struct json *pod, size_t i);
 size_t pod_container_count(const struct json *pod);

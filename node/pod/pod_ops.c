@@ -1,7 +1,7 @@
-/* pod_ops.c - the operations of a pod worker. Each is a short chain of callbacks on one struct pod_op;
- * whatever happens it ends in pod_op_end(), which lets the worker decide anew. Cancelling a worker's
- * operations cancels the call each one waits for; nothing is undone, the next look at the runtime
- * shows how far they got. */
+/* pod_ops.c - the operations of a pod worker. Each is a short chain of callbacks on one struct
+ * pod_op; whatever happens it ends in pod_op_end(), which lets the worker decide anew. Cancelling a
+ * worker's operations cancels the call each one waits for; nothing is undone, the next look at the
+ * runtime shows how far they got. */
 #include "node/pod/pod_internal.h"
 
 #include <dirent.h>
@@ -51,8 +51,7 @@ void pod_op_end(struct pod_op *op)
 
 void pod_ops_cancel(struct pod_worker *w)
 {
-	LIST_FOR_EACH(op, &w->ops, struct pod_op, link)
-	{
+	LIST_FOR_EACH(op, &w->ops, struct pod_op, link) {
 		grpc_call_cancel(op->grpc);
 		pod_refs_fetch_cancel(op->fetch);
 		if (op->client)
@@ -259,8 +258,8 @@ static void sandbox_ip(struct pod_worker *w, const Cri__PodSandboxStatus *s)
 	else
 		snprintf(w->pod_ip, sizeof(w->pod_ip), "%s",
 			s && s->network && s->network->ip ? s->network->ip : "");
-	if (write_whole(arena_printf(&a, "%s/etc-hosts", w->dir), pod_hosts_file(&a, pod, w->pod_ip),
-		    0644, &err) < 0)
+	if (write_whole(arena_printf(&a, "%s/etc-hosts", w->dir),
+		    pod_hosts_file(&a, pod, w->pod_ip), 0644, &err) < 0)
 		log_warn("hosts file of pod", "pod", w->name, "reason", err.msg, NULL);
 }
 
@@ -275,8 +274,7 @@ static void on_sandbox_status(void *user, const struct grpc_result *r)
 	w->sandbox_touched_ns = mono(w->n);
 	if (grpc_ok(r) && s->status && streq(s->status->id, w->sandbox_id)) {
 		w->view.sandbox_exists = true;
-		w->view.sandbox_ready =
-			s->status->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY;
+		w->view.sandbox_ready = s->status->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY;
 		sandbox_ip(w, s->status);
 	} else if (!grpc_ok(r)) {
 		w->view.sandbox_ready = false;
@@ -315,7 +313,7 @@ static void on_sandbox_run(void *user, const struct grpc_result *r)
 		return;
 	}
 	const Cri__RunPodSandboxResponse *s = r->response;
-	w->sandbox_backoff = (struct backoff){ 0 };
+	w->sandbox_backoff = (struct backoff){0};
 	free(w->sandbox_id);
 	w->sandbox_id = xstrdup(s->pod_sandbox_id);
 	w->view.sandbox_exists = w->view.sandbox_ready = true;
@@ -328,8 +326,8 @@ static void run_new_sandbox(struct pod_op *op)
 	struct pod_worker *w = op->w;
 	const struct json *pod = pod_worker_doc(w, &a);
 
-	op->grpc = cri_run_sandbox(w->m->cri,
-		pod_sandbox_config(&a, pod, w->view.sandbox_attempt), NULL, on_sandbox_run, op);
+	op->grpc = cri_run_sandbox(w->m->cri, pod_sandbox_config(&a, pod, w->view.sandbox_attempt),
+		NULL, on_sandbox_run, op);
 }
 
 static void on_old_sandbox_stopped(void *user, const struct grpc_result *r)
@@ -350,8 +348,7 @@ void pod_op_run_sandbox(struct pod_worker *w)
 		/* Gives its network back; fails harmlessly when it is gone already. */
 		pod_worker_event(w, -1, "Normal", "SandboxChanged",
 			"Pod sandbox changed, it will be killed and re-created.");
-		op->grpc = cri_stop_sandbox(
-			w->m->cri, w->sandbox_id, on_old_sandbox_stopped, op);
+		op->grpc = cri_stop_sandbox(w->m->cri, w->sandbox_id, on_old_sandbox_stopped, op);
 	} else {
 		run_new_sandbox(op);
 	}
@@ -368,8 +365,8 @@ static void on_sandbox_stopped(void *user, const struct grpc_result *r)
 	if (grpc_ok(r) || r->status == GRPC_NOT_FOUND) {
 		w->view.sandbox_ready = false;
 	} else {
-		pod_worker_event(w, -1, "Warning", "FailedKillPod", "error killing pod: %s",
-			r->message);
+		pod_worker_event(
+			w, -1, "Warning", "FailedKillPod", "error killing pod: %s", r->message);
 		w->view.sandbox_retry_ns = wall(w->n) + NS_PER_S;
 	}
 	pod_op_end(op);
@@ -397,18 +394,17 @@ void pod_op_stop_sandbox(struct pod_worker *w)
 static void read_message(struct pod_worker *w, size_t i, struct instance *to)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const char *path = arena_printf(
-		&a, "%s/containers/%s/%u", w->dir, w->containers[i].name, to->attempt);
+	const char *path =
+		arena_printf(&a, "%s/containers/%s/%u", w->dir, w->containers[i].name, to->attempt);
 	char text[MESSAGE_MAX_BYTES + 1];
 
 	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ssize_t n = fd < 0 ? 0 : read(fd, text, MESSAGE_MAX_BYTES);
 	const struct json *doc = pod_container_doc(pod_worker_doc(w, &a), i);
-	bool fallback = streq(json_str(json_get(doc, "terminationMessagePolicy")),
-		"FallbackToLogsOnError");
+	bool fallback =
+		streq(json_str(json_get(doc, "terminationMessagePolicy")), "FallbackToLogsOnError");
 	if (n <= 0 && fallback && to->exit_code != 0) {
-		const char *log = arena_printf(&a, "%s/%s",
-			pod_log_dir(&a, pod_worker_doc(w, &a)),
+		const char *log = arena_printf(&a, "%s/%s", pod_log_dir(&a, pod_worker_doc(w, &a)),
 			container_log_path(&a, w->containers[i].name, to->attempt));
 		n = (ssize_t)cri_log_tail(log, 80, text, 2048);
 	}
@@ -423,8 +419,8 @@ static void read_message(struct pod_worker *w, size_t i, struct instance *to)
 	to->message = xstrdup(text);
 }
 
-void pod_instance_fill(struct pod_worker *w, size_t i, struct instance *to,
-	const Cri__ContainerStatus *s)
+void pod_instance_fill(
+	struct pod_worker *w, size_t i, struct instance *to, const Cri__ContainerStatus *s)
 {
 	static const enum container_run runs[] = {
 		[CRI__CONTAINER_STATE__CONTAINER_CREATED] = RUN_CREATED,
@@ -471,7 +467,7 @@ static void on_detail(void *user, const struct grpc_result *r)
 
 	op->grpc = NULL;
 	if (grpc_ok(r) && s->status) {
-		struct instance *to = streq(c->cur.id, op->id)	 ? &c->cur
+		struct instance *to = streq(c->cur.id, op->id)	  ? &c->cur
 				      : streq(c->last.id, op->id) ? &c->last
 								  : NULL;
 		bool was_running = w->view.containers[op->container].run == RUN_RUNNING;
@@ -491,8 +487,7 @@ static void on_detail(void *user, const struct grpc_result *r)
 
 static bool detail_under_way(struct pod_worker *w, const char *id)
 {
-	LIST_FOR_EACH(op, &w->ops, struct pod_op, link)
-	{
+	LIST_FOR_EACH(op, &w->ops, struct pod_op, link) {
 		if (streq(op->what, "container status") && streq(op->id, id))
 			return true;
 	}
@@ -581,12 +576,10 @@ static void on_started_status(void *user, const struct grpc_result *r)
 	if (grpc_ok(r) && s->status)
 		pod_instance_fill(w, op->container, &c->cur, s->status);
 	if (c->cur.run == RUN_RUNNING) {
-		const struct json *doc =
-			pod_container_doc(pod_worker_doc(w, &a), op->container);
+		const struct json *doc = pod_container_doc(pod_worker_doc(w, &a), op->container);
 		const struct json *hook = json_path(doc, "lifecycle.postStart");
 		if (hook) {
-			op->hook =
-				pod_hook_run(w, op->container, hook, 0, on_post_start, op);
+			op->hook = pod_hook_run(w, op->container, hook, 0, on_post_start, op);
 			return;
 		}
 		pod_probes_start(w, op->container);
@@ -650,8 +643,8 @@ static void on_created(void *user, const struct grpc_result *r)
 	c->probe_ready = false;
 	/* The next instance asks again, as the pull policy wants. */
 	v->image = IMAGE_UNKNOWN;
-	pod_worker_event(w, (long)op->container, "Normal", "Created", "Created container: %s",
-		c->name);
+	pod_worker_event(
+		w, (long)op->container, "Normal", "Created", "Created container: %s", c->name);
 	op->grpc = cri_start_container(w->m->cri, c->cur.id, on_started, op);
 }
 
@@ -667,15 +660,15 @@ static int add_mounts(struct pod_op *op, struct arena *a, const struct json *pod
 	size_t n = 0;
 	int r;
 
-	JSON_FOR_EACH_ITEM (vm, list) {
+	JSON_FOR_EACH_ITEM(vm, list) {
 		const char *sub = json_str(json_get(vm, "subPath"));
 		const char *expr = json_str(json_get(vm, "subPathExpr"));
 		const char *propagation = json_str_or(json_get(vm, "mountPropagation"), "");
 		bool read_only;
 		if (expr && *expr)
 			sub = env_expand(a, expr, env);
-		r = volume_mount_path(a, w->dir, pod, name, n, vm, sub, &m[n].host_path,
-			&read_only, err);
+		r = volume_mount_path(
+			a, w->dir, pod, name, n, vm, sub, &m[n].host_path, &read_only, err);
 		if (r < 0)
 			return r;
 		m[n].container_path = json_str_or(json_get(vm, "mountPath"), "");
@@ -683,8 +676,7 @@ static int add_mounts(struct pod_op *op, struct arena *a, const struct json *pod
 		if (streq(propagation, "Bidirectional"))
 			m[n].propagation = CRI__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL;
 		else if (streq(propagation, "HostToContainer"))
-			m[n].propagation =
-				CRI__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER;
+			m[n].propagation = CRI__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER;
 		own_hosts = own_hosts || streq(m[n].container_path, "/etc/hosts");
 		n++;
 	}
@@ -703,7 +695,7 @@ static int add_mounts(struct pod_op *op, struct arena *a, const struct json *pod
 			r = write_whole(path, "", 0666, err);
 		if (r < 0)
 			return r;
-		m[n++] = (struct config_mount){ .container_path = message, .host_path = path };
+		m[n++] = (struct config_mount){.container_path = message, .host_path = path};
 	}
 	*ret = m;
 	*ret_count = n;
@@ -726,7 +718,8 @@ static int create_container(struct pod_op *op, struct err *err)
 
 	if (container_would_be_root(pod, doc, c->image_uid))
 		return err_set(err, -EPERM,
-			"container has runAsNonRoot and image will run as root (pod: \"%s_%s(%s)\", "
+			"container has runAsNonRoot and image will run as root (pod: "
+			"\"%s_%s(%s)\", "
 			"container: %s)",
 			w->name, w->ns, w->uid, c->name);
 	fill_env_context(op, &a, &ctx);
@@ -736,8 +729,7 @@ static int create_container(struct pod_op *op, struct err *err)
 	r = add_mounts(op, &a, pod, doc, attempt, &env, &mounts, &mount_count, err);
 	if (r < 0)
 		return r;
-	r = volume_make_dirs(
-		arena_printf(&a, "%s/%s", pod_log_dir(&a, pod), c->name), 0755, err);
+	r = volume_make_dirs(arena_printf(&a, "%s/%s", pod_log_dir(&a, pod), c->name), 0755, err);
 	if (r < 0)
 		return r;
 	struct container_config_input in = {
@@ -800,7 +792,7 @@ static void kill_end(struct pod_op *op)
 	bool other = false;
 
 	LIST_FOR_EACH(o, &w->ops, struct pod_op, link)
-	other = other || (o != op && o->container == i && streq(o->what, op->what));
+		other = other || (o != op && o->container == i && streq(o->what, op->what));
 	w->view.containers[i].killing = other;
 	w->touched_ns[i] = mono(w->n);
 	pod_worker_show(w, i);
@@ -886,8 +878,8 @@ void pod_op_kill(struct pod_worker *w, size_t i, enum pod_kill_why why, int64_t 
 		switch (why) {
 		case KILL_STOPPING:
 		case KILL_NO_SANDBOX:
-			pod_worker_event(w, (long)i, "Normal", "Killing", "Stopping container %s",
-				c->name);
+			pod_worker_event(
+				w, (long)i, "Normal", "Killing", "Stopping container %s", c->name);
 			break;
 		case KILL_CHANGED:
 			pod_worker_event(w, (long)i, "Normal", "Killing",
@@ -1012,8 +1004,7 @@ void pod_op_remove(struct pod_worker *w)
 	struct pod_op *op = pod_op_new(w, SIZE_MAX, "remove pod");
 
 	w->view.remove_busy = true;
-	op->grpc = cri_list_containers(
-		w->m->cri, LABEL_POD_UID, w->uid, on_remove_containers, op);
+	op->grpc = cri_list_containers(w->m->cri, LABEL_POD_UID, w->uid, on_remove_containers, op);
 }
 
 /* ---- confirm ---- */
@@ -1041,6 +1032,6 @@ void pod_op_confirm(struct pod_worker *w)
 	struct pod_op *op = pod_op_new(w, SIZE_MAX, "confirm deletion");
 
 	w->view.confirm_busy = true;
-	op->client = client_delete(w->n->client, w->m->pod_kind, w->ns, w->name, w->uid, 0, NULL,
-		on_confirmed, op);
+	op->client = client_delete(
+		w->n->client, w->m->pod_kind, w->ns, w->name, w->uid, 0, NULL, on_confirmed, op);
 }

@@ -1,10 +1,11 @@
-/* pod_probe.c - liveness, readiness and startup probes of running containers (Kubernetes, "Configure
- * Liveness, Readiness and Startup Probes").
+/* pod_probe.c - liveness, readiness and startup probes of running containers (Kubernetes,
+ * "Configure Liveness, Readiness and Startup Probes").
  *
  *   no startup probe, or it has succeeded:  liveness and readiness run, each in its own period
  *   before that:                            only the startup probe
  *
- * A verdict changes after successThreshold or failureThreshold results of the same kind in a row. */
+ * A verdict changes after successThreshold or failureThreshold results of the same kind in a row.
+ */
 #include "node/pod/pod_check.h"
 
 #include <stdio.h>
@@ -16,9 +17,9 @@ enum probe_kind { PROBE_LIVENESS, PROBE_READINESS, PROBE_STARTUP, PROBE_KINDS };
 static const struct {
 	const char *field, *name;
 } kinds[PROBE_KINDS] = {
-	[PROBE_LIVENESS] = { "livenessProbe", "Liveness" },
-	[PROBE_READINESS] = { "readinessProbe", "Readiness" },
-	[PROBE_STARTUP] = { "startupProbe", "Startup" },
+	[PROBE_LIVENESS] = {"livenessProbe", "Liveness"},
+	[PROBE_READINESS] = {"readinessProbe", "Readiness"},
+	[PROBE_STARTUP] = {"startupProbe", "Startup"},
 };
 
 struct pod_probe {
@@ -120,8 +121,8 @@ static void on_timer(void *user)
 static void start_kind(struct pod_worker *w, size_t container, enum probe_kind kind)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const struct json *spec = json_get(
-		pod_container_doc(pod_worker_doc(w, &a), container), kinds[kind].field);
+	const struct json *spec =
+		json_get(pod_container_doc(pod_worker_doc(w, &a), container), kinds[kind].field);
 	struct pod_probe **at = slot(w, container, kind);
 
 	if (!spec || *at)
@@ -140,23 +141,22 @@ static void start_kind(struct pod_worker *w, size_t container, enum probe_kind k
 	int64_t delay_ms = json_path_int(spec, "initialDelaySeconds", 0) * 1000 - MAX(age_ms, 0);
 	/* Adopted containers: not all of them in the same moment. */
 	if (delay_ms < 0 && age_ms > p->period_ms)
-		delay_ms = (int64_t)random_below(
-			client_random(w->n->client), (uint64_t)p->period_ms);
+		delay_ms =
+			(int64_t)random_below(client_random(w->n->client), (uint64_t)p->period_ms);
 	wakeup_in(p->timer, MAX(delay_ms, 0));
 }
 
 /* What the last agent found out about this very container still holds. */
 static void recall(struct pod_worker *w, size_t container)
 {
-	static const char *const lists[] = { "status.containerStatuses",
-		"status.initContainerStatuses" };
+	static const char *const lists[] = {
+		"status.containerStatuses", "status.initContainerStatuses"};
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct json *pod = pod_worker_doc(w, &a);
-	const char *id =
-		arena_printf(&a, "containerd://%s", w->containers[container].cur.id);
+	const char *id = arena_printf(&a, "containerd://%s", w->containers[container].cur.id);
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		JSON_FOR_EACH_ITEM (s, json_path(pod, lists[i])) {
+		JSON_FOR_EACH_ITEM(s, json_path(pod, lists[i])) {
 			if (!streq(json_str(json_get(s, "containerID")), id))
 				continue;
 			if (json_bool_or(json_get(s, "ready"), false))

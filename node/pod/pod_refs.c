@@ -52,8 +52,8 @@ void pod_refs_destroy(struct pod_refs *r)
 
 typedef void on_ref(void *user, const char *resource, const char *name);
 
-static void ref(on_ref *each, void *user, const char *resource, const struct json *o,
-	const char *field)
+static void ref(
+	on_ref *each, void *user, const char *resource, const struct json *o, const char *field)
 {
 	const char *name = json_str(json_get(o, field));
 
@@ -65,7 +65,7 @@ static void walk_volume(const struct json *v, on_ref *each, void *user)
 {
 	ref(each, user, "configmaps", json_get(v, "configMap"), "name");
 	ref(each, user, "secrets", json_get(v, "secret"), "secretName");
-	JSON_FOR_EACH_ITEM (src, json_path(v, "projected.sources")) {
+	JSON_FOR_EACH_ITEM(src, json_path(v, "projected.sources")) {
 		ref(each, user, "configmaps", json_get(src, "configMap"), "name");
 		ref(each, user, "secrets", json_get(src, "secret"), "name");
 	}
@@ -73,11 +73,11 @@ static void walk_volume(const struct json *v, on_ref *each, void *user)
 
 static void walk_container(const struct json *c, on_ref *each, void *user)
 {
-	JSON_FOR_EACH_ITEM (from, json_get(c, "envFrom")) {
+	JSON_FOR_EACH_ITEM(from, json_get(c, "envFrom")) {
 		ref(each, user, "configmaps", json_get(from, "configMapRef"), "name");
 		ref(each, user, "secrets", json_get(from, "secretRef"), "name");
 	}
-	JSON_FOR_EACH_ITEM (e, json_get(c, "env")) {
+	JSON_FOR_EACH_ITEM(e, json_get(c, "env")) {
 		ref(each, user, "configmaps", json_path(e, "valueFrom.configMapKeyRef"), "name");
 		ref(each, user, "secrets", json_path(e, "valueFrom.secretKeyRef"), "name");
 	}
@@ -85,13 +85,13 @@ static void walk_container(const struct json *c, on_ref *each, void *user)
 
 static void walk(const struct json *pod, on_ref *each, void *user)
 {
-	JSON_FOR_EACH_ITEM (v, json_path(pod, "spec.volumes"))
+	JSON_FOR_EACH_ITEM(v, json_path(pod, "spec.volumes"))
 		walk_volume(v, each, user);
-	JSON_FOR_EACH_ITEM (i, json_path(pod, "spec.initContainers"))
+	JSON_FOR_EACH_ITEM(i, json_path(pod, "spec.initContainers"))
 		walk_container(i, each, user);
-	JSON_FOR_EACH_ITEM (c, json_path(pod, "spec.containers"))
+	JSON_FOR_EACH_ITEM(c, json_path(pod, "spec.containers"))
 		walk_container(c, each, user);
-	JSON_FOR_EACH_ITEM (s, json_path(pod, "spec.imagePullSecrets"))
+	JSON_FOR_EACH_ITEM(s, json_path(pod, "spec.imagePullSecrets"))
 		ref(each, user, "secrets", s, "name");
 }
 

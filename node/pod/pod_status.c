@@ -41,8 +41,8 @@ static struct json *terminated(struct arena *a, const struct instance *i)
 {
 	struct json *o = json_new_object(a), *t = json_new_object(a);
 	const char *reason = i->reason && *i->reason ? i->reason
-			     : i->exit_code == 0	   ? "Completed"
-							   : "Error";
+			     : i->exit_code == 0     ? "Completed"
+						     : "Error";
 
 	json_set_str(a, t, "containerID", container_id(a, i));
 	json_set_int(a, t, "exitCode", i->exit_code);
@@ -66,13 +66,13 @@ static struct json *waiting(struct arena *a, const char *reason, const char *mes
 	return o;
 }
 
-static char *crash_loop_message(
-	struct arena *a, const struct pod_status_input *in, const struct pod_container *c, int64_t s)
+static char *crash_loop_message(struct arena *a, const struct pod_status_input *in,
+	const struct pod_container *c, int64_t s)
 {
 	return arena_printf(a, "back-off %s restarting failed container=%s pod=%s_%s(%s)",
 		s >= 60 ? (s % 60 ? arena_printf(a, "%lldm%llds", (long long)(s / 60),
 					    (long long)(s % 60))
-				: arena_printf(a, "%lldm0s", (long long)(s / 60)))
+				  : arena_printf(a, "%lldm0s", (long long)(s / 60)))
 			: arena_printf(a, "%llds", (long long)s),
 		c->name, json_str_or(json_path(in->pod, "metadata.name"), ""),
 		json_str_or(json_path(in->pod, "metadata.namespace"), ""),
@@ -139,7 +139,7 @@ static struct json *container_status(
 
 static const struct json *condition_named(const struct json *conditions, const char *type)
 {
-	JSON_FOR_EACH_ITEM (c, conditions) {
+	JSON_FOR_EACH_ITEM(c, conditions) {
 		if (streq(json_str(json_get(c, "type")), type))
 			return c;
 	}
@@ -193,7 +193,7 @@ static char *list_unready(
 
 static bool readiness_gates_hold(const struct json *pod)
 {
-	JSON_FOR_EACH_ITEM (gate, json_path(pod, "spec.readinessGates")) {
+	JSON_FOR_EACH_ITEM(gate, json_path(pod, "spec.readinessGates")) {
 		const struct json *c = condition_named(json_path(pod, "status.conditions"),
 			json_str_or(json_get(gate, "conditionType"), ""));
 		if (!streq(json_str(json_get(c, "status")), "True"))
@@ -215,7 +215,8 @@ static struct json *conditions(
 		add_condition(a, list, in, "Ready", false, "PodCompleted", NULL);
 		add_condition(a, list, in, "ContainersReady", false, "PodCompleted", NULL);
 	} else {
-		const char *incomplete = initialized ? NULL : list_unready(a, in, true, "incomplete");
+		const char *incomplete =
+			initialized ? NULL : list_unready(a, in, true, "incomplete");
 		add_condition(a, list, in, "Initialized", initialized,
 			initialized ? NULL : "ContainersNotInitialized", incomplete);
 		if (phase == PHASE_FAILED) {
@@ -289,9 +290,9 @@ struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
 
 static bool same_conditions(const struct json *old, const struct json *new)
 {
-	static const char *const fields[] = { "status", "reason", "message" };
+	static const char *const fields[] = {"status", "reason", "message"};
 
-	JSON_FOR_EACH_ITEM (c, new) {
+	JSON_FOR_EACH_ITEM(c, new) {
 		const struct json *o = condition_named(old, json_str(json_get(c, "type")));
 		if (!o)
 			return false;
@@ -304,7 +305,8 @@ static bool same_conditions(const struct json *old, const struct json *new)
 	return true;
 }
 
-/* Lists of addresses are merged by ip, so an older address would stay: say "replace" in the list. */
+/* Lists of addresses are merged by ip, so an older address would stay: say "replace" in the list.
+ */
 static void replace_list(struct arena *a, struct json *status, const char *name)
 {
 	struct json *list = json_get(status, name), *mark = json_new_object(a);
@@ -320,7 +322,7 @@ struct json *pod_status_patch(struct arena *a, const struct json *pod, struct js
 	const struct json *old = json_get(pod, "status");
 	bool same = true;
 
-	JSON_FOR_EACH_MEMBER (m, status) {
+	JSON_FOR_EACH_MEMBER(m, status) {
 		const struct json *o = json_get_n(old, m->name, m->name_size);
 		same = same && (streq(m->name, "conditions") ? same_conditions(o, m->value)
 							     : json_equal(o, m->value));

@@ -50,7 +50,7 @@ struct scene {
 
 static void scene_init(struct scene *s)
 {
-	*s = (struct scene){ 0 };
+	*s = (struct scene){0};
 	s->v[0].init = true;
 	s->v[0].started = s->v[1].started = true;
 	s->c[0].name = "i";
@@ -82,7 +82,7 @@ static void run(struct scene *s, int i, enum container_run how, int exit_code)
 
 static const char *condition(const struct json *status, const char *type, const char *field)
 {
-	JSON_FOR_EACH_ITEM (c, json_get(status, "conditions")) {
+	JSON_FOR_EACH_ITEM(c, json_get(status, "conditions")) {
 		if (streq(json_str(json_get(c, "type")), type))
 			return json_str_or(json_get(c, field), "");
 	}
@@ -96,14 +96,14 @@ static void waiting_for_init(void **state)
 
 	struct json *st = pod_status_make(&a, &s.in);
 	assert_string_equal(json_path_str(st, "phase"), "Pending");
-	assert_string_equal(json_path_str(st, "containerStatuses[0].state.waiting.reason"),
-		"PodInitializing");
+	assert_string_equal(
+		json_path_str(st, "containerStatuses[0].state.waiting.reason"), "PodInitializing");
 	assert_string_equal(condition(st, "Initialized", "status"), "False");
 	assert_string_equal(condition(st, "Initialized", "reason"), "ContainersNotInitialized");
-	assert_string_equal(condition(st, "Initialized", "message"),
-		"containers with incomplete status: [i]");
-	assert_string_equal(condition(st, "Ready", "message"),
-		"containers with unready status: [c]");
+	assert_string_equal(
+		condition(st, "Initialized", "message"), "containers with incomplete status: [i]");
+	assert_string_equal(
+		condition(st, "Ready", "message"), "containers with unready status: [c]");
 	assert_string_equal(condition(st, "PodScheduled", "status"), "True");
 	assert_string_equal(json_path_str(st, "qosClass"), "BestEffort");
 	assert_string_equal(json_path_str(st, "podIPs[0].ip"), "10.244.0.5");
@@ -142,12 +142,12 @@ static void crash_loop(void **state)
 	run(&s, 0, RUN_EXITED, 0);
 	run(&s, 1, RUN_EXITED, 7);
 	s.c[1].cur.attempt = 3;
-	s.v[1].restart = (struct backoff){ 80 * NS_PER_S, NOW - 60 * NS_PER_S };
+	s.v[1].restart = (struct backoff){80 * NS_PER_S, NOW - 60 * NS_PER_S};
 
 	struct json *st = pod_status_make(&a, &s.in);
 	assert_string_equal(json_path_str(st, "phase"), "Running");
-	assert_string_equal(json_path_str(st, "containerStatuses[0].state.waiting.reason"),
-		"CrashLoopBackOff");
+	assert_string_equal(
+		json_path_str(st, "containerStatuses[0].state.waiting.reason"), "CrashLoopBackOff");
 	assert_string_equal(json_path_str(st, "containerStatuses[0].state.waiting.message"),
 		"back-off 1m20s restarting failed container=c pod=p_ns(u-1)");
 	assert_int_equal(
@@ -164,8 +164,8 @@ static void image_trouble(void **state)
 
 	struct json *st = pod_status_make(&a, &s.in);
 	assert_string_equal(json_path_str(st, "phase"), "Pending");
-	assert_string_equal(json_path_str(st, "containerStatuses[0].state.waiting.reason"),
-		"ImagePullBackOff");
+	assert_string_equal(
+		json_path_str(st, "containerStatuses[0].state.waiting.reason"), "ImagePullBackOff");
 	assert_string_equal(json_path_str(st, "containerStatuses[0].state.waiting.message"),
 		"Back-off pulling image \"img\"");
 	pod_container_wait(&s.c[1], NULL, NULL);
@@ -184,8 +184,8 @@ static void ended(void **state)
 
 	struct json *st = pod_status_make(&a, &s.in);
 	assert_string_equal(json_path_str(st, "phase"), "Failed");
-	assert_string_equal(json_path_str(st, "containerStatuses[0].state.terminated.reason"),
-		"OOMKilled");
+	assert_string_equal(
+		json_path_str(st, "containerStatuses[0].state.terminated.reason"), "OOMKilled");
 	assert_string_equal(condition(st, "Ready", "reason"), "PodFailed");
 	s.in.ended_phase = PHASE_SUCCEEDED;
 	st = pod_status_make(&a, &s.in);
@@ -234,14 +234,14 @@ static void qos_and_oom(void **state)
 		enum pod_qos qos;
 		int oom;
 	} cases[] = {
-		{ "{}", QOS_BEST_EFFORT, 1000 },
-		{ "{\"limits\":{\"cpu\":\"1\",\"memory\":\"1Gi\"}}", QOS_GUARANTEED, -997 },
-		{ "{\"limits\":{\"cpu\":\"1\",\"memory\":\"1Gi\"},\"requests\":{\"cpu\":\"1000m\","
-		  "\"memory\":\"1024Mi\"}}",
-			QOS_GUARANTEED, -997 },
-		{ "{\"requests\":{\"memory\":\"1Gi\"}}", QOS_BURSTABLE, 750 },
-		{ "{\"requests\":{\"memory\":\"4Gi\"}}", QOS_BURSTABLE, 3 },
-		{ "{\"requests\":{\"cpu\":\"10m\"}}", QOS_BURSTABLE, 999 },
+		{"{}", QOS_BEST_EFFORT, 1000},
+		{"{\"limits\":{\"cpu\":\"1\",\"memory\":\"1Gi\"}}", QOS_GUARANTEED, -997},
+		{"{\"limits\":{\"cpu\":\"1\",\"memory\":\"1Gi\"},\"requests\":{\"cpu\":\"1000m\","
+		 "\"memory\":\"1024Mi\"}}",
+			QOS_GUARANTEED, -997},
+		{"{\"requests\":{\"memory\":\"1Gi\"}}", QOS_BURSTABLE, 750},
+		{"{\"requests\":{\"memory\":\"4Gi\"}}", QOS_BURSTABLE, 3},
+		{"{\"requests\":{\"cpu\":\"10m\"}}", QOS_BURSTABLE, 999},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -249,8 +249,8 @@ static void qos_and_oom(void **state)
 			"{\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":%s}]}}",
 			cases[i].resources));
 		assert_int_equal(pod_qos(pod), cases[i].qos);
-		assert_int_equal(container_oom_score_adj(pod, pod_container_doc(pod, 0),
-					 INT64_C(4) << 30),
+		assert_int_equal(
+			container_oom_score_adj(pod, pod_container_doc(pod, 0), INT64_C(4) << 30),
 			cases[i].oom);
 	}
 }
@@ -274,12 +274,12 @@ static void resources_of_containers(void **state)
 
 static void image_names(void **state)
 {
-	static const char *const good[] = { "busybox", "busybox:1.36", "library/busybox",
+	static const char *const good[] = {"busybox", "busybox:1.36", "library/busybox",
 		"registry.lab:5000/a/b_c/d-e.f:tag", "localhost/x", "[::1]:5000/x",
-		"x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-		"a__b", "a--b" };
-	static const char *const bad[] = { "", "BAD", "a//b", "/a", "a/", "a:", "a:-x", "a b", "a..b",
-		"a___b", "-a", "x@sha256:12", "host:port/x", "a:b:c" };
+		"x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "a__b",
+		"a--b"};
+	static const char *const bad[] = {"", "BAD", "a//b", "/a", "a/", "a:", "a:-x", "a b",
+		"a..b", "a___b", "-a", "x@sha256:12", "host:port/x", "a:b:c"};
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
 		if (image_ref_check(good[i], NULL) < 0)

@@ -1,6 +1,6 @@
 /* pod_worker.c - one pod: the view is brought up to date by operations and lists, pod_decide() says
- * what is next, and the status goes to the API whenever it differs from what the object says. The state
- * diagram is in pod_decide.h. */
+ * what is next, and the status goes to the API whenever it differs from what the object says. The
+ * state diagram is in pod_decide.h. */
 #include "node/pod/pod_internal.h"
 
 #include <stdarg.h>
@@ -146,8 +146,8 @@ static void set_end(struct pod_worker *w, const struct pod_decision *d)
 	}
 	/* A pod that ends by itself gives its sidecars the time that the spec grants. */
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	w->view.grace_s = json_path_int(
-		pod_worker_doc(w, &a), "spec.terminationGracePeriodSeconds", 30);
+	w->view.grace_s =
+		json_path_int(pod_worker_doc(w, &a), "spec.terminationGracePeriodSeconds", 30);
 }
 
 static void update_clock(struct pod_worker *w)
@@ -191,8 +191,8 @@ static void step(void *user)
 		}
 	}
 	note_readiness(w);
-	/* Before the actions: they may take long, and "ContainerCreating" is worth telling. An action
-	 * that ends at once pokes again. */
+	/* Before the actions: they may take long, and "ContainerCreating" is worth telling. An
+	 * action that ends at once pokes again. */
 	if (w->sm.state != POD_CONFIRMING || d->action_count > 0)
 		status_publish(w);
 	for (size_t i = 0; i < d->action_count; i++)
@@ -355,8 +355,7 @@ static void apply_sandbox(
 	if (v->sandbox_busy || w->sandbox_touched_ns >= started_ns)
 		return;
 	for (size_t i = 0; i < count; i++) {
-		if (list[i]->metadata &&
-			(!s || list[i]->metadata->attempt > s->metadata->attempt))
+		if (list[i]->metadata && (!s || list[i]->metadata->attempt > s->metadata->attempt))
 			s = list[i];
 	}
 	v->sandbox_exists = s != NULL;
@@ -462,7 +461,8 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 	sm_init(&w->sm, &pod_state_class, w, label, POD_NEW, mono(w->n));
 
 	const struct json *doc = pod_worker_doc(w, &a);
-	size_t n = pod_container_count(doc), inits = json_count(json_path(doc, "spec.initContainers"));
+	size_t n = pod_container_count(doc),
+	       inits = json_count(json_path(doc, "spec.initContainers"));
 	w->view.container_count = n;
 	w->view.containers = xcalloc(n + 1, sizeof(*w->view.containers));
 	w->containers = xcalloc(n + 1, sizeof(*w->containers));
@@ -474,8 +474,7 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 		const struct json *c = pod_container_doc(doc, i);
 		struct container_view *v = &w->view.containers[i];
 		v->init = i < inits;
-		v->sidecar =
-			v->init && streq(json_str(json_get(c, "restartPolicy")), "Always");
+		v->sidecar = v->init && streq(json_str(json_get(c, "restartPolicy")), "Always");
 		w->containers[i].name = xstrdup(json_str_or(json_get(c, "name"), ""));
 		w->containers[i].has_readiness = json_get(c, "readinessProbe");
 		w->containers[i].has_startup = json_get(c, "startupProbe");

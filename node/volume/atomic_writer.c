@@ -1,5 +1,5 @@
-/* atomic_writer.c - see atomic_writer.h. All paths are resolved from descriptors of directories that
- * only root can write, so nothing a container does can redirect them. */
+/* atomic_writer.c - see atomic_writer.h. All paths are resolved from descriptors of directories
+ * that only root can write, so nothing a container does can redirect them. */
 #include "node/volume/atomic_writer.h"
 
 #include <dirent.h>
@@ -94,8 +94,7 @@ static bool same(int data, const struct payload *p)
 		if (fstatat(data, p->items[i].path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 			(st.st_mode & 07777) != p->items[i].mode)
 			return false;
-		if (read_whole(data, p->items[i].path, &old) < 0 ||
-			old.size != p->items[i].size ||
+		if (read_whole(data, p->items[i].path, &old) < 0 || old.size != p->items[i].size ||
 			memcmp(old.size ? old.data : "", p->items[i].data, old.size) != 0)
 			return false;
 	}
@@ -188,8 +187,8 @@ static int tidy(int dir, const struct payload *p, const char *current, struct er
 		return err_errno(err, r, "read directory");
 	}
 	for (struct dirent *e; (e = readdir(d));) {
-		if (streq(e->d_name, ".") || streq(e->d_name, "..") ||
-			streq(e->d_name, "..data") || streq(e->d_name, current))
+		if (streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, "..data") ||
+			streq(e->d_name, current))
 			continue;
 		if (str_has_prefix(e->d_name, ".."))
 			remove_tree(dir, e->d_name);

@@ -5,8 +5,8 @@
  *   DIR/..data -> ..2026_11_21_03_00_00.123456789
  *   DIR/a -> ..data/a                         what the container opens
  *
- * An update makes a new directory and renames the symlink ..data over the old one. This layout is an
- * interface: programs watch ..data. */
+ * An update makes a new directory and renames the symlink ..data over the old one. This layout is
+ * an interface: programs watch ..data. */
 #pragma once
 
 #include "lib/base/err.h"
@@ -29,7 +29,7 @@ void payload_add(struct arena *a, struct payload *p, struct payload_file f);
 /* True for paths that stay inside: relative, no "..", no empty or "." part, parts do not begin with
  * "..", at most 4096 bytes. */
 bool payload_path_valid(const char *path);
-/* Makes DIR show exactly the payload; nothing is written when it does already. gid: group of the files
- * (fsGroup), (gid_t)-1 = leave. */
-int atomic_writer_write(const char *dir, const struct payload *p, gid_t gid, struct err *err)
-	_must_check_;
+/* Makes DIR show exactly the payload; nothing is written when it does already. gid: group of the
+ * files (fsGroup), (gid_t)-1 = leave. */
+int atomic_writer_write(
+	const char *dir, const struct payload *p, gid_t gid, struct err *err) _must_check_;

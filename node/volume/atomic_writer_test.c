@@ -63,13 +63,13 @@ static void current(char ret[128])
 static void writes_updates_and_removes(void **state)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct payload p = { 0 };
+	struct payload p = {0};
 	struct err err = ERR_INIT;
 	char first[128], second[128], path[300];
 	struct stat st;
 
-	payload_add(&a, &p, (struct payload_file){ "a", "1", 1, 0644 });
-	payload_add(&a, &p, (struct payload_file){ "sub/b", "two", 3, 0400 });
+	payload_add(&a, &p, (struct payload_file){"a", "1", 1, 0644});
+	payload_add(&a, &p, (struct payload_file){"sub/b", "two", 3, 0400});
 	assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, &err), 0);
 	assert_file("a", "1");
 	assert_file("sub/b", "two");
@@ -84,9 +84,9 @@ static void writes_updates_and_removes(void **state)
 	assert_string_equal(first, second);
 
 	/* Changed, one gone, one new: all at once, and the old directory is gone. */
-	struct payload q = { 0 };
-	payload_add(&a, &q, (struct payload_file){ "a", "", 0, 0644 });
-	payload_add(&a, &q, (struct payload_file){ "c", "three", 5, 0644 });
+	struct payload q = {0};
+	payload_add(&a, &q, (struct payload_file){"a", "", 0, 0644});
+	payload_add(&a, &q, (struct payload_file){"c", "three", 5, 0644});
 	assert_int_equal(atomic_writer_write(dir, &q, (gid_t)-1, &err), 0);
 	current(second);
 	assert_string_not_equal(first, second);
@@ -108,13 +108,14 @@ static void writes_updates_and_removes(void **state)
 
 static void keeps_inside(void **state)
 {
-	static const char *const bad[] = { "", "/a", "../a", "a/../b", "a//b", "a/.", "..x", "a/..b" };
-	static const char *const good[] = { "a", ".hidden", "a/b/c", "a.b", "a..b" };
+	static const char *const bad[] = {
+		"", "/a", "../a", "a/../b", "a//b", "a/.", "..x", "a/..b"};
+	static const char *const good[] = {"a", ".hidden", "a/b/c", "a.b", "a..b"};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		assert_false(payload_path_valid(bad[i]));
-		struct payload_file f = { bad[i], "x", 1, 0644 };
-		struct payload p = { &f, 1, 1 };
+		struct payload_file f = {bad[i], "x", 1, 0644};
+		struct payload p = {&f, 1, 1};
 		assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, NULL), -EINVAL);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
@@ -124,7 +125,7 @@ static void keeps_inside(void **state)
 static void survives_a_torn_update(void **state)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct payload p = { 0 };
+	struct payload p = {0};
 	struct err err = ERR_INIT;
 	char path[128];
 
@@ -133,7 +134,7 @@ static void survives_a_torn_update(void **state)
 	assert_int_equal(mkdir(path, 0755), 0);
 	snprintf(path, sizeof(path), "%s/..data_tmp", dir);
 	assert_int_equal(symlink("nowhere", path), 0);
-	payload_add(&a, &p, (struct payload_file){ "a", "1", 1, 0644 });
+	payload_add(&a, &p, (struct payload_file){"a", "1", 1, 0644});
 	assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, &err), 0);
 	assert_file("a", "1");
 	DIR *d = opendir(dir);
@@ -180,7 +181,8 @@ static void volumes_of_a_pod(void **state)
 	const char *path;
 	bool read_only;
 
-	config_map = parse(&a, "{\"data\":{\"k\":\"v\",\"l\":\"w\"},\"binaryData\":{\"b\":\"AAE=\"}}");
+	config_map =
+		parse(&a, "{\"data\":{\"k\":\"v\",\"l\":\"w\"},\"binaryData\":{\"b\":\"AAE=\"}}");
 	struct json *pod = parse(&a,
 		"{\"spec\":{\"volumes\":[{\"name\":\"e\",\"emptyDir\":{}},"
 		"{\"name\":\"c\",\"configMap\":{\"name\":\"cfg\"}},"
@@ -192,13 +194,13 @@ static void volumes_of_a_pod(void **state)
 	assert_file("volumes/i/x/y", "w");
 	assert_file("volumes/i/k", "(missing)");
 	assert_file("volumes/o/k", "(missing)");
-	assert_int_equal(volume_mount_path(&a, dir, pod, "main", 0,
-				 parse(&a, "{\"name\":\"e\"}"), NULL, &path, &read_only, &err),
+	assert_int_equal(volume_mount_path(&a, dir, pod, "main", 0, parse(&a, "{\"name\":\"e\"}"),
+				 NULL, &path, &read_only, &err),
 		0);
 	assert_true(str_has_suffix(path, "/volumes/e"));
 	assert_false(read_only);
-	assert_int_equal(volume_mount_path(&a, dir, pod, "main", 0,
-				 parse(&a, "{\"name\":\"c\"}"), NULL, &path, &read_only, &err),
+	assert_int_equal(volume_mount_path(&a, dir, pod, "main", 0, parse(&a, "{\"name\":\"c\"}"),
+				 NULL, &path, &read_only, &err),
 		0);
 	assert_true(read_only);
 	assert_true(volume_mount_path(&a, dir, pod, "main", 0, parse(&a, "{\"name\":\"zz\"}"), NULL,
@@ -206,11 +208,12 @@ static void volumes_of_a_pod(void **state)
 	assert_true(volume_mount_path(&a, dir, pod, "main", 0, parse(&a, "{\"name\":\"e\"}"),
 			    "../../x", &path, &read_only, &err) < 0);
 
-	pod = parse(&a, "{\"spec\":{\"volumes\":[{\"name\":\"m\",\"configMap\":{\"name\":\"no\"}}]}}");
+	pod = parse(
+		&a, "{\"spec\":{\"volumes\":[{\"name\":\"m\",\"configMap\":{\"name\":\"no\"}}]}}");
 	err = ERR_INIT;
 	assert_true(volumes_setup(&a, dir, pod, &source, &err) < 0);
-	assert_string_equal(err.msg,
-		"MountVolume.SetUp failed for volume \"m\" : configmap \"no\" not found");
+	assert_string_equal(
+		err.msg, "MountVolume.SetUp failed for volume \"m\" : configmap \"no\" not found");
 	pod = parse(&a, "{\"spec\":{\"volumes\":[{\"name\":\"m\",\"nfs\":{\"server\":\"x\"}}]}}");
 	err = ERR_INIT;
 	assert_true(volumes_setup(&a, dir, pod, &source, &err) < 0);

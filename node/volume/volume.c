@@ -113,14 +113,14 @@ static int key_value(struct arena *a, const struct json *o, bool secret, const c
 		return 1;
 	}
 	char *plain;
-	if (base64_decode(a, (struct str){ v->s, v->count }, &plain, ret_size) < 0)
+	if (base64_decode(a, (struct str){v->s, v->count}, &plain, ret_size) < 0)
 		return err_set(err, -EINVAL, "key '%s' is no base64", key);
 	*ret = plain;
 	return 1;
 }
 
-static int fill_object(struct fill *f, const struct json *spec, const char *name, bool secret,
-	struct err *err)
+static int fill_object(
+	struct fill *f, const struct json *spec, const char *name, bool secret, struct err *err)
 {
 	const struct json *o = secret ? f->source->secret(f->source->user, name)
 				      : f->source->config_map(f->source->user, name);
@@ -133,18 +133,17 @@ static int fill_object(struct fill *f, const struct json *spec, const char *name
 	if (!o) {
 		if (optional)
 			return 0;
-		return err_set(err, -ENOENT, "%s \"%s\" not found",
-			secret ? "secret" : "configmap", name);
+		return err_set(
+			err, -ENOENT, "%s \"%s\" not found", secret ? "secret" : "configmap", name);
 	}
 	if (json_count(items) > 0) {
-		JSON_FOR_EACH_ITEM (item, items) {
+		JSON_FOR_EACH_ITEM(item, items) {
 			const char *key = json_str_or(json_get(item, "key"), "");
 			r = key_value(f->a, o, secret, key, &data, &size, err);
 			if (r < 0)
 				return r;
 			if (r == 0 && !optional)
-				return err_set(err, -ENOENT,
-					"references non-existent %s key: %s",
+				return err_set(err, -ENOENT, "references non-existent %s key: %s",
 					secret ? "secret" : "config", key);
 			if (r > 0)
 				fill_add(f, json_str_or(json_get(item, "path"), key), data, size,
@@ -152,9 +151,9 @@ static int fill_object(struct fill *f, const struct json *spec, const char *name
 		}
 		return 0;
 	}
-	static const char *const maps[] = { "data", "binaryData" };
+	static const char *const maps[] = {"data", "binaryData"};
 	for (size_t i = 0; i < (secret ? 1 : ARRAY_LEN(maps)); i++) {
-		JSON_FOR_EACH_MEMBER (m, json_get(o, maps[i])) {
+		JSON_FOR_EACH_MEMBER(m, json_get(o, maps[i])) {
 			r = key_value(f->a, o, secret, m->name, &data, &size, err);
 			if (r < 0)
 				return r;
@@ -167,7 +166,7 @@ static int fill_object(struct fill *f, const struct json *spec, const char *name
 
 static int fill_downward(struct fill *f, const struct json *items, struct err *err)
 {
-	JSON_FOR_EACH_ITEM (item, items) {
+	JSON_FOR_EACH_ITEM(item, items) {
 		const struct json *field = json_get(item, "fieldRef");
 		const char *value;
 		int r = field ? f->source->field(f->source->user, f->a,
@@ -186,7 +185,7 @@ static int fill_projected(struct fill *f, const struct json *projected, struct e
 {
 	int r = 0;
 
-	JSON_FOR_EACH_ITEM (src, json_get(projected, "sources")) {
+	JSON_FOR_EACH_ITEM(src, json_get(projected, "sources")) {
 		const struct json *part;
 		const char *token;
 		if ((part = json_get(src, "configMap"))) {
@@ -258,12 +257,12 @@ static int setup_host_path(const struct json *spec, struct err *err)
 		const char *type, *what;
 		unsigned format;
 	} checks[] = {
-		{ "Directory", "a directory", S_IFDIR },
-		{ "File", "a file", S_IFREG },
-		{ "FileOrCreate", "a file", S_IFREG },
-		{ "Socket", "a socket file", S_IFSOCK },
-		{ "CharDevice", "a character device", S_IFCHR },
-		{ "BlockDevice", "a block device", S_IFBLK },
+		{"Directory", "a directory", S_IFDIR},
+		{"File", "a file", S_IFREG},
+		{"FileOrCreate", "a file", S_IFREG},
+		{"Socket", "a socket file", S_IFSOCK},
+		{"CharDevice", "a character device", S_IFCHR},
+		{"BlockDevice", "a block device", S_IFBLK},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
 		if (streq(type, checks[i].type))
@@ -279,7 +278,7 @@ static int setup_host_path(const struct json *spec, struct err *err)
 static int setup_files(struct arena *a, const struct json *volume, const struct json *pod,
 	const char *path, const struct volume_source *source, struct err *err)
 {
-	struct fill f = { .a = a, .source = source };
+	struct fill f = {.a = a, .source = source};
 	const struct json *part;
 	bool secret = false;
 	int r;
@@ -290,8 +289,7 @@ static int setup_files(struct arena *a, const struct json *volume, const struct 
 	} else if ((part = json_get(volume, "secret"))) {
 		secret = true;
 		f.default_mode = (unsigned)json_path_int(part, "defaultMode", 0644);
-		r = fill_object(
-			&f, part, json_str_or(json_get(part, "secretName"), ""), true, err);
+		r = fill_object(&f, part, json_str_or(json_get(part, "secretName"), ""), true, err);
 	} else if ((part = json_get(volume, "downwardAPI"))) {
 		f.default_mode = (unsigned)json_path_int(part, "defaultMode", 0644);
 		r = fill_downward(&f, json_get(part, "items"), err);
@@ -318,7 +316,7 @@ static char *volume_path(struct arena *a, const char *pod_dir, const char *name)
 
 static const char *volume_type(const struct json *volume)
 {
-	JSON_FOR_EACH_MEMBER (m, volume) {
+	JSON_FOR_EACH_MEMBER(m, volume) {
 		if (!streq(m->name, "name"))
 			return m->name;
 	}
@@ -328,12 +326,12 @@ static const char *volume_type(const struct json *volume)
 int volumes_setup(struct arena *a, const char *pod_dir, const struct json *pod,
 	const struct volume_source *source, struct err *err)
 {
-	static const char *const files[] = { "configMap", "secret", "downwardAPI", "projected" };
+	static const char *const files[] = {"configMap", "secret", "downwardAPI", "projected"};
 	int r = volume_make_dirs(pod_dir, 0750, err);
 
 	if (r < 0)
 		return r;
-	JSON_FOR_EACH_ITEM (v, json_path(pod, "spec.volumes")) {
+	JSON_FOR_EACH_ITEM(v, json_path(pod, "spec.volumes")) {
 		const char *name = json_str_or(json_get(v, "name"), "");
 		const char *path = volume_path(a, pod_dir, name);
 		bool known = true;
@@ -351,8 +349,8 @@ int volumes_setup(struct arena *a, const char *pod_dir, const struct json *pod,
 		else
 			known = false;
 		if (!known)
-			r = err_set(err, -ENOTSUP, "this node has no support for a volume of type %s",
-				volume_type(v));
+			r = err_set(err, -ENOTSUP,
+				"this node has no support for a volume of type %s", volume_type(v));
 		if (r < 0)
 			return err_context(
 				err, r, "MountVolume.SetUp failed for volume \"%s\" ", name);
@@ -362,7 +360,7 @@ int volumes_setup(struct arena *a, const char *pod_dir, const struct json *pod,
 
 bool volumes_need_refresh(const struct json *pod)
 {
-	JSON_FOR_EACH_ITEM (v, json_path(pod, "spec.volumes")) {
+	JSON_FOR_EACH_ITEM(v, json_path(pod, "spec.volumes")) {
 		if (json_get(v, "configMap") || json_get(v, "secret") ||
 			json_get(v, "downwardAPI") || json_get(v, "projected"))
 			return true;
@@ -372,14 +370,15 @@ bool volumes_need_refresh(const struct json *pod)
 
 static const struct json *volume_named(const struct json *pod, const char *name)
 {
-	JSON_FOR_EACH_ITEM (v, json_path(pod, "spec.volumes")) {
+	JSON_FOR_EACH_ITEM(v, json_path(pod, "spec.volumes")) {
 		if (streq(json_str(json_get(v, "name")), name))
 			return v;
 	}
 	return NULL;
 }
 
-/* Opens a path beneath a directory without ever leaving it, whatever symlinks the container made. */
+/* Opens a path beneath a directory without ever leaving it, whatever symlinks the container made.
+ */
 static int open_beneath(int dir, const char *path, struct err *err)
 {
 	struct open_how how = {
@@ -475,8 +474,7 @@ int volume_mount_path(struct arena *a, const char *pod_dir, const struct json *p
 	}
 	if (*sub_path == '/' || strstr(sub_path, ".."))
 		return err_set(err, -EINVAL, "subPath '%s' must stay inside the volume", sub_path);
-	const char *target =
-		arena_printf(a, "%s/subpaths/%s/%s/%zu", pod_dir, name, container, n);
+	const char *target = arena_printf(a, "%s/subpaths/%s/%s/%zu", pod_dir, name, container, n);
 	return bind_sub_path(a, base, sub_path, target, ret, err);
 }
 
@@ -501,7 +499,7 @@ static void unescape(char *s)
 static void unmount_below(const char *dir)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
-	VEC(char *) found = { 0 };
+	VEC(char *) found = {0};
 	char *line = NULL;
 	size_t room = 0, size = strlen(dir);
 

@@ -5,7 +5,8 @@
  *                                       emptyDir with medium Memory)
  *   POD_DIR/subpaths/NAME/CONTAINER/N   bind mounts of subPath
  *
- * Calls block for small file operations only. All are idempotent, so a new agent just repeats them. */
+ * Calls block for small file operations only. All are idempotent, so a new agent just repeats them.
+ */
 #pragma once
 
 #include "lib/json/json.h"
@@ -16,8 +17,8 @@ struct volume_source {
 	const struct json *(*config_map)(void *user, const char *name);
 	const struct json *(*secret)(void *user, const char *name);
 	/* downward API, texts in the arena */
-	int (*field)(void *user, struct arena *a, const char *path, const char **ret,
-		struct err *err);
+	int (*field)(
+		void *user, struct arena *a, const char *path, const char **ret, struct err *err);
 	int (*resource)(void *user, struct arena *a, const struct json *resource_field_ref,
 		const char **ret, struct err *err);
 	/* projected serviceAccountToken */
@@ -25,8 +26,8 @@ struct volume_source {
 		struct err *err);
 };
 
-/* Makes and fills all volumes of the pod; called again it brings contents up to date. The error names
- * the volume: `MountVolume.SetUp failed for volume "data" : ...`. */
+/* Makes and fills all volumes of the pod; called again it brings contents up to date. The error
+ * names the volume: `MountVolume.SetUp failed for volume "data" : ...`. */
 int volumes_setup(struct arena *a, const char *pod_dir, const struct json *pod,
 	const struct volume_source *source, struct err *err) _must_check_;
 /* True when the contents of some volume may change while the pod runs. */

@@ -1,6 +1,6 @@
-/* grpc_call_test.c - the client against a small nghttp2 server in the same loop: answers, failures, time
- * limits, streams, lost connections. The messages are CRI's Version: request and response both have a
- * string as field 1, so the server can echo bytes. */
+/* grpc_call_test.c - the client against a small nghttp2 server in the same loop: answers, failures,
+ * time limits, streams, lost connections. The messages are CRI's Version: request and response both
+ * have a string as field 1, so the server can echo bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -83,8 +83,8 @@ static void server_flush(void)
 
 static nghttp2_nv nv(const char *name, const char *value)
 {
-	return (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name),
-		strlen(value), 0 };
+	return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name),
+		strlen(value), 0};
 }
 
 static ssize_t on_body(nghttp2_session *s, int32_t id, uint8_t *to, size_t room, uint32_t *flags,
@@ -97,7 +97,7 @@ static ssize_t on_body(nghttp2_session *s, int32_t id, uint8_t *to, size_t room,
 		memcpy(to, r->out.data + r->sent, n);
 	r->sent += n;
 	if (r->sent == r->out.size) {
-		nghttp2_nv trailers[] = { nv("grpc-status", "0") };
+		nghttp2_nv trailers[] = {nv("grpc-status", "0")};
 		*flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
 		nghttp2_submit_trailer(s, id, trailers, 1);
 	}
@@ -106,8 +106,8 @@ static ssize_t on_body(nghttp2_session *s, int32_t id, uint8_t *to, size_t room,
 
 static void respond(nghttp2_session *s, int32_t id, struct request *r)
 {
-	nghttp2_nv head[] = { nv(":status", "200"), nv("content-type", "application/grpc") };
-	nghttp2_data_provider body = { .source.ptr = r, .read_callback = on_body };
+	nghttp2_nv head[] = {nv(":status", "200"), nv("content-type", "application/grpc")};
+	nghttp2_data_provider body = {.source.ptr = r, .read_callback = on_body};
 
 	if (streq(r->path, "/t/Echo")) {
 		buf_add(&r->out, r->in.data, r->in.size);
@@ -119,12 +119,12 @@ static void respond(nghttp2_session *s, int32_t id, struct request *r)
 	} else if (streq(r->path, "/t/Garbage")) {
 		buf_add(&r->out, "\0\0\0\0\2\x0a\x7f", 7);
 	} else if (streq(r->path, "/t/Fail")) {
-		nghttp2_nv fail[] = { nv(":status", "200"), nv("content-type", "application/grpc"),
-			nv("grpc-status", "5"), nv("grpc-message", "no such %22pod%22: 100%") };
+		nghttp2_nv fail[] = {nv(":status", "200"), nv("content-type", "application/grpc"),
+			nv("grpc-status", "5"), nv("grpc-message", "no such %22pod%22: 100%")};
 		nghttp2_submit_response(s, id, fail, 4, NULL);
 		return;
 	} else if (streq(r->path, "/t/Http")) {
-		nghttp2_nv fail[] = { nv(":status", "503") };
+		nghttp2_nv fail[] = {nv(":status", "503")};
 		nghttp2_submit_response(s, id, fail, 1, NULL);
 		return;
 	} else {
@@ -135,12 +135,13 @@ static void respond(nghttp2_session *s, int32_t id, struct request *r)
 
 static int on_begin(nghttp2_session *s, const nghttp2_frame *f, void *user)
 {
-	nghttp2_session_set_stream_user_data(s, f->hd.stream_id, xcalloc(1, sizeof(struct request)));
+	nghttp2_session_set_stream_user_data(
+		s, f->hd.stream_id, xcalloc(1, sizeof(struct request)));
 	return 0;
 }
 
-static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t name_size,
-	const uint8_t *value, size_t value_size, uint8_t flags, void *user)
+static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name,
+	size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags, void *user)
 {
 	struct request *r = nghttp2_session_get_stream_user_data(s, f->hd.stream_id);
 
@@ -149,8 +150,8 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *
 	return 0;
 }
 
-static int on_chunk(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t *data, size_t size,
-	void *user)
+static int on_chunk(
+	nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t *data, size_t size, void *user)
 {
 	struct request *r = nghttp2_session_get_stream_user_data(s, id);
 
@@ -229,8 +230,8 @@ struct answer {
 };
 
 static struct grpc_channel *ch;
-/* uv_run(ONCE) runs timers and then waits for more: without this it would wait for the next deadline
- * after the callback that a test waits for. */
+/* uv_run(ONCE) runs timers and then waits for more: without this it would wait for the next
+ * deadline after the callback that a test waits for. */
 static uv_timer_t tick;
 
 static void on_tick(uv_timer_t *t)
@@ -263,7 +264,7 @@ static struct grpc_call *call(struct answer *w, const char *method, unsigned tim
 {
 	Cri__VersionRequest q = CRI__VERSION_REQUEST__INIT;
 
-	*w = (struct answer){ .status = -1 };
+	*w = (struct answer){.status = -1};
 	q.version = (char *)(uintptr_t) "hello";
 	return grpc_call(
 		ch, method, &q.base, &cri__version_response__descriptor, timeout_ms, on_done, w);
@@ -292,8 +293,7 @@ static int setup(void **state)
 	listen_now();
 	uv_timer_init(&loop, &tick);
 	uv_timer_start(&tick, on_tick, 2, 2);
-	ch = grpc_channel_create(
-		&(struct grpc_channel_options){ .loop = &loop, .address = address });
+	ch = grpc_channel_create(&(struct grpc_channel_options){.loop = &loop, .address = address});
 	return 0;
 }
 
@@ -366,11 +366,11 @@ static void time_limit(void **state)
 static void streams(void **state)
 {
 	Cri__VersionRequest q = CRI__VERSION_REQUEST__INIT;
-	struct answer w = { 0 };
+	struct answer w = {0};
 
 	q.version = (char *)(uintptr_t) "hello";
-	grpc_call_streaming(ch, "/t/Stream", &q.base, &cri__version_response__descriptor, on_message,
-		on_done, &w);
+	grpc_call_streaming(ch, "/t/Stream", &q.base, &cri__version_response__descriptor,
+		on_message, on_done, &w);
 	wait_for(&w);
 	assert_int_equal(w.messages, 3);
 	assert_int_equal(w.status, GRPC_OK);
