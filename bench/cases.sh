@@ -150,10 +150,10 @@ bench_pod() {
 	bench_create pod.json bench-first >/dev/null || { bench_failed pod "a pod did not run"; return; }
 	for round in 1 2 3 4 5 6 7 8 9 10 11 12; do
 		bench_settle
-		bench_create pod.json "bench-$round" || break
+		bench_create pod.json "bench-$round" || { bench_broken pod; break; }
 		bench_settle
 		lab_exec 1 /tmp/bench/cri-bench unix:///run/containerd/containerd.sock /tmp/bench/pod.json \
-			"peer-$round" /var/lib/hanok-bench 2>>"$out.parts" || break
+			"peer-$round" /var/lib/hanok-bench 2>>"$out.parts" || { bench_broken pod; break; }
 	done >"$out"
 	bench_compare pod ms 1.3 <"$out"
 }
@@ -177,7 +177,7 @@ bench_vm() {
 		"$BENCH_DIR/hanok.xml" >"$LAB/node1/tmp/bench/peer.xml"
 	for round in 1 2 3 4 5 6 7 8; do
 		bench_settle
-		bench_create vmi.json "bench-$round" || break
+		bench_create vmi.json "bench-$round" || { bench_broken vm; break; }
 		bench_settle
 		lab_exec 1 bash -c '
 			qemu-img create -q -f qcow2 -b '$dir'/base -F '"$BENCH_VM_FORMAT $dir"'/overlay.qcow2 || exit 1
@@ -185,7 +185,7 @@ bench_vm() {
 			virsh -q -c qemu:///system create /tmp/bench/peer.xml >&2 || exit 1
 			end=${EPOCHREALTIME/[.,]/}
 			echo "peer $(((end - start) / 1000)).$(((end - start) / 100 % 10))"
-			virsh -q -c qemu:///system destroy bench-peer >&2' || break
+			virsh -q -c qemu:///system destroy bench-peer >&2' || { bench_broken vm; break; }
 	done >"$out" 2>"$out.log"
 	bench_compare vm ms 1.2 <"$out" || tail -n 3 "$out.log"
 }

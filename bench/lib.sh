@@ -64,6 +64,9 @@ bench_failed() {
 	BENCH_SKIPPED+=("$1: $2")
 }
 
+# bench_broken NAME: from inside a loop of rounds, whose output are the figures.
+bench_broken() { bench_failed "$1" "a round broke off" >&2; }
+
 # What ./dev bench ends with. Not measured counts as failed, a missed goal does not: it is a figure.
 bench_summary() {
 	local line

@@ -2,8 +2,8 @@
  *
  *     start-bench HANOK DATA PORT
  *
- * Prints milliseconds ("hanok N"), and on stderr the CPU time until then. The server is asked again a millisecond after each refusal, and
- * stopped by SIGTERM in the end. */
+ * Prints milliseconds ("hanok N"), and on stderr the CPU time until then. The server is asked again
+ * a millisecond after each refusal, and stopped by SIGTERM in the end. */
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
