@@ -1,5 +1,5 @@
-/* Other programs' and images' words to the node: listings of layers, qemu-img, CNI plugins, registries'
- * configuration, and what netd is told. The first byte chooses. */
+/* Other programs' and images' words to the node: listings of layers, qemu-img, CNI plugins,
+ * registries' configuration, and what netd is told. The first byte chooses. */
 #include <arpa/inet.h>
 
 #include "node/net/lease.h"
@@ -38,7 +38,8 @@ static void config(const uint8_t *data, size_t size)
 
 static void ops(const uint8_t *data, size_t size)
 {
-	struct netd_config c = {.pods = {htonl(0x0af40000), 24}, .services = {htonl(0x0a600000), 16}};
+	struct netd_config c = {
+		.pods = {htonl(0x0af40000), 24}, .services = {htonl(0x0a600000), 16}};
 
 	for (size_t at = 0; at + sizeof(struct netd_op) <= size; at += sizeof(struct netd_op)) {
 		struct netd_op op;
@@ -49,7 +50,8 @@ static void ops(const uint8_t *data, size_t size)
 		if ((op.type == NETD_SERVICE || op.type == NETD_ENDPOINT) &&
 			!netd_net_has(&c.services, op.address))
 			abort();
-		if (!op.remove && op.type == NETD_ENDPOINT && op.to_address == htonl(INADDR_LOOPBACK))
+		if (!op.remove && op.type == NETD_ENDPOINT &&
+			op.to_address == htonl(INADDR_LOOPBACK))
 			abort();
 	}
 }

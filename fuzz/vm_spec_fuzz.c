@@ -1,10 +1,11 @@
-/* A VirtualMachineInstance of any form is refused, or makes XML in which nothing of it can act as markup. */
+/* A VirtualMachineInstance of any form is refused, or makes XML in which nothing of it can act as
+ * markup. */
 #include "node/vm/domain_xml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The text has only the elements and quotes that domain_xml.c writes: '<' begins a name or a close, and
- * what stands between tags has no '<', '>' or bare '&'. */
+/* The text has only the elements and quotes that domain_xml.c writes: '<' begins a name or a close,
+ * and what stands between tags has no '<', '>' or bare '&'. */
 static void check_markup(const char *xml)
 {
 	int depth = 0;
@@ -14,7 +15,8 @@ static void check_markup(const char *xml)
 			if (*p != '\n')
 				abort();
 		} else if (*p == '&') {
-			static const char *const known[] = {"&lt;", "&gt;", "&amp;", "&apos;", "&quot;", "&#"};
+			static const char *const known[] = {
+				"&lt;", "&gt;", "&amp;", "&apos;", "&quot;", "&#"};
 			bool ok = false;
 
 			for (size_t i = 0; i < ARRAY_LEN(known); i++)

@@ -179,7 +179,8 @@ static int spawn(struct child *c, const struct child_options *o)
 	uv_stdio_container_t stdio[3] = {
 		{.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&c->in},
 		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->out},
-		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&c->errors},
+		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
+			.data.stream = (uv_stream_t *)&c->errors},
 	};
 	uv_process_options_t po = {
 		.exit_cb = on_exit_,
@@ -241,7 +242,8 @@ struct child *child_run(const struct child_options *o)
 	uv_pipe_init(o->loop, &c->out, 0);
 	uv_pipe_init(o->loop, &c->errors, 0);
 	uv_timer_init(o->loop, &c->timer);
-	c->in.data = c->out.data = c->errors.data = c->timer.data = c->process.data = c->write.data = c;
+	c->in.data = c->out.data = c->errors.data = c->timer.data = c->process.data =
+		c->write.data = c;
 	c->open_handles = 4;
 	c->start_error = spawn(c, o);
 	/* libuv registers the handle even when the program can't be started. */

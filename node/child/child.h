@@ -1,6 +1,7 @@
-/* child.h - runs a program on the event loop and collects what it says: qemu-img, skopeo, CNI plugins,
- * nft. Output, time and (if asked) written file size are bounded, because most of these programs read
- * data that somebody else made. Never a shell: arguments go to the program as they are. */
+/* child.h - runs a program on the event loop and collects what it says: qemu-img, skopeo, CNI
+ * plugins, nft. Output, time and (if asked) written file size are bounded, because most of these
+ * programs read data that somebody else made. Never a shell: arguments go to the program as they
+ * are. */
 #pragma once
 
 #include <uv.h>
@@ -11,10 +12,10 @@
 #define CHILD_ERRORS_MAX_BYTES 4096	  /* the end of standard error that is kept */
 
 struct child_result {
-	int exit_code;	  /* -1 when killed or never started */
-	int signal;	  /* 0 = none */
+	int exit_code; /* -1 when killed or never started */
+	int signal;    /* 0 = none */
 	bool timed_out;
-	const char *out;  /* standard output, NUL-terminated; valid during the callback */
+	const char *out; /* standard output, NUL-terminated; valid during the callback */
 	size_t out_size;
 	const char *errors; /* end of standard error, NUL-terminated, final newline removed */
 };
@@ -25,15 +26,15 @@ struct child_options {
 	const char *const *env;	 /* "NAME=value", added to PATH, HOME, LANG=C.UTF-8; may be NULL */
 	const void *input;	 /* standard input (copied); NULL = empty */
 	size_t input_size;
-	const char *out_path; /* standard output goes to this new file (0600) instead */
+	const char *out_path;  /* standard output goes to this new file (0600) instead */
 	const char *directory; /* to start in; NULL = / */
 	unsigned timeout_ms;   /* 0 = 30 s; then SIGKILL */
 	size_t output_max;     /* 0 = CHILD_OUTPUT_MAX_BYTES; more kills it */
 	/* Limits by prlimit(1); 0 = none. */
 	uint64_t file_bytes_max, memory_bytes_max;
 	unsigned cpu_s_max;
-	/* Called once, later, also when the program could not be started (err set, r->exit_code -1).
-	 * err NULL = it ran and exited with 0. */
+	/* Called once, later, also when the program could not be started (err set, r->exit_code
+	 * -1). err NULL = it ran and exited with 0. */
 	void (*done)(void *user, const struct child_result *r, const struct err *err);
 	void *user;
 };

@@ -119,7 +119,8 @@ static void end_earlier(struct dhcp *d)
 	n = read(fd, text, 32);
 	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
 		n--;
-	if (n <= 0 || parse_i64((struct str){text, (size_t)n}, &pid) < 0 || pid <= 1 || pid > INT32_MAX)
+	if (n <= 0 || parse_i64((struct str){text, (size_t)n}, &pid) < 0 || pid <= 1 ||
+		pid > INT32_MAX)
 		return;
 	snprintf(path, sizeof(path), "/proc/%lld/cmdline", (long long)pid);
 	cmdline = open(path, O_RDONLY | O_CLOEXEC);
@@ -129,7 +130,8 @@ static void end_earlier(struct dhcp *d)
 	unlink(d->pid_file);
 }
 
-/* Guests ask the resolvers that the host asks; those on a loopback address are not theirs to reach. */
+/* Guests ask the resolvers that the host asks; those on a loopback address are not theirs to reach.
+ */
 static void add_resolvers(struct buf *out)
 {
 	FILE *f = fopen("/etc/resolv.conf", "re");
@@ -147,13 +149,14 @@ static void add_resolvers(struct buf *out)
 static void start(struct dhcp *d)
 {
 	_cleanup_(buf_finish) struct buf interface = BUF_INIT, range = BUF_INIT, router = BUF_INIT,
-			      dns = BUF_INIT, hosts = BUF_INIT, pid_file = BUF_INIT;
+					 dns = BUF_INIT, hosts = BUF_INIT, pid_file = BUF_INIT;
 	char *argv[24];
 	size_t n = 0;
 	uv_stdio_container_t stdio[3] = {
 		{.flags = UV_IGNORE},
 		{.flags = UV_IGNORE},
-		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&d->errors},
+		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
+			.data.stream = (uv_stream_t *)&d->errors},
 	};
 	char *env[] = {"PATH=/usr/sbin:/sbin:/usr/bin:/bin", NULL};
 	uv_process_options_t o = {
@@ -216,9 +219,11 @@ static void start(struct dhcp *d)
 		char text[256];
 
 		uv_close((uv_handle_t *)&d->process, handle_closed);
-		snprintf(text, sizeof(text), "dnsmasq can't be started: %s (Debian package dnsmasq-base)",
+		snprintf(text, sizeof(text),
+			"dnsmasq can't be started: %s (Debian package dnsmasq-base)",
 			uv_strerror(r));
-		d->retry_ms = MIN(MAX(d->retry_ms * 2, (unsigned)RETRY_MIN_MS), (unsigned)RETRY_MAX_MS);
+		d->retry_ms =
+			MIN(MAX(d->retry_ms * 2, (unsigned)RETRY_MIN_MS), (unsigned)RETRY_MAX_MS);
 		d->report(d->user, text);
 		uv_timer_start(&d->timer, on_timer, d->retry_ms, 0);
 		return;
@@ -266,19 +271,20 @@ void dhcp_destroy(struct dhcp *d)
 	uv_close((uv_handle_t *)&d->timer, handle_closed);
 }
 
-int dhcp_add(struct dhcp *d, const char *id, const char *mac, const char *address, const char *hostname,
-	struct err *err)
+int dhcp_add(struct dhcp *d, const char *id, const char *mac, const char *address,
+	const char *hostname, struct err *err)
 {
 	_cleanup_(free_p) char *path = xasprintf("%s/%s", d->hosts, id);
 	_cleanup_(free_p) char *fresh = xasprintf("%s/.%s", d->directory, id);
 	_cleanup_(buf_finish) struct buf line = BUF_INIT;
-	_cleanup_(close_p) int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	_cleanup_(close_p) int fd =
+		open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 
 	buf_printf(&line, "%s,%s%s%s\n", mac, address, hostname && *hostname ? "," : "",
 		hostname ? hostname : "");
 	/* Renamed into the watched directory: dnsmasq never sees half a line. */
-	if (fd < 0 || write(fd, line.data, line.size) != (ssize_t)line.size || fchmod(fd, 0644) < 0 ||
-		rename(fresh, path) < 0)
+	if (fd < 0 || write(fd, line.data, line.size) != (ssize_t)line.size ||
+		fchmod(fd, 0644) < 0 || rename(fresh, path) < 0)
 		return err_errno(err, -errno, "write %s", path);
 	return 0;
 }

@@ -1,5 +1,6 @@
-/* dhcp.h - tells VMs their addresses: a dnsmasq on the bridge that answers only MAC addresses it was
- * given, one file each in a directory that it watches. No DNS, no other interface, no lease database. */
+/* dhcp.h - tells VMs their addresses: a dnsmasq on the bridge that answers only MAC addresses it
+ * was given, one file each in a directory that it watches. No DNS, no other interface, no lease
+ * database. */
 #pragma once
 
 #include <uv.h>
@@ -11,7 +12,7 @@ struct dhcp_config {
 	const char *bridge;
 	const char *network, *netmask; /* "10.244.0.0", "255.255.255.0" */
 	const char *gateway;	       /* this node's address on the bridge */
-	const char *directory;	       /* for hosts and the pid file; made when missing, world-readable */
+	const char *directory; /* for hosts and the pid file; made when missing, world-readable */
 };
 /* Starts dnsmasq, and starts it again when it ends; one that an earlier agent left is ended first.
  * report(user, NULL) when it runs, else with the reason. */
@@ -19,6 +20,6 @@ struct dhcp *dhcp_create(uv_loop_t *loop, const struct dhcp_config *c,
 	void (*report)(void *user, const char *problem), void *user);
 void dhcp_destroy(struct dhcp *d); /* ends dnsmasq; NULL allowed */
 /* id: a file name. */
-int dhcp_add(struct dhcp *d, const char *id, const char *mac, const char *address, const char *hostname,
-	struct err *err) _must_check_;
+int dhcp_add(struct dhcp *d, const char *id, const char *mac, const char *address,
+	const char *hostname, struct err *err) _must_check_;
 void dhcp_remove(struct dhcp *d, const char *id);

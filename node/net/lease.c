@@ -50,12 +50,14 @@ void lease_write_conflist(struct buf *out, const char *bridge, const char *pod_c
 {
 	buf_printf(out,
 		"{\"cniVersion\":\"0.4.0\",\"name\":\"%s\",\"plugins\":[{\"type\":\"bridge\","
-		"\"bridge\":\"%s\",\"isGateway\":true,\"ipMasq\":false,\"hairpinMode\":true,\"ipam\":",
+		"\"bridge\":\"%s\",\"isGateway\":true,\"ipMasq\":false,\"hairpinMode\":true,"
+		"\"ipam\":",
 		CNI_NETWORK, bridge);
 	write_ipam(out, pod_cidr);
 	buf_add_str(out, "}");
 	if (portmap)
-		buf_add_str(out, ",{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}}");
+		buf_add_str(
+			out, ",{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}}");
 	buf_add_str(out, "]}\n");
 }
 
@@ -68,7 +70,8 @@ void lease_write_ipam(struct buf *out, const char *pod_cidr)
 
 const char *lease_plugin(const char *name, char *ret, size_t room)
 {
-	static const char *const directories[] = {"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"};
+	static const char *const directories[] = {
+		"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"};
 
 	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
 		snprintf(ret, room, "%s/%s", directories[i], name);

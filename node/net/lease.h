@@ -1,6 +1,6 @@
-/* lease.h - addresses for VMs out of the same store that CNI's host-local plugin keeps for pods. The store
- * (one file an address, named for it, holding the owner's id) is the only record: nothing to get out
- * of step after a crash. Pure reading here; changes are made by running the plugin. */
+/* lease.h - addresses for VMs out of the same store that CNI's host-local plugin keeps for pods.
+ * The store (one file an address, named for it, holding the owner's id) is the only record: nothing
+ * to get out of step after a crash. Pure reading here; changes are made by running the plugin. */
 #pragma once
 
 #include "lib/base/buf.h"
@@ -11,8 +11,8 @@
 
 /* The address that `id` has in the store (16 bytes of room); -ENOENT. */
 int lease_find(const char *store, const char *id, char ret[16]) _must_check_;
-/* Network configuration for the bridge plugin (a conflist file) and for host-local alone (its standard
- * input). */
+/* Network configuration for the bridge plugin (a conflist file) and for host-local alone (its
+ * standard input). */
 void lease_write_conflist(struct buf *out, const char *bridge, const char *pod_cidr, bool portmap);
 void lease_write_ipam(struct buf *out, const char *pod_cidr);
 /* Directory of the CNI plugin `name`, or NULL; `ret` is room for its path. */

@@ -89,7 +89,8 @@ static void make_mac(const char *seed, uint8_t ret[6])
 static int ensure_link(struct links *l, const char *name, const char *seed)
 {
 	unsigned index = if_nametoindex(name);
-	struct nlmsghdr *h = begin(l, RTM_NEWLINK, NLM_F_ACK | (index ? 0 : NLM_F_CREATE | NLM_F_EXCL));
+	struct nlmsghdr *h =
+		begin(l, RTM_NEWLINK, NLM_F_ACK | (index ? 0 : NLM_F_CREATE | NLM_F_EXCL));
 	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
 	struct nlattr *info;
 	uint8_t mac[6];
@@ -126,8 +127,8 @@ static int see_address(const struct nlmsghdr *h, void *user)
 	if (h->nlmsg_type != RTM_NEWADDR || m->ifa_family != AF_INET || m->ifa_index != seen->index)
 		return MNL_CB_OK;
 	FOR_EACH_ATTRIBUTE(a, h, sizeof(*m))
-		if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_get_payload_len(a) == 4)
-			memcpy(&address, mnl_attr_get_payload(a), 4);
+	if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_get_payload_len(a) == 4)
+		memcpy(&address, mnl_attr_get_payload(a), 4);
 	if (address == seen->address && m->ifa_prefixlen == seen->prefix)
 		seen->there = true;
 	else
@@ -136,7 +137,8 @@ static int see_address(const struct nlmsghdr *h, void *user)
 	return MNL_CB_OK;
 }
 
-static int change_address(struct links *l, bool add, unsigned index, uint32_t address, unsigned prefix)
+static int change_address(
+	struct links *l, bool add, unsigned index, uint32_t address, unsigned prefix)
 {
 	struct nlmsghdr *h = begin(l, add ? RTM_NEWADDR : RTM_DELADDR,
 		(uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_REPLACE : 0)));
@@ -174,8 +176,8 @@ int links_ensure_bridge(struct links *l, const char *name, uint32_t address, uns
 		r = change_address(l, true, seen.index, address, prefix);
 	/* An address of an earlier pod range would take its packets from their new owner. */
 	for (size_t i = 0; r == 0 && i < seen.others.count; i++)
-		r = change_address(
-			l, false, seen.index, seen.others.items[i].address, seen.others.items[i].prefix);
+		r = change_address(l, false, seen.index, seen.others.items[i].address,
+			seen.others.items[i].prefix);
 	VEC_FINISH(&seen.others);
 	return r < 0 ? err_errno(err, r, "give the bridge %s its address", name) : 0;
 }
@@ -194,7 +196,8 @@ static int see_route(const struct nlmsghdr *h, void *user)
 	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_family != AF_INET ||
 		m->rtm_protocol != LINKS_ROUTE_PROTOCOL || m->rtm_table != RT_TABLE_MAIN)
 		return MNL_CB_OK;
-	FOR_EACH_ATTRIBUTE (a, h, sizeof(*m)) {
+	FOR_EACH_ATTRIBUTE(a, h, sizeof(*m))
+	{
 		if (mnl_attr_get_payload_len(a) != 4)
 			continue;
 		if (mnl_attr_get_type(a) == RTA_DST)
@@ -239,8 +242,8 @@ static bool has_route(const struct links_route *list, size_t count, const struct
 	return false;
 }
 
-int links_set_routes(struct links *l, const char *bridge, const struct links_route *routes, size_t count,
-	struct err *err)
+int links_set_routes(struct links *l, const char *bridge, const struct links_route *routes,
+	size_t count, struct err *err)
 {
 	unsigned index = if_nametoindex(bridge);
 	struct nlmsghdr *h = begin(l, RTM_GETROUTE, NLM_F_DUMP);
@@ -286,10 +289,10 @@ static int see_port(const struct nlmsghdr *h, void *user)
 
 	if (h->nlmsg_type != RTM_NEWLINK)
 		return MNL_CB_OK;
-	FOR_EACH_ATTRIBUTE (a, h, sizeof(*m))
-		if (mnl_attr_get_type(a) == IFLA_MASTER && mnl_attr_get_payload_len(a) == 4 &&
-			mnl_attr_get_u32(a) == seen->bridge)
-			VEC_PUSH(&seen->items, m->ifi_index);
+	FOR_EACH_ATTRIBUTE(a, h, sizeof(*m))
+	if (mnl_attr_get_type(a) == IFLA_MASTER && mnl_attr_get_payload_len(a) == 4 &&
+		mnl_attr_get_u32(a) == seen->bridge)
+		VEC_PUSH(&seen->items, m->ifi_index);
 	return MNL_CB_OK;
 }
 

@@ -1,5 +1,6 @@
-/* links.h - the kernel's links, addresses and routes, by rtnetlink. Each function brings about a state and
- * does nothing when it is there already. Calls take microseconds, so they run on the loop's thread. */
+/* links.h - the kernel's links, addresses and routes, by rtnetlink. Each function brings about a
+ * state and does nothing when it is there already. Calls take microseconds, so they run on the
+ * loop's thread. */
 #pragma once
 
 #include <net/if.h>
@@ -14,8 +15,8 @@ struct links;
 int links_open(struct links **ret, struct err *err) _must_check_;
 void links_close(struct links *l);
 
-/* The bridge exists, has this address (and no other one of the kind `address`/prefix), and is up. Its
- * MAC address is made from `seed`, so that it does not change with its ports. */
+/* The bridge exists, has this address (and no other one of the kind `address`/prefix), and is up.
+ * Its MAC address is made from `seed`, so that it does not change with its ports. */
 int links_ensure_bridge(struct links *l, const char *name, uint32_t address, unsigned prefix,
 	const char *seed, struct err *err) _must_check_;
 
@@ -23,10 +24,10 @@ struct links_route {
 	struct netd_net to;
 	uint32_t via; /* 0 = directly on the bridge */
 };
-/* Exactly these routes of ours exist. A gateway that can't be reached is left out and told in *err with
- * -EHOSTUNREACH, after the others were done. */
-int links_set_routes(struct links *l, const char *bridge, const struct links_route *routes, size_t count,
-	struct err *err) _must_check_;
+/* Exactly these routes of ours exist. A gateway that can't be reached is left out and told in *err
+ * with -EHOSTUNREACH, after the others were done. */
+int links_set_routes(struct links *l, const char *bridge, const struct links_route *routes,
+	size_t count, struct err *err) _must_check_;
 
 /* Every port of the bridge may get back what it sent (bridge port flag "hairpin"). */
 int links_set_hairpin(struct links *l, const char *bridge, struct err *err) _must_check_;

@@ -35,7 +35,7 @@ struct node_net {
 	char cidr[64];
 	struct netd_net pods, service_net;
 	char gateway[16], netmask[16], network[16];
-	char directory[128];	/* /run/hanok-node-NAME: dhcp hosts */
+	char directory[128]; /* /run/hanok-node-NAME: dhcp hosts */
 	char *problems[PART_COUNT];
 	bool reported_ready, reported;
 	bool nodes_synced;
@@ -74,7 +74,8 @@ static void tell(struct node_net *net)
 	if (net->reported && net->reported_ready)
 		return;
 	net->reported = net->reported_ready = true;
-	node_report(net->node, "network", true, "NetworkReady", "bridge, rules and DHCP are in place");
+	node_report(
+		net->node, "network", true, "NetworkReady", "bridge, rules and DHCP are in place");
 }
 
 static void problem(struct node_net *net, enum part part, const char *text)
@@ -108,7 +109,7 @@ static bool route_to(const struct json *doc, struct links_route *ret)
 
 	if (!cidr || netd_net_parse(cidr, &ret->to) < 0)
 		return false;
-	JSON_FOR_EACH_ITEM (it, json_path(doc, "status.addresses")) {
+	JSON_FOR_EACH_ITEM(it, json_path(doc, "status.addresses")) {
 		const char *address = json_str(json_get(it, "address"));
 
 		if (streq(json_str(json_get(it, "type")), "InternalIP") && address &&
@@ -120,14 +121,15 @@ static bool route_to(const struct json *doc, struct links_route *ret)
 	return false;
 }
 
-static int ensure_links(struct node_net *net, const struct links_route *routes, size_t count,
-	struct err *err)
+static int ensure_links(
+	struct node_net *net, const struct links_route *routes, size_t count, struct err *err)
 {
 	struct in_addr gateway;
 	int r;
 
 	if (!links_sysctl("/proc/sys/net/ipv4/ip_forward", "1"))
-		return err_set(err, -EACCES, "can't set net.ipv4.ip_forward = 1, which pods and VMs need");
+		return err_set(
+			err, -EACCES, "can't set net.ipv4.ip_forward = 1, which pods and VMs need");
 	inet_pton(AF_INET, net->gateway, &gateway);
 	r = links_ensure_bridge(
 		net->links, NET_BRIDGE, gateway.s_addr, net->pods.prefix, net->node->name, err);
@@ -139,9 +141,11 @@ static int ensure_links(struct node_net *net, const struct links_route *routes, 
 static int write_file(const char *path, const struct buf *text, struct err *err)
 {
 	_cleanup_(free_p) char *fresh = xasprintf("%s.new", path);
-	_cleanup_(close_p) int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	_cleanup_(close_p) int fd =
+		open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 
-	if (fd < 0 || write(fd, text->data, text->size) != (ssize_t)text->size || rename(fresh, path) < 0)
+	if (fd < 0 || write(fd, text->data, text->size) != (ssize_t)text->size ||
+		rename(fresh, path) < 0)
 		return err_errno(err, -errno, "write %s", path);
 	return 0;
 }
@@ -153,11 +157,14 @@ static int ensure_cni(struct node_net *net, struct err *err)
 	_cleanup_(close_p) int fd = -1;
 	ssize_t n;
 
-	if (!lease_plugin("bridge", room, sizeof(room)) || !lease_plugin("host-local", room, sizeof(room)))
-		return err_set(err, -ENOENT, "the CNI plugins bridge and host-local are not in /opt/cni/bin or "
+	if (!lease_plugin("bridge", room, sizeof(room)) ||
+		!lease_plugin("host-local", room, sizeof(room)))
+		return err_set(err, -ENOENT,
+			"the CNI plugins bridge and host-local are not in /opt/cni/bin or "
 			"/usr/lib/cni (Debian package containernetworking-plugins)");
 	lease_write_conflist(&want, NET_BRIDGE, net->cidr,
-		lease_plugin("portmap", room, sizeof(room)) && access("/usr/sbin/iptables", X_OK) == 0);
+		lease_plugin("portmap", room, sizeof(room)) &&
+			access("/usr/sbin/iptables", X_OK) == 0);
 	fd = open(CNI_FILE, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, have, sizeof(have));
 	/* The runtime reads the file again whenever it changes. */
@@ -234,7 +241,8 @@ static void settle(struct node_net *net)
 	for (size_t i = 0; i < count; i++) {
 		struct links_route route;
 
-		if (!streq(nodes[i]->name, net->node->name) && route_to(object_doc(nodes[i], &a), &route) &&
+		if (!streq(nodes[i]->name, net->node->name) &&
+			route_to(object_doc(nodes[i], &a), &route) &&
 			route.to.address != net->pods.address)
 			VEC_PUSH(&routes, route);
 	}
@@ -301,8 +309,10 @@ static void nodes_listed(void *user)
 
 int net_create(struct node *n, struct node_net **ret, struct err *err)
 {
-	static const struct netd_client_handler on_netd = {.fresh = netd_fresh, .result = netd_result};
-	static const struct informer_handler on_node = {.changed = node_changed, .synced = nodes_listed};
+	static const struct netd_client_handler on_netd = {
+		.fresh = netd_fresh, .result = netd_result};
+	static const struct informer_handler on_node = {
+		.changed = node_changed, .synced = nodes_listed};
 	struct node_net *net = xcalloc(1, sizeof(*net));
 	int r = links_open(&net->links, err);
 
@@ -349,7 +359,7 @@ void net_destroy(struct node_net *net)
 	if (!net || net->destroyed)
 		return;
 	net->destroyed = true;
-	LIST_FOR_EACH (c, &net->calls, struct net_call, link) {
+	LIST_FOR_EACH(c, &net->calls, struct net_call, link) {
 		list_remove(&c->link);
 		child_cancel(c->child);
 		uv_close((uv_handle_t *)&c->timer, call_free);
@@ -391,8 +401,8 @@ void net_ports_changed(struct node_net *net)
 {
 	struct err err = ERR_INIT;
 
-	/* Once br_netfilter has translated a packet back to the port it came from, the bridge itself
-	 * forwards it, and would not do so to the same port. */
+	/* Once br_netfilter has translated a packet back to the port it came from, the bridge
+	 * itself forwards it, and would not do so to the same port. */
 	if (links_set_hairpin(net->links, NET_BRIDGE, &err) < 0)
 		log_warn("node network", "problem", err.msg, NULL);
 }
@@ -411,7 +421,7 @@ static void finish(struct net_call *c, const struct err *err)
 	};
 
 	list_remove(&c->link);
-	LIST_FOR_EACH (next, &net->calls, struct net_call, link) {
+	LIST_FOR_EACH(next, &net->calls, struct net_call, link) {
 		if (streq(next->id, c->id)) {
 			uv_timer_start(&next->timer, call_start, 0, 0);
 			break;
@@ -469,8 +479,8 @@ static void run_plugin(struct net_call *c, const char *command)
 	char path[256], command_env[32], id_env[300], path_env[300];
 	const char *directory = lease_plugin("host-local", path, sizeof(path));
 	const char *argv[] = {path, NULL};
-	const char *env[] = {command_env, id_env, "CNI_NETNS=/proc/self/ns/net", "CNI_IFNAME=eth0", path_env,
-		NULL};
+	const char *env[] = {command_env, id_env, "CNI_NETNS=/proc/self/ns/net", "CNI_IFNAME=eth0",
+		path_env, NULL};
 
 	snprintf(command_env, sizeof(command_env), "CNI_COMMAND=%s", command);
 	snprintf(id_env, sizeof(id_env), "CNI_CONTAINERID=%s", c->id);
@@ -494,7 +504,7 @@ static void call_start(uv_timer_t *t)
 	struct in_addr in;
 
 	/* What was asked about this id before is done first; its end starts this one. */
-	LIST_FOR_EACH (earlier, &c->net->calls, struct net_call, link) {
+	LIST_FOR_EACH(earlier, &c->net->calls, struct net_call, link) {
 		if (earlier == c)
 			break;
 		if (streq(earlier->id, c->id))
@@ -511,15 +521,16 @@ static void call_start(uv_timer_t *t)
 	}
 	if (!*c->net->cidr || !c->net->dhcp) {
 		err_set(&err, -EAGAIN, "the node's network is not ready: %s",
-			c->net->problems[PART_RANGE]	? c->net->problems[PART_RANGE]
+			c->net->problems[PART_RANGE]   ? c->net->problems[PART_RANGE]
 			: c->net->problems[PART_LINKS] ? c->net->problems[PART_LINKS]
-							: "it is being set up");
+						       : "it is being set up");
 		finish(c, &err);
 		return;
 	}
 	if (lease_find(CNI_STORE, c->id, c->address) < 0) {
 		run_plugin(c, "ADD");
-	} else if (inet_pton(AF_INET, c->address, &in) == 1 && netd_net_has(&c->net->pods, in.s_addr)) {
+	} else if (inet_pton(AF_INET, c->address, &in) == 1 &&
+		   netd_net_has(&c->net->pods, in.s_addr)) {
 		have_address(c);
 	} else {
 		c->releasing_first = true; /* from a range that the node had before */
@@ -527,7 +538,8 @@ static void call_start(uv_timer_t *t)
 	}
 }
 
-static struct net_call *call_new(struct node_net *net, const char *id, net_lease_done *done, void *user)
+static struct net_call *call_new(
+	struct node_net *net, const char *id, net_lease_done *done, void *user)
 {
 	struct net_call *c = xcalloc(1, sizeof(*c));
 
@@ -553,7 +565,8 @@ struct net_call *net_lease_add(struct node_net *net, const char *id, const char 
 	return c;
 }
 
-struct net_call *net_lease_remove(struct node_net *net, const char *id, net_lease_done *done, void *user)
+struct net_call *net_lease_remove(
+	struct node_net *net, const char *id, net_lease_done *done, void *user)
 {
 	return call_new(net, id, done, user);
 }

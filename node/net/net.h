@@ -1,25 +1,27 @@
-/* net.h - the network of this node: the bridge hanok0 that containers and VMs share, addresses, DHCP for
- * VMs, routes to the other nodes, and services.
+/* net.h - the network of this node: the bridge hanok0 that containers and VMs share, addresses,
+ * DHCP for VMs, routes to the other nodes, and services.
  *
- * Everything that needs rules in the kernel goes through `hanok netd` (netd.h), a process of its own.
- * State of the kernel is the truth: an agent that starts anew finds bridge, addresses and rules, and
- * only mends what differs. */
+ * Everything that needs rules in the kernel goes through `hanok netd` (netd.h), a process of its
+ * own. State of the kernel is the truth: an agent that starts anew finds bridge, addresses and
+ * rules, and only mends what differs. */
 #pragma once
 
 #include "node/node.h"
 
 #define NET_BRIDGE "hanok0"
 
-/* Starts netd and, once the pod range is known, bridge, DHCP and service rules. Problems of the host
- * are reported with node_report(n, "network", ...) and tried again. n->pod_cidr may still be "". */
+/* Starts netd and, once the pod range is known, bridge, DHCP and service rules. Problems of the
+ * host are reported with node_report(n, "network", ...) and tried again. n->pod_cidr may still be
+ * "". */
 int net_create(struct node *n, struct node_net **ret, struct err *err) _must_check_;
 void net_destroy(struct node_net *net); /* the kernel's state stays; NULL allowed */
 /* "10.244.0.0/24"; at most one change from "" to a value in the life of the agent. */
 void net_set_pod_cidr(struct node_net *net, const char *cidr);
 
-/* An address for a VM from the range that pods use too (CNI host-local), and its DHCP entry. `id` is
- * the VMI's uid and interface ("UID-0"): asking again gives the same address. `mac` like
- * "52:54:00:12:34:56"; `hostname` may be NULL. done is called later, once; address is "" on failure. */
+/* An address for a VM from the range that pods use too (CNI host-local), and its DHCP entry. `id`
+ * is the VMI's uid and interface ("UID-0"): asking again gives the same address. `mac` like
+ * "52:54:00:12:34:56"; `hostname` may be NULL. done is called later, once; address is "" on
+ * failure. */
 struct net_lease {
 	const char *address; /* "10.244.0.7" */
 	unsigned prefix;     /* 24 */
@@ -27,11 +29,12 @@ struct net_lease {
 };
 typedef void net_lease_done(void *user, const struct net_lease *lease, const struct err *err);
 struct net_call;
-/* A port of the bridge came (a VM's tap): lets its owner reach itself through a service. CNI does it for
- * pods. */
+/* A port of the bridge came (a VM's tap): lets its owner reach itself through a service. CNI does
+ * it for pods. */
 void net_ports_changed(struct node_net *net);
 struct net_call *net_lease_add(struct node_net *net, const char *id, const char *mac,
 	const char *hostname, net_lease_done *done, void *user);
 /* Gives the address back. done may be NULL. */
-struct net_call *net_lease_remove(struct node_net *net, const char *id, net_lease_done *done, void *user);
+struct net_call *net_lease_remove(
+	struct node_net *net, const char *id, net_lease_done *done, void *user);
 void net_call_cancel(struct net_call *c); /* done is not called; the work itself still ends */

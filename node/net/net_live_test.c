@@ -173,8 +173,8 @@ static const char *get(const char *ns, const char *address, uint16_t port)
 static struct service_map *map;
 static const char refused[] = "errno 111";
 
-static void set(const char *key, const char *address, uint16_t port, uint16_t node_port, uint8_t affinity,
-	const struct service_target *targets, size_t count)
+static void set(const char *key, const char *address, uint16_t port, uint16_t node_port,
+	uint8_t affinity, const struct service_target *targets, size_t count)
 {
 	struct service_port p = {IPPROTO_TCP, port, node_port, targets, count};
 	struct service_desc d = {ip(address), affinity, &p, 1};
@@ -201,7 +201,8 @@ static int setup(void **state)
 	assert_int_equal(netd_net_parse("10.244.0.0/24", &config.c.pods), 0);
 	assert_int_equal(netd_net_parse("10.96.0.0/16", &config.c.services), 0);
 	assert_int_equal(netd_net_parse("10.244.1.0/24", &config.other), 0);
-	config.c.bridge_calls_ip = links_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables", "1");
+	config.c.bridge_calls_ip =
+		links_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables", "1");
 	assert_true(links_sysctl("/proc/sys/net/ipv4/ip_forward", "1"));
 	assert_int_equal(links_open(&l, &err), 0);
 
@@ -214,14 +215,16 @@ static int setup(void **state)
 	routes[0].to = config.c.services;
 	routes[1] = (struct links_route){.to = config.other, .via = ip("192.0.2.9")};
 	for (int twice = 0; twice < 2; twice++) {
-		assert_int_equal(links_ensure_bridge(l, "hanok0", ip("10.244.0.1"), 24, "node1", &err), 0);
+		assert_int_equal(
+			links_ensure_bridge(l, "hanok0", ip("10.244.0.1"), 24, "node1", &err), 0);
 		if (links_set_routes(l, "hanok0", routes, 2, &err) < 0)
 			fail_msg("%s", err.msg);
 	}
 	sh("test \"$(ip -4 route show proto 104 | wc -l)\" = 2");
 	/* What is wanted no more goes; what others made stays. */
 	assert_int_equal(links_set_routes(l, "hanok0", routes, 1, &err), 0);
-	sh("test \"$(ip -4 route show proto 104 | wc -l)\" = 1 && ip route show default | grep -q up0");
+	sh("test \"$(ip -4 route show proto 104 | wc -l)\" = 1 && ip route show default | grep -q "
+	   "up0");
 	assert_int_equal(links_set_routes(l, "hanok0", routes, 2, &err), 0);
 	sh("for p in a b; do ip netns add $p; ip link add v$p type veth peer name eth0 netns $p; "
 	   "ip link set v$p master hanok0 up; "
@@ -295,7 +298,8 @@ static void a_pod_reaches_itself(void **state)
 	set("n/web", "10.96.0.10", 80, 30080, 0, both, 1);
 	got = get("a", "10.96.0.10", 80);
 	assert_memory_equal(got, "a ", 2);
-	assert_string_not_equal(got, "a 10.244.0.2"); /* masqueraded, or the answer would not come back */
+	assert_string_not_equal(
+		got, "a 10.244.0.2"); /* masqueraded, or the answer would not come back */
 }
 
 static void node_port_answers_outside_and_inside(void **state)
@@ -312,7 +316,8 @@ static void what_is_no_service_is_refused_and_never_leaves(void **state)
 	assert_string_equal(get("", "10.96.0.99", 80), refused);
 	assert_string_equal(get("a", "10.96.0.99", 80), refused);
 	assert_string_equal(get("a", "10.96.0.10", 81), refused);
-	/* The trap works: what has no business inside does reach the outside, from the node's address. */
+	/* The trap works: what has no business inside does reach the outside, from the node's
+	 * address. */
 	assert_string_equal(get("a", "198.51.100.7", 80), "outside 192.0.2.1");
 	set("n/web", "10.96.0.10", 80, 30080, 0, both, 0);
 	assert_string_equal(get("a", "10.96.0.10", 80), refused);
@@ -331,7 +336,8 @@ static void a_client_keeps_its_endpoint(void **state)
 	for (int i = 0; i < 10; i++)
 		assert_memory_equal(get("", "10.96.0.11", 80), first, 2);
 	/* Its endpoint goes: it gets another one. */
-	set("n/sticky", "10.96.0.11", 80, 30081, netd_affinity_step(60), both + (first[0] == 'a'), 1);
+	set("n/sticky", "10.96.0.11", 80, 30081, netd_affinity_step(60), both + (first[0] == 'a'),
+		1);
 	assert_memory_equal(get("", "10.96.0.11", 80), first[0] == 'a' ? "b " : "a ", 2);
 }
 
@@ -350,8 +356,16 @@ static void a_new_netd_takes_over_without_a_gap(void **state)
 static void a_bad_transaction_changes_nothing(void **state)
 {
 	struct netd_op ops[2] = {
-		{.type = NETD_SERVICE, .proto = 6, .address = ip("10.96.3.3"), .port = 1, .slot = 1},
-		{.type = NETD_SERVICE, .proto = 6, .address = ip("10.96.3.4"), .port = 1, .remove = 1},
+		{.type = NETD_SERVICE,
+			.proto = 6,
+			.address = ip("10.96.3.3"),
+			.port = 1,
+			.slot = 1},
+		{.type = NETD_SERVICE,
+			.proto = 6,
+			.address = ip("10.96.3.4"),
+			.port = 1,
+			.remove = 1},
 	};
 
 	assert_int_equal(tell_netd(NETD_OPS, ops, sizeof(ops)), -ENOENT);
@@ -385,7 +399,8 @@ static void ten_thousand_services(void **state)
 		clock_gettime(CLOCK_MONOTONIC, &t0);
 		set("n/web", "10.96.0.10", 80, 30080, 0, both, 1 + i % 2);
 		clock_gettime(CLOCK_MONOTONIC, &t1);
-		ms[i] = (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e6;
+		ms[i] = (double)(t1.tv_sec - t0.tv_sec) * 1e3 +
+			(double)(t1.tv_nsec - t0.tv_nsec) / 1e6;
 	}
 	/* The median: other work on the machine may hit single ones. */
 	for (size_t i = 0; i < ARRAY_LEN(ms); i++)
@@ -396,7 +411,8 @@ static void ten_thousand_services(void **state)
 				ms[i] = ms[j];
 				ms[j] = swap;
 			}
-	print_message("a change of one endpoint beside them: median %.2f ms, worst %.2f ms\n", ms[25], ms[50]);
+	print_message("a change of one endpoint beside them: median %.2f ms, worst %.2f ms\n",
+		ms[25], ms[50]);
 	assert_true(ms[25] < 2.0);
 	VEC_FINISH(&ops);
 }

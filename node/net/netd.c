@@ -36,7 +36,8 @@ static void drop_privileges(void)
 			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	d[0].effective = d[0].permitted = 1u << CAP_NET_ADMIN;
 	if (syscall(SYS_capset, &h, d) < 0)
-		log_warn("netd keeps more privileges than it needs", "error", strerror(errno), NULL);
+		log_warn(
+			"netd keeps more privileges than it needs", "error", strerror(errno), NULL);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
@@ -155,8 +156,10 @@ static int apply_config(struct netd *d, const char *body, size_t size, struct er
 		struct err again = ERR_INIT;
 		struct buf fresh = BUF_INIT;
 
-		/* A table of another version has maps of another shape: make it anew, in one step. */
-		buf_add_str(&fresh, "add table ip " NETD_TABLE "\ndelete table ip " NETD_TABLE "\n");
+		/* A table of another version has maps of another shape: make it anew, in one step.
+		 */
+		buf_add_str(
+			&fresh, "add table ip " NETD_TABLE "\ndelete table ip " NETD_TABLE "\n");
 		buf_add(&fresh, rules.data, rules.size);
 		if (run_nft(&fresh, &again) == 0)
 			r = 0;
@@ -229,13 +232,15 @@ int netd_main(int argc, char **argv)
 	int r = 0;
 
 	if (argc > 1) {
-		fprintf(stderr, "usage: hanok netd\n\nPart of `hanok node`, which starts it; takes no "
-				"arguments.\n");
+		fprintf(stderr,
+			"usage: hanok netd\n\nPart of `hanok node`, which starts it; takes no "
+			"arguments.\n");
 		return 2;
 	}
 	if (fcntl(SOCKET_FD, F_GETFD) < 0) {
-		fprintf(stderr, "hanok netd: descriptor 3 is not open: it is `hanok node` that starts this "
-				"role\n");
+		fprintf(stderr,
+			"hanok netd: descriptor 3 is not open: it is `hanok node` that starts this "
+			"role\n");
 		return 2;
 	}
 	fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC);

@@ -184,8 +184,8 @@ failed:
 	uv_timer_start(&c->timer, on_timer, c->retry_ms, 0);
 }
 
-struct netd_client *netd_client_create(uv_loop_t *loop, const char *program,
-	const struct netd_client_handler *h, void *user)
+struct netd_client *netd_client_create(
+	uv_loop_t *loop, const char *program, const struct netd_client_handler *h, void *user)
 {
 	struct netd_client *c = xcalloc(1, sizeof(*c));
 

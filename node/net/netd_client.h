@@ -8,16 +8,18 @@
 
 struct netd_client;
 struct netd_client_handler {
-	/* A netd without any state is there (it started, or the kernel's table was removed): send the
-	 * configuration, then everything. */
+	/* A netd without any state is there (it started, or the kernel's table was removed): send
+	 * the configuration, then everything. */
 	void (*fresh)(void *user, const char *why);
 	/* The answer to a message, in the order of sending. code 0 or negative errno. */
 	void (*result)(void *user, uint32_t serial, int code, const char *text);
 };
 
 /* program NULL = this executable. */
-struct netd_client *netd_client_create(uv_loop_t *loop, const char *program,
-	const struct netd_client_handler *h, void *user);
-void netd_client_destroy(struct netd_client *c); /* netd ends when its socket closes; NULL allowed */
+struct netd_client *netd_client_create(
+	uv_loop_t *loop, const char *program, const struct netd_client_handler *h, void *user);
+void netd_client_destroy(
+	struct netd_client *c); /* netd ends when its socket closes; NULL allowed */
 /* Returns the message's serial, 0 when netd is not running now (`fresh` will come). */
-uint32_t netd_client_send(struct netd_client *c, enum netd_message type, const void *p, size_t size);
+uint32_t netd_client_send(
+	struct netd_client *c, enum netd_message type, const void *p, size_t size);

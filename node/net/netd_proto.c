@@ -4,7 +4,8 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
-const uint32_t netd_affinity_seconds[NETD_AFFINITY_STEPS] = {60, 300, 900, 1800, 3600, 10800, 86400};
+const uint32_t netd_affinity_seconds[NETD_AFFINITY_STEPS] = {
+	60, 300, 900, 1800, 3600, 10800, 86400};
 
 unsigned netd_slots_for(size_t count)
 {
@@ -75,9 +76,11 @@ int netd_check_config(const struct netd_config *c, size_t size, struct err *err)
 	if (size < sizeof(*c) || c->net_count > NETD_NETS_MAX ||
 		size != sizeof(*c) + c->net_count * sizeof(*nets) || c->bridge_calls_ip > 1)
 		return err_set(err, -EINVAL, "configuration of the wrong size");
-	if (!net_ok(&c->pods) || !net_ok(&c->services) || netd_net_has(&c->services, c->pods.address) ||
+	if (!net_ok(&c->pods) || !net_ok(&c->services) ||
+		netd_net_has(&c->services, c->pods.address) ||
 		netd_net_has(&c->pods, c->services.address))
-		return err_set(err, -EINVAL, "pod and service ranges must be apart, /8 to /30, unicast");
+		return err_set(
+			err, -EINVAL, "pod and service ranges must be apart, /8 to /30, unicast");
 	for (uint32_t i = 0; i < c->net_count; i++)
 		if (!net_ok(&nets[i]) || netd_net_has(&c->services, nets[i].address))
 			return err_set(err, -EINVAL, "pod range %u is not a usable range", i);
@@ -101,7 +104,8 @@ int netd_check_op(const struct netd_op *op, const struct netd_config *config, st
 	if (op->type == NETD_FLUSH)
 		return 0;
 	if (op->type == NETD_HAIRPIN)
-		return unicast(op->to_address) ? 0 : err_set(err, -EINVAL, "endpoint is not unicast");
+		return unicast(op->to_address) ? 0
+					       : err_set(err, -EINVAL, "endpoint is not unicast");
 	if ((op->proto != IPPROTO_TCP && op->proto != IPPROTO_UDP) || !op->port)
 		return err_set(err, -EINVAL, "protocol %u port %u", op->proto, op->port);
 	if (with_address ? !netd_net_has(&config->services, op->address) : op->address != 0)
@@ -117,7 +121,8 @@ int netd_check_op(const struct netd_op *op, const struct netd_config *config, st
 
 void netd_chain_name(char ret[32], bool node_port, bool affinity, unsigned slots)
 {
-	snprintf(ret, 32, "%s%s-%u", node_port ? "node" : "service", affinity ? "-sticky" : "", slots);
+	snprintf(ret, 32, "%s%s-%u", node_port ? "node" : "service", affinity ? "-sticky" : "",
+		slots);
 }
 
 static void add_net(struct buf *out, const struct netd_net *n)
@@ -128,11 +133,12 @@ static void add_net(struct buf *out, const struct netd_net *n)
 	buf_printf(out, "%s/%u", text, n->prefix);
 }
 
-/* One chain for each number of slots: choose one, remember it if asked to, translate. An endpoint map's
- * key ends in the slot, which travels in the packet's mark between two rules of one chain. */
+/* One chain for each number of slots: choose one, remember it if asked to, translate. An endpoint
+ * map's key ends in the slot, which travels in the packet's mark between two rules of one chain. */
 static void add_pick_chains(struct buf *out, bool node_port, unsigned slots)
 {
-	const char *key = node_port ? "meta l4proto . th dport" : "ip daddr . meta l4proto . th dport";
+	const char *key =
+		node_port ? "meta l4proto . th dport" : "ip daddr . meta l4proto . th dport";
 	const char *map = node_port ? "node_port_endpoints" : "endpoints";
 	const char *steps = node_port ? "node_port_affinity" : "service_affinity";
 	char name[32];
@@ -143,8 +149,8 @@ static void add_pick_chains(struct buf *out, bool node_port, unsigned slots)
 		"\t\tmeta l4proto { tcp, udp } dnat ip to %s . meta mark map @%s\n\t}\n",
 		name, slots, key, map);
 	netd_chain_name(name, node_port, true, slots);
-	/* No endpoint has slot 0xffffffff, so a client without memory falls through to a choice; so does
-	 * one whose slot is gone. */
+	/* No endpoint has slot 0xffffffff, so a client without memory falls through to a choice; so
+	 * does one whose slot is gone. */
 	buf_printf(out,
 		"\tchain %s {\n\t\tmeta mark set 0xffffffff\n"
 		"\t\tmeta mark set ip saddr . ip daddr . meta l4proto . th dport map @affinity\n"
@@ -184,18 +190,23 @@ void netd_ruleset_write(struct buf *out, const struct netd_config *c, const stru
 		" }\n\t}\n"
 		"\tset hairpin {\n\t\ttype ipv4_addr . ipv4_addr\n\t}\n"
 		"\tmap services {\n\t\ttype ipv4_addr . inet_proto . inet_service : verdict\n\t}\n"
-		"\tmap endpoints {\n\t\ttype ipv4_addr . inet_proto . inet_service . mark : ipv4_addr . "
+		"\tmap endpoints {\n\t\ttype ipv4_addr . inet_proto . inet_service . mark : "
+		"ipv4_addr . "
 		"inet_service\n\t}\n"
-		"\tmap service_affinity {\n\t\ttype ipv4_addr . inet_proto . inet_service : verdict\n\t}\n"
+		"\tmap service_affinity {\n\t\ttype ipv4_addr . inet_proto . inet_service : "
+		"verdict\n\t}\n"
 		"\tmap node_ports {\n\t\ttype inet_proto . inet_service : verdict\n\t}\n"
-		"\tmap node_port_endpoints {\n\t\ttype inet_proto . inet_service . mark : ipv4_addr . "
+		"\tmap node_port_endpoints {\n\t\ttype inet_proto . inet_service . mark : "
+		"ipv4_addr . "
 		"inet_service\n\t}\n"
 		"\tmap node_port_affinity {\n\t\ttype inet_proto . inet_service : verdict\n\t}\n"
-		"\tmap affinity {\n\t\ttype ipv4_addr . ipv4_addr . inet_proto . inet_service : mark\n"
+		"\tmap affinity {\n\t\ttype ipv4_addr . ipv4_addr . inet_proto . inet_service : "
+		"mark\n"
 		"\t\tsize 65536\n\t\tflags dynamic,timeout\n\t}\n");
 	for (unsigned i = 0; i < NETD_AFFINITY_STEPS; i++)
 		buf_printf(out,
-			"\tchain remember-%u {\n\t\tupdate @affinity { ip saddr . ip daddr . meta l4proto . "
+			"\tchain remember-%u {\n\t\tupdate @affinity { ip saddr . ip daddr . meta "
+			"l4proto . "
 			"th dport timeout %us : meta mark }\n\t}\n",
 			i + 1, netd_affinity_seconds[i]);
 	for (size_t i = 0; i < ARRAY_LEN(slots); i++) {
@@ -208,31 +219,37 @@ void netd_ruleset_write(struct buf *out, const struct netd_config *c, const stru
 		"\t\tip daddr . meta l4proto . th dport vmap @services\n"
 		"\t\tfib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap "
 		"@node_ports\n\t}\n"
-		"\tchain prerouting {\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n"
+		"\tchain prerouting {\n\t\ttype nat hook prerouting priority dstnat; policy "
+		"accept;\n"
 		"\t\tmeta l4proto { tcp, udp } jump translate\n\t}\n"
 		"\tchain output {\n\t\ttype nat hook output priority -100; policy accept;\n"
 		"\t\tmeta l4proto { tcp, udp } jump translate\n\t}\n"
-		"\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
+		"\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat; policy "
+		"accept;\n"
 		"\t\tct status dnat ip saddr . ip daddr @hairpin masquerade fully-random\n"
 		"\t\tct status dnat ip saddr != @cluster masquerade fully-random\n");
 	if (!c->bridge_calls_ip)
 		/* The answer would go from port to port without coming back through here. */
 		buf_printf(out,
-			"\t\tct status dnat iifname \"%s\" oifname \"%s\" masquerade fully-random\n", bridge,
-			bridge);
+			"\t\tct status dnat iifname \"%s\" oifname \"%s\" masquerade "
+			"fully-random\n",
+			bridge, bridge);
 	buf_printf(out,
-		"\t\tip saddr @cluster ip daddr != @cluster oifname != \"%s\" ip daddr != 224.0.0.0/4 "
+		"\t\tip saddr @cluster ip daddr != @cluster oifname != \"%s\" ip daddr != "
+		"224.0.0.0/4 "
 		"masquerade fully-random\n\t}\n",
 		bridge);
 	/* What still has a service address here was not translated: there is no such service. */
-	buf_add_str(out, "\tchain refuse {\n\t\tmeta l4proto tcp reject with tcp reset\n"
-			 "\t\treject with icmp type port-unreachable\n\t}\n"
-			 "\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n"
-			 "\t\tip daddr ");
+	buf_add_str(out,
+		"\tchain refuse {\n\t\tmeta l4proto tcp reject with tcp reset\n"
+		"\t\treject with icmp type port-unreachable\n\t}\n"
+		"\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n"
+		"\t\tip daddr ");
 	add_net(out, &c->services);
-	buf_add_str(out, " goto refuse\n\t}\n"
-			 "\tchain filter-output {\n\t\ttype filter hook output priority filter; policy "
-			 "accept;\n\t\tip daddr ");
+	buf_add_str(out,
+		" goto refuse\n\t}\n"
+		"\tchain filter-output {\n\t\ttype filter hook output priority filter; policy "
+		"accept;\n\t\tip daddr ");
 	add_net(out, &c->services);
 	buf_add_str(out, " goto refuse\n\t}\n}\n");
 }

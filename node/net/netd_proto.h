@@ -1,12 +1,12 @@
 /* netd_proto.h - what the agent and `hanok netd` say to each other over their socketpair.
  *
- * Both ends are the same program on the same machine, so records are C structs; but netd trusts nothing
- * in them: netd_check_* below is the whole of what it will do on request. All addresses are IPv4, in
- * network byte order; ports in host byte order.
+ * Both ends are the same program on the same machine, so records are C structs; but netd trusts
+ * nothing in them: netd_check_* below is the whole of what it will do on request. All addresses are
+ * IPv4, in network byte order; ports in host byte order.
  *
- * A message is a header and `size` bytes: a config, or an array of ops that become one transaction. netd
- * answers each message with a result carrying its serial; it also sends NETD_LOST with serial 0
- * when somebody removed its table. */
+ * A message is a header and `size` bytes: a config, or an array of ops that become one transaction.
+ * netd answers each message with a result carrying its serial; it also sends NETD_LOST with serial
+ * 0 when somebody removed its table. */
 #pragma once
 
 #include "lib/base/buf.h"
@@ -17,8 +17,9 @@
 #define NETD_MESSAGE_MAX_BYTES (64u << 20)
 #define NETD_NETS_MAX 5000 /* nodes of a cluster */
 
-/* How many slots a service's endpoints are spread over: one each up to 64, then enough that the shares
- * are about equal. The classes are fixed, so that the kernel has a chain for each from the start. */
+/* How many slots a service's endpoints are spread over: one each up to 64, then enough that the
+ * shares are about equal. The classes are fixed, so that the kernel has a chain for each from the
+ * start. */
 #define NETD_SLOTS_EXACT 64
 #define NETD_SLOTS_MANY 1024
 #define NETD_SLOTS_MOST 8192
@@ -51,10 +52,10 @@ struct netd_config {
 };
 
 enum netd_op_type {
-	NETD_FLUSH = 1,	       /* forgets all elements; first op of a full synchronisation */
-	NETD_SERVICE,	       /* address, proto, port -> slots, affinity */
-	NETD_ENDPOINT,	       /* address, proto, port, slot -> to_address, to_port */
-	NETD_NODE_PORT,	       /* as SERVICE without address */
+	NETD_FLUSH = 1, /* forgets all elements; first op of a full synchronisation */
+	NETD_SERVICE,	/* address, proto, port -> slots, affinity */
+	NETD_ENDPOINT,	/* address, proto, port, slot -> to_address, to_port */
+	NETD_NODE_PORT, /* as SERVICE without address */
 	NETD_NODE_PORT_ENDPOINT,
 	NETD_HAIRPIN, /* to_address: an endpoint that may reach itself through a service */
 };
@@ -73,10 +74,11 @@ struct netd_op {
 
 /* Values in range, addresses where they may be. */
 int netd_check_config(const struct netd_config *c, size_t size, struct err *err) _must_check_;
-int netd_check_op(const struct netd_op *op, const struct netd_config *config, struct err *err)
-	_must_check_;
+int netd_check_op(
+	const struct netd_op *op, const struct netd_config *config, struct err *err) _must_check_;
 
-/* The fixed part of the table, as text for nft(8): idempotent, keeps the elements that are there. */
+/* The fixed part of the table, as text for nft(8): idempotent, keeps the elements that are there.
+ */
 void netd_ruleset_write(struct buf *out, const struct netd_config *c, const struct netd_net *nets,
 	const char *bridge);
 /* Name of the chain that a service with this many slots goes to. */

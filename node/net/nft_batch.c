@@ -17,8 +17,8 @@ struct nft_socket {
 	uint32_t serial;
 };
 
-/* Kernel objects that the ops go to. The order is that of the messages in a transaction: nothing refers
- * to what a later one adds. */
+/* Kernel objects that the ops go to. The order is that of the messages in a transaction: nothing
+ * refers to what a later one adds. */
 enum target {
 	TO_HAIRPIN,
 	TO_ENDPOINTS,
@@ -239,15 +239,16 @@ static void put_elements(struct buf *out, const struct netd_op *ops, size_t coun
 
 static void put_flush(struct buf *out, enum target t, uint32_t *seq)
 {
-	struct nlmsghdr *h = put_header(out, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELSETELEM, 0,
-		NFPROTO_IPV4, 0, (*seq)++);
+	struct nlmsghdr *h = put_header(
+		out, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELSETELEM, 0, NFPROTO_IPV4, 0, (*seq)++);
 
 	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, NETD_TABLE);
 	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, target_names[t]);
 	end_message(out, h);
 }
 
-/* The kernel works a batch off inside sendmsg: whatever it has to say is there when that returns. */
+/* The kernel works a batch off inside sendmsg: whatever it has to say is there when that returns.
+ */
 static int read_errors(struct nft_socket *s, uint32_t first, uint32_t after, struct err *err)
 {
 	char room[16384];
@@ -262,15 +263,17 @@ static int read_errors(struct nft_socket *s, uint32_t first, uint32_t after, str
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return result;
 		if (n <= 0)
-			return result ? result : err_errno(err, n ? -errno : -EIO, "read from nf_tables");
+			return result ? result
+				      : err_errno(err, n ? -errno : -EIO, "read from nf_tables");
 		for (struct nlmsghdr *h = (struct nlmsghdr *)room; mnl_nlmsg_ok(h, left);
 			h = mnl_nlmsg_next(h, &left)) {
 			const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
 
-			if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq < first || h->nlmsg_seq >= after ||
-				!e->error || result)
+			if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq < first ||
+				h->nlmsg_seq >= after || !e->error || result)
 				continue;
-			result = err_errno(err, e->error, "change elements of table ip " NETD_TABLE);
+			result =
+				err_errno(err, e->error, "change elements of table ip " NETD_TABLE);
 		}
 	}
 }
@@ -281,10 +284,12 @@ int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, str
 	uint32_t first = s->serial + 1, seq = first;
 	struct sockaddr_nl to = {.nl_family = AF_NETLINK};
 	struct iovec iov;
-	struct msghdr msg = {.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1};
+	struct msghdr msg = {
+		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1};
 	int size;
 
-	end_message(&out, put_header(&out, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, seq++));
+	end_message(&out,
+		put_header(&out, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, seq++));
 	for (size_t i = 0; i < count; i++)
 		if (ops[i].type == NETD_FLUSH)
 			for (int t = TARGET_COUNT - 1; t >= 0; t--)
@@ -293,11 +298,13 @@ int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, str
 		put_elements(&out, ops, count, (enum target)t, true, &seq);
 	for (int t = 0; t < TARGET_COUNT; t++)
 		put_elements(&out, ops, count, (enum target)t, false, &seq);
-	end_message(&out, put_header(&out, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, seq++));
+	end_message(&out,
+		put_header(&out, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, seq++));
 	s->serial = seq;
 
 	size = (int)MIN(out.size * 2 + 65536, (size_t)INT32_MAX);
-	if (setsockopt(mnl_socket_get_fd(s->nl), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+	if (setsockopt(mnl_socket_get_fd(s->nl), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) <
+		0)
 		setsockopt(mnl_socket_get_fd(s->nl), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	iov = (struct iovec){out.data, out.size};
 	if (sendmsg(mnl_socket_get_fd(s->nl), &msg, 0) < 0)
@@ -309,8 +316,8 @@ int nft_table_exists(struct nft_socket *s, struct err *err)
 {
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	uint32_t seq = ++s->serial;
-	struct nlmsghdr *h = put_header(&out, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_ACK,
-		NFPROTO_IPV4, 0, seq);
+	struct nlmsghdr *h = put_header(&out, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE,
+		NLM_F_ACK, NFPROTO_IPV4, 0, seq);
 	int r;
 
 	mnl_attr_put_strz(h, NFTA_TABLE_NAME, NETD_TABLE);

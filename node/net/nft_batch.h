@@ -1,8 +1,9 @@
-/* nft_batch.h - elements of nftables maps by netlink: the short way for what changes often. A transaction
- * of a few elements costs some tens of microseconds, where starting nft(8) costs milliseconds; and no
- * text is made that could mean more than it should.
+/* nft_batch.h - elements of nftables maps by netlink: the short way for what changes often. A
+ * transaction of a few elements costs some tens of microseconds, where starting nft(8) costs
+ * milliseconds; and no text is made that could mean more than it should.
  *
- * (The table itself is made by nft(8) from netd_ruleset_write: it changes rarely and reads well.) */
+ * (The table itself is made by nft(8) from netd_ruleset_write: it changes rarely and reads well.)
+ */
 #pragma once
 
 #include "lib/base/buf.h"
@@ -13,9 +14,9 @@ struct nft_socket;
 int nft_socket_open(struct nft_socket **ret, struct err *err) _must_check_;
 void nft_socket_close(struct nft_socket *s);
 
-/* One atomic transaction: all of the ops or none. -ENOENT when the table or a map is gone, or an element
- * to be removed is not there; -EEXIST when an element is there with another value. */
-int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, struct err *err)
-	_must_check_;
+/* One atomic transaction: all of the ops or none. -ENOENT when the table or a map is gone, or an
+ * element to be removed is not there; -EEXIST when an element is there with another value. */
+int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count,
+	struct err *err) _must_check_;
 /* 1 = our table is there, 0 = it is not, or negative. */
 int nft_table_exists(struct nft_socket *s, struct err *err) _must_check_;

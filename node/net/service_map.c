@@ -6,10 +6,11 @@
 
 /* One address-and-port, or one node port, and where its slots lead. */
 struct front {
-	struct netd_op id; /* type SERVICE or NODE_PORT, address, proto, port; the rest as in the kernel */
-	char *owner;	   /* key of the service */
+	struct netd_op
+		id; /* type SERVICE or NODE_PORT, address, proto, port; the rest as in the kernel */
+	char *owner;		      /* key of the service */
 	struct service_target *slots; /* id.slot of them */
-	bool wanted; /* mark of the update that runs */
+	bool wanted;		      /* mark of the update that runs */
 };
 
 /* How many slots lead to an address: the hairpin set has it while there are any. */
@@ -142,10 +143,10 @@ static size_t normalize(const struct service_port *p, struct service_target **re
 	return MIN(count, (size_t)NETD_SLOTS_MOST);
 }
 
-/* Slots for `targets` (at least one): what was there stays where it can; each target gets its even share,
- * give or take one. */
-static struct service_target *assign(const struct front *old, const struct service_target *targets,
-	size_t count, unsigned slots)
+/* Slots for `targets` (at least one): what was there stays where it can; each target gets its even
+ * share, give or take one. */
+static struct service_target *assign(
+	const struct front *old, const struct service_target *targets, size_t count, unsigned slots)
 {
 	struct service_target *out = xcalloc(slots, sizeof(*out));
 	unsigned *used = xcalloc(count, sizeof(*used));
@@ -154,8 +155,8 @@ static struct service_target *assign(const struct front *old, const struct servi
 	size_t next = 0;
 
 	for (unsigned s = 0; old && s < MIN(slots, (unsigned)old->id.slot); s++) {
-		const struct service_target *t = bsearch(
-			&old->slots[s], targets, count, sizeof(*targets), compare_targets);
+		const struct service_target *t =
+			bsearch(&old->slots[s], targets, count, sizeof(*targets), compare_targets);
 		size_t i;
 
 		if (!t)
@@ -175,7 +176,8 @@ static struct service_target *assign(const struct front *old, const struct servi
 		while (next < count && used[next] >= low)
 			next++;
 		if (next == count) {
-			/* All have their share: the rest goes one each to those without a surplus. */
+			/* All have their share: the rest goes one each to those without a surplus.
+			 */
 			for (size_t i = 0; i < count; i++)
 				if (used[i] == low) {
 					next = i;
@@ -265,8 +267,8 @@ static bool front_set(struct service_map *m, struct owned *o, const char *key, s
 	return true;
 }
 
-bool service_map_set(struct service_map *m, const char *key, const struct service_desc *desc,
-	netd_ops *ops)
+bool service_map_set(
+	struct service_map *m, const char *key, const struct service_desc *desc, netd_ops *ops)
 {
 	struct owned *o = table_get(&m->owned, key);
 	bool all = true;

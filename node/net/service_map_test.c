@@ -77,8 +77,8 @@ static const struct netd_op *kernel_get(const struct kernel *k, struct netd_op w
 }
 
 /* Each target is reachable, with a fair share, and nothing else is. */
-static void check_front(const struct kernel *k, struct netd_op id, const struct service_target *targets,
-	size_t count)
+static void check_front(const struct kernel *k, struct netd_op id,
+	const struct service_target *targets, size_t count)
 {
 	const struct netd_op *front = kernel_get(k, id);
 	unsigned *hits = xcalloc(count + 1, sizeof(*hits));
@@ -127,7 +127,8 @@ static void one_change_costs_little(void **state)
 	struct service_map *m = service_map_create();
 	struct kernel k = {0};
 	netd_ops ops = {0};
-	struct service_target t[3] = {{ip("10.244.0.2"), 80}, {ip("10.244.0.3"), 80}, {ip("10.244.0.4"), 80}};
+	struct service_target t[3] = {
+		{ip("10.244.0.2"), 80}, {ip("10.244.0.3"), 80}, {ip("10.244.0.4"), 80}};
 	struct service_port p = {IPPROTO_TCP, 80, 30080, t, 3};
 	struct service_desc d = {ip("10.96.0.10"), 0, &p, 1};
 	struct netd_op id = {.type = NETD_SERVICE, .address = d.address, .proto = 6, .port = 80};
@@ -211,7 +212,8 @@ static void an_address_has_one_owner(void **state)
 	service_map_destroy(m);
 }
 
-/* Endpoints come and go at random, small and large sets; the kernel always ends with what was asked. */
+/* Endpoints come and go at random, small and large sets; the kernel always ends with what was
+ * asked. */
 static void random_changes(void **state)
 {
 	struct random r = random_seeded(7);
@@ -224,9 +226,11 @@ static void random_changes(void **state)
 	for (int round = 0; round < 300; round++) {
 		size_t s = random_below(&r, 4);
 		char key[16];
-		struct service_port p = {IPPROTO_TCP, 80, (uint16_t)(s % 2 ? 30000 + s : 0), t[s], 0};
+		struct service_port p = {
+			IPPROTO_TCP, 80, (uint16_t)(s % 2 ? 30000 + s : 0), t[s], 0};
 		struct service_desc d = {htonl(0x0a600001 + (uint32_t)s), 0, &p, 1};
-		struct netd_op id = {.type = NETD_SERVICE, .address = d.address, .proto = 6, .port = 80};
+		struct netd_op id = {
+			.type = NETD_SERVICE, .address = d.address, .proto = 6, .port = 80};
 		size_t want = random_below(&r, 10) ? random_below(&r, 70) : random_below(&r, 700);
 
 		snprintf(key, sizeof(key), "n/s%zu", s);
@@ -235,8 +239,8 @@ static void random_changes(void **state)
 			t[s][random_below(&r, counts[s])] = t[s][counts[s] - 1], counts[s]--;
 		while (counts[s] < want) {
 			bool there = false;
-			struct service_target fresh = {htonl(0x0af40000 + (uint32_t)random_below(&r, 2000)),
-				80};
+			struct service_target fresh = {
+				htonl(0x0af40000 + (uint32_t)random_below(&r, 2000)), 80};
 
 			for (size_t i = 0; i < counts[s]; i++)
 				there |= t[s][i].address == fresh.address;
@@ -297,7 +301,11 @@ static void netd_refuses_what_it_should(void **state)
 		struct netd_config c;
 		struct netd_net nets[1];
 	} config = {.c = {.net_count = 1}};
-	struct netd_op op = {.type = NETD_SERVICE, .proto = 6, .address = ip("10.96.0.1"), .port = 443, .slot = 1};
+	struct netd_op op = {.type = NETD_SERVICE,
+		.proto = 6,
+		.address = ip("10.96.0.1"),
+		.port = 443,
+		.slot = 1};
 
 	assert_int_equal(netd_net_parse("10.244.0.0/24", &config.c.pods), 0);
 	assert_int_equal(netd_net_parse("10.96.0.0/16", &config.c.services), 0);
@@ -314,8 +322,12 @@ static void netd_refuses_what_it_should(void **state)
 	op.slot = 1;
 	op.proto = 1;
 	assert_int_equal(netd_check_op(&op, &config.c, NULL), -EINVAL);
-	op = (struct netd_op){.type = NETD_ENDPOINT, .proto = 6, .address = ip("10.96.0.1"), .port = 443,
-		.to_address = ip("127.0.0.1"), .to_port = 22};
+	op = (struct netd_op){.type = NETD_ENDPOINT,
+		.proto = 6,
+		.address = ip("10.96.0.1"),
+		.port = 443,
+		.to_address = ip("127.0.0.1"),
+		.to_port = 22};
 	assert_int_equal(netd_check_op(&op, &config.c, NULL), -EINVAL);
 	config.nets[0].prefix = 0;
 	assert_int_equal(netd_check_config(&config.c, sizeof(config), NULL), -EINVAL);

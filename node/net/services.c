@@ -25,7 +25,7 @@ struct services {
 	struct table slices_of; /* "namespace/service" -> struct slices */
 	struct table waiting;	/* services that could not have an address yet -> themselves */
 	bool services_synced, slices_synced;
-	bool live; /* the kernel has all of map; changes are sent as they come */
+	bool live;   /* the kernel has all of map; changes are sent as they come */
 	bool wanted; /* netd is ready for a full synchronisation */
 	uint32_t full_serial;
 	uv_timer_t retry;
@@ -54,13 +54,13 @@ static void add_targets(const struct json *slice, const char *name, uint8_t prot
 
 	if (!streq(json_str(json_get(slice, "addressType")), "IPv4"))
 		return;
-	JSON_FOR_EACH_ITEM (p, json_get(slice, "ports"))
+	JSON_FOR_EACH_ITEM(p, json_get(slice, "ports"))
 		if (streq(json_str_or(json_get(p, "name"), ""), name) &&
 			protocol(json_str(json_get(p, "protocol"))) == proto)
 			number = json_int_or(json_get(p, "port"), 0);
 	if (number < 1 || number > 65535)
 		return;
-	JSON_FOR_EACH_ITEM (e, json_get(slice, "endpoints")) {
+	JSON_FOR_EACH_ITEM(e, json_get(slice, "endpoints")) {
 		struct service_target t;
 
 		if (!json_path_bool(e, "conditions.ready", true))
@@ -76,8 +76,8 @@ static bool proxied(const struct object *o, const struct json *spec)
 {
 	const char *ip = json_str(json_get(spec, "clusterIP"));
 
-	return !streq(json_str(json_get(spec, "type")), "ExternalName") && ip && !streq(ip, "None") &&
-	       !object_label(o, PROXY_NAME_LABEL);
+	return !streq(json_str(json_get(spec, "type")), "ExternalName") && ip &&
+	       !streq(ip, "None") && !object_label(o, PROXY_NAME_LABEL);
 }
 
 static int64_t affinity_seconds(const struct json *spec)
@@ -111,13 +111,14 @@ static bool set_service(struct services *s, const char *key, const struct object
 	d.address = parse_address(json_str(json_get(spec, "clusterIP")), 0).address;
 	d.affinity = netd_affinity_step(affinity_seconds(spec));
 	d.ports = list;
-	JSON_FOR_EACH_ITEM (p, ports) {
+	JSON_FOR_EACH_ITEM(p, ports) {
 		struct service_port *port = &list[d.port_count];
 		int64_t number = json_int_or(json_get(p, "port"), 0);
 		int64_t node_port = json_int_or(json_get(p, "nodePort"), 0);
 
 		port->proto = protocol(json_str(json_get(p, "protocol")));
-		if (!port->proto || number < 1 || number > 65535 || node_port < 0 || node_port > 65535)
+		if (!port->proto || number < 1 || number > 65535 || node_port < 0 ||
+			node_port > 65535)
 			continue; /* SCTP: not offered */
 		port->port = (uint16_t)number;
 		port->node_port = streq(json_str(json_get(spec, "type")), "ClusterIP")
@@ -185,7 +186,8 @@ static void full_sync(struct services *s)
 		netd_client_send(s->netd, NETD_OPS, ops.items, ops.count * sizeof(*ops.items));
 	s->live = s->full_serial != 0;
 	s->wanted = false;
-	log_debug("all services sent to netd", "elements", log_i64(count, (int64_t)ops.count), NULL);
+	log_debug(
+		"all services sent to netd", "elements", log_i64(count, (int64_t)ops.count), NULL);
 	VEC_FINISH(&ops);
 }
 
@@ -206,12 +208,14 @@ void services_result(struct services *s, uint32_t serial, int code, const char *
 {
 	if (code == 0)
 		return;
-	/* The kernel's table is not what we thought: begin anew, after a pause if even that failed. */
+	/* The kernel's table is not what we thought: begin anew, after a pause if even that failed.
+	 */
 	log_warn("netd refused changes of services", "error", text, NULL);
 	s->live = false;
 	s->wanted = false;
 	if (!uv_is_active((uv_handle_t *)&s->retry))
-		uv_timer_start(&s->retry, on_retry, serial == s->full_serial ? RESYNC_PAUSE_MS : 0, 0);
+		uv_timer_start(
+			&s->retry, on_retry, serial == s->full_serial ? RESYNC_PAUSE_MS : 0, 0);
 }
 
 static void key_of(const struct object *o, const char *name, char ret[512])
@@ -265,7 +269,7 @@ static void slice_changed(void *user, const struct object *old, const struct obj
 
 	if (old)
 		forget_slice(s, old, was);
-	if (new && service) {
+	if (new &&service) {
 		struct slices *list;
 
 		forget_slice(s, new, is); /* told twice */
@@ -303,7 +307,8 @@ struct services *services_create(struct node *n, struct netd_client *netd)
 {
 	static const struct informer_handler on_service = {
 		.changed = service_changed, .synced = services_listed};
-	static const struct informer_handler on_slice = {.changed = slice_changed, .synced = slices_listed};
+	static const struct informer_handler on_slice = {
+		.changed = slice_changed, .synced = slices_listed};
 	struct services *s = xcalloc(1, sizeof(*s));
 
 	s->node = n;
@@ -314,7 +319,8 @@ struct services *services_create(struct node *n, struct netd_client *netd)
 	s->services = informer_create(
 		n->client, kind_by_name(n->kinds, "", "v1", "Service"), NULL, NULL, NULL);
 	s->slices = informer_create(n->client,
-		kind_by_name(n->kinds, "discovery.k8s.io", "v1", "EndpointSlice"), NULL, NULL, NULL);
+		kind_by_name(n->kinds, "discovery.k8s.io", "v1", "EndpointSlice"), NULL, NULL,
+		NULL);
 	informer_add_handler(s->services, &on_service, s);
 	informer_add_handler(s->slices, &on_slice, s);
 	informer_start(s->services);

@@ -34,8 +34,8 @@ struct fetch {
 	struct child *child;
 	char *image, *path, *auth, *policy;
 	bool is_disk, insecure, fetched;
-	char digest[80];     /* "sha256-HEX" */
-	char *work;	     /* temporary directory; NULL before COPYING */
+	char digest[80]; /* "sha256-HEX" */
+	char *work;	 /* temporary directory; NULL before COPYING */
 	char *layers[LAYERS_MAX];
 	unsigned layer_count, layer; /* the one being read; they go from the top down */
 	const char *format;
@@ -90,16 +90,18 @@ static void sweep(uv_timer_t *t)
 		closedir(dir);
 }
 
-int container_disks_create(uv_loop_t *loop, const char *directory, struct container_disks **ret,
-	struct err *err)
+int container_disks_create(
+	uv_loop_t *loop, const char *directory, struct container_disks **ret, struct err *err)
 {
 	_cleanup_(free_p) char *refs = xasprintf("%s/refs", directory);
 	_cleanup_(free_p) char *work = xasprintf("%s/work", directory);
 	struct container_disks *c;
 
 	files_remove_tree(work);
-	/* Whoever runs a guest must reach the files below: names may be passed through, not listed. */
-	if ((mkdir(directory, 0711) < 0 && errno != EEXIST) || (mkdir(refs, 0700) < 0 && errno != EEXIST) ||
+	/* Whoever runs a guest must reach the files below: names may be passed through, not listed.
+	 */
+	if ((mkdir(directory, 0711) < 0 && errno != EEXIST) ||
+		(mkdir(refs, 0700) < 0 && errno != EEXIST) ||
 		(mkdir(work, 0700) < 0 && errno != EEXIST))
 		return err_errno(err, -errno, "make %s", directory);
 	c = xcalloc(1, sizeof(*c));
@@ -155,7 +157,7 @@ void container_disks_destroy(struct container_disks *c)
 	for (struct table_iter i = table_iterate(&c->fetches); table_next(&i);) {
 		struct fetch *f = i.value;
 
-		LIST_FOR_EACH (g, &f->waiters, struct container_get, link) {
+		LIST_FOR_EACH(g, &f->waiters, struct container_get, link) {
 			list_remove(&g->link);
 			free(g);
 		}
@@ -212,7 +214,8 @@ static char *file_base(const struct fetch *f)
 	char name[17];
 
 	hash_name(f->path ? f->path : "", name);
-	return xasprintf("%s/%s/%s%s", f->owner->directory, f->digest, name, f->is_disk ? "" : "-file");
+	return xasprintf(
+		"%s/%s/%s%s", f->owner->directory, f->digest, name, f->is_disk ? "" : "-file");
 }
 
 /* Tells the waiters when the file is there. */
@@ -352,10 +355,11 @@ static void extracted(void *user, const struct child_result *r, const struct err
 		finish_file(f);
 		return;
 	}
-	/* Never qemu-img's own guess: what a guest wrote into a raw disk could look like a format that
-	 * names other files. */
+	/* Never qemu-img's own guess: what a guest wrote into a raw disk could look like a format
+	 * that names other files. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	f->format = fd >= 0 && read(fd, magic, 4) == 4 && !memcmp(magic, "QFI\xfb", 4) ? "qcow2" : "raw";
+	f->format = fd >= 0 && read(fd, magic, 4) == 4 && !memcmp(magic, "QFI\xfb", 4) ? "qcow2"
+										       : "raw";
 	argv[4] = f->format;
 	f->state = PROBING;
 	f->child = child_run(&(struct child_options){
@@ -384,8 +388,8 @@ static void listed(void *user, const struct child_result *r, const struct err *f
 	_cleanup_(free_p) char *out = xasprintf("%s/out", f->work);
 	struct tar_choice choice;
 	struct err err = ERR_INIT;
-	const char *argv[] = {"tar", "--extract", "--to-stdout", "--absolute-names", "--no-wildcards",
-		"--occurrence=1", "-f", layer, "--", choice.name, NULL};
+	const char *argv[] = {"tar", "--extract", "--to-stdout", "--absolute-names",
+		"--no-wildcards", "--occurrence=1", "-f", layer, "--", choice.name, NULL};
 
 	f->child = NULL;
 	if (failure && !only_missing(r)) {
@@ -395,8 +399,8 @@ static void listed(void *user, const struct child_result *r, const struct err *f
 	tar_choose(r->out, f->path, &choice);
 	if (*choice.name) {
 		f->state = EXTRACTING;
-		f->child = run(f, argv, out, TOOL_TIMEOUT_MS, (uint64_t)MAX(choice.size, INT64_C(1)),
-			extracted);
+		f->child = run(f, argv, out, TOOL_TIMEOUT_MS,
+			(uint64_t)MAX(choice.size, INT64_C(1)), extracted);
 		return;
 	}
 	if (!choice.hidden && f->layer-- > 0) {
@@ -417,11 +421,13 @@ static void list_layer(struct fetch *f)
 	const char *slash = strrchr(path, '/');
 	_cleanup_(free_p) char *dotted = xasprintf("./%s", path);
 	_cleanup_(free_p) char *absolute = xasprintf("/%s", path);
-	_cleanup_(free_p) char *gone = xasprintf("%.*s.wh.*", slash ? (int)(slash - path) + 1 : 0, path);
+	_cleanup_(free_p) char *gone =
+		xasprintf("%.*s.wh.*", slash ? (int)(slash - path) + 1 : 0, path);
 	_cleanup_(free_p) char *gone_dotted = xasprintf("./%s", gone);
-	const char *argv[] = {"tar", "--list", "--verbose", "--numeric-owner", "--full-time", "--utc",
-		"--absolute-names", "--quoting-style=escape", "-f", layer, "--wildcards", gone, gone_dotted,
-		f->path ? "--no-wildcards" : "--wildcards", "--", path, dotted, absolute, NULL};
+	const char *argv[] = {"tar", "--list", "--verbose", "--numeric-owner", "--full-time",
+		"--utc", "--absolute-names", "--quoting-style=escape", "-f", layer, "--wildcards",
+		gone, gone_dotted, f->path ? "--no-wildcards" : "--wildcards", "--", path, dotted,
+		absolute, NULL};
 
 	f->state = LISTING;
 	f->child = run(f, argv, NULL, TOOL_TIMEOUT_MS, 0, listed);
@@ -448,11 +454,12 @@ static void copied(void *user, const struct child_result *r, const struct err *f
 		fail(f, "ErrImagePull", &err, "image");
 		return;
 	}
-	JSON_FOR_EACH_ITEM (it, json_get(doc, "layers")) {
+	JSON_FOR_EACH_ITEM(it, json_get(doc, "layers")) {
 		const char *digest = json_str_or(json_get(it, "digest"), "");
 
 		if (!str_has_prefix(digest, "sha256:") || strlen(digest) != 71 ||
-			strspn(digest + 7, "0123456789abcdef") != 64 || f->layer_count == LAYERS_MAX) {
+			strspn(digest + 7, "0123456789abcdef") != 64 ||
+			f->layer_count == LAYERS_MAX) {
 			err_set(&err, -EBADMSG, "its manifest has a bad or too many layers");
 			fail(f, "ErrImagePull", &err, "image");
 			return;
@@ -473,7 +480,7 @@ static char *pinned(const struct fetch *f)
 {
 	const char *at = strchr(f->image, '@'), *slash = strrchr(f->image, '/');
 	const char *colon = strchr(slash ? slash : f->image, ':');
-	size_t size = at ? (size_t)(at - f->image)
+	size_t size = at      ? (size_t)(at - f->image)
 		      : colon ? (size_t)(colon - f->image)
 			      : strlen(f->image);
 
@@ -536,7 +543,8 @@ static bool registry_insecure(const char *image)
 	image_registry(image, host, sizeof(host));
 	/* Several runtimes keep the same files; the first directory is containerd's own. */
 	snprintf(path, sizeof(path), "/etc/containerd/certs.d/%s/hosts.toml", host);
-	return !strchr(host, '/') && files_read(path, text, sizeof(text)) > 0 && hosts_toml_insecure(text);
+	return !strchr(host, '/') && files_read(path, text, sizeof(text)) > 0 &&
+	       hosts_toml_insecure(text);
 }
 
 static void on_start(uv_timer_t *t)

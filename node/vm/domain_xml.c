@@ -77,12 +77,16 @@ static void write_about(struct xml *x, const struct vm_spec *s, const struct dom
 {
 	emit(x, "  <name>%s</name>\n  <uuid>%s</uuid>\n", s->domain_name, s->uuid);
 	emit(x, "  <title>%s/%s</title>\n", s->namespace, s->name);
-	emit(x, "  <description>VirtualMachineInstance %s in namespace %s, run by hanok on node %s. "
+	emit(x,
+		"  <description>VirtualMachineInstance %s in namespace %s, run by hanok on node "
+		"%s. "
 		"Change it with kubectl: what is changed here does not last.</description>\n",
 		s->name, s->namespace, host->node);
 	emit(x, "  <metadata>\n    <hanok:vmi xmlns:hanok='urn:hanok:vmi:1'>\n");
-	emit(x, "      <hanok:namespace>%s</hanok:namespace>\n      <hanok:name>%s</hanok:name>\n"
-		"      <hanok:uid>%s</hanok:uid>\n", s->namespace, s->name, s->uid);
+	emit(x,
+		"      <hanok:namespace>%s</hanok:namespace>\n      <hanok:name>%s</hanok:name>\n"
+		"      <hanok:uid>%s</hanok:uid>\n",
+		s->namespace, s->name, s->uid);
 	emit(x, "    </hanok:vmi>\n  </metadata>\n");
 }
 
@@ -99,8 +103,10 @@ static void write_cpu(struct xml *x, const struct vm_spec *s, const struct domai
 	else if (!model && host->kvm)
 		emit(x, "  <cpu mode='host-model' check='partial'>\n");
 	else
-		emit(x, "  <cpu mode='custom' match='exact' check='none'>\n"
-			"    <model fallback='allow'>%s</model>\n", model ? model : TCG_CPU);
+		emit(x,
+			"  <cpu mode='custom' match='exact' check='none'>\n"
+			"    <model fallback='allow'>%s</model>\n",
+			model ? model : TCG_CPU);
 	emit(x, "    <topology sockets='%lld' dies='1' cores='%lld' threads='%lld'/>\n",
 		(long long)s->sockets, (long long)s->cores, (long long)s->threads);
 	for (size_t i = 0; i < s->cpu_feature_count; i++)
@@ -125,7 +131,8 @@ static void write_os(struct xml *x, const struct vm_spec *s)
 	emit(x, s->efi ? "  <os firmware='efi'>\n" : "  <os>\n");
 	emit(x, "    <type arch='x86_64' machine='%s'>hvm</type>\n", s->machine);
 	if (s->efi)
-		emit(x, "    <firmware>\n      <feature enabled='%s' name='enrolled-keys'/>\n"
+		emit(x,
+			"    <firmware>\n      <feature enabled='%s' name='enrolled-keys'/>\n"
 			"      <feature enabled='%s' name='secure-boot'/>\n    </firmware>\n",
 			s->secure_boot ? "yes" : "no", s->secure_boot ? "yes" : "no");
 	if (s->kernel_boot.kernel_file)
@@ -156,8 +163,8 @@ static void write_features(struct xml *x, const struct vm_spec *s, const struct 
 
 static void write_disk(struct xml *x, const struct vm_disk *d)
 {
-	emit(x, "    <disk type='file' device='%s'>\n      <driver name='qemu' type='%s'", d->device,
-		d->format);
+	emit(x, "    <disk type='file' device='%s'>\n      <driver name='qemu' type='%s'",
+		d->device, d->format);
 	if (d->cache)
 		emit(x, " cache='%s'", d->cache);
 	if (d->error_policy)
@@ -168,9 +175,10 @@ static void write_disk(struct xml *x, const struct vm_disk *d)
 		emit(x, " discard='unmap'");
 	emit(x, "/>\n      <source file='%s'/>\n", d->path);
 	if (d->backing_path) {
-		/* Given in full, so that nobody guesses a format from what the guest wrote. Many VMs
-		 * share the file and nobody writes it: its owner stays. */
-		emit(x, "      <backingStore type='file'>\n        <format type='%s'/>\n"
+		/* Given in full, so that nobody guesses a format from what the guest wrote. Many
+		 * VMs share the file and nobody writes it: its owner stays. */
+		emit(x,
+			"      <backingStore type='file'>\n        <format type='%s'/>\n"
 			"        <source file='%s'>\n"
 			"          <seclabel model='dac' relabel='no'/>\n        </source>\n"
 			"        <backingStore/>\n      </backingStore>\n",
@@ -198,9 +206,10 @@ static void write_devices(struct xml *x, const struct vm_spec *s, const struct d
 	for (size_t i = 0; i < s->interface_count; i++) {
 		const struct vm_interface *n = &s->interfaces[i];
 
-		emit(x, "    <interface type='bridge'>\n      <mac address='%s'/>\n"
-			"      <source bridge='%s'/>\n      <model type='%s'/>\n", n->mac, host->bridge,
-			n->model);
+		emit(x,
+			"    <interface type='bridge'>\n      <mac address='%s'/>\n"
+			"      <source bridge='%s'/>\n      <model type='%s'/>\n",
+			n->mac, host->bridge, n->model);
 		if (n->boot_order)
 			emit(x, "      <boot order='%lld'/>\n", (long long)n->boot_order);
 		emit(x, "      <alias name='ua-%s'/>\n    </interface>\n", n->name);
@@ -214,7 +223,8 @@ static void write_devices(struct xml *x, const struct vm_spec *s, const struct d
 	if (s->tablet)
 		emit(x, "    <input type='tablet' bus='%s'/>\n", s->tablet_bus);
 	if (s->graphics)
-		emit(x, "    <graphics type='vnc'>\n      <listen type='socket'/>\n    </graphics>\n"
+		emit(x, "    <graphics type='vnc'>\n      <listen type='socket'/>\n    "
+			"</graphics>\n"
 			"    <video>\n      <model type='vga' vram='16384'/>\n    </video>\n");
 	else
 		emit(x, "    <video>\n      <model type='none'/>\n    </video>\n");
@@ -231,21 +241,23 @@ static void write_devices(struct xml *x, const struct vm_spec *s, const struct d
 	emit(x, "  </devices>\n");
 }
 
-int domain_xml_write(struct buf *out, const struct vm_spec *s, const struct domain_host *host,
-	struct err *err)
+int domain_xml_write(
+	struct buf *out, const struct vm_spec *s, const struct domain_host *host, struct err *err)
 {
 	struct xml x = {.out = out};
 	long long kib = (s->memory_bytes + 1023) / 1024;
 
 	emit(&x, "<domain type='%s'>\n", host->kvm ? "kvm" : "qemu");
 	write_about(&x, s, host);
-	emit(&x, "  <memory unit='KiB'>%lld</memory>\n  <currentMemory unit='KiB'>%lld</currentMemory>\n",
+	emit(&x,
+		"  <memory unit='KiB'>%lld</memory>\n  <currentMemory "
+		"unit='KiB'>%lld</currentMemory>\n",
 		kib, kib);
 	emit(&x, "  <vcpu placement='static'>%lld</vcpu>\n",
 		(long long)s->sockets * s->cores * s->threads);
 	emit(&x, "  <sysinfo type='smbios'>\n    <system>\n"
-		"      <entry name='manufacturer'>hanok</entry>\n"
-		"      <entry name='product'>Virtual machine</entry>\n");
+		 "      <entry name='manufacturer'>hanok</entry>\n"
+		 "      <entry name='product'>Virtual machine</entry>\n");
 	if (s->system_serial && *s->system_serial)
 		emit(&x, "      <entry name='serial'>%s</entry>\n", s->system_serial);
 	emit(&x, "      <entry name='uuid'>%s</entry>\n    </system>\n  </sysinfo>\n", s->uuid);
@@ -259,12 +271,15 @@ int domain_xml_write(struct buf *out, const struct vm_spec *s, const struct doma
 			(long long)s->clock_offset_s);
 	else
 		emit(&x, "  <clock offset='utc'/>\n");
-	emit(&x, "  <on_poweroff>destroy</on_poweroff>\n  <on_reboot>%s</on_reboot>\n"
-		"  <on_crash>destroy</on_crash>\n", s->reboot_terminates ? "destroy" : "restart");
+	emit(&x,
+		"  <on_poweroff>destroy</on_poweroff>\n  <on_reboot>%s</on_reboot>\n"
+		"  <on_crash>destroy</on_crash>\n",
+		s->reboot_terminates ? "destroy" : "restart");
 	write_devices(&x, s, host);
 	emit(&x, "</domain>\n");
 	if (x.bad)
-		return err_set(err, -EINVAL, "the VMI has control characters where libvirt allows none "
+		return err_set(err, -EINVAL,
+			"the VMI has control characters where libvirt allows none "
 			"(serial, kernelArgs or names)");
 	return 0;
 }

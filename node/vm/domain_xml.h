@@ -1,5 +1,5 @@
-/* domain_xml.h - libvirt's description of a VM from what the VMI asks for. Pure: same input, same text
- * (golden files in testdata/). Format: https://libvirt.org/formatdomain.html */
+/* domain_xml.h - libvirt's description of a VM from what the VMI asks for. Pure: same input, same
+ * text (golden files in testdata/). Format: https://libvirt.org/formatdomain.html */
 #pragma once
 
 #include "node/vm/vm_spec.h"
@@ -12,6 +12,7 @@ struct domain_host {
 	const char *node;     /* name of the Node */
 };
 
-/* Every disk must have path and format. -EINVAL when a text can't be in XML (control characters). */
+/* Every disk must have path and format. -EINVAL when a text can't be in XML (control characters).
+ */
 int domain_xml_write(struct buf *out, const struct vm_spec *s, const struct domain_host *host,
 	struct err *err) _must_check_;

@@ -46,7 +46,8 @@ ssize_t files_read(const char *path, char *ret, size_t room)
 int files_write(const char *path, const void *p, size_t size, unsigned mode, struct err *err)
 {
 	_cleanup_(free_p) char *fresh = xasprintf("%s.new", path);
-	_cleanup_(close_p) int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	_cleanup_(close_p) int fd =
+		open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 
 	if (fd < 0 || write(fd, p, size) != (ssize_t)size || rename(fresh, path) < 0)
 		return err_errno(err, errno ? -errno : -EIO, "write %s", path);
@@ -98,12 +99,15 @@ void tar_choose(const char *listing, const char *path, struct tar_choice *ret)
 		name = plain_name(stored);
 		last = strrchr(name, '/');
 		last = last ? last + 1 : name;
-		/* An upper layer's note that a file, or all of a directory, of lower ones is gone. */
+		/* An upper layer's note that a file, or all of a directory, of lower ones is gone.
+		 */
 		if (str_has_prefix(last, ".wh.")) {
-			ret->hidden |= streq(last, ".wh..wh..opq") || (base && streq(last + 4, base));
+			ret->hidden |=
+				streq(last, ".wh..wh..opq") || (base && streq(last + 4, base));
 			continue;
 		}
-		if (wanted ? !streq(name, wanted) : !str_has_prefix(name, "disk/") || strchr(name + 5, '/'))
+		if (wanted ? !streq(name, wanted)
+			   : !str_has_prefix(name, "disk/") || strchr(name + 5, '/'))
 			continue;
 		if (*ret->name)
 			continue; /* the first one */
@@ -130,13 +134,15 @@ int disk_info_check(const char *text, size_t size, int64_t *ret_virtual_bytes, s
 	if (json_get(doc, "backing-filename") || json_get(doc, "full-backing-filename"))
 		return err_set(err, -EINVAL, "the disk has a backing file, which is not allowed");
 	if (json_path(doc, "format-specific.data.data-file"))
-		return err_set(err, -EINVAL, "the disk has an external data file, which is not allowed");
+		return err_set(
+			err, -EINVAL, "the disk has an external data file, which is not allowed");
 	if (json_bool_or(json_get(doc, "encrypted"), false))
 		return err_set(err, -EINVAL, "the disk is encrypted, which is not supported");
 	if (json_path_bool(doc, "format-specific.data.corrupt", false))
 		return err_set(err, -EINVAL, "the disk is marked as corrupt");
 	if (bytes <= 0 || bytes > DISK_MAX_BYTES)
-		return err_set(err, -EINVAL, "the disk's size of %lld bytes is not usable", (long long)bytes);
+		return err_set(err, -EINVAL, "the disk's size of %lld bytes is not usable",
+			(long long)bytes);
 	*ret_virtual_bytes = bytes;
 	return 0;
 }

@@ -9,7 +9,8 @@
 #include "node/vm/vm_prepare.h"
 
 /* The library's other parts report to the agent, which is not here. */
-void node_report(struct node *n, const char *part, bool ready, const char *reason, const char *message)
+void node_report(
+	struct node *n, const char *part, bool ready, const char *reason, const char *message)
 {
 }
 
@@ -68,15 +69,18 @@ static void disks_refer_to_nothing_else(void **state)
 	assert_int_equal(check("{\"format\":\"qcow2\",\"virtual-size\":1073741824}"), 0);
 	assert_int_equal(check("{\"format\":\"raw\",\"virtual-size\":512}"), 0);
 	assert_int_equal(check("{\"format\":\"vmdk\",\"virtual-size\":512}"), -EINVAL);
+	assert_int_equal(check("{\"format\":\"qcow2\",\"virtual-size\":512,\"backing-filename\":\"/"
+			       "etc/shadow\"}"),
+		-EINVAL);
 	assert_int_equal(
-		check("{\"format\":\"qcow2\",\"virtual-size\":512,\"backing-filename\":\"/etc/shadow\"}"),
+		check("{\"format\":\"qcow2\",\"virtual-size\":512,\"format-specific\":{\"data\":"
+		      "{\"data-file\":\"/etc/shadow\"}}}"),
 		-EINVAL);
-	assert_int_equal(check("{\"format\":\"qcow2\",\"virtual-size\":512,\"format-specific\":{\"data\":"
-			       "{\"data-file\":\"/etc/shadow\"}}}"),
-		-EINVAL);
-	assert_int_equal(check("{\"format\":\"qcow2\",\"virtual-size\":512,\"encrypted\":true}"), -EINVAL);
+	assert_int_equal(
+		check("{\"format\":\"qcow2\",\"virtual-size\":512,\"encrypted\":true}"), -EINVAL);
 	assert_int_equal(check("{\"format\":\"qcow2\",\"virtual-size\":0}"), -EINVAL);
-	assert_int_equal(check("{\"format\":\"qcow2\",\"virtual-size\":9223372036854775807}"), -EINVAL);
+	assert_int_equal(
+		check("{\"format\":\"qcow2\",\"virtual-size\":9223372036854775807}"), -EINVAL);
 	assert_int_equal(check("{\"format\":"), -EINVAL);
 }
 
@@ -100,7 +104,8 @@ static void registries(void **state)
 	assert_true(hosts_toml_insecure("server = \"http://registry.lab:5000\"\n"));
 	assert_true(hosts_toml_insecure("[host.\"http://10.0.0.1:5000\"]\n"));
 	assert_true(hosts_toml_insecure("  skip_verify = true\n"));
-	assert_false(hosts_toml_insecure("# http://x\nserver = \"https://registry-1.docker.io\"\n"));
+	assert_false(
+		hosts_toml_insecure("# http://x\nserver = \"https://registry-1.docker.io\"\n"));
 }
 
 static void host_disks_stay_where_they_may_be(void **state)

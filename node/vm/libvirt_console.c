@@ -1,8 +1,8 @@
 #include "node/vm/libvirt_rpc.h"
 #include "node/vm/libvirt_wire.h"
 
-/* A stream in libvirt's RPC is the call that opened it, gone on: packets of type STREAM with the call's
- * serial, status CONTINUE while there is data, OK when it ends, ERROR when it broke. */
+/* A stream in libvirt's RPC is the call that opened it, gone on: packets of type STREAM with the
+ * call's serial, status CONTINUE while there is data, OK when it ends, ERROR when it broke. */
 
 #define CHUNK_BYTES 65536u
 

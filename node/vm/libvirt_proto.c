@@ -124,8 +124,8 @@ bool xdr_get_optional(struct xdr_reader *r)
 	return !r->bad && v == 1;
 }
 
-/* Copies what fits, as valid UTF-8 (it goes into API objects), and NUL-terminates; text inside may not
- * contain NUL itself. */
+/* Copies what fits, as valid UTF-8 (it goes into API objects), and NUL-terminates; text inside may
+ * not contain NUL itself. */
 static void get_text(struct xdr_reader *r, char *ret, size_t room)
 {
 	size_t size;

@@ -1,11 +1,13 @@
-/* libvirt_proto.h - libvirt's RPC on the wire, the part the agent speaks: packing and unpacking, no I/O.
+/* libvirt_proto.h - libvirt's RPC on the wire, the part the agent speaks: packing and unpacking, no
+ * I/O.
  *
  * A packet is a 32-bit length (of everything, itself included), a header of six 32-bit words, and a
  * payload in XDR (RFC 4506): big-endian, every item padded to four bytes. Described at
  * https://libvirt.org/kbase/internals/rpc.html; procedure numbers and layouts are those of program
  * 0x20008086 version 1, which only ever grows (see docs/decisions/0002-libvirt-rpc.md).
  *
- * All input comes from another process: readers check every size and go "bad" instead of running over. */
+ * All input comes from another process: readers check every size and go "bad" instead of running
+ * over. */
 #pragma once
 
 #include "lib/base/buf.h"
@@ -13,7 +15,7 @@
 
 #define LIBVIRT_PROGRAM 0x20008086u
 #define LIBVIRT_KEEPALIVE_PROGRAM 0x6b656570u
-#define LIBVIRT_PACKET_MIN_BYTES 28u /* length word and header */
+#define LIBVIRT_PACKET_MIN_BYTES 28u	    /* length word and header */
 #define LIBVIRT_PACKET_MAX_BYTES (4u << 20) /* libvirt allows 32 MiB; ours are far smaller */
 #define LIBVIRT_UUID_BYTES 16
 
@@ -135,8 +137,8 @@ bool xdr_get_optional(struct xdr_reader *r); /* the presence word of a pointer *
 void xdr_get_domain(struct xdr_reader *r, struct libvirt_domain *ret);
 void xdr_get_error(struct xdr_reader *r, struct libvirt_error *ret);
 
-/* Looks at the start of received bytes: 0 = more are needed, > 0 = size of the first packet with its
- * header in *ret and payload in *ret_payload, -EBADMSG = not this protocol. */
+/* Looks at the start of received bytes: 0 = more are needed, > 0 = size of the first packet with
+ * its header in *ret and payload in *ret_payload, -EBADMSG = not this protocol. */
 ssize_t libvirt_packet_parse(const void *p, size_t size, struct libvirt_header *ret,
 	struct xdr_reader *ret_payload, struct err *err) _must_check_;
 

@@ -10,9 +10,9 @@
 static void packet_layout(void **state)
 {
 	/* CONNECT_OPEN("qemu:///system", 0) by hand. */
-	static const uint8_t want[] = {0, 0, 0, 56, 0x20, 0, 0x80, 0x86, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,
-		0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 14, 'q', 'e', 'm', 'u', ':', '/', '/',
-		'/', 's', 'y', 's', 't', 'e', 'm', 0, 0, 0, 0, 0, 0};
+	static const uint8_t want[] = {0, 0, 0, 56, 0x20, 0, 0x80, 0x86, 0, 0, 0, 1, 0, 0, 0, 1, 0,
+		0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 14, 'q', 'e', 'm', 'u', ':',
+		'/', '/', '/', 's', 'y', 's', 't', 'e', 'm', 0, 0, 0, 0, 0, 0};
 	struct buf b = BUF_INIT;
 	size_t start;
 
@@ -32,8 +32,8 @@ static void packet_layout(void **state)
 
 static void packet_comes_in_pieces(void **state)
 {
-	static const uint8_t reply[] = {0, 0, 0, 36, 0x20, 0, 0x80, 0x86, 0, 0, 0, 1, 0, 0, 0, 157, 0, 0,
-		0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x89, 0x54, 0x40, 0xff};
+	static const uint8_t reply[] = {0, 0, 0, 36, 0x20, 0, 0x80, 0x86, 0, 0, 0, 1, 0, 0, 0, 157,
+		0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x89, 0x54, 0x40, 0xff};
 	struct libvirt_header h;
 	struct xdr_reader body;
 

@@ -62,13 +62,13 @@ static void finish(struct libvirt_call *c, const struct libvirt_reply *r)
 
 static void fail(struct libvirt_call *c, int code)
 {
-	finish(c,
-		&(struct libvirt_reply){
-			.code = code,
-			.message = code == LIBVIRT_RPC_TIMEOUT ? "libvirt did not answer in time"
-				   : code == LIBVIRT_RPC_BAD   ? "libvirt sent an answer that can't be read"
-							       : "libvirt can't be reached",
-		});
+	finish(c, &(struct libvirt_reply){
+			  .code = code,
+			  .message = code == LIBVIRT_RPC_TIMEOUT ? "libvirt did not answer in time"
+				     : code == LIBVIRT_RPC_BAD
+					     ? "libvirt sent an answer that can't be read"
+					     : "libvirt can't be reached",
+		  });
 }
 
 static void on_timer(uv_timer_t *t)
@@ -80,9 +80,10 @@ static void on_timer(uv_timer_t *t)
 	l->in_timer = true;
 	if (l->state == WAITING && l->retry_at_ns <= now)
 		connect_now(l);
-	/* Those of now only: a callback may cancel any call, or make new ones that fail at once too. */
+	/* Those of now only: a callback may cancel any call, or make new ones that fail at once
+	 * too. */
 	list_init(&due);
-	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link) {
+	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link) {
 		if (!c->failed && c->deadline_ns > now)
 			continue;
 		list_remove(&c->link);
@@ -107,7 +108,7 @@ static void arm(struct libvirt *l)
 
 	if (l->state == WAITING)
 		next = l->retry_at_ns;
-	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link)
+	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link)
 		next = MIN(next, c->failed ? now : c->deadline_ns);
 	if (next == INT64_MAX)
 		uv_timer_stop(&l->timer);
@@ -129,7 +130,7 @@ static void wire_broken(void *user, const struct err *err)
 	l->retry_ms = l->retry_ms ? MIN(l->retry_ms * 2, RETRY_MAX_MS) : RETRY_MIN_MS;
 	l->retry_at_ns = l->clock->mono_ns(l->clock) + (int64_t)l->retry_ms * NS_PER_MS;
 	l->reported_down = true;
-	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link)
+	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link)
 		if (!c->failed)
 			c->failed = LIBVIRT_RPC_DOWN;
 	arm(l);
@@ -212,7 +213,7 @@ static void reply(struct libvirt *l, const struct libvirt_header *h, struct xdr_
 	struct libvirt_reply r = {.ok = true, .message = "", .body = payload};
 	struct libvirt_error e;
 
-	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link) {
+	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link) {
 		if (c->serial != h->serial || c->failed)
 			continue;
 		if (h->status != LIBVIRT_OK) {
@@ -280,7 +281,7 @@ void libvirt_destroy(struct libvirt *l)
 		return;
 	l->destroyed = true;
 	libvirt_wire_close(TAKE_PTR(l->wire));
-	LIST_FOR_EACH (c, &l->calls, struct libvirt_call, link) {
+	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link) {
 		list_remove(&c->link);
 		free(c);
 	}

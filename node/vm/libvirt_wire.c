@@ -50,15 +50,14 @@ uint32_t libvirt_wire_send(struct libvirt_wire *w, int32_t proc, enum libvirt_pa
 		serial = ++w->serial;
 	if (!w->stream || w->state == BROKEN)
 		return serial;
-	libvirt_packet_begin(&out,
-		&(struct libvirt_header){
-			.program = LIBVIRT_PROGRAM,
-			.version = 1,
-			.procedure = proc,
-			.type = type,
-			.serial = serial,
-			.status = status,
-		});
+	libvirt_packet_begin(&out, &(struct libvirt_header){
+					   .program = LIBVIRT_PROGRAM,
+					   .version = 1,
+					   .procedure = proc,
+					   .type = type,
+					   .serial = serial,
+					   .status = status,
+				   });
 	if (size)
 		buf_add(&out, args, size);
 	libvirt_packet_end(&out, 0);
@@ -73,7 +72,8 @@ static void send_open(struct libvirt_wire *w)
 	xdr_put_optional_string(&args, "qemu:///system");
 	xdr_put_u32(&args, 0);
 	w->state = OPEN;
-	libvirt_wire_send(w, LIBVIRT_CONNECT_OPEN, LIBVIRT_CALL, 0, LIBVIRT_OK, args.data, args.size);
+	libvirt_wire_send(
+		w, LIBVIRT_CONNECT_OPEN, LIBVIRT_CALL, 0, LIBVIRT_OK, args.data, args.size);
 }
 
 /* Root on the local socket needs no authentication; anything else is for people to mend. */
@@ -115,18 +115,18 @@ static void answer_keepalive(struct libvirt_wire *w, const struct libvirt_header
 
 	if (ping->procedure != 1)
 		return;
-	libvirt_packet_begin(&out,
-		&(struct libvirt_header){
-			.program = LIBVIRT_KEEPALIVE_PROGRAM,
-			.version = 1,
-			.procedure = 2,
-			.type = LIBVIRT_MESSAGE,
-		});
+	libvirt_packet_begin(&out, &(struct libvirt_header){
+					   .program = LIBVIRT_KEEPALIVE_PROGRAM,
+					   .version = 1,
+					   .procedure = 2,
+					   .type = LIBVIRT_MESSAGE,
+				   });
 	libvirt_packet_end(&out, 0);
 	stream_write(w->stream, out.data, out.size);
 }
 
-static void packet(struct libvirt_wire *w, const struct libvirt_header *h, struct xdr_reader payload)
+static void packet(
+	struct libvirt_wire *w, const struct libvirt_header *h, struct xdr_reader payload)
 {
 	if (h->program == LIBVIRT_KEEPALIVE_PROGRAM)
 		answer_keepalive(w, h);
@@ -148,8 +148,8 @@ static void on_read(void *user, const char *data, size_t size)
 		struct libvirt_header h;
 		struct xdr_reader payload;
 		struct err err = ERR_INIT;
-		ssize_t n = libvirt_packet_parse(
-			w->in.data + at, w->in.size - at, &h, &payload, &err);
+		ssize_t n =
+			libvirt_packet_parse(w->in.data + at, w->in.size - at, &h, &payload, &err);
 
 		if (n < 0)
 			broken(w, &err);

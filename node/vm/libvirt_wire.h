@@ -1,6 +1,6 @@
 /* libvirt_wire.h - one socket to libvirtd: connecting, the opening exchange (authentication, open),
- * packets in and out, keepalive. What stands on it: the control connection (libvirt_rpc.c) and consoles
- * (libvirt_console.c). */
+ * packets in and out, keepalive. What stands on it: the control connection (libvirt_rpc.c) and
+ * consoles (libvirt_console.c). */
 #pragma once
 
 #include <uv.h>

@@ -3,8 +3,9 @@
 #include "lib/base/log.h"
 #include "lib/http/websocket.h"
 
-/* A client's WebSocket and libvirt's console stream, joined with back-pressure both ways. The newest
- * client has the console: whoever lost a connection without noticing can always come back. */
+/* A client's WebSocket and libvirt's console stream, joined with back-pressure both ways. The
+ * newest client has the console: whoever lost a connection without noticing can always come back.
+ */
 struct vm_console {
 	struct vm_worker *w; /* NULL once another console took its place */
 	struct websocket *socket;
@@ -45,7 +46,8 @@ static void on_console_closed(void *user, const struct err *err)
 
 	c->console = NULL;
 	if (err)
-		log_info("console ended", "vmi", c->w ? c->w->core.sm.label : "", "error", err->msg, NULL);
+		log_info("console ended", "vmi", c->w ? c->w->core.sm.label : "", "error", err->msg,
+			NULL);
 	websocket_close(c->socket, err ? 1011 : 1000);
 }
 
@@ -114,11 +116,13 @@ void vm_console_serve(struct vm_worker *w, struct http_request *req)
 		return;
 	}
 	if (w->has_spec && !w->spec.serial_console) {
-		respond(req, 400, "the virtual machine has no serial console (autoattachSerialConsole)");
+		respond(req, 400,
+			"the virtual machine has no serial console (autoattachSerialConsole)");
 		return;
 	}
 	c = xcalloc(1, sizeof(*c));
-	r = websocket_accept(req, offers ? protocols : NULL, &socket_handler, c, &socket, &protocol, &err);
+	r = websocket_accept(
+		req, offers ? protocols : NULL, &socket_handler, c, &socket, &protocol, &err);
 	if (r < 0) {
 		free(c);
 		respond(req, 400, err.msg);

@@ -7,14 +7,16 @@
 
 static const struct sm_state states[] = {
 	[VM_LOOKING] = {"Looking",
-		SM_ALLOW(VM_PREPARING) | SM_ALLOW(VM_RUNNING) | SM_ALLOW(VM_STOPPING) | SM_ALLOW(VM_CLEANING),
+		SM_ALLOW(VM_PREPARING) | SM_ALLOW(VM_RUNNING) | SM_ALLOW(VM_STOPPING) |
+			SM_ALLOW(VM_CLEANING),
 		false},
 	[VM_PREPARING] = {"Preparing",
 		SM_ALLOW(VM_DEFINING) | SM_ALLOW(VM_WAITING) | SM_ALLOW(VM_CLEANING), false},
 	[VM_DEFINING] = {"Defining",
 		SM_ALLOW(VM_STARTING) | SM_ALLOW(VM_WAITING) | SM_ALLOW(VM_CLEANING), false},
 	[VM_STARTING] = {"Starting",
-		SM_ALLOW(VM_RUNNING) | SM_ALLOW(VM_WAITING) | SM_ALLOW(VM_STOPPING) | SM_ALLOW(VM_CLEANING),
+		SM_ALLOW(VM_RUNNING) | SM_ALLOW(VM_WAITING) | SM_ALLOW(VM_STOPPING) |
+			SM_ALLOW(VM_CLEANING),
 		false},
 	[VM_RUNNING] = {"Running", SM_ALLOW(VM_STOPPING) | SM_ALLOW(VM_CLEANING), false},
 	[VM_STOPPING] = {"Stopping", SM_ALLOW(VM_KILLING) | SM_ALLOW(VM_CLEANING), false},
@@ -44,8 +46,8 @@ bool vm_core_alive(const struct vm_core *c)
 
 const char *vm_action_name(enum vm_action a)
 {
-	static const char *const names[] = {"nothing", "lookup", "prepare", "abort", "define", "start",
-		"shutdown", "destroy", "clean", "release"};
+	static const char *const names[] = {"nothing", "lookup", "prepare", "abort", "define",
+		"start", "shutdown", "destroy", "clean", "release"};
 
 	return names[a];
 }
@@ -76,7 +78,7 @@ static void over(struct vm_core *c, int64_t now)
 {
 	if (c->outcome == VM_OUTCOME_NONE && !c->finished)
 		c->outcome = c->domain == VM_DOMAIN_ENDED || c->deleting ? VM_OUTCOME_SUCCEEDED
-									  : VM_OUTCOME_FAILED;
+									 : VM_OUTCOME_FAILED;
 	sm_move(&c->sm, VM_CLEANING, now);
 }
 
@@ -252,7 +254,8 @@ void vm_core_done(struct vm_core *c, enum vm_action action, bool ok, int64_t now
 		if (ok && !vm_core_alive(c) && !ended(c)) {
 			c->domain = VM_DOMAIN_RUNNING;
 		} else if (!ok) {
-			c->domain = VM_DOMAIN_UNKNOWN; /* the answer may have been lost, not the start */
+			c->domain = VM_DOMAIN_UNKNOWN; /* the answer may have been lost, not the
+							  start */
 			fail(c, now);
 		}
 		break;

@@ -1,5 +1,5 @@
-/* vm_core.h - what to do next with one virtual machine. Pure: facts and `now` go in, one action at a time
- * comes out; tested by simulation with lost, repeated and late events.
+/* vm_core.h - what to do next with one virtual machine. Pure: facts and `now` go in, one action at
+ * a time comes out; tested by simulation with lost, repeated and late events.
  *
  *                    found running
  *   LOOKING ----------------------------------> RUNNING ---- guest ended ---> CLEANING
@@ -13,8 +13,9 @@
  *      +-----------------+---------> CLEANING <--- KILLING <---------------+
  *        deleting or finished
  *
- * STOPPING: the guest was asked to power off; KILLING: it no longer is asked. CLEANING removes the domain's
- * definition, files and address; CLEAN waits for the object's deletion; RELEASED has let it go. */
+ * STOPPING: the guest was asked to power off; KILLING: it no longer is asked. CLEANING removes the
+ * domain's definition, files and address; CLEAN waits for the object's deletion; RELEASED has let
+ * it go. */
 #pragma once
 
 #include "lib/base/clock.h"
@@ -49,12 +50,12 @@ enum vm_action {
 	VM_DO_NOTHING,
 	VM_DO_LOOKUP,  /* ask libvirt for the domain */
 	VM_DO_PREPARE, /* disks, images, address */
-	VM_DO_ABORT,   /* stop preparing: answered by vm_core_done(VM_DO_PREPARE, failure) at once */
+	VM_DO_ABORT, /* stop preparing: answered by vm_core_done(VM_DO_PREPARE, failure) at once */
 	VM_DO_DEFINE,
 	VM_DO_START,
 	VM_DO_SHUTDOWN, /* ask the guest (ACPI) */
 	VM_DO_DESTROY,
-	VM_DO_CLEAN, /* undefine, remove files, give the address back */
+	VM_DO_CLEAN,   /* undefine, remove files, give the address back */
 	VM_DO_RELEASE, /* remove the finalizer */
 };
 
@@ -65,9 +66,9 @@ struct vm_core {
 	/* Facts from outside. */
 	enum vm_domain domain;
 	bool libvirt_up;
-	bool deleting;	    /* the object has a deletion timestamp */
-	bool was_running;   /* the object's phase says that it ran (an agent before us saw it) */
-	bool finished;	    /* the object's phase is final */
+	bool deleting;	  /* the object has a deletion timestamp */
+	bool was_running; /* the object's phase says that it ran (an agent before us saw it) */
+	bool finished;	  /* the object's phase is final */
 	int64_t grace_ns;
 	/* Own. */
 	enum vm_action busy; /* under way, not done */
@@ -89,7 +90,8 @@ void vm_core_init(struct vm_core *c, const char *label, int64_t now_ns);
 /* Moves on as far as the facts allow and says what to do; the action counts as under way until
  * vm_core_done. Call after any change of facts and at wake_ns. */
 struct vm_step vm_core_next(struct vm_core *c, int64_t now_ns);
-/* The action ended; ok false = failed (to be tried again). LOOKUP's result goes to `domain` before. */
+/* The action ended; ok false = failed (to be tried again). LOOKUP's result goes to `domain` before.
+ */
 void vm_core_done(struct vm_core *c, enum vm_action action, bool ok, int64_t now_ns);
 /* libvirt told (or an answer said) what the domain does now. */
 void vm_core_domain(struct vm_core *c, enum vm_domain domain, int64_t now_ns);

@@ -1,5 +1,6 @@
-/* A libvirt made of one domain, with failures, lost answers and restarts of daemon and agent at random;
- * whatever happens, the guest is started once, runs until it ends or is to go, and leaves nothing. */
+/* A libvirt made of one domain, with failures, lost answers and restarts of daemon and agent at
+ * random; whatever happens, the guest is started once, runs until it ends or is to go, and leaves
+ * nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,7 @@ struct world {
 	struct vm_core core;
 	/* libvirt and the host */
 	bool defined, running, daemon_up, deaf; /* deaf: the guest ignores the power button */
-	int end; /* how it ended: 0 not, 1 in order, 2 crash */
+	int end;				/* how it ended: 0 not, 1 in order, 2 crash */
 	bool prepared;
 	int starts; /* of the guest by us */
 	/* the object */
@@ -34,11 +35,11 @@ static bool unlucky(struct world *w)
 
 static enum vm_domain see(const struct world *w)
 {
-	return !w->defined    ? VM_DOMAIN_ABSENT
-	       : w->running   ? VM_DOMAIN_RUNNING
-	       : w->end == 1  ? VM_DOMAIN_ENDED
-	       : w->end == 2  ? VM_DOMAIN_BROKEN
-			      : VM_DOMAIN_DEFINED;
+	return !w->defined   ? VM_DOMAIN_ABSENT
+	       : w->running  ? VM_DOMAIN_RUNNING
+	       : w->end == 1 ? VM_DOMAIN_ENDED
+	       : w->end == 2 ? VM_DOMAIN_BROKEN
+			     : VM_DOMAIN_DEFINED;
 }
 
 static void event(struct world *w)
@@ -141,7 +142,8 @@ static void run(struct world *w, int64_t ns)
 		struct vm_step s;
 
 		w->core.deleting = w->deleting;
-		w->core.finished |= w->phase != VM_OUTCOME_NONE && w->core.outcome == VM_OUTCOME_NONE;
+		w->core.finished |=
+			w->phase != VM_OUTCOME_NONE && w->core.outcome == VM_OUTCOME_NONE;
 		s = vm_core_next(&w->core, w->now);
 		write_status(w);
 		if (s.action != VM_DO_NOTHING) {
@@ -158,8 +160,10 @@ static void run(struct world *w, int64_t ns)
 
 static struct world fresh(uint64_t seed)
 {
-	struct world w = {
-		.random = random_seeded(seed), .now = NS_PER_S, .daemon_up = true, .finalizer = true};
+	struct world w = {.random = random_seeded(seed),
+		.now = NS_PER_S,
+		.daemon_up = true,
+		.finalizer = true};
 
 	restart_agent(&w);
 	return w;

@@ -1,4 +1,5 @@
-/* vm_internal.h - what vm_manager.c, vm_worker.c and vm_console.c share. Nobody else includes this. */
+/* vm_internal.h - what vm_manager.c, vm_worker.c and vm_console.c share. Nobody else includes this.
+ */
 #pragma once
 
 #include "lib/base/list.h"
@@ -48,7 +49,7 @@ struct vm_worker {
 	struct client_call *release; /* patch of finalizers under way */
 	struct client_call *status;  /* patch of the status under way */
 	bool status_again_later;     /* the last one failed */
-	char *sent_status;	     /* the last patch, and the revision that came of it: not again */
+	char *sent_status; /* the last patch, and the revision that came of it: not again */
 	uint64_t sent_revision;
 	uv_timer_t timer;
 	struct vm_console *console;
@@ -60,7 +61,7 @@ struct vm_worker {
 
 /* vm_worker.c. object NULL: files of a VMI that is not in the API any more. */
 struct vm_worker *vm_worker_create(struct vm_manager *m, const char *uid, struct object *object);
-void vm_worker_destroy(struct vm_worker *w); /* the domain stays as it is */
+void vm_worker_destroy(struct vm_worker *w);			   /* the domain stays as it is */
 void vm_worker_object(struct vm_worker *w, struct object *object); /* NULL = gone */
 void vm_worker_libvirt(struct vm_worker *w, bool up);
 void vm_worker_lifecycle(struct vm_worker *w, int event, int detail);

@@ -9,8 +9,8 @@
 #include "lib/base/vec.h"
 #include "node/vm/image_files.h"
 
-/* Openable is not enough: where the CPU does not show virtualization (a VM without nesting), the device
- * may be there and guests still not run. */
+/* Openable is not enough: where the CPU does not show virtualization (a VM without nesting), the
+ * device may be there and guests still not run. */
 static bool kvm_works(void)
 {
 	char line[8192];
@@ -19,7 +19,8 @@ static bool kvm_works(void)
 	int fd;
 
 	while (f && !flag && fgets(line, sizeof(line), f))
-		flag = str_has_prefix(line, "flags") && (strstr(line, " vmx") || strstr(line, " svm"));
+		flag = str_has_prefix(line, "flags") &&
+		       (strstr(line, " vmx") || strstr(line, " svm"));
 	if (f)
 		fclose(f);
 	fd = flag ? open("/dev/kvm", O_RDWR | O_CLOEXEC) : -1;
@@ -73,8 +74,9 @@ static void libvirt_up(void *user)
 	struct vm_manager *m = user;
 	char version[24];
 
-	log_info("libvirt is there", "version", log_i64(version, (int64_t)libvirt_version(m->libvirt)),
-		"accelerator", m->host.kvm ? "kvm" : "tcg", NULL);
+	log_info("libvirt is there", "version",
+		log_i64(version, (int64_t)libvirt_version(m->libvirt)), "accelerator",
+		m->host.kvm ? "kvm" : "tcg", NULL);
 	node_report(m->node, "libvirt", true, "LibvirtReady",
 		m->host.kvm ? "libvirt answers; guests run on KVM"
 			    : "libvirt answers; guests are emulated (no usable KVM)");
@@ -106,7 +108,8 @@ static void on_reboot(void *user, const struct libvirt_domain *d)
 	struct vm_worker *w = worker_of_domain(user, d);
 
 	if (w)
-		log_info("virtual machine", "vmi", w->core.sm.label, "event", "the guest restarted", NULL);
+		log_info("virtual machine", "vmi", w->core.sm.label, "event", "the guest restarted",
+			NULL);
 }
 
 static struct vm_worker *add_worker(struct vm_manager *m, const char *uid, struct object *o)
@@ -171,8 +174,10 @@ void vm_manager_forget(struct vm_manager *m, struct vm_worker *w)
 
 int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 {
-	static const struct libvirt_handler on_libvirt = {
-		.up = libvirt_up, .down = libvirt_down, .lifecycle = on_lifecycle, .reboot = on_reboot};
+	static const struct libvirt_handler on_libvirt = {.up = libvirt_up,
+		.down = libvirt_down,
+		.lifecycle = on_lifecycle,
+		.reboot = on_reboot};
 	static const struct informer_handler on_instance = {
 		.changed = instance_changed, .synced = instances_listed};
 	struct vm_manager *m = xcalloc(1, sizeof(*m));
@@ -183,9 +188,12 @@ int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 	m->node = n;
 	m->kind = kind_by_name(n->kinds, "kubevirt.io", "v1", "VirtualMachineInstance");
 	m->directory = xasprintf("%s/vms", n->data_dir);
-	m->host = (struct domain_host){
-		.kvm = kvm_works(), .emulator = find_emulator(), .bridge = NET_BRIDGE, .node = n->name};
-	/* QEMU runs as a user of its own, which must get through to its disks, and see nothing else. */
+	m->host = (struct domain_host){.kvm = kvm_works(),
+		.emulator = find_emulator(),
+		.bridge = NET_BRIDGE,
+		.node = n->name};
+	/* QEMU runs as a user of its own, which must get through to its disks, and see nothing
+	 * else. */
 	if (chmod(n->data_dir, 0711) < 0 || (mkdir(m->directory, 0711) < 0 && errno != EEXIST))
 		r = err_errno(err, -errno, "make %s", m->directory);
 	if (r == 0)
@@ -223,8 +231,8 @@ static void respond(struct http_request *req, int status, const char *text)
 	http_respond(req, status, "text/plain; charset=utf-8", NULL, text, strlen(text));
 }
 
-void vm_manager_serve(struct vm_manager *m, struct http_request *req, const char *ns, const char *vmi,
-	const char *what)
+void vm_manager_serve(struct vm_manager *m, struct http_request *req, const char *ns,
+	const char *vmi, const char *what)
 {
 	struct object *o = informer_get(m->instances, ns, vmi);
 	struct vm_worker *w = o ? table_get(&m->workers, o->uid) : NULL;

@@ -1,8 +1,8 @@
-/* vm_manager.h - the virtual machines of this node: one vm_worker for each VirtualMachineInstance that
- * the scheduler put here (field selector status.nodeName), on libvirt.
+/* vm_manager.h - the virtual machines of this node: one vm_worker for each VirtualMachineInstance
+ * that the scheduler put here (field selector status.nodeName), on libvirt.
  *
- * What runs belongs to libvirt: domains carry the VMI's namespace, name and uid in their metadata, so a
- * new agent adopts what it finds. Destroying the manager leaves all domains running. */
+ * What runs belongs to libvirt: domains carry the VMI's namespace, name and uid in their metadata,
+ * so a new agent adopts what it finds. Destroying the manager leaves all domains running. */
 #pragma once
 
 #include "node/node.h"
@@ -14,5 +14,5 @@ void vm_manager_destroy(struct vm_manager *m); /* NULL allowed */
 /* Answers a request that the API server passes on: `what` is "console" (WebSocket, sub-protocol
  * plain.kubevirt.io, binary frames are raw bytes of the first serial port; the newest client wins).
  * 404 for a VMI that is not here, 400 for one that has no running domain or another `what`. */
-void vm_manager_serve(struct vm_manager *m, struct http_request *req, const char *ns, const char *vmi,
-	const char *what);
+void vm_manager_serve(struct vm_manager *m, struct http_request *req, const char *ns,
+	const char *vmi, const char *what);

@@ -144,6 +144,8 @@ static void made(void *user, const struct child_result *r, const struct err *fai
 	struct err err = ERR_INIT;
 
 	op->child = NULL;
+	if (op->disk && op->disk->volume == VM_VOLUME_CLOUD_INIT)
+		files_remove_tree(place(op->p, op->disk->name, ".seed")); /* it may hold secrets */
 	if (failure) {
 		err = *failure;
 	} else if (chmod(op->fresh, 0600) < 0 || rename(op->fresh, op->final) < 0) {
@@ -179,8 +181,8 @@ static void make_fresh_name(struct op *op, const char *final)
 static void make_overlay(struct op *op)
 {
 	struct vm_disk *d = op->disk;
-	const char *argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", "-F", d->backing_format, "-b",
-		d->backing_path, NULL, NULL};
+	const char *argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", "-F", d->backing_format,
+		"-b", d->backing_path, NULL, NULL};
 
 	d->path = place(op->p, d->name, ".qcow2");
 	d->format = "qcow2";
@@ -206,7 +208,9 @@ static void image_here(void *user, const struct container_file *f, const struct 
 {
 	struct op *op = user;
 	struct vm_prepare *p = op->p;
-	const char *name = op->what == OP_KERNEL ? "kernel" : op->what == OP_INITRD ? "initrd" : NULL;
+	const char *name = op->what == OP_KERNEL   ? "kernel"
+			   : op->what == OP_INITRD ? "initrd"
+						   : NULL;
 	const char *to = name ? place(p, name, "") : place(p, op->disk->name, ".base");
 	struct err err = ERR_INIT;
 
@@ -217,8 +221,8 @@ static void image_here(void *user, const struct container_file *f, const struct 
 	}
 	if (f->fetched)
 		client_event(p->o.node->client, p->vmi, NULL, "Normal", "Pulled",
-			"Fetched image \"%s\"", op->disk ? op->disk->image.image
-							 : p->o.spec->kernel_boot.image.image);
+			"Fetched image \"%s\"",
+			op->disk ? op->disk->image.image : p->o.spec->kernel_boot.image.image);
 	unlink(to);
 	if (link(f->path, to) < 0) {
 		err_errno(&err, -errno, "link %s", to);
@@ -247,7 +251,8 @@ static const struct json *secret_data(struct vm_prepare *p, const char *name)
 }
 
 /* A value of a Secret, decoded; NULL when it is not there or not base64. */
-static char *secret_value(struct vm_prepare *p, const char *secret, const char *key, size_t *ret_size)
+static char *secret_value(
+	struct vm_prepare *p, const char *secret, const char *key, size_t *ret_size)
 {
 	const char *text = json_str(json_get(secret_data(p, secret), key));
 	char *out;
@@ -292,8 +297,8 @@ void cloud_init_meta_data(struct buf *out, const struct vm_spec *s)
 
 /* One of the three ways to give a document; *ret NULL when none was used. */
 static int cloud_init_document(struct vm_prepare *p, const struct json *source, const char *plain,
-	const char *base64, const char *ref, const char *const keys[2], const char **ret, size_t *ret_size,
-	struct err *err)
+	const char *base64, const char *ref, const char *const keys[2], const char **ret,
+	size_t *ret_size, struct err *err)
 {
 	const char *text = json_str(json_get(source, plain));
 	const char *encoded = json_str(json_get(source, base64));
@@ -317,7 +322,8 @@ static int cloud_init_document(struct vm_prepare *p, const struct json *source, 
 	return 0;
 }
 
-static int write_seed(struct vm_prepare *p, const struct vm_disk *d, const char *directory, struct err *err)
+static int write_seed(
+	struct vm_prepare *p, const struct vm_disk *d, const char *directory, struct err *err)
 {
 	static const char *const user_keys[] = {"userdata", "userData"};
 	static const char *const network_keys[] = {"networkdata", "networkData"};
@@ -329,8 +335,8 @@ static int write_seed(struct vm_prepare *p, const struct vm_disk *d, const char 
 	files_remove_tree(directory);
 	if (mkdir(directory, 0700) < 0)
 		return err_errno(err, -errno, "make %s", directory);
-	r = cloud_init_document(p, d->cloud_init, "userData", "userDataBase64", "secretRef", user_keys,
-		&user, &user_size, err);
+	r = cloud_init_document(p, d->cloud_init, "userData", "userDataBase64", "secretRef",
+		user_keys, &user, &user_size, err);
 	if (r == 0)
 		r = cloud_init_document(p, d->cloud_init, "networkData", "networkDataBase64",
 			"networkDataSecretRef", network_keys, &network, &network_size, err);
@@ -354,8 +360,8 @@ static void make_seed(struct op *op)
 	struct vm_prepare *p = op->p;
 	struct vm_disk *d = op->disk;
 	const char *directory = place(p, d->name, ".seed");
-	const char *argv[] = {"xorriso", "-as", "mkisofs", "-quiet", "-output", NULL, "-volid", "cidata",
-		"-joliet", "-rock", directory, NULL};
+	const char *argv[] = {"xorriso", "-as", "mkisofs", "-quiet", "-output", NULL, "-volid",
+		"cidata", "-joliet", "-rock", directory, NULL};
 	struct err err = ERR_INIT;
 
 	if (write_seed(p, d, directory, &err) < 0) {
@@ -386,10 +392,11 @@ bool host_disk_allowed(const char *path, const char *directories)
 	return false;
 }
 
-static int check_host_disk(struct vm_prepare *p, const struct vm_disk *d, bool *ret_missing,
-	struct err *err)
+static int check_host_disk(
+	struct vm_prepare *p, const struct vm_disk *d, bool *ret_missing, struct err *err)
 {
-	_cleanup_(free_p) char *list_path = xasprintf("%s/host-disk-directories", p->o.node->data_dir);
+	_cleanup_(free_p) char *list_path =
+		xasprintf("%s/host-disk-directories", p->o.node->data_dir);
 	_cleanup_(free_p) char *parent = xstrdup(d->host_path);
 	char list[8192], real[PATH_MAX], whole[PATH_MAX + 256];
 	char *slash = strrchr(parent, '/');
@@ -405,13 +412,14 @@ static int check_host_disk(struct vm_prepare *p, const struct vm_disk *d, bool *
 	snprintf(whole, sizeof(whole), "%s/%s", real, slash + 1);
 	if (!host_disk_allowed(whole, list)) {
 		list[strcspn(list, "\n")] = '\0';
-		return err_set(err, -EACCES, "hostDisk '%s' is outside the directories that this node allows "
-			"(%s ...; set in %s)", d->host_path, list, list_path);
+		return err_set(err, -EACCES,
+			"hostDisk '%s' is outside the directories that this node allows "
+			"(%s ...; set in %s)",
+			d->host_path, list, list_path);
 	}
 	*ret_missing = lstat(whole, &st) < 0;
 	if (*ret_missing)
-		return d->host_create ? 0
-				      : err_errno(err, -errno, "hostDisk '%s'", d->host_path);
+		return d->host_create ? 0 : err_errno(err, -errno, "hostDisk '%s'", d->host_path);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return err_set(err, -EINVAL, "hostDisk '%s' is not a regular file", d->host_path);
 	return 0;
@@ -476,11 +484,11 @@ static void start_disks(struct vm_prepare *p)
 		}
 	}
 	if (s->kernel_boot.kernel_path)
-		get_image(new_op(p, OP_KERNEL, NULL), &s->kernel_boot.image, s->kernel_boot.kernel_path,
-			false);
+		get_image(new_op(p, OP_KERNEL, NULL), &s->kernel_boot.image,
+			s->kernel_boot.kernel_path, false);
 	if (s->kernel_boot.initrd_path)
-		get_image(new_op(p, OP_INITRD, NULL), &s->kernel_boot.image, s->kernel_boot.initrd_path,
-			false);
+		get_image(new_op(p, OP_INITRD, NULL), &s->kernel_boot.image,
+			s->kernel_boot.initrd_path, false);
 	one_done(p, "", NULL);
 }
 
@@ -537,20 +545,23 @@ static void lease_here(void *user, const struct net_lease *lease, const struct e
 	one_done(p, "NetworkNotReady", err);
 }
 
-/* QEMU takes memory as the guest uses it; a node that can't give it all would let the kernel choose whom
- * to kill. */
+/* QEMU takes memory as the guest uses it; a node that can't give it all would let the kernel choose
+ * whom to kill. */
 static int check_memory(const struct vm_spec *s, struct err *err)
 {
 	char text[4096];
 	const char *line;
 	long long kib = 0;
 
-	if (files_read("/proc/meminfo", text, sizeof(text)) < 0 || !(line = strstr(text, "MemAvailable:")) ||
+	if (files_read("/proc/meminfo", text, sizeof(text)) < 0 ||
+		!(line = strstr(text, "MemAvailable:")) ||
 		sscanf(line, "MemAvailable: %lld kB", &kib) != 1)
 		return 0;
 	if (s->memory_bytes / 1024 > kib)
-		return err_set(err, -ENOMEM, "the guest asks for %lld MiB of memory, but the node has only "
-			"%lld MiB available", (long long)(s->memory_bytes >> 20), kib >> 10);
+		return err_set(err, -ENOMEM,
+			"the guest asks for %lld MiB of memory, but the node has only "
+			"%lld MiB available",
+			(long long)(s->memory_bytes >> 20), kib >> 10);
 	return 0;
 }
 
@@ -600,7 +611,8 @@ struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)
 	for (size_t i = 0; i < s->disk_count; i++) {
 		want_secret(p, s->disks[i].image.pull_secret);
 		want_secret(p, json_str(json_path(s->disks[i].cloud_init, "secretRef.name")));
-		want_secret(p, json_str(json_path(s->disks[i].cloud_init, "networkDataSecretRef.name")));
+		want_secret(p,
+			json_str(json_path(s->disks[i].cloud_init, "networkDataSecretRef.name")));
 	}
 	want_secret(p, s->kernel_boot.image.pull_secret);
 	/* Without secrets the disks need not wait for the address. */

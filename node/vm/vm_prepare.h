@@ -1,5 +1,5 @@
-/* vm_prepare.h - all that must be there before a domain can be defined: images, disks, the cloud-init
- * seed, the address. What belongs to one VMI is in its directory, named for its uid:
+/* vm_prepare.h - all that must be there before a domain can be defined: images, disks, the
+ * cloud-init seed, the address. What belongs to one VMI is in its directory, named for its uid:
  *     DIRECTORY/UID/domain         the domain's UUID and name: proof that the domain is ours
  *     DIRECTORY/UID/NAME.qcow2     overlay or empty disk        NAME.base  its (shared) image
  *     DIRECTORY/UID/NAME.iso       cloud-init seed              kernel, initrd
@@ -13,10 +13,10 @@ struct vm_prepare;
 struct vm_prepare_options {
 	struct node *node;
 	struct container_disks *images;
-	const char *directory;	 /* of all VMIs */
+	const char *directory;	  /* of all VMIs */
 	const struct object *vmi; /* for events; a reference is taken */
-	struct arena *arena;	 /* for paths put into spec; lives as long as spec */
-	struct vm_spec *spec;	 /* paths and formats of disks are filled in */
+	struct arena *arena;	  /* for paths put into spec; lives as long as spec */
+	struct vm_spec *spec;	  /* paths and formats of disks are filled in */
 	/* Called later, once. On failure `reason` is a word for the condition. */
 	void (*done)(void *user, const char *address, const char *reason, const struct err *err);
 	void *user;
@@ -27,8 +27,8 @@ void vm_prepare_cancel(struct vm_prepare *p); /* done is not called; NULL allowe
 /* Removes the VMI's directory. The address is given back by net_lease_remove. */
 void vm_prepare_remove(const char *directory, const char *uid);
 /* The domain that the directory of `uid` is for; -ENOENT. */
-int vm_prepare_domain(const char *directory, const char *uid, char ret_uuid[37], char ret_name[384])
-	_must_check_;
+int vm_prepare_domain(
+	const char *directory, const char *uid, char ret_uuid[37], char ret_name[384]) _must_check_;
 /* Which address a VMI's first interface has by its uid. */
 void vm_prepare_lease_id(const char *uid, char ret[80]);
 

@@ -4,8 +4,8 @@
 
 #include "lib/http/http_client.h"
 
-/* The guest's readinessProbe: a TCP connection, or an HTTP request, to its address, as for containers.
- * Until it succeeded the VMI is not Ready and no Service sends to it. */
+/* The guest's readinessProbe: a TCP connection, or an HTTP request, to its address, as for
+ * containers. Until it succeeded the VMI is not Ready and no Service sends to it. */
 struct vm_probe {
 	struct vm_worker *w;
 	uv_timer_t timer;
@@ -89,22 +89,22 @@ static void on_timer(uv_timer_t *t)
 	uv_loop_t *loop = p->w->m->node->loop;
 
 	if (!p->http) {
-		p->connect = stream_connect(loop, p->target, NULL, NULL, p->timeout_ms, connected, p);
+		p->connect =
+			stream_connect(loop, p->target, NULL, NULL, p->timeout_ms, connected, p);
 		return;
 	}
 	if (!p->endpoint)
 		p->endpoint = http_endpoint_create(&(struct http_endpoint_options){
 			.loop = loop, .address = p->target, .host = p->host, .max_idle = 1});
-	p->call = http_call(p->endpoint,
-		&(struct http_call_options){
-			.method = "GET",
-			.target = p->path,
-			.headers = p->headers,
-			.timeout_ms = p->timeout_ms,
-			.body_max_bytes = 1u << 20,
-			.done = answered,
-			.user = p,
-		});
+	p->call = http_call(p->endpoint, &(struct http_call_options){
+						 .method = "GET",
+						 .target = p->path,
+						 .headers = p->headers,
+						 .timeout_ms = p->timeout_ms,
+						 .body_max_bytes = 1u << 20,
+						 .done = answered,
+						 .user = p,
+					 });
 }
 
 /* Header lines; those with line breaks in them are left out. */
@@ -113,7 +113,7 @@ static char *header_lines(const struct json *list)
 	struct buf b = BUF_INIT;
 
 	buf_add_str(&b, "User-Agent: kube-probe\r\nConnection: close\r\n");
-	JSON_FOR_EACH_ITEM (it, list) {
+	JSON_FOR_EACH_ITEM(it, list) {
 		const char *name = json_str_or(json_get(it, "name"), "");
 		const char *value = json_str_or(json_get(it, "value"), "");
 
@@ -140,10 +140,14 @@ void vm_probe_start(struct vm_worker *w)
 	p = w->probe = xcalloc(1, sizeof(*p));
 	p->w = w;
 	p->http = http != NULL;
-	p->period_ms = 1000 * (unsigned)MIN(MAX(json_path_int(spec, "periodSeconds", 10), 1), 86400);
-	p->timeout_ms = 1000 * (unsigned)MIN(MAX(json_path_int(spec, "timeoutSeconds", 1), 1), 3600);
-	p->success_threshold = (unsigned)MIN(MAX(json_path_int(spec, "successThreshold", 1), 1), 1000);
-	p->failure_threshold = (unsigned)MIN(MAX(json_path_int(spec, "failureThreshold", 3), 1), 1000);
+	p->period_ms =
+		1000 * (unsigned)MIN(MAX(json_path_int(spec, "periodSeconds", 10), 1), 86400);
+	p->timeout_ms =
+		1000 * (unsigned)MIN(MAX(json_path_int(spec, "timeoutSeconds", 1), 1), 3600);
+	p->success_threshold =
+		(unsigned)MIN(MAX(json_path_int(spec, "successThreshold", 1), 1), 1000);
+	p->failure_threshold =
+		(unsigned)MIN(MAX(json_path_int(spec, "failureThreshold", 3), 1), 1000);
 	host = json_path_str(http ? http : json_get(spec, "tcpSocket"), "host");
 	snprintf(p->target, sizeof(p->target), "tcp://%s:%d", w->address, (int)port);
 	p->host = xstrdup(host && *host && !strpbrk(host, "\r\n") ? host : w->address);
@@ -157,7 +161,8 @@ void vm_probe_start(struct vm_worker *w)
 	uv_timer_init(w->m->node->loop, &p->timer);
 	p->timer.data = p;
 	uv_timer_start(&p->timer, on_timer,
-		1000 * (uint64_t)MIN(MAX(json_path_int(spec, "initialDelaySeconds", 0), 0), 86400), 0);
+		1000 * (uint64_t)MIN(MAX(json_path_int(spec, "initialDelaySeconds", 0), 0), 86400),
+		0);
 }
 
 static void freed(uv_handle_t *h)
@@ -188,7 +193,10 @@ const char *vm_probe_problem(const struct vm_worker *w)
 {
 	const struct json *spec = w->doc ? json_path(w->doc, "spec.readinessProbe") : NULL;
 
-	if (!json_is(spec, JSON_OBJECT) || (!json_get(spec, "httpGet") && !json_get(spec, "tcpSocket")))
+	if (!json_is(spec, JSON_OBJECT) ||
+		(!json_get(spec, "httpGet") && !json_get(spec, "tcpSocket")))
 		return "";
-	return !w->probe ? "the readiness probe has not run yet" : w->probe->ready ? "" : w->probe->why;
+	return !w->probe	 ? "the readiness probe has not run yet"
+	       : w->probe->ready ? ""
+				 : w->probe->why;
 }

@@ -64,8 +64,8 @@ static int refuse_unsupported(const struct json *spec, struct err *err)
 		if (!v || json_is(v, JSON_NULL) || (json_is(v, JSON_BOOL) && !v->b) ||
 			(json_is(v, JSON_ARRAY) && !json_count(v)))
 			continue;
-		return err_set(err, -EOPNOTSUPP, "spec.%s is not supported by this node agent",
-			fields[i]);
+		return err_set(
+			err, -EOPNOTSUPP, "spec.%s is not supported by this node agent", fields[i]);
 	}
 	return 0;
 }
@@ -84,8 +84,8 @@ static const char *pull_policy(const char *given, const char *image)
 	return !tag || streq(tag, ":latest") ? "Always" : "IfNotPresent";
 }
 
-static int read_image(const struct json *source, const char *field, struct vm_image *ret,
-	struct err *err)
+static int read_image(
+	const struct json *source, const char *field, struct vm_image *ret, struct err *err)
 {
 	static const char *const policies[] = {"Always", "IfNotPresent", "Never", NULL};
 
@@ -94,11 +94,14 @@ static int read_image(const struct json *source, const char *field, struct vm_im
 	if (!ret->image || !*ret->image)
 		return err_set(err, -EINVAL, "%s.image: Required value", field);
 	if (*ret->image == '-' || strpbrk(ret->image, " \t\r\n"))
-		return err_set(err, -EINVAL, "%s.image: '%s' is not an image name", field, ret->image);
+		return err_set(
+			err, -EINVAL, "%s.image: '%s' is not an image name", field, ret->image);
 	ret->pull_policy = pull_policy(json_str(json_get(source, "imagePullPolicy")), ret->image);
 	if (!one_of(ret->pull_policy, policies))
-		return err_set(err, -EINVAL, "%s.imagePullPolicy: '%s' is not Always, IfNotPresent or "
-			"Never", field, ret->pull_policy);
+		return err_set(err, -EINVAL,
+			"%s.imagePullPolicy: '%s' is not Always, IfNotPresent or "
+			"Never",
+			field, ret->pull_policy);
 	return 0;
 }
 
@@ -118,7 +121,8 @@ static bool image_path_ok(const char *p)
 	return true;
 }
 
-static int read_capacity(const struct json *source, const char *field, int64_t *ret, struct err *err)
+static int read_capacity(
+	const struct json *source, const char *field, int64_t *ret, struct err *err)
 {
 	int64_t bytes = quantity_json_value(json_get(source, "capacity"), 0);
 
@@ -128,9 +132,11 @@ static int read_capacity(const struct json *source, const char *field, int64_t *
 	return 0;
 }
 
-static int read_volume(const struct json *volume, const char *field, struct vm_disk *d, struct err *err)
+static int read_volume(
+	const struct json *volume, const char *field, struct vm_disk *d, struct err *err)
 {
-	static const char *const known[] = {"containerDisk", "hostDisk", "emptyDisk", "cloudInitNoCloud"};
+	static const char *const known[] = {
+		"containerDisk", "hostDisk", "emptyDisk", "cloudInitNoCloud"};
 	const struct json *source = NULL;
 	char at[256];
 	size_t type;
@@ -142,11 +148,11 @@ static int read_volume(const struct json *volume, const char *field, struct vm_d
 	if (!source) {
 		const char *other = "nothing";
 
-		JSON_FOR_EACH_MEMBER (m, volume)
+		JSON_FOR_EACH_MEMBER(m, volume)
 			if (!streq(m->name, "name"))
 				other = m->name;
-		return err_set(err, -EOPNOTSUPP, "%s: a volume of %s is not supported by this node agent",
-			field, other);
+		return err_set(err, -EOPNOTSUPP,
+			"%s: a volume of %s is not supported by this node agent", field, other);
 	}
 	snprintf(at, sizeof(at), "%s.%s", field, known[type]);
 	d->volume = (enum vm_volume)type;
@@ -167,7 +173,8 @@ static int read_volume(const struct json *volume, const char *field, struct vm_d
 			return err_set(err, -EINVAL, "%s.path: must be an absolute path", at);
 		r = read_capacity(source, at, &d->capacity_bytes, err);
 		if (!r && d->host_create && !d->capacity_bytes)
-			r = err_set(err, -EINVAL, "%s.capacity: Required value with type DiskOrCreate", at);
+			r = err_set(err, -EINVAL,
+				"%s.capacity: Required value with type DiskOrCreate", at);
 		break;
 	case VM_VOLUME_EMPTY_DISK:
 		r = read_capacity(source, at, &d->capacity_bytes, err);
@@ -184,7 +191,7 @@ static int read_volume(const struct json *volume, const char *field, struct vm_d
 
 static const struct json *named(const struct json *list, const char *name)
 {
-	JSON_FOR_EACH_ITEM (it, list)
+	JSON_FOR_EACH_ITEM(it, list)
 		if (streq(json_str(json_get(it, "name")), name))
 			return it;
 	return NULL;
@@ -209,12 +216,15 @@ static int read_disk(const struct json *spec, const struct json *disk, size_t in
 	if ((target = json_get(disk, "cdrom")))
 		d->device = "cdrom";
 	else if ((target = json_get(disk, "lun")))
-		return err_set(err, -EOPNOTSUPP, "%s.lun is not supported by this node agent", field);
+		return err_set(
+			err, -EOPNOTSUPP, "%s.lun is not supported by this node agent", field);
 	else
 		target = json_get(disk, "disk");
-	d->bus = json_str_or(json_get(target, "bus"), streq(d->device, "cdrom") ? "sata" : "virtio");
+	d->bus =
+		json_str_or(json_get(target, "bus"), streq(d->device, "cdrom") ? "sata" : "virtio");
 	if (!one_of(d->bus, buses) || (streq(d->bus, "virtio") && streq(d->device, "cdrom")))
-		return err_set(err, -EINVAL, "%s: a %s can't have the bus '%s'", field, d->device, d->bus);
+		return err_set(
+			err, -EINVAL, "%s: a %s can't have the bus '%s'", field, d->device, d->bus);
 	d->readonly = json_bool_or(json_get(target, "readonly"), streq(d->device, "cdrom"));
 	d->shareable = json_bool_or(json_get(disk, "shareable"), false);
 	d->serial = json_str(json_get(disk, "serial"));
@@ -223,12 +233,13 @@ static int read_disk(const struct json *spec, const struct json *disk, size_t in
 	d->error_policy = json_str(json_get(disk, "errorPolicy"));
 	d->boot_order = json_int_or(json_get(disk, "bootOrder"), 0);
 	if (d->cache && !one_of(d->cache, caches))
-		return err_set(err, -EINVAL, "%s.cache: '%s' is not none, writethrough or writeback",
-			field, d->cache);
+		return err_set(err, -EINVAL,
+			"%s.cache: '%s' is not none, writethrough or writeback", field, d->cache);
 	if (d->io && !one_of(d->io, ios))
 		return err_set(err, -EINVAL, "%s.io: '%s' is not native or threads", field, d->io);
 	if (d->error_policy && !one_of(d->error_policy, policies))
-		return err_set(err, -EINVAL, "%s.errorPolicy: '%s' is not known", field, d->error_policy);
+		return err_set(
+			err, -EINVAL, "%s.errorPolicy: '%s' is not known", field, d->error_policy);
 	if (d->boot_order < 0 || d->boot_order > 999)
 		return err_set(err, -EINVAL, "%s.bootOrder: must be between 1 and 999", field);
 	letter = &letters[streq(d->bus, "virtio") ? 0 : 1];
@@ -250,18 +261,19 @@ static int read_disks(const struct json *spec, struct vm_spec *s, struct err *er
 
 	if (json_count(disks) > VM_DISKS_MAX)
 		return err_set(err, -EINVAL, "spec.domain.devices.disks: at most %d", VM_DISKS_MAX);
-	JSON_FOR_EACH_ITEM (it, disks) {
+	JSON_FOR_EACH_ITEM(it, disks) {
 		int r = read_disk(spec, it, s->disk_count, letters, &s->disks[s->disk_count], err);
 
 		if (r < 0)
 			return r;
 		for (size_t i = 0; i < s->disk_count; i++)
 			if (streq(s->disks[i].name, s->disks[s->disk_count].name))
-				return err_set(err, -EINVAL, "disk '%s' is there twice", s->disks[i].name);
+				return err_set(
+					err, -EINVAL, "disk '%s' is there twice", s->disks[i].name);
 		s->disk_count++;
 	}
 	/* KubeVirt's rule: a volume that no disk names becomes a virtio disk. */
-	JSON_FOR_EACH_ITEM (it, json_get(spec, "volumes")) {
+	JSON_FOR_EACH_ITEM(it, json_get(spec, "volumes")) {
 		const char *name = json_str_or(json_get(it, "name"), "");
 		struct vm_disk *d = &s->disks[s->disk_count];
 		char field[96];
@@ -323,7 +335,8 @@ static int read_interface(const struct json *spec, const struct json *interface,
 {
 	static const char *const models[] = {
 		"virtio", "e1000", "e1000e", "igb", "ne2k_pci", "pcnet", "rtl8139", NULL};
-	static const char *const others[] = {"sriov", "macvtap", "passt", "passtBinding", "slirp", "binding"};
+	static const char *const others[] = {
+		"sriov", "macvtap", "passt", "passtBinding", "slirp", "binding"};
 	struct vm_interface *i = &s->interfaces[s->interface_count];
 	const struct json *network;
 	const char *mac = json_str(json_get(interface, "macAddress"));
@@ -339,13 +352,17 @@ static int read_interface(const struct json *spec, const struct json *interface,
 			i->name ? i->name : "");
 	if (!json_get(network, "pod"))
 		return err_set(err, -EOPNOTSUPP,
-			"network '%s': only the pod network is supported by this node agent", i->name);
+			"network '%s': only the pod network is supported by this node agent",
+			i->name);
 	if (s->interface_count)
-		return err_set(err, -EINVAL, "%s: only one interface can be on the pod network", field);
+		return err_set(
+			err, -EINVAL, "%s: only one interface can be on the pod network", field);
 	for (size_t n = 0; n < ARRAY_LEN(others); n++)
 		if (json_get(interface, others[n]))
-			return err_set(err, -EOPNOTSUPP, "%s.%s is not supported by this node agent; use "
-				"bridge or masquerade", field, others[n]);
+			return err_set(err, -EOPNOTSUPP,
+				"%s.%s is not supported by this node agent; use "
+				"bridge or masquerade",
+				field, others[n]);
 	i->model = json_str_or(json_get(interface, "model"), "virtio");
 	if (!one_of(i->model, models))
 		return err_set(err, -EINVAL, "%s.model: '%s' is not known", field, i->model);
@@ -355,8 +372,8 @@ static int read_interface(const struct json *spec, const struct json *interface,
 	if (!mac || !*mac)
 		make_mac(s->uid, s->interface_count, i->mac);
 	else if (check_mac(mac, i->mac) < 0)
-		return err_set(err, -EINVAL, "%s.macAddress: '%s' is not a unicast MAC address", field,
-			mac);
+		return err_set(err, -EINVAL, "%s.macAddress: '%s' is not a unicast MAC address",
+			field, mac);
 	s->interface_count++;
 	return 0;
 }
@@ -369,7 +386,7 @@ static int read_interfaces(const struct json *spec, struct vm_spec *s, struct er
 	if (json_count(interfaces) > VM_INTERFACES_MAX)
 		return err_set(err, -EINVAL, "spec.domain.devices.interfaces: at most %d",
 			VM_INTERFACES_MAX);
-	JSON_FOR_EACH_ITEM (it, interfaces) {
+	JSON_FOR_EACH_ITEM(it, interfaces) {
 		int r = read_interface(spec, it, index++, s, err);
 
 		if (r < 0)
@@ -390,7 +407,8 @@ static int read_interfaces(const struct json *spec, struct vm_spec *s, struct er
 static int read_cpu(struct arena *a, const struct json *domain, struct vm_spec *s, struct err *err)
 {
 	const struct json *cpu = json_get(domain, "cpu"), *features = json_get(cpu, "features");
-	static const char *const policies[] = {"force", "require", "optional", "disable", "forbid", NULL};
+	static const char *const policies[] = {
+		"force", "require", "optional", "disable", "forbid", NULL};
 	int64_t sockets = json_path_int(cpu, "sockets", 0), cores = json_path_int(cpu, "cores", 0),
 		threads = json_path_int(cpu, "threads", 0);
 	struct vm_cpu_feature *list = arena_zalloc(a, sizeof(*list) * (json_count(features) + 1));
@@ -406,9 +424,11 @@ static int read_cpu(struct arena *a, const struct json *domain, struct vm_spec *
 	sockets = sockets ? sockets : 1;
 	cores = cores ? cores : 1;
 	threads = threads ? threads : 1;
-	if (sockets < 1 || cores < 1 || threads < 1 || sockets > VM_CPUS_MAX || cores > VM_CPUS_MAX ||
-		threads > VM_CPUS_MAX || sockets * cores * threads > VM_CPUS_MAX)
-		return err_set(err, -EINVAL, "spec.domain.cpu: must make 1 to %d CPUs", VM_CPUS_MAX);
+	if (sockets < 1 || cores < 1 || threads < 1 || sockets > VM_CPUS_MAX ||
+		cores > VM_CPUS_MAX || threads > VM_CPUS_MAX ||
+		sockets * cores * threads > VM_CPUS_MAX)
+		return err_set(
+			err, -EINVAL, "spec.domain.cpu: must make 1 to %d CPUs", VM_CPUS_MAX);
 	s->sockets = (unsigned)sockets;
 	s->cores = (unsigned)cores;
 	s->threads = (unsigned)threads;
@@ -418,14 +438,16 @@ static int read_cpu(struct arena *a, const struct json *domain, struct vm_spec *
 	if (s->cpu_model && !plain_word(s->cpu_model))
 		return err_set(err, -EINVAL, "spec.domain.cpu.model: '%s' is not a CPU model",
 			s->cpu_model);
-	JSON_FOR_EACH_ITEM (it, features) {
+	JSON_FOR_EACH_ITEM(it, features) {
 		struct vm_cpu_feature *f = &list[s->cpu_feature_count++];
 
 		f->name = json_str_or(json_get(it, "name"), "");
 		f->policy = json_str_or(json_get(it, "policy"), "require");
 		if (!plain_word(f->name) || !one_of(f->policy, policies))
-			return err_set(err, -EINVAL, "spec.domain.cpu.features: '%s' with policy '%s' is "
-				"not known", f->name, f->policy);
+			return err_set(err, -EINVAL,
+				"spec.domain.cpu.features: '%s' with policy '%s' is "
+				"not known",
+				f->name, f->policy);
 	}
 	s->cpu_features = list;
 	return 0;
@@ -439,15 +461,19 @@ static int read_memory(const struct json *domain, struct vm_spec *s, struct err 
 	for (size_t i = 0; i < ARRAY_LEN(paths) && !s->memory_bytes; i++)
 		s->memory_bytes = quantity_json_value(json_path(domain, paths[i]), 0);
 	if (!s->memory_bytes)
-		return err_set(err, -EINVAL, "spec.domain.memory.guest: Required value: how much memory "
+		return err_set(err, -EINVAL,
+			"spec.domain.memory.guest: Required value: how much memory "
 			"shall the guest have?");
 	if (s->memory_bytes < MEMORY_MIN_BYTES || s->memory_bytes > MEMORY_MAX_BYTES)
-		return err_set(err, -EINVAL, "spec.domain.memory.guest: %lld bytes: must be between 4Mi "
-			"and 64Ti", (long long)s->memory_bytes);
+		return err_set(err, -EINVAL,
+			"spec.domain.memory.guest: %lld bytes: must be between 4Mi "
+			"and 64Ti",
+			(long long)s->memory_bytes);
 	return 0;
 }
 
-static int read_firmware(struct arena *a, const struct json *domain, struct vm_spec *s, struct err *err)
+static int read_firmware(
+	struct arena *a, const struct json *domain, struct vm_spec *s, struct err *err)
 {
 	const struct json *firmware = json_get(domain, "firmware"), *boot;
 	const char *uuid = json_str(json_get(firmware, "uuid"));
@@ -472,10 +498,11 @@ static int read_firmware(struct arena *a, const struct json *domain, struct vm_s
 		return 0;
 	k->args = json_str(json_get(boot, "kernelArgs"));
 	if (!json_get(boot, "container"))
-		return k->args && *k->args ? err_set(err, -EINVAL,
-						     "spec.domain.firmware.kernelBoot.kernelArgs needs a "
-						     "container with a kernel")
-					   : 0;
+		return k->args && *k->args
+			       ? err_set(err, -EINVAL,
+					 "spec.domain.firmware.kernelBoot.kernelArgs needs a "
+					 "container with a kernel")
+			       : 0;
 	boot = json_get(boot, "container");
 	r = read_image(boot, "spec.domain.firmware.kernelBoot.container", &k->image, err);
 	if (r < 0)
@@ -483,11 +510,13 @@ static int read_firmware(struct arena *a, const struct json *domain, struct vm_s
 	k->kernel_path = json_str(json_get(boot, "kernelPath"));
 	k->initrd_path = json_str(json_get(boot, "initrdPath"));
 	if (!k->kernel_path && !k->initrd_path)
-		return err_set(err, -EINVAL, "spec.domain.firmware.kernelBoot.container: kernelPath or "
+		return err_set(err, -EINVAL,
+			"spec.domain.firmware.kernelBoot.container: kernelPath or "
 			"initrdPath is required");
 	if ((k->kernel_path && !image_path_ok(k->kernel_path)) ||
 		(k->initrd_path && !image_path_ok(k->initrd_path)))
-		return err_set(err, -EINVAL, "spec.domain.firmware.kernelBoot.container: kernelPath and "
+		return err_set(err, -EINVAL,
+			"spec.domain.firmware.kernelBoot.container: kernelPath and "
 			"initrdPath must be absolute paths");
 	return 0;
 }
@@ -512,19 +541,24 @@ static int read_devices(const struct json *domain, struct vm_spec *s, struct err
 	if (watchdog) {
 		s->watchdog_action = json_str_or(json_get(watchdog, "action"), "reset");
 		if (!one_of(s->watchdog_action, actions))
-			return err_set(err, -EINVAL, "spec.domain.devices.watchdog: action '%s' is not "
-				"poweroff, reset or shutdown", s->watchdog_action);
+			return err_set(err, -EINVAL,
+				"spec.domain.devices.watchdog: action '%s' is not "
+				"poweroff, reset or shutdown",
+				s->watchdog_action);
 	}
 	inputs = json_get(devices, "inputs");
-	JSON_FOR_EACH_ITEM (it, inputs) {
+	JSON_FOR_EACH_ITEM(it, inputs) {
 		if (!streq(json_str(json_get(it, "type")), "tablet"))
-			return err_set(err, -EINVAL, "spec.domain.devices.inputs: only the type tablet "
+			return err_set(err, -EINVAL,
+				"spec.domain.devices.inputs: only the type tablet "
 				"is known");
 		s->tablet = true;
 		s->tablet_bus = json_str_or(json_get(it, "bus"), "usb");
 		if (!streq(s->tablet_bus, "usb") && !streq(s->tablet_bus, "virtio"))
-			return err_set(err, -EINVAL, "spec.domain.devices.inputs: bus '%s' is not usb or "
-				"virtio", s->tablet_bus);
+			return err_set(err, -EINVAL,
+				"spec.domain.devices.inputs: bus '%s' is not usb or "
+				"virtio",
+				s->tablet_bus);
 	}
 	return 0;
 }
@@ -542,7 +576,8 @@ int vm_spec_read(struct arena *a, const struct json *vmi, struct vm_spec *ret, s
 	int r;
 
 	if (!s.namespace || !s.name || !s.uid || !domain)
-		return err_set(err, -EINVAL, "not a VirtualMachineInstance: metadata or spec.domain missing");
+		return err_set(err, -EINVAL,
+			"not a VirtualMachineInstance: metadata or spec.domain missing");
 	snprintf(s.domain_name, sizeof(s.domain_name), "%s_%s", s.namespace, s.name);
 	s.hostname = json_str(json_get(spec, "hostname"));
 	if (!s.hostname || !*s.hostname)
@@ -550,8 +585,10 @@ int vm_spec_read(struct arena *a, const struct json *vmi, struct vm_spec *ret, s
 	if (!plain_word(s.hostname))
 		return err_set(err, -EINVAL, "spec.hostname: '%s' is not a host name", s.hostname);
 	if (arch && *arch && !streq(arch, "amd64"))
-		return err_set(err, -EOPNOTSUPP, "spec.architecture: '%s' is not supported by this node "
-			"agent", arch);
+		return err_set(err, -EOPNOTSUPP,
+			"spec.architecture: '%s' is not supported by this node "
+			"agent",
+			arch);
 	s.machine = json_path_str(domain, "machine.type");
 	if (!s.machine || !*s.machine)
 		s.machine = "q35";
@@ -566,11 +603,13 @@ int vm_spec_read(struct arena *a, const struct json *vmi, struct vm_spec *ret, s
 	s.reboot_terminates = streq(json_str(json_get(domain, "rebootPolicy")), "Terminate");
 	s.grace_s = json_path_int(spec, "terminationGracePeriodSeconds", VM_GRACE_DEFAULT_S);
 	if (s.grace_s < 0 || s.grace_s > 86400 * 7)
-		return err_set(err, -EINVAL, "spec.terminationGracePeriodSeconds: must be between 0 and a "
+		return err_set(err, -EINVAL,
+			"spec.terminationGracePeriodSeconds: must be between 0 and a "
 			"week");
 	s.start_paused = streq(json_str(json_get(spec, "startStrategy")), "Paused");
 	if ((r = refuse_unsupported(spec, err)) < 0 || (r = read_cpu(a, domain, &s, err)) < 0 ||
-		(r = read_memory(domain, &s, err)) < 0 || (r = read_firmware(a, domain, &s, err)) < 0 ||
+		(r = read_memory(domain, &s, err)) < 0 ||
+		(r = read_firmware(a, domain, &s, err)) < 0 ||
 		(r = read_devices(domain, &s, err)) < 0 || (r = read_disks(spec, &s, err)) < 0 ||
 		(r = read_interfaces(spec, &s, err)) < 0)
 		return r;

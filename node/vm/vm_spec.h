@@ -1,5 +1,5 @@
-/* vm_spec.h - what a VirtualMachineInstance asks for, read once and checked: sizes in range, every disk
- * with its volume, every interface with its network, nothing that this agent can't give. Pure.
+/* vm_spec.h - what a VirtualMachineInstance asks for, read once and checked: sizes in range, every
+ * disk with its volume, every interface with its network, nothing that this agent can't give. Pure.
  *
  * Field names and meanings are KubeVirt's (kubevirt.io/v1); defaults that KubeVirt leaves to its
  * installation are chosen here and said at the member. */
@@ -27,12 +27,12 @@ enum vm_volume {
 };
 
 struct vm_disk {
-	const char *name; /* of the disk and its volume */
-	const char *device; /* "disk" | "cdrom" | "lun" */
-	const char *bus;    /* "virtio" | "sata" | "scsi" | "usb" */
-	char target[8];	    /* "vda" */
+	const char *name;				/* of the disk and its volume */
+	const char *device;				/* "disk" | "cdrom" | "lun" */
+	const char *bus;				/* "virtio" | "sata" | "scsi" | "usb" */
+	char target[8];					/* "vda" */
 	const char *serial, *cache, *io, *error_policy; /* NULL = libvirt's default */
-	int64_t boot_order; /* 0 = none */
+	int64_t boot_order;				/* 0 = none */
 	bool readonly, shareable;
 
 	enum vm_volume volume;
@@ -97,7 +97,7 @@ struct vm_spec {
 	size_t interface_count;
 };
 
-/* `vmi` must outlive *ret; derived texts are in the arena. -EINVAL: the object is wrong; -EOPNOTSUPP: it
- * asks for what this agent does not do. Both name the field. */
-int vm_spec_read(struct arena *a, const struct json *vmi, struct vm_spec *ret, struct err *err)
-	_must_check_;
+/* `vmi` must outlive *ret; derived texts are in the arena. -EINVAL: the object is wrong;
+ * -EOPNOTSUPP: it asks for what this agent does not do. Both name the field. */
+int vm_spec_read(
+	struct arena *a, const struct json *vmi, struct vm_spec *ret, struct err *err) _must_check_;

@@ -31,9 +31,10 @@ static void place_files(struct arena *a, struct vm_spec *s)
 	for (size_t i = 0; i < s->disk_count; i++) {
 		struct vm_disk *d = &s->disks[i];
 
-		d->format = d->volume == VM_VOLUME_CONTAINER_DISK || d->volume == VM_VOLUME_EMPTY_DISK
-				    ? "qcow2"
-				    : "raw";
+		d->format =
+			d->volume == VM_VOLUME_CONTAINER_DISK || d->volume == VM_VOLUME_EMPTY_DISK
+				? "qcow2"
+				: "raw";
 		d->path = d->host_path ? d->host_path
 				       : arena_printf(a, "/var/lib/hanok-node/vms/%s/%s.%s", s->uid,
 						 d->name, d->format);
@@ -134,34 +135,42 @@ static void refusals_name_the_field(void **state)
 		{"spec: {domain: {memory: {guest: 1Mi}}}", -EINVAL, "between 4Mi"},
 		{"spec: {domain: {memory: {guest: 1Gi}, cpu: {cores: 300, sockets: 300}}}", -EINVAL,
 			"spec.domain.cpu"},
-		{"spec: {domain: {memory: {guest: 1Gi}, cpu: {cores: -1}}}", -EINVAL, "spec.domain.cpu"},
+		{"spec: {domain: {memory: {guest: 1Gi}, cpu: {cores: -1}}}", -EINVAL,
+			"spec.domain.cpu"},
 		{"spec: {domain: {memory: {guest: 1Gi}, devices: {disks: [{name: a}]}}}", -EINVAL,
 			"no volume named 'a'"},
-		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, emptyDisk: {}}]}", -EINVAL,
-			"capacity: Required"},
-		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, sysprep: {}}]}", -EOPNOTSUPP,
-			"a volume of sysprep is not supported"},
-		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: '../a', emptyDisk: {capacity: "
+		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, emptyDisk: {}}]}",
+			-EINVAL, "capacity: Required"},
+		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, sysprep: {}}]}",
+			-EOPNOTSUPP, "a volume of sysprep is not supported"},
+		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: '../a', emptyDisk: "
+		 "{capacity: "
 		 "1Gi}}]}",
 			-EINVAL, "'../a' is not a name"},
 		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, hostDisk: {path: "
 		 "/x/../etc/shadow, type: Disk}}]}",
 			-EINVAL, "absolute path"},
-		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, containerDisk: {image: "
+		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, containerDisk: "
+		 "{image: "
 		 "'--all'}}]}",
 			-EINVAL, "is not an image name"},
-		{"spec: {domain: {memory: {guest: 1Gi}, devices: {gpus: [{name: g}]}}}", -EOPNOTSUPP,
-			"spec.domain.devices.gpus"},
-		{"spec: {domain: {memory: {guest: 1Gi}, firmware: {uuid: x}}}", -EINVAL, "is not a UUID"},
-		{"spec: {domain: {memory: {guest: 1Gi}, devices: {interfaces: [{name: a, bridge: {}}]}}}",
+		{"spec: {domain: {memory: {guest: 1Gi}, devices: {gpus: [{name: g}]}}}",
+			-EOPNOTSUPP, "spec.domain.devices.gpus"},
+		{"spec: {domain: {memory: {guest: 1Gi}, firmware: {uuid: x}}}", -EINVAL,
+			"is not a UUID"},
+		{"spec: {domain: {memory: {guest: 1Gi}, devices: {interfaces: [{name: a, bridge: "
+		 "{}}]}}}",
 			-EINVAL, "no network named 'a'"},
-		{"spec: {domain: {memory: {guest: 1Gi}, devices: {interfaces: [{name: a, sriov: {}}]}}, "
+		{"spec: {domain: {memory: {guest: 1Gi}, devices: {interfaces: [{name: a, sriov: "
+		 "{}}]}}, "
 		 "networks: [{name: a, pod: {}}]}",
 			-EOPNOTSUPP, "sriov"},
-		{"spec: {domain: {memory: {guest: 1Gi}, devices: {interfaces: [{name: a, macAddress: "
+		{"spec: {domain: {memory: {guest: 1Gi}, devices: {interfaces: [{name: a, "
+		 "macAddress: "
 		 "'01:00:5e:00:00:01'}]}}, networks: [{name: a, pod: {}}]}",
 			-EINVAL, "unicast MAC"},
-		{"spec: {domain: {memory: {guest: 1Gi}}, architecture: s390x}", -EOPNOTSUPP, "s390x"},
+		{"spec: {domain: {memory: {guest: 1Gi}}, architecture: s390x}", -EOPNOTSUPP,
+			"s390x"},
 	};
 	struct vm_spec s;
 	struct err err;
@@ -191,7 +200,8 @@ static void pull_policies(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		snprintf(text, sizeof(text),
-			"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, containerDisk: {image: "
+			"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, containerDisk: "
+			"{image: "
 			"'%s'}}]}",
 			cases[i].image);
 		if (try_spec(text, &s, &err) < 0)
@@ -207,11 +217,13 @@ static void control_characters_never_reach_xml(void **state)
 	struct err err;
 	struct buf out = BUF_INIT;
 
-	assert_int_equal(try_spec("spec: {domain: {memory: {guest: 1Gi}, firmware: {serial: \"a\\x01b\"}}}",
-				 &s, &err),
+	assert_int_equal(
+		try_spec("spec: {domain: {memory: {guest: 1Gi}, firmware: {serial: \"a\\x01b\"}}}",
+			&s, &err),
 		0);
-	assert_int_equal(domain_xml_write(&out, &s,
-				 &(struct domain_host){.emulator = "q", .bridge = "b", .node = "n"}, &err),
+	assert_int_equal(
+		domain_xml_write(&out, &s,
+			&(struct domain_host){.emulator = "q", .bridge = "b", .node = "n"}, &err),
 		-EINVAL);
 	buf_finish(&out);
 }

@@ -5,7 +5,7 @@
 
 static struct json *find(const struct json *list, const char *type)
 {
-	JSON_FOR_EACH_ITEM (it, list)
+	JSON_FOR_EACH_ITEM(it, list)
 		if (streq(json_str(json_get(it, "type")), type))
 			return it;
 	return NULL;
@@ -43,17 +43,19 @@ static void condition(struct arena *a, struct json *list, const char *type, cons
 		json_remove(c, "message");
 }
 
-static struct json *conditions(struct arena *a, const struct json *old, const struct vm_facts *f,
-	const char *now)
+static struct json *conditions(
+	struct arena *a, const struct json *old, const struct vm_facts *f, const char *now)
 {
 	struct json *list = json_is(old, JSON_ARRAY) ? json_copy(a, old) : json_new_array(a);
 
 	if (!f->alive)
-		condition(a, list, "Ready", "False", "GuestNotRunning", "the guest is not running", now);
+		condition(a, list, "Ready", "False", "GuestNotRunning", "the guest is not running",
+			now);
 	else if (f->paused)
 		condition(a, list, "Ready", "False", "Paused", "the guest is paused", now);
 	else if (*f->not_ready_reason)
-		condition(a, list, "Ready", "False", f->not_ready_reason, f->not_ready_message, now);
+		condition(
+			a, list, "Ready", "False", f->not_ready_reason, f->not_ready_message, now);
 	else
 		condition(a, list, "Ready", "True", NULL, NULL, now);
 	condition(a, list, "Paused", f->paused && f->alive ? "True" : NULL, "PausedByUser",
@@ -64,7 +66,8 @@ static struct json *conditions(struct arena *a, const struct json *old, const st
 
 		condition(a, list, "LiveMigratable", "False",
 			disks ? "DisksNotLiveMigratable" : "LiveMigrateNotSupported",
-			disks ? "its disks are files of this node" : "this node agent does not migrate guests",
+			disks ? "its disks are files of this node"
+			      : "this node agent does not migrate guests",
 			now);
 	}
 	condition(a, list, "Synchronized", f->problem_reason ? "False" : NULL, f->problem_reason,
@@ -113,7 +116,8 @@ static struct json *volumes(struct arena *a, const struct vm_spec *s)
 
 static void running_facts(struct arena *a, struct json *status, const struct vm_spec *s)
 {
-	struct json *machine = json_new_object(a), *memory = json_new_object(a), *cpu = json_new_object(a);
+	struct json *machine = json_new_object(a), *memory = json_new_object(a),
+		    *cpu = json_new_object(a);
 	/* As the server will store it: what differs is sent again. */
 	const char *bytes = quantity_canonical(a, quantity_format_bytes(a, s->memory_bytes));
 
@@ -131,8 +135,8 @@ static void running_facts(struct arena *a, struct json *status, const struct vm_
 	json_set(a, status, "volumeStatus", volumes(a, s));
 }
 
-static void add_transition(struct arena *a, struct json *status, const struct json *old, const char *phase,
-	const char *now)
+static void add_transition(struct arena *a, struct json *status, const struct json *old,
+	const char *phase, const char *now)
 {
 	const struct json *was = json_get(old, "phaseTransitionTimestamps");
 	struct json *list = json_is(was, JSON_ARRAY) ? json_copy(a, was) : json_new_array(a);
@@ -144,8 +148,8 @@ static void add_transition(struct arena *a, struct json *status, const struct js
 	json_set(a, status, "phaseTransitionTimestamps", list);
 }
 
-struct json *vm_status_patch(struct arena *a, const struct json *vmi, const struct vm_facts *f,
-	int64_t wall_ns)
+struct json *vm_status_patch(
+	struct arena *a, const struct json *vmi, const struct vm_facts *f, int64_t wall_ns)
 {
 	const struct json *old = json_get(vmi, "status");
 	struct json *status = json_new_object(a), *patch;
@@ -162,13 +166,14 @@ struct json *vm_status_patch(struct arena *a, const struct json *vmi, const stru
 		json_set(a, status, "interfaces", interfaces(a, f));
 	if (f->spec && f->alive)
 		running_facts(a, status, f->spec);
-	JSON_FOR_EACH_MEMBER (m, status)
+	JSON_FOR_EACH_MEMBER(m, status)
 		changed |= !json_equal(m->value, json_get(old, m->name));
 	if (!changed)
 		return NULL;
 	patch = json_new_object(a);
 	json_set(a, patch, "status", status);
 	/* Not for a namesake that was made after this one went. */
-	json_path_set(a, patch, "metadata.uid", json_new_string(a, json_path_str(vmi, "metadata.uid")));
+	json_path_set(
+		a, patch, "metadata.uid", json_new_string(a, json_path_str(vmi, "metadata.uid")));
 	return patch;
 }

@@ -1,5 +1,5 @@
-/* vm_status.h - the status of a VirtualMachineInstance from what the worker knows. Pure. Phases, condition
- * types and reasons are KubeVirt's. */
+/* vm_status.h - the status of a VirtualMachineInstance from what the worker knows. Pure. Phases,
+ * condition types and reasons are KubeVirt's. */
 #pragma once
 
 #include "node/vm/vm_spec.h"
@@ -12,10 +12,10 @@ struct vm_facts {
 	const char *not_ready_reason, *not_ready_message;
 	/* What keeps the VMI from its wanted state; NULL = nothing. Condition Synchronized. */
 	const char *problem_reason, *problem_message;
-	const char *address; /* of the first interface, "" = none yet */
+	const char *address;	    /* of the first interface, "" = none yet */
 	const struct vm_spec *spec; /* NULL while it could not be read */
 };
 
 /* The new status as a merge patch {"status": {...}} against `vmi`, or NULL when nothing changes. */
-struct json *vm_status_patch(struct arena *a, const struct json *vmi, const struct vm_facts *f,
-	int64_t wall_ns);
+struct json *vm_status_patch(
+	struct arena *a, const struct json *vmi, const struct vm_facts *f, int64_t wall_ns);

@@ -21,7 +21,7 @@ static struct json *parse(const char *text)
 
 static const struct json *condition(const struct json *patch, const char *type)
 {
-	JSON_FOR_EACH_ITEM (it, json_path(patch, "status.conditions"))
+	JSON_FOR_EACH_ITEM(it, json_path(patch, "status.conditions"))
 		if (streq(json_str(json_get(it, "type")), type))
 			return it;
 	return NULL;
@@ -30,15 +30,20 @@ static const struct json *condition(const struct json *patch, const char *type)
 static const char scheduled[] =
 	"metadata: {namespace: ns, name: vm, uid: 6b8f3c55-9a2e-4e6a-8f49-0123456789ab}\n"
 	"spec: {domain: {memory: {guest: 128Mi}}}\n"
-	"status: {phase: Scheduled, nodeName: node1, phaseTransitionTimestamps: [{phase: Scheduled, "
-	"phaseTransitionTimestamp: '2026-11-21T03:00:00Z'}], conditions: [{type: Provisioned, status: "
+	"status: {phase: Scheduled, nodeName: node1, phaseTransitionTimestamps: [{phase: "
+	"Scheduled, "
+	"phaseTransitionTimestamp: '2026-11-21T03:00:00Z'}], conditions: [{type: Provisioned, "
+	"status: "
 	"'True'}]}\n";
 
 static void running(void **state)
 {
 	struct json *vmi = parse(scheduled), *patch;
 	struct vm_spec s;
-	struct vm_facts f = {.phase = "Running", .alive = true, .not_ready_reason = "", .address = "10.244.0.7",
+	struct vm_facts f = {.phase = "Running",
+		.alive = true,
+		.not_ready_reason = "",
+		.address = "10.244.0.7",
 		.spec = &s};
 
 	assert_int_equal(vm_spec_read(&a, vmi, &s, NULL), 0);
@@ -48,15 +53,17 @@ static void running(void **state)
 	assert_string_equal(json_path_str(patch, "status.interfaces[0].ipAddress"), "10.244.0.7");
 	assert_int_equal(json_count(json_path(patch, "status.phaseTransitionTimestamps")), 2);
 	assert_string_equal(json_str(json_get(condition(patch, "Ready"), "status")), "True");
-	assert_string_equal(json_str(json_get(condition(patch, "LiveMigratable"), "status")), "False");
+	assert_string_equal(
+		json_str(json_get(condition(patch, "LiveMigratable"), "status")), "False");
 	assert_non_null(condition(patch, "Provisioned")); /* somebody else's */
 	assert_null(condition(patch, "Synchronized"));
 	assert_string_equal(json_path_str(patch, "metadata.uid"), s.uid);
-	/* In the server's own form: "131072Ki" would come back as another text, and never be the same. */
+	/* In the server's own form: "131072Ki" would come back as another text, and never be the
+	 * same. */
 	assert_string_equal(json_path_str(patch, "status.memory.guestAtBoot"), "128Mi");
 
 	/* Written back, there is nothing more to say, at any later time. */
-	JSON_FOR_EACH_MEMBER (m, json_get(patch, "status"))
+	JSON_FOR_EACH_MEMBER(m, json_get(patch, "status"))
 		json_set(&a, json_get(vmi, "status"), m->name, m->value);
 	assert_null(vm_status_patch(&a, vmi, &f, 1795233700 * NS_PER_S));
 
@@ -72,14 +79,18 @@ static void running(void **state)
 static void a_problem_is_shown_and_goes(void **state)
 {
 	struct json *vmi = parse(scheduled), *patch;
-	struct vm_facts f = {.problem_reason = "ErrImagePull", .problem_message = "no such image",
-		.not_ready_reason = "", .address = ""};
+	struct vm_facts f = {.problem_reason = "ErrImagePull",
+		.problem_message = "no such image",
+		.not_ready_reason = "",
+		.address = ""};
 
 	patch = vm_status_patch(&a, vmi, &f, NS_PER_S);
-	assert_string_equal(json_str(json_get(condition(patch, "Synchronized"), "reason")), "ErrImagePull");
-	assert_string_equal(json_str(json_get(condition(patch, "Ready"), "reason")), "GuestNotRunning");
+	assert_string_equal(
+		json_str(json_get(condition(patch, "Synchronized"), "reason")), "ErrImagePull");
+	assert_string_equal(
+		json_str(json_get(condition(patch, "Ready"), "reason")), "GuestNotRunning");
 	assert_null(json_path(patch, "status.phase"));
-	JSON_FOR_EACH_MEMBER (m, json_get(patch, "status"))
+	JSON_FOR_EACH_MEMBER(m, json_get(patch, "status"))
 		json_set(&a, json_get(vmi, "status"), m->name, m->value);
 	f.problem_reason = NULL;
 	patch = vm_status_patch(&a, vmi, &f, NS_PER_S);

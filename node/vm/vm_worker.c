@@ -20,7 +20,8 @@ static _printf_(4, 5) void say(
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_info("virtual machine", "vmi", w->core.sm.label, "event", reason, "message", text, NULL);
+	log_info(
+		"virtual machine", "vmi", w->core.sm.label, "event", reason, "message", text, NULL);
 	if (w->object)
 		client_event(w->m->node->client, w->object, NULL, type, reason, "%s", text);
 }
@@ -53,11 +54,14 @@ static void status_sent(void *user, const struct client_result *r)
 	w->status = NULL;
 	w->status_again_later = !client_ok(r) && r->code != 404;
 	if (w->status_again_later)
-		log_debug("status of a VMI was refused", "vmi", w->core.sm.label, "error", r->message, NULL);
+		log_debug("status of a VMI was refused", "vmi", w->core.sm.label, "error",
+			r->message, NULL);
 	/* The answer is the object as it is now: the watch may tell it later. */
-	if (client_ok(r) && object_from_bytes(w->m->kind, r->body, r->body_size, &fresh, NULL) == 0) {
+	if (client_ok(r) &&
+		object_from_bytes(w->m->kind, r->body, r->body_size, &fresh, NULL) == 0) {
 		w->sent_revision = fresh->revision;
-		if (w->object && streq(fresh->uid, w->uid) && fresh->revision > w->object->revision) {
+		if (w->object && streq(fresh->uid, w->uid) &&
+			fresh->revision > w->object->revision) {
 			object_unref(w->object);
 			w->object = fresh;
 			take_facts(w); /* the deletion may have come in between */
@@ -78,8 +82,9 @@ static const char *phase_of(const struct vm_worker *w)
 	case VM_OUTCOME_NONE:
 		break;
 	}
-	return !w->core.finished && (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_STOPPING ||
-					    w->core.sm.state == VM_KILLING)
+	return !w->core.finished &&
+			       (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_STOPPING ||
+				       w->core.sm.state == VM_KILLING)
 		       ? "Running"
 		       : NULL;
 }
@@ -102,6 +107,11 @@ static struct json *wanted_status(struct vm_worker *w, struct arena *a)
 	/* As with containers: the failure itself first, then that it is tried again with pauses. */
 	if (streq(reason, "ErrImagePull") && w->core.failures > 1)
 		reason = "ImagePullBackOff";
+	/* Services stop sending while it goes down. */
+	if (w->core.sm.state == VM_STOPPING || w->core.sm.state == VM_KILLING) {
+		f.not_ready_reason = "GuestStopping";
+		f.not_ready_message = "the guest is being shut down";
+	}
 	if (w->problem.code) {
 		f.problem_reason = reason;
 		f.problem_message = w->problem.msg;
@@ -117,7 +127,8 @@ static void send_status(struct vm_worker *w)
 	const char *text;
 
 	/* Before the first look at libvirt nothing is known that the object does not say. */
-	if (w->status || !w->object || w->core.sm.state == VM_LOOKING || w->core.sm.state == VM_RELEASED)
+	if (w->status || !w->object || w->core.sm.state == VM_LOOKING ||
+		w->core.sm.state == VM_RELEASED)
 		return;
 	patch = wanted_status(w, &a);
 	if (!patch)
@@ -129,8 +140,8 @@ static void send_status(struct vm_worker *w)
 	free(w->sent_status);
 	w->sent_status = xstrdup(text);
 	w->sent_revision = 0;
-	w->status = client_patch(w->m->node->client, w->m->kind, w->object->namespace, w->object->name,
-		"status", "application/merge-patch+json", patch, status_sent, w);
+	w->status = client_patch(w->m->node->client, w->m->kind, w->object->namespace,
+		w->object->name, "status", "application/merge-patch+json", patch, status_sent, w);
 }
 
 /* ---- actions ---- */
@@ -175,8 +186,8 @@ static enum vm_domain domain_of(int state, int reason)
 	return VM_DOMAIN_DEFINED;
 }
 
-/* Which domain belongs to the VMI: by the object, or for an orphan by what its directory says. False when
- * there can be none. */
+/* Which domain belongs to the VMI: by the object, or for an orphan by what its directory says.
+ * False when there can be none. */
 static bool know_domain(struct vm_worker *w)
 {
 	char uuid[37], name[384];
@@ -186,10 +197,12 @@ static bool know_domain(struct vm_worker *w)
 		snprintf(w->domain.name, sizeof(w->domain.name), "%s", name);
 		return true;
 	}
-	/* No directory: a domain of ours could only have the uid itself, which nobody else makes up. */
+	/* No directory: a domain of ours could only have the uid itself, which nobody else makes
+	 * up. */
 	if (!w->object || libvirt_uuid_parse(w->uid, w->uuid) < 0)
 		return false;
-	snprintf(w->domain.name, sizeof(w->domain.name), "%s_%s", w->object->namespace, w->object->name);
+	snprintf(w->domain.name, sizeof(w->domain.name), "%s_%s", w->object->namespace,
+		w->object->name);
 	return true;
 }
 
@@ -219,11 +232,12 @@ static void domain_here(void *user, const struct libvirt_reply *r)
 	w->call = NULL;
 	if (r->ok) {
 		xdr_get_domain(&body, &d);
-		/* Another's domain, with a UUID that this VMI asks for too: defining will say so. */
+		/* Another's domain, with a UUID that this VMI asks for too: defining will say so.
+		 */
 		if (!body.bad && streq(d.name, w->domain.name)) {
 			w->domain = d;
-			w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_GET_STATE, &w->domain, 0,
-				state_here, w);
+			w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_GET_STATE,
+				&w->domain, 0, state_here, w);
 			return;
 		}
 	}
@@ -242,7 +256,8 @@ static void lookup(struct vm_worker *w)
 		return;
 	}
 	buf_add(&args, w->uuid, sizeof(w->uuid));
-	w->call = libvirt_call(w->m->libvirt, LIBVIRT_DOMAIN_LOOKUP_BY_UUID, &args, 0, domain_here, w);
+	w->call = libvirt_call(
+		w->m->libvirt, LIBVIRT_DOMAIN_LOOKUP_BY_UUID, &args, 0, domain_here, w);
 }
 
 /* Reads the object anew; the spec then stays until the next preparation. */
@@ -297,7 +312,7 @@ static void begin_prepare(struct vm_worker *w)
 
 static bool has_finalizer(const struct json *doc)
 {
-	JSON_FOR_EACH_ITEM (it, json_path(doc, "metadata.finalizers"))
+	JSON_FOR_EACH_ITEM(it, json_path(doc, "metadata.finalizers"))
 		if (streq(json_str(it), VM_FINALIZER))
 			return true;
 	return false;
@@ -309,7 +324,7 @@ static struct client_call *patch_finalizers(struct vm_worker *w, bool add, clien
 	struct json *doc = object_doc(w->object, &a), *list = json_new_array(&a);
 	struct json *patch = json_new_object(&a), *meta = json_object_at(&a, patch, "metadata");
 
-	JSON_FOR_EACH_ITEM (it, json_path(doc, "metadata.finalizers"))
+	JSON_FOR_EACH_ITEM(it, json_path(doc, "metadata.finalizers"))
 		if (!streq(json_str(it), VM_FINALIZER))
 			json_push(&a, list, it);
 	if (add)
@@ -318,8 +333,8 @@ static struct client_call *patch_finalizers(struct vm_worker *w, bool add, clien
 	/* Others' finalizers are in the list too: only if nobody changed it meanwhile. */
 	json_set_str(&a, meta, "resourceVersion", json_path_str(doc, "metadata.resourceVersion"));
 	json_set(&a, meta, "finalizers", json_count(list) ? list : json_new_null(&a));
-	return client_patch(w->m->node->client, w->m->kind, w->object->namespace, w->object->name, NULL,
-		"application/merge-patch+json", patch, then, w);
+	return client_patch(w->m->node->client, w->m->kind, w->object->namespace, w->object->name,
+		NULL, "application/merge-patch+json", patch, then, w);
 }
 
 static void finalizer_added(void *user, const struct client_result *r)
@@ -513,7 +528,8 @@ static void clean(struct vm_worker *w)
 		return;
 	}
 	buf_add(&args, w->uuid, sizeof(w->uuid));
-	w->call = libvirt_call(w->m->libvirt, LIBVIRT_DOMAIN_LOOKUP_BY_UUID, &args, 0, clean_found, w);
+	w->call = libvirt_call(
+		w->m->libvirt, LIBVIRT_DOMAIN_LOOKUP_BY_UUID, &args, 0, clean_found, w);
 }
 
 static void released(void *user, const struct client_result *r)
@@ -553,18 +569,18 @@ static void perform(struct vm_worker *w, enum vm_action a)
 		define(w);
 		break;
 	case VM_DO_START:
-		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_CREATE_WITH_FLAGS, &w->domain,
-			w->spec.start_paused ? LIBVIRT_CREATE_PAUSED : 0, started, w);
+		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_CREATE_WITH_FLAGS,
+			&w->domain, w->spec.start_paused ? LIBVIRT_CREATE_PAUSED : 0, started, w);
 		break;
 	case VM_DO_SHUTDOWN:
 		if (!w->said_stopping)
 			say(w, "Normal", "ShuttingDown", "Asked the guest to power off");
 		w->said_stopping = true;
-		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_SHUTDOWN_FLAGS, &w->domain,
-			LIBVIRT_SHUTDOWN_ACPI, shutdown_asked, w);
+		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_SHUTDOWN_FLAGS,
+			&w->domain, LIBVIRT_SHUTDOWN_ACPI, shutdown_asked, w);
 		break;
 	case VM_DO_DESTROY:
-		say(w, "Normal", "Killing", "Ended the guest: it did not power off in time");
+		say(w, "Normal", "Killing", "Switched the guest off");
 		w->call = libvirt_call_domain(
 			w->m->libvirt, LIBVIRT_DOMAIN_DESTROY_FLAGS, &w->domain, 0, destroyed, w);
 		break;
@@ -607,8 +623,8 @@ static void adopt_lease(struct vm_worker *w)
 	if (w->leased || w->lease || w->lease_failed || !w->has_spec || !w->spec.interface_count)
 		return;
 	vm_prepare_lease_id(w->uid, id);
-	w->lease = net_lease_add(w->m->node->net, id, w->spec.interfaces[0].mac, w->spec.hostname,
-		adopted_lease, w);
+	w->lease = net_lease_add(
+		w->m->node->net, id, w->spec.interfaces[0].mac, w->spec.hostname, adopted_lease, w);
 }
 
 static void tell_outcome(struct vm_worker *w, enum vm_outcome before)
@@ -675,7 +691,9 @@ void vm_worker_lifecycle(struct vm_worker *w, int event, int detail)
 		break;
 	case LIBVIRT_EVENT_STOPPED:
 		/* Details: 2 crashed, 5 failed to start. */
-		d = detail == 2 ? VM_DOMAIN_BROKEN : detail == 5 ? VM_DOMAIN_DEFINED : VM_DOMAIN_ENDED;
+		d = detail == 2	  ? VM_DOMAIN_BROKEN
+		    : detail == 5 ? VM_DOMAIN_DEFINED
+				  : VM_DOMAIN_ENDED;
 		break;
 	case LIBVIRT_EVENT_CRASHED:
 		d = VM_DOMAIN_BROKEN;
@@ -736,8 +754,8 @@ void vm_worker_object(struct vm_worker *w, struct object *object)
 struct vm_worker *vm_worker_create(struct vm_manager *m, const char *uid, struct object *object)
 {
 	struct vm_worker *w = xcalloc(1, sizeof(*w));
-	_cleanup_(free_p) char *label =
-		object ? xasprintf("%s/%s", object->namespace, object->name) : xasprintf("uid %s", uid);
+	_cleanup_(free_p) char *label = object ? xasprintf("%s/%s", object->namespace, object->name)
+					       : xasprintf("uid %s", uid);
 	struct err err = ERR_INIT;
 
 	w->m = m;
@@ -748,7 +766,8 @@ struct vm_worker *vm_worker_create(struct vm_manager *m, const char *uid, struct
 	vm_core_init(&w->core, label, now_of(w));
 	w->core.grace_ns = VM_GRACE_DEFAULT_S * NS_PER_S;
 	take_facts(w);
-	/* A guest that is adopted was accepted once; a spec that can't be read shows when preparing. */
+	/* A guest that is adopted was accepted once; a spec that can't be read shows when
+	 * preparing. */
 	if (object && read_spec(w, &err) < 0)
 		log_debug("VMI can't be read", "vmi", label, "error", err.msg, NULL);
 	vm_core_libvirt(&w->core, libvirt_is_up(m->libvirt));
