@@ -5,7 +5,8 @@
  *   pod_ops.c       carries out one action: a chain of calls to the runtime, volumes and API
  *   pod_image.c     the action that makes an image present
  *   pod_probe.c     liveness, readiness, startup
- *   pod_hook.c      postStart and preStop */
+ *   pod_hook.c      postStart and preStop
+ *   pod_files.c     growing logs, left-over directories */
 #pragma once
 
 #include "lib/base/list.h"
@@ -31,19 +32,17 @@ struct pod_manager {
 	const struct kind *pod_kind;
 
 	/* relist */
-	struct wakeup *relist;
+	struct wakeup *relist, *rotate;
 	struct grpc_call *list_sandboxes, *list_containers, *version, *watch;
 	Cri__ListPodSandboxResponse *sandboxes; /* copy kept until the containers are in */
 	struct arena list_arena;
 	int64_t list_started_ns; /* monotonic */
-	int64_t last_list_ns;
 	bool relist_again; /* something happened while listing */
 	bool watching;	   /* the runtime tells us of changes */
 	bool no_watch;	   /* it can't */
 	bool runtime_up, ever_listed;
 	char *runtime_version;
 	int64_t node_memory, node_cpu_milli;
-	VEC(char *) orphans; /* uids being taken down */
 	struct list orphan_ops;
 };
 
@@ -87,6 +86,9 @@ static inline int64_t mono(struct node *n)
 {
 	return n->clock->mono_ns(n->clock);
 }
+
+/* pod_manager.c: its containers are being taken down because it has no object. */
+bool pod_manager_is_orphan(struct pod_manager *m, const char *uid);
 
 /* pod_worker.c */
 struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod);

@@ -10,6 +10,7 @@
 
 #include "lib/base/log.h"
 #include "lib/object/quantity.h"
+#include "node/pod/pod_files.h"
 #include "node/volume/volume.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
 	RELIST_FAILED_MS = 2000,
 	EVENT_GATHER_MS = 20, /* one exit gives several events */
 	ORPHAN_GRACE_S = 30,
+	ROTATE_MS = 10000,
 };
 
 static void relist_in(struct pod_manager *m, int64_t ms)
@@ -101,7 +103,7 @@ static void orphan_step(void *user, const struct grpc_result *r)
 	}
 }
 
-static bool orphan_known(struct pod_manager *m, const char *uid)
+bool pod_manager_is_orphan(struct pod_manager *m, const char *uid)
 {
 	LIST_FOR_EACH(o, &m->orphan_ops, struct orphan, link) {
 		if (streq(o->uid, uid))
@@ -129,7 +131,7 @@ static void take_down_orphans(struct pod_manager *m, const Cri__ListContainersRe
 		return;
 	for (size_t i = 0; i < m->sandboxes->n_items; i++) {
 		const char *uid = sandbox_uid(m->sandboxes->items[i]);
-		if (!uid || table_get(&m->workers, uid) || orphan_known(m, uid))
+		if (!uid || table_get(&m->workers, uid) || pod_manager_is_orphan(m, uid))
 			continue;
 		struct orphan *o = xcalloc(1, sizeof(*o));
 		o->m = m;
@@ -252,7 +254,10 @@ static void on_containers(void *user, const struct grpc_result *r)
 	}
 	apply(m, r->response);
 	take_down_orphans(m, r->response);
-	m->ever_listed = m->ever_listed || informer_synced(m->pods);
+	if (!m->ever_listed && informer_synced(m->pods)) {
+		m->ever_listed = true;
+		pod_files_sweep(m);
+	}
 	list_over(m);
 	start_watch(m);
 }
@@ -357,7 +362,7 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 		return;
 	w = pod_worker_create(m, (struct object *)(uintptr_t) new);
 	table_set(&m->workers, w->uid, w);
-	if (m->ever_listed && !orphan_known(m, w->uid)) {
+	if (m->ever_listed && !pod_manager_is_orphan(m, w->uid)) {
 		/* It came after a list that knew all pods: nothing of it can run yet. */
 		w->applied = true;
 		pod_worker_poke(w);
@@ -376,14 +381,12 @@ static void on_pods_synced(void *user)
 		relist_in(m, 0);
 }
 
-/* Directories of pods that are gone: the agent was killed while it removed them. */
-static void sweep_dirs(struct pod_manager *m)
+static void on_rotate(void *user)
 {
-	_cleanup_(free_p) char *root = xasprintf("%s/pods", m->n->data_dir);
-	struct err err = ERR_INIT;
+	struct pod_manager *m = user;
 
-	if (volume_make_dirs(root, 0750, &err) < 0)
-		log_warn("directory of pods", "reason", err.msg, NULL);
+	pod_files_rotate_logs(m);
+	wakeup_in(m->rotate, ROTATE_MS);
 }
 
 /* ---- public ---- */
@@ -409,9 +412,16 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 	if (sysinfo(&si) == 0)
 		m->node_memory = (int64_t)si.totalram * si.mem_unit;
 	m->node_cpu_milli = sysconf(_SC_NPROCESSORS_ONLN) * 1000;
-	sweep_dirs(m);
+	_cleanup_(free_p) char *root = xasprintf("%s/pods", n->data_dir);
+	int r = volume_make_dirs(root, 0750, err);
+	if (r < 0) {
+		free(m);
+		return r;
+	}
 	m->cri = cri_create(n->loop, n->cri_address);
 	m->relist = wakeup_create(n->loop, n->clock, on_relist, m);
+	m->rotate = wakeup_create(n->loop, n->clock, on_rotate, m);
+	wakeup_in(m->rotate, ROTATE_MS);
 	snprintf(selector, sizeof(selector), "spec.nodeName=%s", n->name);
 	m->pods = informer_create(n->client, m->pod_kind, NULL, NULL, selector);
 	informer_add_handler(m->pods, &handler, m);
@@ -437,6 +447,7 @@ void pod_manager_destroy(struct pod_manager *m)
 	informer_destroy(m->pods);
 	informer_destroy(m->services);
 	wakeup_destroy(m->relist);
+	wakeup_destroy(m->rotate);
 	cri_destroy(m->cri);
 	arena_finish(&m->list_arena);
 	free(m->runtime_version);
