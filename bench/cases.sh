@@ -102,17 +102,23 @@ bench_api() {
 # bench_cpu_ticks PID
 bench_cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 
+# bench_cpu_share NAME TICKS_BEFORE TICKS_AFTER SECONDS
+bench_cpu_share() {
+	bench_bound "idle-cpu-$1" "% of a core" 0.5 <<<"hanok $(awk -v ticks=$(($3 - $2)) -v all=$(($(getconf CLK_TCK) * $4)) \
+		'BEGIN { printf "%.3f", ticks * 100 / all }')"
+}
+
 # bench_resident NAME PID GOAL_KB
 bench_resident() {
 	local rss anon
 	rss=$(awk '/^VmRSS/ { print $2 }' "/proc/$2/status")
 	anon=$(awk '/^RssAnon/ { print $2 }' "/proc/$2/status")
 	bench_note "$1: resident $rss kB, of that its own (not shared files) $anon kB, $(awk '/^Pss:/ { print $2 }' "/proc/$2/smaps_rollup") kB proportional"
-	echo "hanok $(awk -v kb="$rss" 'BEGIN { printf "%.2f", kb / 1024 }')" | bench_bound "memory-$1" MiB "$3"
+	bench_bound "memory-$1" MiB "$3" <<<"hanok $(awk -v kb="$rss" 'BEGIN { printf "%.2f", kb / 1024 }')"
 }
 
 bench_memory() {
-	local server node child before_server before_node ticks seconds=60
+	local server node child before_server before_node seconds=60
 	bench_title memory "idle, with the sample (two containers, a virtual machine, a service) running"
 	bench_lab || { bench_failed memory "the lab did not come up"; return; }
 	bench_kubectl apply -f "$ROOT/samples" >/dev/null &&
@@ -125,17 +131,14 @@ bench_memory() {
 	sleep 10
 	before_server=$(bench_cpu_ticks "$server") before_node=$(bench_cpu_ticks "$node")
 	sleep $seconds
-	ticks=$(getconf CLK_TCK)
 	bench_resident server "$server" 16
 	bench_resident node "$node" 12
 	for child in $(pgrep -P "$node"); do
 		bench_note "helper of the node: $(tr '\0' ' ' <"/proc/$child/cmdline")resident $(awk '/^VmRSS/ { print $2 }' "/proc/$child/status") kB, its own $(awk '/^RssAnon/ { print $2 }' "/proc/$child/status") kB"
 	done
 	bench_note "CPU over $seconds s, in percent of one core"
-	awk -v a="$before_server" -v b="$(bench_cpu_ticks "$server")" -v t="$((ticks * seconds))" \
-		'BEGIN { printf "hanok %.3f\n", (b - a) * 100 / t }' | bench_bound idle-cpu-server % 0.5
-	awk -v a="$before_node" -v b="$(bench_cpu_ticks "$node")" -v t="$((ticks * seconds))" \
-		'BEGIN { printf "hanok %.3f\n", (b - a) * 100 / t }' | bench_bound idle-cpu-node % 0.5
+	bench_cpu_share server "$before_server" "$(bench_cpu_ticks "$server")" $seconds
+	bench_cpu_share node "$before_node" "$(bench_cpu_ticks "$node")" $seconds
 	bench_kubectl delete -f "$ROOT/samples" --wait --timeout=60s >/dev/null
 }
 
