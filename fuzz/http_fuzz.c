@@ -36,7 +36,7 @@ static void note_head(const struct http_parser *p, struct buf *out)
 static void transcript(uint8_t flags, const char *in, size_t size, size_t step, struct buf *out)
 {
 	struct arena a = ARENA_INIT;
-	struct http_parser p = { 0 };
+	struct http_parser p = {0};
 	bool response = flags & FLAG_RESPONSE;
 	size_t at = 0, body_bytes = 0;
 

@@ -1,5 +1,5 @@
-/* A client of the HTTP server that sends anything, in any cuts: every request that a handler gets is
- * well-formed and is closed once, and nothing stays behind.
+/* A client of the HTTP server that sends anything, in any cuts: every request that a handler gets
+ * is well-formed and is closed once, and nothing stays behind.
  *
  * Input: a byte of flags (how the handler answers), then pieces, each a byte that says its size. */
 #include "lib/http/http_impl.h"
@@ -53,8 +53,9 @@ static void answer(struct http_request *req)
 
 static void handler(struct http_request *req, void *user)
 {
-	if (!req->path || (req->path[0] != '/' && req->path[0] != '*') || req->body[req->body_size] ||
-		req->body_size > HTTP_BODY_MAX_BYTES || !utf8_valid(req->path, strlen(req->path)))
+	if (!req->path || (req->path[0] != '/' && req->path[0] != '*') ||
+		req->body[req->body_size] || req->body_size > HTTP_BODY_MAX_BYTES ||
+		!utf8_valid(req->path, strlen(req->path)))
 		abort();
 	(void)http_query_get(req, "a", 1);
 	opened++;
@@ -78,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int fd[2];
 	if (!server) {
-		struct http_server_options o = { .loop = &loop, .handler = handler };
+		struct http_server_options o = {.loop = &loop, .handler = handler};
 		if (uv_loop_init(&loop) < 0)
 			abort();
 		server = http_server_create(&o);

@@ -1,8 +1,9 @@
-/* SPDY from a hostile peer. The frames' decoder tells the same however the bytes are cut; a session in
- * either role, whose user does everything in every callback, lets go of every stream.
+/* SPDY from a hostile peer. The frames' decoder tells the same however the bytes are cut; a session
+ * in either role, whose user does everything in every callback, lets go of every stream.
  *
- * Input: a byte of flags, then either raw bytes for the decoder, or operations for a session: frames
- * that are built (so that header blocks are well compressed), raw bytes, and calls of the user. */
+ * Input: a byte of flags, then either raw bytes for the decoder, or operations for a session:
+ * frames that are built (so that header blocks are well compressed), raw bytes, and calls of the
+ * user. */
 #include "lib/http/spdy.h"
 
 #include <inttypes.h>
@@ -98,7 +99,7 @@ static void fuzz_decoder(struct input in)
 static uv_loop_t *loop;
 static struct spdy_session *session;
 static struct spdy_stream *held[STREAMS_HELD]; /* handles that are good */
-static uint8_t action; /* what the next callback does */
+static uint8_t action;			       /* what the next callback does */
 
 static void act(uint8_t what, unsigned at);
 
@@ -181,8 +182,8 @@ static void on_closed(void *user, const char *text)
 static void act(uint8_t what, unsigned at)
 {
 	static const char bytes[100000];
-	static const struct spdy_header h[] = { { "Streamtype", "stdin" }, { "port", "80" },
-		{ "port", "81" } };
+	static const struct spdy_header h[] = {
+		{"Streamtype", "stdin"}, {"port", "80"}, {"port", "81"}};
 	struct spdy_stream **place = &held[at % STREAMS_HELD];
 	switch (what % 16) {
 	case 1:
@@ -229,7 +230,8 @@ static void act(uint8_t what, unsigned at)
 	}
 }
 
-static void build_headers(struct spdy_encoder *e, struct buf *to, enum spdy_type type, struct input *in)
+static void build_headers(
+	struct spdy_encoder *e, struct buf *to, enum spdy_type type, struct input *in)
 {
 	struct spdy_header h[20];
 	char values[20][8];
@@ -238,7 +240,7 @@ static void build_headers(struct spdy_encoder *e, struct buf *to, enum spdy_type
 	size_t count = MIN((size_t)(how >> 3), ARRAY_LEN(h));
 	for (size_t i = 0; i < count; i++) {
 		snprintf(values[i], sizeof(values[i]), "%u", i ? (unsigned)i : take(in));
-		h[i] = (struct spdy_header){ i % 3 ? "streamtype" : values[i], values[i] };
+		h[i] = (struct spdy_header){i % 3 ? "streamtype" : values[i], values[i]};
 	}
 	spdy_encode_headers(e, to, type, id, how & 1, h, count);
 }
@@ -277,9 +279,9 @@ static void operate(struct input *in, struct spdy_encoder *e, struct buf *to)
 		break;
 	case 8: { /* SETTINGS with an initial window */
 		uint32_t window = (uint32_t)take(in) << (op >> 4);
-		const unsigned char frame[20] = { 0x80, 3, 0, 4, 0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0, 7,
+		const unsigned char frame[20] = {0x80, 3, 0, 4, 0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0, 7,
 			(unsigned char)(window >> 24), (unsigned char)(window >> 16),
-			(unsigned char)(window >> 8), (unsigned char)window };
+			(unsigned char)(window >> 8), (unsigned char)window};
 		buf_add(to, frame, sizeof(frame));
 		break;
 	}
@@ -355,7 +357,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 1)
 		return 0;
-	struct input in = { data + 1, size - 1 };
+	struct input in = {data + 1, size - 1};
 	if (data[0] & FLAG_SESSION)
 		fuzz_session(in, data[0] & FLAG_SERVER, data[0] & FLAG_LAZY);
 	else

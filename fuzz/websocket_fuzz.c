@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int fd[2];
 	if (!server) {
-		struct http_server_options o = { .loop = &loop, .handler = handler };
+		struct http_server_options o = {.loop = &loop, .handler = handler};
 		if (uv_loop_init(&loop) < 0)
 			abort();
 		server = http_server_create(&o);

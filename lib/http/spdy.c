@@ -6,6 +6,9 @@
 
 #define DATA_FRAME_BYTES (32u << 10)
 #define LINGER_MS 5000
+/* Above this, what makes us answer (pings, refusals) waits in the kernel. Far above where writers
+ * stop, so that two sides that wait for each other cannot come of it. */
+#define ANSWERS_MAX_BYTES (16u << 20)
 
 /* A stream, from SYN_STREAM on. Each direction ends on its own:
  *
@@ -19,13 +22,14 @@ struct spdy_stream {
 	struct spdy_stream_handler h;
 	void *user;
 	uint32_t id;
-	int64_t window;	    /* bytes that the peer takes; counts only if session->windows */
-	struct buf held;    /* written, not sent */
-	bool accepted;	    /* either side has sent SYN_REPLY */
+	int64_t window;	 /* bytes that the peer takes; counts only if session->windows */
+	struct buf held; /* written, not sent */
+	bool accepted;	 /* either side has sent SYN_REPLY */
 	bool end_wanted, end_sent;
 	bool peer_ended;
 	bool released;
 	bool paused;
+	bool drain_owed; /* the writer was told of much, part of which is held back */
 };
 
 struct spdy_session {
@@ -34,17 +38,19 @@ struct spdy_session {
 	void *user;
 	struct spdy_decoder decoder;
 	struct spdy_encoder encoder;
-	uv_timer_t timer;	/* bounds the end */
+	uv_timer_t timer; /* bounds the end */
+	uint64_t written; /* while ending: bytes that the peer had taken when last looked at */
 	struct list streams;
 	unsigned stream_count, paused_count, open_handles;
 	uint32_t next_id, last_peer_id;
 	int64_t window;		/* of the session, towards the peer */
 	int64_t initial_window; /* of new streams, as the peer said */
 	bool server;
-	bool windows;		/* the peer counts */
-	bool gone_away;		/* no new streams */
+	bool windows;	/* the peer counts */
+	bool gone_away; /* no new streams */
 	bool closing;
-	char text[128];		/* why it ended; "" in order */
+	bool throttled; /* not read: the peer does not take our answers */
+	char text[128]; /* why it ended; "" in order */
 };
 
 const char *spdy_header_get(const struct spdy_header *headers, size_t count, const char *name)
@@ -79,6 +85,13 @@ static void send_data(struct spdy_session *s, uint32_t id, bool fin, const char 
 	stream_write(s->stream, b.data, b.size);
 	if (size)
 		stream_write(s->stream, p, size);
+}
+
+/* Reads on, unless there is a reason not to. */
+static void session_read(struct spdy_session *s)
+{
+	if (s->stream && (s->closing || (s->paused_count == 0 && !s->throttled)))
+		stream_read_start(s->stream);
 }
 
 static void stream_forget(struct spdy_stream *st)
@@ -130,17 +143,36 @@ static void stream_push(struct spdy_stream *st)
 		stream_forget(st);
 }
 
+/* The peer made room: sends what waited for it. A writer that stopped because of bytes held back
+ * hears of it now; if they all went to the connection's queue and are much there, it will hear
+ * again. */
 static void push_all(struct spdy_session *s)
 {
-	LIST_FOR_EACH(st, &s->streams, struct spdy_stream, link)
-		stream_push(st);
+	bool tell = false;
+	LIST_FOR_EACH(st, &s->streams, struct spdy_stream, link) {
+		bool owed = st->drain_owed && !st->released && st->accepted;
+		stream_push(st); /* frees none but released ones */
+		if (owed && st->held.size < STREAM_LOW_BYTES) {
+			st->drain_owed = st->held.size > 0;
+			tell = true;
+		}
+	}
+	if (tell && !s->closing && s->h.drained)
+		s->h.drained(s->user);
 }
 
 /* The end */
 
+/* A peer that is slow, but takes what is written, gets it all. */
 static void on_timer(uv_timer_t *timer)
 {
 	struct spdy_session *s = timer->data;
+	uint64_t written = stream_written(s->stream);
+	if (written != s->written) {
+		s->written = written;
+		uv_timer_start(&s->timer, on_timer, LINGER_MS, 0);
+		return;
+	}
 	stream_close(s->stream);
 }
 
@@ -155,6 +187,7 @@ static void session_end(struct spdy_session *s, uint32_t status, const char *tex
 	send_control(s, SPDY_GOAWAY, s->last_peer_id, status);
 	stream_shutdown(s->stream);
 	stream_read_start(s->stream);
+	s->written = stream_written(s->stream);
 	uv_timer_start(&s->timer, on_timer, LINGER_MS, 0);
 }
 
@@ -194,8 +227,8 @@ static void on_closed(void *user)
 	s->closing = true;
 	s->gone_away = true;
 	while (!list_empty(&s->streams))
-		stream_broken(CONTAINER_OF(s->streams.next, struct spdy_stream, link),
-			SPDY_SESSION_GONE);
+		stream_broken(
+			CONTAINER_OF(s->streams.next, struct spdy_stream, link), SPDY_SESSION_GONE);
 	s->stream = NULL;
 	uv_close((uv_handle_t *)&s->timer, on_timer_closed);
 	session_gone(s);
@@ -239,6 +272,16 @@ static void on_syn_stream(struct spdy_session *s, const struct spdy_frame *f)
 	if (f->unidirectional)
 		st->end_wanted = st->end_sent = true;
 	s->h.opened(s->user, st, f->headers, f->header_count, f->fin);
+	st = find_stream(s, f->id);
+	if (st && !st->accepted) {
+		send_control(s, SPDY_RST_STREAM, f->id, SPDY_REFUSED_STREAM);
+		stream_forget(st);
+	}
+}
+
+static bool is_ours(const struct spdy_session *s, uint32_t id)
+{
+	return id != 0 && (id & 1) == (s->server ? 0 : 1);
 }
 
 static void peer_ended(struct spdy_session *s, uint32_t id)
@@ -259,9 +302,7 @@ static void on_syn_reply(struct spdy_session *s, const struct spdy_frame *f)
 	st->accepted = true;
 	if (!st->released && st->h.replied)
 		st->h.replied(st->user, f->headers, f->header_count);
-	st = find_stream(s, f->id);
-	if (st)
-		stream_push(st);
+	push_all(s);
 	if (f->fin)
 		peer_ended(s, f->id);
 }
@@ -306,6 +347,15 @@ static void on_settings(struct spdy_session *s, const struct spdy_frame *f)
 	push_all(s);
 }
 
+/* A stream of ours that the peer will not look at any more. */
+static struct spdy_stream *find_untaken(struct spdy_session *s, uint32_t last_id)
+{
+	LIST_FOR_EACH(st, &s->streams, struct spdy_stream, link)
+		if (!st->accepted && st->id > last_id && is_ours(s, st->id))
+			return st;
+	return NULL;
+}
+
 static void on_frame(struct spdy_session *s, const struct spdy_frame *f)
 {
 	struct spdy_stream *st;
@@ -334,6 +384,8 @@ static void on_frame(struct spdy_session *s, const struct spdy_frame *f)
 		break;
 	case SPDY_GOAWAY:
 		s->gone_away = true;
+		while ((st = find_untaken(s, f->id)))
+			stream_broken(st, SPDY_REFUSED_STREAM);
 		break;
 	case SPDY_WINDOW_UPDATE:
 		on_window_update(s, f);
@@ -350,7 +402,11 @@ static void on_read(void *user, const char *data, size_t size)
 	while (!s->closing) {
 		enum spdy_event event;
 		struct spdy_frame f;
-		if (s->paused_count) {
+		if (stream_queued(s->stream) > ANSWERS_MAX_BYTES && !s->throttled) {
+			s->throttled = true;
+			stream_read_stop(s->stream);
+		}
+		if (s->paused_count || s->throttled) {
 			stream_unread(s->stream, data, size);
 			return;
 		}
@@ -384,6 +440,10 @@ static void on_error(void *user, int code, const char *text)
 static void on_drained(void *user)
 {
 	struct spdy_session *s = user;
+	if (s->throttled) {
+		s->throttled = false;
+		session_read(s);
+	}
 	if (!s->closing && s->h.drained)
 		s->h.drained(s->user);
 }
@@ -424,8 +484,8 @@ void spdy_session_close(struct spdy_session *s)
 		session_end(s, 0, NULL);
 }
 
-struct spdy_stream *spdy_open(struct spdy_session *s, const struct spdy_header *headers, size_t count,
-	const struct spdy_stream_handler *h, void *user)
+struct spdy_stream *spdy_open(struct spdy_session *s, const struct spdy_header *headers,
+	size_t count, const struct spdy_stream_handler *h, void *user)
 {
 	if (s->closing || s->gone_away || s->next_id > INT32_MAX)
 		return NULL;
@@ -455,10 +515,14 @@ void spdy_write(struct spdy_stream *st, const void *p, size_t size)
 		sent = send_some(st, p, size);
 	if (sent < size)
 		buf_add(&st->held, (const char *)p + sent, size - sent);
+	if (st->held.size && spdy_queued(st) > STREAM_HIGH_BYTES)
+		st->drain_owed = true;
 }
 
 void spdy_end(struct spdy_stream *st)
 {
+	if (st->released) /* in its `reset` callback */
+		return;
 	st->end_wanted = true;
 	stream_push(st);
 }
@@ -471,7 +535,7 @@ void spdy_close(struct spdy_stream *st)
 		spdy_resume(st);
 	st->released = true;
 	st->end_wanted = true;
-	st->h = (struct spdy_stream_handler){ 0 };
+	st->h = (struct spdy_stream_handler){0};
 	stream_push(st);
 }
 
@@ -497,8 +561,8 @@ void spdy_resume(struct spdy_stream *st)
 	if (!st->paused)
 		return;
 	st->paused = false;
-	if (--st->session->paused_count == 0 && st->session->stream)
-		stream_read_start(st->session->stream);
+	st->session->paused_count--;
+	session_read(st->session);
 }
 
 size_t spdy_queued(const struct spdy_stream *st)

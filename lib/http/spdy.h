@@ -7,15 +7,15 @@
  *     spdy_write(st, "ls\n", 3);
  *     spdy_end(st);
  *
- * Ownership: the session owns the connection. A stream handle is good until spdy_close or spdy_reset,
- * or until its `reset` callback has returned, which is also called for all that are left when the
- * session ends. `closed` of the session comes last and exactly once; the session is gone after it.
- * As everywhere, no callback comes from inside the call that caused it.
+ * Ownership: the session owns the connection. A stream handle is good until spdy_close or
+ * spdy_reset, or until its `reset` callback has returned, which is also called for all that are
+ * left when the session ends. `closed` of the session comes last and exactly once; the session is
+ * gone after it. As everywhere, no callback comes from inside the call that caused it.
  *
- * What is written before the peer accepted the stream (SYN_REPLY) is held back: Kubernetes' peers drop
- * it. Back-pressure is that of the connection: they have no flow control, so windows only count once
- * the peer has shown that it knows them (SETTINGS with a window, or WINDOW_UPDATE). Pausing one stream
- * therefore pauses the reading of the session. Pings are answered. */
+ * What is written before the peer accepted the stream (SYN_REPLY) is held back: Kubernetes' peers
+ * drop it. Back-pressure is that of the connection: they have no flow control, so windows only
+ * count once the peer has shown that it knows them (SETTINGS with a window, or WINDOW_UPDATE).
+ * Pausing one stream therefore pauses the reading of the session. Pings are answered. */
 #pragma once
 
 #include "lib/http/spdy_frame.h"
@@ -25,11 +25,13 @@ struct spdy_session;
 struct spdy_stream;
 
 struct spdy_handler {
-	/* The peer opened a stream; `fin`: it will send nothing on it. Take it with spdy_accept, now or
-	 * later, or spdy_reset it. NULL refuses all. The headers are valid for the call only. */
+	/* The peer opened a stream; `fin`: it will send nothing on it. It is refused unless it was
+	 * taken with spdy_accept when the callback returns. NULL refuses all. The headers are valid
+	 * for the call only. */
 	void (*opened)(void *user, struct spdy_stream *st, const struct spdy_header *headers,
 		size_t count, bool fin);
-	/* The queue of the connection fell below STREAM_LOW_BYTES after being above the high mark. */
+	/* The queue of the connection, or what a stream held back, fell below STREAM_LOW_BYTES
+	 * after spdy_queued was above STREAM_HIGH_BYTES. */
 	void (*drained)(void *user);
 	/* text is NULL when the session ended in order. */
 	void (*closed)(void *user, const char *text);
@@ -51,9 +53,9 @@ struct spdy_session *spdy_session_create(
 void spdy_session_close(struct spdy_session *s);
 
 /* Opens a stream; NULL when the session is ending or the peer said that it is going away. */
-struct spdy_stream *spdy_open(struct spdy_session *s, const struct spdy_header *headers, size_t count,
-	const struct spdy_stream_handler *h, void *user);
-/* Answers `opened`; data comes from now on. */
+struct spdy_stream *spdy_open(struct spdy_session *s, const struct spdy_header *headers,
+	size_t count, const struct spdy_stream_handler *h, void *user);
+/* Answers `opened`, inside of it. */
 void spdy_accept(struct spdy_stream *st, const struct spdy_header *headers, size_t count,
 	const struct spdy_stream_handler *h, void *user);
 void spdy_write(struct spdy_stream *st, const void *p, size_t size);
@@ -67,7 +69,7 @@ void spdy_resume(struct spdy_stream *st);
 /* Bytes of the stream held back, and all that the connection has queued. */
 size_t spdy_queued(const struct spdy_stream *st);
 
-const char *spdy_header_get(
-	const struct spdy_header *headers, size_t count, const char *name); /* lower case; or NULL */
+const char *spdy_header_get(const struct spdy_header *headers, size_t count,
+	const char *name); /* lower case; or NULL */
 
 #define SPDY_STREAMS_MAX 1000 /* open at the same time; more are refused */
