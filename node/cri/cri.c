@@ -386,7 +386,10 @@ void cri_pair_add(
 	cri__pair__init(p);
 	p->key = text(key);
 	p->value = text(value);
-	*pairs = arena_grow(a, *pairs, *count * sizeof(**pairs), (*count + 1) * sizeof(**pairs));
+	/* Room for a power of two: one by one, thousands of them would leave copies of copies. */
+	if ((*count & (*count - 1)) == 0)
+		*pairs = arena_grow(a, *pairs, *count * sizeof(**pairs),
+			MAX(*count * 2, (size_t)1) * sizeof(**pairs));
 	(*pairs)[(*count)++] = p;
 }
 

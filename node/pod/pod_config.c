@@ -290,14 +290,19 @@ static Cri__LinuxContainerSecurityContext *container_security(
 	return s;
 }
 
-static char **expanded(
-	struct arena *a, const struct json *list, const struct env_vars *env, size_t *ret_count)
+/* NULL when it is more than a process can be given. */
+static char **expanded(struct arena *a, const struct json *list, const struct env_vars *env,
+	size_t *room, size_t *ret_count)
 {
 	char **v = arena_alloc(a, (json_count(list) + 1) * sizeof(*v));
 	size_t n = 0;
 
-	JSON_FOR_EACH_ITEM(s, list)
-		v[n++] = text(env_expand(a, json_str_or(s, ""), env));
+	JSON_FOR_EACH_ITEM(s, list) {
+		const char *word = env_expand(a, json_str_or(s, ""), env, room);
+		if (!word)
+			return NULL;
+		v[n++] = text(word);
+	}
 	*ret_count = n;
 	return v;
 }
@@ -310,6 +315,7 @@ Cri__ContainerConfig *pod_container_config(struct arena *a, const struct contain
 	Cri__LinuxContainerConfig *l = ARENA_NEW(a, Cri__LinuxContainerConfig);
 	const struct json *doc = in->container;
 	const char *name = json_str_or(json_get(doc, "name"), "");
+	size_t room = ENV_TEXT_MAX_BYTES;
 
 	cri__container_config__init(c);
 	cri__container_metadata__init(m);
@@ -321,8 +327,12 @@ Cri__ContainerConfig *pod_container_config(struct arena *a, const struct contain
 	image->image = text(in->image);
 	image->user_specified_image = text(json_str(json_get(doc, "image")));
 	c->image = image;
-	c->command = expanded(a, json_get(doc, "command"), in->env, &c->n_command);
-	c->args = expanded(a, json_get(doc, "args"), in->env, &c->n_args);
+	c->command = expanded(a, json_get(doc, "command"), in->env, &room, &c->n_command);
+	if (!c->command)
+		return NULL;
+	c->args = expanded(a, json_get(doc, "args"), in->env, &room, &c->n_args);
+	if (!c->args)
+		return NULL;
 	c->working_dir = text(json_str(json_get(doc, "workingDir")));
 	for (size_t i = 0; i < in->env->count; i++)
 		cri_pair_add(

@@ -41,6 +41,7 @@ struct container_config_input {
 	const char *image; /* as the runtime knows it */
 	int64_t node_memory;
 };
+/* NULL when command and args are more than a process can be given. */
 Cri__ContainerConfig *pod_container_config(
 	struct arena *a, const struct container_config_input *in);
 /* Limits and shares of one container. */

@@ -26,24 +26,46 @@ static struct env_var *find(const struct env_vars *v, const char *name, size_t s
 	return NULL;
 }
 
-static void set(struct arena *a, struct env_vars *v, const char *name, const char *value)
-{
-	struct env_var *old = find(v, name, strlen(name));
+/* What env and envFrom set, and how much of it there may still be. */
+struct own_vars {
+	struct env_vars vars;
+	size_t sets, room;
+};
 
+static int too_much(struct err *err)
+{
+	return err_set(err, -E2BIG,
+		"environment and arguments are more than a process can be given: %u MiB, or more than "
+		"%d variables",
+		ENV_TEXT_MAX_BYTES >> 20, ENV_SET_MAX);
+}
+
+static int set(
+	struct arena *a, struct own_vars *v, const char *name, const char *value, struct err *err)
+{
+	size_t size = strlen(name) + strlen(value) + 2;
+
+	if (size > v->room || ++v->sets > ENV_SET_MAX)
+		return too_much(err);
+	v->room -= size;
+	struct env_var *old = find(&v->vars, name, strlen(name));
 	if (old)
 		old->value = value;
 	else
-		push(a, v, name, value);
+		push(a, &v->vars, name, value);
+	return 0;
 }
 
-static const char *expand(
-	struct arena *a, const char *text, const struct env_vars *vars, const struct env_vars *more)
+static const char *expand(struct arena *a, const char *text, const struct env_vars *vars,
+	const struct env_vars *more, size_t *room)
 {
 	if (!strchr(text, '$'))
 		return text;
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	buf_add_str(&out, "");
 	for (const char *p = text; *p;) {
+		if (out.size > *room)
+			return NULL;
 		if (p[0] != '$' || (p[1] != '$' && p[1] != '(')) {
 			buf_add_char(&out, *p++);
 			continue;
@@ -70,12 +92,16 @@ static const char *expand(
 			buf_add(&out, p, (size_t)(end - p) + 1);
 		p = end + 1;
 	}
+	if (out.size > *room)
+		return NULL;
+	*room -= out.size;
 	return arena_memdup(a, out.data, out.size);
 }
 
-const char *env_expand(struct arena *a, const char *text, const struct env_vars *vars)
+const char *env_expand(
+	struct arena *a, const char *text, const struct env_vars *vars, size_t *room)
 {
-	return expand(a, text, vars, NULL);
+	return expand(a, text, vars, NULL, room);
 }
 
 /* As the API server checks names: printable ASCII without '='; the older, narrower rule (C
@@ -255,7 +281,7 @@ static int from_key_ref(struct arena *a, const struct json *ref, bool secret, co
 }
 
 static int add_from(struct arena *a, const struct json *from, const char *ns,
-	const struct env_context *ctx, struct env_vars *ret, struct err *err)
+	const struct env_context *ctx, struct own_vars *ret, struct err *err)
 {
 	const struct json *ref = json_get(from, "configMapRef");
 	bool secret = !ref;
@@ -287,7 +313,9 @@ static int add_from(struct arena *a, const struct json *from, const char *ns,
 					m->name, ns, name);
 			value = plain;
 		}
-		set(a, ret, var, arena_strdup(a, value));
+		int r = set(a, ret, var, arena_strdup(a, value), err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -357,12 +385,13 @@ int env_make(struct arena *a, const struct json *pod, const struct json *contain
 	const struct env_context *ctx, struct env_vars *ret, struct err *err)
 {
 	const char *ns = json_str_or(json_path(pod, "metadata.namespace"), "");
-	struct env_vars vars = {0}, services = {0};
+	struct own_vars own = {.room = ENV_TEXT_MAX_BYTES};
+	struct env_vars services = {0};
 	int r;
 
 	env_services(a, ctx, json_path_bool(pod, "spec.enableServiceLinks", true), &services);
 	JSON_FOR_EACH_ITEM(from, json_get(container, "envFrom")) {
-		r = add_from(a, from, ns, ctx, &vars, err);
+		r = add_from(a, from, ns, ctx, &own, err);
 		if (r < 0)
 			return r;
 	}
@@ -372,7 +401,10 @@ int env_make(struct arena *a, const struct json *pod, const struct json *contain
 		const struct json *ref;
 		const char *value;
 		if (!from) {
-			value = expand(a, json_str_or(json_get(e, "value"), ""), &vars, &services);
+			value = expand(a, json_str_or(json_get(e, "value"), ""), &own.vars,
+				&services, &own.room);
+			if (!value)
+				return too_much(err);
 		} else if ((ref = json_get(from, "fieldRef"))) {
 			r = env_field(a, pod, json_str_or(json_get(ref, "fieldPath"), ""), ctx,
 				&value, err);
@@ -393,11 +425,14 @@ int env_make(struct arena *a, const struct json *pod, const struct json *contain
 			if (!value)
 				continue; /* optional, and not there */
 		}
-		set(a, &vars, name, value);
+		r = set(a, &own, name, value, err);
+		if (r < 0)
+			return r;
 	}
+	struct env_vars vars = own.vars;
 	for (size_t i = 0; i < services.count; i++) {
 		const struct env_var *s = &services.items[i];
-		if (!find(&vars, s->name, strlen(s->name)))
+		if (!find(&own.vars, s->name, strlen(s->name)))
 			push(a, &vars, s->name, s->value);
 	}
 	*ret = vars;

@@ -87,9 +87,10 @@ static void expansion(void **state)
 	};
 	struct env_var items[] = {{"A", "1"}, {"B", "2"}};
 	struct env_vars vars = {items, 2, 2};
+	size_t room = ENV_TEXT_MAX_BYTES;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		assert_string_equal(env_expand(&a, cases[i].in, &vars), cases[i].out);
+		assert_string_equal(env_expand(&a, cases[i].in, &vars, &room), cases[i].out);
 }
 
 static const char pod_text[] =
@@ -244,6 +245,47 @@ static void services(void **state)
 	assert_string_equal(value(&v, "KUBERNETES_SERVICE_PORT_HTTPS"), "443");
 }
 
+/* Each variable twice the one before it: 40 of them would be 8 TiB. */
+static void growth_is_bounded(void **state)
+{
+	struct env_context ctx = context();
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+	struct env_vars vars;
+	struct err err = ERR_INIT;
+
+	buf_add_str(&b, "{\"env\":[{\"name\":\"V0\",\"value\":\"12345678\"}");
+	for (int i = 1; i <= 40; i++)
+		buf_printf(&b, ",{\"name\":\"V%d\",\"value\":\"$(V%d)$(V%d)\"}", i, i - 1, i - 1);
+	buf_add_str(&b, "]}");
+	assert_int_equal(env_make(&a, parse("{}"), parse(b.data), &ctx, &vars, &err), -E2BIG);
+	assert_non_null(strstr(err.msg, "more than a process can be given"));
+}
+
+static void text_of_one_name_set_again_counts(void **state)
+{
+	struct env_context ctx = context();
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+	struct env_vars vars;
+	struct err err = ERR_INIT;
+
+	buf_add_str(&b, "{\"env\":[{\"name\":\"V\",\"value\":\"x\"}");
+	for (int i = 0; i < ENV_SET_MAX; i++)
+		buf_add_str(&b, ",{\"name\":\"V\",\"value\":\"y\"}");
+	buf_add_str(&b, "]}");
+	assert_int_equal(env_make(&a, parse("{}"), parse(b.data), &ctx, &vars, &err), -E2BIG);
+}
+
+static void expansion_within_its_room(void **state)
+{
+	struct env_var one = {"A", "0123456789"};
+	struct env_vars vars = {.items = &one, .count = 1};
+	size_t room = 25;
+
+	assert_string_equal(env_expand(&a, "$(A)$(A)", &vars, &room), "01234567890123456789");
+	assert_int_equal(room, 5);
+	assert_null(env_expand(&a, "$(A)", &vars, &room));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +295,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(fields, setup, teardown),
 		cmocka_unit_test_setup_teardown(limits_default_to_the_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(services, setup, teardown),
+		cmocka_unit_test_setup_teardown(growth_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(text_of_one_name_set_again_counts, setup, teardown),
+		cmocka_unit_test_setup_teardown(expansion_within_its_room, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("pod_env", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -665,8 +666,9 @@ static int add_mounts(struct pod_op *op, struct arena *a, const struct json *pod
 		const char *expr = json_str(json_get(vm, "subPathExpr"));
 		const char *propagation = json_str_or(json_get(vm, "mountPropagation"), "");
 		bool read_only;
-		if (expr && *expr)
-			sub = env_expand(a, expr, env);
+		size_t room = PATH_MAX;
+		if (expr && *expr && !(sub = env_expand(a, expr, env, &room)))
+			return err_set(err, -ENAMETOOLONG, "subPathExpr of volume mount %zu", n);
 		r = volume_mount_path(
 			a, w->dir, pod, name, n, vm, sub, &m[n].host_path, &read_only, err);
 		if (r < 0)
@@ -742,7 +744,10 @@ static int create_container(struct pod_op *op, struct err *err)
 		.image = json_str_or(json_get(doc, "image"), ""),
 		.node_memory = w->m->node_memory,
 	};
-	op->grpc = cri_create_container(w->m->cri, w->sandbox_id, pod_container_config(&a, &in),
+	Cri__ContainerConfig *config = pod_container_config(&a, &in);
+	if (!config)
+		return err_set(err, -E2BIG, "command and args are more than a process can be given");
+	op->grpc = cri_create_container(w->m->cri, w->sandbox_id, config,
 		pod_sandbox_config(&a, pod, w->view.sandbox_attempt), on_created, op);
 	return 0;
 }
