@@ -15,14 +15,13 @@ check "the machine is Ready" k wait --for=condition=Ready vm/web-vm --timeout=18
 # The workload as the kernel, containerd and libvirt know it: processes with their start times, containers, domains.
 workload() {
 	on_node 1 sh -c '
-		for task in $(ctr -n k8s.io containers ls -q "labels.\"io.kubernetes.pod.namespace\"==e2e-kills" \
-			"labels.\"io.kubernetes.pod.name\"~=^web-"); do
+		for task in $(ctr -n k8s.io containers ls -q "labels.\"io.kubernetes.pod.namespace\"==e2e-kills,labels.\"io.kubernetes.pod.name\"~=^web-"); do
 			pid=$(ctr -n k8s.io tasks ls | awk -v task=$task "\$1 == task { print \$2 }")
 			echo container $task $(cut -d" " -f1,22 /proc/$pid/stat)
 		done
 		for file in /proc/[0-9]*/cmdline; do
 			case $(tr "\0" " " <$file 2>/dev/null) in
-			*qemu-system*guest=e2e-kills*) echo guest $(cut -d" " -f1,22 ${file%cmdline}stat) ;;
+			/usr/bin/qemu-system*guest=e2e-kills*) echo guest $(cut -d" " -f1,22 ${file%cmdline}stat) ;;
 			esac
 		done' | sort
 }
@@ -33,13 +32,11 @@ check_output "there is a workload to look at: containers and their sandboxes, a 
 # A pod that tells each of its starts; it must be started exactly once.
 mkdir -p "$STARTS"
 rm -f "$STARTS/starts"
-started_pods=0
 start_pod() {
-	started_pods=$((started_pods + 1))
 	k create -f - <<-END
 		apiVersion: v1
 		kind: Pod
-		metadata: {name: once-$started_pods, labels: {once: "yes"}}
+		metadata: {name: once-$1, labels: {once: "yes"}}
 		spec:
 		  restartPolicy: Never
 		  terminationGracePeriodSeconds: 0
@@ -53,9 +50,9 @@ start_pod() {
 	END
 }
 starts() { sort "$STARTS/starts"; }
-wanted_starts() { seq "$started_pods" | sed 's/^/once-/' | sort; }
+wanted_starts() { seq 1 5 $ROUNDS | sed 's/^/once-/' | sort; }
 
-python3 "$TEST_ROOT/test/e2e/writers.py" "$KUBECONFIG_FILE" e2e-kills 8 "$TEST_DIR/stop" >"$TEST_DIR/writers.log" 2>&1 &
+python3 "$TEST_ROOT/test/e2e/writers.py" "$KUBECONFIG_FILE" e2e-kills 4 "$TEST_DIR/stop" >"$TEST_DIR/writers.log" 2>&1 &
 writers=$!
 
 kill_server_process() { kill -9 "$(cut -d' ' -f1 "$LAB/run/server.pid")"; }
@@ -71,7 +68,7 @@ one_round() {
 	eventually 20 lab_server_up || return
 	eventually 20 lab_node_up 1 || return
 	# A different moment of the agent's start is hit each time.
-	python3 -c "import time; time.sleep($1 * 37 % 100 / 100)"
+	sleep "0.$(($1 * 37 % 100 * 8 + 100))"
 }
 
 round=0
@@ -81,7 +78,7 @@ while [ $round -lt "$ROUNDS" ]; do
 	while :; do
 		round=$((round + 1))
 		one_round $round || failed_rounds=$((failed_rounds + 1))
-		[ $((round % 5)) != 1 ] || eventually 20 start_pod || failed_rounds=$((failed_rounds + 1))
+		[ $((round % 5)) != 1 ] || eventually 20 start_pod $round || failed_rounds=$((failed_rounds + 1))
 		[ $((round % 20)) != 0 ] && [ $round -lt "$ROUNDS" ] || break
 	done
 	check "rounds $first to $round: killed and started again" test $failed_rounds = 0
