@@ -27,6 +27,8 @@ struct session {
 
 static void session_free(struct session *s)
 {
+	/* The answer may still be on its way when the client leaves. */
+	s->req->cancelled = NULL;
 	http_endpoint_destroy(s->endpoint);
 	free(s);
 }

@@ -67,6 +67,9 @@ static void finish(struct log_stream *s)
 {
 	struct http_request *req = s->req;
 
+	/* What is queued still has to go out, and s is not there any more when it does. */
+	req->cancelled = NULL;
+	http_stream_on_drained(req, NULL);
 	stream_free(s);
 	http_stream_end(req);
 }

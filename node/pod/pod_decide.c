@@ -110,15 +110,25 @@ static void kill_one(size_t i, enum pod_kill_why why, int64_t grace_s, struct po
 		       .type = POD_DO_KILL, .container = i, .why = why, .grace_s = grace_s});
 }
 
+/* A runtime that can't stop it now is not asked all the time. */
+static void kill_or_wait(const struct container_view *c, size_t i, enum pod_kill_why why,
+	int64_t grace_s, int64_t now, struct pod_decision *d)
+{
+	if (c->kill_retry_ns > now)
+		wake_at(d, c->kill_retry_ns);
+	else
+		kill_one(i, why, grace_s, d);
+}
+
 /* Ends a running container that is to be replaced. True when it was one. */
-static bool replace(const struct container_view *c, size_t i, struct pod_decision *d)
+static bool replace(const struct container_view *c, size_t i, int64_t now, struct pod_decision *d)
 {
 	if (!alive(c) || c->killing)
 		return false;
 	if (c->hash_differs)
-		kill_one(i, KILL_CHANGED, -1, d);
+		kill_or_wait(c, i, KILL_CHANGED, -1, now, d);
 	else if (c->probe_failed || c->run == RUN_UNKNOWN)
-		kill_one(i, KILL_PROBE, -1, d);
+		kill_or_wait(c, i, KILL_PROBE, -1, now, d);
 	else
 		return false;
 	return true;
@@ -174,7 +184,7 @@ static void decide_containers(const struct pod_view *v, int64_t now, struct pod_
 		const struct container_view *c = &v->containers[i];
 		if (!c->init || (seen && !c->sidecar))
 			continue;
-		if (c->busy || c->killing || replace(c, i, d)) {
+		if (c->busy || c->killing || replace(c, i, now, d)) {
 			if (!seen)
 				return;
 			continue;
@@ -204,7 +214,7 @@ static void decide_containers(const struct pod_view *v, int64_t now, struct pod_
 		if (c->busy || c->killing || alive(c)) {
 			all_done = false;
 			if (!c->busy)
-				replace(c, i, d);
+				replace(c, i, now, d);
 			continue;
 		}
 		if (container_restarts(v, c)) {
@@ -251,7 +261,7 @@ static void decide_running(const struct pod_view *v, int64_t now, struct pod_dec
 		if (c->busy || c->killing) {
 			waiting = true;
 		} else if (alive(c)) {
-			kill_one(i, KILL_NO_SANDBOX, 0, d);
+			kill_or_wait(c, i, KILL_NO_SANDBOX, 0, now, d);
 			waiting = true;
 		}
 	}
@@ -274,7 +284,7 @@ static void decide_running(const struct pod_view *v, int64_t now, struct pod_dec
 }
 
 /* Main containers first, all at once; then sidecars from the last to the first. */
-static void decide_stopping(const struct pod_view *v, struct pod_decision *d)
+static void decide_stopping(const struct pod_view *v, int64_t now, struct pod_decision *d)
 {
 	bool wait = v->sandbox_busy || v->setup_busy;
 
@@ -291,7 +301,7 @@ static void decide_stopping(const struct pod_view *v, struct pod_decision *d)
 				wait = true;
 				/* A later wish may be more urgent than the stop under way. */
 				if (!c->killing || v->grace_s < c->kill_grace_s)
-					kill_one(k, KILL_STOPPING, v->grace_s, d);
+					kill_or_wait(c, k, KILL_STOPPING, v->grace_s, now, d);
 			}
 		}
 	}
@@ -345,7 +355,7 @@ void pod_decide(const struct pod_view *v, int64_t now, struct pod_decision *d)
 			act(d, (struct pod_action){.type = POD_DO_SETUP});
 		return;
 	case POD_STOPPING:
-		decide_stopping(v, d);
+		decide_stopping(v, now, d);
 		return;
 	case POD_FINISHED:
 		if (leaving)

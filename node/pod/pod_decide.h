@@ -51,11 +51,12 @@ struct container_view {
 	int exit_code;
 	int64_t finished_ns; /* wall clock of the runtime */
 	/* the worker's memory */
-	bool busy;	      /* being created, started, or hooked */
-	bool killing;	      /* a stop is under way ... */
-	int64_t kill_grace_s; /* ... with this grace period */
-	bool probe_failed;    /* liveness or startup: must be killed */
-	bool started;	      /* the startup probe, if any, has passed */
+	bool busy;	       /* being created, started, or hooked */
+	bool killing;	       /* a stop is under way ... */
+	int64_t kill_grace_s;  /* ... with this grace period */
+	int64_t kill_retry_ns; /* the last stop did not work: not before */
+	bool probe_failed;     /* liveness or startup: must be killed */
+	bool started;	       /* the startup probe, if any, has passed */
 	enum image_state image;
 	int64_t retry_ns; /* image or configuration failed: not before; 0 = at once */
 	struct backoff restart;

@@ -293,6 +293,30 @@ static void urgent_stop_overtakes(void **state)
 	assert_true(has(&d, POD_DO_KILL, 0) && d.actions[0].grace_s == 0);
 }
 
+static void failed_stops_wait(void **state)
+{
+	struct container_view c = main_container();
+	struct pod_view v = running_view(&c, 1);
+
+	v.state = POD_STOPPING;
+	v.deleting = true;
+	c.run = RUN_RUNNING;
+	c.kill_retry_ns = 5 * S;
+	struct pod_decision d = decide(&v, 4 * S);
+	assert_int_equal(d.action_count, 0);
+	assert_int_equal(d.wake_ns, 5 * S);
+	d = decide(&v, 5 * S);
+	assert_true(has(&d, POD_DO_KILL, 0));
+	/* The same for one that is sick: it keeps running, and that is all. */
+	v.state = POD_RUNNING;
+	v.deleting = false;
+	c.in_sandbox = true;
+	c.probe_failed = true;
+	d = decide(&v, 4 * S);
+	assert_int_equal(d.action_count, 0);
+	assert_int_equal(d.wake_ns, 5 * S);
+}
+
 static void leaving_goes_step_by_step(void **state)
 {
 	struct container_view c = main_container();
@@ -436,6 +460,7 @@ static void begin(struct sim *s, const struct pod_action *a)
 		break;
 	case POD_DO_KILL:
 		assert_true(c->run == RUN_RUNNING || c->run == RUN_UNKNOWN);
+		assert_true(c->kill_retry_ns <= s->now);
 		c->killing = true;
 		c->kill_grace_s = a->grace_s < 0 ? 30 : a->grace_s;
 		ms = 1 +
@@ -519,7 +544,9 @@ static void op_done(struct sim *s, const struct pod_action *a)
 			c->retry_ns = s->now + 10 * S;
 		break;
 	case POD_DO_KILL:
-		if (c->run == RUN_RUNNING) {
+		if (!ok)
+			c->kill_retry_ns = s->now + S;
+		else if (c->run == RUN_RUNNING) {
 			c->run = RUN_EXITED;
 			c->exit_code = 143;
 			c->finished_ns = s->now;
@@ -656,6 +683,7 @@ int main(void)
 		cmocka_unit_test(dead_sandbox_is_replaced),
 		cmocka_unit_test(deadline_ends_the_pod),
 		cmocka_unit_test(urgent_stop_overtakes),
+		cmocka_unit_test(failed_stops_wait),
 		cmocka_unit_test(leaving_goes_step_by_step),
 		cmocka_unit_test(phases),
 		cmocka_unit_test(simulated_lives),

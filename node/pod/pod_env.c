@@ -35,7 +35,8 @@ struct own_vars {
 static int too_much(struct err *err)
 {
 	return err_set(err, -E2BIG,
-		"environment and arguments are more than a process can be given: %u MiB, or more than "
+		"environment and arguments are more than a process can be given: %u MiB, or more "
+		"than "
 		"%d variables",
 		ENV_TEXT_MAX_BYTES >> 20, ENV_SET_MAX);
 }
@@ -98,8 +99,7 @@ static const char *expand(struct arena *a, const char *text, const struct env_va
 	return arena_memdup(a, out.data, out.size);
 }
 
-const char *env_expand(
-	struct arena *a, const char *text, const struct env_vars *vars, size_t *room)
+const char *env_expand(struct arena *a, const char *text, const struct env_vars *vars, size_t *room)
 {
 	return expand(a, text, vars, NULL, room);
 }

@@ -18,8 +18,9 @@ struct env_vars {
 	size_t count, room;
 };
 
-/* No process can be given more (arguments and environment together: 3/4 of _STK_LIM in fs/exec.c), so
- * nothing is gained by building more; without a limit B=$(A)$(A), C=$(B)$(B), ... takes all memory. */
+/* No process can be given more (arguments and environment together: 3/4 of _STK_LIM in fs/exec.c),
+ * so nothing is gained by building more; without a limit B=$(A)$(A), C=$(B)$(B), ... takes all
+ * memory. */
 #define ENV_TEXT_MAX_BYTES (6u << 20)
 #define ENV_SET_MAX 8192 /* variables that env and envFrom may set */
 
@@ -39,8 +40,8 @@ struct env_context {
  * live in the arena. */
 int env_make(struct arena *a, const struct json *pod, const struct json *container,
 	const struct env_context *ctx, struct env_vars *ret, struct err *err) _must_check_;
-/* Expands $(NAME) by the variables. *room: bytes that results may still take, of ENV_TEXT_MAX_BYTES at
- * first; NULL when the result would take more. */
+/* Expands $(NAME) by the variables. *room: bytes that results may still take, of ENV_TEXT_MAX_BYTES
+ * at first; NULL when the result would take more. */
 const char *env_expand(
 	struct arena *a, const char *text, const struct env_vars *vars, size_t *room);
 /* metadata.name, metadata.labels['k'], status.podIP, ...; also for downward API volumes, which may

@@ -37,9 +37,9 @@ struct pod_manager {
 	Cri__ListPodSandboxResponse *sandboxes; /* copy kept until the containers are in */
 	struct arena list_arena;
 	int64_t list_started_ns; /* monotonic */
-	bool relist_again; /* something happened while listing */
-	bool watching;	   /* the runtime tells us of changes */
-	bool no_watch;	   /* it can't */
+	bool relist_again;	 /* something happened while listing */
+	bool watching;		 /* the runtime tells us of changes */
+	bool no_watch;		 /* it can't */
 	bool runtime_up, ever_listed;
 	char *runtime_version;
 	int64_t node_memory, node_cpu_milli;
@@ -65,8 +65,8 @@ struct pod_worker {
 	int64_t stop_deadline_ns;   /* wall clock: end of the grace period */
 	int64_t sandbox_touched_ns; /* monotonic: lists begun before know less than we do */
 	int64_t *touched_ns;	    /* the same, by container */
-	bool sandbox_detail;	    /* a PodSandboxStatus is under way */
-	int64_t refresh_ns;	    /* volumes: next look at their contents, monotonic; 0 = never */
+	bool sandbox_unread; /* PodSandboxStatus could not be had: ask again at the next list */
+	int64_t refresh_ns;  /* volumes: next look at their contents, monotonic; 0 = never */
 	struct backoff sandbox_backoff, remove_backoff;
 	enum pod_phase ended_phase;
 	char *ended_reason, *ended_message;

@@ -277,8 +277,11 @@ static void on_sandbox_status(void *user, const struct grpc_result *r)
 		w->view.sandbox_exists = true;
 		w->view.sandbox_ready = s->status->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY;
 		sandbox_ip(w, s->status);
-	} else if (!grpc_ok(r)) {
+	} else if (r->status == GRPC_NOT_FOUND) {
 		w->view.sandbox_ready = false;
+	} else {
+		/* A runtime that can't be asked says nothing about the sandbox: it may well run. */
+		w->sandbox_unread = true;
 	}
 	for (size_t i = 0; i < w->view.container_count; i++)
 		pod_worker_show(w, i);
@@ -290,6 +293,7 @@ void pod_op_sandbox_detail(struct pod_worker *w)
 	struct pod_op *op = pod_op_new(w, SIZE_MAX, "sandbox status");
 
 	w->view.sandbox_busy = true;
+	w->sandbox_unread = false;
 	op->grpc = cri_sandbox_status(w->m->cri, w->sandbox_id, on_sandbox_status, op);
 }
 
@@ -714,8 +718,8 @@ static int create_container(struct pod_op *op, struct err *err)
 	unsigned attempt = c->cur.id ? c->cur.attempt + 1 : 0;
 	struct env_context ctx;
 	struct env_vars env;
-	struct config_mount *mounts;
-	size_t mount_count;
+	struct config_mount *mounts = NULL;
+	size_t mount_count = 0;
 	int r;
 
 	if (container_would_be_root(pod, doc, c->image_uid))
@@ -746,7 +750,8 @@ static int create_container(struct pod_op *op, struct err *err)
 	};
 	Cri__ContainerConfig *config = pod_container_config(&a, &in);
 	if (!config)
-		return err_set(err, -E2BIG, "command and args are more than a process can be given");
+		return err_set(
+			err, -E2BIG, "command and args are more than a process can be given");
 	op->grpc = cri_create_container(w->m->cri, w->sandbox_id, config,
 		pod_sandbox_config(&a, pod, w->view.sandbox_attempt), on_created, op);
 	return 0;
@@ -799,6 +804,8 @@ static void kill_end(struct pod_op *op)
 	LIST_FOR_EACH(o, &w->ops, struct pod_op, link)
 		other = other || (o != op && o->container == i && streq(o->what, op->what));
 	w->view.containers[i].killing = other;
+	if (!other && w->containers[i].cur.run != RUN_EXITED)
+		w->view.containers[i].kill_retry_ns = wall(w->n) + NS_PER_S;
 	w->touched_ns[i] = mono(w->n);
 	pod_worker_show(w, i);
 	pod_op_end(op);

@@ -64,6 +64,21 @@ static void on_patched(void *user, const struct client_result *r)
 	pod_worker_poke(w);
 }
 
+/* A pod that the API knows as over, and whose containers the runtime has forgotten: what the API
+ * says is all that is left of them. */
+static bool nothing_to_say(const struct pod_worker *w, const struct json *pod)
+{
+	const char *phase = json_str_or(json_path(pod, "status.phase"), "");
+
+	if (!streq(phase, "Succeeded") && !streq(phase, "Failed"))
+		return false;
+	for (size_t i = 0; i < w->view.container_count; i++) {
+		if (!w->containers[i].cur.id)
+			return true;
+	}
+	return false;
+}
+
 static void status_publish(struct pod_worker *w)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -80,6 +95,8 @@ static void status_publish(struct pod_worker *w)
 		return;
 	}
 	const struct json *pod = pod_worker_doc(w, &a);
+	if (nothing_to_say(w, pod))
+		return;
 	struct pod_status_input in = {
 		.pod = pod,
 		.view = &w->view,
@@ -366,9 +383,10 @@ static void apply_sandbox(
 	if (!streq(w->sandbox_id, s->id)) {
 		replace_text(&w->sandbox_id, s->id);
 		w->pod_ip[0] = '\0';
-		if (v->sandbox_ready)
-			pod_op_sandbox_detail(w);
+		w->sandbox_unread = true;
 	}
+	if (v->sandbox_ready && w->sandbox_unread)
+		pod_op_sandbox_detail(w);
 }
 
 void pod_worker_apply(struct pod_worker *w, Cri__PodSandbox **sandboxes, size_t sandbox_count,
