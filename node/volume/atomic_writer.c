@@ -15,12 +15,6 @@
 
 void payload_add(struct arena *a, struct payload *p, struct payload_file f)
 {
-	for (size_t i = 0; i < p->count; i++) {
-		if (streq(p->items[i].path, f.path)) {
-			p->items[i] = f;
-			return;
-		}
-	}
 	if (p->count == p->room) {
 		size_t room = p->room ? p->room * 2 : 8;
 		p->items = arena_grow(
@@ -157,15 +151,59 @@ static void first_part(const char *path, char ret[NAME_MAX + 1])
 	ret[n] = '\0';
 }
 
+/* Byte order with '/' before all others, so that what shares a first part stands together. */
+static int compare_paths(const char *a, const char *b)
+{
+	for (;; a++, b++) {
+		int x = *a == '/' ? 1 : (unsigned char)*a, y = *b == '/' ? 1 : (unsigned char)*b;
+		if (x != y)
+			return x < y ? -1 : 1;
+		if (x == 0)
+			return 0;
+	}
+}
+
+struct ordered {
+	struct payload_file file;
+	size_t at; /* in the payload */
+};
+
+static int compare_ordered(const void *a, const void *b)
+{
+	const struct ordered *x = a, *y = b;
+	int r = compare_paths(x->file.path, y->file.path);
+
+	return r ? r : x->at < y->at ? -1 : 1;
+}
+
+/* By path, each once: the last of those that have the same. An object may have 100,000 keys. */
+static struct payload sorted(const struct payload *p)
+{
+	struct ordered *list = xmalloc((p->count + 1) * sizeof(*list));
+	struct payload ret = {.items = xmalloc((p->count + 1) * sizeof(*ret.items))};
+
+	for (size_t i = 0; i < p->count; i++)
+		list[i] = (struct ordered){p->items[i], i};
+	qsort(list, p->count, sizeof(*list), compare_ordered);
+	for (size_t i = 0; i < p->count; i++) {
+		if (i + 1 == p->count || !streq(list[i].file.path, list[i + 1].file.path))
+			ret.items[ret.count++] = list[i].file;
+	}
+	free(list);
+	return ret;
+}
+
+static int compare_first_part(const void *key, const void *item)
+{
+	char part[NAME_MAX + 1];
+
+	first_part(((const struct payload_file *)item)->path, part);
+	return compare_paths(key, part);
+}
+
 static bool wanted(const struct payload *p, const char *name)
 {
-	for (size_t i = 0; i < p->count; i++) {
-		char part[NAME_MAX + 1];
-		first_part(p->items[i].path, part);
-		if (streq(part, name))
-			return true;
-	}
-	return false;
+	return bsearch(name, p->items, p->count, sizeof(*p->items), compare_first_part) != NULL;
 }
 
 /* Links for what is new, and none for what is gone; older data directories go too. */
@@ -199,17 +237,13 @@ static int tidy(int dir, const struct payload *p, const char *current, struct er
 	return 0;
 }
 
-int atomic_writer_write(const char *path, const struct payload *p, gid_t gid, struct err *err)
+static int write_sorted(const char *path, const struct payload *p, gid_t gid, struct err *err)
 {
 	char name[64], stamp[40], old[NAME_MAX + 1] = "";
 	struct timespec now;
 	struct tm tm;
 	int r;
 
-	for (size_t i = 0; i < p->count; i++) {
-		if (!payload_path_valid(p->items[i].path))
-			return err_set(err, -EINVAL, "invalid path '%s'", p->items[i].path);
-	}
 	_cleanup_(close_p) int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return err_errno(err, -errno, "open '%s'", path);
@@ -250,4 +284,16 @@ int atomic_writer_write(const char *path, const struct payload *p, gid_t gid, st
 		return err_errno(err, r, "publish '%s'", path);
 	}
 	return tidy(dir, p, name, err);
+}
+
+int atomic_writer_write(const char *path, const struct payload *p, gid_t gid, struct err *err)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		if (!payload_path_valid(p->items[i].path))
+			return err_set(err, -EINVAL, "invalid path '%s'", p->items[i].path);
+	}
+	struct payload each_once = sorted(p);
+	int r = write_sorted(path, &each_once, gid, err);
+	free(each_once.items);
+	return r;
 }

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "lib/base/arena.h"
@@ -146,6 +147,59 @@ static void survives_a_torn_update(void **state)
 	assert_int_equal(count, 5);
 }
 
+static void later_files_replace_earlier_ones(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct payload p = {0};
+	struct err err = ERR_INIT;
+
+	payload_add(&a, &p, (struct payload_file){"a/b", "1", 1, 0644});
+	payload_add(&a, &p, (struct payload_file){"a-b", "2", 1, 0644});
+	payload_add(&a, &p, (struct payload_file){"a/c", "3", 1, 0644});
+	payload_add(&a, &p, (struct payload_file){"a.b", "4", 1, 0644});
+	payload_add(&a, &p, (struct payload_file){"a/b", "5", 1, 0644});
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, &err), 0);
+		assert_file("a/b", "5");
+		assert_file("a-b", "2");
+		assert_file("a/c", "3");
+		assert_file("a.b", "4");
+	}
+	assert_string_equal(p.items[0].data, "1");
+}
+
+/* A container may nest directories as deep as it likes. */
+static void removes_what_is_very_deep(void **state)
+{
+	struct rlimit old, few;
+	struct err err = ERR_INIT;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/v", dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+	int at = open(path, O_RDONLY | O_DIRECTORY);
+	for (int i = 0; i < 3000; i++) {
+		assert_int_equal(mkdirat(at, "d", 0755), 0);
+		assert_int_equal(symlinkat("/", at, "link"), 0);
+		int next = openat(at, "d", O_RDONLY | O_DIRECTORY);
+		close(at);
+		at = next;
+	}
+	close(at);
+	/* As if it had guessed the names of the removal. */
+	snprintf(path, sizeof(path), "%s/..deep-0", dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	few = (struct rlimit){100, old.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &few);
+	int r = volumes_remove(dir, &err);
+	setrlimit(RLIMIT_NOFILE, &old);
+	if (r < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(access(dir, F_OK), -1);
+}
+
 /* ---- whole volumes ---- */
 
 static struct json *config_map;
@@ -226,6 +280,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(writes_updates_and_removes, setup, teardown),
 		cmocka_unit_test_setup_teardown(keeps_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(survives_a_torn_update, setup, teardown),
+		cmocka_unit_test_setup_teardown(later_files_replace_earlier_ones, setup, teardown),
+		cmocka_unit_test_setup_teardown(removes_what_is_very_deep, setup, teardown),
 		cmocka_unit_test_setup_teardown(volumes_of_a_pod, setup, teardown),
 	};
 

@@ -225,7 +225,10 @@ static int setup_empty_dir(
 		r = err_set(err, -ENOTSUP, "medium \"%s\" is not supported", medium);
 	if (r < 0)
 		return r;
-	if (gid != (gid_t)-1 && (chown(path, (uid_t)-1, gid) < 0 || chmod(path, 02777) < 0))
+	/* Once: what the container makes of its mode later stays. */
+	struct stat st;
+	if (gid != (gid_t)-1 && (stat(path, &st) < 0 || st.st_gid != gid) &&
+		(chown(path, (uid_t)-1, gid) < 0 || chmod(path, 02777) < 0))
 		return err_errno(err, -errno, "give '%s' to group %u", path, gid);
 	return 0;
 }
@@ -525,8 +528,32 @@ static void unmount_below(const char *dir)
 	VEC_FINISH(&found);
 }
 
+/* Directories deeper than this are moved up first: whoever made them must not decide how many descriptors
+ * and how much stack their removal takes. */
+enum { REMOVE_DEPTH_MAX = 32 };
+
+struct removal {
+	int top; /* directory that deeper ones are moved into */
+	dev_t dev;
+	unsigned moved;
+};
+
+static int move_up(struct removal *m, int dir, const char *name, struct err *err)
+{
+	char to[32];
+
+	for (;;) {
+		snprintf(to, sizeof(to), "..deep-%u", m->moved++);
+		if (renameat2(dir, name, m->top, to, RENAME_NOREPLACE) == 0)
+			return 0;
+		if (errno != EEXIST)
+			return err_errno(err, -errno, "move '%s' up", name);
+	}
+}
+
 /* Never crosses into another file system: what is still mounted there is not ours to delete. */
-static int remove_below(int parent, const char *name, dev_t dev, struct err *err)
+static int remove_below(
+	struct removal *m, int parent, const char *name, unsigned depth, struct err *err)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
@@ -534,20 +561,34 @@ static int remove_below(int parent, const char *name, dev_t dev, struct err *err
 	if (fd < 0) {
 		if (errno == ENOENT)
 			return 0;
+		if (errno != ENOTDIR && errno != ELOOP)
+			return err_errno(err, -errno, "open '%s'", name);
 		if (unlinkat(parent, name, 0) < 0 && errno != ENOENT)
 			return err_errno(err, -errno, "remove '%s'", name);
 		return 0;
 	}
-	if (fstat(fd, &st) < 0 || st.st_dev != dev) {
+	if (fstat(fd, &st) < 0 || st.st_dev != m->dev) {
 		close(fd);
 		return err_set(err, -EBUSY, "'%s' is still mounted", name);
 	}
-	DIR *d = fdopendir(fd);
-	int r = 0;
-	for (struct dirent *e; r >= 0 && d && (e = readdir(d));) {
-		if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
-			r = remove_below(dirfd(d), e->d_name, dev, err);
+	if (depth > REMOVE_DEPTH_MAX) {
+		close(fd);
+		return move_up(m, parent, name, err);
 	}
+	if (depth == 0)
+		m->top = fd;
+	DIR *d = fdopendir(fd);
+	unsigned moved;
+	int r = 0;
+	do {
+		moved = m->moved;
+		for (struct dirent *e; r >= 0 && d && (e = readdir(d));) {
+			if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
+				r = remove_below(m, dirfd(d), e->d_name, depth + 1, err);
+		}
+		if (d)
+			rewinddir(d);
+	} while (depth == 0 && r >= 0 && d && moved != m->moved);
 	if (d)
 		closedir(d);
 	else
@@ -566,6 +607,7 @@ int volumes_remove(const char *pod_dir, struct err *err)
 	unmount_below(pod_dir);
 	if (lstat(pod_dir, &st) < 0)
 		return errno == ENOENT ? 0 : err_errno(err, -errno, "stat '%s'", pod_dir);
-	int r = remove_below(AT_FDCWD, pod_dir, st.st_dev, err);
+	struct removal m = {.top = -1, .dev = st.st_dev};
+	int r = remove_below(&m, AT_FDCWD, pod_dir, 0, err);
 	return r < 0 ? err_context(err, r, "remove '%s'", pod_dir) : 0;
 }
