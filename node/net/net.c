@@ -50,6 +50,7 @@ struct net_call {
 	struct list link;
 	struct node_net *net;
 	char *id, *mac, *hostname;
+	char *wanted; /* an address that would be liked; NULL = any, or it was not to be had */
 	bool adding, releasing_first;
 	char address[16];
 	struct child *child;
@@ -351,6 +352,7 @@ static void call_free(uv_handle_t *h)
 	free(c->id);
 	free(c->mac);
 	free(c->hostname);
+	free(c->wanted);
 	free(c);
 }
 
@@ -450,7 +452,10 @@ static void plugin_done(void *user, const struct child_result *r, const struct e
 	struct err err = ERR_INIT;
 
 	c->child = NULL;
-	if (failure) {
+	if (failure && c->wanted && c->adding && !c->releasing_first) {
+		free(TAKE_PTR(c->wanted)); /* somebody has it now */
+		run_plugin(c, "ADD");
+	} else if (failure) {
 		/* CNI plugins explain themselves in JSON on standard output. */
 		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 		struct json *doc = NULL;
@@ -476,15 +481,17 @@ static void plugin_done(void *user, const struct child_result *r, const struct e
 static void run_plugin(struct net_call *c, const char *command)
 {
 	_cleanup_(buf_finish) struct buf input = BUF_INIT;
-	char path[256], command_env[32], id_env[300], path_env[300];
+	char path[256], command_env[32], id_env[300], path_env[300], args_env[48] = "CNI_ARGS=";
 	const char *directory = lease_plugin("host-local", path, sizeof(path));
 	const char *argv[] = {path, NULL};
 	const char *env[] = {command_env, id_env, "CNI_NETNS=/proc/self/ns/net", "CNI_IFNAME=eth0",
-		path_env, NULL};
+		path_env, args_env, NULL};
 
 	snprintf(command_env, sizeof(command_env), "CNI_COMMAND=%s", command);
 	snprintf(id_env, sizeof(id_env), "CNI_CONTAINERID=%s", c->id);
 	snprintf(path_env, sizeof(path_env), "CNI_PATH=%s", directory ? directory : "");
+	if (c->wanted && streq(command, "ADD"))
+		snprintf(args_env, sizeof(args_env), "CNI_ARGS=IP=%s", c->wanted);
 	lease_write_ipam(&input, c->net->cidr);
 	c->child = child_run(&(struct child_options){
 		.loop = c->net->node->loop,
@@ -554,14 +561,19 @@ static struct net_call *call_new(
 	return c;
 }
 
-struct net_call *net_lease_add(struct node_net *net, const char *id, const char *mac,
-	const char *hostname, net_lease_done *done, void *user)
+struct net_call *net_lease_add(struct node_net *net, const char *id, const char *wanted,
+	const char *mac, const char *hostname, net_lease_done *done, void *user)
 {
 	struct net_call *c = call_new(net, id, done, user);
+	struct in_addr in;
 
 	c->adding = true;
 	c->mac = xstrdup(mac);
 	c->hostname = xstrdup(hostname ? hostname : "");
+	c->wanted = wanted && inet_pton(AF_INET, wanted, &in) == 1 &&
+				    netd_net_has(&net->pods, in.s_addr)
+			    ? xstrdup(wanted)
+			    : NULL;
 	return c;
 }
 

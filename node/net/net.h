@@ -19,9 +19,9 @@ void net_destroy(struct node_net *net); /* the kernel's state stays; NULL allowe
 void net_set_pod_cidr(struct node_net *net, const char *cidr);
 
 /* An address for a VM from the range that pods use too (CNI host-local), and its DHCP entry. `id`
- * is the VMI's uid and interface ("UID-0"): asking again gives the same address. `mac` like
- * "52:54:00:12:34:56"; `hostname` may be NULL. done is called later, once; address is "" on
- * failure. */
+ * is the VMI's uid and interface ("UID-0"): asking again gives the same address. `wanted` (may be
+ * NULL or "") is given if it is free. `mac` like "52:54:00:12:34:56"; `hostname` may be NULL. done
+ * is called later, once; address is "" on failure. */
 struct net_lease {
 	const char *address; /* "10.244.0.7" */
 	unsigned prefix;     /* 24 */
@@ -32,8 +32,8 @@ struct net_call;
 /* A port of the bridge came (a VM's tap): lets its owner reach itself through a service. CNI does
  * it for pods. */
 void net_ports_changed(struct node_net *net);
-struct net_call *net_lease_add(struct node_net *net, const char *id, const char *mac,
-	const char *hostname, net_lease_done *done, void *user);
+struct net_call *net_lease_add(struct node_net *net, const char *id, const char *wanted,
+	const char *mac, const char *hostname, net_lease_done *done, void *user);
 /* Gives the address back. done may be NULL. */
 struct net_call *net_lease_remove(
 	struct node_net *net, const char *id, net_lease_done *done, void *user);

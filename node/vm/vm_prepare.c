@@ -540,8 +540,10 @@ static void lease_here(void *user, const struct net_lease *lease, const struct e
 	struct vm_prepare *p = user;
 
 	p->lease = NULL;
-	if (!err)
+	if (!err) {
 		snprintf(p->address, sizeof(p->address), "%s", lease->address);
+		vm_address_keep(p->o.directory, p->o.spec->domain_name, p->address);
+	}
 	one_done(p, "NetworkNotReady", err);
 }
 
@@ -581,12 +583,39 @@ void vm_prepare_lease_id(const char *uid, char ret[80])
 	snprintf(ret, 80, "%.70s-0", uid);
 }
 
+static char *address_path(const char *directory, const char *domain)
+{
+	return xasprintf("%s-addresses/%s", directory, domain);
+}
+
+void vm_address_recall(const char *directory, const char *domain, char ret[16])
+{
+	_cleanup_(free_p) char *path = address_path(directory, domain);
+
+	if (files_read(path, ret, 16) < 0)
+		ret[0] = '\0';
+}
+
+void vm_address_keep(const char *directory, const char *domain, const char *address)
+{
+	_cleanup_(free_p) char *path = address_path(directory, domain);
+	_cleanup_(free_p) char *parent = xasprintf("%s-addresses", directory);
+	char was[16];
+
+	vm_address_recall(directory, domain, was);
+	if (streq(was, address))
+		return;
+	mkdir(parent, 0700);
+	if (files_write(path, address, strlen(address), 0600, NULL) < 0)
+		log_warn("can't remember the address of a VM", "domain", domain, NULL);
+}
+
 struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)
 {
 	struct vm_prepare *p = xcalloc(1, sizeof(*p));
 	struct vm_spec *s = o->spec;
 	struct err err = ERR_INIT;
-	char id[80];
+	char id[80], last[16];
 
 	p->o = *o;
 	p->vmi = object_ref((struct object *)o->vmi);
@@ -605,8 +634,9 @@ struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)
 	if (s->interface_count) {
 		vm_prepare_lease_id(s->uid, id);
 		p->waiting++;
+		vm_address_recall(o->directory, s->domain_name, last);
 		p->lease = net_lease_add(
-			o->node->net, id, s->interfaces[0].mac, s->hostname, lease_here, p);
+			o->node->net, id, last, s->interfaces[0].mac, s->hostname, lease_here, p);
 	}
 	for (size_t i = 0; i < s->disk_count; i++) {
 		want_secret(p, s->disks[i].image.pull_secret);

@@ -29,6 +29,11 @@ void vm_prepare_remove(const char *directory, const char *uid);
 /* The domain that the directory of `uid` is for; -ENOENT. */
 int vm_prepare_domain(
 	const char *directory, const char *uid, char ret_uuid[37], char ret_name[384]) _must_check_;
+/* The address that the VM of this namespace and name had last ("" = none known), and remembering
+ * it: DIRECTORY-addresses/DOMAIN. A VM that is started again keeps it unless somebody else has it
+ * now. */
+void vm_address_recall(const char *directory, const char *domain, char ret[16]);
+void vm_address_keep(const char *directory, const char *domain, const char *address);
 /* Which address a VMI's first interface has by its uid. */
 void vm_prepare_lease_id(const char *uid, char ret[80]);
 

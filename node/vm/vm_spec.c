@@ -318,12 +318,14 @@ static int check_mac(const char *given, char ret[18])
 	return 0;
 }
 
-static void make_mac(const char *uid, size_t index, char ret[18])
+/* By namespace and name: the guest's network configuration may know the address, so it must be the
+ * same when the VM is started again as another instance. */
+static void make_mac(const struct vm_spec *s, size_t index, char ret[18])
 {
-	char text[80];
+	char text[400];
 	uint64_t h;
 
-	snprintf(text, sizeof(text), "%.64s/%zu", uid, index);
+	snprintf(text, sizeof(text), "%s/%zu", s->domain_name, index);
 	h = fnv1a_64(text, strlen(text));
 	snprintf(ret, 18, "02:%02x:%02x:%02x:%02x:%02x", (unsigned)(h >> 56 & 255),
 		(unsigned)(h >> 40 & 255), (unsigned)(h >> 24 & 255), (unsigned)(h >> 8 & 255),
@@ -370,7 +372,7 @@ static int read_interface(const struct json *spec, const struct json *interface,
 	if (i->boot_order < 0 || i->boot_order > 999)
 		return err_set(err, -EINVAL, "%s.bootOrder: must be between 1 and 999", field);
 	if (!mac || !*mac)
-		make_mac(s->uid, s->interface_count, i->mac);
+		make_mac(s, s->interface_count, i->mac);
 	else if (check_mac(mac, i->mac) < 0)
 		return err_set(err, -EINVAL, "%s.macAddress: '%s' is not a unicast MAC address",
 			field, mac);
@@ -399,7 +401,7 @@ static int read_interfaces(const struct json *spec, struct vm_spec *s, struct er
 
 		*i = (struct vm_interface){
 			.name = device_name(name) ? name : "default", .model = "virtio"};
-		make_mac(s->uid, 0, i->mac);
+		make_mac(s, 0, i->mac);
 	}
 	return 0;
 }

@@ -50,7 +50,7 @@ struct vm_disk {
 
 struct vm_interface {
 	const char *name;
-	char mac[18];	   /* given, or made from uid and index so that it stays */
+	char mac[18];	   /* given, or made from namespace, name and index so that it stays */
 	const char *model; /* "virtio", "e1000", ... */
 	int64_t boot_order;
 };

@@ -623,8 +623,8 @@ static void adopt_lease(struct vm_worker *w)
 	if (w->leased || w->lease || w->lease_failed || !w->has_spec || !w->spec.interface_count)
 		return;
 	vm_prepare_lease_id(w->uid, id);
-	w->lease = net_lease_add(
-		w->m->node->net, id, w->spec.interfaces[0].mac, w->spec.hostname, adopted_lease, w);
+	w->lease = net_lease_add(w->m->node->net, id, NULL, w->spec.interfaces[0].mac,
+		w->spec.hostname, adopted_lease, w);
 }
 
 static void tell_outcome(struct vm_worker *w, enum vm_outcome before)
