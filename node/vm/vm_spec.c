@@ -421,7 +421,7 @@ static int read_cpu(struct arena *a, const struct json *domain, struct vm_spec *
 
 		if (!milli)
 			milli = quantity_json_milli(json_path(domain, "resources.requests.cpu"), 0);
-		sockets = (milli + 999) / 1000;
+		sockets = milli / 1000 + (milli % 1000 > 0);
 	}
 	sockets = sockets ? sockets : 1;
 	cores = cores ? cores : 1;
