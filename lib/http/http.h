@@ -58,6 +58,10 @@ struct http_server_options {
 	 * to take any of what was written to it; 0 = 60 s. Seen up to a quarter late. */
 	unsigned idle_timeout_ms;
 	unsigned max_connections; /* 0 = 20,000 */
+	/* Bytes of requests (heads and bodies) that may be in memory at the same time, not counting
+	 * the first 8 KiB of each: what is beyond is refused with 429 and "Retry-After: 1", while
+	 * small requests always pass. 0 = 64 MiB. */
+	size_t held_max_bytes;
 };
 
 struct http_server *http_server_create(const struct http_server_options *options);

@@ -9,6 +9,9 @@
 #define FREE_EXCHANGES_MAX 32
 #define BODY_KEEP_BYTES (64u << 10)
 #define ORGS_MAX 64
+/* What a request may take without counting against the server's limit: leases and other small
+ * writes must pass whatever large ones do. */
+#define HELD_FREE_BYTES (8u << 10)
 
 /* Exchanges */
 
@@ -37,11 +40,23 @@ void http_exchange_free(struct http_exchange *x)
 	free(x);
 }
 
+/* Counts what the request has come to. False when it is too much for the server at this time. */
+static bool exchange_count(struct http_exchange *x)
+{
+	struct http_server *s = x->conn->server;
+	size_t size = x->req.arena.used_bytes + x->parser.head.size + x->body.size;
+	size_t held = size > HELD_FREE_BYTES ? size - HELD_FREE_BYTES : 0;
+	s->held_bytes += held - x->held_bytes;
+	x->held_bytes = held;
+	return held == 0 || s->held_bytes <= s->held_max_bytes;
+}
+
 /* Gives the exchange back to the server. */
 static void exchange_end(struct http_conn *c)
 {
 	struct http_server *s = c->server;
 	struct http_exchange *x = TAKE_PTR(c->x);
+	s->held_bytes -= x->held_bytes;
 	if (x->req.closed)
 		x->req.closed(&x->req);
 	if (s->free_exchange_count >= FREE_EXCHANGES_MAX || s->stopping) {
@@ -52,7 +67,7 @@ static void exchange_end(struct http_conn *c)
 	buf_clear(&x->body);
 	if (x->body.room > BODY_KEEP_BYTES)
 		buf_finish(&x->body);
-	struct http_exchange keep = { .body = x->body, .next_free = s->free_exchanges };
+	struct http_exchange keep = {.body = x->body, .next_free = s->free_exchanges};
 	keep.req.arena = x->req.arena;
 	keep.parser.head = x->parser.head;
 	*x = keep;
@@ -95,7 +110,7 @@ static void conn_linger(struct http_conn *c)
 }
 
 /* The answer to what never became a request. */
-static void conn_refuse(struct http_conn *c, int status, const char *text)
+static void conn_refuse(struct http_conn *c, int status, const char *extra, const char *text)
 {
 	struct http_exchange *x = c->x;
 	if (!x->req.method)
@@ -103,9 +118,14 @@ static void conn_refuse(struct http_conn *c, int status, const char *text)
 	x->keep_alive = false;
 	x->in_handler = true; /* we end it here */
 	char *body = arena_printf(&x->req.arena, "%s\n", text);
-	http_respond(&x->req, status, "text/plain; charset=utf-8", NULL, body, strlen(body));
+	http_respond(&x->req, status, "text/plain; charset=utf-8", extra, body, strlen(body));
 	exchange_end(c);
 	conn_linger(c);
+}
+
+static void conn_refuse_now(struct http_conn *c)
+{
+	conn_refuse(c, 429, "Retry-After: 1\r\n", "too many large requests at the same time");
 }
 
 /* Cuts the target into path and query; false when it is malformed. */
@@ -132,7 +152,7 @@ static bool parse_target(struct http_request *req)
 		for (const char *p = from; p + 2 < from + size; p++)
 			if (p[0] == '%' && p[1] == '2' && (p[2] | 0x20) == 'f')
 				return false;
-		if (percent_decode(&req->arena, (struct str){ from, size }, false, &path) < 0 ||
+		if (percent_decode(&req->arena, (struct str){from, size}, false, &path) < 0 ||
 			!utf8_valid(path, strlen(path)))
 			return false;
 	} else {
@@ -159,11 +179,18 @@ static bool conn_on_head(struct http_conn *c)
 	req->header_count = p->header_count;
 	x->keep_alive = p->keep_alive;
 	if (!parse_target(req)) {
-		conn_refuse(c, 400, "malformed request target");
+		conn_refuse(c, 400, NULL, "malformed request target");
 		return false;
 	}
 	if (p->has_length && p->content_length > HTTP_BODY_MAX_BYTES) {
-		conn_refuse(c, 413, "the body is larger than 3 MiB");
+		conn_refuse(c, 413, NULL, "the body is larger than 3 MiB");
+		return false;
+	}
+	/* Better told before the body than in the middle of it. */
+	if (!exchange_count(x) ||
+		(p->content_length > HELD_FREE_BYTES &&
+			c->server->held_bytes + p->content_length > c->server->held_max_bytes)) {
+		conn_refuse_now(c);
 		return false;
 	}
 	if (p->expect_continue && !p->http10 && (p->chunked || p->content_length > 0)) {
@@ -179,10 +206,14 @@ static bool conn_on_body(struct http_conn *c, struct str piece)
 {
 	struct http_exchange *x = c->x;
 	if (x->body.size + piece.size > HTTP_BODY_MAX_BYTES) {
-		conn_refuse(c, 413, "the body is larger than 3 MiB");
+		conn_refuse(c, 413, NULL, "the body is larger than 3 MiB");
 		return false;
 	}
 	buf_add(&x->body, piece.p, piece.size);
+	if (!exchange_count(x)) {
+		conn_refuse_now(c);
+		return false;
+	}
 	if (x->body.size >= c->body_mark) {
 		c->body_mark = x->body.size + BODY_STEP_BYTES;
 		conn_deadline(c, c->server->idle_timeout_ms);
@@ -274,6 +305,8 @@ static void conn_process(struct http_conn *c, const char *data, size_t size)
 			switch (event) {
 			case HTTP_NEED_MORE:
 				again = false;
+				if (!exchange_count(c->x))
+					conn_refuse_now(c);
 				break;
 			case HTTP_HEAD:
 				again = conn_on_head(c);
@@ -286,7 +319,7 @@ static void conn_process(struct http_conn *c, const char *data, size_t size)
 				again = false;
 				break;
 			case HTTP_BAD:
-				conn_refuse(c, c->x->parser.status, c->x->parser.reason);
+				conn_refuse(c, c->x->parser.status, NULL, c->x->parser.reason);
 				again = false;
 				break;
 			}
@@ -301,7 +334,8 @@ void http_conn_drop(struct http_conn *c)
 	bool was_pinned = c->pinned;
 	c->pinned = true;
 	c->gone = true;
-	stream_close(c->stream); /* c->stream stays until it says closed, and takes no more writes */
+	/* c->stream stays until it says closed, and takes no more writes. */
+	stream_close(c->stream);
 	struct http_exchange *x = c->x;
 	if (x && c->state != CONN_HANDLING) {
 		exchange_end(c);
@@ -329,6 +363,8 @@ static void conn_go_on(struct http_conn *c)
 				conn_linger(c);
 			else
 				stream_read_start(c->stream);
+		} else if (c->stream && c->state == CONN_HANDLING && c->in.size <= IN_MAX_BYTES) {
+			stream_read_start(c->stream); /* to notice its end */
 		}
 	}
 	conn_free_if_over(c);
@@ -358,14 +394,22 @@ static void on_eof(void *user)
 	struct http_conn *c = user;
 	c->eof = true;
 	if (c->state == CONN_IDLE || c->state == CONN_READING) {
-		if (!c->throttled)
+		if (c->throttled)
+			return;
+		if (stream_queued(c->stream) == 0) {
 			http_conn_drop(c);
+			return;
+		}
+		/* It asks no more, but still takes the last answer. */
+		if (c->x)
+			exchange_end(c);
+		conn_linger(c);
 	} else if (c->state == CONN_LINGERING) {
 		if (stream_queued(c->stream) == 0)
 			http_conn_drop(c);
 	} else if (c->x->answer != ANSWER_DONE && !c->x->cancel_told) {
-		/* A client that ends its direction has most likely gone; the answer may still be read
-		 * by one that only said that it asks no more. */
+		/* A client that ends its direction has most likely gone; the answer may still be
+		 * read by one that only said that it asks no more. */
 		c->x->cancel_told = true;
 		if (c->x->req.cancelled)
 			c->x->req.cancelled(&c->x->req);

@@ -35,6 +35,7 @@ struct http_exchange {
 	struct http_parser parser;
 	struct buf body;
 	struct http_exchange *next_free;
+	size_t held_bytes; /* counted in the server's */
 	enum answer_state answer;
 	bool in_handler; /* the handler has not returned yet */
 	bool keep_alive; /* the connection goes on after the answer */
@@ -71,6 +72,8 @@ struct http_server {
 	http_handler *handler;
 	void *user;
 	unsigned idle_timeout_ms, max_connections;
+	size_t held_bytes; /* of requests in memory, beyond what is free for each */
+	size_t held_max_bytes;
 	struct http_listener *listeners;
 	struct list conns;
 	unsigned conn_count;

@@ -13,6 +13,7 @@
 #define ACCEPTS_PER_TURN 64
 #define IDLE_TIMEOUT_MS 60000
 #define MAX_CONNECTIONS 20000
+#define HELD_MAX_BYTES ((size_t)64 << 20)
 
 struct http_listener {
 	struct http_server *server;
@@ -30,9 +31,9 @@ const char *http_server_date(struct http_server *s)
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	if (now.tv_sec != s->date_s) {
-		static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-		static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul",
-			"Aug", "Sep", "Oct", "Nov", "Dec" };
+		static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+		static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul",
+			"Aug", "Sep", "Oct", "Nov", "Dec"};
 		struct tm t;
 		gmtime_r(&now.tv_sec, &t);
 		snprintf(s->date, sizeof(s->date), "%s, %02d %s %d %02d:%02d:%02d GMT",
@@ -51,6 +52,7 @@ struct http_server *http_server_create(const struct http_server_options *options
 	s->user = options->user;
 	s->idle_timeout_ms = options->idle_timeout_ms ? options->idle_timeout_ms : IDLE_TIMEOUT_MS;
 	s->max_connections = options->max_connections ? options->max_connections : MAX_CONNECTIONS;
+	s->held_max_bytes = options->held_max_bytes ? options->held_max_bytes : HELD_MAX_BYTES;
 	if (options->tls) {
 		SSL_CTX_up_ref(options->tls);
 		s->tls = options->tls;
@@ -96,7 +98,8 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+				errno == ENOMEM)
 				pause_listener(l);
 			else if (errno == EINTR || errno == ECONNABORTED)
 				continue;
@@ -137,7 +140,8 @@ static int parse_listen_address(
 		struct sockaddr_un *un = (void *)ret;
 		const char *path = text + strlen("unix://");
 		if (!*path || strlen(path) >= sizeof(un->sun_path))
-			return err_set(err, -ENAMETOOLONG, "path of '%s' is empty or too long", text);
+			return err_set(
+				err, -ENAMETOOLONG, "path of '%s' is empty or too long", text);
 		un->sun_family = AF_UNIX;
 		strcpy(un->sun_path, path);
 		*ret_size = sizeof(*un);
@@ -159,7 +163,8 @@ static int parse_listen_address(
 			return 0;
 	} else {
 		*ret_size = sizeof(struct sockaddr_in);
-		if (uv_ip4_addr(*host ? host : "0.0.0.0", (int)port, (struct sockaddr_in *)ret) == 0)
+		if (uv_ip4_addr(*host ? host : "0.0.0.0", (int)port, (struct sockaddr_in *)ret) ==
+			0)
 			return 0;
 	}
 	return err_set(err, -EINVAL, "'%s' is no address of the form IP:PORT", text);
@@ -271,8 +276,7 @@ static void on_server_handle_closed(uv_handle_t *h)
 /* When the last connection and listener are gone, so are the timers, and then all is done. */
 static void server_stop_if_over(struct http_server *s)
 {
-	if (!s->stopping || s->conn_count || s->listeners ||
-		uv_is_closing((uv_handle_t *)&s->tick))
+	if (!s->stopping || s->conn_count || s->listeners || uv_is_closing((uv_handle_t *)&s->tick))
 		return;
 	uv_close((uv_handle_t *)&s->tick, on_server_handle_closed);
 	uv_close((uv_handle_t *)&s->grace, on_server_handle_closed);
@@ -305,8 +309,7 @@ static void on_grace_over(uv_timer_t *timer)
 		http_conn_drop(c);
 }
 
-void http_server_stop(
-	struct http_server *s, unsigned grace_ms, void (*done)(void *), void *user)
+void http_server_stop(struct http_server *s, unsigned grace_ms, void (*done)(void *), void *user)
 {
 	s->done = done;
 	s->done_user = user;

@@ -25,6 +25,8 @@ static void on_drained(struct http_request *req)
 	http_stream_end(req);
 }
 
+static char big_text[32 << 20]; /* more than the kernel's buffers on both sides take */
+
 static void handler(struct http_request *req, void *user)
 {
 	req->closed = on_request_closed;
@@ -68,6 +70,10 @@ static void handler(struct http_request *req, void *user)
 		while (http_stream_queued(req) <= 16 * STREAM_HIGH_BYTES)
 			http_stream_write(req, zeros, sizeof(zeros));
 		pending = req;
+	} else if (streq(req->path, "/big")) {
+		struct blob *b = blob_new(big_text, sizeof(big_text));
+		http_respond_parts(req, 200, NULL, NULL, &(struct http_part){.blob = b}, 1);
+		blob_unref(b);
 	} else if (streq(req->path, "/abort")) {
 		http_abort(req);
 	} else if (streq(req->path, "/q")) {
@@ -543,6 +549,102 @@ static void test_half_closed_client(void **state)
 	free(text);
 }
 
+/* One that ends its direction before it took an answer that was complete at once. */
+static void test_half_closed_client_takes_all(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_connect(f);
+	raw_send(fd, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+	run_while(f, !closed_count, 5000);
+	shutdown(fd, SHUT_WR);
+	run_turns(f, 20);
+	struct buf in = BUF_INIT;
+	raw_read(f, fd, &in, SIZE_MAX);
+	assert_true(in.size > sizeof(big_text));
+	buf_finish(&in);
+	close(fd);
+}
+
+/* --- the limit on what requests hold in memory --- */
+
+static void raw_send_zeros(int fd, size_t size)
+{
+	char *zeros = xcalloc(1, size);
+	assert_int_equal(send(fd, zeros, size, MSG_NOSIGNAL), size);
+	free(zeros);
+}
+
+static void check_refused(struct fixture *f, int fd)
+{
+	char *text = raw_read_all(f, fd);
+	assert_true(str_has_prefix(text, "HTTP/1.1 429 Too Many Requests\r\n"));
+	assert_non_null(strstr(text, "\r\nRetry-After: 1\r\n"));
+	assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
+	free(text);
+}
+
+static void check_passes(struct fixture *f, size_t body_size)
+{
+	struct result r = { 0 };
+	struct http_call_options o = call_options(&r, "POST", "/echo");
+	char *body = xcalloc(1, body_size);
+	o.body = body;
+	o.body_size = body_size;
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 200);
+	assert_int_equal(r.body.size, body_size);
+	result_reset(&r);
+	free(body);
+}
+
+static void test_too_much_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct http_server *s = f->server;
+	s->held_max_bytes = 100000;
+	int one = raw_connect(f);
+	raw_send(one, "POST /later HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n");
+	raw_send_zeros(one, 80000);
+	run_while(f, s->held_bytes < 70000, 5000);
+	/* Refused by its length, before it is told to go on. */
+	int two = raw_connect(f);
+	raw_send(two, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n"
+		      "Expect: 100-continue\r\n\r\n");
+	check_refused(f, two);
+	/* In the middle of a body of unknown length. */
+	two = raw_connect(f);
+	raw_send(two, "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n");
+	raw_send_zeros(two, 60000);
+	check_refused(f, two);
+	/* And of a head. */
+	two = raw_connect(f);
+	raw_send(two, "GET /echo HTTP/1.1\r\nHost: h\r\nX: ");
+	char *x = xcalloc(1, 60001);
+	memset(x, 'x', 60000);
+	raw_send(two, x);
+	free(x);
+	check_refused(f, two);
+	/* Small ones pass. */
+	check_passes(f, 4000);
+	/* It counts until it is answered. */
+	raw_send_zeros(one, 10000);
+	run_while(f, !pending, 5000);
+	assert_true(s->held_bytes > 80000);
+	http_respond(pending, 200, NULL, NULL, "late", 4);
+	run_while(f, !closed_count || s->held_bytes, 5000);
+	check_passes(f, 90000);
+	assert_int_equal(s->held_bytes, 0);
+	close(one);
+	/* So it does when the client goes away in the middle. */
+	one = raw_connect(f);
+	raw_send(one, "POST /later HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n");
+	raw_send_zeros(one, 80000);
+	run_while(f, s->held_bytes < 70000, 5000);
+	close(one);
+	run_while(f, s->held_bytes, 5000);
+}
+
 static void test_slow_clients(void **state)
 {
 	struct fixture *f = *state;
@@ -749,6 +851,8 @@ int main(void)
 		PLAIN(test_expect),
 		PLAIN(test_pipelining_without_reading),
 		PLAIN(test_half_closed_client),
+		PLAIN(test_half_closed_client_takes_all),
+		PLAIN(test_too_much_at_once),
 		PLAIN(test_connection_limit),
 		PLAIN(test_listen_errors),
 		cmocka_unit_test_setup_teardown(test_slow_clients, setup_impatient, teardown),

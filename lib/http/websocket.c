@@ -7,11 +7,14 @@
 #include <wslay/wslay.h>
 
 #define CLOSE_TIMEOUT_MS 5000
+/* Above this, what makes us answer (pings) waits in the kernel. Far above where writers stop, so
+ * that two sides that wait for each other cannot come of it. */
+#define ANSWERS_MAX_BYTES (16u << 20)
 #define CODE_NONE 1005
 #define CODE_BROKEN 1006
 
-/*  OPEN --> CLOSING --> OVER     CLOSING: a close frame was sent; OVER: nothing is read any more, the
- *    |                   ^       rest is written and the stream closed.
+/*  OPEN --> CLOSING --> OVER     CLOSING: a close frame was sent. OVER: nothing is read any more,
+ *    |                   ^       the rest is written and the stream closed.
  *    +-------------------+  */
 enum websocket_state { WEBSOCKET_OPEN, WEBSOCKET_CLOSING, WEBSOCKET_OVER };
 
@@ -20,13 +23,15 @@ struct websocket {
 	wslay_event_context_ptr ctx;
 	struct websocket_handler h;
 	void *user;
-	uv_timer_t timer;      /* for the other side's consent to close */
-	const char *in;	       /* bytes that wslay is to take, while in on_read */
+	uv_timer_t timer; /* for the other side's consent to close */
+	const char *in;	  /* bytes that wslay is to take, while in on_read */
 	size_t in_size;
 	enum websocket_state state;
 	unsigned code;	       /* for `closed` */
 	unsigned open_handles; /* the timer and the stream */
+	uint64_t written; /* while ending: bytes taken by the other side at the last look */
 	bool read_stopped;
+	bool throttled; /* not read: the other side does not take our answers */
 };
 
 /* wslay's side */
@@ -61,13 +66,14 @@ static int make_mask(wslay_event_context_ptr ctx, uint8_t *to, size_t size, void
 	return 0;
 }
 
-static void take_message(wslay_event_context_ptr ctx,
-	const struct wslay_event_on_msg_recv_arg *arg, void *user)
+static void take_message(
+	wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *arg, void *user)
 {
 	struct websocket *w = user;
 	if (arg->opcode == WSLAY_CONNECTION_CLOSE) {
 		w->code = arg->status_code ? arg->status_code : CODE_NONE;
-	} else if (!wslay_is_ctrl_frame(arg->opcode) && w->state == WEBSOCKET_OPEN && w->h.message) {
+	} else if (!wslay_is_ctrl_frame(arg->opcode) && w->state == WEBSOCKET_OPEN &&
+		   w->h.message) {
 		w->h.message(w->user, arg->opcode == WSLAY_TEXT_FRAME, (const char *)arg->msg,
 			arg->msg_length);
 	}
@@ -85,16 +91,25 @@ static void websocket_over(struct websocket *w)
 	stream_shutdown(w->stream);
 }
 
+/* One that is slow, but takes what is written, gets it all. */
 static void on_timer(uv_timer_t *timer)
 {
 	struct websocket *w = timer->data;
-	stream_close(w->stream);
+	uint64_t written = stream_written(w->stream);
+	if (written == w->written) {
+		stream_close(w->stream);
+		return;
+	}
+	w->written = written;
+	uv_timer_start(&w->timer, on_timer, CLOSE_TIMEOUT_MS, 0);
 }
 
 static void start_timer(struct websocket *w)
 {
-	if (!uv_is_active((uv_handle_t *)&w->timer))
-		uv_timer_start(&w->timer, on_timer, CLOSE_TIMEOUT_MS, 0);
+	if (uv_is_active((uv_handle_t *)&w->timer))
+		return;
+	w->written = stream_written(w->stream);
+	uv_timer_start(&w->timer, on_timer, CLOSE_TIMEOUT_MS, 0);
 }
 
 static void on_read(void *user, const char *data, size_t size)
@@ -102,6 +117,12 @@ static void on_read(void *user, const char *data, size_t size)
 	struct websocket *w = user;
 	if (w->state == WEBSOCKET_OVER)
 		return;
+	if (stream_queued(w->stream) > ANSWERS_MAX_BYTES) {
+		w->throttled = true;
+		stream_read_stop(w->stream);
+		stream_unread(w->stream, data, size);
+		return;
+	}
 	w->in = data;
 	w->in_size = size;
 	int r = wslay_event_recv(w->ctx);
@@ -112,8 +133,8 @@ static void on_read(void *user, const char *data, size_t size)
 	(void)wslay_event_send(w->ctx); /* pongs, and the answer to a close */
 	if (r == 0 && wslay_event_get_read_enabled(w->ctx))
 		return;
-	/* Closed by both, or broken off by wslay, which then has sent the reason (and for a frame that
-	 * cannot be read at all, a close without one). */
+	/* Closed by both, or broken off by wslay, which then has sent the reason (and for a frame
+	 * that cannot be read at all, a close without one). */
 	if (r != 0)
 		w->code = WSLAY_CODE_PROTOCOL_ERROR;
 	else if (!wslay_event_get_close_received(w->ctx))
@@ -143,9 +164,20 @@ static void on_error(void *user, int code, const char *text)
 	stream_close(w->stream);
 }
 
+/* Reads on, unless there is a reason not to. */
+static void websocket_read(struct websocket *w)
+{
+	if (w->stream && !w->throttled && !(w->read_stopped && w->state == WEBSOCKET_OPEN))
+		stream_read_start(w->stream);
+}
+
 static void on_drained(void *user)
 {
 	struct websocket *w = user;
+	if (w->throttled) {
+		w->throttled = false;
+		websocket_read(w);
+	}
 	if (w->state == WEBSOCKET_OPEN && w->h.drained)
 		w->h.drained(w->user);
 }
@@ -296,8 +328,8 @@ char *websocket_client_headers(struct arena *a, const char *protocols)
 	unsigned char key[16];
 	random_bytes(&r, key, sizeof(key));
 	return arena_printf(a,
-		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" KEY_HEADER
-		"%s\r\n%s%s%s",
+		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: "
+		"13\r\n" KEY_HEADER "%s\r\n%s%s%s",
 		base64_encode(a, key, sizeof(key)), protocols ? "Sec-WebSocket-Protocol: " : "",
 		protocols ? protocols : "", protocols ? "\r\n" : "");
 }
@@ -364,8 +396,7 @@ void websocket_read_stop(struct websocket *w)
 void websocket_read_start(struct websocket *w)
 {
 	w->read_stopped = false;
-	if (w->stream)
-		stream_read_start(w->stream);
+	websocket_read(w);
 }
 
 void websocket_close(struct websocket *w, unsigned code)

@@ -47,7 +47,7 @@ static const struct websocket_handler side_handler = {
 
 static void handler(struct http_request *req, void *user)
 {
-	static const char *const protocols[] = { "v5.channel.k8s.io", "v4.channel.k8s.io", NULL };
+	static const char *const protocols[] = {"v5.channel.k8s.io", "v4.channel.k8s.io", NULL};
 	const char *protocol;
 	struct err err = ERR_INIT;
 	int r = websocket_accept(req, streq(req->path, "/any") ? NULL : protocols, &side_handler,
@@ -59,14 +59,14 @@ static void handler(struct http_request *req, void *user)
 
 static int setup(void **state)
 {
-	server_side = (struct side){ 0 };
+	server_side = (struct side){0};
 	*state = fixture_create(false, handler, 0);
 	return 0;
 }
 
 static int setup_tls(void **state)
 {
-	server_side = (struct side){ 0 };
+	server_side = (struct side){0};
 	*state = fixture_create(true, handler, 0);
 	return 0;
 }
@@ -94,7 +94,7 @@ static void on_upgraded(void *user, struct stream *s, const struct http_response
 static void connect_side(struct fixture *f, struct side *client, const char *protocols)
 {
 	struct arena a = ARENA_INIT;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", protocols ? "/k8s" : "/any");
 	o.headers = headers_text = websocket_client_headers(&a, protocols);
 	o.upgraded = on_upgraded;
@@ -108,7 +108,7 @@ static void connect_side(struct fixture *f, struct side *client, const char *pro
 static void test_echo(void **state)
 {
 	struct fixture *f = *state;
-	struct side c = { 0 };
+	struct side c = {0};
 	connect_side(f, &c, "v1.x, v4.channel.k8s.io, v5.channel.k8s.io");
 	assert_string_equal(chosen, "v5.channel.k8s.io");
 	server_side.echo = true;
@@ -140,7 +140,7 @@ static void test_echo(void **state)
 static void test_close_in_callback(void **state)
 {
 	struct fixture *f = *state;
-	struct side c = { 0 };
+	struct side c = {0};
 	connect_side(f, &c, NULL);
 	assert_string_equal(chosen, "");
 	server_side.close_on_message = true;
@@ -155,7 +155,7 @@ static void test_close_in_callback(void **state)
 static void test_too_large(void **state)
 {
 	struct fixture *f = *state;
-	struct side c = { 0 };
+	struct side c = {0};
 	connect_side(f, &c, NULL);
 	char *big = xcalloc(1, WEBSOCKET_MESSAGE_MAX_BYTES + 1);
 	websocket_send(c.w, false, big, WEBSOCKET_MESSAGE_MAX_BYTES + 1);
@@ -169,7 +169,7 @@ static void test_too_large(void **state)
 static void test_back_pressure(void **state)
 {
 	struct fixture *f = *state;
-	struct side c = { 0 };
+	struct side c = {0};
 	connect_side(f, &c, NULL);
 	server_side.stop_after_one = true;
 	static char piece[32768];
@@ -194,23 +194,24 @@ static void test_back_pressure(void **state)
 static void test_refusals(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/k8s");
 	static const struct {
 		const char *headers;
 		int status;
 	} cases[] = {
-		{ NULL, 400 },
-		{ "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-		  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v9, v8\r\n",
-			403 },
-		{ "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 12\r\n"
-		  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-			400 },
-		{ "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-		  "Sec-WebSocket-Key: c2hvcnQ=\r\n",
-			400 },
-		{ "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", 400 },
+		{NULL, 400},
+		{"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+		 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v9, "
+		 "v8\r\n",
+			403},
+		{"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 12\r\n"
+		 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+			400},
+		{"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+		 "Sec-WebSocket-Key: c2hvcnQ=\r\n",
+			400},
+		{"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", 400},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		o.headers = cases[i].headers;
@@ -226,8 +227,9 @@ static int raw_websocket(struct fixture *f)
 {
 	int fd = raw_connect(f);
 	struct buf in = BUF_INIT;
-	raw_send(fd, "GET /any HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-		     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+	raw_send(fd,
+		"GET /any HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
 	while (!in.data || !strstr(in.data, "\r\n\r\n"))
 		raw_read(f, fd, &in, in.size + 1);
 	/* The example of RFC 6455, 1.3. */
@@ -272,13 +274,13 @@ static void test_broken_frames(void **state)
 		struct str frame;
 		unsigned code;
 	} cases[] = {
-		{ { "\x81\x01x", 3 }, 1002 },			  /* not masked */
-		{ { "\xc1\x81\0\0\0\0x", 7 }, 1002 },		  /* reserved bit */
-		{ { "\x83\x81\0\0\0\0x", 7 }, 1002 },		  /* unknown opcode */
-		{ { "\x80\x81\0\0\0\0x", 7 }, 1002 },		  /* continues nothing */
-		{ { "\x09\x80\0\0\0\0", 6 }, 1002 },		  /* fragmented ping */
-		{ { "\x81\x82\0\0\0\0\xc3\x28", 8 }, 1007 },	  /* not UTF-8 */
-		{ { "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0x", 15 }, 1009 },
+		{{"\x81\x01x", 3}, 1002},		 /* not masked */
+		{{"\xc1\x81\0\0\0\0x", 7}, 1002},	 /* reserved bit */
+		{{"\x83\x81\0\0\0\0x", 7}, 1002},	 /* unknown opcode */
+		{{"\x80\x81\0\0\0\0x", 7}, 1002},	 /* continues nothing */
+		{{"\x09\x80\0\0\0\0", 6}, 1002},	 /* fragmented ping */
+		{{"\x81\x82\0\0\0\0\xc3\x28", 8}, 1007}, /* not UTF-8 */
+		{{"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0x", 15}, 1009},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct buf in = BUF_INIT;
@@ -301,8 +303,41 @@ static void test_broken_frames(void **state)
 	assert_int_equal(server_side.code, 1006);
 }
 
+/* Asking without taking the answers must not pile them up in memory. */
+static void test_ping_flood(void **state)
+{
+	struct fixture *f = *state;
+	static char pings[131 * 512];
+	for (size_t i = 0; i < sizeof(pings); i += 131)
+		memcpy(pings + i, "\x89\xfd\0\0\0\0", 6); /* 125 bytes */
+	int fd = raw_websocket(f);
+	size_t sent = 0;
+	unsigned stalled = 0; /* turns of the loop in which nothing was taken */
+	while (stalled < 100 && sent < 128u << 20) {
+		size_t at = sent % sizeof(pings);
+		ssize_t n = send(fd, pings + at, sizeof(pings) - at, MSG_NOSIGNAL);
+		stalled = n > 0 ? 0 : stalled + 1;
+		if (n > 0)
+			sent += (size_t)n;
+		run_turns(f, 1);
+	}
+	assert_int_equal(stalled, 100);
+	assert_true(websocket_queued(server_side.w) < 18u << 20);
+	assert_int_equal(server_side.drained, 0);
+	/* They all come when they are taken. */
+	struct buf in = BUF_INIT;
+	raw_read(f, fd, &in, sent / 131 * 127);
+	assert_int_equal(server_side.drained, 1);
+	buf_finish(&in);
+	close(fd);
+	run_while(f, server_side.w, 5000);
+}
+
 #define PLAIN(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
-#define TLS(t) { #t "_tls", t, setup_tls, teardown, NULL }
+#define TLS(t)                                                                                     \
+	{                                                                                          \
+#t "_tls", t, setup_tls, teardown, NULL                                            \
+	}
 
 int main(void)
 {
@@ -316,6 +351,7 @@ int main(void)
 		PLAIN(test_refusals),
 		PLAIN(test_frames_by_hand),
 		PLAIN(test_broken_frames),
+		PLAIN(test_ping_flood),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
