@@ -32,6 +32,29 @@ static int check_policy(struct api_request *req, const struct delete_options *o)
 	return 0;
 }
 
+/* Options that are not understood must not be passed over: a precondition may be among them. */
+static int check_types(struct api_request *req, const struct json *body)
+{
+	static const struct {
+		const char *path;
+		enum json_type type;
+	} known[] = {{"gracePeriodSeconds", JSON_INT}, {"propagationPolicy", JSON_STRING},
+		{"orphanDependents", JSON_BOOL}, {"dryRun", JSON_ARRAY},
+		{"preconditions", JSON_OBJECT}, {"preconditions.uid", JSON_STRING},
+		{"preconditions.resourceVersion", JSON_STRING}};
+	if (body && !json_is(body, JSON_OBJECT))
+		return status_bad_request(
+			req->arena, &req->st, "DeleteOptions can't be read: they are no object");
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		const struct json *v = json_path(body, known[i].path);
+		if (v && !json_is(v, JSON_NULL) && !json_is(v, known[i].type))
+			return status_bad_request(req->arena, &req->st,
+				"DeleteOptions can't be read: %s is of a wrong type",
+				known[i].path);
+	}
+	return 0;
+}
+
 int delete_options_parse(struct api_request *req, struct delete_options *ret)
 {
 	struct arena *a = req->arena;
@@ -56,6 +79,9 @@ int delete_options_parse(struct api_request *req, struct delete_options *ret)
 			return status_bad_request(
 				a, &req->st, "DeleteOptions can't be read: %s", err.msg);
 		}
+		r = check_types(req, body);
+		if (r < 0)
+			return r;
 	}
 	const struct json *grace = json_get(body, "gracePeriodSeconds");
 	const char *grace_query = query_get(&req->query, "gracePeriodSeconds");
@@ -399,6 +425,17 @@ void api_evict(struct api_request *req)
 	}
 	if (yaml_parse(req->arena, req->body, req->body_size, NULL, &body, &err) < 0) {
 		status_bad_request(req->arena, &req->st, "Eviction can't be read: %s", err.msg);
+		api_fail(req);
+		return;
+	}
+	if (!json_is(body, JSON_OBJECT)) {
+		status_bad_request(
+			req->arena, &req->st, "Eviction can't be read: it is no object");
+		api_fail(req);
+		return;
+	}
+	const struct json *given = json_get(body, "deleteOptions");
+	if (given && !json_is(given, JSON_NULL) && check_types(req, given) < 0) {
 		api_fail(req);
 		return;
 	}

@@ -5,24 +5,26 @@
 void metadata_validate(struct field_errors *e, const struct kind *k, const struct json *doc)
 {
 	const struct json *meta = json_get(doc, "metadata");
-	const char *name = json_str_or(json_get(meta, "name"), "");
+	const struct json *given = json_get(meta, "name");
+	const char *name = json_str_or(given, "");
 	enum rule rule;
 	if (!*name) {
 		field_error(e, FIELD_REQUIRED, "metadata.name", NULL,
 			"name or generateName is required");
 	} else if (rule_from_name(k->name_rule ? k->name_rule : "dns-subdomain", &rule) == 0) {
 		const char *messages[RULE_MESSAGES_MAX];
-		size_t n = rule_check(rule, name, strlen(name), messages);
+		/* All of it: what stands behind a NUL is stored, too. */
+		size_t n = rule_check(rule, name, given->count, messages);
 		for (size_t i = 0; i < n; i++)
-			field_error(e, FIELD_INVALID, "metadata.name", json_get(meta, "name"), "%s",
-				messages[i]);
+			field_error(e, FIELD_INVALID, "metadata.name", given, "%s", messages[i]);
 	}
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(f, json_get(meta, "finalizers")) {
 		const char *text = json_str_or(f, "");
 		const char *messages[RULE_MESSAGES_MAX];
 		char *field = arena_printf(e->arena, "metadata.finalizers[%zu]", i++);
-		if (rule_check(RULE_QUALIFIED_NAME, text, strlen(text), messages))
+		if (rule_check(RULE_QUALIFIED_NAME, text, json_is(f, JSON_STRING) ? f->count : 0,
+			    messages))
 			field_error(e, FIELD_INVALID, field, f, "%s", messages[0]);
 	}
 	i = 0;

@@ -31,6 +31,19 @@ static int patch_type_of(struct api_request *req, enum patch_type *ret)
 		apply ? "server-side apply is not supported by this server: " : "");
 }
 
+/* A patch changes an object, not what it is. */
+static int check_type(struct update *u, const struct json *doc)
+{
+	const char *gv = json_str_or(json_get(doc, "apiVersion"), u->kind->gv);
+	const char *kind = json_str_or(json_get(doc, "kind"), u->kind->kind);
+	if (streq(gv, u->kind->gv) && streq(kind, u->kind->kind))
+		return 0;
+	return status_bad_request(u->req->arena, &u->req->st,
+		"%.256s in version \"%.256s\" cannot be handled as a %s: a patch can't change the "
+		"kind of an object",
+		kind, gv, u->kind->kind);
+}
+
 static int change(struct update *u, const struct json *present, struct json **ret)
 {
 	struct api_request *req = u->req;
@@ -51,6 +64,9 @@ static int change(struct update *u, const struct json *present, struct json **re
 	if (!json_is(*ret, JSON_OBJECT))
 		return status_bad_request(
 			req->arena, &req->st, "the patched object is not an object");
+	r = check_type(u, *ret);
+	if (r < 0)
+		return r;
 	/* The result may share parts with the present document, which is compared with it later. */
 	*ret = json_copy(req->arena, *ret);
 

@@ -1,5 +1,7 @@
 #include "server/api/query.h"
 
+#include <strings.h>
+
 struct query query_parse(struct arena *a, const char *text)
 {
 	if (!text || !*text)
@@ -39,5 +41,6 @@ const char *query_get(const struct query *q, const char *name)
 bool query_bool(const struct query *q, const char *name)
 {
 	const char *v = query_get(q, name);
-	return v && !streq(v, "false") && !streq(v, "0");
+	/* Python clients write "False". */
+	return v && strcasecmp(v, "false") != 0 && !streq(v, "0");
 }

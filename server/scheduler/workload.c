@@ -1,5 +1,7 @@
 #include "server/scheduler/workload.h"
 
+#include <stdio.h>
+
 #include "lib/object/quantity.h"
 
 /* Upstream's stand-ins when scores (not fits) are computed for containers that request nothing. */
@@ -11,6 +13,22 @@
 #define VM_OVERHEAD_BYTES (INT64_C(96) << 20)
 #define VM_GUEST_DEFAULT_BYTES (INT64_C(256) << 20)
 
+/* More than any node is taken to have, and so little that what a node's workloads ask for together
+ * can be counted. Less than nothing would make room for others. */
+#define AMOUNT_MAX (INT64_C(1) << 48)
+
+static int64_t bounded(int64_t amount)
+{
+	return amount < 0 ? 0 : MIN(amount, AMOUNT_MAX);
+}
+
+static int64_t offered(const struct json *amounts, const char *name, bool milli)
+{
+	const struct json *v = json_get(amounts, name);
+	int64_t n = milli ? quantity_json_milli(v, 0) : quantity_json_value(v, 0);
+	return MIN(bounded(n), AMOUNT_MAX - 1);
+}
+
 static struct resources container_request(
 	const struct json *container, struct resources *ret_scored)
 {
@@ -21,7 +39,8 @@ static struct resources container_request(
 		cpu = json_get(limits, "cpu");
 	if (!memory)
 		memory = json_get(limits, "memory");
-	struct resources r = {quantity_json_milli(cpu, 0), quantity_json_value(memory, 0)};
+	struct resources r = {
+		bounded(quantity_json_milli(cpu, 0)), bounded(quantity_json_value(memory, 0))};
 	ret_scored->milli_cpu = cpu ? r.milli_cpu : SCORED_MILLI_CPU;
 	ret_scored->memory_bytes = memory ? r.memory_bytes : SCORED_MEMORY_BYTES;
 	return r;
@@ -29,8 +48,8 @@ static struct resources container_request(
 
 static void add(struct resources *to, struct resources r)
 {
-	to->milli_cpu += r.milli_cpu;
-	to->memory_bytes += r.memory_bytes;
+	to->milli_cpu = bounded(to->milli_cpu + r.milli_cpu);
+	to->memory_bytes = bounded(to->memory_bytes + r.memory_bytes);
 }
 
 static void at_least(struct resources *to, struct resources r)
@@ -66,8 +85,8 @@ static void pod_request(const struct json *spec, struct workload *w)
 	at_least(&w->request, peak);
 	at_least(&w->scored, peak_scored);
 	const struct json *overhead = json_get(spec, "overhead");
-	struct resources more = {quantity_json_milli(json_get(overhead, "cpu"), 0),
-		quantity_json_value(json_get(overhead, "memory"), 0)};
+	struct resources more = {bounded(quantity_json_milli(json_get(overhead, "cpu"), 0)),
+		bounded(quantity_json_value(json_get(overhead, "memory"), 0))};
 	add(&w->request, more);
 	add(&w->scored, more);
 }
@@ -86,15 +105,16 @@ static void instance_request(const struct json *spec, struct workload *w)
 	const struct json *cpu_asked = json_get(requests, "cpu");
 	if (!cpu_asked && !cpu)
 		cpu_asked = json_get(limits, "cpu");
-	/* Unless it says otherwise a guest's CPU is a tenth of one: KubeVirt's cpuAllocationRatio. */
-	w->request.milli_cpu = quantity_json_milli(cpu_asked, vcpus * 100);
+	/* Unless it says otherwise a guest's CPU is a tenth of one: KubeVirt's cpuAllocationRatio.
+	 */
+	w->request.milli_cpu = bounded(quantity_json_milli(cpu_asked, vcpus * 100));
 	const struct json *memory = json_get(requests, "memory");
 	if (!memory)
 		memory = json_path(domain, "memory.guest");
 	if (!memory)
 		memory = json_get(limits, "memory");
 	w->request.memory_bytes =
-		quantity_json_value(memory, VM_GUEST_DEFAULT_BYTES) + VM_OVERHEAD_BYTES;
+		bounded(quantity_json_value(memory, VM_GUEST_DEFAULT_BYTES)) + VM_OVERHEAD_BYTES;
 	w->scored = w->request;
 }
 
@@ -196,12 +216,39 @@ static void placement(struct arena *a, const struct json *spec, struct workload 
 	tolerations(a, spec, w);
 }
 
+static void host_ports(struct arena *a, const struct json *spec, struct workload *w)
+{
+	bool host_network = json_path_bool(spec, "hostNetwork", false);
+	size_t room = 0;
+	JSON_FOR_EACH_ITEM(c, json_get(spec, "containers"))
+		room += json_count(json_get(c, "ports"));
+	if (!room)
+		return;
+	struct host_port *all = arena_alloc(a, room * sizeof(*all));
+	JSON_FOR_EACH_ITEM(c, json_get(spec, "containers")) {
+		JSON_FOR_EACH_ITEM(p, json_get(c, "ports")) {
+			int64_t port = json_int_or(json_get(p, "hostPort"),
+				host_network ? json_int_or(json_get(p, "containerPort"), 0) : 0);
+			const char *ip = json_str_or(json_get(p, "hostIP"), "");
+			if (port <= 0)
+				continue;
+			struct host_port *to = &all[w->port_count++];
+			*to = (struct host_port){.port = port};
+			snprintf(to->ip, sizeof(to->ip), "%s", streq(ip, "0.0.0.0") ? "" : ip);
+			snprintf(to->protocol, sizeof(to->protocol), "%s",
+				json_str_or(json_get(p, "protocol"), "TCP"));
+		}
+	}
+	w->ports = all;
+}
+
 void workload_from_pod(struct arena *a, const struct json *pod, struct workload *ret)
 {
 	const struct json *spec = json_get(pod, "spec");
 	*ret = (struct workload){0};
 	pod_request(spec, ret);
 	placement(a, spec, ret);
+	host_ports(a, spec, ret);
 }
 
 void workload_from_instance(struct arena *a, const struct json *vmi, struct workload *ret)
@@ -222,9 +269,9 @@ void workload_node(
 	struct taint *taints = arena_alloc(a, (json_count(list) + 1) * sizeof(*taints));
 	*ret = (struct core_node){
 		.name = node->name,
-		.allocatable = {quantity_json_milli(json_get(allocatable, "cpu"), 0),
-			quantity_json_value(json_get(allocatable, "memory"), 0)},
-		.pods = quantity_json_value(json_get(allocatable, "pods"), 0),
+		.allocatable = {offered(allocatable, "cpu", true),
+			offered(allocatable, "memory", false)},
+		.pods = offered(allocatable, "pods", false),
 		.unschedulable = json_path_bool(doc, "spec.unschedulable", false),
 		.labels = node->labels,
 		.label_count = node->label_count,

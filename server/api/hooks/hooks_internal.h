@@ -21,6 +21,8 @@ const char *labels_text(struct arena *a, const struct json *map, const char *non
 /* Pods in templates are completed and checked like pods (pod.c). `at` is the path of the spec. */
 void pod_spec_default(struct arena *a, struct json *spec);
 void pod_spec_validate(struct hook *h, const struct json *spec, const char *at);
+/* No amount of a ResourceRequirements is negative. */
+void resources_validate(struct hook *h, const struct json *resources, const char *at);
 struct json *pod_cell(const struct table_row *row, const char *column);
 struct json *pod_row_conditions(const struct table_row *row);
 

@@ -171,9 +171,26 @@ static void validate_mounts(
 	}
 }
 
+void resources_validate(struct hook *h, const struct json *resources, const char *at)
+{
+	static const char *const lists[] = {"limits", "requests"};
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		JSON_FOR_EACH_MEMBER(r, json_get(resources, lists[i])) {
+			struct quantity q;
+			if (json_str(r->value) && quantity_parse(json_str(r->value), &q) == 0 &&
+				q.nano < 0)
+				field_error(h->errors, FIELD_INVALID,
+					arena_printf(
+						h->arena, "%s.%s[%s]", at, lists[i], r->name),
+					r->value, "must be greater than or equal to 0");
+		}
+}
+
 static void validate_resources(struct hook *h, const struct json *c, const char *at)
 {
 	const struct json *limits = json_path(c, "resources.limits");
+	resources_validate(
+		h, json_get(c, "resources"), arena_printf(h->arena, "%s.resources", at));
 	JSON_FOR_EACH_MEMBER(r, json_path(c, "resources.requests")) {
 		const struct json *limit = json_get_n(limits, r->name, r->name_size);
 		struct quantity qr, ql;
