@@ -118,6 +118,13 @@ static void on_alloc(uv_handle_t *h, size_t want, uv_buf_t *ret)
 	*ret = uv_buf_init(room, sizeof(room));
 }
 
+/* Never after it was reaped: its id may be somebody else's by then. */
+static void end_process(struct child *c)
+{
+	if (c->started && !c->exited)
+		uv_process_kill(&c->process, SIGKILL);
+}
+
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
 	struct child *c = s->data;
@@ -135,7 +142,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 	}
 	if (c->out_buf.size + (size_t)n > c->output_max) {
 		c->too_much = true;
-		uv_process_kill(&c->process, SIGKILL);
+		end_process(c);
 		return;
 	}
 	buf_add(&c->out_buf, b->base, (size_t)n);
@@ -159,7 +166,7 @@ static void on_timer(uv_timer_t *t)
 		return;
 	}
 	c->timed_out = true;
-	uv_process_kill(&c->process, SIGKILL);
+	end_process(c);
 	/* A grandchild may still hold the pipes: don't wait for their ends for ever. */
 	uv_read_stop((uv_stream_t *)&c->out);
 	uv_read_stop((uv_stream_t *)&c->errors);
@@ -282,7 +289,7 @@ void child_cancel(struct child *c)
 		return;
 	c->cancelled = true;
 	if (c->started && !c->exited && !c->start_error) {
-		uv_process_kill(&c->process, SIGKILL);
+		end_process(c);
 		uv_read_stop((uv_stream_t *)&c->out);
 		uv_read_stop((uv_stream_t *)&c->errors);
 		c->waiting = 1; /* reaped in on_exit_ */
