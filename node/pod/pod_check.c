@@ -125,6 +125,22 @@ static void on_http(void *user, const struct http_response *r, const struct err 
 	finish(c, CHECK_FAILED, c->text);
 }
 
+/* Whoever wrote the path chose where to ask, not what else to say: one word, no second line. */
+static const char *request_target(struct arena *a, const char *path)
+{
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+
+	if (*path != '/')
+		buf_add_char(&b, '/');
+	for (const char *p = path; *p; p++) {
+		if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f)
+			buf_printf(&b, "%%%02X", (unsigned char)*p);
+		else
+			buf_add_char(&b, *p);
+	}
+	return arena_memdup(a, b.data, b.size);
+}
+
 static void run_http(
 	struct pod_check *c, const struct json *doc, const struct json *get, int64_t ms)
 {
@@ -134,7 +150,8 @@ static void run_http(
 	const char *path = json_str_or(json_get(get, "path"), "/");
 	bool tls = streq(json_str(json_get(get, "scheme")), "HTTPS");
 	int port = pod_port_number(doc, json_get(get, "port"));
-	bool has_host = false, has_agent = false, has_accept = false;
+	const char *host_header = NULL;
+	bool has_agent = false, has_accept = false;
 	SSL_CTX *ctx = NULL;
 	struct err err = ERR_INIT;
 
@@ -154,10 +171,8 @@ static void run_http(
 		/* The API checks names, but not that a value is one line. */
 		if (!*name || strpbrk(name, "\r\n: ") || strpbrk(value, "\r\n"))
 			continue;
-		if (strcasecmp(name, "Host") == 0) {
-			has_host = true;
-			host = arena_strdup(&a, host);
-		}
+		if (strcasecmp(name, "Host") == 0)
+			host_header = value;
 		has_agent = has_agent || strcasecmp(name, "User-Agent") == 0;
 		has_accept = has_accept || strcasecmp(name, "Accept") == 0;
 		if (strcasecmp(name, "Host") != 0)
@@ -168,13 +183,6 @@ static void run_http(
 	if (!has_accept)
 		buf_add_str(&headers, "Accept: */*\r\n");
 	buf_add_str(&headers, "Connection: close\r\n");
-	const char *host_header = NULL;
-	if (has_host) {
-		JSON_FOR_EACH_ITEM(h, json_get(get, "httpHeaders")) {
-			if (strcasecmp(json_str_or(json_get(h, "name"), ""), "Host") == 0)
-				host_header = json_str(json_get(h, "value"));
-		}
-	}
 	c->endpoint = http_endpoint_create(&(struct http_endpoint_options){
 		.loop = c->w->n->loop,
 		.address = arena_printf(
@@ -188,7 +196,7 @@ static void run_http(
 	c->call = http_call(
 		c->endpoint, &(struct http_call_options){
 				     .method = "GET",
-				     .target = *path == '/' ? path : arena_printf(&a, "/%s", path),
+				     .target = request_target(&a, path),
 				     .headers = headers.data,
 				     .timeout_ms = (unsigned)ms,
 				     .body_max_bytes = BODY_MAX_BYTES,
@@ -283,7 +291,7 @@ struct pod_check *pod_check_run(struct pod_worker *w, size_t container, const st
 	else if ((how = json_get(handler, "grpc")))
 		run_grpc(c, how, ms);
 	else if ((how = json_get(handler, "sleep")))
-		finish_later(c, CHECK_OK, MIN(MAX(json_path_int(how, "seconds", 0), 0) * 1000, ms));
+		finish_later(c, CHECK_OK, MIN(pod_seconds(how, "seconds", 0) * 1000, ms));
 	else
 		finish_later(c, CHECK_OK, 0);
 	return c;

@@ -106,6 +106,7 @@ void pod_worker_apply(struct pod_worker *w, Cri__PodSandbox **sandboxes, size_t 
 bool pod_worker_busy(const struct pod_worker *w);
 /* The instance's state goes into the view. */
 void pod_worker_show(struct pod_worker *w, size_t i);
+void pod_worker_show_all(struct pod_worker *w);
 
 /* pod_ops.c: each begins an operation that ends by changing the view and pod_worker_poke(). */
 void pod_op_setup(struct pod_worker *w);

@@ -107,6 +107,14 @@ int container_oom_score_adj(
 	return (int)MIN(MAX(adj, 3), 999);
 }
 
+int64_t pod_seconds(const struct json *o, const char *path, int64_t fallback)
+{
+	const int64_t most = INT64_C(10) * 365 * 86400;
+	const struct json *v = json_path(o, path);
+
+	return json_is(v, JSON_INT) ? MIN(MAX(v->i, 0), most) : fallback;
+}
+
 size_t pod_container_count(const struct json *pod)
 {
 	return MIN(json_count(json_path(pod, "spec.initContainers")) +

@@ -228,7 +228,8 @@ static void on_refresh_refs(void *user, struct pod_refs *r, const struct err *er
 
 	op->fetch = NULL;
 	op->refs = r;
-	if (r && setup_volumes(op, &why) < 0)
+	/* A pod that has begun to leave must not get its volumes back behind the removal. */
+	if (r && op->w->sm.state == POD_RUNNING && setup_volumes(op, &why) < 0)
 		err = &why;
 	else if (r)
 		err = NULL;
@@ -283,8 +284,7 @@ static void on_sandbox_status(void *user, const struct grpc_result *r)
 		/* A runtime that can't be asked says nothing about the sandbox: it may well run. */
 		w->sandbox_unread = true;
 	}
-	for (size_t i = 0; i < w->view.container_count; i++)
-		pod_worker_show(w, i);
+	pod_worker_show_all(w);
 	pod_op_end(op);
 }
 
@@ -874,9 +874,9 @@ void pod_op_kill(struct pod_worker *w, size_t i, enum pod_kill_why why, int64_t 
 	bool again = v->killing;
 
 	if (grace_s < 0)
-		grace_s = json_path_int(pod, "spec.terminationGracePeriodSeconds", 30);
+		grace_s = pod_seconds(pod, "spec.terminationGracePeriodSeconds", 30);
 	if (why == KILL_PROBE)
-		grace_s = json_path_int(doc,
+		grace_s = pod_seconds(doc,
 			v->started ? "livenessProbe.terminationGracePeriodSeconds"
 				   : "startupProbe.terminationGracePeriodSeconds",
 			grace_s);

@@ -306,6 +306,17 @@ static void image_names(void **state)
 	assert_false(registry_auth_find(&a, secret, "other/x", &auth));
 }
 
+static void seconds_are_bounded(void **state)
+{
+	struct json *pod = parse("{\"a\":30,\"b\":9223372036854775807,\"c\":-5,\"d\":\"x\"}");
+
+	assert_int_equal(pod_seconds(pod, "a", 7), 30);
+	assert_int_equal(pod_seconds(pod, "b", 7), 315360000);
+	assert_int_equal(pod_seconds(pod, "c", 7), 0);
+	assert_int_equal(pod_seconds(pod, "d", 7), 7);
+	assert_int_equal(pod_seconds(pod, "e", 7), 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +329,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(qos_and_oom, setup, teardown),
 		cmocka_unit_test_setup_teardown(resources_of_containers, setup, teardown),
 		cmocka_unit_test_setup_teardown(image_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(seconds_are_bounded, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("pod_status", tests, NULL, NULL);

@@ -164,7 +164,7 @@ static void set_end(struct pod_worker *w, const struct pod_decision *d)
 	/* A pod that ends by itself gives its sidecars the time that the spec grants. */
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	w->view.grace_s =
-		json_path_int(pod_worker_doc(w, &a), "spec.terminationGracePeriodSeconds", 30);
+		pod_seconds(pod_worker_doc(w, &a), "spec.terminationGracePeriodSeconds", 30);
 }
 
 static void update_clock(struct pod_worker *w)
@@ -245,11 +245,10 @@ bool pod_worker_busy(const struct pod_worker *w)
 
 /* ---- what the runtime has ---- */
 
-void pod_worker_show(struct pod_worker *w, size_t i)
+static void show(struct pod_worker *w, size_t i, const struct json *pod)
 {
 	struct container_view *v = &w->view.containers[i];
 	const struct instance *cur = &w->containers[i].cur;
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 
 	if (!cur->id) {
 		v->run = RUN_NONE;
@@ -260,12 +259,28 @@ void pod_worker_show(struct pod_worker *w, size_t i)
 	v->exit_code = cur->exit_code;
 	v->finished_ns = cur->finished_ns ? cur->finished_ns : cur->created_ns;
 	v->in_sandbox = streq(cur->sandbox_id, w->sandbox_id);
-	const struct json *doc = pod_container_doc(pod_worker_doc(w, &a), i);
+	const struct json *doc = pod_container_doc(pod, i);
 	v->hash_differs = doc && cur->hash && cur->hash != container_hash(doc);
 	if (v->run != RUN_RUNNING) {
 		pod_probes_stop(w, i);
 		v->probe_failed = false;
 	}
+}
+
+void pod_worker_show(struct pod_worker *w, size_t i)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	show(w, i, pod_worker_doc(w, &a));
+}
+
+void pod_worker_show_all(struct pod_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *pod = pod_worker_doc(w, &a);
+
+	for (size_t i = 0; i < w->view.container_count; i++)
+		show(w, i, pod);
 }
 
 static enum container_run run_of(Cri__ContainerState s)
@@ -415,7 +430,7 @@ static void read_deletion(struct pod_worker *w, const struct json *pod)
 	if (!w->pod->deleting)
 		return;
 	const char *at = json_path_str(pod, "metadata.deletionTimestamp");
-	int64_t grace = json_path_int(pod, "metadata.deletionGracePeriodSeconds", 30);
+	int64_t grace = pod_seconds(pod, "metadata.deletionGracePeriodSeconds", 30);
 	int64_t deadline = wall(w->n) + MAX(grace, 1) * NS_PER_S;
 	int64_t stamp;
 
@@ -446,14 +461,13 @@ void pod_worker_changed(struct pod_worker *w, struct object *new)
 	w->pod = new;
 	const struct json *pod = pod_worker_doc(w, &a);
 	read_deletion(w, pod);
-	for (size_t i = 0; i < w->view.container_count; i++)
-		pod_worker_show(w, i);
+	pod_worker_show_all(w);
 	pod_worker_poke(w);
 }
 
 static void read_deadline(struct pod_worker *w, const struct json *pod)
 {
-	int64_t s = json_path_int(pod, "spec.activeDeadlineSeconds", 0);
+	int64_t s = pod_seconds(pod, "spec.activeDeadlineSeconds", 0);
 	const char *start = json_path_str(pod, "status.startTime");
 
 	if (!start || time_parse_rfc3339(start, &w->start_ns) < 0)
