@@ -29,7 +29,7 @@ struct websocket {
 	enum websocket_state state;
 	unsigned code;	       /* for `closed` */
 	unsigned open_handles; /* the timer and the stream */
-	uint64_t written; /* while ending: bytes taken by the other side at the last look */
+	uint64_t written;      /* while ending: bytes taken by the other side at the last look */
 	bool read_stopped;
 	bool throttled; /* not read: the other side does not take our answers */
 };
@@ -74,8 +74,8 @@ static void take_message(
 		w->code = arg->status_code ? arg->status_code : CODE_NONE;
 	} else if (!wslay_is_ctrl_frame(arg->opcode) && w->state == WEBSOCKET_OPEN &&
 		   w->h.message) {
-		w->h.message(w->user, arg->opcode == WSLAY_TEXT_FRAME, (const char *)arg->msg,
-			arg->msg_length);
+		w->h.message(w->user, arg->opcode == WSLAY_TEXT_FRAME,
+			arg->msg_length ? (const char *)arg->msg : "", arg->msg_length);
 	}
 }
 

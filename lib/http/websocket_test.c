@@ -15,6 +15,7 @@ static struct side server_side;
 static void on_message(void *user, bool text, const char *p, size_t size)
 {
 	struct side *s = user;
+	assert_non_null(p); /* of an empty message, too */
 	buf_add(&s->in, p, size);
 	s->count++;
 	s->text = text;
