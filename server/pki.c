@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -87,12 +88,23 @@ static X509 *parse_certificate(const char *pem)
 	return x;
 }
 
-/* Good for a while, issued by the CA, and for all hosts. */
-static bool certificate_serves(const char *pem, const char *ca_pem, const char *const *hosts)
+static EVP_PKEY *parse_key(const char *pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, "") : NULL;
+	BIO_free(bio);
+	return key;
+}
+
+/* Good for a while, issued by the CA, for all hosts, and of this key: a crash between the writing of
+ * the two leaves a pair that does not match. */
+static bool certificate_serves(
+	const char *pem, const char *key_pem, const char *ca_pem, const char *const *hosts)
 {
 	X509 *x = parse_certificate(pem), *ca = parse_certificate(ca_pem);
+	EVP_PKEY *key = parse_key(key_pem);
 	bool good = false;
-	if (!x || !ca)
+	if (!x || !ca || !key || X509_check_private_key(x, key) != 1)
 		goto out;
 	time_t soon = time(NULL) + RENEW_BEFORE_S;
 	if (X509_cmp_time(X509_get0_notAfter(x), &soon) <= 0)
@@ -106,6 +118,8 @@ static bool certificate_serves(const char *pem, const char *ca_pem, const char *
 out:
 	X509_free(x);
 	X509_free(ca);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
 	return good;
 }
 
@@ -129,7 +143,7 @@ static int load_leaf(const char *dir, const struct pki *p, const char *name,
 		r = read_pem(key_path, &key, err);
 	if (r < 0)
 		return r;
-	if (r > 0 && certificate_serves(cert, p->ca_cert, hosts)) {
+	if (r > 0 && certificate_serves(cert, key, p->ca_cert, hosts)) {
 		*ret_cert = TAKE_PTR(cert);
 		*ret_key = TAKE_PTR(key);
 		return 0;

@@ -230,6 +230,8 @@ void node_proxy(struct api_request *req, const char *node, const char *target)
 		.loop = req->api->loop,
 		.address = address,
 		.tls = req->api->options.node_tls,
+		/* Who else answers at that address is refused: its certificate is another's. */
+		.tls_name = node,
 		.max_idle = 1,
 	});
 	req->http->user = p;
