@@ -19,6 +19,7 @@ struct client_request {
 	const char *path;	  /* "/api/v1/namespaces/default/pods" */
 	const char *query;	  /* "labelSelector=a%3Db" or NULL */
 	const char *content_type; /* NULL = application/json */
+	const char *accept;	  /* NULL = application/json */
 	const void *body;	  /* copied */
 	size_t body_size;
 	unsigned timeout_ms; /* 0 = 30 s */

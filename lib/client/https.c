@@ -53,11 +53,13 @@ struct client_watch {
 	bool failed;	    /* an error event was reported: only `ended` follows */
 };
 
-static char *make_headers(struct arena *a, struct https_client *h, const char *content_type)
+static char *make_headers(struct arena *a, struct https_client *h, const char *content_type,
+	const char *accept)
 {
-	return arena_printf(a, "%s%s%s%sAccept: application/json\r\nUser-Agent: %s\r\n",
+	return arena_printf(a, "%s%s%s%sAccept: %s\r\nUser-Agent: %s\r\n",
 		h->auth_headers ? h->auth_headers : "", content_type ? "Content-Type: " : "",
-		content_type ? content_type : "", content_type ? "\r\n" : "", h->user_agent);
+		content_type ? content_type : "", content_type ? "\r\n" : "",
+		accept ? accept : "application/json", h->user_agent);
 }
 
 static void call_free(struct client_call *call)
@@ -124,7 +126,7 @@ static struct client_call *https_request(
 		.method = req->method,
 		.target = arena_printf(&a, "%s%s%s%s", h->prefix, req->path,
 			req->query && req->query[0] ? "?" : "", req->query ? req->query : ""),
-		.headers = make_headers(&a, h, req->body_size ? type : NULL),
+		.headers = make_headers(&a, h, req->body_size ? type : NULL, req->accept),
 		.body = req->body,
 		.body_size = req->body_size,
 		.timeout_ms = req->timeout_ms ? req->timeout_ms : CALL_TIMEOUT_MS,
@@ -233,7 +235,7 @@ static void list_page(struct client_call *call, const char *continue_token)
 		.target = arena_printf(&a, "%s%s?limit=%d%s%s%s", h->prefix, call->path, PAGE_ITEMS,
 			call->base_query, continue_token ? "&continue=" : "",
 			continue_token ? percent_encode(&a, str_from(continue_token)) : ""),
-		.headers = make_headers(&a, h, NULL),
+		.headers = make_headers(&a, h, NULL, NULL),
 		.timeout_ms = CALL_TIMEOUT_MS,
 		.done = on_page,
 		.user = call,
@@ -423,7 +425,7 @@ static struct client_watch *https_watch(struct client *c, const struct client_wa
 			"&timeoutSeconds=%u%s",
 			h->prefix, client_path(&a, o->kind, o->namespace, NULL, NULL), o->since,
 			timeout_s, selectors(&a, o->label_selector, o->field_selector)),
-		.headers = make_headers(&a, h, NULL),
+		.headers = make_headers(&a, h, NULL, NULL),
 		.timeout_ms = CALL_TIMEOUT_MS,
 		.begin = on_watch_begin,
 		.data = on_watch_data,

@@ -187,6 +187,7 @@ static struct client_call *local_request(
 		.path = path,
 		.query = query_parse(a, cr->query),
 		.content_type = cr->content_type ? arena_strdup(a, cr->content_type) : NULL,
+		.accept = cr->accept ? arena_strdup(a, cr->accept) : NULL,
 		.user_agent = c->user_agent,
 		.body = arena_memdup(a, cr->body ? cr->body : "", cr->body_size),
 		.body_size = cr->body_size,

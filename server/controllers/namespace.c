@@ -212,6 +212,9 @@ static void walk(struct sync *s)
 			.method = "GET",
 			.path = client_path(&s->arena, k, p->object->name, NULL, NULL),
 			.query = arena_printf(&s->arena, "limit=%d", PAGE),
+			/* A page of whole objects may be larger than what can be taken in. */
+			.accept = "application/json;as=PartialObjectMetadataList;"
+				  "g=meta.k8s.io;v=v1",
 		};
 		sync_request(s, &req, on_page, (void *)k);
 	}
