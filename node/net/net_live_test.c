@@ -341,6 +341,72 @@ static void a_client_keeps_its_endpoint(void **state)
 	assert_memory_equal(get("", "10.96.0.11", 80), first[0] == 'a' ? "b " : "a ", 2);
 }
 
+/* One datagram from a socket with a fixed port; which server (by its port) got it. */
+static int udp_hits(int servers[2], uint16_t from)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(from)},
+			   to = {.sin_family = AF_INET,
+				   .sin_port = htons(53),
+				   .sin_addr.s_addr = ip("10.96.0.12")};
+	int on = 1, s = socket(AF_INET, SOCK_DGRAM, 0), hit = -1;
+	char c;
+
+	setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	assert_int_equal(bind(s, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(sendto(s, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	close(s);
+	for (int tries = 0; hit < 0 && tries < 200; tries++) {
+		struct timeval tick = {.tv_usec = 5000};
+
+		for (int i = 0; i < 2; i++) {
+			setsockopt(servers[i], SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof(tick));
+			if (recv(servers[i], &c, 1, 0) == 1)
+				hit = i;
+		}
+	}
+	return hit;
+}
+
+/* A UDP socket of a namespace; sockets stay where they were made. */
+static int udp_server(const char *ns, uint16_t port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int home = open("/proc/self/ns/net", O_RDONLY), s;
+
+	enter(ns);
+	s = socket(AF_INET, SOCK_DGRAM, 0);
+	assert_int_equal(bind(s, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	close(home);
+	return s;
+}
+
+static void udp_clients_leave_an_endpoint_that_is_gone(void **state)
+{
+	int servers[2] = {udp_server("a", 5353), udp_server("b", 5353)};
+	struct service_target t[2] = {{ip("10.244.0.2"), 5353}, {ip("10.244.0.3"), 5353}};
+	struct service_port p = {IPPROTO_UDP, 53, 0, t, 2};
+	struct service_desc d = {ip("10.96.0.12"), 0, &p, 1};
+	netd_ops ops = {0};
+	int hit;
+
+	assert_true(service_map_set(map, "n/dns", &d, &ops));
+	tell_ops(&ops);
+	hit = udp_hits(servers, 40000);
+	assert_true(hit >= 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(udp_hits(servers, 40000), hit); /* the same flow */
+	ops.count = 0;
+	p.targets = &t[1 - hit];
+	p.target_count = 1;
+	assert_true(service_map_set(map, "n/dns", &d, &ops));
+	tell_ops(&ops);
+	assert_int_equal(udp_hits(servers, 40000), 1 - hit);
+	VEC_FINISH(&ops);
+	close(servers[0]);
+	close(servers[1]);
+}
+
 static void a_new_netd_takes_over_without_a_gap(void **state)
 {
 	netd_ops ops = {0};
@@ -434,6 +500,7 @@ int main(void)
 		cmocka_unit_test(node_port_answers_outside_and_inside),
 		cmocka_unit_test(what_is_no_service_is_refused_and_never_leaves),
 		cmocka_unit_test(a_client_keeps_its_endpoint),
+		cmocka_unit_test(udp_clients_leave_an_endpoint_that_is_gone),
 		cmocka_unit_test(a_new_netd_takes_over_without_a_gap),
 		cmocka_unit_test(a_bad_transaction_changes_nothing),
 		cmocka_unit_test(ten_thousand_services),

@@ -12,6 +12,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "node/net/conntrack.h"
 #include "node/net/net.h"
 #include "node/net/nft_batch.h"
 
@@ -188,7 +189,11 @@ static int apply_ops(struct netd *d, const char *body, size_t size, struct err *
 		if (r < 0)
 			return err_context(err, r, "operation %zu", i);
 	}
-	return nft_apply(d->nft, ops, count, err);
+	int r = nft_apply(d->nft, ops, count, err);
+
+	if (r == 0 && conntrack_forget(ops, count) < 0)
+		log_warn("old translations of UDP stay until they time out", NULL);
+	return r;
 }
 
 static int serve_one(struct netd *d)

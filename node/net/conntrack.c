@@ -1,0 +1,184 @@
+#include "node/net/conntrack.h"
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "lib/base/vec.h"
+
+/* One direction of a connection, as the kernel gives it. */
+struct tuple {
+	uint32_t src, dst;
+	uint16_t src_port, dst_port;
+	uint8_t proto;
+};
+
+struct search {
+	const struct netd_op *ops;
+	size_t count;
+	VEC(struct tuple) found; /* original directions */
+};
+
+#define FOR_EACH_NESTED(a, nest)                                                                   \
+	for ((a) = mnl_attr_get_payload(nest);                                                     \
+		mnl_attr_ok((a), (int)((char *)mnl_attr_get_payload(nest) +                        \
+					 mnl_attr_get_payload_len(nest) - (char *)(a)));           \
+		(a) = mnl_attr_next(a))
+
+static void copy(const struct nlattr *a, void *to, size_t size)
+{
+	if (mnl_attr_get_payload_len(a) == size)
+		memcpy(to, mnl_attr_get_payload(a), size);
+}
+
+static struct tuple read_tuple(const struct nlattr *nest)
+{
+	struct tuple t = {0};
+	const struct nlattr *part, *a;
+
+	FOR_EACH_NESTED(part, nest)
+	{
+		FOR_EACH_NESTED(a, part)
+		{
+			int type = mnl_attr_get_type(a);
+
+			if (mnl_attr_get_type(part) == CTA_TUPLE_IP) {
+				if (type == CTA_IP_V4_SRC)
+					copy(a, &t.src, sizeof(t.src));
+				else if (type == CTA_IP_V4_DST)
+					copy(a, &t.dst, sizeof(t.dst));
+			} else if (mnl_attr_get_type(part) == CTA_TUPLE_PROTO) {
+				if (type == CTA_PROTO_NUM)
+					copy(a, &t.proto, sizeof(t.proto));
+				else if (type == CTA_PROTO_SRC_PORT)
+					copy(a, &t.src_port, sizeof(t.src_port));
+				else if (type == CTA_PROTO_DST_PORT)
+					copy(a, &t.dst_port, sizeof(t.dst_port));
+			}
+		}
+	}
+	return t;
+}
+
+static bool same_end(const struct netd_op *a, const struct netd_op *b)
+{
+	return a->type == b->type && a->proto == b->proto && a->address == b->address &&
+	       a->port == b->port && a->to_address == b->to_address && a->to_port == b->to_port;
+}
+
+static bool removes_udp(const struct netd_op *op)
+{
+	return op->remove && op->proto == IPPROTO_UDP &&
+	       (op->type == NETD_ENDPOINT || op->type == NETD_NODE_PORT_ENDPOINT);
+}
+
+/* An endpoint that only moved to another slot is still there. */
+static bool put_back(const struct search *s, const struct netd_op *op)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (!s->ops[i].remove && same_end(&s->ops[i], op))
+			return true;
+	return false;
+}
+
+static bool concerns(const struct netd_op *op, const struct tuple *orig, const struct tuple *reply)
+{
+	return reply->src == op->to_address && ntohs(reply->src_port) == op->to_port &&
+	       ntohs(orig->dst_port) == op->port &&
+	       (op->type == NETD_NODE_PORT_ENDPOINT || orig->dst == op->address);
+}
+
+static int see(const struct nlmsghdr *h, void *user)
+{
+	struct search *s = user;
+	const struct nlattr *a = mnl_nlmsg_get_payload_offset(h, sizeof(struct nfgenmsg));
+	struct tuple orig = {0}, reply = {0};
+
+	for (; mnl_attr_ok(a, (int)((char *)mnl_nlmsg_get_payload_tail(h) - (char *)a));
+		a = mnl_attr_next(a)) {
+		if (mnl_attr_get_type(a) == CTA_TUPLE_ORIG)
+			orig = read_tuple(a);
+		else if (mnl_attr_get_type(a) == CTA_TUPLE_REPLY)
+			reply = read_tuple(a);
+	}
+	if (orig.proto != IPPROTO_UDP)
+		return MNL_CB_OK;
+	for (size_t i = 0; i < s->count; i++) {
+		if (!removes_udp(&s->ops[i]) || !concerns(&s->ops[i], &orig, &reply) ||
+			put_back(s, &s->ops[i]))
+			continue;
+		VEC_PUSH(&s->found, orig);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+static struct nlmsghdr *message(char *room, int type, int flags)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(room);
+	struct nfgenmsg *g;
+
+	h->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
+	h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+	g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
+	g->nfgen_family = AF_INET;
+	g->version = NFNETLINK_V0;
+	return h;
+}
+
+static void forget(struct mnl_socket *nl, char *room, const struct tuple *t)
+{
+	struct nlmsghdr *h = message(room, IPCTNL_MSG_CT_DELETE, 0);
+	struct nlattr *tuple = mnl_attr_nest_start(h, CTA_TUPLE_ORIG), *part;
+
+	part = mnl_attr_nest_start(h, CTA_TUPLE_IP);
+	mnl_attr_put_u32(h, CTA_IP_V4_SRC, t->src);
+	mnl_attr_put_u32(h, CTA_IP_V4_DST, t->dst);
+	mnl_attr_nest_end(h, part);
+	part = mnl_attr_nest_start(h, CTA_TUPLE_PROTO);
+	mnl_attr_put_u8(h, CTA_PROTO_NUM, t->proto);
+	mnl_attr_put_u16(h, CTA_PROTO_SRC_PORT, t->src_port);
+	mnl_attr_put_u16(h, CTA_PROTO_DST_PORT, t->dst_port);
+	mnl_attr_nest_end(h, part);
+	mnl_attr_nest_end(h, tuple);
+	/* Gone already is as good. */
+	(void)!mnl_socket_sendto(nl, h, h->nlmsg_len);
+}
+
+int conntrack_forget(const struct netd_op *ops, size_t count)
+{
+	struct search s = {.ops = ops, .count = count};
+	struct mnl_socket *nl;
+	char room[16384];
+	bool any = false;
+	int r = 0;
+
+	for (size_t i = 0; i < count && !any; i++)
+		any = removes_udp(&ops[i]);
+	if (!any)
+		return 0;
+	nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
+		r = -errno;
+	if (r == 0) {
+		struct nlmsghdr *h = message(room, IPCTNL_MSG_CT_GET, NLM_F_DUMP);
+
+		r = mnl_socket_sendto(nl, h, h->nlmsg_len) < 0 ? -errno : 1;
+	}
+	while (r > MNL_CB_STOP) {
+		ssize_t n = mnl_socket_recvfrom(nl, room, sizeof(room));
+
+		r = n < 0 ? -errno : mnl_cb_run(room, (size_t)n, 0, 0, see, &s);
+	}
+	for (size_t i = 0; i < s.found.count; i++)
+		forget(nl, room, &s.found.items[i]);
+	if (r == 0)
+		r = (int)s.found.count;
+	VEC_FINISH(&s.found);
+	if (nl)
+		mnl_socket_close(nl);
+	return r;
+}
