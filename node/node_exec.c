@@ -241,8 +241,10 @@ void node_exec_serve(struct node *n, struct http_request *req, bool attach, cons
 	char **argv = NULL;
 	size_t argc = 0;
 	while ((word = http_query_get(req, "command", (unsigned)argc))) {
-		argv = arena_grow(
-			&req->arena, argv, argc * sizeof(*argv), (argc + 1) * sizeof(*argv));
+		/* Room for a power of two: one by one, each word would leave a copy behind. */
+		if ((argc & (argc - 1)) == 0)
+			argv = arena_grow(&req->arena, argv, argc * sizeof(*argv),
+				MAX(argc * 2, (size_t)1) * sizeof(*argv));
 		argv[argc++] = (char *)(uintptr_t)word;
 	}
 	if (argc == 0) {

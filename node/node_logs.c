@@ -14,6 +14,8 @@
 
 enum {
 	READ_BYTES = 64 << 10,
+	/* Between two turns of the loop, when nothing of it goes to the client (sinceTime). */
+	TURN_BYTES = 4 << 20,
 	/* After a file was closed the container's end is known soon, not at once. */
 	ENDED_CHECK_MS = 200,
 	ENDED_CHECK_IDLE_MS = 1000,
@@ -175,9 +177,13 @@ static bool reopen(struct log_stream *s)
 
 static void pump(struct log_stream *s)
 {
-	for (;;) {
+	for (size_t looked = 0;;) {
 		if (http_stream_queued(s->req) > STREAM_HIGH_BYTES)
 			return; /* on_drained goes on */
+		if (looked >= TURN_BYTES) {
+			wakeup_in(s->timer, 0);
+			return;
+		}
 		buf_reserve(&s->in, READ_BYTES);
 		ssize_t n = read(s->fd, s->in.data + s->in.size, READ_BYTES);
 		if (n < 0) {
@@ -186,6 +192,7 @@ static void pump(struct log_stream *s)
 		}
 		if (n > 0) {
 			s->in.size += (size_t)n;
+			looked += (size_t)n;
 			if (!give_lines(s)) {
 				finish(s);
 				return;
@@ -246,7 +253,6 @@ static int start_following(struct log_stream *s)
 	uv_poll_init(s->n->loop, s->poll, s->inotify);
 	s->poll->data = s;
 	uv_poll_start(s->poll, UV_READABLE, on_inotify);
-	s->timer = wakeup_create(s->n->loop, s->n->clock, on_timer, s);
 	return 0;
 }
 
@@ -315,7 +321,7 @@ void node_logs_serve(struct node *n, struct http_request *req, const char *ns, c
 		return;
 	}
 	if (since >= 0)
-		since_ns = n->clock->wall_ns(n->clock) - since * NS_PER_S;
+		since_ns = n->clock->wall_ns(n->clock) - MIN(since, INT64_MAX / NS_PER_S / 2) * NS_PER_S;
 	if (pod_manager_find(n->pods, &req->arena, ns, pod, NULL, container, &at, &err) < 0) {
 		refuse(req, 404, err.msg);
 		return;
@@ -353,6 +359,7 @@ void node_logs_serve(struct node *n, struct http_request *req, const char *ns, c
 	s->fd = fd;
 	s->inotify = -1;
 	s->check_ms = ENDED_CHECK_IDLE_MS;
+	s->timer = wakeup_create(n->loop, n->clock, on_timer, s);
 	s->follow = query_true(req, "follow") && !previous && at.running;
 	s->timestamps = query_true(req, "timestamps");
 	s->since_ns = since_ns;

@@ -114,14 +114,22 @@ bool pod_manager_is_orphan(struct pod_manager *m, const char *uid)
 
 /* ---- lists ---- */
 
+/* It names a directory; whoever may speak to the runtime may give any label. */
+static const char *uid_of(Cri__Pair *const *labels, size_t count)
+{
+	const char *uid = cri_pair_get(labels, count, LABEL_POD_UID);
+
+	return uid && *uid && *uid != '.' && !strchr(uid, '/') ? uid : NULL;
+}
+
 static const char *sandbox_uid(const Cri__PodSandbox *s)
 {
-	return cri_pair_get(s->labels, s->n_labels, LABEL_POD_UID);
+	return uid_of(s->labels, s->n_labels);
 }
 
 static const char *container_uid(const Cri__Container *c)
 {
-	return cri_pair_get(c->labels, c->n_labels, LABEL_POD_UID);
+	return uid_of(c->labels, c->n_labels);
 }
 
 static void take_down_orphans(struct pod_manager *m, const Cri__ListContainersResponse *containers)
