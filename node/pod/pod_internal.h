@@ -2,8 +2,9 @@
  *
  *   pod_manager.c   which pods there are; lists of what runs; orphans
  *   pod_worker.c    one pod: keeps the view, decides, publishes the status
- *   pod_ops.c       carries out one action: a chain of calls to the runtime, volumes and API
- *   pod_image.c     the action that makes an image present
+ *   pod_ops.c       actions are operations: chains of calls to the runtime, volumes and API;
+ * sandboxes pod_start.c     operations that bring volumes and containers up pod_leave.c operations
+ * that take containers and pods down pod_image.c     the action that makes an image present
  *   pod_probe.c     liveness, readiness, startup
  *   pod_hook.c      postStart and preStop
  *   pod_files.c     growing logs, left-over directories */
@@ -108,7 +109,7 @@ bool pod_worker_busy(const struct pod_worker *w);
 void pod_worker_show(struct pod_worker *w, size_t i);
 void pod_worker_show_all(struct pod_worker *w);
 
-/* pod_ops.c: each begins an operation that ends by changing the view and pod_worker_poke(). */
+/* Each begins an operation that ends by changing the view and pod_worker_poke(). */
 void pod_op_setup(struct pod_worker *w);
 void pod_op_refresh(struct pod_worker *w); /* contents of volumes */
 void pod_op_run_sandbox(struct pod_worker *w);
@@ -146,6 +147,7 @@ struct pod_op {
 };
 struct pod_op *pod_op_new(struct pod_worker *w, size_t container, const char *what);
 void pod_op_end(struct pod_op *op); /* frees; pokes the worker */
+int pod_file_write(const char *path, const char *text, unsigned mode, struct err *err) _must_check_;
 /* Copies what the runtime says of a container; reads its termination message. */
 void pod_instance_fill(
 	struct pod_worker *w, size_t container, struct instance *to, const Cri__ContainerStatus *s);
