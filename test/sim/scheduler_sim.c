@@ -66,7 +66,8 @@ static bool most_full(struct sim *s)
 	return check_nodes(s, &placed) == 3;
 }
 
-/* 40 pods of 0.3 and 10 machines of 1 CPU: 22 CPUs, on 3 nodes of 4, then on 3 more. */
+/* 40 pods of 0.3 and 10 machines of 10 vCPUs, which are 1 CPU: 22 CPUs, on 3 nodes of 4, then on 3
+ * more. */
 static void test_never_too_much(void **state)
 {
 	sim_for_seeds(seed)
@@ -86,7 +87,7 @@ static void test_never_too_much(void **state)
 			if (n % 4)
 				continue;
 			snprintf(name, sizeof(name), "v%d", n / 4);
-			make_instance(&s, name, 1, "1Gi");
+			make_instance(&s, name, 10, "1Gi");
 		}
 		sim_run_ms(&s, 60000);
 		sim_faults(&s, false);
@@ -139,6 +140,53 @@ static void test_says_why(void **state)
 	sim_until(&s, instance_refused, 10000);
 	fake_node_add(s.nodes, "n3", "4", "4Gi", 110);
 	sim_until(&s, big_placed, 30000);
+	sim_end(&s);
+}
+
+static void make_pod_with_port(
+	struct sim *s, const char *name, const char *ip, const char *protocol)
+{
+	fake_api_create_text(s->api,
+		"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'%s'},'spec':{'containers':[{"
+		"'name':'c','image':'i','ports':[{'containerPort':80,'hostPort':8080,'hostIP':'%s',"
+		"'protocol':'%s'}]}]}}",
+		name, ip, protocol);
+}
+
+static bool port_is_refused(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *doc = sim_doc(s, &a, "Pod", "second");
+	return streq(json_path_str(doc, "status.conditions[0].message"),
+		"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod "
+		"ports.");
+}
+
+static bool others_are_placed(struct sim *s)
+{
+	return sim_text_is(s, "Pod", "first", "spec.nodeName", "n1") &&
+	       sim_text_is(s, "Pod", "datagrams", "spec.nodeName", "n1") &&
+	       sim_text_is(s, "Pod", "elsewhere", "spec.nodeName", "n1");
+}
+
+static bool second_is_placed(struct sim *s)
+{
+	return sim_text_is(s, "Pod", "second", "spec.nodeName", "n2");
+}
+
+static void test_host_ports(void **state)
+{
+	struct sim s;
+	sim_begin(&s, 1, "-*", true);
+	fake_node_add(s.nodes, "n1", "4", "4Gi", 110);
+	make_pod_with_port(&s, "first", "10.0.0.1", "TCP");
+	make_pod_with_port(&s, "datagrams", "", "UDP");
+	make_pod_with_port(&s, "elsewhere", "10.0.0.2", "TCP");
+	sim_until(&s, others_are_placed, 10000);
+	make_pod_with_port(&s, "second", "0.0.0.0", "TCP");
+	sim_until(&s, port_is_refused, 10000);
+	fake_node_add(s.nodes, "n2", "4", "4Gi", 110);
+	sim_until(&s, second_is_placed, 30000);
 	sim_end(&s);
 }
 
@@ -207,6 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_never_too_much),
 		cmocka_unit_test(test_says_why),
+		cmocka_unit_test(test_host_ports),
 		cmocka_unit_test(test_selects),
 		cmocka_unit_test(test_spreads),
 	};
