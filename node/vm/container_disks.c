@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "lib/base/list.h"
@@ -381,6 +382,24 @@ static bool only_missing(const struct child_result *r)
 	       !strstr(r->errors, "corrupt");
 }
 
+/* A few bytes of a layer may stand for terabytes of zeros. */
+static bool has_room(const char *directory, int64_t bytes, struct err *err)
+{
+	struct statvfs fs;
+	int64_t have;
+
+	if (statvfs(directory, &fs) < 0)
+		return true;
+	have = (int64_t)MIN((uint64_t)fs.f_bavail * fs.f_frsize, (uint64_t)INT64_MAX);
+	/* Some is left for others. */
+	have -= MIN(have / 20, INT64_C(1) << 30);
+	if (bytes <= have)
+		return true;
+	err_set(err, -ENOSPC, "its file of %lld MiB does not fit into the %lld MiB that this node has",
+		(long long)(bytes >> 20), (long long)(have >> 20));
+	return false;
+}
+
 static void listed(void *user, const struct child_result *r, const struct err *failure)
 {
 	struct fetch *f = user;
@@ -397,6 +416,10 @@ static void listed(void *user, const struct child_result *r, const struct err *f
 		return;
 	}
 	tar_choose(r->out, f->path, &choice);
+	if (*choice.name && !has_room(f->work, choice.size, &err)) {
+		fail(f, "ErrImagePull", &err, "unpack image");
+		return;
+	}
 	if (*choice.name) {
 		f->state = EXTRACTING;
 		f->child = run(f, argv, out, TOOL_TIMEOUT_MS,

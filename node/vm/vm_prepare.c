@@ -57,6 +57,8 @@ static void freed(uv_handle_t *h)
 	struct vm_prepare *p = h->data;
 
 	for (size_t i = 0; i < p->op_count; i++) {
+		if (p->ops[i].fresh)
+			unlink(p->ops[i].fresh); /* what was not finished */
 		free(p->ops[i].fresh);
 		free(p->ops[i].final);
 	}
@@ -138,6 +140,16 @@ static const char *place(struct vm_prepare *p, const char *name, const char *suf
 
 /* ---- files made by programs: under another name until they are whole ---- */
 
+/* A disk of the host may have come into being meanwhile, for another guest: that one is used. */
+static int publish(const struct op *op)
+{
+	if (!op->disk || op->disk->volume != VM_VOLUME_HOST_DISK)
+		return rename(op->fresh, op->final);
+	if (link(op->fresh, op->final) < 0 && errno != EEXIST)
+		return -1;
+	return unlink(op->fresh);
+}
+
 static void made(void *user, const struct child_result *r, const struct err *failure)
 {
 	struct op *op = user;
@@ -148,7 +160,7 @@ static void made(void *user, const struct child_result *r, const struct err *fai
 		files_remove_tree(place(op->p, op->disk->name, ".seed")); /* it may hold secrets */
 	if (failure) {
 		err = *failure;
-	} else if (chmod(op->fresh, 0600) < 0 || rename(op->fresh, op->final) < 0) {
+	} else if (chmod(op->fresh, 0600) < 0 || publish(op) < 0) {
 		err_errno(&err, -errno, "rename %s", op->fresh);
 	} else {
 		one_done(op->p, "", NULL);
@@ -174,7 +186,8 @@ static void make(struct op *op, const char *final, const char *const *argv)
 
 static void make_fresh_name(struct op *op, const char *final)
 {
-	op->fresh = xasprintf("%s.new", final);
+	/* Disks of the host stand among other people's files. */
+	op->fresh = xasprintf("%s.%s.new", final, op->p->o.spec->uid);
 	unlink(op->fresh);
 }
 

@@ -674,7 +674,8 @@ void vm_worker_step(struct vm_worker *w)
 		wake = MIN(wake, now + STATUS_RETRY_MS * NS_PER_MS);
 	if (wake != INT64_MAX)
 		uv_timer_start(&w->timer, on_timer,
-			wake <= now ? 0 : (uint64_t)((wake - now) / NS_PER_MS + 1), 0);
+			/* Not 0: libuv would run it again before anything else. */
+			wake <= now ? 1 : (uint64_t)((wake - now) / NS_PER_MS + 1), 0);
 }
 
 void vm_worker_lifecycle(struct vm_worker *w, int event, int detail)
