@@ -10,6 +10,7 @@
 #define TIMEOUT_MS 30000
 #define BODY_MAX_BYTES (64u << 20)
 #define MAX_IDLE 8
+#define INTERIM_MAX 16 /* answers of 1xx before the one proper: each takes memory until the end */
 
 /* A call:
  *
@@ -37,7 +38,7 @@ struct http_endpoint {
 };
 
 struct client_conn {
-	struct list link;	/* in endpoint->idle, while idle */
+	struct list link; /* in endpoint->idle, while idle */
 	struct http_endpoint *endpoint;
 	struct stream *stream;
 	struct http_call *call; /* NULL = idle or closing */
@@ -56,13 +57,14 @@ struct http_call {
 	struct buf request; /* kept until the first byte of the answer, to send it again */
 	struct buf body;
 	struct http_response r;
-	struct err err;	       /* while in `due` */
-	uint64_t deadline_ms;  /* loop time, 0 = none */
+	struct err err;	      /* while in `due` */
+	uint64_t deadline_ms; /* loop time, 0 = none */
+	unsigned interim_count;
 	bool is_head;
-	bool repeatable;       /* may be sent again after a lost connection */
+	bool repeatable; /* may be sent again after a lost connection */
 	bool paused;
-	bool pinned;	       /* one of its callbacks is running */
-	bool is_due;	       /* in endpoint->due */
+	bool pinned; /* one of its callbacks is running */
+	bool is_due; /* in endpoint->due */
 };
 
 static void call_start(struct http_call *c, bool fresh);
@@ -141,7 +143,7 @@ static void call_tell(struct http_call *c, const struct http_response *r, const 
 static void call_fail(struct http_call *c, const struct err *err)
 {
 	bool again = c->conn && c->conn->used_before && c->state == CALL_HEAD && c->request.size &&
-		c->repeatable && err->code == -ECONNRESET && !c->endpoint->destroyed;
+		     c->repeatable && err->code == -ECONNRESET && !c->endpoint->destroyed;
 	if (again) {
 		conn_close(TAKE_PTR(c->conn));
 		call_start(c, true);
@@ -193,15 +195,19 @@ static bool call_on_head(struct http_call *c)
 	struct http_parser *p = &c->parser;
 	if (p->status < 200 && p->status != 101) { /* 100, 103: the answer proper follows */
 		bool answers_head = p->answers_head;
+		if (++c->interim_count > INTERIM_MAX) {
+			call_fail_text(c, -EPROTO, "the server sends no answer, only news of it");
+			return false;
+		}
 		http_parser_init(p, true, &c->arena);
 		p->answers_head = answers_head;
 		return true;
 	}
-	c->r = (struct http_response){ .status = p->status,
+	c->r = (struct http_response){.status = p->status,
 		.headers = p->headers,
 		.header_count = p->header_count,
 		.body = "",
-		.arena = &c->arena };
+		.arena = &c->arena};
 	c->state = CALL_BODY;
 	if (p->status == 101) {
 		if (c->o.upgraded)
@@ -209,7 +215,8 @@ static bool call_on_head(struct http_call *c)
 		call_fail_text(c, -EPROTO, "the server switched protocols without being asked");
 		return false;
 	}
-	if (!c->o.data && p->has_length && !p->answers_head && p->content_length > c->o.body_max_bytes) {
+	if (!c->o.data && p->has_length && !p->answers_head &&
+		p->content_length > c->o.body_max_bytes) {
 		call_fail_text(c, -EMSGSIZE, "the answer is too large");
 		return false;
 	}
@@ -363,7 +370,8 @@ static void call_start(struct http_call *c, bool fresh)
 		return;
 	}
 	c->state = CALL_CONNECT;
-	c->connecting = stream_connect(e->loop, e->address, e->tls, e->tls_name, 0, on_connected, c);
+	c->connecting =
+		stream_connect(e->loop, e->address, e->tls, e->tls_name, 0, on_connected, c);
 }
 
 /* Timeouts */
@@ -410,7 +418,7 @@ static void build_request(struct http_call *c, const struct http_call_options *o
 {
 	struct buf *b = &c->request;
 	bool has_body = o->body_size > 0 || strcmp(o->method, "POST") == 0 ||
-		strcmp(o->method, "PUT") == 0 || strcmp(o->method, "PATCH") == 0;
+			strcmp(o->method, "PUT") == 0 || strcmp(o->method, "PATCH") == 0;
 	buf_reserve(b, 256 + strlen(o->target) + o->body_size);
 	buf_add_str(b, o->method);
 	buf_add_char(b, ' ');
@@ -438,7 +446,7 @@ struct http_call *http_call(struct http_endpoint *e, const struct http_call_opti
 	c->o.body = NULL;
 	c->is_head = strcmp(options->method, "HEAD") == 0;
 	c->repeatable = c->is_head || strcmp(options->method, "GET") == 0 ||
-		strcmp(options->method, "OPTIONS") == 0;
+			strcmp(options->method, "OPTIONS") == 0;
 	if (!c->o.body_max_bytes)
 		c->o.body_max_bytes = BODY_MAX_BYTES;
 	list_append(&e->calls, &c->link);

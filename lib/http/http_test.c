@@ -433,6 +433,46 @@ static void test_refused_connection(void **state)
 	http_endpoint_destroy(e);
 }
 
+/* A server of our own that answers the first request of an endpoint with these bytes. */
+static void call_answered_with(struct fixture *f, struct result *r, const char *piece, unsigned times)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	socklen_t size = sizeof(a);
+	char address[64];
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
+	snprintf(address, sizeof(address), "tcp://127.0.0.1:%u", ntohs(a.sin_port));
+	struct http_endpoint_options eo = { .loop = &f->loop, .address = address };
+	struct http_endpoint *e = http_endpoint_create(&eo);
+	struct http_call_options o = call_options(r, "GET", "/");
+	http_call(e, &o);
+	run_turns(f, 3); /* until the connection waits to be accepted */
+	int peer = accept(fd, NULL, NULL);
+	for (unsigned i = 0; i < times; i++)
+		raw_send(peer, piece);
+	wait_result(f, r);
+	http_endpoint_destroy(e);
+	close(peer);
+	close(fd);
+}
+
+static void test_interim_answers(void **state)
+{
+	struct result r = { 0 };
+	call_answered_with(*state, &r,
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n"
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 1);
+	assert_int_equal(r.status, 200);
+	assert_string_equal(r.body.data, "ok");
+	result_reset(&r);
+	call_answered_with(*state, &r, "HTTP/1.1 100 Continue\r\n\r\n", 100);
+	assert_int_equal(r.err.code, -EPROTO);
+	result_reset(&r);
+}
+
 /* --- upgrades --- */
 
 static void test_upgrade(void **state)
@@ -846,6 +886,7 @@ int main(void)
 		BOTH(test_stop_after_grace),
 		PLAIN(test_query_and_path),
 		PLAIN(test_refused_connection),
+		PLAIN(test_interim_answers),
 		PLAIN(test_pipelining),
 		PLAIN(test_refusals),
 		PLAIN(test_http10),
