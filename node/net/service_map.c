@@ -272,6 +272,7 @@ bool service_map_set(
 {
 	struct owned *o = table_get(&m->owned, key);
 	bool all = true;
+	size_t room = SERVICE_SLOTS_MAX;
 
 	if (!o) {
 		if (!desc)
@@ -292,6 +293,12 @@ bool service_map_set(
 			.port = p->port,
 		};
 
+		size_t slots = netd_slots_for(count) * (size_t)(p->node_port ? 2 : 1);
+		if (slots > room) {
+			free(targets);
+			break;
+		}
+		room -= slots;
 		if (count && desc->address)
 			all &= front_set(m, o, key, id, targets, count, desc->affinity, ops);
 		id.type = NETD_NODE_PORT;

@@ -162,6 +162,43 @@ static void one_change_costs_little(void **state)
 	service_map_destroy(m);
 }
 
+/* Many ports times many endpoints: bounded, and what is left out comes when there is room. */
+static void one_service_takes_only_so_much(void **state)
+{
+	enum { PORTS = 200, TARGETS = 1000 };
+	struct service_map *m = service_map_create();
+	struct kernel k = {0};
+	netd_ops ops = {0};
+	struct service_target *t = calloc(TARGETS, sizeof(*t));
+	struct service_port p[PORTS];
+	struct service_desc d = {ip("10.96.0.10"), 0, p, PORTS};
+
+	for (uint32_t i = 0; i < TARGETS; i++)
+		t[i] = (struct service_target){htonl(0x0af40002 + i), 80};
+	for (unsigned i = 0; i < PORTS; i++)
+		p[i] = (struct service_port){IPPROTO_TCP, (uint16_t)(1 + i), 0, t, TARGETS};
+	assert_true(service_map_set(m, "a/wide", &d, &ops));
+	assert_int_equal(service_map_count(m), SERVICE_SLOTS_MAX / NETD_SLOTS_MOST);
+	assert_true(ops.count < SERVICE_SLOTS_MAX + 2 * PORTS + TARGETS);
+	kernel_apply(&k, &ops);
+
+	ops.count = 0;
+	for (unsigned i = 0; i < PORTS; i++)
+		p[i].target_count = 3;
+	assert_true(service_map_set(m, "a/wide", &d, &ops));
+	assert_int_equal(service_map_count(m), PORTS);
+	kernel_apply(&k, &ops);
+
+	ops.count = 0;
+	assert_true(service_map_set(m, "a/wide", NULL, &ops));
+	kernel_apply(&k, &ops);
+	assert_int_equal(k.elements.count, 0);
+	VEC_FINISH(&ops);
+	kernel_flush(&k);
+	service_map_destroy(m);
+	free(t);
+}
+
 static void affinity_is_removed_as_it_was_added(void **state)
 {
 	struct service_map *m = service_map_create();
@@ -346,6 +383,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_change_costs_little),
+		cmocka_unit_test(one_service_takes_only_so_much),
 		cmocka_unit_test(affinity_is_removed_as_it_was_added),
 		cmocka_unit_test(an_address_has_one_owner),
 		cmocka_unit_test(random_changes),

@@ -11,6 +11,7 @@
 #define SERVICE_NAME_LABEL "kubernetes.io/service-name"
 #define PROXY_NAME_LABEL "service.kubernetes.io/service-proxy-name"
 #define RESYNC_PAUSE_MS 1000
+#define TARGETS_MAX (1u << 18) /* of all ports of one service */
 
 /* The slices of one service; there may be several, also from different authors. */
 struct slices {
@@ -95,6 +96,7 @@ static bool set_service(struct services *s, const char *key, const struct object
 	struct service_port *list;
 	targets *of_port;
 	struct service_desc d = {0};
+	size_t target_count = 0;
 	bool all;
 
 	if (!o)
@@ -129,7 +131,13 @@ static bool set_service(struct services *s, const char *key, const struct object
 				&of_port[d.port_count]);
 		port->targets = of_port[d.port_count].items;
 		port->target_count = of_port[d.port_count].count;
+		target_count += port->target_count;
 		d.port_count++;
+		if (target_count > TARGETS_MAX) {
+			log_warn("a service has more ports and endpoints than are offered", "service",
+				key, NULL);
+			break;
+		}
 	}
 	all = service_map_set(s->map, key, &d, ops);
 	for (size_t i = 0; i < d.port_count; i++)
