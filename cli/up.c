@@ -240,9 +240,9 @@ static void set_argv(struct child *c, struct up *u, const char *name, const char
 	c->restart.data = c;
 }
 
-static int make_dir(const char *path)
+static int make_dir(const char *path, mode_t mode)
 {
-	if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+	if (mkdir(path, mode) < 0 && errno != EEXIST) {
 		fprintf(stderr, "hanok up: create '%s': %s\n", path, strerror(errno));
 		return -1;
 	}
@@ -329,7 +329,9 @@ int up_main(int argc, char **argv)
 	u.server_dir = xasprintf("%s/server", u.data_dir);
 	u.node_dir = xasprintf("%s/node", u.data_dir);
 	u.kubeconfig = xasprintf("%s/node.kubeconfig", u.data_dir);
-	if (make_dir(u.data_dir) < 0 || make_dir(u.server_dir) < 0 || make_dir(u.node_dir) < 0)
+	/* QEMU's user must get through to the disks of guests below node/, and see nothing else. */
+	if (make_dir(u.data_dir, 0711) < 0 || make_dir(u.server_dir, 0700) < 0 ||
+		make_dir(u.node_dir, 0711) < 0)
 		return 1;
 	uv_loop_init(&u.loop);
 	set_argv(&u.server, &u, "server",
