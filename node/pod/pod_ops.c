@@ -4,15 +4,12 @@
  * undone, the next look at the runtime shows how far they got. */
 #include "node/pod/pod_internal.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "lib/base/log.h"
 #include "node/cri/cri_log.h"
-#include "node/volume/volume.h"
 
 enum { MESSAGE_MAX_BYTES = 4096 };
 
