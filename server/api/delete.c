@@ -219,7 +219,8 @@ static enum cache_verdict plan(struct deletion *d, struct json *doc)
 	struct json *meta = json_get(doc, "metadata");
 	const struct kind_hooks *hooks = hooks_find(d->kind);
 	bool deleting = json_get(meta, "deletionTimestamp") != NULL;
-	struct json *before = json_copy(a, doc);
+	/* Only what is compared below: a collection may be large. */
+	struct json *before = deleting ? json_copy(a, doc) : NULL;
 	set_policy_finalizers(d, doc);
 	if (!deleting) {
 		int64_t grace = grace_of(d, doc);
