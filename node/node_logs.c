@@ -321,7 +321,8 @@ void node_logs_serve(struct node *n, struct http_request *req, const char *ns, c
 		return;
 	}
 	if (since >= 0)
-		since_ns = n->clock->wall_ns(n->clock) - MIN(since, INT64_MAX / NS_PER_S / 2) * NS_PER_S;
+		since_ns = n->clock->wall_ns(n->clock) -
+			   MIN(since, INT64_MAX / NS_PER_S / 2) * NS_PER_S;
 	if (pod_manager_find(n->pods, &req->arena, ns, pod, NULL, container, &at, &err) < 0) {
 		refuse(req, 404, err.msg);
 		return;

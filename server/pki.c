@@ -96,8 +96,8 @@ static EVP_PKEY *parse_key(const char *pem)
 	return key;
 }
 
-/* Good for a while, issued by the CA, for all hosts, and of this key: a crash between the writing of
- * the two leaves a pair that does not match. */
+/* Good for a while, issued by the CA, for all hosts, and of this key: a crash between the writing
+ * of the two leaves a pair that does not match. */
 static bool certificate_serves(
 	const char *pem, const char *key_pem, const char *ca_pem, const char *const *hosts)
 {

@@ -389,7 +389,8 @@ int server_main(int argc, char **argv)
 	if (serve(&s, &err) < 0)
 		fatal(&s, &err);
 	server_finish(&s);
-	/* Turns for what is being closed; streams between clients and nodes end with the process. */
+	/* Turns for what is being closed; streams between clients and nodes end with the process.
+	 */
 	for (unsigned i = 0; i < CLOSING_TURNS; i++)
 		uv_run(&s.loop, UV_RUN_NOWAIT);
 	if (uv_loop_close(&s.loop) < 0)

@@ -16,14 +16,14 @@ struct arena {
 	size_t used_bytes;	  /* handed out since init/reset, for limits and tests */
 };
 
-#define ARENA_INIT ((struct arena){ 0 })
+#define ARENA_INIT ((struct arena){0})
 
 void arena_init(struct arena *a);
 void arena_finish(struct arena *a); /* frees everything; the arena may be used again */
 void arena_reset(struct arena *a);  /* as finish, but keeps one block for reuse */
 
-void *arena_alloc(struct arena *a, size_t size);   /* uninitialised */
-void *arena_zalloc(struct arena *a, size_t size);  /* zeroed */
+void *arena_alloc(struct arena *a, size_t size);  /* uninitialised */
+void *arena_zalloc(struct arena *a, size_t size); /* zeroed */
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_memdup(struct arena *a, const void *p, size_t size); /* adds a NUL after size bytes */
 char *arena_printf(struct arena *a, const char *fmt, ...) _printf_(2, 3);

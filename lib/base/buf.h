@@ -11,10 +11,10 @@ struct buf {
 	size_t room; /* bytes allocated */
 };
 
-#define BUF_INIT ((struct buf){ 0 })
+#define BUF_INIT ((struct buf){0})
 
-void buf_finish(struct buf *b);			/* frees and re-initialises; use with _cleanup_ */
-void buf_reserve(struct buf *b, size_t more);	/* room for `more` bytes and the NUL */
+void buf_finish(struct buf *b);		      /* frees and re-initialises; use with _cleanup_ */
+void buf_reserve(struct buf *b, size_t more); /* room for `more` bytes and the NUL */
 void buf_add(struct buf *b, const void *p, size_t size);
 void buf_add_str(struct buf *b, const char *s);
 void buf_add_char(struct buf *b, char c);

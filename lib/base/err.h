@@ -18,7 +18,7 @@ struct err {
 	char msg[1024]; /* NUL-terminated text for people, without a final newline */
 };
 
-#define ERR_INIT ((struct err){ 0 })
+#define ERR_INIT ((struct err){0})
 
 /* Fills err (if not NULL) and returns `code`, which must be a negative errno. */
 int err_set(struct err *err, int code, const char *fmt, ...) _printf_(3, 4);

@@ -38,5 +38,5 @@ static inline void list_remove(struct list *item)
 #define LIST_FOR_EACH(it, head, type, member)                                                      \
 	for (type *it = CONTAINER_OF((head)->next, type, member),                                  \
 		  *_next_##it = CONTAINER_OF(it->member.next, type, member);                       \
-	     &it->member != (head);                                                                \
-	     it = _next_##it, _next_##it = CONTAINER_OF(it->member.next, type, member))
+		&it->member != (head);                                                             \
+		it = _next_##it, _next_##it = CONTAINER_OF(it->member.next, type, member))

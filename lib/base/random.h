@@ -4,11 +4,11 @@
 #include "lib/base/util.h"
 
 struct random {
-	bool seeded;	/* true: the deterministic generator below; false: getrandom(2) */
-	uint64_t s[4];	/* xoshiro256** state when seeded */
+	bool seeded;   /* true: the deterministic generator below; false: getrandom(2) */
+	uint64_t s[4]; /* xoshiro256** state when seeded */
 };
 
-#define RANDOM_SYSTEM ((struct random){ 0 })
+#define RANDOM_SYSTEM ((struct random){0})
 
 struct random random_seeded(uint64_t seed);
 uint64_t random_u64(struct random *r);

@@ -12,25 +12,25 @@
 
 struct sm_state {
 	const char *name;
-	uint64_t next;	/* SM_ALLOW(...) | ... of the states that may follow */
-	bool final;	/* nothing may follow */
+	uint64_t next; /* SM_ALLOW(...) | ... of the states that may follow */
+	bool final;    /* nothing may follow */
 };
 
 struct sm_class {
-	const char *name;		/* "pod worker" */
-	const struct sm_state *states;	/* indexed by state */
-	unsigned state_count;		/* at most 64 */
+	const char *name;	       /* "pod worker" */
+	const struct sm_state *states; /* indexed by state */
+	unsigned state_count;	       /* at most 64 */
 	/* Called after each move; aborts inside when an invariant of the new state is broken. */
 	void (*check)(const void *owner, unsigned state);
 };
 
 struct sm {
 	const struct sm_class *class;
-	const void *owner;	/* passed to check */
-	char label[96];		/* which object, for traces */
+	const void *owner; /* passed to check */
+	char label[96];	   /* which object, for traces */
 	unsigned state;
 	unsigned move_count;
-	int64_t since_ns;	/* `now` of the last move, monotonic */
+	int64_t since_ns; /* `now` of the last move, monotonic */
 };
 
 void sm_init(struct sm *sm, const struct sm_class *class, const void *owner, const char *label,

@@ -90,7 +90,8 @@ int parse_i64(struct str s, int64_t *ret)
 	return 0;
 }
 
-/* Size of the well-formed character at p, which starts with a byte over 0x7f; 0 if there is none. */
+/* Size of the well-formed character at p, which starts with a byte over 0x7f; 0 if there is none.
+ */
 static size_t utf8_sequence(const unsigned char *p, size_t left)
 {
 	unsigned char c = *p;

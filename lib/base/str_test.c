@@ -140,7 +140,7 @@ static void test_utf8_repair(void **state)
 	repairs("\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80");
 	repairs("cut \xe2\x82", "cut ??");
 	repairs("\x80mid\xff end", "?mid? end");
-	repairs("\xed\xa0\x80", "???");		/* a surrogate */
+	repairs("\xed\xa0\x80", "???");		   /* a surrogate */
 	repairs("\xe2\x82\xc3\xbc", "??\xc3\xbc"); /* the next character is kept */
 }
 

@@ -13,9 +13,9 @@ struct table {
 	size_t room, count, dead;
 };
 
-#define TABLE_INIT ((struct table){ 0 })
+#define TABLE_INIT ((struct table){0})
 
-void table_finish(struct table *t); /* frees keys and slots, not values */
+void table_finish(struct table *t);			 /* frees keys and slots, not values */
 void *table_get(const struct table *t, const char *key); /* NULL when absent */
 void *table_get_n(const struct table *t, const char *key, size_t size);
 /* Sets and returns the previous value (NULL if none). value must not be NULL. */

@@ -53,8 +53,8 @@ struct client_watch {
 	bool failed;	    /* an error event was reported: only `ended` follows */
 };
 
-static char *make_headers(struct arena *a, struct https_client *h, const char *content_type,
-	const char *accept)
+static char *make_headers(
+	struct arena *a, struct https_client *h, const char *content_type, const char *accept)
 {
 	return arena_printf(a, "%s%s%s%sAccept: %s\r\nUser-Agent: %s\r\n",
 		h->auth_headers ? h->auth_headers : "", content_type ? "Content-Type: " : "",

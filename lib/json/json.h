@@ -15,12 +15,21 @@
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 
-enum json_type { JSON_NULL, JSON_BOOL, JSON_INT, JSON_DOUBLE, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_type {
+	JSON_NULL,
+	JSON_BOOL,
+	JSON_INT,
+	JSON_DOUBLE,
+	JSON_STRING,
+	JSON_ARRAY,
+	JSON_OBJECT
+};
 
 struct json;
 
 struct json_member {
-	const char *name; /* NUL-terminated; never changed in place, big objects are indexed by it */
+	const char
+		*name; /* NUL-terminated; never changed in place, big objects are indexed by it */
 	uint32_t name_size;
 	struct json *value; /* never NULL */
 };
@@ -42,16 +51,17 @@ struct json {
 #define JSON_COUNT_MAX ((1u << 24) - 1) /* items or members of one array or object */
 
 struct json_limits {
-	unsigned depth;	     /* nested arrays and objects; default 256. At most some thousands:
-				copying and writing recurse */
-	size_t size_bytes;   /* of the text; default 3 MiB, Kubernetes' request limit */
-	/* Called for each duplicate member (the first JSON_DUPLICATES_MAX of them) with its dotted path
+	unsigned depth;	   /* nested arrays and objects; default 256. At most some thousands:
+			      copying and writing recurse */
+	size_t size_bytes; /* of the text; default 3 MiB, Kubernetes' request limit */
+	/* Called for each duplicate member (the first JSON_DUPLICATES_MAX of them) with its dotted
+	 * path
 	 * ("spec.replicas"); may be NULL. */
 	void (*on_duplicate)(void *user, const char *path);
 	void *user;
 };
 #define JSON_DUPLICATES_MAX 1000 /* a path takes time by its depth, and texts may be hostile */
-#define JSON_LIMITS_DEFAULT ((struct json_limits){ .depth = 256, .size_bytes = 3u << 20 })
+#define JSON_LIMITS_DEFAULT ((struct json_limits){.depth = 256, .size_bytes = 3u << 20})
 
 /* Parses text; limits NULL = defaults. Paths given to on_duplicate have [N] for items; of very
  * long ones only the last 511 bytes. Text is copied: it need not outlive the call.
@@ -69,10 +79,10 @@ int yaml_parse_all(struct arena *a, const char *text, size_t size, const struct 
 	struct json **ret, struct err *err) _must_check_;
 void yaml_write(struct buf *out, const struct json *v); /* block style, keys in given order */
 
-void json_write(struct buf *out, const struct json *v);		/* compact */
-void json_write_pretty(struct buf *out, const struct json *v);	/* two spaces, as kubectl --raw */
+void json_write(struct buf *out, const struct json *v);	       /* compact */
+void json_write_pretty(struct buf *out, const struct json *v); /* two spaces, as kubectl --raw */
 void json_write_string(struct buf *out, const char *s, size_t size); /* quoted and escaped */
-char *json_text(struct arena *a, const struct json *v);		/* compact, NUL-terminated */
+char *json_text(struct arena *a, const struct json *v);		     /* compact, NUL-terminated */
 
 /* Constructors. */
 struct json *json_new_null(struct arena *a);
@@ -110,25 +120,27 @@ bool json_path_bool(const struct json *v, const char *path, bool fallback);
 /* The body may change the current item, not add or remove any; break and continue work. */
 #define JSON_FOR_EACH_ITEM(it, array)                                                              \
 	for (struct json *_a_##it = (struct json *)(array), **_p_##it = json_items(_a_##it),       \
-			 **_e_##it = _p_##it ? _p_##it + json_count(_a_##it) : NULL, *it _unused_ = NULL; \
-	     _p_##it < _e_##it && ((it = *_p_##it), true); _p_##it++)
+			 **_e_##it = _p_##it ? _p_##it + json_count(_a_##it) : NULL,               \
+			 *it _unused_ = NULL;                                                      \
+		_p_##it < _e_##it && ((it = *_p_##it), true); _p_##it++)
 #define JSON_FOR_EACH_MEMBER(it, object)                                                           \
 	for (struct json_member *it = json_members(object),                                        \
-				*_e_##it = it ? it + json_count(object) : NULL;                     \
-	     it < _e_##it; it++)
+				*_e_##it = it ? it + json_count(object) : NULL;                    \
+		it < _e_##it; it++)
 struct json **json_items(const struct json *array);	     /* NULL when not an array */
 struct json_member *json_members(const struct json *object); /* NULL when not an object */
 
 /* Changing. `a` must be the arena of the document or one that lives as long. */
 void json_set(struct arena *a, struct json *object, const char *name, struct json *value);
-void json_set_n(struct arena *a, struct json *object, const char *name, size_t size,
-	struct json *value);
+void json_set_n(
+	struct arena *a, struct json *object, const char *name, size_t size, struct json *value);
 void json_set_str(struct arena *a, struct json *object, const char *name, const char *value);
 void json_set_int(struct arena *a, struct json *object, const char *name, int64_t value);
 void json_set_bool(struct arena *a, struct json *object, const char *name, bool value);
 bool json_remove(struct json *object, const char *name); /* true when it was there */
 void json_push(struct arena *a, struct json *array, struct json *value);
-void json_insert(struct arena *a, struct json *array, size_t i, struct json *value); /* i <= count */
+void json_insert(
+	struct arena *a, struct json *array, size_t i, struct json *value); /* i <= count */
 void json_remove_at(struct json *array, size_t i);
 /* Makes objects on the way of a dotted path (no [N]) and sets the last name. */
 void json_path_set(struct arena *a, struct json *object, const char *path, struct json *value);

@@ -55,7 +55,8 @@ static inline size_t json_plain_run(const char *p, size_t size)
 		memcpy(&w, p + i, 8);
 		quote = w ^ (ones * '"');
 		slash = w ^ (ones * '\\');
-		/* A byte below n sets its top bit in (w - n) & ~w; borrows only give false alarms. */
+		/* A byte below n sets its top bit in (w - n) & ~w; borrows only give false alarms.
+		 */
 		if ((((w - ones * 0x20) & ~w) | ((quote - ones) & ~quote) |
 			    ((slash - ones) & ~slash)) &
 			tops)

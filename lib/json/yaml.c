@@ -531,7 +531,8 @@ static int reader_init(struct reader *rd, struct arena *a, const char *text, siz
 		return err_set(err, -E2BIG, "more than %d %%TAG directives", TAG_DIRECTIVES_MAX);
 	if (!yaml_parser_initialize(&rd->parser))
 		abort();
-	yaml_parser_set_encoding(&rd->parser, YAML_UTF8_ENCODING); /* as JSON: nothing else is taken */
+	yaml_parser_set_encoding(
+		&rd->parser, YAML_UTF8_ENCODING); /* as JSON: nothing else is taken */
 	yaml_parser_set_input_string(&rd->parser, (const unsigned char *)text, size);
 	return 0;
 }

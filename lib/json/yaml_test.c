@@ -308,7 +308,8 @@ static void test_limits(void **state)
 /* libyaml compares each directive with all before it: 3 MiB of them took minutes. */
 static void test_tag_directives(void **state)
 {
-	static const char *const breaks[] = {"\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+	static const char *const breaks[] = {
+		"\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
 
 	assert_int_equal(parse_code("%TAG !e! tag:example.com,2000:\n--- !e!x a\n"), 0);
 	for (size_t i = 0; i < ARRAY_LEN(breaks); i++) {

@@ -3,7 +3,8 @@
 /* Enough for any person; bounds what a hostile body can make us say. */
 #define ERRORS_MAX 500
 #define PROBLEMS_MAX 100
-/* What a check may put into the arena: a body of "{}," a million times would have defaults of 250 MiB. */
+/* What a check may put into the arena: a body of "{}," a million times would have defaults of 250
+ * MiB. */
 #define ADDED_BYTES_MAX (32u << 20)
 
 /* ---- places ---- */

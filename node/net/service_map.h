@@ -9,8 +9,8 @@
 #include "lib/base/vec.h"
 #include "node/net/netd_proto.h"
 
-/* Slots that one service may take in all, ports beyond them lead nowhere: 60,000 ports of one Service
- * times its endpoints would be more than all others together. */
+/* Slots that one service may take in all, ports beyond them lead nowhere: 60,000 ports of one
+ * Service times its endpoints would be more than all others together. */
 #define SERVICE_SLOTS_MAX (1u << 17)
 
 struct service_map;

@@ -134,8 +134,8 @@ static bool set_service(struct services *s, const char *key, const struct object
 		target_count += port->target_count;
 		d.port_count++;
 		if (target_count > TARGETS_MAX) {
-			log_warn("a service has more ports and endpoints than are offered", "service",
-				key, NULL);
+			log_warn("a service has more ports and endpoints than are offered",
+				"service", key, NULL);
 			break;
 		}
 	}

@@ -193,16 +193,15 @@ static void run_http(
 	});
 	if (ctx)
 		SSL_CTX_free(ctx);
-	c->call = http_call(
-		c->endpoint, &(struct http_call_options){
-				     .method = "GET",
-				     .target = request_target(&a, path),
-				     .headers = headers.data,
-				     .timeout_ms = (unsigned)ms,
-				     .body_max_bytes = BODY_MAX_BYTES,
-				     .done = on_http,
-				     .user = c,
-			     });
+	c->call = http_call(c->endpoint, &(struct http_call_options){
+						 .method = "GET",
+						 .target = request_target(&a, path),
+						 .headers = headers.data,
+						 .timeout_ms = (unsigned)ms,
+						 .body_max_bytes = BODY_MAX_BYTES,
+						 .done = on_http,
+						 .user = c,
+					 });
 }
 
 static void on_connected(void *user, struct stream *s, const struct err *err)

@@ -45,7 +45,8 @@ const char *pod_qos_name(enum pod_qos q);
 /* Kernel's preference for killing, by QoS (Kubernetes: "Node OOM behavior"). */
 int container_oom_score_adj(
 	const struct json *pod, const struct json *container, int64_t node_memory);
-/* A number of seconds that somebody wrote, 0 to ten years, so that it can be counted in nanoseconds. */
+/* A number of seconds that somebody wrote, 0 to ten years, so that it can be counted in
+ * nanoseconds. */
 int64_t pod_seconds(const struct json *o, const char *path, int64_t fallback);
 /* Containers in the decision's order: init containers, then the others. NULL past the end. */
 const struct json *pod_container_doc(const struct json *pod, size_t i);

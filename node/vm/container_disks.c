@@ -395,7 +395,8 @@ static bool has_room(const char *directory, int64_t bytes, struct err *err)
 	have -= MIN(have / 20, INT64_C(1) << 30);
 	if (bytes <= have)
 		return true;
-	err_set(err, -ENOSPC, "its file of %lld MiB does not fit into the %lld MiB that this node has",
+	err_set(err, -ENOSPC,
+		"its file of %lld MiB does not fit into the %lld MiB that this node has",
 		(long long)(bytes >> 20), (long long)(have >> 20));
 	return false;
 }

@@ -528,8 +528,8 @@ static void unmount_below(const char *dir)
 	VEC_FINISH(&found);
 }
 
-/* Directories deeper than this are moved up first: whoever made them must not decide how many descriptors
- * and how much stack their removal takes. */
+/* Directories deeper than this are moved up first: whoever made them must not decide how many
+ * descriptors and how much stack their removal takes. */
 enum { REMOVE_DEPTH_MAX = 32 };
 
 struct removal {
