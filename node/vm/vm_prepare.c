@@ -93,6 +93,12 @@ void vm_prepare_cancel(struct vm_prepare *p)
 static void on_end(uv_timer_t *t)
 {
 	struct vm_prepare *p = t->data;
+
+	/* QEMU's user must reach its disks: names may be passed through, not listed. */
+	if (!p->err.code && chmod(p->home, 0711) < 0) {
+		err_errno(&p->err, -errno, "open %s", p->home);
+		snprintf(p->reason, sizeof(p->reason), "DiskNotReady");
+	}
 	bool failed = p->err.code != 0;
 	void (*done)(void *, const char *, const char *, const struct err *) = p->o.done;
 	void *user = p->o.user;
@@ -586,7 +592,8 @@ static int make_home(struct vm_prepare *p, struct err *err)
 	_cleanup_(free_p) char *path = xasprintf("%s/domain", p->home);
 	_cleanup_(free_p) char *text = xasprintf("%s %s", s->uuid, s->domain_name);
 
-	if (mkdir(p->home, 0711) < 0 && errno != EEXIST)
+	/* Closed until all is made: programs write with modes of their own, cloud-init secrets too. */
+	if ((mkdir(p->home, 0700) < 0 && errno != EEXIST) || chmod(p->home, 0700) < 0)
 		return err_errno(err, -errno, "make %s", p->home);
 	return files_write(path, text, strlen(text), 0600, err);
 }
