@@ -592,7 +592,8 @@ static int make_home(struct vm_prepare *p, struct err *err)
 	_cleanup_(free_p) char *path = xasprintf("%s/domain", p->home);
 	_cleanup_(free_p) char *text = xasprintf("%s %s", s->uuid, s->domain_name);
 
-	/* Closed until all is made: programs write with modes of their own, cloud-init secrets too. */
+	/* Closed until all is made: programs write with modes of their own, cloud-init secrets too.
+	 */
 	if ((mkdir(p->home, 0700) < 0 && errno != EEXIST) || chmod(p->home, 0700) < 0)
 		return err_errno(err, -errno, "make %s", p->home);
 	return files_write(path, text, strlen(text), 0600, err);
