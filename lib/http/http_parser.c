@@ -35,21 +35,36 @@ enum parser_state {
 
 /* RFC 9110 5.6.2: tchar. */
 static const unsigned char is_token[256] = {
-	RANGE('a', 'z'), RANGE('A', 'Z'), RANGE('0', '9'), ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,
-	['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1,
-	['`'] = 1, ['|'] = 1, ['~'] = 1,
+	RANGE('a', 'z'),
+	RANGE('A', 'Z'),
+	RANGE('0', '9'),
+	['!'] = 1,
+	['#'] = 1,
+	['$'] = 1,
+	['%'] = 1,
+	['&'] = 1,
+	['\''] = 1,
+	['*'] = 1,
+	['+'] = 1,
+	['-'] = 1,
+	['.'] = 1,
+	['^'] = 1,
+	['_'] = 1,
+	['`'] = 1,
+	['|'] = 1,
+	['~'] = 1,
 };
 
 /* RFC 9110 5.5: field-vchar, SP, HTAB, obs-text. */
-static const unsigned char is_value[256] = { ['\t'] = 1, RANGE(' ', '~'), RANGE(0x80, 0xff) };
+static const unsigned char is_value[256] = {['\t'] = 1, RANGE(' ', '~'), RANGE(0x80, 0xff)};
 
 /* Visible ASCII without '#': no fragment is ever sent. */
-static const unsigned char is_target[256] = { RANGE('!', '"'), RANGE('$', '~') };
+static const unsigned char is_target[256] = {RANGE('!', '"'), RANGE('$', '~')};
 
 void http_parser_init(struct http_parser *p, bool response, struct arena *a)
 {
 	struct buf head = p->head;
-	*p = (struct http_parser){ .response = response, .arena = a };
+	*p = (struct http_parser){.response = response, .arena = a};
 	p->head = head;
 	buf_clear(&p->head);
 }
@@ -117,7 +132,8 @@ struct framing {
 	const char *upgrade;
 };
 
-static int note_header(struct http_parser *p, struct framing *f, const char *name, const char *value)
+static int note_header(
+	struct http_parser *p, struct framing *f, const char *name, const char *value)
 {
 	switch (strlen(name)) {
 	case 4:
@@ -274,7 +290,7 @@ static int decide_framing(struct http_parser *p, const struct framing *f)
  * known to end in CR LF. */
 static int parse_head(struct http_parser *p, char *head)
 {
-	struct framing f = { 0 };
+	struct framing f = {0};
 	if (p->line_count < 2) /* two empty lines before a request line */
 		return bad(p, 400, "malformed request line");
 	size_t room = p->line_count - 2; /* without the first line and the empty one */
@@ -492,9 +508,10 @@ static size_t feed_body(struct http_parser *p, const char *data, size_t size, st
 		n = (size_t)MIN((uint64_t)size, p->left);
 		p->left -= n;
 		if (p->left == 0)
-			p->state = p->state == PARSER_CHUNK_DATA ? PARSER_CHUNK_CR : PARSER_BODY_NONE;
+			p->state =
+				p->state == PARSER_CHUNK_DATA ? PARSER_CHUNK_CR : PARSER_BODY_NONE;
 	}
-	*ret_piece = (struct str){ data, n };
+	*ret_piece = (struct str){data, n};
 	return n;
 }
 
@@ -505,7 +522,8 @@ static void feed_start(struct http_parser *p, char c, size_t *used)
 		p->state = PARSER_START_LF;
 		(*used)++;
 	} else if (!is_token[(unsigned char)c]) {
-		bad(p, 400, "not HTTP"); /* such as a TLS handshake: there may never be a line end */
+		bad(p, 400,
+			"not HTTP"); /* such as a TLS handshake: there may never be a line end */
 	}
 }
 
@@ -513,7 +531,7 @@ size_t http_parser_feed(struct http_parser *p, const char *data, size_t size,
 	enum http_event *ret_event, struct str *ret_piece)
 {
 	size_t used = 0;
-	*ret_piece = (struct str){ NULL, 0 };
+	*ret_piece = (struct str){NULL, 0};
 	for (;;) {
 		bool head_done = false;
 		switch ((enum parser_state)p->state) {
@@ -587,39 +605,73 @@ const char *http_headers_get(const struct http_header *headers, size_t count, co
 const char *http_reason(int status)
 {
 	switch (status) {
-	case 100: return "Continue";
-	case 101: return "Switching Protocols";
-	case 200: return "OK";
-	case 201: return "Created";
-	case 202: return "Accepted";
-	case 204: return "No Content";
-	case 301: return "Moved Permanently";
-	case 302: return "Found";
-	case 304: return "Not Modified";
-	case 307: return "Temporary Redirect";
-	case 400: return "Bad Request";
-	case 401: return "Unauthorized";
-	case 403: return "Forbidden";
-	case 404: return "Not Found";
-	case 405: return "Method Not Allowed";
-	case 406: return "Not Acceptable";
-	case 408: return "Request Timeout";
-	case 409: return "Conflict";
-	case 410: return "Gone";
-	case 413: return "Content Too Large";
-	case 415: return "Unsupported Media Type";
-	case 416: return "Range Not Satisfiable";
-	case 417: return "Expectation Failed";
-	case 422: return "Unprocessable Entity";
-	case 426: return "Upgrade Required";
-	case 429: return "Too Many Requests";
-	case 431: return "Request Header Fields Too Large";
-	case 500: return "Internal Server Error";
-	case 501: return "Not Implemented";
-	case 502: return "Bad Gateway";
-	case 503: return "Service Unavailable";
-	case 504: return "Gateway Timeout";
-	case 505: return "HTTP Version Not Supported";
-	default: return "";
+	case 100:
+		return "Continue";
+	case 101:
+		return "Switching Protocols";
+	case 200:
+		return "OK";
+	case 201:
+		return "Created";
+	case 202:
+		return "Accepted";
+	case 204:
+		return "No Content";
+	case 301:
+		return "Moved Permanently";
+	case 302:
+		return "Found";
+	case 304:
+		return "Not Modified";
+	case 307:
+		return "Temporary Redirect";
+	case 400:
+		return "Bad Request";
+	case 401:
+		return "Unauthorized";
+	case 403:
+		return "Forbidden";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	case 406:
+		return "Not Acceptable";
+	case 408:
+		return "Request Timeout";
+	case 409:
+		return "Conflict";
+	case 410:
+		return "Gone";
+	case 413:
+		return "Content Too Large";
+	case 415:
+		return "Unsupported Media Type";
+	case 416:
+		return "Range Not Satisfiable";
+	case 417:
+		return "Expectation Failed";
+	case 422:
+		return "Unprocessable Entity";
+	case 426:
+		return "Upgrade Required";
+	case 429:
+		return "Too Many Requests";
+	case 431:
+		return "Request Header Fields Too Large";
+	case 500:
+		return "Internal Server Error";
+	case 501:
+		return "Not Implemented";
+	case 502:
+		return "Bad Gateway";
+	case 503:
+		return "Service Unavailable";
+	case 504:
+		return "Gateway Timeout";
+	case 505:
+		return "HTTP Version Not Supported";
+	default:
+		return "";
 	}
 }

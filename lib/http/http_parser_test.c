@@ -7,10 +7,11 @@
 #include "lib/http/http_parser.h"
 
 /* What the parser makes of the bytes when they come in pieces of `step`, as text. */
-static char *transcript(bool response, bool head, const char *in, size_t size, size_t step, bool eof)
+static char *transcript(
+	bool response, bool head, const char *in, size_t size, size_t step, bool eof)
 {
 	struct arena a = ARENA_INIT;
-	struct http_parser p = { 0 };
+	struct http_parser p = {0};
 	struct buf out = BUF_INIT, body = BUF_INIT;
 	bool over = false;
 	size_t at = 0;
@@ -27,9 +28,9 @@ static char *transcript(bool response, bool head, const char *in, size_t size, s
 				break;
 			if (eof)
 				event = http_parser_eof(&p);
-			buf_printf(&out, event == HTTP_END ? "END-BY-EOF " :
-				event == HTTP_BAD	   ? "CUT " :
-							     "MORE ");
+			buf_printf(&out, event == HTTP_END   ? "END-BY-EOF "
+					 : event == HTTP_BAD ? "CUT "
+							     : "MORE ");
 			over = true;
 			break;
 		case HTTP_HEAD:
@@ -65,7 +66,7 @@ static char *transcript(bool response, bool head, const char *in, size_t size, s
 /* In every cut, the same. */
 static void check(bool response, bool head, bool eof, struct str in, const char *want)
 {
-	static const size_t steps[] = { SIZE_MAX, 1, 2, 3, 5, 7, 16, 61 };
+	static const size_t steps[] = {SIZE_MAX, 1, 2, 3, 5, 7, 16, 61};
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
 		char *got = transcript(response, head, in.p, in.size, steps[i], eof);
 		assert_string_equal(got, want);
@@ -98,9 +99,11 @@ static void test_requests(void **state)
 		"GET / Connection=Keep-Alive;K0 END+0 []");
 	REQUEST("GET / HTTP/1.1\r\nHost: h\r\nConnection: a , Close\r\n\r\n",
 		"GET / Host=h;Connection=a , Close; END+0 []");
-	REQUEST("GET / HTTP/1.1\r\nHost: h\r\nConnection: a\r\nConnection: b,upgrade\r\nUpgrade: x\r\n\r\n",
+	REQUEST("GET / HTTP/1.1\r\nHost: h\r\nConnection: a\r\nConnection: b,upgrade\r\nUpgrade: "
+		"x\r\n\r\n",
 		"GET / Host=h;Connection=a;Connection=b,upgrade;Upgrade=x;KU END+0 []");
-	REQUEST("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n", "GET / Host=h;Upgrade=x;K END+0 []");
+	REQUEST("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n",
+		"GET / Host=h;Upgrade=x;K END+0 []");
 	REQUEST("PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n",
 		"PUT / Host=h;Expect=100-Continue;Content-Length=1;KE MORE []");
 	REQUEST("GET / HTTP/1.1\r\nHost: h\r\n", "MORE []");
@@ -118,12 +121,13 @@ static void test_smuggling(void **state)
 	REQUEST("GET / HTTP/1.1\r\n: h\r\n\r\n", "BAD400 malformed header name []");
 	REQUEST("GET / HTTP/1.1\r\nHost\r\n\r\n", "BAD400 malformed header name []");
 	REQUEST("GET / HTTP/1.1\r\nHo\0st: h\r\n\r\n", "BAD400 malformed header name []");
-	REQUEST("GET / HTTP/1.1\r\nHost: h\rA: b\r\n\r\n", "BAD400 control character in a header []");
+	REQUEST("GET / HTTP/1.1\r\nHost: h\rA: b\r\n\r\n",
+		"BAD400 control character in a header []");
 	REQUEST("GET / HTTP/1.1\r\nHost: h\0\r\n\r\n", "BAD400 control character in a header []");
 	REQUEST("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
 		"BAD400 more than one Content-Length []");
-	static const char *const lengths[] = { "+1", "-1", "1, 1", "0x1", "1 1", "", "1a", "1.0",
-		"9999999999999999999" };
+	static const char *const lengths[] = {
+		"+1", "-1", "1, 1", "0x1", "1 1", "", "1a", "1.0", "9999999999999999999"};
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
 		struct arena a = ARENA_INIT;
 		char *in = arena_printf(
@@ -131,7 +135,8 @@ static void test_smuggling(void **state)
 		check(false, false, false, str_from(in), "BAD400 malformed Content-Length []");
 		arena_finish(&a);
 	}
-	REQUEST("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+	REQUEST("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n",
 		"BAD400 both Content-Length and Transfer-Encoding []");
 	REQUEST("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
 		"chunked\r\n\r\n",
@@ -145,13 +150,14 @@ static void test_smuggling(void **state)
 	REQUEST("GET / HTTP/1.1\r\n\r\n", "BAD400 exactly one Host header is needed []");
 	REQUEST("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
 		"BAD400 exactly one Host header is needed []");
-	REQUEST("GET / HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\n\r\n", "BAD417 unknown expectation []");
+	REQUEST("GET / HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\n\r\n",
+		"BAD417 unknown expectation []");
 }
 
 static void test_chunks(void **state)
 {
 #define CHUNKED(chunks, want)                                                                      \
-	REQUEST("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" chunks,        \
+	REQUEST("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" chunks,         \
 		"POST / Host=h;Transfer-Encoding=chunked;K " want)
 	CHUNKED("\r\n", "BAD400 malformed chunk size []");
 	CHUNKED("0x1\r\na\r\n", "BAD400 malformed chunk size []");
@@ -204,7 +210,7 @@ static void test_limits(void **state)
 	free(got);
 	b.size -= 4;
 	buf_add_str(&b, "a\r\n\r\n");
-	check(false, false, false, (struct str){ b.data, b.size }, "BAD431 header too large []");
+	check(false, false, false, (struct str){b.data, b.size}, "BAD431 header too large []");
 	buf_clear(&b);
 	buf_add_str(&b, "GET / HTTP/1.1\r\nHost: h\r\n");
 	for (int i = 1; i < HTTP_HEADER_MAX_COUNT; i++)
@@ -216,7 +222,7 @@ static void test_limits(void **state)
 	free(got);
 	b.size = size;
 	buf_add_str(&b, "A: b\r\n\r\n");
-	check(false, false, false, (struct str){ b.data, b.size }, "BAD431 too many headers []");
+	check(false, false, false, (struct str){b.data, b.size}, "BAD431 too many headers []");
 	buf_clear(&b);
 	buf_add_str(&b, "POST / HTTP/1.0\r\nX: ");
 	buf_clear(&b);
@@ -224,26 +230,28 @@ static void test_limits(void **state)
 	size = b.size;
 	for (int i = 0; i < 300; i++)
 		buf_add_char(&b, '0');
-	check(false, false, false, (struct str){ b.data, b.size },
+	check(false, false, false, (struct str){b.data, b.size},
 		"POST / Host=h;Transfer-Encoding=chunked;K BAD400 chunk line too long []");
 	b.size = size;
 	buf_add_str(&b, "0\r\nT: ");
 	for (int i = 0; i < 9000; i++)
 		buf_add_char(&b, 'x');
-	check(false, false, false, (struct str){ b.data, b.size },
+	check(false, false, false, (struct str){b.data, b.size},
 		"POST / Host=h;Transfer-Encoding=chunked;K BAD431 trailer too large []");
 	buf_finish(&b);
 }
 
 static void test_responses(void **state)
 {
-	RESPONSE("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", "200 Content-Length=2;K END+0 [ab]");
+	RESPONSE("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+		"200 Content-Length=2;K END+0 [ab]");
 	RESPONSE("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "200 Content-Length=0;K END+0 []");
 	RESPONSE("HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", "200 Content-Length=0;K END+0 []");
 	RESPONSE("HTTP/1.1 200 OK\r\n\r\nabc", "200  END-BY-EOF [abc]");
 	RESPONSE("HTTP/1.0 200 OK\r\n\r\n", "200 0 END-BY-EOF []");
 	RESPONSE("HTTP/1.1 204 No Content\r\n\r\nX", "204 K END+1 []");
-	RESPONSE("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "304 Content-Length=5;K END+0 []");
+	RESPONSE("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+		"304 Content-Length=5;K END+0 []");
 	RESPONSE("HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: spdy\r\n\r\nX",
 		"101 Connection=upgrade;Upgrade=spdy;KU END+1 []");
 	RESPONSE("HTTP/1.1 100 Continue\r\n\r\nHTTP", "100 K END+4 []");

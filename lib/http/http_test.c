@@ -31,7 +31,8 @@ static void handler(struct http_request *req, void *user)
 {
 	req->closed = on_request_closed;
 	if (streq(req->path, "/echo")) {
-		http_respond(req, 200, "application/octet-stream", "X-Extra: 1\r\n", req->body, req->body_size);
+		http_respond(req, 200, "application/octet-stream", "X-Extra: 1\r\n", req->body,
+			req->body_size);
 	} else if (streq(req->path, "/who")) {
 		struct buf b = BUF_INIT;
 		buf_printf(&b, "%s", req->peer_cn);
@@ -45,7 +46,7 @@ static void handler(struct http_request *req, void *user)
 		struct blob *b = blob_new(big, 100000);
 		free(big);
 		struct http_part parts[] = {
-			{ .text = "[", .text_size = 1 }, { .blob = b }, { .text = "]", .text_size = 1 } };
+			{.text = "[", .text_size = 1}, {.blob = b}, {.text = "]", .text_size = 1}};
 		http_respond_parts(req, 201, "text/plain", NULL, parts, 3);
 		blob_unref(b);
 	} else if (streq(req->path, "/later")) {
@@ -78,7 +79,8 @@ static void handler(struct http_request *req, void *user)
 		http_abort(req);
 	} else if (streq(req->path, "/q")) {
 		const char *a = http_query_get(req, "a", 0), *a1 = http_query_get(req, "a", 1),
-			   *bad = http_query_get(req, "bad", 0), *none = http_query_get(req, "none", 0);
+			   *bad = http_query_get(req, "bad", 0),
+			   *none = http_query_get(req, "none", 0);
 		char *text = arena_printf(&req->arena, "%s|%s|%s|%s", a ? a : "-", a1 ? a1 : "-",
 			bad ? bad : "-", none ? none : "-");
 		http_respond(req, 200, "text/plain", NULL, text, strlen(text));
@@ -131,7 +133,7 @@ static int teardown(void **state)
 static void test_echo(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "POST", "/echo");
 	o.body = "hello";
 	o.body_size = 5;
@@ -149,7 +151,7 @@ static void test_echo(void **state)
 static void test_large_bodies(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	size_t size = 2900000;
 	char *body = xmalloc(size);
 	for (size_t i = 0; i < size; i++)
@@ -176,7 +178,7 @@ static void test_large_bodies(void **state)
 static void test_parts(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/parts");
 	http_call(f->endpoint, &o);
 	wait_result(f, &r);
@@ -197,7 +199,7 @@ static void test_parts(void **state)
 static void test_many_at_once(void **state)
 {
 	struct fixture *f = *state;
-	struct result r[50] = { 0 };
+	struct result r[50] = {0};
 	for (int i = 0; i < 50; i++) {
 		struct http_call_options o = call_options(&r[i], "POST", "/echo");
 		o.body = &i;
@@ -215,7 +217,7 @@ static void test_many_at_once(void **state)
 static void test_query_and_path(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/q?a=x%20y&a=1+2&bad=%zz&b");
 	http_call(f->endpoint, &o);
 	wait_result(f, &r);
@@ -227,8 +229,8 @@ static void test_query_and_path(void **state)
 	assert_int_equal(r.status, 404);
 	assert_string_equal(r.body.data, "/nothing/here");
 	result_reset(&r);
-	static const char *const refused[] = { "/a%2Fb", "/a%2fb", "/a/../b", "/a/%2e%2E", "/.",
-		"/%00", "/%ff", "/%zz", "relative", "*" };
+	static const char *const refused[] = {"/a%2Fb", "/a%2fb", "/a/../b", "/a/%2e%2E", "/.",
+		"/%00", "/%ff", "/%zz", "relative", "*"};
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
 		o.target = refused[i];
 		http_call(f->endpoint, &o);
@@ -243,7 +245,7 @@ static void test_query_and_path(void **state)
 static void test_stream(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/stream");
 	o.begin = result_begin;
 	o.data = result_data;
@@ -258,7 +260,7 @@ static void test_stream(void **state)
 static void test_back_pressure(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { .pause_on_data = true };
+	struct result r = {.pause_on_data = true};
 	struct http_call_options o = call_options(&r, "GET", "/flood");
 	o.begin = result_begin;
 	o.data = result_data;
@@ -279,7 +281,7 @@ static void test_back_pressure(void **state)
 static void test_aborted(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/abort");
 	http_call(f->endpoint, &o);
 	wait_result(f, &r);
@@ -292,9 +294,9 @@ static void test_aborted(void **state)
 static void test_cancelled(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const paths[] = { "/later", "/later-answers-cancel" };
+	static const char *const paths[] = {"/later", "/later-answers-cancel"};
 	for (int i = 0; i < 2; i++) {
-		struct result r = { 0 };
+		struct result r = {0};
 		struct http_call_options o = call_options(&r, "GET", paths[i]);
 		cancelled_count = closed_count = 0;
 		struct http_call *c = http_call(f->endpoint, &o);
@@ -315,7 +317,7 @@ static void test_cancelled(void **state)
 static void test_answer_later(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/later");
 	http_call(f->endpoint, &o);
 	run_while(f, !pending, 5000);
@@ -327,7 +329,7 @@ static void test_answer_later(void **state)
 
 static void check_passes(struct fixture *f, size_t body_size)
 {
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "POST", "/echo");
 	char *body = xcalloc(1, body_size);
 	o.body = body;
@@ -343,7 +345,7 @@ static void check_passes(struct fixture *f, size_t body_size)
 static void test_call_timeout(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/later");
 	check_passes(f, 1); /* leaves a connection, so that the request goes out at once */
 	o.timeout_ms = 50;
@@ -358,7 +360,7 @@ static void test_call_timeout(void **state)
 static void test_endpoint_destroyed(void **state)
 {
 	struct fixture *f = *state;
-	struct result r[3] = { 0 };
+	struct result r[3] = {0};
 	for (int i = 0; i < 3; i++) {
 		struct http_call_options o = call_options(&r[i], "GET", "/echo");
 		http_call(f->endpoint, &o);
@@ -386,7 +388,7 @@ static void cancel_in_data(void *user, const char *p, size_t size)
 static void test_cancel_in_callbacks(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { .fixture = f };
+	struct result r = {.fixture = f};
 	struct http_call_options o = call_options(&r, "GET", "/stream");
 	o.data = cancel_in_data;
 	r.call = http_call(f->endpoint, &o);
@@ -404,7 +406,7 @@ static void test_cancel_in_callbacks(void **state)
 static void test_stale_connection(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/stream");
 	http_call(f->endpoint, &o);
 	wait_result(f, &r);
@@ -421,8 +423,9 @@ static void test_stale_connection(void **state)
 static void test_refused_connection(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
-	struct http_endpoint_options eo = { .loop = &f->loop, .address = "unix:///nonexistent/socket" };
+	struct result r = {0};
+	struct http_endpoint_options eo = {
+		.loop = &f->loop, .address = "unix:///nonexistent/socket"};
 	struct http_endpoint *e = http_endpoint_create(&eo);
 	struct http_call_options o = call_options(&r, "GET", "/");
 	http_call(e, &o);
@@ -434,9 +437,10 @@ static void test_refused_connection(void **state)
 }
 
 /* A server of our own that answers the first request of an endpoint with these bytes. */
-static void call_answered_with(struct fixture *f, struct result *r, const char *piece, unsigned times)
+static void call_answered_with(
+	struct fixture *f, struct result *r, const char *piece, unsigned times)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct sockaddr_in a = {.sin_family = AF_INET};
 	socklen_t size = sizeof(a);
 	char address[64];
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -445,7 +449,7 @@ static void call_answered_with(struct fixture *f, struct result *r, const char *
 	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
 	snprintf(address, sizeof(address), "tcp://127.0.0.1:%u", ntohs(a.sin_port));
-	struct http_endpoint_options eo = { .loop = &f->loop, .address = address };
+	struct http_endpoint_options eo = {.loop = &f->loop, .address = address};
 	struct http_endpoint *e = http_endpoint_create(&eo);
 	struct http_call_options o = call_options(r, "GET", "/");
 	http_call(e, &o);
@@ -461,10 +465,11 @@ static void call_answered_with(struct fixture *f, struct result *r, const char *
 
 static void test_interim_answers(void **state)
 {
-	struct result r = { 0 };
+	struct result r = {0};
 	call_answered_with(*state, &r,
 		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n"
-		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 1);
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+		1);
 	assert_int_equal(r.status, 200);
 	assert_string_equal(r.body.data, "ok");
 	result_reset(&r);
@@ -478,13 +483,13 @@ static void test_interim_answers(void **state)
 static void test_upgrade(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/upgrade");
 	o.headers = "Connection: Upgrade\r\nUpgrade: echo\r\n";
 	o.upgraded = result_upgraded;
 	http_call(f->endpoint, &o);
 	run_while(f, !r.stream, 5000);
-	struct pipe_end e = { 0 };
+	struct pipe_end e = {0};
 	stream_set_handler(r.stream, &pipe_end_handler, &e);
 	stream_read_start(r.stream);
 	stream_write(r.stream, "ping", 4);
@@ -508,9 +513,10 @@ static void test_pipelining(void **state)
 {
 	struct fixture *f = *state;
 	int fd = raw_connect(f);
-	raw_send(fd, "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /later HTTP/1.1\r\nHost: h\r\n\r\n"
-		     "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\n"
-		     "Host: h\r\nConnection: close\r\n\r\n");
+	raw_send(fd,
+		"GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /later HTTP/1.1\r\nHost: h\r\n\r\n"
+		"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\n"
+		"Host: h\r\nConnection: close\r\n\r\n");
 	run_while(f, !pending, 5000);
 	http_respond(pending, 200, NULL, NULL, "LATER", 5);
 	char *text = raw_read_all(f, fd);
@@ -527,14 +533,16 @@ static void test_refusals(void **state)
 	static const struct {
 		const char *text, *status;
 	} cases[] = {
-		{ "GET / HTTP/1.1\nHost: h\n\n", "HTTP/1.1 400" },
-		{ "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n", "HTTP/1.1 400" },
-		{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 400" },
-		{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-			"HTTP/1.1 400" },
-		{ "\x16\x03\x01", "HTTP/1.1 400" },
-		{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4000000\r\n\r\n", "HTTP/1.1 413" },
-		{ "GET / HTTP/2.0\r\nHost: h\r\n\r\n", "HTTP/1.1 505" },
+		{"GET / HTTP/1.1\nHost: h\n\n", "HTTP/1.1 400"},
+		{"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n", "HTTP/1.1 400"},
+		{"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+			"HTTP/1.1 400"},
+		{"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: "
+		 "chunked\r\n\r\n0\r\n\r\n",
+			"HTTP/1.1 400"},
+		{"\x16\x03\x01", "HTTP/1.1 400"},
+		{"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4000000\r\n\r\n", "HTTP/1.1 413"},
+		{"GET / HTTP/2.0\r\nHost: h\r\n\r\n", "HTTP/1.1 505"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		int fd = raw_connect(f);
@@ -561,8 +569,9 @@ static void test_expect(void **state)
 {
 	struct fixture *f = *state;
 	int fd = raw_connect(f);
-	raw_send(fd, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n"
-		     "Connection: close\r\n\r\n");
+	raw_send(fd,
+		"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n"
+		"Connection: close\r\n\r\n");
 	struct buf in = BUF_INIT;
 	raw_read(f, fd, &in, strlen("HTTP/1.1 100 Continue\r\n\r\n"));
 	assert_string_equal(in.data, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -655,7 +664,8 @@ static void test_too_much_at_once(void **state)
 	check_refused(f, two);
 	/* In the middle of a body of unknown length. */
 	two = raw_connect(f);
-	raw_send(two, "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n");
+	raw_send(two,
+		"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n");
 	raw_send_zeros(two, 60000);
 	check_refused(f, two);
 	/* And of a head. */
@@ -689,7 +699,8 @@ static void test_too_much_at_once(void **state)
 static void test_slow_clients(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const texts[] = { "", "GET / HT", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na" };
+	static const char *const texts[] = {
+		"", "GET / HT", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na"};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		int fd = raw_connect(f);
 		raw_send(fd, texts[i]);
@@ -729,7 +740,7 @@ static void test_connection_limit(void **state)
 static void test_stop_waits_for_answers(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/later");
 	int idle = raw_connect(f);
 	http_call(f->endpoint, &o);
@@ -750,7 +761,7 @@ static void test_stop_waits_for_answers(void **state)
 static void test_stop_after_grace(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/later-answers-cancel");
 	http_call(f->endpoint, &o);
 	run_while(f, !pending, 5000);
@@ -766,7 +777,8 @@ static void test_stop_after_grace(void **state)
 static void test_listen_errors(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const bad[] = { "nonsense", "1.2.3.4", "1.2.3.4:99999", "[::1:80", "unix://" };
+	static const char *const bad[] = {
+		"nonsense", "1.2.3.4", "1.2.3.4:99999", "[::1:80", "unix://"};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct err err = ERR_INIT;
 		assert_true(http_server_listen(f->server, bad[i], NULL, &err) < 0);
@@ -782,7 +794,7 @@ static void test_listen_errors(void **state)
 static void test_client_certificate(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	struct http_call_options o = call_options(&r, "GET", "/who");
 	http_call(f->endpoint, &o);
 	wait_result(f, &r);
@@ -793,7 +805,7 @@ static void test_client_certificate(void **state)
 static void test_without_certificate(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	fixture_set_client(f, f->ca_cert, NULL, NULL, "localhost");
 	struct http_call_options o = call_options(&r, "GET", "/who");
 	http_call(f->endpoint, &o);
@@ -806,9 +818,9 @@ static void test_without_certificate(void **state)
 static void test_foreign_client_certificate(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	char *ca_cert, *ca_key, *cert, *key;
-	struct pki_request q = { .cn = "mallory", .client_auth = true, .days = 1 };
+	struct pki_request q = {.cn = "mallory", .client_auth = true, .days = 1};
 	assert_int_equal(pki_make_ca("test", 1, &ca_cert, &ca_key, NULL), 0);
 	assert_int_equal(pki_issue(ca_cert, ca_key, &q, &cert, &key, NULL), 0);
 	fixture_set_client(f, f->ca_cert, cert, key, "localhost");
@@ -827,7 +839,7 @@ static void test_foreign_client_certificate(void **state)
 static void test_foreign_server_certificate(void **state)
 {
 	struct fixture *f = *state;
-	struct result r = { 0 };
+	struct result r = {0};
 	char *ca_cert, *ca_key;
 	assert_int_equal(pki_make_ca("other", 1, &ca_cert, &ca_key, NULL), 0);
 	fixture_set_client(f, ca_cert, NULL, NULL, "localhost");
@@ -862,7 +874,10 @@ static void test_plain_http_to_tls(void **state)
 }
 
 #define PLAIN(t) cmocka_unit_test_setup_teardown(t, setup_plain, teardown)
-#define TLS(t) { #t "_tls", t, setup_tls, teardown, NULL }
+#define TLS(t)                                                                                     \
+	{                                                                                          \
+#t "_tls", t, setup_tls, teardown, NULL                                            \
+	}
 #define BOTH(t) PLAIN(t), TLS(t)
 
 int main(void)

@@ -79,7 +79,7 @@ static bool set_serial(X509 *cert)
 {
 	BIGNUM *n = BN_new();
 	bool ok = n && BN_rand(n, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 &&
-		BN_to_ASN1_INTEGER(n, X509_get_serialNumber(cert)) != NULL;
+		  BN_to_ASN1_INTEGER(n, X509_get_serialNumber(cert)) != NULL;
 	BN_free(n);
 	return ok;
 }
@@ -92,9 +92,9 @@ static X509 *begin_certificate(const char *cn, const char *const *orgs, int days
 		return NULL;
 	X509_NAME *name = X509_get_subject_name(cert);
 	bool ok = X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
-		X509_gmtime_adj(X509_getm_notBefore(cert), -BACKDATE_S) &&
-		X509_time_adj_ex(X509_getm_notAfter(cert), days, 0, NULL) &&
-		X509_set_pubkey(cert, key) == 1;
+		  X509_gmtime_adj(X509_getm_notBefore(cert), -BACKDATE_S) &&
+		  X509_time_adj_ex(X509_getm_notAfter(cert), days, 0, NULL) &&
+		  X509_set_pubkey(cert, key) == 1;
 	for (; ok && orgs && *orgs; orgs++)
 		ok = add_name(name, NID_organizationName, *orgs);
 	if (!ok || !add_name(name, NID_commonName, cn)) {
@@ -104,8 +104,7 @@ static X509 *begin_certificate(const char *cn, const char *const *orgs, int days
 	return cert;
 }
 
-int pki_make_ca(
-	const char *cn, int days, char **ret_cert_pem, char **ret_key_pem, struct err *err)
+int pki_make_ca(const char *cn, int days, char **ret_cert_pem, char **ret_key_pem, struct err *err)
 {
 	_cleanup_(key_free_p) EVP_PKEY *key = EVP_EC_gen("P-256");
 	if (!key)
@@ -114,11 +113,11 @@ int pki_make_ca(
 	if (!cert)
 		return pki_err(err, "make a CA certificate");
 	bool ok = X509_set_issuer_name(cert, X509_get_subject_name(cert)) == 1 &&
-		add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE") &&
-		add_extension(cert, cert, NID_key_usage,
-			"critical,digitalSignature,keyCertSign,cRLSign") &&
-		add_extension(cert, cert, NID_subject_key_identifier, "hash") &&
-		X509_sign(cert, key, EVP_sha256()) > 0;
+		  add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE") &&
+		  add_extension(cert, cert, NID_key_usage,
+			  "critical,digitalSignature,keyCertSign,cRLSign") &&
+		  add_extension(cert, cert, NID_subject_key_identifier, "hash") &&
+		  X509_sign(cert, key, EVP_sha256()) > 0;
 	if (!ok)
 		return pki_err(err, "make a CA certificate");
 	return to_pem(cert, key, ret_cert_pem, ret_key_pem, err);
@@ -167,16 +166,16 @@ int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_
 	_cleanup_(x509_free_p) X509 *cert = begin_certificate(req->cn, req->orgs, req->days, key);
 	if (!cert)
 		return pki_err(err, "make a certificate");
-	const char *usage = req->server_auth && req->client_auth ? "serverAuth,clientAuth" :
-		req->server_auth				 ? "serverAuth" :
-								   "clientAuth";
+	const char *usage = req->server_auth && req->client_auth ? "serverAuth,clientAuth"
+			    : req->server_auth			 ? "serverAuth"
+								 : "clientAuth";
 	bool ok = X509_set_issuer_name(cert, X509_get_subject_name(ca)) == 1 &&
-		add_extension(cert, ca, NID_basic_constraints, "critical,CA:FALSE") &&
-		add_extension(cert, ca, NID_key_usage, "critical,digitalSignature") &&
-		add_extension(cert, ca, NID_ext_key_usage, usage) &&
-		add_extension(cert, ca, NID_subject_key_identifier, "hash") &&
-		add_extension(cert, ca, NID_authority_key_identifier, "keyid") &&
-		add_alt_names(cert, req) && X509_sign(cert, ca_key, EVP_sha256()) > 0;
+		  add_extension(cert, ca, NID_basic_constraints, "critical,CA:FALSE") &&
+		  add_extension(cert, ca, NID_key_usage, "critical,digitalSignature") &&
+		  add_extension(cert, ca, NID_ext_key_usage, usage) &&
+		  add_extension(cert, ca, NID_subject_key_identifier, "hash") &&
+		  add_extension(cert, ca, NID_authority_key_identifier, "keyid") &&
+		  add_alt_names(cert, req) && X509_sign(cert, ca_key, EVP_sha256()) > 0;
 	if (!ok)
 		return pki_err(err, "make a certificate");
 	return to_pem(cert, key, ret_cert_pem, ret_key_pem, err);

@@ -11,32 +11,37 @@
 #define W(n, s) "\0\0\0" n s
 
 /* The dictionary of SPDY/3: 1423 bytes, Adler-32 e3c6a7c2 (the test checks both). */
-static const char dictionary[] =
-	W("\x07", "options") W("\x04", "head") W("\x04", "post") W("\x03", "put")
-	W("\x06", "delete") W("\x05", "trace") W("\x06", "accept") W("\x0e", "accept-charset")
-	W("\x0f", "accept-encoding") W("\x0f", "accept-language") W("\x0d", "accept-ranges")
-	W("\x03", "age") W("\x05", "allow") W("\x0d", "authorization") W("\x0d", "cache-control")
-	W("\x0a", "connection") W("\x0c", "content-base") W("\x10", "content-encoding")
-	W("\x10", "content-language") W("\x0e", "content-length") W("\x10", "content-location")
-	W("\x0b", "content-md5") W("\x0d", "content-range") W("\x0c", "content-type")
-	W("\x04", "date") W("\x04", "etag") W("\x06", "expect") W("\x07", "expires")
-	W("\x04", "from") W("\x04", "host") W("\x08", "if-match") W("\x11", "if-modified-since")
-	W("\x0d", "if-none-match") W("\x08", "if-range") W("\x13", "if-unmodified-since")
-	W("\x0d", "last-modified") W("\x08", "location") W("\x0c", "max-forwards")
-	W("\x06", "pragma") W("\x12", "proxy-authenticate") W("\x13", "proxy-authorization")
-	W("\x05", "range") W("\x07", "referer") W("\x0b", "retry-after") W("\x06", "server")
-	W("\x02", "te") W("\x07", "trailer") W("\x11", "transfer-encoding") W("\x07", "upgrade")
-	W("\x0a", "user-agent") W("\x04", "vary") W("\x03", "via") W("\x07", "warning")
-	W("\x10", "www-authenticate") W("\x06", "method") W("\x03", "get") W("\x06", "status")
-	W("\x06", "200 OK") W("\x07", "version") W("\x08", "HTTP/1.1") W("\x03", "url")
-	W("\x06", "public") W("\x0a", "set-cookie") W("\x0a", "keep-alive") W("\x06", "origin")
-	"100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505"
-	"203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request"
-	"401 Unauthorized403 Forbidden404 Not Found500 Internal Server Error501 Not Implemented"
-	"503 Service UnavailableJan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec 00:00:00 "
-	"Mon, Tue, Wed, Thu, Fri, Sat, Sun, GMTchunked,text/html,image/png,image/jpg,image/gif,"
-	"application/xml,application/xhtml+xml,text/plain,text/javascript,public"
-	"privatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0.";
+static const char dictionary[] = W("\x07", "options") W("\x04", "head") W("\x04", "post") W(
+	"\x03", "put") W("\x06", "delete") W("\x05", "trace") W("\x06", "accept") W("\x0e",
+	"accept-charset") W("\x0f", "accept-encoding") W("\x0f", "accept-language") W("\x0d",
+	"accept-ranges") W("\x03", "age") W("\x05", "allow") W("\x0d", "authorization") W("\x0d",
+	"cache-control") W("\x0a", "connection") W("\x0c", "content-base") W("\x10",
+	"content-encoding") W("\x10", "content-language") W("\x0e", "content-length") W("\x10",
+	"content-location") W("\x0b", "content-md5") W("\x0d", "content-range") W("\x0c",
+	"content-type") W("\x04", "date") W("\x04", "etag") W("\x06", "expect") W("\x07",
+	"expires") W("\x04", "from") W("\x04", "host") W("\x08", "if-match") W("\x11",
+	"if-modified-since") W("\x0d", "if-none-match") W("\x08", "if-range") W("\x13",
+	"if-unmodified-since") W("\x0d", "last-modified") W("\x08", "location") W("\x0c",
+	"max-forwards") W("\x06", "pragma") W("\x12", "proxy-authenticate") W("\x13",
+	"proxy-authorization") W("\x05", "range") W("\x07", "referer") W("\x0b",
+	"retry-after") W("\x06", "server") W("\x02", "te") W("\x07", "trailer") W("\x11",
+	"transfer-encoding") W("\x07", "upgrade") W("\x0a", "user-agent") W("\x04",
+	"vary") W("\x03", "via") W("\x07", "warning") W("\x10",
+	"www-authenticate") W("\x06", "method") W("\x03", "get") W("\x06", "status") W("\x06",
+	"200 OK") W("\x07", "version") W("\x08", "HTTP/1.1") W("\x03", "url") W("\x06",
+	"public") W("\x0a", "set-cookie") W("\x0a", "keep-alive") W("\x06",
+	"origin") "10010120120220520630030230330430530630740240540640740840941041141241341441541641"
+		  "7502504505"
+		  "203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad "
+		  "Request"
+		  "401 Unauthorized403 Forbidden404 Not Found500 Internal Server Error501 Not "
+		  "Implemented"
+		  "503 Service UnavailableJan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec "
+		  "00:00:00 "
+		  "Mon, Tue, Wed, Thu, Fri, Sat, Sun, "
+		  "GMTchunked,text/html,image/png,image/jpg,image/gif,"
+		  "application/xml,application/xhtml+xml,text/plain,text/javascript,public"
+		  "privatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0.";
 
 static uint32_t get_u32(const void *p)
 {
@@ -46,8 +51,8 @@ static uint32_t get_u32(const void *p)
 
 static void put_u32(struct buf *to, uint32_t n)
 {
-	unsigned char b[4] = { (unsigned char)(n >> 24), (unsigned char)(n >> 16),
-		(unsigned char)(n >> 8), (unsigned char)n };
+	unsigned char b[4] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16),
+		(unsigned char)(n >> 8), (unsigned char)n};
 	buf_add(to, b, sizeof(b));
 }
 
@@ -55,7 +60,7 @@ static void put_u32(struct buf *to, uint32_t n)
 
 void spdy_decoder_init(struct spdy_decoder *d)
 {
-	*d = (struct spdy_decoder){ 0 };
+	*d = (struct spdy_decoder){0};
 	arena_init(&d->arena);
 	if (inflateInit(&d->inflate) != Z_OK)
 		abort(); /* out of memory */
@@ -88,8 +93,8 @@ static bool decompress(struct spdy_decoder *d, struct str block)
 		z->avail_out = sizeof(room);
 		int r = inflate(z, Z_SYNC_FLUSH);
 		if (r == Z_NEED_DICT) {
-			r = inflateSetDictionary(z, (const unsigned char *)dictionary,
-				sizeof(dictionary) - 1);
+			r = inflateSetDictionary(
+				z, (const unsigned char *)dictionary, sizeof(dictionary) - 1);
 			if (r != Z_OK)
 				return bad(d, "not the dictionary of SPDY/3");
 			continue;
@@ -122,7 +127,7 @@ static bool take_string(struct str *s, struct str *ret)
 	uint32_t size;
 	if (!take_u32(s, &size) || size > s->size)
 		return false;
-	*ret = (struct str){ s->p, size };
+	*ret = (struct str){s->p, size};
 	s->p += size;
 	s->size -= size;
 	return true;
@@ -141,7 +146,7 @@ static bool decode_headers(struct spdy_decoder *d, struct str block, struct spdy
 	uint32_t count;
 	if (!decompress(d, block))
 		return false;
-	struct str s = { d->text.data, d->text.size };
+	struct str s = {d->text.data, d->text.size};
 	if (!take_u32(&s, &count))
 		return bad(d, "malformed header block");
 	if (count > SPDY_HEADER_MAX_COUNT)
@@ -159,8 +164,8 @@ static bool decode_headers(struct spdy_decoder *d, struct str block, struct spdy
 				part.size = (size_t)(end - value.p);
 			if (f->header_count == SPDY_HEADER_MAX_COUNT)
 				return bad(d, "too many headers");
-			f->headers[f->header_count++] = (struct spdy_header){ name_text,
-				arena_memdup(&d->arena, part.p, part.size) };
+			f->headers[f->header_count++] = (struct spdy_header){
+				name_text, arena_memdup(&d->arena, part.p, part.size)};
 			if (!end)
 				break;
 			value.p = end + 1;
@@ -255,14 +260,13 @@ static bool begin_frame(struct spdy_decoder *d)
 	return true;
 }
 
-static size_t feed_data(
-	struct spdy_decoder *d, const char *data, size_t size, struct spdy_frame *f)
+static size_t feed_data(struct spdy_decoder *d, const char *data, size_t size, struct spdy_frame *f)
 {
 	size_t n = MIN(size, d->left);
 	d->left -= n;
 	f->type = SPDY_DATA;
 	f->id = get_u32(d->head);
-	f->data = (struct str){ data, n };
+	f->data = (struct str){data, n};
 	if (d->left == 0) {
 		f->fin = (d->head[4] & FLAG_FIN) != 0;
 		d->in_data = false;
@@ -275,7 +279,7 @@ size_t spdy_decoder_feed(struct spdy_decoder *d, const char *data, size_t size,
 	enum spdy_event *ret_event, struct spdy_frame *ret)
 {
 	size_t used = 0;
-	*ret = (struct spdy_frame){ 0 };
+	*ret = (struct spdy_frame){0};
 	*ret_event = SPDY_BAD;
 	if (d->reason)
 		return 0;
@@ -307,7 +311,7 @@ size_t spdy_decoder_feed(struct spdy_decoder *d, const char *data, size_t size,
 			break;
 		bool known;
 		arena_reset(&d->arena);
-		if (!decode_control(d, (struct str){ d->block.data, d->block.size }, ret, &known))
+		if (!decode_control(d, (struct str){d->block.data, d->block.size}, ret, &known))
 			return used;
 		buf_clear(&d->block);
 		d->head_size = 0;
@@ -315,7 +319,7 @@ size_t spdy_decoder_feed(struct spdy_decoder *d, const char *data, size_t size,
 			*ret_event = SPDY_FRAME;
 			return used;
 		}
-		*ret = (struct spdy_frame){ 0 };
+		*ret = (struct spdy_frame){0};
 	}
 	*ret_event = SPDY_NEED_MORE;
 	return used;
@@ -325,10 +329,11 @@ size_t spdy_decoder_feed(struct spdy_decoder *d, const char *data, size_t size,
 
 void spdy_encoder_init(struct spdy_encoder *e)
 {
-	e->deflate = (z_stream){ 0 };
-	/* A small window holds the dictionary and what repeats; the usual one would cost 256 KiB. */
-	if (deflateInit2(&e->deflate, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 12, 3, Z_DEFAULT_STRATEGY) !=
-			Z_OK ||
+	e->deflate = (z_stream){0};
+	/* A small window holds the dictionary and what repeats; the usual one would cost 256 KiB.
+	 */
+	if (deflateInit2(&e->deflate, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 12, 3,
+		    Z_DEFAULT_STRATEGY) != Z_OK ||
 		deflateSetDictionary(&e->deflate, (const unsigned char *)dictionary,
 			sizeof(dictionary) - 1) != Z_OK)
 		abort(); /* out of memory */
@@ -396,7 +401,8 @@ void spdy_encode_headers(struct spdy_encoder *e, struct buf *to, enum spdy_type 
 	put_headers(&text, headers, count);
 	put_u32(&block, id);
 	if (type == SPDY_SYN_STREAM)
-		buf_add(&block, "\0\0\0\0\0", 6); /* no associated stream, highest priority, no slot */
+		buf_add(&block, "\0\0\0\0\0",
+			6); /* no associated stream, highest priority, no slot */
 	compress_to(e, &block, &text);
 	put_head(to, type, fin ? FLAG_FIN : 0, block.size);
 	buf_add(to, block.data, block.size);

@@ -2,7 +2,8 @@
  *
  * Header blocks of one direction share one zlib stream with the dictionary of SPDY/3, so every one
  * must be decoded, in order, wanted or not; the decoder does. What a block may grow to is bounded:
- * SPDY_HEADER_MAX_BYTES and SPDY_HEADER_MAX_COUNT; a control frame is at most SPDY_CONTROL_MAX_BYTES. */
+ * SPDY_HEADER_MAX_BYTES and SPDY_HEADER_MAX_COUNT; a control frame is at most
+ * SPDY_CONTROL_MAX_BYTES. */
 #pragma once
 
 #include "lib/base/arena.h"
@@ -14,7 +15,8 @@
 #define SPDY_CONTROL_MAX_BYTES (64u << 10)
 #define SPDY_HEADER_MAX_BYTES (64u << 10)
 #define SPDY_HEADER_MAX_COUNT 128
-#define SPDY_WINDOW_BYTES (64 << 10) /* of every stream and of the session, until told otherwise */
+#define SPDY_WINDOW_BYTES (64 << 10) /* of every stream and of the session, until told otherwise   \
+				      */
 
 enum spdy_type {
 	SPDY_DATA = 0,
@@ -47,11 +49,11 @@ struct spdy_header {
 
 struct spdy_frame {
 	enum spdy_type type;
-	uint32_t id;	     /* stream; of PING: its id; of GOAWAY: the last stream taken */
-	uint32_t value;	     /* RST_STREAM, GOAWAY: status; WINDOW_UPDATE: how much more */
-	int64_t window;	     /* SETTINGS: initial window of streams, -1 = not told */
-	bool fin;	     /* the sender's direction of the stream ends here */
-	bool unidirectional; /* SYN_STREAM: no answer is wanted */
+	uint32_t id;		     /* stream; of PING: its id; of GOAWAY: the last stream taken */
+	uint32_t value;		     /* RST_STREAM, GOAWAY: status; WINDOW_UPDATE: how much more */
+	int64_t window;		     /* SETTINGS: initial window of streams, -1 = not told */
+	bool fin;		     /* the sender's direction of the stream ends here */
+	bool unidirectional;	     /* SYN_STREAM: no answer is wanted */
 	struct spdy_header *headers; /* SYN_STREAM, SYN_REPLY, HEADERS; valid until the next feed */
 	size_t header_count;
 	struct str data; /* DATA: a piece of the frame, `fin` only with its last one */
@@ -65,16 +67,16 @@ struct spdy_decoder {
 	struct buf block;   /* payload of a control frame while incomplete */
 	struct buf text;    /* a header block, decompressed */
 	unsigned char head[8];
-	size_t head_size;   /* bytes of `head` that are in */
-	size_t left;	    /* bytes of the present data frame to come */
+	size_t head_size; /* bytes of `head` that are in */
+	size_t left;	  /* bytes of the present data frame to come */
 	bool in_data;
 	const char *reason; /* with SPDY_BAD: a static text */
 };
 
 void spdy_decoder_init(struct spdy_decoder *d);
 void spdy_decoder_finish(struct spdy_decoder *d);
-/* Consumes some of the bytes and gives at most one frame, or piece of one; as http_parser_feed. Frames
- * of unknown type are skipped. */
+/* Consumes some of the bytes and gives at most one frame, or piece of one; as http_parser_feed.
+ * Frames of unknown type are skipped. */
 size_t spdy_decoder_feed(struct spdy_decoder *d, const char *data, size_t size,
 	enum spdy_event *ret_event, struct spdy_frame *ret);
 
@@ -84,8 +86,8 @@ struct spdy_encoder {
 
 void spdy_encoder_init(struct spdy_encoder *e);
 void spdy_encoder_finish(struct spdy_encoder *e);
-/* Each appends one frame. `type` is SYN_STREAM, SYN_REPLY or HEADERS; names are written in lower case,
- * neighbours with the same name become one with several values. */
+/* Each appends one frame. `type` is SYN_STREAM, SYN_REPLY or HEADERS; names are written in lower
+ * case, neighbours with the same name become one with several values. */
 void spdy_encode_headers(struct spdy_encoder *e, struct buf *to, enum spdy_type type, uint32_t id,
 	bool fin, const struct spdy_header *headers, size_t count);
 void spdy_encode_data_head(struct buf *to, uint32_t id, bool fin, size_t size); /* size < 16 MiB */

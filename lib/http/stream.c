@@ -92,8 +92,7 @@ int stream_from_fd(uv_loop_t *loop, int fd, struct stream **ret, struct err *err
 	return stream_create(loop, fd, NULL, ret, err);
 }
 
-int stream_from_fd_tls(
-	uv_loop_t *loop, int fd, SSL_CTX *tls, struct stream **ret, struct err *err)
+int stream_from_fd_tls(uv_loop_t *loop, int fd, SSL_CTX *tls, struct stream **ret, struct err *err)
 {
 	SSL *ssl = stream_tls_new(tls, fd, true);
 	if (!ssl)
@@ -107,7 +106,7 @@ int stream_from_fd_tls(
 
 void stream_set_handler(struct stream *s, const struct stream_handler *h, void *user)
 {
-	s->h = h ? *h : (struct stream_handler){ 0 };
+	s->h = h ? *h : (struct stream_handler){0};
 	s->user = user;
 }
 
@@ -206,7 +205,7 @@ static void stream_do_read(struct stream *s)
 static bool stream_has_buffered(const struct stream *s)
 {
 	return s->state == STREAM_OPEN && s->reading &&
-		(s->unread.size > 0 || (!s->eof && stream_tls_has_pending(s)));
+	       (s->unread.size > 0 || (!s->eof && stream_tls_has_pending(s)));
 }
 
 /* Writes */
@@ -261,7 +260,7 @@ static ssize_t plain_write(struct stream *s, const char **ret_text)
 	ssize_t n;
 	do {
 		if (s->is_socket) {
-			struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)count };
+			struct msghdr m = {.msg_iov = v, .msg_iovlen = (size_t)count};
 			n = sendmsg(s->fd, &m, MSG_NOSIGNAL);
 		} else {
 			n = writev(s->fd, v, count);
@@ -359,7 +358,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	struct stream *s = poll->data;
 	s->dispatching = true;
 	if (status < 0) {
-		/* libuv has stopped the handle. What the error is, the socket tells best when used. */
+		/* libuv has stopped the handle. What the error is, the socket tells best when used.
+		 */
 		s->poll_events = 0;
 		events = UV_READABLE | UV_WRITABLE;
 	}

@@ -47,7 +47,7 @@ struct stream_connect {
 	size_t address_count, next;
 	struct stream *stream; /* while HANDSHAKE, and the result in DONE */
 	unsigned timeout_ms;
-	struct err err;	       /* of the last attempt */
+	struct err err; /* of the last attempt */
 	void (*connected)(void *user, struct stream *s, const struct err *err);
 	void *user;
 };
@@ -140,7 +140,7 @@ static void on_handshake_error(void *user, int code, const char *text)
 /* The socket is connected: make a stream of it. */
 static void connected(struct stream_connect *c)
 {
-	static const struct stream_handler handshake_handler = { .error = on_handshake_error };
+	static const struct stream_handler handshake_handler = {.error = on_handshake_error};
 	int r;
 	SSL *ssl = NULL;
 	if (c->tls) {
@@ -181,8 +181,8 @@ static void on_connecting(uv_poll_t *poll, int status, int events)
 	socklen_t size = sizeof(e);
 	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &size) < 0)
 		e = errno;
-	/* The descriptor changes hands (or is closed), so this watcher must be gone first; on failure
-	 * the next address is tried when it is. */
+	/* The descriptor changes hands (or is closed), so this watcher must be gone first; on
+	 * failure the next address is tried when it is. */
 	close_poll(c);
 	if (e == 0) {
 		c->state = CONNECT_HANDSHAKE;
@@ -204,7 +204,8 @@ static void try_next(struct stream_connect *c)
 			err_errno(&c->err, -errno, "%s", "socket");
 			continue;
 		}
-		if (connect(c->fd, (const struct sockaddr *)&a->a, a->size) < 0 && errno != EINPROGRESS) {
+		if (connect(c->fd, (const struct sockaddr *)&a->a, a->size) < 0 &&
+			errno != EINPROGRESS) {
 			err_errno(&c->err, -errno, "%s", "connect");
 			close(c->fd);
 			c->fd = -1;
@@ -298,7 +299,7 @@ static int split_host_port(const char *s, char host[256], char port[8])
 
 static int begin_unix(struct stream_connect *c, const char *path)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(a.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(a.sun_path, path);
@@ -323,7 +324,7 @@ static int begin_tcp(struct stream_connect *c, const char *host_port)
 		add_address(c, &in6, sizeof(in6));
 		return 0;
 	}
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	c->resolve.data = c;
 	int r = uv_getaddrinfo(c->loop, &c->resolve, on_resolved, host, port, &hints);
 	c->resolving = r == 0;

@@ -1,7 +1,7 @@
 #include "lib/http/stream_impl.h"
 
-/* Two streams copying into each other. Each side is a half; the join ends when both peers have ended
- * and all is written, or when one of them breaks. */
+/* Two streams copying into each other. Each side is a half; the join ends when both peers have
+ * ended and all is written, or when one of them breaks. */
 struct join;
 struct join_half {
 	struct join *join;
@@ -90,7 +90,7 @@ void stream_join(struct stream *a, struct stream *b, void (*done)(void *user), v
 		.closed = on_closed,
 	};
 	struct join *j = xcalloc(1, sizeof(*j));
-	struct stream *streams[2] = { a, b };
+	struct stream *streams[2] = {a, b};
 	j->done = done;
 	j->user = user;
 	for (int i = 0; i < 2; i++) {

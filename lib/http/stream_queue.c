@@ -24,7 +24,7 @@ static const char *chunk_bytes(const struct stream_chunk *c)
 static struct stream_chunk *queue_push(struct stream_queue *q, size_t room)
 {
 	struct stream_chunk *c = xmalloc(sizeof(*c) + room);
-	*c = (struct stream_chunk){ .room = room };
+	*c = (struct stream_chunk){.room = room};
 	if (q->tail)
 		q->tail->next = c;
 	else

@@ -112,13 +112,15 @@ static int tls_error(const struct stream *s, int what, int saved_errno, const ch
 	if (e && ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
 		code = -ECONNRESET;
 		snprintf(error_text, sizeof(error_text), "the peer cut the TLS connection");
-	} else if (e && ERR_GET_REASON(e) == SSL_R_CERTIFICATE_VERIFY_FAILED && verify != X509_V_OK) {
+	} else if (e && ERR_GET_REASON(e) == SSL_R_CERTIFICATE_VERIFY_FAILED &&
+		   verify != X509_V_OK) {
 		code = -EKEYREJECTED;
 		snprintf(error_text, sizeof(error_text), "certificate not accepted: %s",
 			X509_verify_cert_error_string(verify));
 	} else if (e) {
 		const char *reason = ERR_reason_error_string(e);
-		snprintf(error_text, sizeof(error_text), "TLS: %s", reason ? reason : "unknown error");
+		snprintf(error_text, sizeof(error_text), "TLS: %s",
+			reason ? reason : "unknown error");
 	} else if (what == SSL_ERROR_SYSCALL && saved_errno) {
 		code = -saved_errno;
 		snprintf(error_text, sizeof(error_text), "%s", strerror(saved_errno));
@@ -219,8 +221,8 @@ bool stream_tls_has_pending(const struct stream *s)
 static char *name_entry(X509_NAME *name, int at)
 {
 	unsigned char *text = NULL;
-	int size = ASN1_STRING_to_UTF8(
-		&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	int size =
+		ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
 	if (size < 0)
 		return NULL;
 	char *ret = NULL;

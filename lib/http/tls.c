@@ -88,7 +88,7 @@ static int use_authorities(SSL_CTX *ctx, struct str pem, bool server, struct err
 	X509 *ca;
 	while (b && (ca = PEM_read_bio_X509(b, NULL, no_password, NULL))) {
 		bool ok = X509_STORE_add_cert(store, ca) == 1 &&
-			(!server || SSL_CTX_add_client_CA(ctx, ca) == 1);
+			  (!server || SSL_CTX_add_client_CA(ctx, ca) == 1);
 		X509_free(ca);
 		if (!ok)
 			return tls_err(err, "use a CA certificate");
@@ -107,14 +107,16 @@ static SSL_CTX *make_context(const SSL_METHOD *method)
 		return NULL;
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	/* A buffered record must survive a retry from another place, and an idle connection must not
-	 * hold its record buffers (34 KiB). Reading ahead takes a whole flight in one system call. */
+	/* A buffered record must survive a retry from another place, and an idle connection must
+	 * not hold its record buffers (34 KiB). Reading ahead takes a whole flight in one system
+	 * call. */
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-			SSL_MODE_RELEASE_BUFFERS);
+				      SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	/* AES-128 first: as safe, and a third cheaper. */
 	if (SSL_CTX_set_ciphersuites(ctx,
-		    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") != 1 ||
+		    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") !=
+			1 ||
 		SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
 		SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") != 1) {
 		SSL_CTX_free(ctx);

@@ -32,7 +32,7 @@ struct object {
 	const struct object_owner *owners;
 	size_t owner_count;
 	const char **fields; /* values of kind->selectable_fields, same order, "" when absent */
-	/* the header's text lives behind the struct in the same allocation */
+			     /* the header's text lives behind the struct in the same allocation */
 };
 
 /* From a document: sets apiVersion, kind and metadata.resourceVersion in the bytes. The document is

@@ -430,8 +430,7 @@ void api_evict(struct api_request *req)
 		return;
 	}
 	if (!json_is(body, JSON_OBJECT)) {
-		status_bad_request(
-			req->arena, &req->st, "Eviction can't be read: it is no object");
+		status_bad_request(req->arena, &req->st, "Eviction can't be read: it is no object");
 		api_fail(req);
 		return;
 	}

@@ -180,8 +180,7 @@ void resources_validate(struct hook *h, const struct json *resources, const char
 			if (json_str(r->value) && quantity_parse(json_str(r->value), &q) == 0 &&
 				q.nano < 0)
 				field_error(h->errors, FIELD_INVALID,
-					arena_printf(
-						h->arena, "%s.%s[%s]", at, lists[i], r->name),
+					arena_printf(h->arena, "%s.%s[%s]", at, lists[i], r->name),
 					r->value, "must be greater than or equal to 0");
 		}
 }
@@ -189,8 +188,7 @@ void resources_validate(struct hook *h, const struct json *resources, const char
 static void validate_resources(struct hook *h, const struct json *c, const char *at)
 {
 	const struct json *limits = json_path(c, "resources.limits");
-	resources_validate(
-		h, json_get(c, "resources"), arena_printf(h->arena, "%s.resources", at));
+	resources_validate(h, json_get(c, "resources"), arena_printf(h->arena, "%s.resources", at));
 	JSON_FOR_EACH_MEMBER(r, json_path(c, "resources.requests")) {
 		const struct json *limit = json_get_n(limits, r->name, r->name_size);
 		struct quantity qr, ql;

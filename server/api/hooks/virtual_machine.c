@@ -72,8 +72,8 @@ static void check_instance_spec(struct hook *h, const struct json *spec, const c
 	const char *interfaces_at = arena_printf(a, "%s.domain.devices.interfaces", at);
 	const char *volumes_at = arena_printf(a, "%s.volumes", at);
 	const char *networks_at = arena_printf(a, "%s.networks", at);
-	resources_validate(h, json_path(spec, "domain.resources"),
-		arena_printf(a, "%s.domain.resources", at));
+	resources_validate(
+		h, json_path(spec, "domain.resources"), arena_printf(a, "%s.domain.resources", at));
 	check_names(h, json_get(devices, "disks"), disks_at, volumes, "volume");
 	check_disks(h, json_get(devices, "disks"), disks_at);
 	check_names(h, json_get(devices, "filesystems"),
