@@ -15,8 +15,8 @@
 #define SPDY_CONTROL_MAX_BYTES (64u << 10)
 #define SPDY_HEADER_MAX_BYTES (64u << 10)
 #define SPDY_HEADER_MAX_COUNT 128
-#define SPDY_WINDOW_BYTES (64 << 10) /* of every stream and of the session, until told otherwise   \
-				      */
+/* Of every stream and of the session, until told otherwise. */
+#define SPDY_WINDOW_BYTES (64 << 10)
 
 enum spdy_type {
 	SPDY_DATA = 0,

@@ -31,8 +31,9 @@ struct object {
 	size_t label_count;
 	const struct object_owner *owners;
 	size_t owner_count;
-	const char **fields; /* values of kind->selectable_fields, same order, "" when absent */
-			     /* the header's text lives behind the struct in the same allocation */
+	/* Values of kind->selectable_fields, same order, "" when absent. The header's text lives
+	 * behind the struct in the same allocation. */
+	const char **fields;
 };
 
 /* From a document: sets apiVersion, kind and metadata.resourceVersion in the bytes. The document is
