@@ -236,7 +236,8 @@ static bool wants_sandbox(const struct pod_view *v)
 
 	for (size_t i = 0; i < v->container_count; i++) {
 		const struct container_view *c = &v->containers[i];
-		ran = ran || c->run != RUN_NONE;
+		/* Created by an agent that was killed before it could start it: it never ran. */
+		ran = ran || (c->run != RUN_NONE && (c->run != RUN_CREATED || c->attempt > 0));
 		if (!c->init && container_restarts(v, c))
 			todo = true;
 	}

@@ -259,6 +259,11 @@ static void dead_sandbox_is_replaced(void **state)
 	c.exit_code = 1;
 	d = decide(&v, 0);
 	assert_true(d.ended && d.phase == PHASE_FAILED);
+	/* What was created and never started (the agent was killed in between) has not run yet. */
+	c.run = RUN_CREATED;
+	d = decide(&v, 0);
+	assert_false(d.ended);
+	assert_int_equal(d.actions[0].type, POD_DO_RUN_SANDBOX);
 }
 
 static void deadline_ends_the_pod(void **state)
