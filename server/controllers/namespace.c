@@ -7,6 +7,7 @@
 #include "server/controllers/meta.h"
 
 #define PAGE 500
+#define NEXT_PAGE_MS 10
 #define LOOK_AGAIN_MS 1000
 #define LOOK_AGAIN_MAX_MS 16000
 
@@ -31,6 +32,7 @@ struct pass {
 	bool second_part;
 	struct remaining *remaining;
 	size_t remaining_count;
+	bool more;	     /* beyond a page of which something was deleted just now */
 	int64_t grace_s;     /* the longest of what is being deleted */
 	const char *failure; /* NULL = none */
 };
@@ -168,6 +170,7 @@ static void on_page(struct sync *s, const struct client_result *r, void *user)
 		return;
 	}
 	struct remaining left = {.kind = k};
+	bool deleted = false;
 	JSON_FOR_EACH_ITEM(item, json_get(list, "items")) {
 		left.count++;
 		const char *finalizer =
@@ -178,9 +181,13 @@ static void on_page(struct sync *s, const struct client_result *r, void *user)
 		}
 		p->grace_s = MAX(
 			p->grace_s, json_path_int(item, "metadata.deletionGracePeriodSeconds", 0));
-		if (!json_path(item, "metadata.deletionTimestamp"))
+		if (!json_path(item, "metadata.deletionTimestamp")) {
 			delete_item(s, k, item);
+			deleted = true;
+		}
 	}
+	if (deleted && *json_str_or(json_path(list, "metadata.continue"), ""))
+		p->more = true;
 	if (left.count)
 		p->remaining[p->remaining_count++] = left;
 }
@@ -193,6 +200,10 @@ static void conclude(struct sync *s)
 		return;
 	}
 	write_status(s);
+	if (p->more && !p->failure) {
+		sync_again(s, NEXT_PAGE_MS);
+		return;
+	}
 	sync_again(s, p->grace_s ? MIN(p->grace_s * 500 + 1000, LOOK_AGAIN_MAX_MS) : LOOK_AGAIN_MS);
 }
 
