@@ -38,9 +38,10 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lab/{bin,host} /run/lock /run/netns /run/containerd /run/libvirt
 mount --bind "$lab/bin" /run/lab/bin
 mount --bind "$dir" /run/lab/host
-mount --bind "$dir/etc" /etc
-mount --bind "$dir/var" /var
-mount --bind "$dir/tmp" /tmp
+# By the new names from here on: the lab's directory may itself lie below /var or /tmp.
+mount --bind /run/lab/host/etc /etc
+mount --bind /run/lab/host/var /var
+mount --bind /run/lab/host/tmp /tmp
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -o remount,bind,ro /
 
