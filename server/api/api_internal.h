@@ -155,6 +155,8 @@ struct list_options {
 	int64_t timeout_s; /* 0 = none given */
 };
 int list_options_parse(struct api_request *req, struct list_options *ret) _must_check_;
+/* Tokens that name no revision: what follows is shown as it is then. */
+#define CONTINUE_IN_PRESENT UINT64_MAX
 const char *continue_encode(struct arena *a, uint64_t revision, const char *ns, const char *name);
 int continue_decode(struct api_request *req, const char *token, uint64_t *ret_revision,
 	const char **ret_ns, const char **ret_name) _must_check_;

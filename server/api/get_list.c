@@ -35,29 +35,69 @@ void api_get(struct api_request *req)
 	api_respond_object(req, 200, o);
 }
 
-/* A page that goes on from an earlier one shows the present objects, under the earlier page's
- * revision: a watch from there repeats whatever changed in between, so a client that lists and then
- * watches ends up right. That holds as long as those events are kept; else the token has expired.
- */
-static int check_continue(struct api_request *req, uint64_t revision)
+/* What a token stands for is not kept any more. The answer has another one, which goes on in the
+ * present: whoever takes it knows that the pages do not belong together. */
+static int status_continue_expired(struct api_request *req, const struct cache_query *q)
 {
-	struct cache_watcher *w;
-	int r = cache_watch(req->api->cache,
-		&(struct cache_watch_options){.kind = req->kind, .since = revision}, NULL, NULL,
-		&w);
-	if (r == 0) {
-		cache_watch_close(w);
-		return 0;
-	}
-	return status_set(req->arena, &req->st, 410, "Expired",
+	status_set(req->arena, &req->st, 410, "Expired",
 		"The provided continue parameter is too old to display a consistent list result. "
-		"You "
-		"must start a new list without the continue parameter.");
+		"You can start a new list without the continue parameter, or use the continue "
+		"token in this response to retrieve the remainder of the results. Continuing with "
+		"the provided token results in an inconsistent list - objects that were created, "
+		"modified, or deleted between the time the first chunk was returned and now may "
+		"show up in the list.");
+	json_set_str(req->arena, json_object_at(req->arena, req->st.doc, "metadata"), "continue",
+		continue_encode(
+			req->arena, CONTINUE_IN_PRESENT, q->after_namespace, q->after_name));
+	return -EREMOTEIO;
 }
 
-static const char *list_meta(
-	struct api_request *req, const struct cache_page *page, uint64_t revision, bool selected)
+/* The revision whose state is asked for, UINT64_MAX = the present. A limit with a revision asks
+ * for exactly that one, as upstream has had it since before resourceVersionMatch. */
+static int list_revision(
+	struct api_request *req, const struct list_options *o, struct cache_query *q, uint64_t *ret)
 {
+	*ret = UINT64_MAX;
+	if (o->continue_token) {
+		if (o->revision)
+			return status_bad_request(req->arena, &req->st,
+				"specifying resource version is not allowed when using continue");
+		return continue_decode(
+			req, o->continue_token, ret, &q->after_namespace, &q->after_name);
+	}
+	if (o->revision > cache_revision(req->api->cache))
+		return status_too_new(req, o->revision);
+	if (o->revision && (streq(o->match, "Exact") || (!o->match && o->limit)))
+		*ret = o->revision;
+	return 0;
+}
+
+static int list_page(struct api_request *req, const struct list_options *o, struct cache_page *ret)
+{
+	struct cache_query q = {
+		.kind = req->kind,
+		.namespace = req->route.namespace,
+		.labels = o->labels.count ? &o->labels : NULL,
+		.fields = o->fields.count ? &o->fields : NULL,
+		.limit = o->limit,
+	};
+	uint64_t revision;
+	int r = list_revision(req, o, &q, &revision);
+	if (r < 0)
+		return r;
+	if (revision != CONTINUE_IN_PRESENT && revision > cache_revision(req->api->cache))
+		return status_too_new(req, revision);
+	if (cache_list_at(req->api->cache, &q, revision, req->arena, ret) == 0)
+		return 0;
+	if (o->continue_token)
+		return status_continue_expired(req, &q);
+	return status_set(req->arena, &req->st, 410, "Expired",
+		"The resourceVersion for the provided list is too old.");
+}
+
+static const char *list_meta(struct api_request *req, const struct cache_page *page, bool selected)
+{
+	uint64_t revision = page->revision;
 	const char *rest = "";
 	if (page->more && page->count) {
 		const struct object *last = page->items[page->count - 1];
@@ -134,13 +174,16 @@ static void respond_partial(
 	api_respond_text(req, 200, "application/json", NULL, out.data, out.size);
 }
 
-static void respond_yaml(struct api_request *req, const struct cache_page *page, uint64_t revision)
+static void respond_yaml(struct api_request *req, const struct cache_page *page, const char *meta)
 {
 	struct json *list = json_new_object(req->arena), *items = json_new_array(req->arena);
 	json_set_str(req->arena, list, "kind", req->kind->list_kind);
 	json_set_str(req->arena, list, "apiVersion", req->kind->gv);
-	json_path_set(req->arena, list, "metadata.resourceVersion",
-		json_new_printf(req->arena, "%" PRIu64, revision));
+	const char *text = arena_printf(req->arena, "{%s}", meta);
+	struct json *metadata;
+	if (json_parse(req->arena, text, strlen(text), NULL, &metadata, NULL) < 0)
+		abort();
+	json_set(req->arena, list, "metadata", metadata);
 	json_set(req->arena, list, "items", items);
 	for (size_t i = 0; i < page->count; i++)
 		json_push(req->arena, items, object_doc(page->items[i], req->arena));
@@ -154,40 +197,18 @@ void api_list(struct api_request *req)
 		api_fail(req);
 		return;
 	}
-	struct cache_query q = {
-		.kind = req->kind,
-		.namespace = req->route.namespace,
-		.labels = o.labels.count ? &o.labels : NULL,
-		.fields = o.fields.count ? &o.fields : NULL,
-		.limit = o.limit,
-	};
-	uint64_t current = cache_revision(req->api->cache), revision = current;
-	int r = 0;
-	if (o.revision > current) {
-		r = status_too_new(req, o.revision);
-	} else if (o.continue_token) {
-		r = continue_decode(
-			req, o.continue_token, &revision, &q.after_namespace, &q.after_name);
-		if (r == 0)
-			r = check_continue(req, revision);
-	} else if (streq(o.match, "Exact") && o.revision != current) {
-		/* Old states are not kept. */
-		r = status_set(req->arena, &req->st, 410, "Expired",
-			"The resourceVersion for the provided list is too old.");
-	}
-	if (r < 0) {
+	struct cache_page page;
+	if (list_page(req, &o, &page) < 0) {
 		api_fail(req);
 		return;
 	}
-	struct cache_page page;
-	cache_list(req->api->cache, &q, req->arena, &page);
-	const char *meta = list_meta(req, &page, revision, q.labels || q.fields);
+	const char *meta = list_meta(req, &page, o.labels.count || o.fields.count);
 	if (req->wanted.form == ACCEPT_TABLE)
 		respond_table(req, &page, meta);
 	else if (req->wanted.form != ACCEPT_OBJECT)
 		respond_partial(req, &page, meta);
 	else if (req->wanted.yaml || query_bool(&req->query, "pretty"))
-		respond_yaml(req, &page, revision);
+		respond_yaml(req, &page, meta);
 	else
 		respond_objects(req, &page, meta);
 }

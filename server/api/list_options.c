@@ -167,13 +167,22 @@ int continue_decode(struct api_request *req, const char *token, uint64_t *ret_re
 			"server");
 	const char *start = json_str(json_get(t, "start"));
 	const char *slash = start ? strchr(start, '/') : NULL;
+	const char *version = json_str_or(json_get(t, "v"), "");
 	int64_t rv = json_int_or(json_get(t, "rv"), 0);
-	if (!streq(json_str(json_get(t, "v")), "meta.k8s.io/v1") || !slash || rv <= 0)
+	if (!streq(version, "meta.k8s.io/v1"))
 		return status_bad_request(a, &req->st,
 			"invalid continue token: continue key is not valid: server does not "
-			"recognize "
-			"this encoded version");
-	*ret_revision = (uint64_t)rv;
+			"recognize this encoded version \"%s\"",
+			version);
+	if (rv == 0)
+		return status_bad_request(a, &req->st,
+			"invalid continue token: continue key is not valid: incorrect encoded "
+			"start resourceVersion (version meta.k8s.io/v1)");
+	if (!slash)
+		return status_bad_request(a, &req->st,
+			"invalid continue token: continue key is not valid: encoded start key "
+			"empty (version meta.k8s.io/v1)");
+	*ret_revision = rv < 0 ? CONTINUE_IN_PRESENT : (uint64_t)rv;
 	*ret_ns = arena_memdup(a, start, (size_t)(slash - start));
 	*ret_name = slash + 1;
 	return 0;

@@ -54,8 +54,10 @@ static void on_trimmer(uv_timer_t *h)
 {
 	struct cache *c = h->data;
 	int64_t now = c->clock->mono_ns(c->clock);
-	for (size_t i = 0; i < c->kind_count; i++)
+	for (size_t i = 0; i < c->kind_count; i++) {
 		event_ring_trim(&c->by_kind[i].ring, now);
+		cache_history_trim(&c->by_kind[i]);
+	}
 }
 
 static void on_kick(uv_async_t *h)
@@ -165,11 +167,9 @@ static bool has_requirements(const struct selector *s)
 	return s && (s->count > 0 || s->nothing);
 }
 
-void cache_list(const struct cache *const_cache, const struct cache_query *q, struct arena *a,
-	struct cache_page *ret)
+static void list(struct cache *c, const struct cache_query *q, const struct object_set *exceptions,
+	uint64_t revision, struct arena *a, struct cache_page *ret)
 {
-	/* Making an index on the way changes no answer. */
-	struct cache *c = (struct cache *)(uintptr_t)const_cache;
 	struct kind_cache *kc = cache_kind(c, q->kind);
 	const struct object_set *set = cache_index_find(c, kc, q->labels, q->fields);
 	if (!set)
@@ -179,15 +179,15 @@ void cache_list(const struct cache *const_cache, const struct cache_query *q, st
 	const char *from_namespace = q->after_namespace ? q->after_namespace
 				     : namespace	? namespace
 							: "";
-	struct object_set_iter it =
-		object_set_after(set, from_namespace, q->after_name ? q->after_name : "");
+	struct cache_walk walk = cache_walk_start(
+		set, exceptions, revision, from_namespace, q->after_name ? q->after_name : "");
 	bool selective = has_requirements(q->labels) || has_requirements(q->fields);
 
-	*ret = (struct cache_page){.revision = c->revision};
-	size_t room = q->limit ? q->limit : MAX(set->count, (size_t)1);
-	room = MIN(room, MAX(set->count, (size_t)1));
+	*ret = (struct cache_page){.revision = revision};
+	size_t most = MAX(set->count + (exceptions ? exceptions->count : 0), (size_t)1);
+	size_t room = q->limit ? MIN(q->limit, most) : most;
 	ret->items = arena_alloc(a, room * sizeof(struct object *));
-	for (struct object *o; (o = object_set_next(&it)) != NULL;) {
+	for (struct object *o; (o = cache_walk_next(&walk)) != NULL;) {
 		if (namespace && !streq(o->namespace, namespace))
 			break;
 		if (selective && !query_matches(q, o))
@@ -201,6 +201,31 @@ void cache_list(const struct cache *const_cache, const struct cache_query *q, st
 		}
 		ret->items[ret->count++] = o;
 	}
+}
+
+/* Making an index or a history on the way changes no answer. */
+static struct cache *writable(const struct cache *c)
+{
+	return (struct cache *)(uintptr_t)c;
+}
+
+void cache_list(
+	const struct cache *c, const struct cache_query *q, struct arena *a, struct cache_page *ret)
+{
+	list(writable(c), q, NULL, c->revision, a, ret);
+}
+
+int cache_list_at(const struct cache *c, const struct cache_query *q, uint64_t revision,
+	struct arena *a, struct cache_page *ret)
+{
+	const struct object_set *exceptions = NULL;
+	if (revision < c->revision) {
+		exceptions = cache_history_find(writable(c), cache_kind(c, q->kind), revision);
+		if (!exceptions)
+			return -ESTALE;
+	}
+	list(writable(c), q, exceptions, MIN(revision, c->revision), a, ret);
+	return 0;
 }
 
 /* Makes a change visible: the set, the indexes, the events. Takes no references. */
@@ -353,6 +378,7 @@ static void cache_free(struct cache *c)
 	for (size_t i = 0; i < c->kind_count; i++) {
 		struct kind_cache *kc = &c->by_kind[i];
 		cache_index_finish(kc);
+		cache_history_finish(kc);
 		event_ring_finish(&kc->ring);
 		object_set_finish(&kc->objects);
 	}

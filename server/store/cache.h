@@ -41,10 +41,14 @@ struct cache_page {
 	size_t count;
 	bool more;	    /* the limit cut the list: continue behind the last item */
 	uint64_t remaining; /* exact when there are no selectors, else 0 */
-	uint64_t revision;
+	uint64_t revision;  /* the state of which it shows */
 };
 void cache_list(const struct cache *c, const struct cache_query *q, struct arena *a,
 	struct cache_page *ret);
+/* As it was at an earlier revision. -ESTALE when what happened since is no longer all kept (see
+ * event_ring.h); a revision of the future is the present. */
+int cache_list_at(const struct cache *c, const struct cache_query *q, uint64_t revision,
+	struct arena *a, struct cache_page *ret) _must_check_;
 
 /* Atomic read-modify-write of one object. `decide` runs on the loop when no other write of that
  * object is under way (now, or later), sees the present object (NULL = absent), and says what to

@@ -1,4 +1,5 @@
-/* cache_private.h - what cache.c (objects, writes), cache_index.c and cache_watch.c share. */
+/* cache_private.h - what cache.c (objects, writes), cache_index.c, cache_history.c and
+ * cache_watch.c share. */
 #pragma once
 
 #include "lib/base/list.h"
@@ -19,12 +20,23 @@ struct cache_index {
 
 #define CACHE_INDEX_MAX 8 /* per kind: each costs memory and time on every write */
 
+/* What differs from the present objects at a revision: see cache_history.c. */
+struct cache_history {
+	uint64_t revision;
+	uint64_t sequence;	      /* of the first event that is not in it yet */
+	struct object_set exceptions; /* those of a later revision were not there */
+	uint64_t used;		      /* query counter of the last use */
+};
+
+#define CACHE_HISTORY_MAX 4 /* per kind: lists that are being paged through at the same time */
+
 struct kind_cache {
 	const struct kind *kind;
 	struct object_set objects;
 	struct event_ring ring;
 	struct list watchers; /* struct cache_watcher */
 	VEC(struct cache_index) indexes;
+	VEC(struct cache_history) histories;
 	bool dirty; /* events since watchers were last notified */
 };
 
@@ -57,6 +69,22 @@ const struct object_set *cache_index_find(struct cache *c, struct kind_cache *kc
 	const struct selector *labels, const struct selector *fields);
 void cache_index_update(struct kind_cache *kc, struct object *before, struct object *after);
 void cache_index_finish(struct kind_cache *kc);
+
+/* cache_history.c: the exceptions as of the revision, NULL when its events are not all held. */
+const struct object_set *cache_history_find(
+	struct cache *c, struct kind_cache *kc, uint64_t revision);
+void cache_history_trim(struct kind_cache *kc); /* lets go of what the ring let go of */
+void cache_history_finish(struct kind_cache *kc);
+/* Walks the present objects, or with exceptions those of the revision, behind (namespace, name). */
+struct cache_walk {
+	uint64_t revision;
+	struct object_set_iter live, past;
+	struct object *next_live, *next_past;
+};
+struct cache_walk cache_walk_start(const struct object_set *live,
+	const struct object_set *exceptions, uint64_t revision, const char *namespace,
+	const char *name);
+struct object *cache_walk_next(struct cache_walk *w); /* NULL at the end */
 
 /* cache_watch.c */
 void cache_watch_mark(struct cache *c, struct kind_cache *kc);

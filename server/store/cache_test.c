@@ -353,6 +353,93 @@ static void test_watch_with_selector(void **state)
 	cache_watch_close(w);
 }
 
+/* What a list as of a revision must be: written down when that revision was the newest. */
+enum { PAST_NAMES = 40, PAST_STEPS = 300 };
+struct past {
+	uint64_t revision;
+	uint64_t object_revision[PAST_NAMES]; /* 0 = absent */
+	bool web[PAST_NAMES];
+};
+
+static void past_check(
+	struct fixture *f, const struct past *p, const struct selector *labels, size_t limit)
+{
+	struct arena a = ARENA_INIT;
+	struct cache_query q = {
+		.kind = f->kind, .labels = labels, .limit = limit, .namespace = "a"};
+	struct cache_page page;
+	size_t at = 0, left = 0;
+	for (size_t i = 0; i < PAST_NAMES; i++)
+		left += p->object_revision[i] && (!labels || p->web[i]);
+	do {
+		assert_int_equal(cache_list_at(f->cache, &q, p->revision, &a, &page), 0);
+		assert_int_equal(page.revision, p->revision);
+		for (size_t i = 0; i < page.count; i++, at++) {
+			while (!p->object_revision[at] || (labels && !p->web[at]))
+				at++;
+			char name[16];
+			snprintf(name, sizeof(name), "t%02zu", at);
+			assert_string_equal(page.items[i]->name, name);
+			assert_int_equal(page.items[i]->revision, p->object_revision[at]);
+		}
+		left -= page.count;
+		if (!labels)
+			assert_int_equal(page.remaining, left);
+		assert_int_equal(page.more, left > 0);
+		if (page.count) {
+			q.after_namespace = "a";
+			q.after_name = page.items[page.count - 1]->name;
+		}
+	} while (page.more);
+	assert_int_equal(left, 0);
+	arena_finish(&a);
+}
+
+static void test_list_at_any_revision(void **state)
+{
+	struct fixture *f = *state;
+	static struct past past[PAST_STEPS];
+	struct past now = {0};
+	struct arena a = ARENA_INIT;
+	struct selector labels;
+	struct status st = {0};
+	struct cache_page page;
+	assert_int_equal(selector_parse_labels(&a, "app=web", &labels, &st), 0);
+	unsigned seed = 7;
+	put(f, "b", "other", "web", NULL);
+	for (int step = 0; step < PAST_STEPS; step++) {
+		size_t i = (size_t)rand_r(&seed) % PAST_NAMES;
+		char name[16];
+		snprintf(name, sizeof(name), "t%02zu", i);
+		if (now.object_revision[i] && rand_r(&seed) % 3 == 0) {
+			now.revision = drop(f, "a", name).result;
+			now.object_revision[i] = 0;
+		} else {
+			now.web[i] = rand_r(&seed) % 2;
+			now.revision = put(f, "a", name, now.web[i] ? "web" : "db", NULL).result;
+			now.object_revision[i] = now.revision;
+		}
+		past[step] = now;
+		/* Some past is looked at again and again while it grows older. */
+		const struct past *old = &past[step / 50 * 50];
+		past_check(f, old, NULL, 0);
+		past_check(f, old, &labels, 3);
+	}
+	for (int step = 0; step < PAST_STEPS; step++) {
+		past_check(f, &past[step], NULL, 7);
+		past_check(f, &past[step], &labels, 0);
+	}
+	/* Nothing is known from before the first event, and the future has not begun. */
+	struct cache_query q = {.kind = f->kind};
+	close_cache(f);
+	open_cache(f);
+	assert_int_equal(cache_list_at(f->cache, &q, now.revision - 1, &a, &page), -ESTALE);
+	assert_int_equal(cache_list_at(f->cache, &q, now.revision, &a, &page), 0);
+	assert_int_equal(cache_list_at(f->cache, &q, UINT64_MAX, &a, &page), 0);
+	assert_int_equal(page.revision, now.revision);
+	arena_finish(&a);
+}
+
 static void test_restart(void **state)
 {
 	struct fixture *f = *state;
@@ -385,6 +472,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_index_agrees_with_walk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch_with_selector, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_list_at_any_revision, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);

@@ -110,10 +110,8 @@ int cache_watch_next(struct cache_watcher *w, struct cache_event *ret)
 		ret->object = e->object;
 		ret->revision = e->revision;
 		if (type == own_type(e)) {
-			if (!e->line) {
-				e->line = make_line(type, e->object);
-				ring->bytes += e->line->size;
-			}
+			if (!e->line)
+				event_ring_set_line(ring, e, make_line(type, e->object));
 			ret->line = e->line;
 		} else {
 			if (type == CACHE_DELETED)

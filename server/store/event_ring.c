@@ -5,23 +5,47 @@ static struct ring_event *slot(struct event_ring *r, uint64_t sequence)
 	return &r->events[sequence & (r->room - 1)];
 }
 
+#define HEADER_BYTES 320 /* of an object besides its JSON, about */
+
+static size_t object_bytes(const struct object *o)
+{
+	return o ? HEADER_BYTES + o->bytes->size : 0;
+}
+
+/* The newest state is the cache's, or counted with the event that replaced it; only that of a
+ * removed object is nobody else's. */
 static size_t event_bytes(const struct ring_event *e)
 {
-	/* The state before is mostly another event's object too: counting it twice errs on the safe
-	 * side. */
-	return sizeof(*e) + e->object->bytes->size + (e->before ? e->before->bytes->size : 0) +
+	return sizeof(*e) + object_bytes(e->before) + (e->removed ? object_bytes(e->object) : 0) +
 	       (e->line ? e->line->size : 0);
+}
+
+static void drop_line(struct event_ring *r, struct ring_event *e)
+{
+	if (!e->line)
+		return;
+	r->bytes -= e->line->size;
+	blob_unref(e->line);
+	e->line = NULL;
+}
+
+void event_ring_set_line(struct event_ring *r, struct ring_event *e, struct blob *line)
+{
+	drop_line(r, e);
+	e->line = line;
+	r->bytes += line->size;
 }
 
 static void drop_first(struct event_ring *r)
 {
 	struct ring_event *e = slot(r, r->first);
 	r->floor = e->revision;
-	r->bytes -= MIN(r->bytes, event_bytes(e));
+	drop_line(r, e);
+	r->bytes -= event_bytes(e);
 	object_unref(e->object);
 	object_unref(e->before);
-	blob_unref(e->line);
 	r->first++;
+	r->lines = MAX(r->lines, r->first);
 }
 
 void event_ring_finish(struct event_ring *r)
@@ -87,6 +111,9 @@ void event_ring_trim(struct event_ring *r, int64_t now_ns)
 		(r->end - r->first >= EVENT_RING_MAX_COUNT || r->bytes > EVENT_RING_MAX_BYTES ||
 			now_ns - slot(r, r->first)->at_ns > EVENT_RING_KEEP_NS))
 		drop_first(r);
+	for (; r->lines < r->end && now_ns - slot(r, r->lines)->at_ns > EVENT_RING_KEEP_LINES_NS;
+		r->lines++)
+		drop_line(r, slot(r, r->lines));
 	/* A burst's room is given back; sixteen slots stay. */
 	if (r->room > 16 && r->end - r->first < r->room / 8)
 		resize(r, r->room / 4);

@@ -4,11 +4,14 @@
 
 #include "lib/object/object.h"
 
-/* Kept at least this long unless the ring grows beyond its bounds; upstream's bookmark interval
- * (60 s) plus slack, so that a watcher that got a bookmark can always resume from it. */
-#define EVENT_RING_KEEP_NS (INT64_C(75) * 1000000000)
+/* Kept this long unless the ring grows beyond its bounds: as long as etcd keeps what a list that is
+ * paged through needs, and longer than between two bookmarks (60 s), so that a watcher that got one
+ * can resume from it. */
+#define EVENT_RING_KEEP_NS (INT64_C(300) * 1000000000)
 #define EVENT_RING_MAX_COUNT 102400u
 #define EVENT_RING_MAX_BYTES (32u << 20)
+/* Watch lines are for those who follow closely; who comes later has them made anew. */
+#define EVENT_RING_KEEP_LINES_NS (INT64_C(2) * 1000000000)
 
 struct ring_event {
 	uint64_t revision;
@@ -23,7 +26,8 @@ struct event_ring {
 	struct ring_event *events; /* circular, room is a power of two */
 	size_t room;
 	uint64_t first, end; /* sequence numbers: [first, end) are held */
-	size_t bytes;	     /* of the objects held */
+	uint64_t lines;	     /* sequence number of the first event that may have its line */
+	size_t bytes;	     /* of what only the ring holds: earlier states, watch lines */
 	uint64_t floor;	     /* every event after this revision is held */
 };
 
@@ -35,3 +39,5 @@ struct ring_event *event_ring_at(
 /* Sequence number of the first event after the revision; false when some of them were dropped. */
 bool event_ring_seek(struct event_ring *r, uint64_t revision, uint64_t *ret_sequence);
 void event_ring_trim(struct event_ring *r, int64_t now_ns);
+void event_ring_set_line(struct event_ring *r, struct ring_event *e, struct blob *line); /* takes it
+											   over */

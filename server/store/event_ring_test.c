@@ -28,7 +28,7 @@ static void test_seek_and_age(void **state)
 	assert_false(event_ring_seek(&r, 99, &sequence));
 	assert_true(event_ring_seek(&r, 100, &sequence));
 	for (uint64_t i = 0; i < 60; i++)
-		event_ring_push(&r, 101 + 2 * i, (int64_t)i * SECOND, o, NULL, false);
+		event_ring_push(&r, 101 + 2 * i, (int64_t)i * 4 * SECOND, o, NULL, false);
 	assert_true(event_ring_seek(&r, 100, &sequence));
 	assert_int_equal(event_ring_at(&r, sequence)->revision, 101);
 	assert_true(event_ring_seek(&r, 104, &sequence));
@@ -36,9 +36,9 @@ static void test_seek_and_age(void **state)
 	assert_true(event_ring_seek(&r, 5000, &sequence));
 	assert_null(event_ring_at(&r, sequence));
 
-	/* At 100 s what is older than 75 s goes: the events of 0 to 24 s. */
-	event_ring_trim(&r, 100 * SECOND);
-	assert_int_equal(event_ring_at(&r, r.first)->at_ns, 25 * SECOND);
+	/* At 400 s what is older than 300 s goes: the events of 0 to 96 s. */
+	event_ring_trim(&r, 400 * SECOND);
+	assert_int_equal(event_ring_at(&r, r.first)->at_ns, 100 * SECOND);
 	assert_int_equal(r.floor, 101 + 2 * 24);
 	assert_false(event_ring_seek(&r, r.floor - 1, &sequence));
 	assert_true(event_ring_seek(&r, r.floor, &sequence));
@@ -47,6 +47,38 @@ static void test_seek_and_age(void **state)
 	assert_int_equal(r.bytes, 0);
 	event_ring_finish(&r);
 	assert_int_equal(o->refs, 1);
+	object_unref(o);
+	kind_registry_destroy(kinds);
+}
+
+/* Earlier states and lines are counted as long as the ring holds them, and what is too much goes.
+ */
+static void test_bytes_are_bounded(void **state)
+{
+	struct kind_registry *kinds = test_kinds_create();
+	struct object *o = thing(test_kind(kinds));
+	struct event_ring r = {0};
+	for (uint64_t i = 0; i < 5; i++) {
+		event_ring_push(&r, i + 1, (int64_t)i * SECOND, o, i ? o : NULL, i == 4);
+		event_ring_set_line(&r, event_ring_at(&r, i), blob_new("line", 4));
+	}
+	assert_true(r.bytes > 5 * o->bytes->size + 5 * 4);
+	/* A line lives two seconds. */
+	event_ring_trim(&r, 5 * SECOND);
+	for (uint64_t i = 0; i < 5; i++)
+		assert_int_equal(event_ring_at(&r, i)->line != NULL, i >= 3);
+	_cleanup_(free_p) char *text = xcalloc(1, EVENT_RING_MAX_BYTES / 4);
+	for (uint64_t i = 5; i < 20; i++) {
+		event_ring_push(&r, i + 1, 5 * SECOND, o, o, false);
+		event_ring_set_line(
+			&r, event_ring_at(&r, i), blob_new(text, EVENT_RING_MAX_BYTES / 4));
+		event_ring_trim(&r, 5 * SECOND);
+		assert_true(r.bytes <= EVENT_RING_MAX_BYTES);
+	}
+	assert_true(r.end - r.first <= 4);
+	event_ring_trim(&r, 1000 * SECOND);
+	assert_int_equal(r.bytes, 0);
+	event_ring_finish(&r);
 	object_unref(o);
 	kind_registry_destroy(kinds);
 }
@@ -70,6 +102,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_seek_and_age),
 		cmocka_unit_test(test_count_is_bounded),
+		cmocka_unit_test(test_bytes_are_bounded),
 	};
 	return cmocka_run_group_tests_name("event_ring", tests, NULL, NULL);
 }

@@ -64,8 +64,47 @@ paged() {
 		print(pages, *names)
 	END
 }
-check_output "pages" '^3 c1 c3 c4 c5 c6' paged "$SERVER_URL$base" curl -sS --cacert "$TEST_DIR/ca.crt" \
-	--cert "$TEST_DIR/client.crt" --key "$TEST_DIR/client.key"
+curl_admin=(curl -sS --cacert "$TEST_DIR/ca.crt" --cert "$TEST_DIR/client.crt" --key "$TEST_DIR/client.key")
+check_output "pages" '^3 c1 c3 c4 c5 c6' paged "$SERVER_URL$base" "${curl_admin[@]}"
+# The pages after the first one show what was there when it was made, whatever has happened since.
+consistent() {
+	python3 - "$@" <<-'END'
+		import json, subprocess, sys
+		base, curl = sys.argv[1], sys.argv[2:]
+		def get(query):
+		    return json.loads(subprocess.run(curl + [base + query], capture_output=True, check=True).stdout)
+		def write(*options):
+		    subprocess.run(curl + list(options), capture_output=True, check=True)
+		first = get("?limit=2")
+		write("-X", "DELETE", base + "/c4")
+		write("-H", "Content-Type: application/json", "-d", '{"metadata":{"name":"c45"}}', base)
+		write("-X", "PATCH", "-H", "Content-Type: application/merge-patch+json", "-d", '{"data":{"new":"1"}}', base + "/c5")
+		second = get("?limit=2&continue=" + first["metadata"]["continue"])
+		third = get("?limit=2&continue=" + second["metadata"]["continue"])
+		revision = first["metadata"]["resourceVersion"]
+		exact = get("?resourceVersionMatch=Exact&resourceVersion=" + revision)
+		legacy = get("?limit=50&resourceVersion=" + revision)
+		name = lambda o: o["metadata"]["name"] + ("+" if "new" in o.get("data", {}) else "")
+		print(*[name(o) for p in (first, second, third) for o in p["items"]], "remaining",
+		    *[p["metadata"].get("remainingItemCount", 0) for p in (first, second, third)],
+		    "one revision", len({p["metadata"]["resourceVersion"] for p in (first, second, third, exact, legacy)}))
+		print("exact", *[name(o) for o in exact["items"]], "legacy", *[name(o) for o in legacy["items"]])
+		print("now", *[name(o) for o in get("")["items"]])
+		not_older = get("?resourceVersionMatch=NotOlderThan&resourceVersion=" + revision)
+		print("not older", *[name(o) for o in not_older["items"]])
+	END
+}
+check_output "pages belong together" '^c1 c3 c4 c5 c6 remaining 3 1 0 one revision 1
+exact c1 c3 c4 c5 c6 legacy c1 c3 c4 c5 c6
+now c1 c3 c45 c5\+ c6
+not older c1 c3 c45 c5\+ c6$' consistent "$SERVER_URL$base" "${curl_admin[@]}"
+raw "$base/c45" -X DELETE >/dev/null
+post c4 a
+
+check_output "a revision that is yet to come" 'Timeout: Too large resource version: 999999, current: [0-9]+.*"retryAfterSeconds":1.*"code":504' \
+	raw "$base?resourceVersion=999999"
+check_output "a token together with a revision" 'specifying resource version is not allowed when using continue' \
+	raw "$base?limit=1&resourceVersion=2&continue=$(raw "$base?limit=1" | sed 's/.*"continue":"\([^"]*\)".*/\1/')"
 check_output "how many are left" '"remainingItemCount":3' raw "$base?limit=2"
 check_output "a page that is asked for by nonsense" '"code":400' raw "$base?limit=1&continue=bm9uc2Vuc2U"
 
@@ -85,6 +124,7 @@ sequence() {
 }
 check_output "kubectl get -w" 'ADDED +c9.*DELETED +c9' sequence
 
+old_token=$(raw "$base?limit=2" | sed 's/.*"continue":"\([^"]*\)".*/\1/')
 k get configmaps -n t -w >/dev/null 2>&1 &
 open_watch=$!
 check "stops in order with a watch open" stop_server
@@ -92,5 +132,13 @@ wait $open_watch 2>/dev/null
 start_server '--controllers=-*' --scheduler=off
 # Events are not kept over a restart: whoever asks from before it is told to list again.
 check_output "a revision from before all events" 'ERROR Expired' events "resourceVersion=$start"
+check_output "so is a list of then" '"message":"The resourceVersion for the provided list is too old.".*"reason":"Expired".*"code":410' \
+	raw "$base?resourceVersion=$start&resourceVersionMatch=Exact"
+# A page of then: told, with a token that goes on in the present.
+check_output "a page of then" '"reason":"Expired".*"code":410' raw "$base?limit=2&continue=$old_token"
+go_on() {
+	raw "$base?limit=2&continue=$(raw "$base?limit=2&continue=$old_token" | sed 's/.*"metadata":{"continue":"\([^"]*\)".*/\1/')"
+}
+check_output "and how to go on all the same" '"name":"c4".*"name":"c5"' go_on
 check_output "the present one is fine" '^[^E]*$' events "resourceVersion=$(revision)&allowWatchBookmarks=true"
 finish
