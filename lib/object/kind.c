@@ -123,18 +123,21 @@ static void load_selectable(struct schema_builder *b, const struct json *json, s
 	k->selectable_fields = arena_alloc(b->arena, bytes);
 	k->selectable_paths = arena_alloc(b->arena, bytes);
 	k->selectable_absent = arena_alloc(b->arena, bytes);
+	k->selectable_stored = arena_alloc(b->arena, bytes);
 	k->selectable_field_count = count;
 	for (size_t i = 0; i < count; i++) {
 		const struct json *j = json_at(json, i);
-		const char *name = json_str(j), *path = name;
+		const char *name = json_str(j), *path = name, *stored;
 
 		if (!name) {
 			name = json_str_or(json_get(j, "name"), "");
 			path = json_str_or(json_get(j, "path"), name);
 		}
+		stored = json_str_or(json_get(j, "stored"), name);
 		k->selectable_fields[i] = schema_intern(b, name);
 		k->selectable_paths[i] = schema_intern(b, path);
 		k->selectable_absent[i] = absent_value(k->schema, path);
+		k->selectable_stored[i] = schema_intern(b, stored);
 	}
 }
 
@@ -219,7 +222,30 @@ static int registry_add(struct kind_registry *r, struct kind *k, struct err *err
 		table_set(&r->by_resource, key, k);
 	}
 	k->index = (unsigned)r->kinds.count;
+	k->storage = k->checked_as = k;
 	VEC_PUSH(&r->kinds, k);
+	return 0;
+}
+
+/* Kinds that are kept as another one, once all of them are there. */
+static int load_storage(
+	struct kind_registry *reg, const struct json *j, struct kind *k, struct err *err)
+{
+	const struct json *of = json_get(j, "storage");
+	const char *gv = json_str_or(json_get(of, "apiVersion"), "");
+	const char *kind = json_str_or(json_get(of, "kind"), "");
+	char group[128], version[64];
+	const struct kind *storage;
+
+	if (!of)
+		return 0;
+	gv_split(gv, group, version);
+	storage = kind_by_name(reg, group, version, kind);
+	if (!storage)
+		return err_set(err, -EINVAL, "storage '%s %s' is missing", gv, kind);
+	if (json_get(j, "columns"))
+		return err_set(err, -EINVAL, "columns are those of its storage");
+	k->storage = k->checked_as = storage;
 	return 0;
 }
 
@@ -243,6 +269,17 @@ static int load_bundle(struct kind_registry *reg, struct schema_builder *b,
 		if (r < 0)
 			return err_context(err, r, "kind %s",
 				json_str_or(json_get(j, "kind"), "without a name"));
+	}
+	JSON_FOR_EACH_ITEM(j, json_get(bundle, "kinds")) {
+		char group[128], version[64];
+		struct kind *k;
+
+		snprintf(group, sizeof(group), "%s", json_str_or(json_get(j, "group"), ""));
+		snprintf(version, sizeof(version), "%s", json_str_or(json_get(j, "version"), ""));
+		k = kind_by_name(reg, group, version, json_str_or(json_get(j, "kind"), ""));
+		r = load_storage(reg, j, k, err);
+		if (r < 0)
+			return err_context(err, r, "kind %s", k->kind);
 	}
 	return 0;
 }
@@ -294,6 +331,20 @@ struct kind *kind_by_name(
 const struct schema *kind_definition(const struct kind_registry *r, const char *name)
 {
 	return table_get(&r->definitions, name);
+}
+
+struct json *kind_convert(
+	struct arena *a, const struct kind *from, const struct kind *to, struct json *doc)
+{
+	if (from == to)
+		return doc;
+	if (!kind_is_storage(from))
+		doc = from->conversion->to_storage(from, a, doc);
+	if (!kind_is_storage(to))
+		doc = to->conversion->from_storage(to, a, doc);
+	json_set_str(a, doc, "kind", to->kind);
+	json_set_str(a, doc, "apiVersion", to->gv);
+	return doc;
 }
 
 const struct kind_subresource *kind_subresource(const struct kind *k, const char *name)

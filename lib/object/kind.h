@@ -80,6 +80,25 @@ struct kind_column {
 	const char *json_path; /* ".spec.replicas"; NULL = computed by the kind's hook */
 };
 
+/* Several kinds over one stored kind: versions of a resource (autoscaling/v1 and v2), or one
+ * resource under two groups (events). The store, the cache and its indexes hold objects of the
+ * kind's `storage` only; what a client sends and gets is converted at the edge of the request, so a
+ * kind without conversion pays nothing. Rules:
+ *  - cache calls take any kind and mean its storage; the objects they give are of the storage
+ *    (object_doc_as() shows them as the requested kind);
+ *  - field selectors are parsed in the requested kind's words and come out in the storage's;
+ *  - defaults, checks and hooks run on the document as `checked_as` has it: the storage for
+ * built-in kinds, the kind itself for custom ones (whose versions each have a schema of their own);
+ *  - a loop over all objects visits kinds with kind_is_storage() and leaves out the others. */
+struct kind;
+struct kind_conversion {
+	/* The document as the other kind has it. `doc` may be changed and taken apart. apiVersion
+	 * and kind are the caller's to set. Must not fail: what has no place in the other form goes
+	 * into an annotation or is dropped, as upstream has it. */
+	struct json *(*from_storage)(const struct kind *k, struct arena *a, struct json *doc);
+	struct json *(*to_storage)(const struct kind *k, struct arena *a, struct json *doc);
+};
+
 struct kind {
 	const char *group; /* "" for core */
 	const char *version;
@@ -104,6 +123,7 @@ struct kind {
 					   itself */
 	const char *
 		*selectable_absent; /* same order: what an absent value equals ("", "false", "0") */
+	const char **selectable_stored; /* same order: its name among the storage's fields */
 	size_t selectable_field_count;
 	bool has_status;       /* status subresource: writes of spec and status are kept apart */
 	bool has_generation;   /* metadata.generation counts changes of spec */
@@ -116,9 +136,12 @@ struct kind {
 	const char *name_rule; /* of metadata.name, as in rule.h; "dns-subdomain" unless the file
 				  says more */
 	const struct schema *schema;
-	const void *hooks;  /* set by the API server: const struct kind_hooks * */
-	unsigned index;	    /* dense number of the kind in its registry */
-	char gv[128];	    /* "v1" or "apps/v1" */
+	const void *hooks;	       /* set by the API server: const struct kind_hooks * */
+	unsigned index;		       /* dense number of the kind in its registry */
+	const struct kind *storage;    /* what the store holds; itself for most */
+	const struct kind *checked_as; /* whose schema and hooks complete and check its objects */
+	const struct kind_conversion *conversion; /* NULL when it is its own storage */
+	char gv[128];				  /* "v1" or "apps/v1" */
 	char resource[128]; /* "pods" or "deployments.apps", as messages name it */
 };
 
@@ -141,6 +164,14 @@ struct kind *kind_by_name(
 const struct schema *kind_definition(const struct kind_registry *r, const char *name);
 const struct kind_subresource *kind_subresource(const struct kind *k, const char *name);
 bool kind_has_verb(const struct kind *k, const char *verb);
+static inline bool kind_is_storage(const struct kind *k)
+{
+	return k->storage == k;
+}
+/* The document, which may be changed, as `to` has it; both kinds have the same storage. The same
+ * document when the kinds are the same. */
+struct json *kind_convert(
+	struct arena *a, const struct kind *from, const struct kind *to, struct json *doc);
 /* Splits "apps/v1" or "v1". */
 void gv_split(const char *gv, char group[128], char version[64]);
 const struct schema *schema_property(const struct schema *s, const char *name, size_t size);

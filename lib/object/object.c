@@ -283,6 +283,11 @@ struct json *object_doc(const struct object *o, struct arena *a)
 	return doc;
 }
 
+struct json *object_doc_as(const struct object *o, const struct kind *k, struct arena *a)
+{
+	return kind_convert(a, o->kind, k, object_doc(o, a));
+}
+
 const char *object_label(const struct object *o, const char *key)
 {
 	for (size_t i = 0; i < o->label_count; i++)

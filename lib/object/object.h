@@ -53,6 +53,8 @@ void object_unref(struct object *o); /* NULL allowed */
 void object_unref_p(struct object **o);
 /* Parses the bytes into the arena. Bytes that were accepted once always parse: aborts otherwise. */
 struct json *object_doc(const struct object *o, struct arena *a);
+/* The same, as another kind over the same storage has it. */
+struct json *object_doc_as(const struct object *o, const struct kind *k, struct arena *a);
 const char *object_label(const struct object *o, const char *key);    /* NULL when absent */
 const struct object_owner *object_controller(const struct object *o); /* NULL when none */
 const char *object_field(const struct object *o,

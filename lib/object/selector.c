@@ -358,21 +358,22 @@ static char *unescape(struct arena *a, struct str value)
 	return out;
 }
 
-static bool is_field(const struct kind *k, const char *field)
+/* What the stored kind calls the field; NULL = there is no such field. */
+static const char *stored_field(const struct kind *k, const char *field)
 {
 	if (streq(field, "metadata.name") || streq(field, "metadata.namespace"))
-		return true;
+		return field;
 	for (size_t i = 0; i < k->selectable_field_count; i++)
 		if (streq(k->selectable_fields[i], field))
-			return true;
-	return false;
+			return k->selectable_stored[i];
+	return NULL;
 }
 
 static int parse_term(struct arena *a, const struct kind *k, const char *text, struct str term,
 	struct requirement *r, struct status *st)
 {
 	size_t at = 0, op_size = 1;
-	const char *value;
+	const char *value, *stored;
 
 	while (at < term.size && term.p[at] != '=' && term.p[at] != '!')
 		at += term.p[at] == '\\' ? 2 : 1;
@@ -393,8 +394,11 @@ static int parse_term(struct arena *a, const struct kind *k, const char *text, s
 			STR_ARG(term));
 	r->values = one_value(a, value);
 	r->value_count = 1;
-	if (is_field(k, r->key))
+	stored = stored_field(k, r->key);
+	if (stored) {
+		r->key = stored;
 		return 0;
+	}
 	if (k->selectable_field_count > 0)
 		return status_bad_request(a, st, "field label not supported: %s", r->key);
 	return status_bad_request(a, st,

@@ -24,6 +24,7 @@ struct selector {
  * a known field selector: only ...". */
 int selector_parse_labels(
 	struct arena *a, const char *text, struct selector *ret, struct status *st) _must_check_;
+/* Fields in k's words come out as its storage calls them: they are matched with stored objects. */
 int selector_parse_fields(struct arena *a, const struct kind *k, const char *text,
 	struct selector *ret, struct status *st) _must_check_;
 /* metav1.LabelSelector {matchLabels, matchExpressions} or a plain map (RC, Service). NULL or absent

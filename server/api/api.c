@@ -1,6 +1,7 @@
 #include "server/api/api_internal.h"
 
 #include "lib/base/log.h"
+#include "server/api/conversions.h"
 #include "server/api/openapi.h"
 #include "server/api/watch.h"
 
@@ -47,12 +48,15 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 		r = err_set(err, -EINVAL, "the kinds Namespace, Node and Pod are missing");
 		goto fail;
 	}
+	r = conversions_attach(api->kinds, err);
+	if (r < 0)
+		goto fail;
 	struct arena scratch = ARENA_INIT;
 	for (size_t i = 0; i < kind_count(api->kinds); i++) {
 		struct kind *k = kind_at(api->kinds, i);
 		const struct kind_hooks *hooks = hooks_find(k);
 		k->hooks = hooks;
-		if (!hooks->occupy || !k->served)
+		if (!hooks->occupy || !k->served || !kind_is_storage(k))
 			continue;
 		struct cache_page page;
 		cache_list(api->cache, &(struct cache_query){.kind = k}, &scratch, &page);

@@ -110,6 +110,10 @@ void api_virtual_machine(struct api_request *req); /* subresources.kubevirt.io *
 int write_options(struct api_request *req, const char *options_kind) _must_check_;
 /* The body as a document of the kind: checked, defaulted, pruned. */
 int write_decode(struct api_request *req, const struct kind *kind, struct json **ret) _must_check_;
+/* The stored form of a document that `checked` (kind->checked_as) completed and checked. The
+ * document may be changed. */
+struct blob *write_stored_form(
+	struct api_request *req, const struct kind *checked, struct json *doc);
 /* The namespace exists and takes new objects. */
 int write_check_namespace(
 	struct api_request *req, const struct kind *kind, const char *name) _must_check_;
@@ -120,7 +124,8 @@ void write_settle(struct api_request *req, bool committed); /* claims */
 bool write_may_vanish(const struct kind *kind, const struct json *doc);
 
 /* A change of one existing object; shared by PUT, PATCH and the subresources. `change` gets the
- * present document and returns the wanted one. */
+ * present document and returns the wanted one, both as `kind` has them; `result` is as
+ * kind->checked_as has it. */
 struct update {
 	struct api_request *req;
 	const struct kind *kind;
@@ -138,7 +143,8 @@ struct update {
 	bool created, nothing;
 };
 void update_run(struct update *u);
-/* Checks and completes a wanted document against the present one (present NULL: creation). */
+/* Checks and completes a wanted document against the present one (present NULL: creation), both as
+ * the kind's checked_as has them. */
 int update_complete(struct update *u, const struct json *present, struct json *doc) _must_check_;
 int create_complete(struct api_request *req, const struct kind *kind, const char *namespace,
 	struct json *doc) _must_check_;

@@ -7,7 +7,8 @@
 
 struct creation {
 	struct api_request *req;
-	struct json *doc;
+	const struct kind *kind; /* req->kind->checked_as */
+	struct json *doc;	 /* as that kind has it */
 	const char *name;
 	const char *generate; /* generateName when the name is made here, else NULL */
 	unsigned tries;
@@ -84,11 +85,11 @@ static struct cache_change decide(void *user, const struct object *present)
 	}
 	if (req->kind->namespaced && write_check_namespace(req, req->kind, c->name) < 0)
 		return nothing;
-	if (create_complete(req, req->kind, req->route.namespace, c->doc) < 0 || req->dry_run)
+	if (create_complete(req, c->kind, req->route.namespace, c->doc) < 0 || req->dry_run)
 		return nothing;
 	return (struct cache_change){
 		.verdict = CACHE_PUT,
-		.stored = object_stored_form(req->kind, req->arena, c->doc),
+		.stored = write_stored_form(req, c->kind, c->doc),
 	};
 }
 
@@ -111,7 +112,8 @@ static void done(void *user, int r, struct object *result, const struct err *err
 	if (req->st.doc)
 		api_fail(req);
 	else if (req->dry_run)
-		api_respond_unstored(req, 201, req->kind, c->doc);
+		api_respond_unstored(
+			req, 201, req->kind, kind_convert(req->arena, c->kind, req->kind, c->doc));
 	else
 		api_respond_object(req, 201, result);
 }
@@ -159,10 +161,12 @@ void api_create_object(struct api_request *req)
 		api_fail(req);
 		return;
 	}
+	c->kind = req->kind->checked_as;
+	c->doc = kind_convert(req->arena, req->kind, c->kind, c->doc);
 	if (!*c->name && !c->generate) {
 		/* No key to write to: all that can come of it are the errors. */
 		if ((!req->kind->namespaced || write_check_namespace(req, req->kind, "") == 0) &&
-			create_complete(req, req->kind, req->route.namespace, c->doc) == 0)
+			create_complete(req, c->kind, req->route.namespace, c->doc) == 0)
 			status_internal(
 				req->arena, &req->st, "an object without a name was accepted");
 		write_settle(req, false);

@@ -265,8 +265,8 @@ static struct cache_change decide(void *user, const struct object *present)
 	d->removed = verdict == CACHE_REMOVE;
 	if (verdict == CACHE_NOTHING || d->req->dry_run)
 		return nothing;
-	return (struct cache_change){
-		.verdict = verdict, .stored = object_stored_form(d->kind, d->req->arena, doc)};
+	return (struct cache_change){.verdict = verdict,
+		.stored = object_stored_form(d->kind->storage, d->req->arena, doc)};
 }
 
 static void done(void *user, int r, struct object *result, const struct err *err)
@@ -285,6 +285,12 @@ void deletion_run(struct deletion *d)
 	cache_write(d->req->api->cache, d->kind, d->namespace, d->name, decide, done, d);
 }
 
+/* The state that the deletion leaves, as the client speaks of it. */
+static struct json *deletion_doc(struct deletion *d)
+{
+	return kind_convert(d->req->arena, d->kind->storage, d->kind, d->doc);
+}
+
 static void reply(struct deletion *d, struct object *result)
 {
 	struct api_request *req = d->req;
@@ -299,7 +305,7 @@ static void reply(struct deletion *d, struct object *result)
 			status_success(req->arena, d->kind, d->name,
 				json_path_str(d->doc, "metadata.uid")));
 	else if (req->dry_run)
-		api_respond_unstored(req, 200, d->kind, d->doc);
+		api_respond_unstored(req, 200, d->kind, deletion_doc(d));
 	else
 		api_respond_object(req, 200, result);
 }
@@ -354,7 +360,7 @@ static void collection_done(struct deletion *d, struct object *result)
 {
 	struct collection *c = d->user;
 	if (!d->st.doc)
-		json_push(d->req->arena, c->items, d->doc);
+		json_push(d->req->arena, c->items, deletion_doc(d));
 	else if (d->st.code != 404 && !c->st.doc)
 		c->st = d->st;
 	collection_step(c);

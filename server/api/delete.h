@@ -28,7 +28,7 @@ struct deletion {
 	void *user;
 	/* set inside */
 	struct status st;
-	struct json *doc;
+	struct json *doc; /* as the kind's storage has it */
 	bool removed;
 };
 void deletion_run(struct deletion *d);

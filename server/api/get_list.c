@@ -110,6 +110,14 @@ static const char *list_meta(struct api_request *req, const struct cache_page *p
 	return arena_printf(req->arena, "\"resourceVersion\":\"%" PRIu64 "\"%s", revision, rest);
 }
 
+static struct http_part object_part(struct api_request *req, const struct object *o)
+{
+	if (o->kind == req->kind)
+		return (struct http_part){.blob = o->bytes};
+	const char *text = json_text(req->arena, object_doc_as(o, req->kind, req->arena));
+	return (struct http_part){.text = text, .text_size = strlen(text)};
+}
+
 static void respond_objects(
 	struct api_request *req, const struct cache_page *page, const char *meta)
 {
@@ -123,7 +131,7 @@ static void respond_objects(
 	for (size_t i = 0; i < page->count; i++) {
 		if (i)
 			parts[n++] = (struct http_part){.text = ",", .text_size = 1};
-		parts[n++] = (struct http_part){.blob = page->items[i]->bytes};
+		parts[n++] = object_part(req, page->items[i]);
 	}
 	parts[n++] = (struct http_part){.text = "]}\n", .text_size = 3};
 	api_respond_parts(req, 200, "application/json", NULL, parts, n);
@@ -145,7 +153,7 @@ static void respond_table(struct api_request *req, const struct cache_page *page
 	struct arena scratch = ARENA_INIT;
 	table_begin(&t, meta, true);
 	for (size_t i = 0; i < page->count; i++) {
-		table_add(&t, &scratch, object_doc(page->items[i], &scratch));
+		table_add(&t, &scratch, object_doc_as(page->items[i], req->kind, &scratch));
 		arena_reset(&scratch);
 	}
 	table_end(&t);
@@ -165,7 +173,8 @@ static void respond_partial(
 	for (size_t i = 0; i < page->count; i++) {
 		if (i)
 			buf_add_char(&out, ',');
-		json_write(&out, partial_metadata(&scratch, object_doc(page->items[i], &scratch),
+		json_write(&out, partial_metadata(&scratch,
+					 object_doc_as(page->items[i], req->kind, &scratch),
 					 req->wanted.version));
 		arena_reset(&scratch);
 	}
@@ -186,7 +195,7 @@ static void respond_yaml(struct api_request *req, const struct cache_page *page,
 	json_set(req->arena, list, "metadata", metadata);
 	json_set(req->arena, list, "items", items);
 	for (size_t i = 0; i < page->count; i++)
-		json_push(req->arena, items, object_doc(page->items[i], req->arena));
+		json_push(req->arena, items, object_doc_as(page->items[i], req->kind, req->arena));
 	api_respond_doc(req, 200, list);
 }
 

@@ -123,7 +123,7 @@ void api_metrics(struct api_request *req)
 			  "# TYPE apiserver_storage_objects gauge\n");
 	for (size_t i = 0; i < kind_count(api->kinds); i++) {
 		const struct kind *k = kind_at(api->kinds, i);
-		if (k->served && kind_has_verb(k, "list"))
+		if (k->served && kind_is_storage(k) && kind_has_verb(k, "list"))
 			buf_printf(&out, "apiserver_storage_objects{resource=\"%s\"} %zu\n",
 				k->resource, cache_count(api->cache, k));
 	}

@@ -121,10 +121,18 @@ void api_respond_unstored(
 		api_respond_doc(req, code, doc);
 }
 
+/* The kind that the client speaks of, when it is another one over the same storage. */
+static const struct kind *shown_as(const struct api_request *req, const struct object *o)
+{
+	return req->kind && req->kind->storage == o->kind ? req->kind : o->kind;
+}
+
 void api_respond_object(struct api_request *req, int code, const struct object *o)
 {
-	if (req->wanted.form != ACCEPT_OBJECT || req->wanted.yaml || wants_pretty(req)) {
-		api_respond_unstored(req, code, o->kind, object_doc(o, req->arena));
+	const struct kind *kind = shown_as(req, o);
+	if (kind != o->kind || req->wanted.form != ACCEPT_OBJECT || req->wanted.yaml ||
+		wants_pretty(req)) {
+		api_respond_unstored(req, code, kind, object_doc_as(o, kind, req->arena));
 		return;
 	}
 	struct http_part parts[2] = {{.blob = o->bytes}, {.text = "\n", .text_size = 1}};

@@ -113,7 +113,7 @@ static int change_scale(struct update *u, const struct json *present, struct jso
 
 static void reply_scale(struct update *u, int code, struct object *o, struct json *doc)
 {
-	struct json *stored = o ? object_doc(o, u->req->arena) : doc;
+	struct json *stored = o ? object_doc_as(o, u->kind, u->req->arena) : doc;
 	api_respond_unstored(
 		u->req, code, scale_kind(u->req), scale_of(u->req->arena, u->kind, stored));
 }
@@ -129,7 +129,7 @@ void api_scale(struct api_request *req)
 	}
 	if (streq(req->method, "GET")) {
 		api_respond_unstored(req, 200, scale_kind(req),
-			scale_of(req->arena, req->kind, object_doc(o, req->arena)));
+			scale_of(req->arena, req->kind, object_doc_as(o, req->kind, req->arena)));
 		return;
 	}
 	struct update *u = ARENA_NEW(req->arena, struct update);

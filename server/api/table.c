@@ -131,7 +131,7 @@ void table_begin(struct table_writer *t, const char *list_meta, bool columns)
 		return;
 	}
 	const struct kind_column *c;
-	size_t count = columns_of(t->kind, &c);
+	size_t count = columns_of(t->kind->checked_as, &c);
 	for (size_t i = 0; i < count; i++) {
 		buf_add_str(t->out, i ? ",{\"name\":" : "[{\"name\":");
 		json_write_string(t->out, c[i].name, strlen(c[i].name));
@@ -159,14 +159,17 @@ struct json *partial_metadata(struct arena *a, const struct json *doc, const cha
 void table_add(struct table_writer *t, struct arena *scratch, const struct json *doc)
 {
 	const struct kind_hooks *hooks = hooks_find(t->kind);
+	const struct kind *shown = t->kind->checked_as;
 	struct table_row row = {.arena = scratch, .doc = doc, .now_ns = t->now_ns};
 	const struct kind_column *c;
-	size_t count = columns_of(t->kind, &c);
+	size_t count = columns_of(shown, &c);
+	if (shown != t->kind)
+		row.doc = kind_convert(scratch, t->kind, shown, json_copy(scratch, doc));
 	buf_add_str(t->out, t->row_count++ ? ",{\"cells\":[" : "{\"cells\":[");
 	for (size_t i = 0; i < count; i++) {
 		struct json *cell = hooks->cell ? hooks->cell(&row, c[i].name) : NULL;
 		if (!cell)
-			cell = path_cell(scratch, &c[i], doc, t->now_ns);
+			cell = path_cell(scratch, &c[i], row.doc, t->now_ns);
 		if (i)
 			buf_add_char(t->out, ',');
 		json_write(t->out, cell);

@@ -20,6 +20,7 @@ struct table_writer {
 /* list_meta: text inside the braces of metadata, such as "\"resourceVersion\":\"5\"". columns false
  * writes "columnDefinitions":null, as later events of a watch have it. */
 void table_begin(struct table_writer *t, const char *list_meta, bool columns);
+/* doc as t->kind has it. */
 void table_add(struct table_writer *t, struct arena *scratch, const struct json *doc);
 void table_end(struct table_writer *t);
 

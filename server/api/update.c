@@ -78,7 +78,7 @@ static void keep_other_parts(struct update *u, const struct json *present, struc
 {
 	struct arena *a = u->req->arena;
 	if (!*u->part) {
-		if (u->kind->has_status)
+		if (u->kind->checked_as->has_status)
 			keep(a, doc, present, "status");
 		return;
 	}
@@ -117,6 +117,7 @@ static bool wish_changed(const struct json *doc, const struct json *present)
 int update_complete(struct update *u, const struct json *present, struct json *doc)
 {
 	struct api_request *req = u->req;
+	const struct kind *kind = u->kind->checked_as;
 	int r = check_identity(u, present, doc);
 	if (r < 0)
 		return r;
@@ -127,12 +128,12 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 	keep_other_parts(u, present, doc);
 
 	struct field_errors errors = {.arena = req->arena};
-	const struct kind_hooks *hooks = hooks_find(u->kind);
+	const struct kind_hooks *hooks = hooks_find(kind);
 	struct hook h = {req->api, req, req->arena, &errors, &req->st, u->part, api_now_ns(req)};
-	metadata_validate(&errors, u->kind, doc);
-	metadata_validate_update(&errors, u->kind, doc, present);
+	metadata_validate(&errors, kind, doc);
+	metadata_validate_update(&errors, kind, doc, present);
 	struct decode_options options = {.field_validation = FIELD_VALIDATION_IGNORE};
-	r = object_check(u->kind, req->arena, doc, &options, &errors, &req->st);
+	r = object_check(kind, req->arena, doc, &options, &errors, &req->st);
 	if (r == 0 && hooks->prepare_update)
 		r = hooks->prepare_update(&h, doc, present);
 	if (r < 0)
@@ -147,8 +148,8 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 			return r;
 	}
 	if (field_error_count(&errors))
-		return status_invalid(req->arena, &req->st, u->kind, u->name, &errors);
-	if (u->kind->has_generation && wish_changed(doc, present))
+		return status_invalid(req->arena, &req->st, kind, u->name, &errors);
+	if (kind->has_generation && wish_changed(doc, present))
 		json_set_int(req->arena, meta, "generation",
 			json_int_or(json_get(was, "generation"), 0) + 1);
 	return 0;
@@ -168,16 +169,18 @@ static struct cache_change create_absent(struct update *u)
 	struct json *doc;
 	if (u->absent(u, &doc) < 0 || check_identity(u, NULL, doc) < 0)
 		return nothing;
+	const struct kind *kind = u->kind->checked_as;
+	doc = kind_convert(req->arena, u->kind, kind, doc);
 	json_path_set(req->arena, doc, "metadata.name", json_new_string(req->arena, u->name));
 	if ((u->kind->namespaced && write_check_namespace(req, u->kind, u->name) < 0) ||
-		create_complete(req, u->kind, u->namespace, doc) < 0)
+		create_complete(req, kind, u->namespace, doc) < 0)
 		return nothing;
 	u->result = doc;
 	u->created = true;
 	if (req->dry_run)
 		return nothing;
 	return (struct cache_change){
-		.verdict = CACHE_PUT, .stored = object_stored_form(u->kind, req->arena, doc)};
+		.verdict = CACHE_PUT, .stored = write_stored_form(req, kind, doc)};
 }
 
 static struct cache_change decide(void *user, const struct object *present)
@@ -187,8 +190,15 @@ static struct cache_change decide(void *user, const struct object *present)
 	struct cache_change nothing = {.verdict = CACHE_NOTHING};
 	if (!present)
 		return create_absent(u);
-	struct json *old = object_doc(present, req->arena), *doc;
-	if (u->change(u, old, &doc) < 0 || update_complete(u, old, doc) < 0)
+	const struct kind *kind = u->kind->checked_as;
+	struct json *old = object_doc_as(present, u->kind, req->arena), *doc;
+	if (u->change(u, old, &doc) < 0)
+		return nothing;
+	if (kind != u->kind) {
+		doc = kind_convert(req->arena, u->kind, kind, doc);
+		old = object_doc_as(present, kind, req->arena);
+	}
+	if (update_complete(u, old, doc) < 0)
 		return nothing;
 	u->result = doc;
 	if (json_equal(old, doc)) {
@@ -200,7 +210,7 @@ static struct cache_change decide(void *user, const struct object *present)
 	bool vanish = write_may_vanish(u->kind, doc);
 	return (struct cache_change){
 		.verdict = vanish ? CACHE_REMOVE : CACHE_PUT,
-		.stored = object_stored_form(u->kind, req->arena, doc),
+		.stored = write_stored_form(req, kind, doc),
 	};
 }
 
@@ -222,6 +232,8 @@ static void done(void *user, int r, struct object *result, const struct err *err
 	if (committed && !u->created && hooks->occupy && write_may_vanish(u->kind, u->result))
 		hooks->occupy(req->api, u->result, false);
 	int code = u->created ? 201 : 200;
+	if (req->dry_run)
+		u->result = kind_convert(req->arena, u->kind->checked_as, u->kind, u->result);
 	if (u->reply)
 		u->reply(u, code, req->dry_run ? NULL : result, u->result);
 	else if (req->dry_run)

@@ -69,7 +69,7 @@ static void write_table_event(struct watch *w, const char *type, const struct ob
 		!w->table_columns_sent);
 	w->table_columns_sent = true;
 	if (o)
-		table_add(&t, &scratch, object_doc(o, &scratch));
+		table_add(&t, &scratch, object_doc_as(o, w->req->kind, &scratch));
 	table_end(&t);
 	out.size--; /* the table's newline: the event goes on */
 	buf_add_str(&out, "}\n");
@@ -83,8 +83,21 @@ static void write_partial_event(struct watch *w, const char *type, const struct 
 	struct buf out = BUF_INIT;
 	struct arena scratch = ARENA_INIT;
 	buf_printf(&out, "{\"type\":\"%s\",\"object\":", type);
-	json_write(
-		&out, partial_metadata(&scratch, object_doc(o, &scratch), w->req->wanted.version));
+	json_write(&out, partial_metadata(&scratch, object_doc_as(o, w->req->kind, &scratch),
+				 w->req->wanted.version));
+	buf_add_str(&out, "}\n");
+	http_stream_write(w->req->http, out.data, out.size);
+	arena_finish(&scratch);
+	buf_finish(&out);
+}
+
+/* For a kind that is stored as another one. */
+static void write_converted_event(struct watch *w, const char *type, const struct object *o)
+{
+	struct buf out = BUF_INIT;
+	struct arena scratch = ARENA_INIT;
+	buf_printf(&out, "{\"type\":\"%s\",\"object\":", type);
+	json_write(&out, object_doc_as(o, w->req->kind, &scratch));
 	buf_add_str(&out, "}\n");
 	http_stream_write(w->req->http, out.data, out.size);
 	arena_finish(&scratch);
@@ -99,6 +112,8 @@ static void write_event(
 		write_table_event(w, type, o);
 	} else if (w->req->wanted.form != ACCEPT_OBJECT) {
 		write_partial_event(w, type, o);
+	} else if (o->kind != w->req->kind) {
+		write_converted_event(w, type, o);
 	} else if (line) {
 		http_stream_write_blob(w->req->http, line);
 	} else {

@@ -62,6 +62,14 @@ int write_decode(struct api_request *req, const struct kind *kind, struct json *
 	return 0;
 }
 
+struct blob *write_stored_form(
+	struct api_request *req, const struct kind *checked, struct json *doc)
+{
+	const struct kind *storage = checked->storage;
+	doc = kind_convert(req->arena, checked, storage, doc);
+	return object_stored_form(storage, req->arena, doc);
+}
+
 int write_check_namespace(struct api_request *req, const struct kind *kind, const char *name)
 {
 	const struct object *ns =

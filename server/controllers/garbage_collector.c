@@ -302,8 +302,9 @@ static void *create(struct shared *sh)
 	const struct kind_registry *r = sh->client->kinds;
 	for (size_t n = 0; n < kind_count(r); n++) {
 		const struct kind *k = kind_at((struct kind_registry *)r, n);
-		if (!k->served || !kind_has_verb(k, "list") || !kind_has_verb(k, "watch") ||
-			!kind_has_verb(k, "delete") || streq(k->kind, "Event"))
+		if (!k->served || !kind_is_storage(k) || !kind_has_verb(k, "list") ||
+			!kind_has_verb(k, "watch") || !kind_has_verb(k, "delete") ||
+			streq(k->kind, "Event"))
 			continue;
 		struct informer *i = shared_informer(sh, k->group, k->version, k->kind);
 		informer_add_index(i, "owner");

@@ -48,8 +48,8 @@ static void collect_kinds(struct namespaces *c)
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t n = 0; n < kind_count(r); n++) {
 			const struct kind *k = kind_at((struct kind_registry *)r, n);
-			bool deletable = k->served && k->namespaced && kind_has_verb(k, "list") &&
-					 kind_has_verb(k, "delete");
+			bool deletable = k->served && k->namespaced && kind_is_storage(k) &&
+					 kind_has_verb(k, "list") && kind_has_verb(k, "delete");
 			if (deletable && runs(k) == (pass == 0))
 				VEC_PUSH(&c->kinds, k);
 		}

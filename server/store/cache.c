@@ -24,7 +24,7 @@ struct write {
 
 struct kind_cache *cache_kind(const struct cache *c, const struct kind *k)
 {
-	return &c->by_kind[k->index];
+	return &c->by_kind[k->storage->index];
 }
 
 static char *store_key(const struct kind *k, const char *namespace, const char *name)
@@ -43,7 +43,7 @@ static const struct kind *kind_of_key(const struct cache *c, const char *key)
 		return NULL;
 	for (size_t i = 0; i < c->kind_count; i++) {
 		const struct kind *k = c->by_kind[i].kind;
-		if (k->served && str_eq(plural, k->plural) &&
+		if (k->served && kind_is_storage(k) && str_eq(plural, k->plural) &&
 			str_eq(group, *k->group ? k->group : "core"))
 			return k;
 	}
@@ -357,7 +357,7 @@ void cache_write(struct cache *c, const struct kind *k, const char *namespace, c
 	w->kc = cache_kind(c, k);
 	w->namespace = xstrdup(k->namespaced ? namespace : "");
 	w->name = xstrdup(name);
-	w->key = store_key(k, w->namespace, name);
+	w->key = store_key(k->storage, w->namespace, name);
 	w->decide = decide;
 	w->done = done;
 	w->user = user;

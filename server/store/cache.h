@@ -1,5 +1,8 @@
 /* cache.h - all live objects in memory, over a store: reads, atomic writes, watches.
  *
+ * Kinds that share a storage (lib/object/kind.h) share its objects: calls take any of them, objects
+ * and stored forms are always of the storage.
+ *
  * Objects are ordered by (kind, namespace, name). What can be read here is durable. Each kind keeps
  * its recent events; a watcher is a cursor into them, so a slow watcher costs nothing and is told
  * -ESTALE (410 Expired) when it fell off the end. */

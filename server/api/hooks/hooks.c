@@ -12,6 +12,8 @@ const struct kind_hooks *hooks_find(const struct kind *k)
 {
 	if (k->hooks)
 		return k->hooks;
+	if (k->storage && k->storage != k)
+		return hooks_find(k->storage);
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (streq(all[i]->kind, k->kind) && streq(all[i]->group, k->group))
 			return all[i];
