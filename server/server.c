@@ -228,6 +228,8 @@ static int load_data(struct server *s, struct err *err)
 			.pod_cidr = s->options.pod_cidr,
 			.node_tls = s->node_tls,
 			.store = s->store,
+			.enable_admission = s->options.enable_admission,
+			.disable_admission = s->options.disable_admission,
 		},
 		&s->api, err);
 }

@@ -22,6 +22,8 @@ static void usage(FILE *to)
 		"  --node-listen A:P      one more address, for the nodes\n"
 		"  --node-netns PATH      network namespace in which that address and the nodes "
 		"are\n"
+		"  --enable-admission-plugins A,B   plugins beside the usual ones\n"
+		"  --disable-admission-plugins A,B  usual plugins that are left out\n"
 		"  --log-format FORMAT    logfmt (default) or json\n"
 		"  --log-level LEVEL      debug, info (default), warn or error\n");
 }
@@ -44,6 +46,8 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		POD_CIDR,
 		NODE_LISTEN,
 		NODE_NETNS,
+		ENABLE_ADMISSION,
+		DISABLE_ADMISSION,
 		LOG_FORMAT,
 		LOG_LEVEL
 	};
@@ -57,6 +61,8 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		{"pod-cidr", required_argument, NULL, POD_CIDR},
 		{"node-listen", required_argument, NULL, NODE_LISTEN},
 		{"node-netns", required_argument, NULL, NODE_NETNS},
+		{"enable-admission-plugins", required_argument, NULL, ENABLE_ADMISSION},
+		{"disable-admission-plugins", required_argument, NULL, DISABLE_ADMISSION},
 		{"log-format", required_argument, NULL, LOG_FORMAT},
 		{"log-level", required_argument, NULL, LOG_LEVEL},
 		{"help", no_argument, NULL, 'h'},
@@ -103,6 +109,12 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 			break;
 		case NODE_NETNS:
 			o.node_netns = optarg;
+			break;
+		case ENABLE_ADMISSION:
+			o.enable_admission = optarg;
+			break;
+		case DISABLE_ADMISSION:
+			o.disable_admission = optarg;
 			break;
 		case LOG_FORMAT:
 			if (!streq(optarg, "logfmt") && !streq(optarg, "json"))

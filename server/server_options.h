@@ -12,6 +12,7 @@ struct server_options {
 	const char *controllers; /* as controllers_create has it */
 	bool scheduler;
 	const char *service_cidr, *pod_cidr;
+	const char *enable_admission, *disable_admission; /* plugins; NULL = as usual */
 };
 
 /* 0, or the exit code with which the program shall end (help: -1 for 0). */

@@ -247,29 +247,43 @@ static char *format_decimal(struct arena *a, bool negative, __int128 nano, bool 
 	return format(a, negative, nano, suffix);
 }
 
-char *quantity_canonical(struct arena *a, const char *text)
+static char *canonical(struct arena *a, struct quantity q, enum family family)
 {
 	static const char *const binary[] = {"", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
-	struct parsed p;
-	bool negative;
-	__int128 nano;
+	bool negative = q.nano < 0;
+	__int128 nano = negative ? -q.nano : q.nano;
 	size_t i = 0;
 
-	if (parse(text, &p) < 0)
-		return NULL;
-	negative = p.value.nano < 0;
-	nano = negative ? -p.value.nano : p.value.nano;
 	if (nano == 0)
 		return arena_strdup(a, "0");
 	/* Below 1024 and for fractions the binary family has no words of its own. */
-	if (p.family != BINARY_SI || nano < 1024 * NANO || nano % NANO != 0)
-		return format_decimal(a, negative, nano, p.family == DECIMAL_EXPONENT);
+	if (family != BINARY_SI || nano < 1024 * NANO || nano % NANO != 0)
+		return format_decimal(a, negative, nano, family == DECIMAL_EXPONENT);
 	nano /= NANO;
 	while (i + 1 < ARRAY_LEN(binary) && nano % 1024 == 0) {
 		nano /= 1024;
 		i++;
 	}
 	return format(a, negative, nano, binary[i]);
+}
+
+char *quantity_canonical(struct arena *a, const char *text)
+{
+	struct parsed p;
+
+	return parse(text, &p) < 0 ? NULL : canonical(a, p.value, p.family);
+}
+
+char *quantity_text(struct arena *a, struct quantity q, bool binary)
+{
+	return canonical(a, q, binary ? BINARY_SI : DECIMAL_SI);
+}
+
+bool quantity_is_binary(const char *text)
+{
+	struct parsed p;
+
+	return parse(text, &p) >= 0 && p.family == BINARY_SI;
 }
 
 char *quantity_format_bytes(struct arena *a, int64_t bytes)

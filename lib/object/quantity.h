@@ -16,5 +16,8 @@ int64_t quantity_json_value(const struct json *v, int64_t fallback);
 /* Canonical text as Kubernetes writes it, in the suffix family of the input ("1536Mi" stays
  * binary). */
 char *quantity_canonical(struct arena *a, const char *text); /* NULL when bad */
+/* Canonical text of a computed amount, in the decimal ("1500m", "2k") or binary ("3Gi") family. */
+char *quantity_text(struct arena *a, struct quantity q, bool binary);
+bool quantity_is_binary(const char *text); /* "1Gi"; false when bad */
 char *quantity_format_bytes(
 	struct arena *a, int64_t bytes); /* "16384Ki" style as node status has it */

@@ -1,6 +1,7 @@
 #include "server/api/api_internal.h"
 
 #include "lib/base/log.h"
+#include "server/api/admission/admission.h"
 #include "server/api/conversions.h"
 #include "server/api/openapi.h"
 #include "server/api/watch.h"
@@ -67,6 +68,11 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 		}
 	}
 	arena_finish(&scratch);
+	r = admission_create(api,
+		&(struct admission_options){options->enable_admission, options->disable_admission},
+		&api->admission, err);
+	if (r < 0)
+		goto fail;
 	api->openapi = openapi_create(api->kinds);
 	*ret = api;
 	return 0;
@@ -81,6 +87,7 @@ void api_destroy(struct api *api)
 		return;
 	api_shutdown(api);
 	openapi_destroy(api->openapi);
+	admission_destroy(api->admission);
 	metrics_finish(&api->metrics);
 	allocator_finish(&api->service_ips);
 	allocator_finish(&api->node_ports);

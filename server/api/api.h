@@ -23,6 +23,8 @@ struct api_options {
 	const char *pod_cidr;	  /* cut into /24 for the nodes, "10.244.0.0/16"; IPv4, /8 to /24 */
 	SSL_CTX *node_tls;	  /* client side of connections to nodes; NULL = none are made */
 	const struct store *store; /* for statistics; NULL = none */
+	/* Admission plugins beside the usual ones, and left out; "A,B", NULL = none. */
+	const char *enable_admission, *disable_admission;
 };
 
 /* Reads what the cache holds to know which service addresses, ports and pod ranges are taken. */

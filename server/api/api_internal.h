@@ -14,6 +14,8 @@
 #include "server/api/query.h"
 #include "server/api/router.h"
 
+struct admission;
+
 struct api {
 	struct api_options options;
 	uv_loop_t *loop;
@@ -26,6 +28,7 @@ struct api {
 	struct allocator service_ips, node_ports, pod_subnets;
 	struct metrics metrics;
 	struct openapi *openapi;
+	struct admission *admission;
 	struct list watches; /* struct watch.all */
 	bool ready, stopping;
 };

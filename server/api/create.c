@@ -1,4 +1,5 @@
 /* create.c - POST to a collection. */
+#include "server/api/admission/admission.h"
 #include "server/api/api_internal.h"
 
 #define NAME_MAX_GENERATED 63
@@ -52,6 +53,18 @@ int create_complete(
 	int r = object_check(kind, req->arena, doc, &options, &errors, &req->st);
 	if (r == 0 && hooks->prepare_create)
 		r = hooks->prepare_create(&h, doc);
+	const char *name = json_str_or(json_get(meta, "name"), "");
+	struct admission_review review = {
+		.req = req,
+		.kind = kind,
+		.operation = ADMISSION_CREATE,
+		.namespace = kind->namespaced ? namespace : "",
+		.name = name,
+		.part = "",
+		.doc = doc,
+	};
+	if (r == 0)
+		r = admission_mutate(&review);
 	if (r < 0)
 		return r;
 	if (hooks->validate)
@@ -61,10 +74,9 @@ int create_complete(
 		if (r < 0)
 			return r;
 	}
-	const char *name = json_str_or(json_get(meta, "name"), "");
 	if (field_error_count(&errors))
 		return status_invalid(req->arena, &req->st, kind, name, &errors);
-	return 0;
+	return admission_validate(&review);
 }
 
 static struct cache_change decide(void *user, const struct object *present)

@@ -4,6 +4,7 @@
  * change without a resourceVersion never conflicts. */
 #include <inttypes.h>
 
+#include "server/api/admission/admission.h"
 #include "server/api/api_internal.h"
 
 static void keep(struct arena *a, struct json *to, const struct json *from, const char *name)
@@ -136,6 +137,18 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 	r = object_check(kind, req->arena, doc, &options, &errors, &req->st);
 	if (r == 0 && hooks->prepare_update)
 		r = hooks->prepare_update(&h, doc, present);
+	struct admission_review review = {
+		.req = req,
+		.kind = kind,
+		.operation = ADMISSION_UPDATE,
+		.namespace = u->namespace,
+		.name = u->name,
+		.part = u->part,
+		.doc = doc,
+		.old = present,
+	};
+	if (r == 0)
+		r = admission_mutate(&review);
 	if (r < 0)
 		return r;
 	if (hooks->validate && !streq(u->part, "status"))
@@ -149,6 +162,9 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 	}
 	if (field_error_count(&errors))
 		return status_invalid(req->arena, &req->st, kind, u->name, &errors);
+	r = admission_validate(&review);
+	if (r < 0)
+		return r;
 	if (kind->has_generation && wish_changed(doc, present))
 		json_set_int(req->arena, meta, "generation",
 			json_int_or(json_get(was, "generation"), 0) + 1);

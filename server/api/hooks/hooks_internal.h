@@ -20,6 +20,8 @@ const char *labels_text(struct arena *a, const struct json *map, const char *non
 
 /* Pods in templates are completed and checked like pods (pod.c). `at` is the path of the spec. */
 void pod_spec_default(struct arena *a, struct json *spec);
+/* "Guaranteed", "Burstable" or "BestEffort". */
+const char *pod_qos_class(const struct json *spec);
 void pod_spec_validate(struct hook *h, const struct json *spec, const char *at);
 /* No amount of a ResourceRequirements is negative. */
 void resources_validate(struct hook *h, const struct json *resources, const char *at);

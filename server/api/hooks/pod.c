@@ -53,23 +53,6 @@ static void default_requests(struct arena *a, struct json *spec)
 		}
 }
 
-static void add_default_toleration(struct arena *a, struct json *spec, const char *key)
-{
-	struct json *list = json_array_at(a, spec, "tolerations");
-	JSON_FOR_EACH_ITEM(t, list) {
-		const char *k = json_str_or(json_get(t, "key"), "");
-		const char *effect = json_str_or(json_get(t, "effect"), "");
-		if ((streq(k, key) || !*k) && (streq(effect, "NoExecute") || !*effect))
-			return;
-	}
-	struct json *t = json_new_object(a);
-	json_set_str(a, t, "key", key);
-	json_set_str(a, t, "operator", "Exists");
-	json_set_str(a, t, "effect", "NoExecute");
-	json_set_int(a, t, "tolerationSeconds", 300);
-	json_push(a, list, t);
-}
-
 static bool same_amounts(const struct json *requests, const struct json *limits)
 {
 	static const char *const needed[] = {"cpu", "memory"};
@@ -91,7 +74,7 @@ static bool has_amount(const struct json *map)
 }
 
 /* Quality of service (Kubernetes: "Pod Quality of Service Classes"). */
-static const char *qos_class(const struct json *spec)
+const char *pod_qos_class(const struct json *spec)
 {
 	bool any = false, guaranteed = true;
 	for (size_t l = 0; l < 2; l++)
@@ -123,11 +106,9 @@ static int prepare_create(struct hook *h, struct json *doc)
 		json_set_str(a, spec, "preemptionPolicy", "PreemptLowerPriority");
 	if (!json_get(spec, "enableServiceLinks"))
 		json_set_bool(a, spec, "enableServiceLinks", true);
-	add_default_toleration(a, spec, "node.kubernetes.io/not-ready");
-	add_default_toleration(a, spec, "node.kubernetes.io/unreachable");
 	struct json *status = json_new_object(a);
 	json_set_str(a, status, "phase", "Pending");
-	json_set_str(a, status, "qosClass", qos_class(spec));
+	json_set_str(a, status, "qosClass", pod_qos_class(spec));
 	json_set(a, doc, "status", status);
 	return 0;
 }

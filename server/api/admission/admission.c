@@ -1,0 +1,123 @@
+/* admission.c - which plugins there are, in upstream's order, and running them. */
+#include "server/api/admission/admission_internal.h"
+
+static const struct admission_plugin *const plugins[] = {
+	&admission_limit_ranger,
+	&admission_default_toleration_seconds,
+};
+
+/* True when the comma-separated list names the plugin. */
+static bool listed(const char *list, const char *name)
+{
+	struct str rest = str_from(list), part;
+	while (list && str_split(&rest, ',', &part))
+		if (str_eq(part, name))
+			return true;
+	return false;
+}
+
+static int check_names(const char *list, const char *option, struct err *err)
+{
+	struct str rest = str_from(list), part;
+	while (list && str_split(&rest, ',', &part)) {
+		bool known = part.size == 0;
+		for (size_t i = 0; i < ARRAY_LEN(plugins) && !known; i++)
+			known = str_eq(part, plugins[i]->name);
+		if (!known)
+			return err_set(err, -EINVAL,
+				"%s: there is no admission plugin '" STR_FMT "'", option,
+				STR_ARG(part));
+	}
+	return 0;
+}
+
+static const struct kind *served(struct api *api, const char *group, const char *plural)
+{
+	const struct kind *k = kind_by_resource(api->kinds, group, "v1", plural);
+	return k && k->served ? k : NULL;
+}
+
+int admission_create(struct api *api, const struct admission_options *options,
+	struct admission **ret, struct err *err)
+{
+	int r = check_names(options->enable, "--enable-admission-plugins", err);
+	if (r == 0)
+		r = check_names(options->disable, "--disable-admission-plugins", err);
+	if (r < 0)
+		return r;
+	struct admission *a = xcalloc(1, sizeof(*a));
+	a->api = api;
+	a->kinds = (struct admission_kinds){
+		.limit_ranges = served(api, "", "limitranges"),
+		.claims = served(api, "", "persistentvolumeclaims"),
+	};
+	a->mutate = xcalloc(ARRAY_LEN(plugins) + 1, sizeof(admission_step *));
+	a->validate = xcalloc(ARRAY_LEN(plugins) + 1, sizeof(admission_step *));
+	size_t mutating = 0, validating = 0;
+	for (size_t i = 0; i < ARRAY_LEN(plugins); i++) {
+		const struct admission_plugin *p = plugins[i];
+		if (listed(options->disable, p->name) ||
+			(p->off && !listed(options->enable, p->name)))
+			continue;
+		if (p->mutate)
+			a->mutate[mutating++] = p->mutate;
+		if (p->validate)
+			a->validate[validating++] = p->validate;
+	}
+	*ret = a;
+	return 0;
+}
+
+void admission_destroy(struct admission *a)
+{
+	if (!a)
+		return;
+	free(a->mutate);
+	free(a->validate);
+	free(a);
+}
+
+static int run(admission_step **steps, const struct admission_review *r)
+{
+	for (; *steps; steps++) {
+		int result = (*steps)(r);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+int admission_mutate(const struct admission_review *r)
+{
+	return run(admission_of(r)->mutate, r);
+}
+
+int admission_validate(const struct admission_review *r)
+{
+	return run(admission_of(r)->validate, r);
+}
+
+int admission_forbid(const struct admission_review *r, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	char *detail = arena_vprintf(r->req->arena, fmt, ap);
+	va_end(ap);
+	return status_forbidden(r->req->arena, &r->req->st, r->kind, r->name, detail);
+}
+
+void admission_error(struct admission_errors *e, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	char *text = arena_vprintf(e->arena, fmt, ap);
+	va_end(ap);
+	e->text = e->count++ ? arena_printf(e->arena, "%s, %s", e->text, text) : text;
+}
+
+int admission_refuse(const struct admission_review *r, const struct admission_errors *e)
+{
+	if (e->count == 0)
+		return 0;
+	return admission_forbid(r, e->count > 1 ? "[%s]" : "%s", e->text);
+}

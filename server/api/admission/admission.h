@@ -1,0 +1,38 @@
+/* admission.h - the chain of admission plugins (Kubernetes: "Admission Control in Kubernetes") that
+ * every write of an object passes, whoever makes it: first those that complete the document, after
+ * its defaults and before it is validated; then, when it is valid, those that may only refuse it.
+ *
+ * The chain runs while nothing else can write the object, and does not wait for anything: what it
+ * asks for comes from the cache. */
+#pragma once
+
+#include "server/api/api_internal.h"
+
+struct admission;
+
+enum admission_operation { ADMISSION_CREATE, ADMISSION_UPDATE };
+
+/* Plugins beside the usual ones, and plugins left out: upstream's names with commas between them,
+ * NULL = none. */
+struct admission_options {
+	const char *enable, *disable;
+};
+
+int admission_create(struct api *api, const struct admission_options *options,
+	struct admission **ret, struct err *err) _must_check_;
+void admission_destroy(struct admission *a); /* NULL allowed */
+
+/* One write on its way through the chain. */
+struct admission_review {
+	struct api_request *req;
+	const struct kind *kind;
+	enum admission_operation operation;
+	const char *namespace, *name;
+	const char *part;	/* "" or the subresource that is written */
+	struct json *doc;	/* may be changed by mutating plugins only */
+	const struct json *old; /* NULL for creations */
+};
+
+/* Negative with req->st filled when a plugin refuses. */
+int admission_mutate(const struct admission_review *r) _must_check_;
+int admission_validate(const struct admission_review *r) _must_check_;

@@ -1,0 +1,48 @@
+/* admission_internal.h - what the plugins share. A plugin is one file. */
+#pragma once
+
+#include "lib/base/table.h"
+#include "server/api/admission/admission.h"
+
+typedef int admission_step(const struct admission_review *r);
+
+struct admission_plugin {
+	const char *name; /* upstream's */
+	bool off;	  /* unless enabled by option */
+	admission_step *mutate, *validate;
+};
+
+extern const struct admission_plugin admission_default_toleration_seconds, admission_limit_ranger;
+
+/* Kinds that plugins ask for, looked up once; NULL where the kind is not served. */
+struct admission_kinds {
+	const struct kind *limit_ranges, *claims;
+};
+
+struct admission {
+	struct api *api;
+	struct admission_kinds kinds;
+	admission_step **mutate, **validate; /* of the plugins in use, NULL-terminated */
+};
+
+static inline struct admission *admission_of(const struct admission_review *r)
+{
+	return r->req->api->admission;
+}
+
+/* 403 `pods "x" is forbidden: DETAIL`. */
+int admission_forbid(const struct admission_review *r, const char *fmt, ...) _printf_(2, 3);
+
+/* Messages of one review: one is told as it is, several as "[a, b]". */
+struct admission_errors {
+	struct arena *arena;
+	const char *text; /* NULL while there is none */
+	size_t count;
+};
+void admission_error(struct admission_errors *e, const char *fmt, ...) _printf_(2, 3);
+int admission_refuse(const struct admission_review *r, const struct admission_errors *e);
+
+static inline bool admission_is_pod(const struct admission_review *r)
+{
+	return r->kind == r->req->api->pods;
+}
