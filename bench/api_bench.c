@@ -1,15 +1,18 @@
 /* api_bench.c - rates, latencies and the server's CPU time of plain API calls.
  *
- *     api-bench KUBECONFIG SERVER_PID PODS [create]
+ *     api-bench KUBECONFIG PID[,PID...] PODS [create]
+ *
+ * Works with any Kubernetes API server on this machine; PIDs are of all processes that serve
+ * (kube-apiserver and etcd). No scheduler takes the pods: they name one that does not exist.
  *
  * 16 TLS connections, kept alive, one request at a time on each, JSON, pods of about 1.5 KB; 100
  * watchers on connections of their own. A line a phase:
  *
- *     PHASE per_second p50_ms p99_ms server_us client_us resident_mib bytes
+ *     PHASE per_second p50_ms p99_ms server_us client_us resident_mib bytes first_ms
  *
  * CPU microseconds are those of one operation (watch: of one event at one watcher), resident_mib
- * the server's memory right after the phase, bytes the body of the last answer. Any answer but a
- * success ends the program. */
+ * the servers' memory right after the phase, bytes the body of the last answer, first_ms the median
+ * time until the first byte of the answers. Any answer but a success ends the program. */
 #include <stdio.h>
 
 #include "bench/common.h"
@@ -23,6 +26,7 @@
 #define CONNECTIONS 16
 #define WATCHERS 100
 #define GIVE_UP_S 300
+#define SERVERS_MAX 4
 #define PODS "/api/v1/namespaces/default/pods"
 
 struct bench;
@@ -33,6 +37,7 @@ struct connection {
 	struct http_parser parser;
 	struct arena arena;
 	int64_t sent_ns;
+	bool begun; /* the first byte of the answer is there */
 	size_t body_size;
 	struct buf failure; /* the body of an answer that is no success */
 	bool busy;
@@ -52,17 +57,19 @@ struct bench {
 	uv_loop_t loop;
 	struct kubeconfig config;
 	SSL_CTX *tls;
-	pid_t server;
+	pid_t servers[SERVERS_MAX];
+	size_t server_count;
 	struct random random;
 	struct connection connections[CONNECTIONS];
 	struct watcher watchers[WATCHERS];
 	unsigned connected, pods;
+	unsigned parallel; /* connections that a phase uses, from the first on */
 	bool all_connected;
 
 	/* the phase */
 	make_request *make;
 	unsigned next, count, completed, active;
-	struct bench_samples latencies;
+	struct bench_samples latencies, first;
 	size_t body_size;
 	bool done;
 
@@ -82,6 +89,8 @@ static void add_request(struct bench *b, struct buf *out, const char *method, co
 {
 	buf_printf(out, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\n", method,
 		target, b->config.host);
+	if (b->config.token)
+		buf_printf(out, "Authorization: Bearer %s\r\n", b->config.token);
 	if (body)
 		buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, body->size);
 	buf_add_str(out, "\r\n");
@@ -187,6 +196,7 @@ static void send_next(struct connection *c)
 		return;
 	b->make(b, &request, b->next++);
 	c->busy = true;
+	c->begun = false;
 	c->body_size = 0;
 	arena_reset(&c->arena);
 	http_parser_init(&c->parser, true, &c->arena);
@@ -217,6 +227,10 @@ static void on_read(void *user, const char *data, size_t size)
 {
 	struct connection *c = user;
 	enum http_event event = HTTP_HEAD;
+	if (c->busy && !c->begun) {
+		c->begun = true;
+		bench_samples_add(&c->bench->first, (double)(bench_now_ns() - c->sent_ns) / 1e6);
+	}
 	/* The end may be told when all bytes are consumed. */
 	while (c->busy && event != HTTP_NEED_MORE) {
 		struct str piece;
@@ -321,21 +335,30 @@ struct usage {
 
 static struct usage usage_now(const struct bench *b)
 {
-	return (struct usage){.wall_ns = bench_now_ns(),
-		.server_ns = bench_cpu_ns(b->server),
-		.client_ns = bench_cpu_ns(getpid())};
+	struct usage now = {.wall_ns = bench_now_ns(), .client_ns = bench_cpu_ns(getpid())};
+	for (size_t i = 0; i < b->server_count; i++)
+		now.server_ns += bench_cpu_ns(b->servers[i]);
+	return now;
+}
+
+static double resident_mib(const struct bench *b)
+{
+	double sum = 0;
+	for (size_t i = 0; i < b->server_count; i++)
+		sum += bench_resident_mib(b->servers[i]);
+	return sum;
 }
 
 static void report(struct bench *b, const char *phase, const struct usage *from, uint64_t count)
 {
 	struct usage to = usage_now(b);
 	double n = (double)count;
-	printf("%s %.1f %.2f %.2f %.1f %.1f %.1f %zu\n", phase,
+	printf("%s %.1f %.2f %.2f %.1f %.1f %.1f %zu %.2f\n", phase,
 		n * 1e9 / (double)(to.wall_ns - from->wall_ns), bench_share(&b->latencies, 0.5),
 		bench_share(&b->latencies, 0.99),
 		(double)(to.server_ns - from->server_ns) / 1e3 / n,
-		(double)(to.client_ns - from->client_ns) / 1e3 / n, bench_resident_mib(b->server),
-		b->body_size);
+		(double)(to.client_ns - from->client_ns) / 1e3 / n, resident_mib(b), b->body_size,
+		bench_share(&b->first, 0.5));
 	fflush(stdout);
 }
 
@@ -346,7 +369,8 @@ static void begin(struct bench *b, make_request *make, unsigned count)
 	b->count = count;
 	b->done = false;
 	bench_samples_finish(&b->latencies);
-	for (size_t i = 0; i < CONNECTIONS; i++)
+	bench_samples_finish(&b->first);
+	for (size_t i = 0; i < b->parallel; i++)
 		send_next(&b->connections[i]);
 }
 
@@ -428,22 +452,33 @@ static void run_paced(struct bench *b, unsigned count)
 	b->answered_ns = NULL;
 }
 
+static void parse_servers(struct bench *b, char *text)
+{
+	for (char *rest = text, *one; (one = strsep(&rest, ","));) {
+		if (b->server_count == SERVERS_MAX)
+			bench_die("at most %d processes", SERVERS_MAX);
+		pid_t pid = (pid_t)bench_number(one, "PID");
+		if (bench_cpu_ns(pid) == 0)
+			bench_die("no process %s", one);
+		b->servers[b->server_count++] = pid;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	bool create_only = argc == 5 && streq(argv[4], "create");
 	if (argc != 4 && !create_only)
-		bench_die("usage: api-bench KUBECONFIG SERVER_PID PODS [create]");
+		bench_die("usage: api-bench KUBECONFIG PID[,PID...] PODS [create]");
 	static struct bench b;
 	struct err err = ERR_INIT;
-	b.server = (pid_t)bench_number(argv[2], "SERVER_PID");
+	parse_servers(&b, argv[2]);
 	b.pods = bench_number(argv[3], "PODS");
 	b.random = random_seeded(1);
+	b.parallel = CONNECTIONS;
 	uv_loop_init(&b.loop);
 	bench_must(kubeconfig_load(argv[1], NULL, &b.config, &err), &err, argv[1]);
 	bench_must(tls_client_context(&b.config.ca, &b.config.cert, &b.config.key, &b.tls, &err),
 		&err, "TLS");
-	if (bench_cpu_ns(b.server) == 0)
-		bench_die("no process %s", argv[2]);
 	connect_all(&b);
 	run(&b, "create", make_create, b.pods);
 	if (create_only)
@@ -452,6 +487,9 @@ int main(int argc, char **argv)
 	run(&b, "patch", make_patch, b.pods);
 	run(&b, "list", make_list, 48);
 	run(&b, "list-cached", make_list_cached, 48);
+	b.parallel = 1;
+	run(&b, "list-alone", make_list, 8);
+	b.parallel = CONNECTIONS;
 	open_watchers(&b);
 	run_watched(&b, "watch-create", make_watched_create, b.pods / 2);
 	run_watched(&b, "watch-patch", make_patch, b.pods / 2);

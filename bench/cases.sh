@@ -64,41 +64,6 @@ bench_store() {
 	done
 }
 
-# What other machines' days measured of Kubernetes 1.20.2 on etcd 3.4.23 with the same load: a second, and
-# CPU microseconds of API server and etcd together.
-BENCH_API_PEER="create 1023 1660
-get 3321 477
-patch 620 2796
-list 2.99 406000
-list-cached 5.18 213000
-watch-create 22500 51
-watch-patch 20000 63
-delete 734 2204"
-
-bench_api() {
-	local phase rate p50 p99 server client resident peer data=$BENCH_DIR/api
-	bench_title api "16 TLS connections, JSON, 5000 pods of 1.5 KB; 100 watchers; no control loops"
-	bench_server "$data" || { bench_failed api "hanok server did not become ready"; return; }
-	bench_api_load "$data/admin.kubeconfig" "$BENCH_SERVER" 5000 >"$BENCH_DIR/api.out" ||
-		bench_failed api "the load broke off"
-	bench_note "$(awk '/^VmHWM|^VmRSS|^RssAnon/ { printf "%s %.1f MiB  ", $1, $2 / 1024 }' "/proc/$BENCH_SERVER/status")afterwards"
-	bench_server_end
-	bench_note "The peer's figures were measured in another run, on another day: they show where the budget"
-	bench_note "comes from and prove nothing about today, so there is no ratio."
-	printf '  %-14s %10s %9s %9s %10s %10s %12s | %8s %8s\n' "" "hanok /s" "p50 ms" "p99 ms" "server us" "client us" \
-		"server MiB" "peer /s" "peer us"
-	while read -r phase rate p50 p99 server client resident _; do
-		peer=$(awk -v phase="$phase" '$1 == phase { print $2, $3 }' <<<"$BENCH_API_PEER")
-		# shellcheck disable=SC2086
-		printf '  %-14s %10s %9s %9s %10s %10s %12s | %8s %8s\n' "$phase" "$rate" "$p50" "$p99" "$server" "$client" \
-			"$resident" ${peer:-- -}
-	done <"$BENCH_DIR/api.out"
-	while read -r phase rate _ _ server _; do
-		bench_line "api-$phase-rate" "$rate" - - -
-		bench_line "api-$phase-cpu-us" "$server" - - -
-	done <"$BENCH_DIR/api.out"
-}
-
 # bench_cpu_ticks PID
 bench_cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 
