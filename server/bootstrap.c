@@ -72,6 +72,34 @@ static void ensure(struct bootstrap *b, const struct kind *k, const char *ns, co
 	client_update(b->client, k, ns, name, NULL, doc, written, b);
 }
 
+/* Not set right again when they differ: the server refuses other values itself. */
+static void ensure_priority_classes(struct bootstrap *b)
+{
+	static const struct {
+		const char *name, *text;
+	} classes[] = {
+		{"system-node-critical",
+			"{\"metadata\":{\"name\":\"system-node-critical\"},\"value\":2000001000,"
+			"\"description\":\"For pods that a node can't do without: they must not be "
+			"moved.\"}"},
+		{"system-cluster-critical",
+			"{\"metadata\":{\"name\":\"system-cluster-critical\"},\"value\":2000000000,"
+			"\"description\":\"For pods that the cluster can't do without: they may be "
+			"moved.\"}"},
+	};
+	const struct kind *k = kind_of(b, "scheduling.k8s.io", "priorityclasses");
+	for (size_t i = 0; i < ARRAY_LEN(classes); i++)
+		ensure(b, k, "", classes[i].name, NULL, classes[i].text);
+}
+
+static void ensure_service_range(struct bootstrap *b)
+{
+	ensure(b, kind_of(b, "networking.k8s.io", "servicecidrs"), "", "kubernetes", NULL,
+		arena_printf(&b->arena,
+			"{\"metadata\":{\"name\":\"kubernetes\"},\"spec\":{\"cidrs\":[\"%s\"]}}",
+			b->options.service_cidr));
+}
+
 static void ensure_service(struct bootstrap *b)
 {
 	const struct bootstrap_options *o = &b->options;
@@ -116,5 +144,7 @@ void bootstrap_run(const struct bootstrap_options *options)
 	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
 		ensure(b, kind_of(b, "", "namespaces"), "", namespaces[i], NULL,
 			arena_printf(&b->arena, "{\"metadata\":{\"name\":\"%s\"}}", namespaces[i]));
+	ensure_priority_classes(b);
+	ensure_service_range(b);
 	step_done(b);
 }

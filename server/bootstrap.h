@@ -1,5 +1,5 @@
-/* bootstrap.h - the objects that every cluster has from the start: namespaces, and the service by
- * which pods reach the API. */
+/* bootstrap.h - the objects that every cluster has from the start: namespaces, priority classes,
+ * and the service by which pods reach the API. */
 #pragma once
 
 #include "server/api/api.h"
@@ -8,8 +8,9 @@ struct bootstrap_options {
 	struct api *api;
 	struct cache *cache;
 	const struct kind_registry *kinds;
-	const char *service_ip;	 /* first of the service range */
-	const char *endpoint_ip; /* where nodes and pods reach this server; NULL = nowhere */
+	const char *service_cidr; /* range of service addresses */
+	const char *service_ip;	  /* first of it */
+	const char *endpoint_ip;  /* where nodes and pods reach this server; NULL = nowhere */
 	int endpoint_port;
 	/* All is there (0), or err says what failed. */
 	void (*done)(void *user, int r, const struct err *err);

@@ -332,6 +332,7 @@ static void server_start(struct server *s)
 		.api = s->api,
 		.cache = s->cache,
 		.kinds = s->kinds,
+		.service_cidr = s->options.service_cidr,
 		.service_ip = s->service_ip,
 		.endpoint_ip = s->endpoint_ip[0] ? s->endpoint_ip : NULL,
 		.endpoint_port = s->node_port ? s->node_port : s->port,

@@ -6,7 +6,11 @@ static const struct kind_hooks *const all[] = {&hooks_config_map, &hooks_deploym
 	&hooks_endpoint_slice, &hooks_endpoints, &hooks_event, &hooks_namespace, &hooks_node,
 	&hooks_pod, &hooks_replica_set, &hooks_replication_controller, &hooks_secret,
 	&hooks_service, &hooks_service_account, &hooks_virtual_machine,
-	&hooks_virtual_machine_instance};
+	&hooks_virtual_machine_instance,
+	/* networking, storage, scheduling, node */
+	&hooks_ingress, &hooks_ingress_class, &hooks_network_policy, &hooks_ip_address,
+	&hooks_service_cidr, &hooks_storage_class, &hooks_volume_attachment, &hooks_csi_driver,
+	&hooks_csi_node, &hooks_csi_storage_capacity, &hooks_priority_class, &hooks_runtime_class};
 
 const struct kind_hooks *hooks_find(const struct kind *k)
 {

@@ -9,6 +9,12 @@ extern const struct kind_hooks hooks_event, hooks_namespace, hooks_node, hooks_p
 extern const struct kind_hooks hooks_deployment, hooks_replica_set, hooks_replication_controller;
 extern const struct kind_hooks hooks_virtual_machine, hooks_virtual_machine_instance;
 
+extern const struct kind_hooks hooks_ingress, hooks_ingress_class, hooks_network_policy;
+extern const struct kind_hooks hooks_ip_address, hooks_service_cidr;
+extern const struct kind_hooks hooks_storage_class, hooks_volume_attachment, hooks_csi_driver,
+	hooks_csi_node, hooks_csi_storage_capacity;
+extern const struct kind_hooks hooks_priority_class, hooks_runtime_class;
+
 /* Cells (cells.c). */
 struct json *cell_text(const struct table_row *row, const char *fmt, ...) _printf_(2, 3);
 struct json *cell_int(const struct table_row *row, const char *path); /* 0 when absent */
