@@ -98,6 +98,7 @@ check_output "pages belong together" '^c1 c3 c4 c5 c6 remaining 3 1 0 one revisi
 exact c1 c3 c4 c5 c6 legacy c1 c3 c4 c5 c6
 now c1 c3 c45 c5\+ c6
 not older c1 c3 c45 c5\+ c6$' consistent "$SERVER_URL$base" "${curl_admin[@]}"
+old_token=$(raw "$base?limit=2" | sed 's/.*"continue":"\([^"]*\)".*/\1/')
 raw "$base/c45" -X DELETE >/dev/null
 post c4 a
 
@@ -124,7 +125,6 @@ sequence() {
 }
 check_output "kubectl get -w" 'ADDED +c9.*DELETED +c9' sequence
 
-old_token=$(raw "$base?limit=2" | sed 's/.*"continue":"\([^"]*\)".*/\1/')
 k get configmaps -n t -w >/dev/null 2>&1 &
 open_watch=$!
 check "stops in order with a watch open" stop_server
