@@ -6,23 +6,24 @@
  *     done() <- results <-- async --  results                       the file, off the commit path
  *
  * Whatever is queued while one commit's fsync runs goes into the next commit (group commit), so the
- * rate is not bound by the disk's latency. Revisions are given out by the writer in queue order and
- * survive the deletion of the newest row in table meta. */
-#include <fcntl.h>
+ * rate is not bound by the disk's latency. Revisions are given out by the writer in queue order.
+ *
+ * What a failed write means: nothing of the group is kept (SQLite undoes it, and so do we in the
+ * keys' revisions), and the next group tries anew. Its frames are written again and synced again,
+ * so a failed fsync is never taken for a later good one. Before that next group the file is asked
+ * whether it has the revision that we think; a file that has more is not written any more. */
 #include <inttypes.h>
-#include <sqlite3.h>
 #include <stdio.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <uv.h>
 
-#include "lib/base/list.h"
 #include "lib/base/log.h"
-#include "server/store/store.h"
+#include "server/store/sqlite_private.h"
 
 #define KEY_MAX_BYTES 1024
-#define CHECKPOINT_PAGES 1000	     /* of 4 KiB: start copying back */
-#define CHECKPOINT_FORCE_PAGES 16384 /* 64 MiB: hold writers until the log is empty */
+#define CHECKPOINT_PAGES 500	 /* of 8 KiB: start copying back */
+#define CHECKPOINT_WAIT_FACTOR 4 /* times that: the writer waits until all is copied */
+#define CHECKPOINT_RETRY_NS 1000000000u
+#define COMPLAIN_EVERY_NS 10000000000u /* of what goes on failing */
 
 struct txn {
 	struct list link;
@@ -33,169 +34,206 @@ struct txn {
 	void *user;
 	int result;
 	uint64_t revision;
+	uint64_t hash, before; /* of the key; the revision it had, for undoing */
+	bool applied;
 };
 
 struct sqlite_store {
 	struct store base;
-	char *path;
-	int lock_fd;
-	sqlite3 *db; /* the writer's after open */
-	sqlite3_stmt *begin, *commit, *rollback;
-	sqlite3_stmt *insert, *update, *upsert, *remove, *remove_any, *revision_of, *set_revision;
+	struct store_file file; /* the writer's after open */
+	int checkpoint_pages;
 
 	uv_thread_t writer, checkpointer;
-	uv_mutex_t mutex; /* guards everything down to `stats` */
+	uv_mutex_t commit; /* held by the writer while it writes, by the checkpointer to catch up */
+	uv_mutex_t mutex;  /* guards everything down to `stats` */
 	uv_cond_t work, checkpoint_work;
 	struct list queue;   /* struct txn, oldest first */
 	struct list results; /* struct txn, in commit order */
 	struct err failure;  /* why the last commit failed */
 	bool stopping, checkpoint_stopping;
 	int wal_pages;
+	unsigned backups; /* under way */
 	struct store_stats stats;
+
+	bool suspect;	      /* the writer's: the last group failed */
+	bool broken;	      /* and the file is not what it should be: no more writes */
+	uint64_t complain_at; /* the next failure from then on is logged */
+	uint64_t suppressed;  /* failures since the last one in the log */
 
 	uv_async_t wake; /* results are there, or the writer has ended */
 	bool writer_ended;
-	uint64_t revision; /* the writer's: newest committed */
 	void (*closed)(void *user);
 	void *closed_user;
 };
-
-static int code_to_errno(int code)
-{
-	switch (code & 0xff) {
-	case SQLITE_FULL:
-		return -ENOSPC;
-	case SQLITE_READONLY:
-		return -EROFS;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		return -EBADMSG;
-	default:
-		return -EIO;
-	}
-}
-
-static int set_sqlite_err(struct err *err, sqlite3 *db, const char *what)
-{
-	int code = sqlite3_extended_errcode(db);
-	return err_set(
-		err, code_to_errno(code), "%s: %s (SQLite %d)", what, sqlite3_errmsg(db), code);
-}
-
-static int exec(sqlite3 *db, const char *sql, struct err *err)
-{
-	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-		return set_sqlite_err(err, db, sql);
-	return 0;
-}
 
 /* Steps a statement that returns no row, and resets it. */
 static int run(sqlite3_stmt *stmt)
 {
 	int code = sqlite3_step(stmt);
 	sqlite3_reset(stmt);
-	sqlite3_clear_bindings(stmt);
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-/* The revision of a key's row, 0 when there is none. */
-static int read_revision(struct sqlite_store *s, const char *key, uint64_t *ret)
+static int remove_row(struct store_file *f, uint64_t revision)
 {
-	sqlite3_bind_text(s->revision_of, 1, key, -1, SQLITE_STATIC);
-	int code = sqlite3_step(s->revision_of);
-	if (code == SQLITE_ROW) {
-		*ret = (uint64_t)sqlite3_column_int64(s->revision_of, 0);
-		code = SQLITE_OK;
-	} else if (code == SQLITE_DONE) {
-		*ret = 0;
-		code = SQLITE_OK;
-	}
-	sqlite3_reset(s->revision_of);
-	sqlite3_clear_bindings(s->revision_of);
+	sqlite3_bind_int64(f->remove, 1, (sqlite3_int64)revision);
+	int code = run(f->remove);
+	if (code == SQLITE_OK && sqlite3_changes(f->db) != 1)
+		return SQLITE_CORRUPT;
 	return code;
 }
 
-static sqlite3_stmt *statement_for(const struct sqlite_store *s, const struct txn *t)
+static int insert_row(struct store_file *f, const struct txn *t, uint64_t revision)
 {
-	bool any = t->expect_revision == STORE_ANY;
-	if (!t->value)
-		return any ? s->remove_any : s->remove;
-	if (any)
-		return s->upsert;
-	return t->expect_revision == 0 ? s->insert : s->update;
+	sqlite3_bind_int64(f->insert, 1, (sqlite3_int64)revision);
+	sqlite3_bind_int64(
+		f->insert, 2, store_row_sum(t->key, revision, t->value->data, t->value->size));
+	sqlite3_bind_text(f->insert, 3, t->key, -1, SQLITE_STATIC);
+	sqlite3_bind_blob(f->insert, 4, t->value->data, (int)t->value->size, SQLITE_STATIC);
+	int code = run(f->insert);
+	sqlite3_clear_bindings(f->insert);
+	return code;
 }
 
 /* Applies one change inside the open transaction. A condition that does not hold is a result of
  * this change alone (-ESTALE); a failing disk (returned) is one of the whole group. */
-static int apply(struct sqlite_store *s, struct txn *t, uint64_t revision)
+static int apply(struct store_file *f, struct txn *t, uint64_t revision)
 {
-	sqlite3_stmt *stmt = statement_for(s, t);
-	sqlite3_bind_text(stmt, 1, t->key, -1, SQLITE_STATIC);
-	if (t->value) {
-		sqlite3_bind_blob(stmt, 2, t->value->data, (int)t->value->size, SQLITE_STATIC);
-		sqlite3_bind_int64(stmt, 3, (sqlite3_int64)revision);
-	}
-	if (stmt == s->update)
-		sqlite3_bind_int64(stmt, 4, (sqlite3_int64)t->expect_revision);
-	else if (stmt == s->remove)
-		sqlite3_bind_int64(stmt, 2, (sqlite3_int64)t->expect_revision);
-	int code = run(stmt);
-	if (code != SQLITE_OK)
-		return code;
-	if (sqlite3_changes(s->db) == 1) {
-		t->result = 0;
-		t->revision = revision;
+	uint64_t present = key_revisions_get(&f->keys, t->hash);
+	bool holds = t->expect_revision == STORE_ANY ? t->value || present
+						     : t->expect_revision == present;
+	if (!holds || (!t->value && !present)) {
+		t->result = -ESTALE;
+		t->revision = present;
 		return SQLITE_OK;
 	}
-	t->result = -ESTALE;
-	return read_revision(s, t->key, &t->revision);
+	int code = present ? remove_row(f, present) : SQLITE_OK;
+	if (code == SQLITE_OK && t->value)
+		code = insert_row(f, t, revision);
+	if (code != SQLITE_OK)
+		return code;
+	key_revisions_set(&f->keys, t->hash, t->value ? revision : 0);
+	t->before = present;
+	t->applied = true;
+	t->result = 0;
+	t->revision = revision;
+	return SQLITE_OK;
 }
 
-static int apply_group(struct sqlite_store *s, struct list *group, uint64_t *revision)
+static void undo(struct store_file *f, struct list *group)
 {
-	int code = run(s->begin);
+	/* Newest first: a key may have been changed more than once. */
+	for (struct list *l = group->prev; l != group; l = l->prev) {
+		struct txn *t = CONTAINER_OF(l, struct txn, link);
+		if (t->applied)
+			key_revisions_set(&f->keys, t->hash, t->before);
+		t->applied = false;
+	}
+}
+
+static int apply_group(struct store_file *f, struct list *group, uint64_t *revision)
+{
+	bool newest_is_row = true;
+	int code = run(f->begin);
 	if (code != SQLITE_OK)
 		return code;
 	LIST_FOR_EACH(t, group, struct txn, link) {
-		code = apply(s, t, *revision + 1);
+		code = apply(f, t, *revision + 1);
 		if (code != SQLITE_OK)
 			return code;
-		if (t->result == 0)
+		if (t->applied) {
+			newest_is_row = t->value != NULL;
 			(*revision)++;
+		}
 	}
-	sqlite3_bind_int64(s->set_revision, 1, (sqlite3_int64)*revision);
-	code = run(s->set_revision);
-	if (code != SQLITE_OK)
-		return code;
-	return run(s->commit);
+	if (!newest_is_row) {
+		sqlite3_bind_int64(f->set_revision, 1, (sqlite3_int64)*revision);
+		code = run(f->set_revision);
+		if (code != SQLITE_OK)
+			return code;
+	}
+	return run(f->commit);
+}
+
+/* After a failure: is the file still at our revision? What was told to have failed may not turn up
+ * later under numbers that others get. */
+static int check_suspect(struct sqlite_store *s, struct err *err)
+{
+	uint64_t newest = 0;
+	if (!sqlite3_get_autocommit(s->file.db) && run(s->file.rollback) != SQLITE_OK)
+		return store_sqlite_err(err, s->file.db, "roll back");
+	if (store_file_newest(&s->file, &newest) != SQLITE_OK)
+		return store_sqlite_err(err, s->file.db, "read the newest revision");
+	s->suspect = false;
+	if (newest == s->file.revision)
+		return 0;
+	s->broken = true;
+	return 0;
+}
+
+static void complain(struct sqlite_store *s, const struct err *why)
+{
+	uint64_t now = uv_hrtime();
+	if (now < s->complain_at) {
+		s->suppressed++;
+		return;
+	}
+	char count[24];
+	log_error("writes to the store fail; nothing of them was kept, reading goes on", "file",
+		s->file.path, "reason", why->msg, "failures_not_logged",
+		log_i64(count, (int64_t)s->suppressed), NULL);
+	s->complain_at = now + COMPLAIN_EVERY_NS;
+	s->suppressed = 0;
+}
+
+/* Writes one group. Negative: nothing of it was kept. */
+static int write_group(struct sqlite_store *s, struct list *group, struct err *err)
+{
+	struct store_file *f = &s->file;
+	uint64_t revision = f->revision;
+	int r = s->suspect ? check_suspect(s, err) : 0;
+	if (s->broken)
+		return err_set(err, -EIO,
+			"the store '%s' is not as the server left it: restart the server", f->path);
+	if (r < 0)
+		return err_context(err, r, "the store '%s' can't be written", f->path);
+	if (apply_group(f, group, &revision) == SQLITE_OK) {
+		f->revision = revision;
+		if (s->complain_at) {
+			log_info("the store takes writes again", "file", f->path, NULL);
+			s->complain_at = 0;
+		}
+		return 0;
+	}
+	r = store_sqlite_err(err, f->db, "commit");
+	r = err_context(err, r, "the store '%s' can't be written, nothing was changed", f->path);
+	s->suspect = true;
+	/* Nothing of the group stays, or the file is unusable and says so at the next try. */
+	if (!sqlite3_get_autocommit(f->db))
+		run(f->rollback);
+	undo(f, group);
+	return r;
 }
 
 static void commit_group(struct sqlite_store *s, struct list *group)
 {
-	uint64_t start = uv_hrtime();
-	uint64_t revision = s->revision;
 	struct err failure = ERR_INIT;
-	int code = apply_group(s, group, &revision);
-	if (code == SQLITE_OK) {
-		s->revision = revision;
-	} else {
-		int r = set_sqlite_err(&failure, s->db, "commit");
-		/* Nothing of the group stays, or the file is unusable and says so at the next try.
-		 */
-		if (!sqlite3_get_autocommit(s->db))
-			run(s->rollback);
+	uint64_t start = uv_hrtime();
+	uv_mutex_lock(&s->commit);
+	int r = write_group(s, group, &failure);
+	uv_mutex_unlock(&s->commit);
+	uint64_t took = uv_hrtime() - start;
+	if (r < 0) {
 		LIST_FOR_EACH(t, group, struct txn, link)
 			t->result = r;
-		log_error("write to the store failed; nothing of it was kept", "file", s->path,
-			"reason", failure.msg, NULL);
+		complain(s, &failure);
 	}
-	uint64_t took = uv_hrtime() - start;
 
 	uv_mutex_lock(&s->mutex);
 	s->stats.commits++;
 	s->stats.commit_ns_total += took;
 	s->stats.commit_ns_max = MAX(s->stats.commit_ns_max, took);
-	if (code != SQLITE_OK)
+	if (r < 0)
 		s->failure = failure;
 	while (!list_empty(group)) {
 		struct txn *t = CONTAINER_OF(group->next, struct txn, link);
@@ -208,12 +246,21 @@ static void commit_group(struct sqlite_store *s, struct list *group)
 	uv_async_send(&s->wake);
 }
 
+static void take_all(struct list *from, struct list *to)
+{
+	list_init(to);
+	while (!list_empty(from)) {
+		struct list *first = from->next;
+		list_remove(first);
+		list_append(to, first);
+	}
+}
+
 static void writer_main(void *arg)
 {
 	struct sqlite_store *s = arg;
 	for (;;) {
 		struct list group;
-		list_init(&group);
 		uv_mutex_lock(&s->mutex);
 		while (list_empty(&s->queue) && !s->stopping)
 			uv_cond_wait(&s->work, &s->mutex);
@@ -223,11 +270,7 @@ static void writer_main(void *arg)
 			uv_async_send(&s->wake);
 			return;
 		}
-		while (!list_empty(&s->queue)) {
-			struct list *first = s->queue.next;
-			list_remove(first);
-			list_append(&group, first);
-		}
+		take_all(&s->queue, &group);
 		uv_mutex_unlock(&s->mutex);
 		commit_group(s, &group);
 	}
@@ -238,44 +281,58 @@ static int on_wal_commit(void *user, sqlite3 *db, const char *name, int pages)
 	struct sqlite_store *s = user;
 	uv_mutex_lock(&s->mutex);
 	s->wal_pages = pages;
-	if (pages >= CHECKPOINT_PAGES)
+	if (pages >= s->checkpoint_pages)
 		uv_cond_signal(&s->checkpoint_work);
 	uv_mutex_unlock(&s->mutex);
 	return SQLITE_OK;
+}
+
+/* Copies what is in the log into the file, and lets the writer begin the log anew if it can. While
+ * commits go on, some are always missed; when the log has grown large, they wait for the rest. */
+static bool checkpoint(struct sqlite_store *s, sqlite3 *db, bool wait)
+{
+	int code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	if (code == SQLITE_OK && wait) {
+		uv_mutex_lock(&s->commit);
+		code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		uv_mutex_unlock(&s->commit);
+	}
+	if (code != SQLITE_OK && code != SQLITE_BUSY) {
+		struct err err = ERR_INIT;
+		(void)store_sqlite_err(&err, db, "checkpoint");
+		log_warn("the store's log can't be copied into its file; tried again in a second",
+			"file", s->file.path, "reason", err.msg, NULL);
+	}
+	return code == SQLITE_OK || code == SQLITE_BUSY;
 }
 
 static void checkpointer_main(void *arg)
 {
 	struct sqlite_store *s = arg;
 	sqlite3 *db = NULL;
-	int open_code =
-		sqlite3_open_v2(s->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-	if (open_code == SQLITE_OK)
-		sqlite3_busy_timeout(db, 2000);
-	else
-		log_error("the store's log can't be copied back and will grow", "file", s->path,
-			"reason", sqlite3_errstr(open_code), NULL);
+	int step = s->checkpoint_pages;
+	int open_code = sqlite3_open_v2(
+		s->file.path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, s->file.vfs);
+	if (open_code != SQLITE_OK)
+		log_error("the store's log can't be copied back and will grow", "file",
+			s->file.path, "reason", sqlite3_errstr(open_code), NULL);
 	int done_pages = 0; /* of the log, as of the last round */
 	uv_mutex_lock(&s->mutex);
 	for (;;) {
 		while (!s->checkpoint_stopping &&
-			(s->wal_pages < CHECKPOINT_PAGES ||
-				(s->wal_pages >= done_pages &&
-					s->wal_pages - done_pages < CHECKPOINT_PAGES)))
+			(open_code != SQLITE_OK || s->wal_pages < step ||
+				(s->wal_pages >= done_pages && s->wal_pages - done_pages < step)))
 			uv_cond_wait(&s->checkpoint_work, &s->mutex);
 		if (s->checkpoint_stopping)
 			break;
-		bool force = s->wal_pages >= CHECKPOINT_FORCE_PAGES;
-		done_pages = s->wal_pages;
+		bool wait = s->wal_pages >= CHECKPOINT_WAIT_FACTOR * step;
+		int pages = s->wal_pages;
 		uv_mutex_unlock(&s->mutex);
-		if (open_code == SQLITE_OK) {
-			int mode = force ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
-			int code = sqlite3_wal_checkpoint_v2(db, NULL, mode, NULL, NULL);
-			if (code != SQLITE_OK && code != SQLITE_BUSY)
-				log_warn("checkpoint of the store failed; it is tried again",
-					"file", s->path, "reason", sqlite3_errmsg(db), NULL);
-		}
+		bool ok = checkpoint(s, db, wait);
 		uv_mutex_lock(&s->mutex);
+		done_pages = ok ? pages : 0;
+		if (!ok && !s->checkpoint_stopping)
+			uv_cond_timedwait(&s->checkpoint_work, &s->mutex, CHECKPOINT_RETRY_NS);
 	}
 	uv_mutex_unlock(&s->mutex);
 	sqlite3_close(db);
@@ -288,28 +345,17 @@ static void txn_free(struct txn *t)
 	free(t);
 }
 
-static void store_free(struct sqlite_store *s)
-{
-	sqlite3_stmt **statements[] = {&s->begin, &s->commit, &s->rollback, &s->insert, &s->update,
-		&s->upsert, &s->remove, &s->remove_any, &s->revision_of, &s->set_revision};
-	for (size_t i = 0; i < ARRAY_LEN(statements); i++)
-		sqlite3_finalize(*statements[i]);
-	sqlite3_close(s->db);
-	if (s->lock_fd >= 0)
-		close(s->lock_fd);
-	free(s->path);
-	free(s);
-}
-
 static void on_wake_closed(uv_handle_t *h)
 {
 	struct sqlite_store *s = h->data;
 	void (*closed)(void *) = s->closed;
 	void *user = s->closed_user;
 	uv_mutex_destroy(&s->mutex);
+	uv_mutex_destroy(&s->commit);
 	uv_cond_destroy(&s->work);
 	uv_cond_destroy(&s->checkpoint_work);
-	store_free(s);
+	store_file_close(&s->file);
+	free(s);
 	if (closed)
 		closed(user);
 }
@@ -318,15 +364,10 @@ static void on_wake(uv_async_t *h)
 {
 	struct sqlite_store *s = h->data;
 	struct list results;
-	list_init(&results);
 	uv_mutex_lock(&s->mutex);
-	while (!list_empty(&s->results)) {
-		struct list *first = s->results.next;
-		list_remove(first);
-		list_append(&results, first);
-	}
+	take_all(&s->results, &results);
 	struct err failure = s->failure;
-	bool ended = s->writer_ended;
+	bool ended = s->writer_ended && s->backups == 0;
 	uv_mutex_unlock(&s->mutex);
 
 	while (!list_empty(&results)) {
@@ -354,6 +395,7 @@ static void sqlite_txn(
 	struct txn *t = xcalloc(1, sizeof(*t));
 	list_init(&t->link);
 	t->key = xstrdup(change->key);
+	t->hash = store_key_hash(change->key);
 	t->expect_revision = change->expect_revision;
 	t->value = change->value ? blob_ref(change->value) : NULL;
 	t->done = done;
@@ -375,19 +417,9 @@ static int sqlite_load(
 	struct store *base, store_row *row, void *user, uint64_t *ret_revision, struct err *err)
 {
 	struct sqlite_store *s = CONTAINER_OF(base, struct sqlite_store, base);
-	sqlite3_stmt *stmt = NULL;
-	if (sqlite3_prepare_v2(s->db, "SELECT key, value, revision FROM kv ORDER BY key", -1, &stmt,
-		    NULL) != SQLITE_OK)
-		return set_sqlite_err(err, s->db, "load");
-	int code;
-	while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
-		row(user, (const char *)sqlite3_column_text(stmt, 0), sqlite3_column_blob(stmt, 1),
-			(size_t)sqlite3_column_bytes(stmt, 1),
-			(uint64_t)sqlite3_column_int64(stmt, 2));
-	int r = code == SQLITE_DONE ? 0 : set_sqlite_err(err, s->db, "load");
-	sqlite3_finalize(stmt);
+	int r = store_file_load(&s->file, row, user, err);
 	if (r == 0)
-		*ret_revision = s->revision;
+		*ret_revision = s->file.revision;
 	return r;
 }
 
@@ -415,146 +447,25 @@ static const struct store_ops sqlite_ops = {
 	.close = sqlite_close,
 };
 
-static int lock_file(const char *path, int *ret_fd, struct err *err)
-{
-	_cleanup_(free_p) char *lock_path = xasprintf("%s.lock", path);
-	int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_errno(err, -errno, "open '%s'", lock_path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		int code = -errno;
-		close(fd);
-		if (code == -EWOULDBLOCK)
-			return err_set(err, -EBUSY,
-				"'%s' is in use by another hanok server; stop that one first or "
-				"choose "
-				"another --data directory",
-				path);
-		return err_errno(err, code, "lock '%s'", lock_path);
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
-static int first_cell_is(sqlite3 *db, const char *sql, const char *expected, struct err *err)
-{
-	sqlite3_stmt *stmt = NULL;
-	int r = 0;
-	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK ||
-		sqlite3_step(stmt) != SQLITE_ROW) {
-		r = set_sqlite_err(err, db, sql);
-	} else {
-		const char *text = (const char *)sqlite3_column_text(stmt, 0);
-		if (!text || strcmp(text, expected) != 0)
-			r = err_set(err, -EBADMSG, "%s: %s", sql, text ? text : "no answer");
-	}
-	sqlite3_finalize(stmt);
-	return r;
-}
-
-static int read_meta_revision(struct sqlite_store *s, struct err *err)
-{
-	sqlite3_stmt *stmt = NULL;
-	if (sqlite3_prepare_v2(s->db, "SELECT revision FROM meta WHERE id = 1", -1, &stmt, NULL) !=
-			SQLITE_OK ||
-		sqlite3_step(stmt) != SQLITE_ROW) {
-		int r = set_sqlite_err(err, s->db, "read the revision");
-		sqlite3_finalize(stmt);
-		return r;
-	}
-	s->revision = (uint64_t)sqlite3_column_int64(stmt, 0);
-	sqlite3_finalize(stmt);
-	return 0;
-}
-
-static int prepare_statements(struct sqlite_store *s, struct err *err)
-{
-	const struct {
-		sqlite3_stmt **stmt;
-		const char *sql;
-	} all[] = {
-		{&s->begin, "BEGIN IMMEDIATE"},
-		{&s->commit, "COMMIT"},
-		{&s->rollback, "ROLLBACK"},
-		{&s->insert, "INSERT INTO kv (key, value, revision) VALUES (?1, ?2, ?3) ON "
-			     "CONFLICT DO NOTHING"},
-		{&s->update,
-			"UPDATE kv SET value = ?2, revision = ?3 WHERE key = ?1 AND revision = ?4"},
-		{&s->upsert, "INSERT INTO kv (key, value, revision) VALUES (?1, ?2, ?3) "
-			     "ON CONFLICT (key) DO UPDATE SET value = ?2, revision = ?3"},
-		{&s->remove, "DELETE FROM kv WHERE key = ?1 AND revision = ?2"},
-		{&s->remove_any, "DELETE FROM kv WHERE key = ?1"},
-		{&s->revision_of, "SELECT revision FROM kv WHERE key = ?1"},
-		{&s->set_revision, "UPDATE meta SET revision = ?1 WHERE id = 1"},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (sqlite3_prepare_v3(s->db, all[i].sql, -1, SQLITE_PREPARE_PERSISTENT,
-			    all[i].stmt, NULL) != SQLITE_OK)
-			return set_sqlite_err(err, s->db, all[i].sql);
-	return 0;
-}
-
-static int open_database(struct sqlite_store *s, struct err *err)
-{
-	/* Made before SQLite does, so that it and its log never were readable by others. */
-	int fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_errno(err, -errno, "open the store '%s'", s->path);
-	close(fd);
-	if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
-		SQLITE_OK)
-		return set_sqlite_err(err, s->db, "open the store");
-	sqlite3_busy_timeout(s->db, 10000);
-	int r = exec(s->db,
-		"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = "
-		"0;"
-		"PRAGMA cache_size = -1024; PRAGMA journal_size_limit = 67108864; PRAGMA "
-		"temp_store = MEMORY;",
-		err);
-	if (r == 0)
-		r = first_cell_is(s->db, "PRAGMA quick_check(1)", "ok", err);
-	if (r < 0)
-		return err_context(err, r,
-			"the store '%s' is damaged or no hanok store: restore a backup, or move it "
-			"away to start "
-			"empty",
-			s->path);
-	r = exec(s->db,
-		"CREATE TABLE IF NOT EXISTS kv (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,"
-		" value BLOB NOT NULL, revision INTEGER NOT NULL);"
-		"CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY, revision INTEGER NOT "
-		"NULL);"
-		"INSERT OR IGNORE INTO meta (id, revision) VALUES (1, 0);",
-		err);
-	if (r == 0)
-		r = read_meta_revision(s, err);
-	if (r == 0)
-		r = prepare_statements(s, err);
-	if (r < 0)
-		return err_context(err, r, "open the store '%s'", s->path);
-	sqlite3_wal_hook(s->db, on_wal_commit, s);
-	return 0;
-}
-
-int store_sqlite_open(uv_loop_t *loop, const char *path, struct store **ret, struct err *err)
+int store_sqlite_open_with(
+	const struct store_sqlite_options *o, struct store **ret, struct err *err)
 {
 	struct sqlite_store *s = xcalloc(1, sizeof(*s));
 	s->base.ops = &sqlite_ops;
-	s->path = xstrdup(path);
-	s->lock_fd = -1;
+	s->checkpoint_pages = o->checkpoint_pages ? o->checkpoint_pages : CHECKPOINT_PAGES;
 	list_init(&s->queue);
 	list_init(&s->results);
-	int r = lock_file(path, &s->lock_fd, err);
-	if (r == 0)
-		r = open_database(s, err);
+	int r = store_file_open(o->path, o->vfs, &s->file, err);
 	if (r < 0) {
-		store_free(s);
+		free(s);
 		return r;
 	}
+	sqlite3_wal_hook(s->file.db, on_wal_commit, s);
 	uv_mutex_init(&s->mutex);
+	uv_mutex_init(&s->commit);
 	uv_cond_init(&s->work);
 	uv_cond_init(&s->checkpoint_work);
-	uv_async_init(loop, &s->wake, on_wake);
+	uv_async_init(o->loop, &s->wake, on_wake);
 	s->wake.data = s;
 	uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = 256 << 10};
 	if (uv_thread_create_ex(&s->writer, &options, writer_main, s) < 0 ||
@@ -566,6 +477,12 @@ int store_sqlite_open(uv_loop_t *loop, const char *path, struct store **ret, str
 	return 0;
 }
 
+int store_sqlite_open(uv_loop_t *loop, const char *path, struct store **ret, struct err *err)
+{
+	return store_sqlite_open_with(
+		&(struct store_sqlite_options){.loop = loop, .path = path}, ret, err);
+}
+
 struct store_stats store_sqlite_stats(const struct store *base)
 {
 	struct sqlite_store *s =
@@ -574,4 +491,52 @@ struct store_stats store_sqlite_stats(const struct store *base)
 	struct store_stats stats = s->stats;
 	uv_mutex_unlock(&s->mutex);
 	return stats;
+}
+
+/* ---- backup ---- */
+
+struct backup {
+	struct sqlite_store *store;
+	uv_work_t work;
+	char *to;
+	int r;
+	struct err err;
+	void (*done)(void *user, int r, const struct err *err);
+	void *user;
+};
+
+static void backup_work(uv_work_t *work)
+{
+	struct backup *b = work->data;
+	b->r = store_file_copy(b->store->file.path, b->store->file.vfs, b->to, &b->err);
+}
+
+static void backup_done(uv_work_t *work, int status)
+{
+	struct backup *b = work->data;
+	struct sqlite_store *s = b->store;
+	b->done(b->user, status < 0 ? status : b->r, &b->err);
+	uv_mutex_lock(&s->mutex);
+	s->backups--;
+	uv_mutex_unlock(&s->mutex);
+	uv_async_send(&s->wake); /* closing may have waited for it */
+	free(b->to);
+	free(b);
+}
+
+void store_sqlite_backup(struct store *base, const char *to,
+	void (*done)(void *user, int r, const struct err *err), void *user)
+{
+	struct sqlite_store *s = CONTAINER_OF(base, struct sqlite_store, base);
+	struct backup *b = xcalloc(1, sizeof(*b));
+	b->store = s;
+	b->work.data = b;
+	b->to = xstrdup(to);
+	b->done = done;
+	b->user = user;
+	uv_mutex_lock(&s->mutex);
+	s->backups++;
+	uv_mutex_unlock(&s->mutex);
+	if (uv_queue_work(s->wake.loop, &b->work, backup_work, backup_done) < 0)
+		abort();
 }

@@ -30,7 +30,7 @@ typedef void store_row(
 
 struct store_ops {
 	const char *name;
-	/* Every live row in key order, and the newest revision ever given out. Blocking; at start
+	/* Every live row, in no order, and the newest revision ever given out. Blocking; at start
 	 * only. */
 	int (*load)(struct store *s, store_row *row, void *user, uint64_t *ret_revision,
 		struct err *err);
@@ -48,12 +48,40 @@ struct store {
 };
 
 /* SQLite: WAL, synchronous=FULL, one writer thread, group commit. Creates the file (0600); refuses
- * a damaged one (quick_check) and one locked by another server, naming the file and the mend. */
+ * a damaged one (pages and the sum of each row are checked), one of a newer schema and one locked
+ * by another server, naming the file and the mend. The file grows to what was needed at one time
+ * and uses its free pages again; its log stays around 16 MiB. */
 int store_sqlite_open(
 	uv_loop_t *loop, const char *path, struct store **ret, struct err *err) _must_check_;
+struct store_sqlite_options {
+	uv_loop_t *loop;
+	const char *path;
+	const char *vfs;      /* file layer by SQLite's name for it; NULL = the system's */
+	int checkpoint_pages; /* of the log, after which it is copied back; 0 = 500 */
+};
+int store_sqlite_open_with(
+	const struct store_sqlite_options *o, struct store **ret, struct err *err) _must_check_;
 
 struct store_stats {
 	uint64_t txns, commits, failed; /* commits = groups */
 	uint64_t commit_ns_total, commit_ns_max;
 };
 struct store_stats store_sqlite_stats(const struct store *s);
+
+/* Writes a consistent copy of the running store to the new file `to`, off the loop; it is a store's
+ * file itself. Writers go on meanwhile. `done` comes before the store has closed. */
+void store_sqlite_backup(struct store *s, const char *to,
+	void (*done)(void *user, int r, const struct err *err), void *user);
+
+struct store_backup_info {
+	uint64_t objects, revision;
+};
+/* Reads all of a file that no server has open. */
+int store_sqlite_check(
+	const char *path, struct store_backup_info *ret, struct err *err) _must_check_;
+/* Makes the store `path` in `directory` of a backup, complete or not at all. -EEXIST when there is
+ * one. Its revisions go on at least STORE_RESTORE_STEP above the backup's and above `above`, so
+ * that none that a client has seen comes again with another meaning. */
+#define STORE_RESTORE_STEP UINT64_C(1000000000)
+int store_sqlite_restore(const char *backup, const char *directory, const char *path,
+	uint64_t above, struct store_backup_info *ret, struct err *err) _must_check_;

@@ -1,0 +1,136 @@
+/* sqlite_backup.c - copies of the store's file: one of the running store, and back again. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "server/store/sqlite_private.h"
+
+int store_file_copy(const char *path, const char *vfs, const char *to, struct err *err)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *stmt = NULL;
+	int r = 0;
+	/* There as ours, before SQLite fills it: nobody else may read it. */
+	_cleanup_(close_p) int fd = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(err, -errno, "create '%s'", to);
+	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs) !=
+			SQLITE_OK ||
+		sqlite3_busy_timeout(db, 10000) != SQLITE_OK ||
+		sqlite3_prepare_v2(db, "VACUUM INTO ?1", -1, &stmt, NULL) != SQLITE_OK ||
+		sqlite3_bind_text(stmt, 1, to, -1, SQLITE_STATIC) != SQLITE_OK ||
+		sqlite3_step(stmt) != SQLITE_DONE)
+		r = store_sqlite_err(err, db, "copy the store");
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	if (r == 0 && fsync(fd) < 0)
+		r = err_errno(err, -errno, "write '%s'", to);
+	if (r < 0)
+		unlink(to);
+	return r;
+}
+
+static void count_row(
+	void *user, const char *key, const void *value, size_t size, uint64_t revision)
+{
+	uint64_t *count = user;
+	(*count)++;
+}
+
+int store_sqlite_check(const char *path, struct store_backup_info *ret, struct err *err)
+{
+	struct store_backup_info info = {0};
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return err_errno(err, -errno, "open '%s'", path);
+	if (st.st_size == 0)
+		return err_set(err, -EBADMSG, "'%s' is empty: it is no backup of a store", path);
+	struct store_file f;
+	int r = store_file_open_readonly(path, &f, err);
+	if (r < 0)
+		return r;
+	r = store_file_load(&f, count_row, &info.objects, err);
+	info.revision = f.revision;
+	store_file_close(&f);
+	if (r == 0)
+		*ret = info;
+	return r;
+}
+
+static int copy_bytes(const char *from, const char *to, struct err *err)
+{
+	_cleanup_(close_p) int in = open(from, O_RDONLY | O_CLOEXEC);
+	if (in < 0)
+		return err_errno(err, -errno, "open '%s'", from);
+	_cleanup_(close_p) int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (out < 0)
+		return err_errno(err, -errno, "create '%s'", to);
+	char piece[65536];
+	for (ssize_t n; (n = read(in, piece, sizeof(piece))) != 0;) {
+		if (n < 0)
+			return err_errno(err, -errno, "read '%s'", from);
+		for (ssize_t at = 0, wrote; at < n; at += wrote) {
+			wrote = write(out, piece + at, (size_t)(n - at));
+			if (wrote <= 0)
+				return err_errno(err, wrote < 0 ? -errno : -EIO, "write '%s'", to);
+		}
+	}
+	return 0;
+}
+
+/* Revisions of before stay with the objects; new ones begin where no client can have seen any. */
+static int raise_revision(const char *path, uint64_t revision, struct err *err)
+{
+	struct store_file f;
+	int r = store_file_open(path, NULL, &f, err);
+	if (r < 0)
+		return r;
+	sqlite3_bind_int64(f.set_revision, 1, (sqlite3_int64)revision);
+	if (sqlite3_step(f.set_revision) != SQLITE_DONE)
+		r = store_sqlite_err(err, f.db, "set the revision");
+	sqlite3_reset(f.set_revision);
+	/* All in the file itself: no log stays beside it. */
+	if (r == 0 &&
+		sqlite3_exec(f.db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL) != SQLITE_OK)
+		r = store_sqlite_err(err, f.db, "finish the file");
+	store_file_close(&f);
+	_cleanup_(free_p) char *lock = xasprintf("%s.lock", path);
+	unlink(lock);
+	return r;
+}
+
+static int sync_path(const char *path, int flags, struct err *err)
+{
+	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+	if (fd < 0 || fsync(fd) < 0)
+		return err_errno(err, -errno, "sync '%s'", path);
+	return 0;
+}
+
+int store_sqlite_restore(const char *backup, const char *directory, const char *path,
+	uint64_t above, struct store_backup_info *ret, struct err *err)
+{
+	struct store_backup_info info;
+	if (access(path, F_OK) == 0)
+		return err_set(err, -EEXIST, "'%s' is there already", path);
+	int r = store_sqlite_check(backup, &info, err);
+	if (r < 0)
+		return r;
+	_cleanup_(free_p) char *fresh = xasprintf("%s.restoring", path);
+	info.revision = MAX(info.revision, above) + STORE_RESTORE_STEP;
+	r = copy_bytes(backup, fresh, err);
+	if (r == 0)
+		r = raise_revision(fresh, info.revision, err);
+	if (r == 0)
+		r = sync_path(fresh, 0, err);
+	if (r == 0 && rename(fresh, path) < 0)
+		r = err_errno(err, -errno, "rename '%s' to '%s'", fresh, path);
+	if (r == 0)
+		r = sync_path(directory, O_DIRECTORY, err);
+	if (r < 0)
+		unlink(fresh);
+	else
+		*ret = info;
+	return r;
+}
