@@ -72,6 +72,9 @@ static void ensure(struct bootstrap *b, const struct kind *k, const char *ns, co
 	client_update(b->client, k, ns, name, NULL, doc, written, b);
 }
 
+static const char *const namespaces[] = {
+	"default", "kube-system", "kube-public", "kube-node-lease"};
+
 /* Not set right again when they differ: the server refuses other values itself. */
 static void ensure_priority_classes(struct bootstrap *b)
 {
@@ -104,6 +107,10 @@ static void ensure_service(struct bootstrap *b)
 {
 	const struct bootstrap_options *o = &b->options;
 	struct arena *a = &b->arena;
+	/* The control loops would make them, too; without those the first pods need them. */
+	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
+		ensure(b, kind_of(b, "", "serviceaccounts"), namespaces[i], "default", NULL,
+			"{\"metadata\":{\"name\":\"default\"}}");
 	ensure(b, kind_of(b, "", "services"), "default", "kubernetes", NULL,
 		arena_printf(a,
 			"{\"metadata\":{\"name\":\"kubernetes\",\"labels\":{\"component\":"
@@ -135,8 +142,6 @@ static void ensure_service(struct bootstrap *b)
 
 void bootstrap_run(const struct bootstrap_options *options)
 {
-	static const char *const namespaces[] = {
-		"default", "kube-system", "kube-public", "kube-node-lease"};
 	struct bootstrap *b = xcalloc(1, sizeof(*b));
 	b->options = *options;
 	b->client = local_client_create(options->api, "hanok-server");

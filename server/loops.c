@@ -10,14 +10,14 @@ struct loops {
 	struct scheduler *scheduler;
 };
 
-int loops_start(
-	struct api *api, const struct server_options *options, struct loops **ret, struct err *err)
+int loops_start(struct api *api, const struct server_options *options, const char *root_ca,
+	struct loops **ret, struct err *err)
 {
 	struct loops *l = xcalloc(1, sizeof(*l));
 	if (!streq(options->controllers, "-*")) {
 		l->controllers_client = local_client_create(api, "kube-controller-manager");
-		l->controllers =
-			controllers_create(l->controllers_client, options->controllers, err);
+		l->controllers = controllers_create(
+			l->controllers_client, options->controllers, root_ca, err);
 		if (!l->controllers) {
 			loops_stop(l);
 			return -EINVAL;

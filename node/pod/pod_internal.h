@@ -67,6 +67,7 @@ struct pod_worker {
 	int64_t sandbox_touched_ns; /* monotonic: lists begun before know less than we do */
 	int64_t *touched_ns;	    /* the same, by container */
 	bool sandbox_unread; /* PodSandboxStatus could not be had: ask again at the next list */
+	struct pod_tokens *tokens;
 	int64_t refresh_ns;  /* volumes: next look at their contents, monotonic; 0 = never */
 	struct backoff sandbox_backoff, remove_backoff;
 	enum pod_phase ended_phase;

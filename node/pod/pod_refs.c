@@ -1,13 +1,15 @@
 /* pod_refs.c - see pod_refs.h. */
 #include "node/pod/pod_refs.h"
 
+#include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
 
 struct pod_refs {
 	struct arena arena;
-	struct table objects; /* "configmaps/NAME", "secrets/NAME" -> struct json */
+	struct table objects; /* "configmaps/NAME", "secrets/NAME", "tokens/KEY" -> struct
+				 json (of tokens: a string) */
 };
 
 struct fetch_call {
@@ -19,6 +21,7 @@ struct fetch_call {
 struct pod_refs_fetch {
 	struct node *n;
 	struct pod_refs *result;
+	struct pod_tokens *tokens;
 	VEC(struct fetch_call *) calls;
 	size_t open;
 	struct err err;
@@ -50,6 +53,14 @@ void pod_refs_destroy(struct pod_refs *r)
 	free(r);
 }
 
+const char *pod_refs_token(const struct pod_refs *r, const struct json *source)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *key = arena_printf(&a, "tokens/%s", pod_tokens_key(&a, source));
+
+	return r ? json_str(table_get(&r->objects, key)) : NULL;
+}
+
 typedef void on_ref(void *user, const char *resource, const char *name);
 
 static void ref(
@@ -66,8 +77,13 @@ static void walk_volume(const struct json *v, on_ref *each, void *user)
 	ref(each, user, "configmaps", json_get(v, "configMap"), "name");
 	ref(each, user, "secrets", json_get(v, "secret"), "secretName");
 	JSON_FOR_EACH_ITEM(src, json_path(v, "projected.sources")) {
+		const struct json *token = json_get(src, "serviceAccountToken");
 		ref(each, user, "configmaps", json_get(src, "configMap"), "name");
 		ref(each, user, "secrets", json_get(src, "secret"), "name");
+		if (token) {
+			_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+			each(user, "tokens", pod_tokens_key(&a, token));
+		}
 	}
 }
 
@@ -83,16 +99,20 @@ static void walk_container(const struct json *c, on_ref *each, void *user)
 	}
 }
 
-static void walk(const struct json *pod, on_ref *each, void *user)
+static void walk(const struct json *pod, unsigned parts, on_ref *each, void *user)
 {
-	JSON_FOR_EACH_ITEM(v, json_path(pod, "spec.volumes"))
-		walk_volume(v, each, user);
-	JSON_FOR_EACH_ITEM(i, json_path(pod, "spec.initContainers"))
-		walk_container(i, each, user);
-	JSON_FOR_EACH_ITEM(c, json_path(pod, "spec.containers"))
-		walk_container(c, each, user);
-	JSON_FOR_EACH_ITEM(s, json_path(pod, "spec.imagePullSecrets"))
-		ref(each, user, "secrets", s, "name");
+	if (parts & POD_REFS_VOLUMES)
+		JSON_FOR_EACH_ITEM(v, json_path(pod, "spec.volumes"))
+			walk_volume(v, each, user);
+	if (parts & POD_REFS_ENV) {
+		JSON_FOR_EACH_ITEM(i, json_path(pod, "spec.initContainers"))
+			walk_container(i, each, user);
+		JSON_FOR_EACH_ITEM(c, json_path(pod, "spec.containers"))
+			walk_container(c, each, user);
+	}
+	if (parts & POD_REFS_PULL)
+		JSON_FOR_EACH_ITEM(s, json_path(pod, "spec.imagePullSecrets"))
+			ref(each, user, "secrets", s, "name");
 }
 
 static void note(void *user, const char *resource, const char *name)
@@ -100,11 +120,11 @@ static void note(void *user, const char *resource, const char *name)
 	*(bool *)user = true;
 }
 
-bool pod_refs_needed(const struct json *pod)
+bool pod_refs_needed(const struct json *pod, unsigned parts)
 {
 	bool any = false;
 
-	walk(pod, note, &any);
+	walk(pod, parts, note, &any);
 	return any;
 }
 
@@ -134,6 +154,48 @@ static void on_none(void *user)
 	finish(user);
 }
 
+/* "tokens/3607/aud" -> "3607/aud"; NULL for other objects. */
+static const char *token_key(const struct fetch_call *c)
+{
+	return str_has_prefix(c->key, "tokens/") ? c->key + strlen("tokens/") : NULL;
+}
+
+/* Puts the token that the pod has into the result, if it is still good. */
+static bool take_token(struct fetch_call *c)
+{
+	struct pod_refs_fetch *f = c->f;
+	const char *text =
+		pod_tokens_get(f->tokens, token_key(c), f->n->clock->wall_ns(f->n->clock));
+
+	if (text)
+		table_set(&f->result->objects, c->key, json_new_string(&f->result->arena, text));
+	return text != NULL;
+}
+
+static void on_token(struct fetch_call *c, const struct client_result *r)
+{
+	struct pod_refs_fetch *f = c->f;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct err err = ERR_INIT;
+	struct json *doc;
+	int result;
+
+	if (!client_ok(r)) {
+		result = err_set(&err, -EIO, "%s", r->message);
+	} else {
+		result = json_parse(&a, r->body, r->body_size, NULL, &doc, &err);
+		if (result == 0)
+			result = pod_tokens_set(f->tokens, token_key(c), doc,
+				f->n->clock->wall_ns(f->n->clock), &err);
+	}
+	/* The old one goes on while there is no new one. */
+	if (!take_token(c))
+		err_set(&f->err, result < 0 ? result : -EIO, "failed to fetch token: %s",
+			result < 0 ? err.msg : "it is past its time already");
+	else if (result < 0)
+		log_warn("token could not be renewed", "reason", err.msg, NULL);
+}
+
 static void on_answer(void *user, const struct client_result *r)
 {
 	struct fetch_call *c = user;
@@ -142,7 +204,9 @@ static void on_answer(void *user, const struct client_result *r)
 
 	c->call = NULL;
 	f->open--;
-	if (client_ok(r)) {
+	if (token_key(c)) {
+		on_token(c, r);
+	} else if (client_ok(r)) {
 		struct err err = ERR_INIT;
 		if (json_parse(&f->result->arena, r->body, r->body_size, NULL, &doc, &err) < 0)
 			err_set(&f->err, err.code, "%s: %s", c->key, err.msg);
@@ -170,30 +234,50 @@ static void start(void *user, const char *resource, const char *name)
 	VEC_PUSH(&f->calls, c);
 }
 
-struct pod_refs_fetch *pod_refs_fetch(
-	struct node *n, const struct json *pod, pod_refs_done *done, void *user)
+static void call_send(struct fetch_call *c, const struct json *pod)
 {
-	struct pod_refs_fetch *f = xcalloc(1, sizeof(*f));
+	struct node *n = c->f->n;
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const char *ns = json_str_or(json_path(pod, "metadata.namespace"), "");
+	const char *slash = strchr(c->key, '/');
+	struct client_request request = {.method = "GET"};
+
+	if (token_key(c)) {
+		const char *account =
+			json_str_or(json_path(pod, "spec.serviceAccountName"), "default");
+		request.method = "POST";
+		request.path =
+			client_path(&a, kind_by_resource(n->kinds, "", "v1", "serviceaccounts"), ns,
+				account, "token");
+		request.body = pod_tokens_request(&a, pod, token_key(c));
+		request.body_size = strlen(request.body);
+	} else {
+		const char *resource = arena_memdup(&a, c->key, (size_t)(slash - c->key));
+		const struct kind *k = kind_by_resource(n->kinds, "", "v1", resource);
+		request.path = client_path(&a, k, ns, slash + 1, NULL);
+	}
+	c->call = client_request(n->client, &request, on_answer, c);
+	c->f->open++;
+}
+
+struct pod_refs_fetch *pod_refs_fetch(struct node *n, const struct json *pod, unsigned parts,
+	struct pod_tokens *tokens, pod_refs_done *done, void *user)
+{
+	struct pod_refs_fetch *f = xcalloc(1, sizeof(*f));
 
 	f->n = n;
 	f->result = xcalloc(1, sizeof(*f->result));
+	f->tokens = tokens;
 	f->done = done;
 	f->user = user;
-	walk(pod, start, f);
+	walk(pod, parts, start, f);
 	for (size_t i = 0; i < f->calls.count; i++) {
 		struct fetch_call *c = f->calls.items[i];
-		const char *slash = strchr(c->key, '/');
-		const char *resource = arena_memdup(&a, c->key, (size_t)(slash - c->key));
-		const struct kind *k = kind_by_resource(n->kinds, "", "v1", resource);
-		c->call = client_request(n->client,
-			&(struct client_request){
-				.method = "GET",
-				.path = client_path(&a, k, ns, slash + 1, NULL),
-			},
-			on_answer, c);
-		f->open++;
+		if (token_key(c) &&
+			pod_tokens_fresh(tokens, token_key(c), n->clock->wall_ns(n->clock)) &&
+			take_token(c))
+			continue;
+		call_send(c, pod);
 	}
 	if (f->open == 0) {
 		f->none = wakeup_create(n->loop, n->clock, on_none, f);

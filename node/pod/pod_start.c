@@ -79,7 +79,13 @@ static int source_resource(
 static int source_token(
 	void *user, struct arena *a, const struct json *source, const char **ret, struct err *err)
 {
-	return err_set(err, -ENOTSUP, "service account tokens are not issued by this node");
+	struct pod_op *op = user;
+	const char *token = pod_refs_token(op->refs, source);
+
+	if (!token)
+		return err_set(err, -ENOENT, "there is no token for it");
+	*ret = arena_strdup(a, token);
+	return 0;
 }
 
 /* ---- setup ---- */
@@ -151,8 +157,9 @@ void pod_op_setup(struct pod_worker *w)
 	const struct json *pod = pod_worker_doc(w, &a);
 
 	w->view.setup_busy = true;
-	if (pod_refs_needed(pod))
-		op->fetch = pod_refs_fetch(w->n, pod, on_setup_refs, op);
+	if (pod_refs_needed(pod, POD_REFS_VOLUMES))
+		op->fetch =
+			pod_refs_fetch(w->n, pod, POD_REFS_VOLUMES, w->tokens, on_setup_refs, op);
 	else
 		setup_with_refs(op);
 }
@@ -180,7 +187,8 @@ void pod_op_refresh(struct pod_worker *w)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct pod_op *op = pod_op_new(w, SIZE_MAX, "refresh volumes");
 
-	op->fetch = pod_refs_fetch(w->n, pod_worker_doc(w, &a), on_refresh_refs, op);
+	op->fetch = pod_refs_fetch(
+		w->n, pod_worker_doc(w, &a), POD_REFS_VOLUMES, w->tokens, on_refresh_refs, op);
 }
 
 /* ---- start ---- */
@@ -440,8 +448,8 @@ void pod_op_start(struct pod_worker *w, size_t i)
 	const struct json *pod = pod_worker_doc(w, &a);
 
 	w->view.containers[i].busy = true;
-	if (pod_refs_needed(pod))
-		op->fetch = pod_refs_fetch(w->n, pod, on_start_refs, op);
+	if (pod_refs_needed(pod, POD_REFS_ENV))
+		op->fetch = pod_refs_fetch(w->n, pod, POD_REFS_ENV, w->tokens, on_start_refs, op);
 	else
 		start_with_refs(op);
 }

@@ -488,6 +488,7 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 	w->ns = xstrdup(pod->namespace);
 	w->name = xstrdup(pod->name);
 	w->dir = xasprintf("%s/pods/%s", m->n->data_dir, pod->uid);
+	w->tokens = pod_tokens_create();
 	list_init(&w->ops);
 	snprintf(label, sizeof(label), "%s/%s", pod->namespace, pod->name);
 	sm_init(&w->sm, &pod_state_class, w, label, POD_NEW, mono(w->n));
@@ -540,6 +541,7 @@ void pod_worker_destroy(struct pod_worker *w)
 	wakeup_destroy(w->wake);
 	table_remove(&w->m->workers, w->uid);
 	object_unref(w->pod);
+	pod_tokens_destroy(w->tokens);
 	free(w->view.containers);
 	free(w->containers);
 	free(w->pulls);

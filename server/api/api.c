@@ -105,6 +105,7 @@ void api_shutdown(struct api *api)
 	api->stopping = true;
 	api->ready = false;
 	watches_end(api);
+	admission_waits_end(api->admission);
 }
 
 static bool is_stream(const char *subresource)

@@ -65,6 +65,8 @@ struct api_request {
 	/* Writes. */
 	bool dry_run;
 	enum field_validation field_validation;
+	const struct kind *awaits; /* refused for want of one that may appear (admission_wait) */
+	bool waited;
 	struct claim *claims; /* what this request took from allocators, settled with its outcome */
 };
 

@@ -107,6 +107,13 @@ static struct cache_change decide(void *user, const struct object *present)
 
 static void run(struct creation *c);
 
+static void again(void *user)
+{
+	struct creation *c = user;
+	c->req->st = (struct status){0};
+	run(c);
+}
+
 static void done(void *user, int r, struct object *result, const struct err *err)
 {
 	struct creation *c = user;
@@ -121,6 +128,8 @@ static void done(void *user, int r, struct object *result, const struct err *err
 		return;
 	}
 	write_settle(req, !req->st.doc && !req->dry_run);
+	if (req->st.doc && req->awaits && admission_wait(req, again, c))
+		return;
 	if (req->st.doc)
 		api_fail(req);
 	else if (req->dry_run)

@@ -7,6 +7,7 @@
 struct shared {
 	struct client *client;
 	struct informers *informers;
+	const char *root_ca;	     /* PEM; NULL = none is published */
 	struct pod_views *pod_views; /* decoded pods; made at first use by shared_pod_views */
 };
 struct pod_views *shared_pod_views(struct shared *sh);
@@ -22,6 +23,7 @@ struct controller_class {
 };
 
 extern const struct controller_class namespace_controller, service_account_controller,
-	replica_set_controller, replication_controller, deployment_controller, endpoints_controller,
-	endpoint_slice_controller, garbage_collector_controller, node_lifecycle_controller,
-	pod_gc_controller, virtual_machine_controller, virtual_machine_instance_controller;
+	root_ca_controller, replica_set_controller, replication_controller, deployment_controller,
+	endpoints_controller, endpoint_slice_controller, garbage_collector_controller,
+	node_lifecycle_controller, pod_gc_controller, virtual_machine_controller,
+	virtual_machine_instance_controller;

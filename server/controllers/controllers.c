@@ -6,6 +6,7 @@
 static const struct controller_class *const classes[] = {
 	&namespace_controller,
 	&service_account_controller,
+	&root_ca_controller,
 	&replica_set_controller,
 	&replication_controller,
 	&deployment_controller,
@@ -88,13 +89,15 @@ static void on_synced(void *user)
 	log_info("controllers run", NULL);
 }
 
-struct controllers *controllers_create(struct client *client, const char *list, struct err *err)
+struct controllers *controllers_create(
+	struct client *client, const char *list, const char *root_ca, struct err *err)
 {
 	bool chosen[ARRAY_LEN(classes)];
 	if (choose(list, chosen, err) < 0)
 		return NULL;
 	struct controllers *c = xcalloc(1, sizeof(*c));
 	c->shared.client = client;
+	c->shared.root_ca = root_ca;
 	c->shared.informers = informers_create(client);
 	for (size_t n = 0; n < ARRAY_LEN(classes); n++)
 		if (chosen[n])

@@ -284,9 +284,10 @@ static void test_names(void **state)
 	struct sim s;
 	struct err err = ERR_INIT;
 	sim_begin(&s, 1, "-*", false);
-	assert_null(controllers_create(s.controllers_client, "deployment,nonsense", &err));
+	assert_null(controllers_create(s.controllers_client, "deployment,nonsense", NULL, &err));
 	assert_non_null(strstr(err.msg, "nonsense"));
-	struct controllers *c = controllers_create(s.controllers_client, "*,-deployment", &err);
+	struct controllers *c =
+		controllers_create(s.controllers_client, "*,-deployment", NULL, &err);
 	assert_non_null(c);
 	assert_false(controllers_running(c));
 	sim_run_ms(&s, 1000);

@@ -21,7 +21,7 @@ void sim_begin(struct sim *s, uint64_t seed, const char *list, bool with_schedul
 	fake_api_create_text(
 		s->api, "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':'default'}}");
 	s->controllers_client = fake_api_client(s->api, "kube-controller-manager");
-	s->controllers = controllers_create(s->controllers_client, list, &err);
+	s->controllers = controllers_create(s->controllers_client, list, NULL, &err);
 	if (!s->controllers)
 		fail_msg("%s", err.msg);
 	if (!with_scheduler)

@@ -3,6 +3,7 @@
 
 static const struct admission_plugin *const plugins[] = {
 	&admission_limit_ranger,
+	&admission_service_account,
 	&admission_default_toleration_seconds,
 };
 
@@ -47,8 +48,10 @@ int admission_create(struct api *api, const struct admission_options *options,
 		return r;
 	struct admission *a = xcalloc(1, sizeof(*a));
 	a->api = api;
+	list_init(&a->waits);
 	a->kinds = (struct admission_kinds){
 		.limit_ranges = served(api, "", "limitranges"),
+		.service_accounts = served(api, "", "serviceaccounts"),
 		.claims = served(api, "", "persistentvolumeclaims"),
 	};
 	a->mutate = xcalloc(ARRAY_LEN(plugins) + 1, sizeof(admission_step *));

@@ -36,3 +36,8 @@ struct admission_review {
 /* Negative with req->st filled when a plugin refuses. */
 int admission_mutate(const struct admission_review *r) _must_check_;
 int admission_validate(const struct admission_review *r) _must_check_;
+
+/* True when the refusal may be over in a moment (the default service account of a new namespace is
+ * being made): `again` is called once, later, to run the write anew. A request waits once. */
+bool admission_wait(struct api_request *req, void (*again)(void *user), void *user);
+void admission_waits_end(struct admission *a); /* all of them, now; NULL allowed */

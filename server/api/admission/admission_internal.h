@@ -12,16 +12,18 @@ struct admission_plugin {
 	admission_step *mutate, *validate;
 };
 
-extern const struct admission_plugin admission_default_toleration_seconds, admission_limit_ranger;
+extern const struct admission_plugin admission_default_toleration_seconds, admission_limit_ranger,
+	admission_service_account;
 
 /* Kinds that plugins ask for, looked up once; NULL where the kind is not served. */
 struct admission_kinds {
-	const struct kind *limit_ranges, *claims;
+	const struct kind *limit_ranges, *claims, *service_accounts;
 };
 
 struct admission {
 	struct api *api;
 	struct admission_kinds kinds;
+	struct list waits;		     /* struct admission_wait */
 	admission_step **mutate, **validate; /* of the plugins in use, NULL-terminated */
 };
 

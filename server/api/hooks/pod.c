@@ -96,10 +96,10 @@ static int prepare_create(struct hook *h, struct json *doc)
 	const char *account = json_str_or(json_get(spec, "serviceAccountName"), "");
 	if (!*account)
 		account = json_str_or(json_get(spec, "serviceAccount"), "");
-	if (!*account)
-		account = "default";
-	json_set_str(a, spec, "serviceAccountName", account);
-	json_set_str(a, spec, "serviceAccount", account);
+	if (*account) {
+		json_set_str(a, spec, "serviceAccountName", account);
+		json_set_str(a, spec, "serviceAccount", account);
+	}
 	if (!json_get(spec, "priority"))
 		json_set_int(a, spec, "priority", 0);
 	if (!json_get(spec, "preemptionPolicy"))
