@@ -2,26 +2,30 @@
 
 #include <stdio.h>
 
+#include "server/api/auth/default_roles.h"
+
 struct bootstrap {
 	struct bootstrap_options options;
 	struct client *client;
 	struct arena arena;
-	unsigned pending;    /* writes under way, and one for the turn that starts them */
-	bool services_begun; /* they come after the namespace they live in */
+	unsigned pending; /* writes under way, and one for the turn that starts them */
+	bool rest_begun;  /* it comes after the namespaces */
 	int result;
 	struct err err;
 };
 
 static void ensure_service(struct bootstrap *b);
+static void ensure_roles(struct bootstrap *b);
 
 static void step_done(struct bootstrap *b)
 {
 	if (--b->pending)
 		return;
-	if (!b->services_begun && b->result == 0) {
-		b->services_begun = true;
+	if (!b->rest_begun && b->result == 0) {
+		b->rest_begun = true;
 		b->pending = 1;
 		ensure_service(b);
+		ensure_roles(b);
 		step_done(b);
 		return;
 	}
@@ -138,6 +142,76 @@ static void ensure_service(struct bootstrap *b)
 		"\"ports\":[{\"name\":\"https\",\"port\":%d,\"protocol\":\"TCP\"}]}",
 		o->endpoint_ip, o->endpoint_port);
 	ensure(b, slices, "default", "kubernetes", "endpoints", text);
+}
+
+static void ensure_role(struct bootstrap *b, const struct default_role *role)
+{
+	struct arena *a = &b->arena;
+	const struct kind *k =
+		kind_of(b, "rbac.authorization.k8s.io", role->namespace ? "roles" : "clusterroles");
+	const char *ns = role->namespace ? role->namespace : "";
+	const struct object *have = cache_get(b->options.cache, k, ns, role->name);
+	struct json *doc = default_role_doc(a, role);
+	if (have)
+		doc = default_role_mend(a, object_doc(have, a), doc);
+	if (!doc)
+		return;
+	b->pending++;
+	if (have)
+		client_update(b->client, k, ns, role->name, NULL, doc, written, b);
+	else
+		client_create(b->client, k, ns, doc, written, b);
+}
+
+/* A binding whose role is another one must make room first. */
+struct replacement {
+	struct bootstrap *b;
+	const struct kind *kind;
+	const char *namespace;
+	struct json *doc;
+};
+
+static void made_room(void *user, const struct client_result *r)
+{
+	struct replacement *p = user;
+	if (!client_ok(r) && r->code != 404)
+		written(p->b, r);
+	else
+		client_create(p->b->client, p->kind, p->namespace, p->doc, written, p->b);
+}
+
+static void ensure_binding(struct bootstrap *b, const struct default_binding *binding)
+{
+	struct arena *a = &b->arena;
+	const struct kind *k = kind_of(b, "rbac.authorization.k8s.io",
+		binding->namespace ? "rolebindings" : "clusterrolebindings");
+	const char *ns = binding->namespace ? binding->namespace : "";
+	const struct object *have = cache_get(b->options.cache, k, ns, binding->name);
+	struct json *wanted = default_binding_doc(a, binding), *doc = wanted;
+	bool replace = false;
+	if (have)
+		doc = default_binding_mend(a, object_doc(have, a), wanted, &replace);
+	if (!doc && !replace)
+		return;
+	b->pending++;
+	if (replace) {
+		struct replacement *p = ARENA_NEW(a, struct replacement);
+		*p = (struct replacement){b, k, ns, wanted};
+		client_delete(
+			b->client, k, ns, binding->name, NULL, -1, "Background", made_room, p);
+	} else if (have) {
+		client_update(b->client, k, ns, binding->name, NULL, doc, written, b);
+	} else {
+		client_create(b->client, k, ns, doc, written, b);
+	}
+}
+
+static void ensure_roles(struct bootstrap *b)
+{
+	for (size_t i = 0; i < default_role_count; i++)
+		ensure_role(b, &default_roles[i]);
+	for (size_t i = 0; i < default_binding_count; i++)
+		ensure_binding(b, &default_bindings[i]);
 }
 
 void bootstrap_run(const struct bootstrap_options *options)

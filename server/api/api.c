@@ -3,6 +3,7 @@
 #include "lib/base/log.h"
 #include "server/api/admission/admission.h"
 #include "server/api/conversions.h"
+#include "server/api/auth/auth.h"
 #include "server/api/openapi.h"
 #include "server/api/watch.h"
 
@@ -74,6 +75,9 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 	if (r < 0)
 		goto fail;
 	api->openapi = openapi_create(api->kinds);
+	r = auth_create(api->cache, api->kinds, &api->auth, err);
+	if (r < 0)
+		goto fail;
 	*ret = api;
 	return 0;
 fail:
@@ -88,6 +92,7 @@ void api_destroy(struct api *api)
 	api_shutdown(api);
 	openapi_destroy(api->openapi);
 	admission_destroy(api->admission);
+	auth_destroy(api->auth);
 	metrics_finish(&api->metrics);
 	allocator_finish(&api->service_ips);
 	allocator_finish(&api->node_ports);
@@ -104,6 +109,8 @@ void api_shutdown(struct api *api)
 {
 	api->stopping = true;
 	api->ready = false;
+	if (api->auth)
+		auth_close(api->auth);
 	watches_end(api);
 	admission_waits_end(api->admission);
 }
@@ -150,9 +157,10 @@ static const char *verb_of(const struct api_request *req)
 {
 	bool named = req->route.name != NULL;
 	if (streq(req->method, "GET"))
-		return req->route.watch || query_bool(&req->query, "watch") ? "watch"
-		       : named						    ? "get"
-									    : "list";
+		return req->route.watch			  ? "watch"
+		       : named				  ? "get"
+		       : query_bool(&req->query, "watch") ? "watch"
+							  : "list";
 	if (streq(req->method, "DELETE"))
 		return named ? "delete" : "deletecollection";
 	return streq(req->method, "POST")    ? "create"
@@ -169,7 +177,7 @@ static void handle_object(struct api_request *req)
 		api_fail_method(req);
 		return;
 	}
-	if (get && (r->watch || query_bool(&req->query, "watch")))
+	if (get && streq(verb_of(req), "watch"))
 		api_watch(req);
 	else if (get)
 		r->name ? api_get(req) : api_list(req);
@@ -214,6 +222,11 @@ static void handle_resource(struct api_request *req)
 		return;
 	}
 	req->kind = k;
+	/* The old form of watches has no other use: what is authorized as a watch must be one. */
+	if (r->watch && (r->subresource || !streq(req->method, "GET"))) {
+		r->subresource ? api_fail_unknown_resource(req) : api_fail_method(req);
+		return;
+	}
 	if (r->subresource) {
 		req->subresource = kind_subresource(k, r->subresource);
 		if (!req->subresource || r->rest) {
@@ -240,6 +253,10 @@ static void handle_resource(struct api_request *req)
 void api_handle(struct api_request *req)
 {
 	req->route = route_parse(req->arena, req->path);
+	if (req->http && auth_authorize(req) < 0) {
+		api_fail(req);
+		return;
+	}
 	bool get = streq(req->method, "GET") || streq(req->method, "HEAD");
 	if (req->route.type != ROUTE_RESOURCE && req->route.type != ROUTE_NONE && !get) {
 		api_fail_method(req);

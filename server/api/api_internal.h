@@ -8,6 +8,7 @@
 #include "lib/object/patch.h"
 #include "server/api/allocator.h"
 #include "server/api/api.h"
+#include "server/api/auth/user.h"
 #include "server/api/hooks.h"
 #include "server/api/metrics.h"
 #include "server/api/negotiate.h"
@@ -29,14 +30,9 @@ struct api {
 	struct metrics metrics;
 	struct openapi *openapi;
 	struct admission *admission;
+	struct auth *auth;
 	struct list watches; /* struct watch.all */
 	bool ready, stopping;
-};
-
-struct api_user {
-	const char *name; /* "system:node:n1" */
-	const char **groups;
-	size_t group_count;
 };
 
 struct api_request {

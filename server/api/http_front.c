@@ -1,29 +1,6 @@
 /* http_front.c - from HTTP to a struct api_request: who asks, and the headers that matter. */
 #include "server/api/api_internal.h"
-
-/* Open to anyone: nothing in them is secret, and load balancers ask without a certificate. */
-static bool is_open(const char *path)
-{
-	static const char *const open[] = {"/healthz", "/livez", "/readyz", "/version"};
-	for (size_t i = 0; i < ARRAY_LEN(open); i++)
-		if (str_has_prefix(path, open[i]) &&
-			(!path[strlen(open[i])] || path[strlen(open[i])] == '/'))
-			return true;
-	return false;
-}
-
-/* Certificates of our CA say who somebody is (CN) and in which groups (O). Administrators may do
- * anything; nodes are let in as what they are: docs/decisions/0005-authentication.md. */
-static bool is_allowed(const struct api_user *u)
-{
-	for (size_t i = 0; i < u->group_count; i++) {
-		if (streq(u->groups[i], "system:masters"))
-			return true;
-		if (streq(u->groups[i], "system:nodes") && str_has_prefix(u->name, "system:node:"))
-			return true;
-	}
-	return false;
-}
+#include "server/api/auth/auth.h"
 
 static void respond_http(struct api_request *req, int code, const char *content_type,
 	const char *extra, const struct http_part *parts, size_t count)
@@ -47,15 +24,12 @@ void api_http_handler(struct http_request *http, void *user)
 		.if_none_match = http_header_get(http, "If-None-Match"),
 		.body = http->body,
 		.body_size = http->body_size,
-		.user = {http->peer_cn, http->peer_orgs, http->peer_org_count},
 		.http = http,
 		.started_ns = http->received_ns,
 		.respond = respond_http,
 	};
-	if (!is_open(req->path) && !is_allowed(&req->user)) {
-		status_set(req->arena, &req->st, 401, "Unauthorized", "Unauthorized");
+	if (auth_authenticate(req) < 0)
 		api_fail(req);
-		return;
-	}
-	api_handle(req);
+	else
+		api_handle(req);
 }

@@ -191,7 +191,7 @@ static struct client_call *local_request(
 		.user_agent = c->user_agent,
 		.body = arena_memdup(a, cr->body ? cr->body : "", cr->body_size),
 		.body_size = cr->body_size,
-		.user = {c->user_agent, (const char **)masters, 1},
+		.user = {.name = c->user_agent, .groups = (const char **)masters, .group_count = 1},
 		.started_ns = l->api->clock->mono_ns(l->api->clock),
 		.respond = respond,
 		.caller = call,

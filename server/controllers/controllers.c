@@ -17,6 +17,7 @@ static const struct controller_class *const classes[] = {
 	&pod_gc_controller,
 	&virtual_machine_controller,
 	&virtual_machine_instance_controller,
+	&cluster_role_aggregation_controller,
 };
 
 struct controllers {

@@ -2,7 +2,8 @@
 
 static const struct kind_hooks none = {0};
 
-static const struct kind_hooks *const all[] = {&hooks_config_map, &hooks_deployment,
+static const struct kind_hooks *const all[] = {&hooks_role, &hooks_cluster_role,
+	&hooks_role_binding, &hooks_cluster_role_binding, &hooks_config_map, &hooks_deployment,
 	&hooks_endpoint_slice, &hooks_endpoints, &hooks_event, &hooks_namespace, &hooks_node,
 	&hooks_pod, &hooks_replica_set, &hooks_replication_controller, &hooks_secret,
 	&hooks_service, &hooks_service_account, &hooks_virtual_machine,

@@ -7,6 +7,8 @@ extern const struct kind_hooks hooks_config_map, hooks_secret, hooks_service_acc
 extern const struct kind_hooks hooks_endpoints, hooks_endpoint_slice;
 extern const struct kind_hooks hooks_event, hooks_namespace, hooks_node, hooks_pod, hooks_service;
 extern const struct kind_hooks hooks_deployment, hooks_replica_set, hooks_replication_controller;
+extern const struct kind_hooks hooks_role, hooks_cluster_role;
+extern const struct kind_hooks hooks_role_binding, hooks_cluster_role_binding;
 extern const struct kind_hooks hooks_virtual_machine, hooks_virtual_machine_instance;
 
 extern const struct kind_hooks hooks_ingress, hooks_ingress_class, hooks_network_policy;
