@@ -150,6 +150,11 @@ struct object *cache_get(
 	return object_set_get(&cache_kind(c, k)->objects, k->namespaced ? namespace : "", name);
 }
 
+uint64_t cache_version(const struct cache *c, const struct kind *k)
+{
+	return cache_kind(c, k)->ring.end;
+}
+
 size_t cache_count(const struct cache *c, const struct kind *k)
 {
 	return cache_kind(c, k)->objects.count;

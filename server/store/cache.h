@@ -29,6 +29,9 @@ uint64_t cache_revision(const struct cache *c); /* newest that readers can see *
 struct object *cache_get(
 	const struct cache *c, const struct kind *k, const char *namespace, const char *name);
 size_t cache_count(const struct cache *c, const struct kind *k);
+/* Another number after each change of an object of the kind: for what is derived from all of them.
+ */
+uint64_t cache_version(const struct cache *c, const struct kind *k);
 
 struct cache_query {
 	const struct kind *kind;

@@ -4,7 +4,13 @@
 static const struct admission_plugin *const plugins[] = {
 	&admission_limit_ranger,
 	&admission_service_account,
+	&admission_taint_nodes_by_condition,
+	&admission_priority,
 	&admission_default_toleration_seconds,
+	&admission_default_storage_class,
+	&admission_claim_resize,
+	&admission_runtime_class,
+	&admission_deny_service_external_ips,
 };
 
 /* True when the comma-separated list names the plugin. */
@@ -53,6 +59,10 @@ int admission_create(struct api *api, const struct admission_options *options,
 		.limit_ranges = served(api, "", "limitranges"),
 		.service_accounts = served(api, "", "serviceaccounts"),
 		.claims = served(api, "", "persistentvolumeclaims"),
+		.services = served(api, "", "services"),
+		.priority_classes = served(api, "scheduling.k8s.io", "priorityclasses"),
+		.runtime_classes = served(api, "node.k8s.io", "runtimeclasses"),
+		.storage_classes = served(api, "storage.k8s.io", "storageclasses"),
 	};
 	a->mutate = xcalloc(ARRAY_LEN(plugins) + 1, sizeof(admission_step *));
 	a->validate = xcalloc(ARRAY_LEN(plugins) + 1, sizeof(admission_step *));
@@ -75,6 +85,7 @@ void admission_destroy(struct admission *a)
 {
 	if (!a)
 		return;
+	arena_finish(&a->priority_default.arena);
 	free(a->mutate);
 	free(a->validate);
 	free(a);

@@ -12,17 +12,30 @@ struct admission_plugin {
 	admission_step *mutate, *validate;
 };
 
-extern const struct admission_plugin admission_default_toleration_seconds, admission_limit_ranger,
-	admission_service_account;
+extern const struct admission_plugin admission_claim_resize, admission_default_storage_class,
+	admission_default_toleration_seconds, admission_deny_service_external_ips,
+	admission_limit_ranger, admission_priority, admission_runtime_class,
+	admission_service_account, admission_taint_nodes_by_condition;
 
 /* Kinds that plugins ask for, looked up once; NULL where the kind is not served. */
 struct admission_kinds {
-	const struct kind *limit_ranges, *claims, *service_accounts;
+	const struct kind *limit_ranges, *claims, *service_accounts, *services;
+	const struct kind *priority_classes, *runtime_classes, *storage_classes;
+};
+
+/* Which priority class is the default; found again when the classes change (priority.c). */
+struct priority;
+struct priority_default {
+	struct arena arena;
+	bool known;
+	uint64_t version;	      /* of the classes, as cache_version has it */
+	const struct priority *found; /* NULL = none is */
 };
 
 struct admission {
 	struct api *api;
 	struct admission_kinds kinds;
+	struct priority_default priority_default;
 	struct list waits;		     /* struct admission_wait */
 	admission_step **mutate, **validate; /* of the plugins in use, NULL-terminated */
 };

@@ -100,10 +100,6 @@ static int prepare_create(struct hook *h, struct json *doc)
 		json_set_str(a, spec, "serviceAccountName", account);
 		json_set_str(a, spec, "serviceAccount", account);
 	}
-	if (!json_get(spec, "priority"))
-		json_set_int(a, spec, "priority", 0);
-	if (!json_get(spec, "preemptionPolicy"))
-		json_set_str(a, spec, "preemptionPolicy", "PreemptLowerPriority");
 	if (!json_get(spec, "enableServiceLinks"))
 		json_set_bool(a, spec, "enableServiceLinks", true);
 	struct json *status = json_new_object(a);

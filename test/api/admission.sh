@@ -1,0 +1,130 @@
+#!/bin/bash
+# What admission plugins put into objects, and what they refuse, in Kubernetes' words.
+. "$(dirname "$0")/../lib.sh"
+start_server
+use_namespace admission-test
+
+# pod NAME [SPEC-LINE...]: a pod of one container, with more lines in its spec.
+pod() {
+	printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec:\n' "$1"
+	shift
+	[ $# -gt 0 ] || set -- 'containers: [{name: c, image: i}]'
+	printf '  %s\n' "$@"
+}
+apply() { k create -f -; }
+pod_create() { pod "$@" | k create -f -; }
+object() { k create -f - <<<"$1"; }
+
+# Accounts and tokens.
+check "a pod of a new namespace waits for its account" pod_create first
+check_output "it runs as the default account" '^default default$' k_field pod/first .spec.serviceAccountName .spec.serviceAccount
+check_output "tolerations of nodes that are gone for five minutes" \
+	'^node.kubernetes.io/not-ready Exists NoExecute 300 node.kubernetes.io/unreachable$' k_field pod/first \
+	'.spec.tolerations[0].key' '.spec.tolerations[0].operator' '.spec.tolerations[0].effect' \
+	'.spec.tolerations[0].tolerationSeconds' '.spec.tolerations[1].key'
+check_refused "another account must exist" \
+	'pods "second" is forbidden: error looking up service account admission-test/nobody: serviceaccount "nobody" not found' \
+	pod_create second 'serviceAccountName: nobody' 'containers: [{name: c, image: i}]'
+object '{apiVersion: v1, kind: ServiceAccount, metadata: {name: puller}, imagePullSecrets: [{name: registry}], automountServiceAccountToken: false}' >/dev/null
+check "an account of one's own" pod_create puller 'serviceAccountName: puller' 'containers: [{name: c, image: i}]'
+check_output "its pull secrets, and no token" '^registry $' k_field pod/puller '.spec.imagePullSecrets[*].name' '.spec.volumes'
+if [ -n "$(k get --raw /api/v1 | grep -o serviceaccounts/token)" ]; then
+	check_output "the token's volume" '^kube-api-access-[a-z0-9]{5} 3607 token kube-root-ca.crt namespace metadata.namespace 420$' k_field pod/first \
+		'.spec.volumes[0].name' '.spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds' \
+		'.spec.volumes[0].projected.sources[0].serviceAccountToken.path' '.spec.volumes[0].projected.sources[1].configMap.name' \
+		'.spec.volumes[0].projected.sources[2].downwardAPI.items[0].path' \
+		'.spec.volumes[0].projected.sources[2].downwardAPI.items[0].fieldRef.fieldPath' '.spec.volumes[0].projected.defaultMode'
+	check_output "is mounted where clients look" '^/var/run/secrets/kubernetes.io/serviceaccount true$' k_field pod/first \
+		'.spec.containers[0].volumeMounts[0].mountPath' '.spec.containers[0].volumeMounts[0].readOnly'
+fi
+check "every namespace knows the cluster's authority" eventually 5 matches 'BEGIN CERTIFICATE' k get configmap kube-root-ca.crt -o yaml
+k delete configmap kube-root-ca.crt >/dev/null
+check "and gets it back" eventually 5 k get configmap kube-root-ca.crt
+k patch configmap kube-root-ca.crt --type merge -p '{"data":{"ca.crt":"other"}}' >/dev/null
+check "and right again" eventually 5 matches 'BEGIN CERTIFICATE' k get configmap kube-root-ca.crt -o yaml
+mirror() {
+	printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: mirror, annotations: {kubernetes.io/config.mirror: x}}\nspec:\n'
+	printf '  %s\n' "$@" 'containers: [{name: c, image: i}]'
+}
+mirror_create() { mirror "$@" | k create -f -; }
+check_refused "a mirror pod has no account" 'a mirror pod may not reference service accounts' mirror_create 'serviceAccountName: default'
+check_refused "and no secrets" 'a mirror pod may not reference secrets' mirror_create 'volumes: [{name: v, secret: {secretName: s}}]'
+check "it is left as it is" mirror_create
+check_output "without a token" '^ $' k_field pod/mirror .spec.serviceAccountName .spec.volumes
+
+# Limits.
+k create namespace limited >/dev/null
+use_namespace limited
+object '{apiVersion: v1, kind: LimitRange, metadata: {name: l}, spec: {limits: [
+  {type: Container, default: {cpu: 500m, memory: 128Mi}, defaultRequest: {cpu: 250m, memory: 64Mi}, max: {cpu: "1", memory: 256Mi}, min: {cpu: 100m}, maxLimitRequestRatio: {cpu: 4}},
+  {type: Pod, max: {cpu: 1500m}},
+  {type: PersistentVolumeClaim, min: {storage: 1Gi}, max: {storage: 10Gi}}]}}' >/dev/null
+check "a container that asks for nothing" pod_create plain
+check_output "gets the defaults" '^250m 64Mi 500m 128Mi Burstable LimitRanger plugin set: cpu, memory request for container c; cpu, memory limit for container c$' \
+	k_field pod/plain '.spec.containers[0].resources.requests.cpu' '.spec.containers[0].resources.requests.memory' \
+	'.spec.containers[0].resources.limits.cpu' '.spec.containers[0].resources.limits.memory' .status.qosClass \
+	'.metadata.annotations.kubernetes\.io/limit-ranger'
+limited() { pod_create "$1" "containers: [{name: c, image: i, resources: $2}]"; }
+check_refused "too much" 'pods "p" is forbidden: \[?maximum cpu usage per Container is 1, but limit is 2' limited p '{limits: {cpu: 2}, requests: {cpu: 1}}'
+check_refused "too little" 'minimum cpu usage per Container is 100m, but request is 50m' limited p '{requests: {cpu: 50m}, limits: {cpu: 200m}}'
+check_refused "too far apart" 'cpu max limit to request ratio per Container is 4, but provided ratio is 10.000000' limited p '{requests: {cpu: 100m}, limits: {cpu: 1}}'
+check_refused "too much together" 'pods "p" is forbidden: maximum cpu usage per Pod is 1500m, but limit is 2' \
+	pod_create p 'containers: [{name: a, image: i, resources: {limits: {cpu: 1}}}, {name: b, image: i, resources: {limits: {cpu: 1}}}]'
+claim() { object "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: $1}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: $2}}${3:+, $3}}}"; }
+check_refused "a claim too large" 'persistentvolumeclaims "big" is forbidden: maximum storage usage per PersistentVolumeClaim is 10Gi, but request is 20Gi' claim big 20Gi
+check_refused "a claim too small" 'minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 1Mi' claim small 1Mi
+
+# Storage classes.
+check "a claim before there is a default class" claim early 2Gi
+object '{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: std, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}, provisioner: example.com/p}' >/dev/null
+check "and after" claim late 2Gi
+check_output "the default class is filled in" '^std$' k_field pvc/late .spec.storageClassName
+check "no class is a choice, too" claim none 2Gi 'storageClassName: ""'
+check_output "that stays" '^""$' k get pvc none -o 'jsonpath="{.spec.storageClassName}"'
+check_refused "a claim that is not bound does not grow" 'Only bound persistent volume claims can be expanded' \
+	k patch pvc late --type merge -p '{"spec":{"resources":{"requests":{"storage":"3Gi"}}}}'
+
+# Priorities.
+use_namespace admission-test
+object '{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: high}, value: 1000, preemptionPolicy: Never}' >/dev/null
+check_output "no class: no priority" '^0 PreemptLowerPriority$' k_field pod/first .spec.priority .spec.preemptionPolicy
+check "a class" pod_create high 'priorityClassName: high' 'containers: [{name: c, image: i}]'
+check_output "is worked out" '^1000 Never$' k_field pod/high .spec.priority .spec.preemptionPolicy
+check_refused "an unknown class" 'pods "p" is forbidden: no PriorityClass with name nothing was found' pod_create p 'priorityClassName: nothing' 'containers: [{name: c, image: i}]'
+check_refused "priorities are not chosen freely" 'the integer value of priority \(5\) must not be provided in pod spec; priority admission controller computed 0 from the given PriorityClass name' \
+	pod_create p 'priority: 5' 'containers: [{name: c, image: i}]'
+check "the system's classes" pod_create system 'priorityClassName: system-node-critical' 'containers: [{name: c, image: i}]'
+check_output "have their values" '^2000001000$' k_field pod/system .spec.priority
+object '{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: usual}, value: 7, globalDefault: true}' >/dev/null
+check "a default class" pod_create usual
+check_output "is filled in" '^usual 7$' k_field pod/usual .spec.priorityClassName .spec.priority
+k delete priorityclass usual >/dev/null
+check "is gone when it is deleted" pod_create unusual
+check_output "at once" '^ 0$' k_field pod/unusual .spec.priorityClassName .spec.priority
+
+# Runtime classes.
+object '{apiVersion: node.k8s.io/v1, kind: RuntimeClass, metadata: {name: kata}, handler: kata, overhead: {podFixed: {cpu: 100m, memory: 64Mi}},
+  scheduling: {nodeSelector: {kata: "yes"}, tolerations: [{key: kata, operator: Exists, effect: NoSchedule}]}}' >/dev/null
+check "a runtime class" pod_create kata 'runtimeClassName: kata' 'containers: [{name: c, image: i}]'
+check_output "adds its overhead, selector and tolerations" '^100m yes kata$' k_field pod/kata .spec.overhead.cpu .spec.nodeSelector.kata '.spec.tolerations[?(@.key=="kata")].key'
+check_refused "an unknown one" 'pods "p" is forbidden: pod rejected: RuntimeClass "none" not found' pod_create p 'runtimeClassName: none' 'containers: [{name: c, image: i}]'
+check_refused "overhead of one's own" 'pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead' pod_create p 'overhead: {cpu: 1}' 'containers: [{name: c, image: i}]'
+check_refused "a selector that contradicts" 'conflict: runtimeClass.scheduling.nodeSelector\[kata\] = yes; pod.spec.nodeSelector\[kata\] = no' \
+	pod_create p 'runtimeClassName: kata' 'nodeSelector: {kata: "no"}' 'containers: [{name: c, image: i}]'
+
+# Nodes.
+object '{apiVersion: v1, kind: Node, metadata: {name: new}}' >/dev/null
+check_output "a new node takes no pods yet" 'node.kubernetes.io/not-ready:NoSchedule|NoSchedule' k_field node/new '.spec.taints[*].effect'
+
+# Namespaces.
+check_refused "some namespaces stay" 'namespaces "kube-system" is forbidden: this namespace may not be deleted' k delete namespace kube-system
+check_output "namespaces are labelled by name" '^admission-test$' k_field namespace/admission-test '.metadata.labels.kubernetes\.io/metadata\.name'
+
+# Plugins by option.
+stop_server
+check_refused "an unknown plugin is told" "there is no admission plugin 'Nonsense'" "$HANOK" server --data "$SERVER_DIR" --enable-admission-plugins Nonsense
+start_server --disable-admission-plugins=Priority,LimitRanger --enable-admission-plugins=DenyServiceExternalIPs
+check "plugins can be left out" pod_create free 'priority: 5' 'containers: [{name: c, image: i}]'
+check_refused "and added" 'services "s" is forbidden: Use of external IPs is denied by admission control' \
+	object '{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {ports: [{port: 80}], externalIPs: [192.0.2.1]}}'
+finish
