@@ -1,4 +1,4 @@
-#include "lib/http/http_impl.h"
+#include "lib/http/h2_impl.h"
 
 #include <stdio.h>
 
@@ -10,9 +10,11 @@ void http_answer_done(struct http_exchange *x)
 	if (x->answer == ANSWER_DONE)
 		return;
 	x->answer = ANSWER_DONE;
+	if (x->stream_id)
+		h2_answer_end(x);
 	if (x->in_handler)
 		return;
-	list_append(&c->server->ready, &c->ready);
+	list_append(&c->server->ready, &x->ready);
 	http_server_run_ready(c->server);
 }
 
@@ -105,6 +107,12 @@ static bool begin_whole(struct http_exchange *x, int status, const char *content
 		abort(); /* answered twice */
 	if (!x->conn->stream)
 		return false;
+	bool body = size > 0 && !answers_head(x) && status_has_body(status);
+	if (x->stream_id) {
+		h2_answer_begin(x, status, content_type, extra,
+			status_has_body(status) ? &size : NULL, body);
+		return body;
+	}
 	head_begin(&h, x, status);
 	if (status_has_body(status)) {
 		head_add_str(&h, "Content-Length: ");
@@ -113,7 +121,23 @@ static bool begin_whole(struct http_exchange *x, int status, const char *content
 	}
 	head_add_common(&h, x, content_type, extra);
 	head_end(&h, x->conn->stream);
-	return size > 0 && !answers_head(x) && status_has_body(status);
+	return body;
+}
+
+static void body_write(struct http_exchange *x, const void *p, size_t size)
+{
+	if (x->stream_id)
+		h2_answer_write(x, p, size);
+	else
+		stream_write(x->conn->stream, p, size);
+}
+
+static void body_write_blob(struct http_exchange *x, struct blob *b)
+{
+	if (x->stream_id)
+		h2_answer_write_blob(x, b);
+	else
+		stream_write_blob(x->conn->stream, b);
 }
 
 void http_respond(struct http_request *req, int status, const char *content_type, const char *extra,
@@ -121,7 +145,7 @@ void http_respond(struct http_request *req, int status, const char *content_type
 {
 	struct http_exchange *x = exchange_of(req);
 	if (begin_whole(x, status, content_type, extra, size))
-		stream_write(x->conn->stream, body, size);
+		body_write(x, body, size);
 	http_answer_done(x);
 }
 
@@ -135,9 +159,9 @@ void http_respond_parts(struct http_request *req, int status, const char *conten
 	if (begin_whole(x, status, content_type, extra, size)) {
 		for (size_t i = 0; i < count; i++) {
 			if (parts[i].blob)
-				stream_write_blob(x->conn->stream, parts[i].blob);
+				body_write_blob(x, parts[i].blob);
 			else
-				stream_write(x->conn->stream, parts[i].text, parts[i].text_size);
+				body_write(x, parts[i].text, parts[i].text_size);
 		}
 	}
 	http_answer_done(x);
@@ -151,6 +175,11 @@ void http_stream_begin(
 	if (x->answer != ANSWER_NONE)
 		abort(); /* answered twice */
 	x->answer = ANSWER_STREAMING;
+	if (x->stream_id) {
+		if (x->conn->stream)
+			h2_answer_begin(x, status, content_type, extra, NULL, !answers_head(x));
+		return;
+	}
 	x->chunked = !x->parser.http10;
 	if (!x->chunked)
 		x->keep_alive = false;
@@ -163,12 +192,10 @@ void http_stream_begin(
 	head_end(&h, x->conn->stream);
 }
 
-/* The stream to write a piece of the body to; NULL when it is not wanted. */
-static struct stream *piece_stream(struct http_exchange *x, size_t size)
+/* Is a piece of the body wanted? */
+static bool piece_wanted(struct http_exchange *x, size_t size)
 {
-	if (x->answer != ANSWER_STREAMING)
-		return NULL;
-	return size > 0 && !answers_head(x) ? x->conn->stream : NULL;
+	return x->answer == ANSWER_STREAMING && size > 0 && !answers_head(x) && x->conn->stream;
 }
 
 static void write_chunk_line(struct stream *s, size_t size)
@@ -187,32 +214,32 @@ static void write_chunk_line(struct stream *s, size_t size)
 void http_stream_write(struct http_request *req, const void *p, size_t size)
 {
 	struct http_exchange *x = exchange_of(req);
-	struct stream *s = piece_stream(x, size);
-	if (!s)
+	if (!piece_wanted(x, size))
 		return;
 	if (x->chunked)
-		write_chunk_line(s, size);
-	stream_write(s, p, size);
+		write_chunk_line(x->conn->stream, size);
+	body_write(x, p, size);
 	if (x->chunked)
-		stream_write(s, "\r\n", 2);
+		stream_write(x->conn->stream, "\r\n", 2);
 }
 
 void http_stream_write_blob(struct http_request *req, struct blob *b)
 {
 	struct http_exchange *x = exchange_of(req);
-	struct stream *s = piece_stream(x, b->size);
-	if (!s)
+	if (!piece_wanted(x, b->size))
 		return;
 	if (x->chunked)
-		write_chunk_line(s, b->size);
-	stream_write_blob(s, b);
+		write_chunk_line(x->conn->stream, b->size);
+	body_write_blob(x, b);
 	if (x->chunked)
-		stream_write(s, "\r\n", 2);
+		stream_write(x->conn->stream, "\r\n", 2);
 }
 
 size_t http_stream_queued(const struct http_request *req)
 {
 	const struct http_exchange *x = exchange_of(req);
+	if (x->stream_id)
+		return x->out.bytes;
 	return x->conn->stream ? stream_queued(x->conn->stream) : 0;
 }
 
@@ -234,8 +261,12 @@ void http_stream_end(struct http_request *req)
 void http_abort(struct http_request *req)
 {
 	struct http_exchange *x = exchange_of(req);
-	x->conn->gone = true;
-	stream_close(x->conn->stream);
+	if (x->stream_id) {
+		h2_answer_abort(x);
+	} else {
+		x->conn->gone = true;
+		stream_close(x->conn->stream);
+	}
 	http_answer_done(x);
 }
 

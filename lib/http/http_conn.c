@@ -1,89 +1,26 @@
-#include "lib/http/http_impl.h"
+#include "lib/http/h2_impl.h"
 
 #include <stdio.h>
 
 /* Pipelined requests beyond this wait in the kernel. */
 #define IN_MAX_BYTES (64u << 10)
-#define BODY_STEP_BYTES (64u << 10)
-#define LINGER_MS 2000
-#define FREE_EXCHANGES_MAX 32
-#define BODY_KEEP_BYTES (64u << 10)
-#define ORGS_MAX 64
-/* What a request may take without counting against the server's limit: leases and other small
- * writes must pass whatever large ones do. */
-#define HELD_FREE_BYTES (8u << 10)
-
-/* Exchanges */
-
-static struct http_exchange *exchange_new(struct http_conn *c)
-{
-	struct http_server *s = c->server;
-	struct http_exchange *x = s->free_exchanges;
-	if (x) {
-		s->free_exchanges = x->next_free;
-		s->free_exchange_count--;
-	} else {
-		x = xcalloc(1, sizeof(*x));
-		arena_init(&x->req.arena);
-	}
-	x->next_free = NULL;
-	x->conn = c;
-	http_parser_init(&x->parser, false, &x->req.arena);
-	return x;
-}
-
-void http_exchange_free(struct http_exchange *x)
-{
-	arena_finish(&x->req.arena);
-	http_parser_finish(&x->parser);
-	buf_finish(&x->body);
-	free(x);
-}
-
-/* Counts what the request has come to. False when it is too much for the server at this time. */
-static bool exchange_count(struct http_exchange *x)
-{
-	struct http_server *s = x->conn->server;
-	size_t size = x->req.arena.used_bytes + x->parser.head.size + x->body.size;
-	size_t held = size > HELD_FREE_BYTES ? size - HELD_FREE_BYTES : 0;
-	s->held_bytes += held - x->held_bytes;
-	x->held_bytes = held;
-	return held == 0 || s->held_bytes <= s->held_max_bytes;
-}
-
-/* Gives the exchange back to the server. */
-static void exchange_end(struct http_conn *c)
-{
-	struct http_server *s = c->server;
-	struct http_exchange *x = TAKE_PTR(c->x);
-	s->held_bytes -= x->held_bytes;
-	if (x->req.closed)
-		x->req.closed(&x->req);
-	if (s->free_exchange_count >= FREE_EXCHANGES_MAX || s->stopping) {
-		http_exchange_free(x);
-		return;
-	}
-	arena_reset(&x->req.arena);
-	buf_clear(&x->body);
-	if (x->body.room > BODY_KEEP_BYTES)
-		buf_finish(&x->body);
-	struct http_exchange keep = {.body = x->body, .next_free = s->free_exchanges};
-	keep.req.arena = x->req.arena;
-	keep.parser.head = x->parser.head;
-	*x = keep;
-	s->free_exchanges = x;
-	s->free_exchange_count++;
-}
 
 /* Connections */
 
-static void conn_free_if_over(struct http_conn *c)
+static void exchange_end(struct http_conn *c)
+{
+	struct http_exchange *x = TAKE_PTR(c->x);
+	http_exchange_close(x);
+	http_exchange_release(x);
+}
+
+void http_conn_free_if_over(struct http_conn *c)
 {
 	struct http_server *s = c->server;
-	if (c->stream || c->x || c->pinned)
+	if (c->stream || c->x || c->pinned || (c->h2 && h2_busy(c->h2)))
 		return;
 	list_remove(&c->link);
-	list_remove(&c->ready);
+	h2_destroy(c->h2);
 	buf_finish(&c->in);
 	free(c);
 	http_server_conn_gone(s);
@@ -100,7 +37,7 @@ static void conn_idle(struct http_conn *c)
 	conn_deadline(c, c->server->idle_timeout_ms);
 }
 
-static void conn_linger(struct http_conn *c)
+void http_conn_linger(struct http_conn *c)
 {
 	c->state = CONN_LINGERING;
 	c->deadline_ms = 0; /* set when all is written */
@@ -120,51 +57,12 @@ static void conn_refuse(struct http_conn *c, int status, const char *extra, cons
 	char *body = arena_printf(&x->req.arena, "%s\n", text);
 	http_respond(&x->req, status, "text/plain; charset=utf-8", extra, body, strlen(body));
 	exchange_end(c);
-	conn_linger(c);
+	http_conn_linger(c);
 }
 
 static void conn_refuse_now(struct http_conn *c)
 {
 	conn_refuse(c, 429, "Retry-After: 1\r\n", "too many large requests at the same time");
-}
-
-/* Cuts the target into path and query; false when it is malformed. */
-static bool parse_target(struct http_request *req)
-{
-	const char *from = req->target;
-	if (strcmp(from, "*") == 0) {
-		req->path = "*";
-		req->query = "";
-		return strcmp(req->method, "OPTIONS") == 0;
-	}
-	if (*from != '/') { /* absolute form: RFC 9112 3.2.2 */
-		const char *authority = strstr(from, "://");
-		if (!authority || authority == from)
-			return false;
-		from = authority + 3 + strcspn(authority + 3, "/?");
-	}
-	size_t size = strcspn(from, "?");
-	req->query = from[size] ? from + size + 1 : "";
-	char *path;
-	if (size == 0) {
-		path = arena_strdup(&req->arena, "/");
-	} else if (memchr(from, '%', size)) {
-		for (const char *p = from; p + 2 < from + size; p++)
-			if (p[0] == '%' && p[1] == '2' && (p[2] | 0x20) == 'f')
-				return false;
-		if (percent_decode(&req->arena, (struct str){from, size}, false, &path) < 0 ||
-			!utf8_valid(path, strlen(path)))
-			return false;
-	} else {
-		path = arena_memdup(&req->arena, from, size);
-	}
-	for (const char *p = path; (p = strchr(p, '/')); p++) {
-		size_t n = strcspn(p + 1, "/");
-		if ((n == 1 && p[1] == '.') || (n == 2 && p[1] == '.' && p[2] == '.'))
-			return false;
-	}
-	req->path = path;
-	return true;
 }
 
 /* The head is in. False when the request was refused. */
@@ -178,7 +76,7 @@ static bool conn_on_head(struct http_conn *c)
 	req->headers = p->headers;
 	req->header_count = p->header_count;
 	x->keep_alive = p->keep_alive;
-	if (!parse_target(req)) {
+	if (!http_exchange_parse_target(x)) {
 		conn_refuse(c, 400, NULL, "malformed request target");
 		return false;
 	}
@@ -187,8 +85,8 @@ static bool conn_on_head(struct http_conn *c)
 		return false;
 	}
 	/* Better told before the body than in the middle of it. */
-	if (!exchange_count(x) ||
-		(p->content_length > HELD_FREE_BYTES &&
+	if (!http_exchange_count(x) ||
+		(p->content_length > HTTP_HELD_FREE_BYTES &&
 			c->server->held_bytes + p->content_length > c->server->held_max_bytes)) {
 		conn_refuse_now(c);
 		return false;
@@ -198,7 +96,7 @@ static bool conn_on_head(struct http_conn *c)
 		stream_write(c->stream, text, sizeof(text) - 1);
 	}
 	conn_deadline(c, c->server->idle_timeout_ms);
-	c->body_mark = BODY_STEP_BYTES;
+	x->body_mark = HTTP_BODY_STEP_BYTES;
 	return true;
 }
 
@@ -210,30 +108,15 @@ static bool conn_on_body(struct http_conn *c, struct str piece)
 		return false;
 	}
 	buf_add(&x->body, piece.p, piece.size);
-	if (!exchange_count(x)) {
+	if (!http_exchange_count(x)) {
 		conn_refuse_now(c);
 		return false;
 	}
-	if (x->body.size >= c->body_mark) {
-		c->body_mark = x->body.size + BODY_STEP_BYTES;
+	if (x->body.size >= x->body_mark) {
+		x->body_mark = x->body.size + HTTP_BODY_STEP_BYTES;
 		conn_deadline(c, c->server->idle_timeout_ms);
 	}
 	return true;
-}
-
-/* Strings of our own: the request may outlive the stream. */
-static void identify_peer(struct http_conn *c, struct http_request *req)
-{
-	const char *orgs[ORGS_MAX];
-	req->peer_address = arena_strdup(&req->arena, stream_peer_address(c->stream));
-	const char *cn = stream_peer_cn(c->stream);
-	req->peer_cn = *cn ? arena_strdup(&req->arena, cn) : "";
-	req->peer_org_count = stream_peer_orgs(c->stream, orgs, ORGS_MAX);
-	if (req->peer_org_count == 0)
-		return;
-	req->peer_orgs = arena_alloc(&req->arena, req->peer_org_count * sizeof(*req->peer_orgs));
-	for (size_t i = 0; i < req->peer_org_count; i++)
-		req->peer_orgs[i] = arena_strdup(&req->arena, orgs[i]);
 }
 
 /* The answer is complete; *c->x is over. */
@@ -246,7 +129,7 @@ static void conn_answered(struct http_conn *c)
 	if (keep_alive)
 		conn_idle(c);
 	else
-		conn_linger(c);
+		http_conn_linger(c);
 }
 
 /* The request is complete. Bytes behind it are `rest`. True when it was answered at once. */
@@ -257,7 +140,7 @@ static bool conn_dispatch(struct http_conn *c, const char *rest, size_t rest_siz
 	req->body = x->body.size ? x->body.data : "";
 	req->body_size = x->body.size;
 	req->received_ns = (int64_t)uv_hrtime();
-	identify_peer(c, req);
+	http_exchange_identify(x);
 	c->state = CONN_HANDLING;
 	c->deadline_ms = 0;
 	c->rest = rest;
@@ -292,7 +175,7 @@ static void conn_process(struct http_conn *c, const char *data, size_t size)
 			break;
 		}
 		if (!c->x) {
-			c->x = exchange_new(c);
+			c->x = http_exchange_new(c);
 			c->state = CONN_READING;
 			conn_deadline(c, c->server->idle_timeout_ms);
 		}
@@ -305,7 +188,7 @@ static void conn_process(struct http_conn *c, const char *data, size_t size)
 			switch (event) {
 			case HTTP_NEED_MORE:
 				again = false;
-				if (!exchange_count(c->x))
+				if (!http_exchange_count(c->x))
 					conn_refuse_now(c);
 				break;
 			case HTTP_HEAD:
@@ -337,6 +220,8 @@ void http_conn_drop(struct http_conn *c)
 	/* c->stream stays until it says closed, and takes no more writes. */
 	stream_close(c->stream);
 	struct http_exchange *x = c->x;
+	if (c->h2)
+		h2_dropped(c->h2);
 	if (x && c->state != CONN_HANDLING) {
 		exchange_end(c);
 	} else if (x && x->answer != ANSWER_DONE && !x->cancel_told) {
@@ -345,7 +230,7 @@ void http_conn_drop(struct http_conn *c)
 			x->req.cancelled(&x->req);
 	}
 	c->pinned = was_pinned;
-	conn_free_if_over(c);
+	http_conn_free_if_over(c);
 }
 
 /* Between requests, after an answer or when the client takes bytes again: goes on with what it sent
@@ -360,40 +245,71 @@ static void conn_go_on(struct http_conn *c)
 		if (c->stream && (c->state == CONN_IDLE || c->state == CONN_READING) &&
 			!c->throttled) {
 			if (c->eof)
-				conn_linger(c);
+				http_conn_linger(c);
 			else
 				stream_read_start(c->stream);
 		} else if (c->stream && c->state == CONN_HANDLING && c->in.size <= IN_MAX_BYTES) {
 			stream_read_start(c->stream); /* to notice its end */
 		}
 	}
-	conn_free_if_over(c);
+	http_conn_free_if_over(c);
+}
+
+static void conn_take(struct http_conn *c, const char *data, size_t size)
+{
+	if (c->state == CONN_LINGERING)
+		return;
+	if (c->h2) {
+		h2_read(c->h2, data, size);
+		return;
+	}
+	if (c->state == CONN_HANDLING) {
+		buf_add(&c->in, data, size);
+		if (c->in.size > IN_MAX_BYTES)
+			stream_read_stop(c->stream);
+		return;
+	}
+	conn_process(c, data, size);
+	http_conn_free_if_over(c);
+}
+
+/* The first bytes say which protocol is spoken; usually those of the first read suffice. */
+static void conn_first(struct http_conn *c, const char *data, size_t size)
+{
+	struct buf in = c->in;
+	c->in = BUF_INIT;
+	buf_add(&in, data, size);
+	enum h2_guess guess = h2_guess(c->stream, in.data, in.size);
+	if (guess == H2_MAYBE) {
+		c->in = in;
+		return;
+	}
+	c->known = true;
+	if (guess == H2_YES)
+		h2_start(c);
+	conn_take(c, in.data, in.size);
+	buf_finish(&in);
 }
 
 static void on_read(void *user, const char *data, size_t size)
 {
 	struct http_conn *c = user;
-	switch (c->state) {
-	case CONN_LINGERING:
-		break;
-	case CONN_HANDLING:
-		buf_add(&c->in, data, size);
-		if (c->in.size > IN_MAX_BYTES)
-			stream_read_stop(c->stream);
-		break;
-	case CONN_IDLE:
-	case CONN_READING:
-		conn_process(c, data, size);
-		conn_free_if_over(c);
-		break;
-	}
+	if (c->known)
+		conn_take(c, data, size);
+	else
+		conn_first(c, data, size);
 }
 
 static void on_eof(void *user)
 {
 	struct http_conn *c = user;
 	c->eof = true;
-	if (c->state == CONN_IDLE || c->state == CONN_READING) {
+	if (c->state == CONN_LINGERING) {
+		if (stream_queued(c->stream) == 0)
+			http_conn_drop(c);
+	} else if (c->h2) {
+		http_conn_drop(c);
+	} else if (c->state == CONN_IDLE || c->state == CONN_READING) {
 		if (c->throttled)
 			return;
 		if (stream_queued(c->stream) == 0) {
@@ -403,10 +319,7 @@ static void on_eof(void *user)
 		/* It asks no more, but still takes the last answer. */
 		if (c->x)
 			exchange_end(c);
-		conn_linger(c);
-	} else if (c->state == CONN_LINGERING) {
-		if (stream_queued(c->stream) == 0)
-			http_conn_drop(c);
+		http_conn_linger(c);
 	} else if (c->x->answer != ANSWER_DONE && !c->x->cancel_told) {
 		/* A client that ends its direction has most likely gone; the answer may still be
 		 * read by one that only said that it asks no more. */
@@ -424,6 +337,10 @@ static void on_error(void *user, int code, const char *text)
 static void on_drained(void *user)
 {
 	struct http_conn *c = user;
+	if (c->h2) {
+		h2_flush(c->h2);
+		return;
+	}
 	if (c->x && c->x->drained && c->x->answer == ANSWER_STREAMING)
 		c->x->drained(&c->x->req);
 	if (c->throttled) {
@@ -435,19 +352,22 @@ static void on_drained(void *user)
 static void on_flushed(void *user)
 {
 	struct http_conn *c = user;
-	if (c->state != CONN_LINGERING)
+	if (c->state != CONN_LINGERING) {
+		if (c->h2)
+			h2_flush(c->h2);
 		return;
+	}
 	if (c->eof)
 		http_conn_drop(c);
 	else
-		conn_deadline(c, MIN(LINGER_MS, c->server->idle_timeout_ms));
+		conn_deadline(c, MIN(HTTP_LINGER_MS, c->server->idle_timeout_ms));
 }
 
 static void on_closed(void *user)
 {
 	struct http_conn *c = user;
 	c->stream = NULL;
-	conn_free_if_over(c);
+	http_conn_free_if_over(c);
 }
 
 void http_conn_advance(struct http_conn *c)
@@ -458,8 +378,21 @@ void http_conn_advance(struct http_conn *c)
 
 void http_conn_stop(struct http_conn *c)
 {
-	if (c->state == CONN_IDLE)
+	if (c->h2)
+		h2_stop(c->h2);
+	else if (c->state == CONN_IDLE)
 		http_conn_drop(c);
+}
+
+bool http_conn_stalled(struct http_conn *c, uint64_t now_ms)
+{
+	size_t queued = stream_queued(c->stream);
+	uint64_t written = stream_written(c->stream);
+	if (queued == 0 || written != c->written || c->stalled_ms == 0) {
+		c->written = written;
+		c->stalled_ms = now_ms;
+	}
+	return queued > 0 && now_ms - c->stalled_ms >= c->server->idle_timeout_ms;
 }
 
 void http_conn_tick(struct http_conn *c, uint64_t now_ms)
@@ -467,13 +400,10 @@ void http_conn_tick(struct http_conn *c, uint64_t now_ms)
 	if (!c->stream || c->gone)
 		return;
 	size_t queued = stream_queued(c->stream);
-	uint64_t written = stream_written(c->stream);
-	if (queued == 0 || written != c->written || c->stalled_ms == 0) {
-		c->written = written;
-		c->stalled_ms = now_ms;
-	}
-	if (queued > 0 && now_ms - c->stalled_ms >= c->server->idle_timeout_ms) {
+	if (http_conn_stalled(c, now_ms)) {
 		http_conn_drop(c);
+	} else if (c->h2 && c->state != CONN_LINGERING) {
+		h2_tick(c->h2, now_ms);
 	} else if (queued > 0 && c->state == CONN_IDLE) {
 		conn_deadline(c, c->server->idle_timeout_ms); /* still taking the last answer */
 	} else if (c->deadline_ms && now_ms >= c->deadline_ms) {
@@ -502,7 +432,6 @@ void http_conn_start(struct http_server *s, int fd)
 	c->server = s;
 	c->stream = stream;
 	list_append(&s->conns, &c->link);
-	list_init(&c->ready);
 	s->conn_count++;
 	conn_idle(c);
 	stream_set_handler(stream, &handler, c);

@@ -1,4 +1,4 @@
-#include "lib/http/http_impl.h"
+#include "lib/http/h2_impl.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -59,6 +59,7 @@ struct http_server *http_server_create(const struct http_server_options *options
 	}
 	list_init(&s->conns);
 	list_init(&s->ready);
+	list_init(&s->dirty);
 	uv_timer_init(s->loop, &s->tick);
 	uv_timer_init(s->loop, &s->grace);
 	uv_idle_init(s->loop, &s->advance);
@@ -72,9 +73,17 @@ static void on_advance(uv_idle_t *idle)
 	struct http_server *s = idle->data;
 	uv_idle_stop(&s->advance);
 	while (!list_empty(&s->ready)) {
-		struct http_conn *c = CONTAINER_OF(s->ready.next, struct http_conn, ready);
-		list_remove(&c->ready);
-		http_conn_advance(c);
+		struct http_exchange *x = CONTAINER_OF(s->ready.next, struct http_exchange, ready);
+		list_remove(&x->ready);
+		if (x->stream_id)
+			h2_advance(x);
+		else
+			http_conn_advance(x->conn);
+	}
+	while (!list_empty(&s->dirty)) {
+		struct h2_session *h = CONTAINER_OF(s->dirty.next, struct h2_session, dirty);
+		list_remove(&h->dirty);
+		h2_flush(h);
 	}
 }
 

@@ -235,6 +235,16 @@ void stream_write_blob(struct stream *s, struct blob *b)
 	stream_mark_dirty(s);
 }
 
+void stream_write_queue(struct stream *s, struct stream_queue *from, size_t size)
+{
+	if (!stream_usable(s) || s->shutdown_wanted || size == 0) {
+		stream_queue_drop(from, size);
+		return;
+	}
+	stream_queue_move(from, &s->queue, size);
+	stream_mark_dirty(s);
+}
+
 size_t stream_queued(const struct stream *s)
 {
 	return s->queue.bytes;
@@ -503,6 +513,25 @@ size_t stream_peer_orgs(const struct stream *s, const char **ret, size_t room)
 const char *stream_peer_address(const struct stream *s)
 {
 	return stream_peer(s)->address;
+}
+
+bool stream_is_secure(const struct stream *s)
+{
+	return s->ssl != NULL;
+}
+
+bool stream_is_ready(const struct stream *s)
+{
+	return s->state != STREAM_HANDSHAKE;
+}
+
+struct str stream_alpn(const struct stream *s)
+{
+	const unsigned char *p = NULL;
+	unsigned size = 0;
+	if (s->ssl)
+		SSL_get0_alpn_selected(s->ssl, &p, &size);
+	return (struct str){(const char *)p, size};
 }
 
 uv_loop_t *stream_loop(const struct stream *s)

@@ -10,6 +10,7 @@
 
 #include "lib/base/blob.h"
 #include "lib/base/err.h"
+#include "lib/base/str.h"
 
 struct stream;
 typedef struct ssl_ctx_st SSL_CTX;
@@ -64,6 +65,9 @@ void stream_unread(struct stream *s, const void *p, size_t size);
  * with TLS they share a record. */
 void stream_write(struct stream *s, const void *p, size_t size);
 void stream_write_blob(struct stream *s, struct blob *b);
+struct stream_queue;
+/* Moves bytes from the front of a queue of the caller's. */
+void stream_write_queue(struct stream *s, struct stream_queue *from, size_t size);
 /* Bytes queued and not yet taken by the kernel. Writers stop above STREAM_HIGH_BYTES and go on at
  * `drained`. */
 size_t stream_queued(const struct stream *s);
@@ -78,6 +82,11 @@ void stream_close(struct stream *s);	/* now; queued bytes may be lost. NULL allo
 const char *stream_peer_cn(const struct stream *s);
 size_t stream_peer_orgs(const struct stream *s, const char **ret, size_t room);
 const char *stream_peer_address(const struct stream *s); /* "127.0.0.1:51234", "unix" */
+bool stream_is_secure(const struct stream *s);		 /* TLS */
+/* Is the TLS handshake done? Always true of plain streams. */
+bool stream_is_ready(const struct stream *s);
+/* What ALPN chose ("h2"); "" when nothing. */
+struct str stream_alpn(const struct stream *s);
 uv_loop_t *stream_loop(const struct stream *s);
 
 /* Joins two streams until both directions have ended; then closes both and calls done (may be

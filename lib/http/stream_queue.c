@@ -21,15 +21,20 @@ static const char *chunk_bytes(const struct stream_chunk *c)
 	return (c->blob ? c->blob->data : c->data) + c->start;
 }
 
-static struct stream_chunk *queue_push(struct stream_queue *q, size_t room)
+static void queue_link(struct stream_queue *q, struct stream_chunk *c)
 {
-	struct stream_chunk *c = xmalloc(sizeof(*c) + room);
-	*c = (struct stream_chunk){.room = room};
 	if (q->tail)
 		q->tail->next = c;
 	else
 		q->head = c;
 	q->tail = c;
+}
+
+static struct stream_chunk *queue_push(struct stream_queue *q, size_t room)
+{
+	struct stream_chunk *c = xmalloc(sizeof(*c) + room);
+	*c = (struct stream_chunk){.room = room};
+	queue_link(q, c);
 	return c;
 }
 
@@ -114,6 +119,35 @@ void stream_queue_drop(struct stream_queue *q, size_t size)
 			q->tail = NULL;
 		blob_unref(c->blob);
 		free(c);
+	}
+}
+
+void stream_queue_move(struct stream_queue *from, struct stream_queue *to, size_t size)
+{
+	while (size) {
+		struct stream_chunk *c = from->head;
+		size_t left = c->size - c->start, n = MIN(size, left);
+		size -= n;
+		if (n <= BLOB_COPY_MAX || (n < left && !c->blob)) {
+			stream_queue_add(to, chunk_bytes(c), n);
+			stream_queue_drop(from, n);
+			continue;
+		}
+		if (n < left) {
+			struct stream_chunk *part = queue_push(to, 0);
+			part->blob = blob_ref(c->blob);
+			part->start = c->start;
+			part->size = c->start + n;
+			c->start += n;
+		} else {
+			from->head = c->next;
+			if (!from->head)
+				from->tail = NULL;
+			c->next = NULL;
+			queue_link(to, c);
+		}
+		from->bytes -= n;
+		to->bytes += n;
 	}
 }
 

@@ -20,5 +20,7 @@ int stream_queue_vectors(const struct stream_queue *q, struct iovec *ret, int ro
  * bytes or is all there is, else gathers into `scratch` of `size` bytes. */
 const char *stream_queue_front(
 	const struct stream_queue *q, char *scratch, size_t size, size_t *ret_size);
+/* Moves bytes from the front of one queue to the end of another. */
+void stream_queue_move(struct stream_queue *from, struct stream_queue *to, size_t size);
 void stream_queue_drop(struct stream_queue *q, size_t size); /* from the front */
 void stream_queue_clear(struct stream_queue *q);

@@ -128,7 +128,7 @@ static SSL_CTX *make_context(const SSL_METHOD *method)
 static int select_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_size,
 	const unsigned char *in, unsigned in_size, void *user)
 {
-	static const unsigned char ours[] = "\x08http/1.1";
+	static const unsigned char ours[] = "\x02h2\x08http/1.1"; /* in order of preference */
 	if (SSL_select_next_proto((unsigned char **)ret, ret_size, ours, sizeof(ours) - 1, in,
 		    in_size) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;

@@ -8,7 +8,7 @@
 
 /* Server: certificate chain and key as PEM; client_ca_pem NULL = no client certificates asked for,
  * else they are asked for, optional, and verified against it (a bad one fails the handshake).
- * ALPN offers http/1.1. */
+ * ALPN chooses h2, else http/1.1. */
 int tls_server_context(struct str cert_pem, struct str key_pem, const struct str *client_ca_pem,
 	SSL_CTX **ret, struct err *err) _must_check_;
 /* Client: ca_pem NULL = no verification (only by explicit user choice); cert/key NULL = none. */
