@@ -11,10 +11,15 @@
 
 static void add_path(struct buf *out, const struct place *at)
 {
+	if (at->type == PLACE_NOWHERE) {
+		buf_add_str(out, "<nil>");
+		return;
+	}
 	if (at->up)
 		add_path(out, at->up);
 	switch (at->type) {
 	case PLACE_ROOT:
+	case PLACE_NOWHERE:
 		break;
 	case PLACE_FIELD:
 		if (out->size > 0)
@@ -32,10 +37,12 @@ static void add_path(struct buf *out, const struct place *at)
 	}
 }
 
-static char *path_text(struct check *c, const struct place *at)
+const char *check_path(struct check *c, const struct place *at)
 {
 	_cleanup_(buf_finish) struct buf text = BUF_INIT;
 
+	if (c->quiet > 0)
+		return "";
 	add_path(&text, at);
 	return arena_memdup(c->arena, text.data ? text.data : "", text.size);
 }
@@ -62,10 +69,14 @@ void check_error(struct check *c, const struct place *at, enum field_error_type 
 	struct found_error e = {.at = c->order.count};
 	va_list ap;
 
+	if (c->quiet > 0) {
+		c->quiet_errors++;
+		return;
+	}
 	if (c->options->skip_validation || c->order.count >= ERRORS_MAX)
 		return;
 	va_start(ap, fmt);
-	field_error_v(&c->found, type, path_text(c, at), value, fmt, ap);
+	field_error_v(&c->found, type, check_path(c, at), value, fmt, ap);
 	va_end(ap);
 	for (const struct place *p = at; p->up; p = p->up)
 		e.rank_count++;
@@ -88,7 +99,7 @@ static int found_compare(const void *a, const void *b)
 }
 
 /* Errors are told in the order of the kind file, whatever the order of the document. */
-static void hand_out_errors(struct check *c, struct field_errors *ret)
+void check_hand_out(struct check *c, struct field_errors *ret)
 {
 	if (c->order.count == 0)
 		return;
@@ -276,6 +287,15 @@ static int check_map(
 	return 0;
 }
 
+bool check_too_large(struct check *c)
+{
+	if (c->arena->used_bytes - c->used_before <= ADDED_BYTES_MAX)
+		return false;
+	status_set(c->arena, c->st, 413, "RequestEntityTooLarge",
+		"Request entity too large: with its defaults");
+	return true;
+}
+
 /* Puts in defaults and tells what is missing. `seen` has a bit for each of the first 64 expected.
  */
 static int check_absent(struct check *c, const struct place *at, const struct schema *s,
@@ -296,9 +316,8 @@ static int check_absent(struct check *c, const struct place *at, const struct sc
 		}
 		if (c->options->skip_defaults)
 			continue;
-		if (c->arena->used_bytes - c->used_before > ADDED_BYTES_MAX)
-			return status_set(c->arena, c->st, 413, "RequestEntityTooLarge",
-				"Request entity too large: with its defaults");
+		if (check_too_large(c))
+			return -EREMOTEIO;
 		value = json_copy(c->arena, p->schema->default_value);
 		json_set_n(c->arena, v, p->name, p->name_size, value);
 		/* A default may have defaults in it: {} of a strategy, a template, a spec. */
@@ -365,6 +384,8 @@ static int check_object(
 	uint64_t seen = 0;
 	int r;
 
+	if (v->type == JSON_BOOL && s->or_bool)
+		return 0;
 	if (v->type != JSON_OBJECT)
 		return check_type_error(c, at, s, v);
 	if (s->additional && s->property_count == 0)
@@ -528,13 +549,13 @@ int object_check_with(const struct kind *k, struct arena *a, struct json *doc,
 	struct place root = {.type = PLACE_ROOT, .schema = k->schema};
 	int r;
 
-	r = check_value(&c, &root, k->schema, doc);
+	r = k->custom ? check_custom(&c, &root, doc) : check_value(&c, &root, k->schema, doc);
 	JSON_FOR_EACH_ITEM(it, duplicates)
 		add_problem(&c, arena_printf(a, "duplicate field \"%s\"", json_str_or(it, "")));
 	if (r >= 0)
 		r = settle_problems(&c);
 	if (r >= 0)
-		hand_out_errors(&c, errors);
+		check_hand_out(&c, errors);
 	VEC_FINISH(&c.order);
 	return r;
 }

@@ -9,7 +9,7 @@
 /* Where the walk is: a chain from the current value up to the root. */
 struct place {
 	const struct place *up; /* NULL at the root */
-	enum { PLACE_ROOT, PLACE_FIELD, PLACE_KEY, PLACE_ITEM } type;
+	enum { PLACE_ROOT, PLACE_FIELD, PLACE_KEY, PLACE_ITEM, PLACE_NOWHERE } type;
 	const char *name; /* of a field or key */
 	uint32_t size;
 	uint32_t rank; /* among its siblings: the order in which errors are told */
@@ -22,6 +22,9 @@ struct found_error {
 	size_t at; /* number of the error: keeps equal places in order */
 };
 
+/* Alternatives within alternatives make the work grow by powers: what a document may cost. */
+#define CHECK_STEPS_MAX (4u << 20)
+
 struct check {
 	struct arena *arena;
 	const struct kind *kind;
@@ -29,12 +32,21 @@ struct check {
 	struct status *st;
 	struct field_errors found; /* in the order of the walk */
 	VEC(struct found_error) order;
-	size_t used_before;    /* of the arena, when the check began */
+	size_t used_before; /* of the arena, when the check began */
+	size_t steps;	    /* of the validation of a custom resource */
+	unsigned quiet;	    /* errors are only counted, in quiet_errors */
+	size_t quiet_errors;
 	struct json *problems; /* unknown and duplicate fields: array of texts, NULL while none */
 };
 
 int check_value(struct check *c, const struct place *at, const struct schema *s,
 	struct json *v) _must_check_;
+/* The same for a custom resource (check_custom.c), by upstream's rules for those: what is unknown
+ * is pruned, what is wrong is a field error, null is a value. */
+int check_custom(struct check *c, const struct place *root, struct json *doc) _must_check_;
+/* A value that is no resource, such as a default: what its schema would prune is an error, too. */
+void check_custom_value(const struct schema *s, struct arena *a, struct json *value,
+	const struct decode_options *options, const char *field, struct field_errors *errors);
 /* Strings, numbers, booleans. */
 int check_scalar(struct check *c, const struct place *at, const struct schema *s,
 	struct json *v) _must_check_;
@@ -51,6 +63,12 @@ int check_refuse(struct check *c, const char *fmt, ...) _printf_(2, 3);
 int check_type_error(
 	struct check *c, const struct place *at, const struct schema *s, const struct json *v);
 void check_problem(struct check *c, const char *what, const struct place *at);
+/* "spec.items[0].name" */
+const char *check_path(struct check *c, const struct place *at);
+/* The errors found so far, in the order of the kind file. */
+void check_hand_out(struct check *c, struct field_errors *ret);
+/* True when the check has put more into the arena than it may; st is filled then. */
+bool check_too_large(struct check *c);
 
 /* object_check with the paths of duplicate members that the parser met (array of texts or NULL). */
 int object_check_with(const struct kind *k, struct arena *a, struct json *doc,

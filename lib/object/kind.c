@@ -1,25 +1,22 @@
-#include "lib/object/schema_build.h"
+#include "lib/object/kind_internal.h"
 
 #include <stdio.h>
 
-struct kind_registry {
-	struct arena arena;
-	struct table definitions; /* name -> struct schema * */
-	struct table by_resource; /* "group/version/plural" -> struct kind * */
-	struct table by_name;	  /* "group/version/Kind" -> struct kind * */
-	schema_regexes regexes;
-	VEC(struct kind *) kinds;
-};
-
 struct kind_registry *kind_registry_create(void)
 {
-	return xcalloc(1, sizeof(struct kind_registry));
+	struct kind_registry *r = xcalloc(1, sizeof(*r));
+
+	list_init(&r->observers);
+	return r;
 }
 
 void kind_registry_destroy(struct kind_registry *r)
 {
 	if (!r)
 		return;
+	if (r->customs_finish)
+		r->customs_finish(r);
+	table_finish(&r->customs);
 	table_finish(&r->definitions);
 	table_finish(&r->by_resource);
 	table_finish(&r->by_name);
@@ -124,7 +121,7 @@ static void load_selectable(struct schema_builder *b, const struct json *json, s
 	k->selectable_paths = arena_alloc(b->arena, bytes);
 	k->selectable_absent = arena_alloc(b->arena, bytes);
 	k->selectable_stored = arena_alloc(b->arena, bytes);
-	k->selectable_field_count = count;
+	k->selectable_field_count = k->selectable_offered = count;
 	for (size_t i = 0; i < count; i++) {
 		const struct json *j = json_at(json, i);
 		const char *name = json_str(j), *path = name, *stored;
@@ -136,7 +133,7 @@ static void load_selectable(struct schema_builder *b, const struct json *json, s
 		stored = json_str_or(json_get(j, "stored"), name);
 		k->selectable_fields[i] = schema_intern(b, name);
 		k->selectable_paths[i] = schema_intern(b, path);
-		k->selectable_absent[i] = absent_value(k->schema, path);
+		k->selectable_absent[i] = k->custom ? "" : absent_value(k->schema, path);
 		k->selectable_stored[i] = schema_intern(b, stored);
 	}
 }
@@ -152,8 +149,7 @@ static void join(char ret[128], const char *first, char separator, const char *s
 	memcpy(ret + at, second, size + 1);
 }
 
-static int load_kind(
-	struct schema_builder *b, const struct json *j, struct kind *k, struct err *err)
+int kind_load(struct schema_builder *b, const struct json *j, struct kind *k, struct err *err)
 {
 	const char *name_rule = json_str_or(json_get(j, "nameRule"), "dns-subdomain");
 	const struct json *scale = json_get(j, "scale");
@@ -170,7 +166,8 @@ static int load_kind(
 	if (strlen(k->group) + strlen(k->version) + 2 > sizeof(k->gv))
 		return err_set(err, -EINVAL, "group and version are too long");
 	join(k->gv, k->group, '/', k->version);
-	k->schema = definition ? table_get(b->definitions, definition) : NULL;
+	if (!k->schema)
+		k->schema = definition ? table_get(b->definitions, definition) : NULL;
 	if (!k->schema)
 		return err_set(
 			err, -EINVAL, "definition '%s' is missing", definition ? definition : "");
@@ -204,7 +201,7 @@ static int load_kind(
 	return 0;
 }
 
-static void table_key(char key[512], const char *group, const char *version, const char *name)
+void kind_table_key(char key[512], const char *group, const char *version, const char *name)
 {
 	snprintf(key, 512, "%s/%s/%s", group, version, name);
 }
@@ -213,15 +210,16 @@ static int registry_add(struct kind_registry *r, struct kind *k, struct err *err
 {
 	char key[512];
 
-	table_key(key, k->group, k->version, k->kind);
+	kind_table_key(key, k->group, k->version, k->kind);
 	if (table_get(&r->by_name, key))
 		return err_set(err, -EEXIST, "the kind exists already");
 	table_set(&r->by_name, key, k);
 	if (k->plural[0]) {
-		table_key(key, k->group, k->version, k->plural);
+		kind_table_key(key, k->group, k->version, k->plural);
 		table_set(&r->by_resource, key, k);
 	}
 	k->index = (unsigned)r->kinds.count;
+	k->slot = k->index;
 	k->storage = k->checked_as = k;
 	VEC_PUSH(&r->kinds, k);
 	return 0;
@@ -246,6 +244,7 @@ static int load_storage(
 	if (json_get(j, "columns"))
 		return err_set(err, -EINVAL, "columns are those of its storage");
 	k->storage = k->checked_as = storage;
+	k->slot = storage->slot;
 	return 0;
 }
 
@@ -263,7 +262,7 @@ static int load_bundle(struct kind_registry *reg, struct schema_builder *b,
 	JSON_FOR_EACH_ITEM(j, json_get(bundle, "kinds")) {
 		struct kind *k = ARENA_NEW(b->arena, struct kind);
 
-		r = load_kind(b, j, k, err);
+		r = kind_load(b, j, k, err);
 		if (r >= 0)
 			r = registry_add(reg, k, err);
 		if (r < 0)
@@ -315,7 +314,7 @@ struct kind *kind_by_resource(
 {
 	char key[512];
 
-	table_key(key, group, version, plural);
+	kind_table_key(key, group, version, plural);
 	return table_get(&r->by_resource, key);
 }
 
@@ -324,7 +323,7 @@ struct kind *kind_by_name(
 {
 	char key[512];
 
-	table_key(key, group, version, kind);
+	kind_table_key(key, group, version, kind);
 	return table_get(&r->by_name, key);
 }
 

@@ -2,7 +2,9 @@
  * CustomResourceDefinition says, decoded once into these structs. The registry holds all kinds of
  * the process. Nothing here knows a kind by name.
  *
- * Kinds and schemas live as long as the registry and are immutable once registered. */
+ * Kinds live as long as the registry. Built-in ones and their schemas are immutable once
+ * registered; what a custom one says may change between two turns of the loop
+ * (lib/object/custom.h). */
 #pragma once
 
 #include "lib/object/rule.h"
@@ -25,6 +27,17 @@ struct schema_property {
 	int16_t expected; /* place in schema.expected, -1 = nothing happens when it is absent */
 	const struct schema *schema;
 	bool required;
+};
+
+/* What only custom resources say of values, and rarely: kept apart so that schemas stay small. */
+struct schema_values {
+	bool exclusive_minimum, exclusive_maximum;
+	double multiple_of;			/* 0 = none */
+	int64_t min_properties, max_properties; /* -1 = none */
+	const struct schema **all_of, **any_of, **one_of, *not_;
+	size_t all_of_count, any_of_count, one_of_count;
+	const char **required_only; /* names that must be there though nothing describes them */
+	size_t required_only_count;
 };
 
 /* Structural schema of one field (apiextensions.k8s.io/v1 JSONSchemaProps, the part in use). */
@@ -64,7 +77,11 @@ struct schema {
 	int64_t min_items, max_items;	/* arrays; -1 = none */
 	enum rule rule;			/* x-hanok-rule: a check that has words of its own */
 	bool zero_is_unset;		/* "" or 0 counts as absent, so that the default applies */
-	const struct schema_regex *regex; /* the compiled pattern */
+	const struct schema_regex *regex;   /* the compiled pattern */
+	const struct schema_values *values; /* NULL = none of these */
+	bool or_bool;		/* x-hanok-or-bool: an object, or true or false in its place */
+	bool embedded_resource; /* x-kubernetes-embedded-resource */
+	bool list_typed;	/* x-kubernetes-list-type stands there */
 };
 
 struct kind_subresource {
@@ -125,19 +142,29 @@ struct kind {
 		*selectable_absent; /* same order: what an absent value equals ("", "false", "0") */
 	const char **selectable_stored; /* same order: its name among the storage's fields */
 	size_t selectable_field_count;
+	size_t selectable_offered; /* of these, the rest are of other versions stored as this one */
 	bool has_status;       /* status subresource: writes of spec and status are kept apart */
 	bool has_generation;   /* metadata.generation counts changes of spec */
 	bool create_on_update; /* PUT to a missing name creates */
-	bool update_needs_revision; /* PUT without resourceVersion is refused */
-	bool graceful_deletion;	    /* pods */
+	bool update_needs_revision;	 /* PUT without resourceVersion is refused */
+	bool graceful_deletion;		 /* pods */
+	bool deprecated;		 /* requests are answered with a warning */
+	const char *deprecation_warning; /* its text */
+	bool terminating;		 /* its definition is being deleted: nothing new */
+	bool has_rules;			 /* x-kubernetes-validations, which are not enforced */
+	bool needs_webhook;		 /* of several versions that only a webhook could convert */
+	uint32_t revision;		 /* changes with what a custom kind says */
+	bool custom_embeds;		 /* its schema has an x-kubernetes-embedded-resource */
+	bool custom;			 /* of a CustomResourceDefinition (lib/object/custom.h) */
 	bool strategic_patch; /* strategic merge patches are taken (built-in kinds, not custom ones)
 			       */
 	bool status_dropped_on_create; /* usual */
 	const char *name_rule; /* of metadata.name, as in rule.h; "dns-subdomain" unless the file
 				  says more */
 	const struct schema *schema;
-	const void *hooks;	       /* set by the API server: const struct kind_hooks * */
-	unsigned index;		       /* dense number of the kind in its registry */
+	const void *hooks; /* set by the API server: const struct kind_hooks * */
+	unsigned index;	   /* dense number of the kind in its registry */
+	unsigned slot;	   /* of the resource: the same for all kinds over one storage, for good */
 	const struct kind *storage;    /* what the store holds; itself for most */
 	const struct kind *checked_as; /* whose schema and hooks complete and check its objects */
 	const struct kind_conversion *conversion; /* NULL when it is its own storage */

@@ -139,6 +139,7 @@ static struct object *new_header(
 	*o = (struct object){
 		.refs = 1,
 		.kind = k,
+		.kind_revision = k->revision,
 		.revision = revision,
 		.bytes = bytes,
 		.labels = label,
@@ -310,6 +311,9 @@ const char *object_field(const struct object *o, const char *path)
 		return o->name;
 	if (streq(path, "metadata.namespace"))
 		return o->namespace;
+	if (o->kind_revision != o->kind->revision)
+		return ""; /* its fields were others; only those who kept it over a change see this
+			    */
 	for (size_t i = 0; i < o->kind->selectable_field_count; i++)
 		if (streq(o->kind->selectable_fields[i], path))
 			return o->fields[i];

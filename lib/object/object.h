@@ -21,7 +21,8 @@ struct object_owner {
 struct object {
 	uint32_t refs; /* one thread (the loop) only */
 	const struct kind *kind;
-	uint64_t revision; /* metadata.resourceVersion; 0 when not stored */
+	uint32_t kind_revision; /* kind->revision when `fields` were filled */
+	uint64_t revision;	/* metadata.resourceVersion; 0 when not stored */
 	struct blob *bytes;
 	const char *namespace; /* "" when cluster-scoped */
 	const char *name;

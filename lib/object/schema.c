@@ -143,7 +143,7 @@ static int apply_common(
 		s->unique_key = schema_intern(b, text);
 	/* A string with a default is never meaningfully empty: Go clients send "" for unset. */
 	s->zero_is_unset = json_bool_or(json_get(json, "x-hanok-zero-unset"), s->zero_is_unset);
-	if (json_is(s->default_value, JSON_STRING) && s->default_value->count > 0 &&
+	if (!b->custom && json_is(s->default_value, JSON_STRING) && s->default_value->count > 0 &&
 		s->type == SCHEMA_STRING)
 		s->zero_is_unset = true;
 	return 0;
@@ -197,11 +197,118 @@ static int build_properties(
 	s->property_count = count;
 	qsort(s->properties, count, sizeof(*s->properties), property_compare);
 	JSON_FOR_EACH_ITEM(name, required)
-		if (!schema_property(s, json_str_or(name, ""), name->count))
+		if (!b->custom && !schema_property(s, json_str_or(name, ""), name->count))
 			return err_set(err, -EINVAL, "requires '%s', which it does not have",
 				json_str_or(name, ""));
 	return 0;
 }
+
+static int build_list(struct schema_builder *b, const struct json *json, const char *name,
+	const struct schema ***ret, size_t *ret_count, struct err *err)
+{
+	const struct json *list = json_get(json, name);
+	size_t count = json_count(list);
+	int r;
+
+	*ret = count ? arena_alloc(b->arena, count * sizeof(**ret)) : NULL;
+	*ret_count = count;
+	for (size_t i = 0; i < count; i++) {
+		r = schema_build(b, json_at(list, i), &(*ret)[i], err);
+		if (r < 0)
+			return err_context(err, r, ".%s[%zu]", name, i);
+	}
+	return 0;
+}
+
+static bool has_values(const struct json *json)
+{
+	static const char *const names[] = {"exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+		"minProperties", "maxProperties", "allOf", "anyOf", "oneOf", "not"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (json_get(json, names[i]))
+			return true;
+	return false;
+}
+
+static int fill_values(
+	struct schema_builder *b, const struct json *json, struct schema *s, struct err *err)
+{
+	const struct json *required = json_get(json, "required"), *not_ = json_get(json, "not");
+	struct schema_values *v;
+	size_t undescribed = 0;
+	int r;
+
+	JSON_FOR_EACH_ITEM(name, required)
+		if (!schema_property(s, json_str_or(name, ""), name->count))
+			undescribed++;
+	if (undescribed == 0 && !has_values(json))
+		return 0;
+	v = ARENA_NEW(b->arena, struct schema_values);
+	v->exclusive_minimum = json_bool_or(json_get(json, "exclusiveMinimum"), false);
+	v->exclusive_maximum = json_bool_or(json_get(json, "exclusiveMaximum"), false);
+	v->multiple_of = number_or(json_get(json, "multipleOf"), 0);
+	v->min_properties = json_int_or(json_get(json, "minProperties"), -1);
+	v->max_properties = json_int_or(json_get(json, "maxProperties"), -1);
+	r = build_list(b, json, "allOf", &v->all_of, &v->all_of_count, err);
+	if (r == 0)
+		r = build_list(b, json, "anyOf", &v->any_of, &v->any_of_count, err);
+	if (r == 0)
+		r = build_list(b, json, "oneOf", &v->one_of, &v->one_of_count, err);
+	if (r == 0 && not_)
+		r = schema_build(b, not_, &v->not_, err);
+	if (r < 0)
+		return r;
+	v->required_only = arena_alloc(b->arena, MAX(undescribed, 1) * sizeof(char *));
+	JSON_FOR_EACH_ITEM(name, required)
+		if (!schema_property(s, json_str_or(name, ""), name->count))
+			v->required_only[v->required_only_count++] =
+				schema_intern(b, json_str_or(name, ""));
+	s->values = v;
+	return 0;
+}
+
+/* The fields that every embedded object has, put before its own. */
+static const struct json *with_type_meta(struct schema_builder *b, const struct json *json)
+{
+	struct json *all = json_new_object(&b->scratch), *text = json_new_object(&b->scratch);
+	struct json *meta = json_new_object(&b->scratch), *copy = json_new_object(&b->scratch);
+
+	json_set_str(&b->scratch, text, "type", "string");
+	json_set_str(&b->scratch, meta, "$ref", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+	json_set(&b->scratch, all, "apiVersion", text);
+	json_set(&b->scratch, all, "kind", text);
+	json_set(&b->scratch, all, "metadata", meta);
+	JSON_FOR_EACH_MEMBER(m, json_get(json, "properties"))
+		if (!json_get(all, m->name))
+			json_set_n(&b->scratch, all, m->name, m->name_size, m->value);
+	JSON_FOR_EACH_MEMBER(m, json)
+		json_set_n(&b->scratch, copy, m->name, m->name_size, m->value);
+	json_set(&b->scratch, copy, "properties", all);
+	/* What a schema says of the name is checked beside what holds for every ObjectMeta. */
+	if (json_count(json_path(json, "properties.metadata.properties"))) {
+		struct json *of = json_new_object(&b->scratch), *one = json_new_object(&b->scratch);
+		struct json *list = json_new_array(&b->scratch);
+
+		json_set(&b->scratch, of, "metadata", json_path(json, "properties.metadata"));
+		json_set(&b->scratch, one, "properties", of);
+		JSON_FOR_EACH_ITEM(it, json_get(json, "allOf"))
+			json_push(&b->scratch, list, it);
+		json_push(&b->scratch, list, one);
+		json_set(&b->scratch, copy, "allOf", list);
+	}
+	return copy;
+}
+
+/* additionalProperties: true allows what nothing describes. */
+static const struct schema anything = {
+	.type = SCHEMA_ANY,
+	.max_length = -1,
+	.min_length = -1,
+	.min_items = -1,
+	.max_items = -1,
+	.nullable = true,
+};
 
 static int fill(
 	struct schema_builder *b, const struct json *json, struct schema *s, struct err *err)
@@ -210,6 +317,12 @@ static int fill(
 	const struct json *v;
 	int r;
 
+	if (json_bool_or(json_get(json, "x-kubernetes-embedded-resource"), false)) {
+		json = with_type_meta(b, json);
+		s->embedded_resource = true;
+	}
+	s->or_bool = json_bool_or(json_get(json, "x-hanok-or-bool"), false);
+	s->list_typed = list_type != NULL;
 	r = parse_type(json, s, err);
 	if (r < 0)
 		return r;
@@ -234,8 +347,12 @@ static int fill(
 		r = schema_build(b, v, &s->additional, err);
 		if (r < 0)
 			return err_context(err, r, "{}");
+	} else if (json_bool_or(v, false)) {
+		s->additional = &anything;
 	}
 	r = build_properties(b, json, s, err);
+	if (r == 0)
+		r = fill_values(b, json, s, err);
 	if (r < 0)
 		return r;
 	return apply_common(b, json, s, err);
@@ -274,6 +391,8 @@ int schema_build(struct schema_builder *b, const struct json *json, const struct
 			return 0;
 		}
 	}
+	if (b->room && b->made++ == b->room)
+		return err_set(err, -E2BIG, "more than %zu schemas", b->room);
 	s = ARENA_NEW(b->arena, struct schema);
 	*s = empty_schema;
 	r = fill(b, json, s, err);
@@ -281,6 +400,63 @@ int schema_build(struct schema_builder *b, const struct json *json, const struct
 		return r;
 	if (leaf)
 		table_set(&b->leaves, text, s);
+	*ret = s;
+	return 0;
+}
+
+/* Which properties must be looked at when they are absent. Known only once all uses are built. */
+static void build_expected(struct schema_builder *b, struct schema *s)
+{
+	uint16_t *expected, *by_order;
+	size_t n = 0;
+
+	if (s->expected || s->property_count == 0)
+		return;
+	expected = arena_alloc(b->arena, s->property_count * sizeof(*expected));
+	by_order = arena_alloc(&b->scratch, s->property_count * sizeof(*by_order));
+	for (size_t i = 0; i < s->property_count; i++)
+		by_order[s->properties[i].order] = (uint16_t)i;
+	for (size_t order = 0; order < s->property_count; order++) {
+		struct schema_property *p = &s->properties[by_order[order]];
+
+		if (!p->required && !p->schema->default_value)
+			continue;
+		p->expected = (int16_t)n;
+		expected[n++] = by_order[order];
+	}
+	s->expected = expected;
+	s->expected_count = n;
+}
+
+static void build_expected_below(struct schema_builder *b, const struct schema *c)
+{
+	struct schema *s = (struct schema *)c;
+
+	if (!s || s->expected)
+		return;
+	build_expected(b, s);
+	build_expected_below(b, s->items);
+	build_expected_below(b, s->additional);
+	for (size_t i = 0; i < s->property_count; i++)
+		build_expected_below(b, s->properties[i].schema);
+}
+
+void schema_build_expected(struct schema_builder *b, const struct schema *s)
+{
+	build_expected_below(b, s);
+}
+
+int schema_build_resource(struct schema_builder *b, const struct json *json,
+	const struct schema **ret, struct err *err)
+{
+	struct schema *s = ARENA_NEW(b->arena, struct schema);
+	int r;
+
+	*s = empty_schema;
+	r = fill(b, with_type_meta(b, json), s, err);
+	if (r < 0)
+		return r;
+	schema_build_expected(b, s);
 	*ret = s;
 	return 0;
 }
@@ -307,42 +483,6 @@ int schema_build_definitions(
 		s->embedded_meta = str_has_suffix(m->name, ".meta.v1.ObjectMeta");
 	}
 	return 0;
-}
-
-/* Which properties must be looked at when they are absent. Known only once all uses are built. */
-static void build_expected(struct schema_builder *b, struct schema *s)
-{
-	uint16_t *expected;
-	size_t n = 0;
-
-	if (s->expected || s->property_count == 0)
-		return;
-	expected = arena_alloc(b->arena, s->property_count * sizeof(*expected));
-	for (uint16_t order = 0; order < s->property_count; order++) {
-		for (size_t i = 0; i < s->property_count; i++) {
-			struct schema_property *p = &s->properties[i];
-
-			if (p->order != order || (!p->required && !p->schema->default_value))
-				continue;
-			p->expected = (int16_t)n;
-			expected[n++] = (uint16_t)i;
-		}
-	}
-	s->expected = expected;
-	s->expected_count = n;
-}
-
-static void build_expected_below(struct schema_builder *b, const struct schema *c)
-{
-	struct schema *s = (struct schema *)c;
-
-	if (!s || s->expected)
-		return;
-	build_expected(b, s);
-	build_expected_below(b, s->items);
-	build_expected_below(b, s->additional);
-	for (size_t i = 0; i < s->property_count; i++)
-		build_expected_below(b, s->properties[i].schema);
 }
 
 int schema_build_overlays(struct schema_builder *b, struct err *err)

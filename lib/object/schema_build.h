@@ -30,6 +30,8 @@ struct schema_builder {
 	VEC(struct schema_overlay) overlays;
 	schema_regexes *regexes;
 	struct arena scratch;
+	bool custom;	   /* schemas of a CustomResourceDefinition */
+	size_t made, room; /* schemas, and how many there may be (0 = any number) */
 };
 
 void schema_builder_init(struct schema_builder *b, struct arena *arena, struct table *definitions,
@@ -41,5 +43,11 @@ int schema_build_definitions(
 	struct schema_builder *b, const struct json *definitions, struct err *err) _must_check_;
 int schema_build(struct schema_builder *b, const struct json *json, const struct schema **ret,
 	struct err *err) _must_check_;
+/* The root schema of a custom resource: with apiVersion, kind and metadata. The definition of
+ * ObjectMeta must be among b->definitions. */
+int schema_build_resource(struct schema_builder *b, const struct json *json,
+	const struct schema **ret, struct err *err) _must_check_;
+/* For a schema that is no definition, once it and all it refers to are built. */
+void schema_build_expected(struct schema_builder *b, const struct schema *s);
 /* Call once after all schemas of a bundle are built. */
 int schema_build_overlays(struct schema_builder *b, struct err *err) _must_check_;

@@ -363,7 +363,7 @@ static const char *stored_field(const struct kind *k, const char *field)
 {
 	if (streq(field, "metadata.name") || streq(field, "metadata.namespace"))
 		return field;
-	for (size_t i = 0; i < k->selectable_field_count; i++)
+	for (size_t i = 0; i < k->selectable_offered; i++)
 		if (streq(k->selectable_fields[i], field))
 			return k->selectable_stored[i];
 	return NULL;
@@ -399,7 +399,7 @@ static int parse_term(struct arena *a, const struct kind *k, const char *text, s
 		r->key = stored;
 		return 0;
 	}
-	if (k->selectable_field_count > 0)
+	if (k->selectable_offered > 0)
 		return status_bad_request(a, st, "field label not supported: %s", r->key);
 	return status_bad_request(a, st,
 		"\"%s\" is not a known field selector: only \"metadata.name\", "

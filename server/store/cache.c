@@ -1,33 +1,16 @@
 /* cache.c - the objects themselves: loading, reading, writing through to the store. */
 #include "lib/base/log.h"
+#include "lib/object/custom.h"
 #include "server/store/cache_private.h"
 
 #define TRIM_EVERY_MS 30000
 
-/* One cache_write on its way:
- *
- *     waiting (behind another write of the same key) -> decided -> committing -> done
- */
-struct write {
-	struct list link; /* in the list of its key */
-	struct cache *cache;
-	struct kind_cache *kc;
-	char *namespace, *name, *key;
-	cache_decide *decide;
-	cache_done *done;
-	void *user;
-	struct blob
-		*stored; /* what is being committed; NULL for a removal that keeps the last state */
-	struct object *before;
-	bool removing;
-};
-
 struct kind_cache *cache_kind(const struct cache *c, const struct kind *k)
 {
-	return &c->by_kind[k->storage->index];
+	return c->by_slot[k->slot];
 }
 
-static char *store_key(const struct kind *k, const char *namespace, const char *name)
+char *cache_store_key(const struct kind *k, const char *namespace, const char *name)
 {
 	const char *group = *k->group ? k->group : "core";
 	if (k->namespaced)
@@ -41,8 +24,10 @@ static const struct kind *kind_of_key(const struct cache *c, const char *key)
 	if (!str_split(&rest, '/', &empty) || !str_split(&rest, '/', &group) ||
 		!str_split(&rest, '/', &plural))
 		return NULL;
-	for (size_t i = 0; i < c->kind_count; i++) {
-		const struct kind *k = c->by_kind[i].kind;
+	for (size_t i = 0; i < c->slot_count; i++) {
+		const struct kind *k = c->by_slot[i] ? c->by_slot[i]->kind : NULL;
+		if (!k || k->custom)
+			continue; /* those come later: see cache_kind_changed */
 		if (k->served && kind_is_storage(k) && str_eq(plural, k->plural) &&
 			str_eq(group, *k->group ? k->group : "core"))
 			return k;
@@ -54,9 +39,12 @@ static void on_trimmer(uv_timer_t *h)
 {
 	struct cache *c = h->data;
 	int64_t now = c->clock->mono_ns(c->clock);
-	for (size_t i = 0; i < c->kind_count; i++) {
-		event_ring_trim(&c->by_kind[i].ring, now);
-		cache_history_trim(&c->by_kind[i]);
+	for (size_t i = 0; i < c->slot_count; i++) {
+		struct kind_cache *kc = c->by_slot[i];
+		if (!kc)
+			continue;
+		event_ring_trim(&kc->ring, now);
+		cache_history_trim(kc);
 	}
 }
 
@@ -72,13 +60,9 @@ struct cache *cache_create(uv_loop_t *loop, const struct kind_registry *kinds, s
 	c->kinds = kinds;
 	c->store = store;
 	c->clock = clock;
-	c->kind_count = kind_count(kinds);
-	c->by_kind = xcalloc(c->kind_count, sizeof(*c->by_kind));
-	for (size_t i = 0; i < c->kind_count; i++) {
-		const struct kind *k = kind_at(kinds, i);
-		c->by_kind[k->index].kind = k;
-		list_init(&c->by_kind[k->index].watchers);
-	}
+	for (size_t i = 0; i < kind_count(kinds); i++)
+		if (kind_is_storage(kind_at(kinds, i)))
+			cache_add_slot(c, kind_at(kinds, i));
 	uv_check_init(loop, &c->notifier);
 	c->notifier.data = c;
 	uv_timer_init(loop, &c->trimmer);
@@ -96,7 +80,6 @@ struct load {
 	struct cache *cache;
 	struct err err;
 	int r;
-	size_t unknown;
 };
 
 static void load_row(void *user, const char *key, const void *value, size_t size, uint64_t revision)
@@ -104,7 +87,7 @@ static void load_row(void *user, const char *key, const void *value, size_t size
 	struct load *l = user;
 	const struct kind *k = kind_of_key(l->cache, key);
 	if (!k) {
-		l->unknown++;
+		cache_add_unknown(l->cache, key, blob_new(value, size), revision);
 		return;
 	}
 	struct object *o = NULL;
@@ -127,15 +110,10 @@ int cache_load(struct cache *c, struct err *err)
 		return r;
 	if (l.r < 0)
 		return err_set(err, l.r, "the store holds what can't be read: %s", l.err.msg);
-	if (l.unknown > 0) {
-		char count[24];
-		log_warn("the store holds objects of kinds that this version does not know; they "
-			 "are kept",
-			"count", log_i64(count, (int64_t)l.unknown), NULL);
-	}
 	/* What happened before can't be told to watchers any more. */
-	for (size_t i = 0; i < c->kind_count; i++)
-		c->by_kind[i].ring.floor = c->revision;
+	for (size_t i = 0; i < c->slot_count; i++)
+		if (c->by_slot[i])
+			c->by_slot[i]->ring.floor = c->revision;
 	return 0;
 }
 
@@ -281,8 +259,12 @@ static struct object *last_state(const struct write *w, uint64_t revision)
 	struct object *o = NULL;
 	if (w->stored) {
 		struct err err = ERR_INIT;
-		if (object_from_stored(w->kc->kind, w->stored->data, w->stored->size, revision, &o,
-			    &err) < 0) {
+		const struct kind *k = w->kc->kind;
+		/* The definition may have changed since this was decided. */
+		bool same = w->generation == w->kc->generation;
+		int r = (same ? object_from_stored : object_adopt)(
+			k, w->stored->data, w->stored->size, revision, &o, &err);
+		if (r < 0) {
 			log_error("an accepted object can't be read", "key", w->key, "reason",
 				err.msg, NULL);
 			abort();
@@ -304,6 +286,7 @@ static void on_committed(void *user, int r, uint64_t revision, const struct err 
 	struct cache *c = w->cache;
 	struct object *result = NULL;
 	c->writes_in_flight--;
+	w->kc->writes_in_flight--;
 	if (r == 0) {
 		result = last_state(w, revision);
 		apply(c, w->kc, w->before, result, w->removing, revision);
@@ -341,6 +324,8 @@ static bool write_start(struct write *w)
 		.expect_revision = present ? present->revision : 0,
 		.value = w->removing ? NULL : w->stored,
 	};
+	w->generation = w->kc->generation;
+	w->kc->writes_in_flight++;
 	c->writes_in_flight++;
 	c->store->ops->txn(c->store, &store_change, on_committed, w);
 	return true;
@@ -362,7 +347,7 @@ void cache_write(struct cache *c, const struct kind *k, const char *namespace, c
 	w->kc = cache_kind(c, k);
 	w->namespace = xstrdup(k->namespaced ? namespace : "");
 	w->name = xstrdup(name);
-	w->key = store_key(k->storage, w->namespace, name);
+	w->key = cache_store_key(k->storage, w->namespace, name);
 	w->decide = decide;
 	w->done = done;
 	w->user = user;
@@ -380,17 +365,21 @@ void cache_write(struct cache *c, const struct kind *k, const char *namespace, c
 
 static void cache_free(struct cache *c)
 {
-	for (size_t i = 0; i < c->kind_count; i++) {
-		struct kind_cache *kc = &c->by_kind[i];
+	for (size_t i = 0; i < c->slot_count; i++) {
+		struct kind_cache *kc = c->by_slot[i];
+		if (!kc)
+			continue;
 		cache_index_finish(kc);
 		cache_history_finish(kc);
 		event_ring_finish(&kc->ring);
 		object_set_finish(&kc->objects);
+		free(kc);
 	}
 	void (*closed)(void *) = c->closed;
 	void *user = c->closed_user;
 	table_finish(&c->pending);
-	free(c->by_kind);
+	free(c->by_slot);
+	cache_finish_unknown(c);
 	free(c);
 	if (closed)
 		closed(user);

@@ -18,11 +18,22 @@ struct cache;
 /* Takes the store over (closes it at the end). Kinds must all be registered. */
 struct cache *cache_create(uv_loop_t *loop, const struct kind_registry *kinds, struct store *store,
 	struct clock *clock);
-/* Fills the cache from the store. Rows of unknown kinds are kept in the store and logged. */
+/* Fills the cache from the store. Rows of unknown kinds are kept: in the store, and beside the
+ * objects until their kind comes. */
 int cache_load(struct cache *c, struct err *err) _must_check_;
 /* Waits for writes on their way, refuses new ones (-ESHUTDOWN), closes the store, frees. Watchers
  * must be closed before. */
 void cache_close(struct cache *c, void (*done)(void *user), void *user);
+
+/* A custom kind (lib/object/custom.h) came or changed, and `storage` is what it is stored as now.
+ * Its objects are made anew, as the kind shows them now, rows that waited for it become objects;
+ * its watchers have fallen off (-ESTALE). */
+void cache_kind_changed(struct cache *c, const struct kind *storage);
+/* It is gone. What is left of its objects is kept as rows of an unknown kind. */
+void cache_kind_removed(struct cache *c, const struct kind *storage);
+/* True while a write of the resource is on its way to the store. */
+bool cache_kind_busy(const struct cache *c, const struct kind *storage);
+size_t cache_unknown_count(const struct cache *c);
 
 uint64_t cache_revision(const struct cache *c); /* newest that readers can see */
 /* Borrowed until the next turn of the loop; NULL when absent. namespace "" for cluster-scoped. */

@@ -38,6 +38,34 @@ struct kind_cache {
 	VEC(struct cache_index) indexes;
 	VEC(struct cache_history) histories;
 	bool dirty; /* events since watchers were last notified */
+	size_t writes_in_flight;
+	uint32_t generation; /* changes of the (custom) kind */
+};
+
+/* A row whose kind is not known, now or any more. */
+struct unknown_row {
+	char *key;
+	struct blob *value; /* in any form of the object */
+	uint64_t revision;
+};
+
+/* One cache_write on its way:
+ *
+ *     waiting (behind another write of the same key) -> decided -> committing -> done
+ */
+struct write {
+	struct list link; /* in the list of its key */
+	struct cache *cache;
+	struct kind_cache *kc;
+	char *namespace, *name, *key;
+	cache_decide *decide;
+	cache_done *done;
+	void *user;
+	struct blob
+		*stored; /* what is being committed; NULL for a removal that keeps the last state */
+	struct object *before;
+	uint32_t generation; /* of kc, when it was decided */
+	bool removing;
 };
 
 struct cache {
@@ -45,8 +73,9 @@ struct cache {
 	const struct kind_registry *kinds;
 	struct store *store;
 	struct clock *clock;
-	struct kind_cache *by_kind; /* indexed by kind->index */
-	size_t kind_count;
+	struct kind_cache **by_slot; /* indexed by kind->slot; NULL where no resource is */
+	size_t slot_count;
+	VEC(struct unknown_row) unknown;
 	uint64_t revision;
 	uint64_t query_count;
 	struct table pending; /* store key -> struct list of writes, the first is under way */
@@ -60,6 +89,13 @@ struct cache {
 	void (*closed)(void *user);
 	void *closed_user;
 };
+
+char *cache_store_key(const struct kind *k, const char *namespace, const char *name);
+
+/* cache_kinds.c: resources that come, change and go while the cache is open. */
+struct kind_cache *cache_add_slot(struct cache *c, const struct kind *storage);
+void cache_add_unknown(struct cache *c, const char *key, struct blob *value, uint64_t revision);
+void cache_finish_unknown(struct cache *c);
 
 struct kind_cache *cache_kind(const struct cache *c, const struct kind *k);
 

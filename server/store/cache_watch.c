@@ -164,9 +164,9 @@ void cache_watch_mark(struct cache *c, struct kind_cache *kc)
 
 void cache_watch_notify_all(struct cache *c)
 {
-	for (size_t i = 0; i < c->kind_count; i++) {
-		struct kind_cache *kc = &c->by_kind[i];
-		if (!kc->dirty)
+	for (size_t i = 0; i < c->slot_count; i++) {
+		struct kind_cache *kc = c->by_slot[i];
+		if (!kc || !kc->dirty)
 			continue;
 		kc->dirty = false;
 		/* A callback may close any watcher: walk over those marked now, from a list of

@@ -56,6 +56,14 @@ void event_ring_finish(struct event_ring *r)
 	*r = (struct event_ring){0};
 }
 
+void event_ring_clear(struct event_ring *r, uint64_t revision)
+{
+	while (r->first < r->end)
+		drop_first(r);
+	r->first = r->lines = ++r->end;
+	r->floor = revision;
+}
+
 static void resize(struct event_ring *r, size_t room)
 {
 	struct ring_event *events = xmalloc(room * sizeof(*events));

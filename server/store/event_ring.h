@@ -38,6 +38,8 @@ struct ring_event *event_ring_at(
 	struct event_ring *r, uint64_t sequence); /* NULL: dropped or future */
 /* Sequence number of the first event after the revision; false when some of them were dropped. */
 bool event_ring_seek(struct event_ring *r, uint64_t revision, uint64_t *ret_sequence);
+/* Forgets everything up to the revision; every cursor has fallen off. */
+void event_ring_clear(struct event_ring *r, uint64_t revision);
 void event_ring_trim(struct event_ring *r, int64_t now_ns);
 void event_ring_set_line(struct event_ring *r, struct ring_event *e, struct blob *line); /* takes it
 											   over */
