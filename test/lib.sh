@@ -195,7 +195,9 @@ use_namespace() {
 use_lab() {
 	if [ -z "${HANOK_TEST_LAB:-}" ]; then
 		TEST_OWN_LAB=1
-		HANOK_LAB=$(mktemp -d /tmp/hanok-lab.XXXXXX) HANOK_BIN=$HANOK "$TEST_ROOT/test/lab/up.sh" "$@" >&2 || exit 1
+		HANOK_LAB=$(mktemp -d /tmp/hanok-lab.XXXXXX)
+		export HANOK_LAB
+		HANOK_BIN=$HANOK "$TEST_ROOT/test/lab/up.sh" "$@" >&2 || exit 1
 		lab_use "$HANOK_LAB"
 	else
 		lab_use "$HANOK_TEST_LAB"

@@ -257,8 +257,7 @@ static int mutate(const struct admission_review *r)
 		if (result < 0)
 			return result;
 	}
-	/* Where tokens are issued at all. */
-	if (wants_token(account, spec) && kind_subresource(o->kind, "token"))
+	if (r->req->api->issues_tokens && wants_token(account, spec))
 		mount_token(r, spec);
 	struct json *secrets = json_get(account, "imagePullSecrets");
 	if (json_count(secrets) && !json_count(json_get(spec, "imagePullSecrets")))
