@@ -136,4 +136,105 @@ check_output "its table" 'kata +kata +[0-9]+s' k get runtimeclass
 refused "a handler is a name" 'handler: Invalid value: "": a lowercase RFC 1123 label must consist' RuntimeClass r 'handler: ""'
 check_refused "a handler is fixed" 'handler: Invalid value: "runc": field is immutable' k patch runtimeclass kata -p '{"handler":"runc"}'
 
+# ---- certificates ----
+openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$TEST_DIR/key.pem" -subj '/O=team/CN=jane' -out "$TEST_DIR/csr.pem" 2>/dev/null
+openssl req -new -key "$TEST_DIR/key.pem" -subj '/O=system:masters/CN=jane' -out "$TEST_DIR/masters.pem"
+openssl req -x509 -key "$TEST_DIR/key.pem" -subj '/CN=jane' -out "$TEST_DIR/cert.pem" -days 1
+csr=$(base64 -w0 "$TEST_DIR/csr.pem")
+signer='signerName: example.com/clients'
+check "a request" make CertificateSigningRequest jane "spec: {request: $csr, $signer, usages: [client auth], expirationSeconds: 3600, username: someone}"
+check_output "who asked is the server's word" '^kubernetes-admin .*system:masters' k get csr jane -o 'jsonpath={.spec.username} {.spec.groups}'
+check_output "its table" 'NAME +AGE +SIGNERNAME +REQUESTOR +REQUESTEDDURATION +CONDITION
+jane +[0-9]+s +example.com/clients +kubernetes-admin +60m +Pending' k get csr
+check_output "field selector" '^certificatesigningrequest.certificates.k8s.io/jane$' k get csr -o name --field-selector spec.signerName=example.com/clients
+check "certificate approve" k certificate approve jane
+check_output "approved" 'jane .*Approved$' k get csr jane
+check_output "why and when" '^KubectlApprove 20.*Z 20.*Z$' k get csr jane -o 'jsonpath={.status.conditions[0].reason} {.status.conditions[0].lastUpdateTime} {.status.conditions[0].lastTransitionTime}'
+status_patch() { raw "/apis/certificates.k8s.io/v1/certificatesigningrequests/$1" -X PATCH -H 'Content-Type: application/merge-patch+json' -d "$2"; }
+check_output "approved is not denied, too" 'status.conditions\[1\].type: Invalid value: \\"Denied\\": Approved and Denied conditions are mutually exclusive' \
+	raw /apis/certificates.k8s.io/v1/certificatesigningrequests/jane/approval -X PATCH -H 'Content-Type: application/json-patch+json' \
+	-d '[{"op":"add","path":"/status/conditions/-","value":{"type":"Denied","status":"True"}}]'
+check_output "a decision can't be taken back" 'updates may not remove a condition of type \\"Approved\\"' status_patch jane/approval '{"status":{"conditions":[]}}'
+check_output "the status does not decide" 'updates may not add a condition of type \\"Denied\\"' status_patch jane/status \
+	'{"status":{"conditions":[{"type":"Denied","status":"True"}]}}'
+check_output "a certificate is one" 'status.certificate: Invalid value: \\"<certificate data>\\": must contain at least one CERTIFICATE PEM block' status_patch jane/status '{"status":{"certificate":"aGVsbG8="}}'
+status_patch jane/status "{\"status\":{\"certificate\":\"$(base64 -w0 "$TEST_DIR/cert.pem")\"}}" >/dev/null
+check_output "issued" 'jane .*Approved,Issued$' k get csr jane
+check_output "a certificate stays" 'updates may not modify existing certificate content' status_patch jane/status '{"status":{"certificate":null}}'
+check "the request's own part takes neither" status_patch jane '{"spec":{"expirationSeconds":900},"status":{"certificate":null},"metadata":{"labels":{"a":"b"}}}'
+check_output "only metadata changed" '^3600 b Approved$' k get csr jane -o 'jsonpath={.spec.expirationSeconds} {.metadata.labels.a} {.status.conditions[0].type}'
+check "another" make CertificateSigningRequest joe "spec: {request: $csr, $signer, usages: [client auth]}"
+check "certificate deny" k certificate deny joe
+check_output "denied" 'joe .*<none> +Denied$' k get csr joe
+refused "a request is one" 'spec.request: Invalid value: "aGVsbG8=": PEM block type must be CERTIFICATE REQUEST' CertificateSigningRequest c "spec: {request: aGVsbG8=, $signer, usages: [client auth]}"
+bad=$(sed '2s/^..../MIIC/' "$TEST_DIR/csr.pem" | base64 -w0)
+refused "and reads" 'spec.request: Invalid value' CertificateSigningRequest c "spec: {request: $bad, $signer, usages: [client auth]}"
+refused "usages are required" 'spec.usages: Required value' CertificateSigningRequest c "spec: {request: $csr, $signer}"
+refused "usages are known" 'spec.usages[0]: Unsupported value: "x": supported values: "any", "cert sign"' CertificateSigningRequest c "spec: {request: $csr, $signer, usages: [x]}"
+refused "a signer has a domain" 'spec.signerName: Invalid value: "example": should be a domain with at least two segments separated by dots' CertificateSigningRequest c "spec: {request: $csr, signerName: example/x, usages: [any]}"
+refused "a signer has a path" "spec.signerName: Invalid value: \"a.b\": must be a fully qualified domain and path of the form 'example.com/signer-name'" CertificateSigningRequest c "spec: {request: $csr, signerName: a.b, usages: [any]}"
+refused "ten minutes at least" 'spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 600 seconds (10 minutes)' CertificateSigningRequest c "spec: {request: $csr, $signer, usages: [any], expirationSeconds: 599}"
+refused "no one asks to be the master" 'is forbidden: use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed' CertificateSigningRequest c \
+	"spec: {request: $(base64 -w0 "$TEST_DIR/masters.pem"), signerName: kubernetes.io/kube-apiserver-client, usages: [client auth]}"
+k create clusterrole approver --verb=get,list,update,patch --resource=certificatesigningrequests,certificatesigningrequests/approval >/dev/null
+k create clusterrolebinding approver --clusterrole=approver --user=amy >/dev/null
+openssl req -new -key "$TEST_DIR/key.pem" -subj /CN=amy | openssl x509 -req -CA "$SERVER_DIR/pki/ca.crt" -CAkey "$SERVER_DIR/pki/ca.key" \
+	-days 1 -out "$TEST_DIR/amy.pem" 2>/dev/null
+as_amy() {
+	HOME=$TEST_DIR "$KUBECTL" --kubeconfig /dev/null --server "https://127.0.0.1:$SERVER_PORT" --certificate-authority "$SERVER_DIR/pki/ca.crt" \
+		--client-certificate="$TEST_DIR/amy.pem" --client-key="$TEST_DIR/key.pem" "$@"
+}
+check "a third" make CertificateSigningRequest jim "spec: {request: $csr, $signer, usages: [client auth]}"
+check_refused "who may write approvals must be allowed the signer, too" 'is forbidden: user not permitted to approve requests with signerName "example.com/clients"' as_amy certificate approve jim
+k create -f - >/dev/null <<'END'
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: signer}
+rules: [{verbs: [approve], apiGroups: [certificates.k8s.io], resources: [signers], resourceNames: [example.com/*]}]
+END
+k create clusterrolebinding signer --clusterrole=signer --user=amy >/dev/null
+check "allowed for its domain" as_amy certificate approve jim
+
+# ---- admission registration ----
+hook='name: a.example.com, clientConfig: {service: {name: s, namespace: ns}}, sideEffects: None, admissionReviewVersions: [v1], rules: [{operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}]'
+check_output "webhooks are stored with a warning" 'Warning: this server does not call admission webhooks yet.*
+.*created' make ValidatingWebhookConfiguration v "webhooks: [{$hook}]"
+check_output "defaults" '^443 \* Fail Equivalent \{\} \{\} 10 1$' k get validatingwebhookconfiguration v -o 'jsonpath={.webhooks[0].clientConfig.service.port} {.webhooks[0].rules[0].scope} {.webhooks[0].failurePolicy} {.webhooks[0].matchPolicy} {.webhooks[0].namespaceSelector} {.webhooks[0].objectSelector} {.webhooks[0].timeoutSeconds} {.metadata.generation}'
+check_output "their table" 'v +1 +[0-9]+s' k get validatingwebhookconfigurations
+check_output "mutating ones" 'Warning: .*created' make MutatingWebhookConfiguration m "webhooks: [{$hook}]"
+check_output "are not asked again" '^Never$' k get mutatingwebhookconfiguration m -o 'jsonpath={.webhooks[0].reinvocationPolicy}'
+# In one of two webhooks, what differs from the good one.
+hook_refused() { refused "$1" "$2" ValidatingWebhookConfiguration bad "webhooks: [{${hook/"$3"/$4}}]"; }
+hook_refused "a webhook has a full name" 'webhooks[0].name: Invalid value: "a.com": should be a domain with at least three segments separated by dots' a.example.com a.com
+hook_refused "side effects are told" 'webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun' 'sideEffects: None, ' ''
+hook_refused "and are none" 'webhooks[0].sideEffects: Unsupported value: "Some": supported values: "None", "NoneOnDryRun"' 'sideEffects: None' 'sideEffects: Some'
+hook_refused "a service or a URL" 'webhooks[0].clientConfig: Required value: exactly one of url or service is required' 'service: {name: s, namespace: ns}' ''
+hook_refused "https only" "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]" 'service: {name: s, namespace: ns}' 'url: "http://example.com/x"'
+hook_refused "no query" 'webhooks[0].clientConfig.url: Invalid value: "a=b": query parameters are not permitted in the URL' 'service: {name: s, namespace: ns}' 'url: "https://example.com/x?a=b"'
+hook_refused "a known review version" 'webhooks[0].admissionReviewVersions: Invalid value: []string{"v9"}: must include at least one of v1, v1beta1' '[v1], rules' '[v9], rules'
+hook_refused "operations are known" 'webhooks[0].rules[0].operations[0]: Unsupported value: "GET": supported values: "*", "CONNECT", "CREATE", "DELETE", "UPDATE"' CREATE GET
+hook_refused "a wildcard stands alone" "webhooks[0].rules[0].resources: Invalid value: []string{\"*/*\", \"pods\"}: if '*/*' is present, must not specify other resources" 'resources: [pods]' 'resources: ["*/*", pods]'
+refused "webhooks differ in name" 'webhooks[1].name: Duplicate value: "a.example.com"' ValidatingWebhookConfiguration bad "webhooks: [{$hook}, {$hook}]"
+check_output "the same words for the time" 'webhooks\[0\].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds' raw '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/v' -X PATCH -H 'Content-Type: application/strategic-merge-patch+json' -d '{"webhooks":[{"name":"a.example.com","timeoutSeconds":31}]}'
+match='matchConstraints: {resourceRules: [{operations: [CREATE], apiGroups: [apps], apiVersions: [v1], resources: [deployments]}]}'
+check_output "policies, with a warning" 'Warning: .*created' make ValidatingAdmissionPolicy p "spec: {$match, validations: [{expression: 'true'}], paramKind: {apiVersion: v1, kind: ConfigMap}}"
+check_output "their table" 'p +1 +v1/ConfigMap +[0-9]+s' k get validatingadmissionpolicy
+check_output "bindings, with a warning" 'Warning: .*created' make ValidatingAdmissionPolicyBinding b 'spec: {policyName: p, validationActions: [Deny], paramRef: {name: x, parameterNotFoundAction: Deny}}'
+check_output "their table" 'b +p +\*/x +[0-9]+s' k get validatingadmissionpolicybinding
+refused "a policy validates something" 'spec.validations: Required value: validations or auditAnnotations must contain at least one item' ValidatingAdmissionPolicy bad "spec: {$match}"
+refused "a policy is about something" 'spec.matchConstraints: Required value' ValidatingAdmissionPolicy bad "spec: {validations: [{expression: 'true'}]}"
+refused "variables have names" 'spec.variables[0].name: Invalid value: "in": name is not a valid CEL identifier' ValidatingAdmissionPolicy bad "spec: {$match, validations: [{expression: 'true'}], variables: [{name: in, expression: '1'}]}"
+refused "denying and warning is too much" 'spec.validationActions: Invalid value: []string{"Deny", "Warn"}: must not contain both Deny and Warn' ValidatingAdmissionPolicyBinding bad 'spec: {policyName: p, validationActions: [Deny, Warn]}'
+
+# ---- flow control ----
+check_output "levels, with a warning" 'Warning: .*created' make PriorityLevelConfiguration slow 'spec: {type: Limited, limited: {limitResponse: {type: Queue, queuing: {}}}}'
+check_output "their table and defaults" 'slow +Limited +30 +64 +8 +50 +[0-9]+s' k get prioritylevelconfiguration
+check_output "flows, with a warning" 'Warning: .*created' make FlowSchema bots 'spec: {priorityLevelConfiguration: {name: slow}, rules: [{subjects: [{kind: Group, group: {name: bots}}], nonResourceRules: [{verbs: ["*"], nonResourceURLs: ["/metrics"]}]}]}'
+check_output "their table" 'bots +slow +1000 +<none> +[0-9]+s +\?' k get flowschema
+refused "a hand is no larger than the deck" 'spec.limited.limitResponse.queuing.handSize: Invalid value: 65: should not be greater than queues (64)' PriorityLevelConfiguration bad 'spec: {type: Limited, limited: {limitResponse: {type: Queue, queuing: {handSize: 65}}}}'
+refused "only exempt is exempt" "spec.type: Invalid value: \"Exempt\": type must be 'Exempt' if and only if name is 'exempt'" PriorityLevelConfiguration bad 'spec: {type: Exempt}'
+refused "rules have subjects" 'spec.rules[0].subjects: Required value: subjects must contain at least one value' FlowSchema bad 'spec: {priorityLevelConfiguration: {name: slow}, rules: [{nonResourceRules: [{verbs: ["*"], nonResourceURLs: ["/metrics"]}]}]}'
+refused "a subject is what it says" "spec.rules[0].subjects[0].user: Required value: user is required when subject kind is 'User'" FlowSchema bad 'spec: {priorityLevelConfiguration: {name: slow}, rules: [{subjects: [{kind: User}], nonResourceRules: [{verbs: [get], nonResourceURLs: [/a]}]}]}'
+refused "verbs are known" 'spec.rules[0].nonResourceRules[0].verbs: Unsupported value: []string{"x"}: supported values: "create"' FlowSchema bad 'spec: {priorityLevelConfiguration: {name: slow}, rules: [{subjects: [{kind: User, user: {name: a}}], nonResourceRules: [{verbs: [x], nonResourceURLs: [/a]}]}]}'
+
 finish

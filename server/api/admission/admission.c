@@ -10,6 +10,10 @@ static const struct admission_plugin *const plugins[] = {
 	&admission_default_storage_class,
 	&admission_claim_resize,
 	&admission_runtime_class,
+	&admission_certificate_approval,
+	&admission_certificate_signing,
+	&admission_certificate_subject_restriction,
+	&admission_default_ingress_class,
 	&admission_deny_service_external_ips,
 };
 

@@ -17,6 +17,9 @@ extern const struct admission_plugin admission_claim_resize, admission_default_s
 	admission_limit_ranger, admission_priority, admission_runtime_class,
 	admission_service_account, admission_taint_nodes_by_condition;
 
+extern const struct admission_plugin admission_certificate_approval, admission_certificate_signing,
+	admission_certificate_subject_restriction, admission_default_ingress_class;
+
 /* Kinds that plugins ask for, looked up once; NULL where the kind is not served. */
 struct admission_kinds {
 	const struct kind *limit_ranges, *claims, *service_accounts, *services;

@@ -11,7 +11,12 @@ static const struct kind_hooks *const all[] = {&hooks_role, &hooks_cluster_role,
 	/* networking, storage, scheduling, node */
 	&hooks_ingress, &hooks_ingress_class, &hooks_network_policy, &hooks_ip_address,
 	&hooks_service_cidr, &hooks_storage_class, &hooks_volume_attachment, &hooks_csi_driver,
-	&hooks_csi_node, &hooks_csi_storage_capacity, &hooks_priority_class, &hooks_runtime_class};
+	&hooks_csi_node, &hooks_csi_storage_capacity, &hooks_priority_class, &hooks_runtime_class,
+	/* certificates, admission registration, flow control */
+	&hooks_certificate_signing_request, &hooks_mutating_webhook_configuration,
+	&hooks_validating_webhook_configuration, &hooks_validating_admission_policy,
+	&hooks_validating_admission_policy_binding, &hooks_flow_schema,
+	&hooks_priority_level_configuration};
 
 const struct kind_hooks *hooks_find(const struct kind *k)
 {

@@ -16,6 +16,11 @@ extern const struct kind_hooks hooks_ip_address, hooks_service_cidr;
 extern const struct kind_hooks hooks_storage_class, hooks_volume_attachment, hooks_csi_driver,
 	hooks_csi_node, hooks_csi_storage_capacity;
 extern const struct kind_hooks hooks_priority_class, hooks_runtime_class;
+extern const struct kind_hooks hooks_certificate_signing_request;
+extern const struct kind_hooks hooks_mutating_webhook_configuration,
+	hooks_validating_webhook_configuration, hooks_validating_admission_policy,
+	hooks_validating_admission_policy_binding;
+extern const struct kind_hooks hooks_flow_schema, hooks_priority_level_configuration;
 
 /* Cells (cells.c). */
 struct json *cell_text(const struct table_row *row, const char *fmt, ...) _printf_(2, 3);

@@ -5,37 +5,10 @@
 #define HOSTS_SHOWN 3
 #define ADDRESS_SHOWN 16 /* characters of the addresses in a table */
 #define CLASS_ANNOTATION "kubernetes.io/ingress.class"
-#define DEFAULT_ANNOTATION "ingressclass.kubernetes.io/is-default-class"
 
 static const char *annotation(const struct json *doc, const char *name)
 {
 	return json_str(json_get(json_path(doc, "metadata.annotations"), name));
-}
-
-/* An ingress that names no class gets the default one: of several, the newest, then by name. */
-static int default_class(struct hook *h, struct json *doc)
-{
-	struct json *spec = json_get(doc, "spec");
-	if (!h->req || json_get(spec, "ingressClassName") || annotation(doc, CLASS_ANNOTATION))
-		return 0;
-	struct cache_query q = {
-		.kind = kind_by_name(h->api->kinds, "networking.k8s.io", "v1", "IngressClass")};
-	struct cache_page page;
-	const char *best = NULL, *best_time = "";
-	cache_list(h->api->cache, &q, h->arena, &page);
-	for (size_t i = 0; i < page.count; i++) {
-		const struct json *class = object_doc(page.items[i], h->arena);
-		const char *time = json_path_str(class, "metadata.creationTimestamp");
-		if (!streq(annotation(class, DEFAULT_ANNOTATION), "true"))
-			continue;
-		if (!best || strcmp(time, best_time) > 0) {
-			best = page.items[i]->name;
-			best_time = time;
-		}
-	}
-	if (best)
-		json_set_str(h->arena, spec, "ingressClassName", best);
-	return 0;
 }
 
 static void check_backend(struct hook *h, const struct json *b, const char *path)
@@ -156,19 +129,14 @@ static void ingress_validate(struct hook *h, const struct json *doc)
 }
 
 /* Only new ingresses must agree with the old annotation. */
-static void ingress_validate_create(struct hook *h, const struct json *doc)
+static int ingress_prepare_create(struct hook *h, struct json *doc)
 {
 	const char *note = annotation(doc, CLASS_ANNOTATION);
 	const char *class = json_path_str(doc, "spec.ingressClassName");
 	if (note && class && !streq(note, class))
 		invalid(h, "annotations." CLASS_ANNOTATION, json_new_string(h->arena, note),
 			"must match `ingressClassName` when both are specified");
-}
-
-static int ingress_prepare_create(struct hook *h, struct json *doc)
-{
-	ingress_validate_create(h, doc);
-	return default_class(h, doc);
+	return 0;
 }
 
 static void ingress_validate_update(

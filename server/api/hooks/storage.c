@@ -26,23 +26,14 @@ static size_t map_bytes(const struct json *map)
 }
 
 /* Driver names may be written in upper case; the rule is for lower case. */
-static const char *lower(struct arena *a, const char *s)
-{
-	char *copy = arena_strdup(a, s);
-	for (char *p = copy; *p; p++)
-		if (*p >= 'A' && *p <= 'Z')
-			*p = (char)(*p | 32);
-	return copy;
-}
-
 static void check_driver_name(struct hook *h, const char *field, const struct json *value)
 {
 	if (!require_text(h, field, value))
 		return;
 	if (value->count > 63)
 		too_long(h, field, 63);
-	check_rule_at(
-		h, RULE_DNS_SUBDOMAIN, field, json_new_string(h->arena, lower(h->arena, value->s)));
+	check_rule_at(h, RULE_DNS_SUBDOMAIN, field,
+		json_new_string(h->arena, lower_text(h->arena, value->s)));
 }
 
 /* ---- StorageClass ---- */
@@ -56,20 +47,13 @@ static void check_topology(struct hook *h, const struct json *term, const char *
 		const char *field = at(h, "%s.matchLabelExpressions[%zu]", path, i);
 		const struct json *key = json_get(e, "key"), *values = json_get(e, "values");
 		check_rule_at(h, RULE_QUALIFIED_NAME, at(h, "%s.key", field), key);
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(json_get(json_at(list, n), "key"), key)) {
-				duplicate(h, at(h, "%s.key", field), key);
-				break;
-			}
+		if (is_repeated(list, i, "key"))
+			duplicate(h, at(h, "%s.key", field), key);
 		if (json_count(values) == 0)
 			required(h, at(h, "%s.values", field), NULL);
 		for (size_t n = 0; n < json_count(values); n++)
-			for (size_t m = 0; m < n; m++)
-				if (json_equal(json_at(values, n), json_at(values, m))) {
-					duplicate(h, at(h, "%s.values[%zu]", field, n),
-						json_at(values, n));
-					break;
-				}
+			if (is_repeated(values, n, NULL))
+				duplicate(h, at(h, "%s.values[%zu]", field, n), json_at(values, n));
 		i++;
 	}
 }
@@ -81,7 +65,7 @@ static void class_validate(struct hook *h, const struct json *doc)
 	const struct json *topologies = json_get(doc, "allowedTopologies");
 	if (*json_str_or(provisioner, ""))
 		check_rule_at(h, RULE_QUALIFIED_NAME, "provisioner",
-			json_new_string(h->arena, lower(h->arena, provisioner->s)));
+			json_new_string(h->arena, lower_text(h->arena, provisioner->s)));
 	if (json_count(parameters) > PARAMETERS_MAX) {
 		too_long(h, "parameters", PARAMETERS_MAX);
 	} else {
@@ -94,11 +78,8 @@ static void class_validate(struct hook *h, const struct json *doc)
 	for (size_t i = 0; i < json_count(topologies); i++) {
 		const char *path = at(h, "allowedTopologies[%zu]", i);
 		check_topology(h, json_at(topologies, i), path);
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(json_at(topologies, i), json_at(topologies, n))) {
-				duplicate(h, at(h, "%s.matchLabelExpressions", path), NULL);
-				break;
-			}
+		if (is_repeated(topologies, i, NULL))
+			duplicate(h, at(h, "%s.matchLabelExpressions", path), NULL);
 	}
 }
 
@@ -219,10 +200,7 @@ static void check_token_requests(struct hook *h, const struct json *list)
 		const struct json *t = json_at(list, i), *audience = json_get(t, "audience");
 		const struct json *seconds = json_get(t, "expirationSeconds");
 		const char *path = at(h, "spec.tokenRequests[%zu]", i);
-		bool again = false;
-		for (size_t n = 0; n < i && !again; n++)
-			again = json_equal(json_get(json_at(list, n), "audience"), audience);
-		if (again) {
+		if (is_repeated(list, i, "audience")) {
 			duplicate(h, at(h, "%s.audience", path), audience);
 			continue;
 		}
@@ -325,19 +303,13 @@ static void check_node_driver(
 	if (json_int_or(count, 0) < 0)
 		invalid(h, at(h, "%s.allocatable.count", path), count,
 			"must be greater than or equal to 0");
-	for (size_t n = 0; n < index; n++)
-		if (json_equal(json_get(json_at(list, n), "name"), name)) {
-			duplicate(h, at(h, "%s.name", path), name);
-			break;
-		}
+	if (is_repeated(list, index, "name"))
+		duplicate(h, at(h, "%s.name", path), name);
 	for (size_t i = 0; i < json_count(keys); i++) {
 		const struct json *key = json_at(keys, i);
 		require_text(h, path, key);
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(json_at(keys, n), key)) {
-				duplicate(h, path, key);
-				break;
-			}
+		if (is_repeated(keys, i, NULL))
+			duplicate(h, path, key);
 		check_rule_at(h, RULE_QUALIFIED_NAME, path, key);
 	}
 }

@@ -51,3 +51,6 @@ void check_full_name_at(struct hook *h, const char *field, const struct json *va
 void check_port_at(struct hook *h, const char *field, const struct json *value);
 
 bool has_text(const struct json *list, const char *s);
+/* Item i (its member, when one is named) equals an earlier one. */
+bool is_repeated(const struct json *list, size_t i, const char *member);
+char *lower_text(struct arena *a, const char *s); /* ASCII */
