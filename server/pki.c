@@ -8,15 +8,17 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/log.h"
 #include "lib/base/str.h"
 #include "lib/http/tls.h"
 #include "server/api/allocator.h"
+#include "server/api/auth/jwt.h"
 
 #define CA_DAYS 3650
 #define LEAF_DAYS 365
 #define RENEW_BEFORE_S (30 * 86400)
-#define PEM_MAX_BYTES (64u << 10)
+#define FILE_MAX_BYTES (1u << 20)
 
 static void sync_directory_of(const char *path)
 {
@@ -58,26 +60,35 @@ int file_replace(const char *path, const char *text, unsigned mode, struct err *
 }
 
 /* 1 = read, 0 = not there. */
-static int read_pem(const char *path, char **ret, struct err *err)
+static int read_file(const char *path, char **ret, struct err *err)
 {
 	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_errno(err, -errno, "open '%s'", path);
-	_cleanup_(free_p) char *text = xmalloc(PEM_MAX_BYTES + 1);
-	size_t size = 0;
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
 	for (;;) {
-		ssize_t n = read(fd, text + size, PEM_MAX_BYTES - size);
+		buf_reserve(&text, 16 << 10);
+		ssize_t n = read(fd, text.data + text.size, 16 << 10);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return err_errno(err, -errno, "read '%s'", path);
 		if (n == 0)
 			break;
-		size += (size_t)n;
+		text.size += (size_t)n;
+		if (text.size > FILE_MAX_BYTES)
+			return err_set(
+				err, -E2BIG, "'%s' is larger than %u bytes", path, FILE_MAX_BYTES);
 	}
-	text[size] = '\0';
-	*ret = xrealloc(TAKE_PTR(text), size + 1);
+	text.data[text.size] = '\0';
+	*ret = buf_take(&text);
 	return 1;
+}
+
+int file_read(const char *path, char **ret, struct err *err)
+{
+	int r = read_file(path, ret, err);
+	return r > 0 ? 0 : r < 0 ? r : err_set(err, -ENOENT, "there is no file '%s'", path);
 }
 
 static X509 *parse_certificate(const char *pem)
@@ -138,9 +149,9 @@ static int load_leaf(const char *dir, const struct pki *p, const char *name,
 	_cleanup_(free_p) char *key_path = xasprintf("%s/%s.key", dir, name);
 	_cleanup_(free_p) char *cert = NULL;
 	_cleanup_(free_p) char *key = NULL;
-	int r = read_pem(cert_path, &cert, err);
+	int r = read_file(cert_path, &cert, err);
 	if (r > 0)
-		r = read_pem(key_path, &key, err);
+		r = read_file(key_path, &key, err);
 	if (r < 0)
 		return r;
 	if (r > 0 && certificate_serves(cert, key, p->ca_cert, hosts)) {
@@ -178,8 +189,8 @@ static int load_ca(const char *dir, bool create, struct pki *p, struct err *err)
 {
 	_cleanup_(free_p) char *cert_path = xasprintf("%s/ca.crt", dir);
 	_cleanup_(free_p) char *key_path = xasprintf("%s/ca.key", dir);
-	int c = read_pem(cert_path, &p->ca_cert, err);
-	int k = c < 0 ? c : read_pem(key_path, &p->ca_key, err);
+	int c = read_file(cert_path, &p->ca_cert, err);
+	int k = c < 0 ? c : read_file(key_path, &p->ca_key, err);
 	if (c < 0 || k < 0)
 		return c < 0 ? c : k;
 	if (c && k)
@@ -201,6 +212,30 @@ static int load_ca(const char *dir, bool create, struct pki *p, struct err *err)
 	if (r == 0)
 		r = file_replace(cert_path, p->ca_cert, 0644, err);
 	return r < 0 ? err_context(err, r, "certificate authority") : 0;
+}
+
+/* A lone key file has its public half in itself; a lone sa.pub is of a key that is lost. */
+static int load_token_keys(const char *dir, struct pki *p, struct err *err)
+{
+	_cleanup_(free_p) char *key_path = xasprintf("%s/sa.key", dir);
+	_cleanup_(free_p) char *pub_path = xasprintf("%s/sa.pub", dir);
+	int k = read_file(key_path, &p->sa_key, err);
+	int b = k < 0 ? k : read_file(pub_path, &p->sa_pub, err);
+	if (k < 0 || b < 0)
+		return k < 0 ? k : b;
+	if (k)
+		return 0;
+	if (b)
+		return err_set(err, -ENOENT,
+			"'%s' is missing beside sa.pub: put it back from a backup, or remove "
+			"sa.pub: then a new key is made, and tokens that are out end",
+			key_path);
+	int r = jwt_make_keys(&p->sa_key, &p->sa_pub, err);
+	if (r == 0)
+		r = file_replace(key_path, p->sa_key, 0600, err);
+	if (r == 0)
+		r = file_replace(pub_path, p->sa_pub, 0644, err);
+	return r < 0 ? err_context(err, r, "key of service account tokens") : 0;
 }
 
 int pki_load_ca(const char *data_dir, struct pki *ret, struct err *err)
@@ -235,6 +270,8 @@ int pki_load(const char *data_dir, const char *const *hosts, struct pki *ret, st
 			&p.node_client_key, err);
 	if (r == 0)
 		r = load_leaf(dir, &p, "admin", &admin, NULL, &p.admin_cert, &p.admin_key, err);
+	if (r == 0)
+		r = load_token_keys(dir, &p, err);
 	if (r < 0) {
 		pki_finish(&p);
 		return r;
@@ -246,7 +283,7 @@ int pki_load(const char *data_dir, const char *const *hosts, struct pki *ret, st
 void pki_finish(struct pki *p)
 {
 	char *all[] = {p->ca_cert, p->ca_key, p->server_cert, p->server_key, p->node_client_cert,
-		p->node_client_key, p->admin_cert, p->admin_key};
+		p->node_client_key, p->admin_cert, p->admin_key, p->sa_key, p->sa_pub};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		free(all[i]);
 	*p = (struct pki){0};

@@ -19,6 +19,7 @@
 #include "lib/base/log.h"
 #include "lib/http/tls.h"
 #include "server/api/allocator.h"
+#include "server/api/auth/auth.h"
 #include "server/bootstrap.h"
 #include "server/loops.h"
 #include "server/pki.h"
@@ -110,6 +111,8 @@ static int load_pki(struct server *s, struct err *err)
 		hosts[n++] = node_host;
 	if (s->endpoint_ip[0])
 		hosts[n++] = s->endpoint_ip;
+	for (size_t i = 0; s->options.tls_sans[i]; i++)
+		hosts[n++] = s->options.tls_sans[i];
 	return pki_load(s->options.data, hosts, &s->pki, err);
 }
 
@@ -203,6 +206,53 @@ static int listen_all(struct server *s, struct err *err)
 	return r;
 }
 
+/* What authentication needs beside the cache. */
+static int load_api(struct server *s, struct err *err)
+{
+	_cleanup_(free_p) char *token_file = NULL;
+	_cleanup_(free_p) char *host = host_of(s->options.listen);
+	_cleanup_(free_p) char *keys_url =
+		xasprintf(strchr(host, ':') ? "https://[%s]:%d/openid/v1/jwks"
+					    : "https://%s:%d/openid/v1/jwks",
+			!is_any(host)	  ? host
+			: *s->endpoint_ip ? s->endpoint_ip
+					  : "127.0.0.1",
+			s->port);
+	if (s->options.token_file) {
+		int r = file_read(s->options.token_file, &token_file, err);
+		if (r < 0)
+			return r;
+	}
+	struct auth_options auth = {
+		.issuer = s->options.issuer,
+		.sa_key = s->pki.sa_key,
+		.sa_pub = s->pki.sa_pub,
+		.ca_cert = s->pki.ca_cert,
+		.keys_url = s->options.issuer ? NULL : keys_url,
+		.token_file = token_file,
+	};
+	int r = api_create(
+		&(struct api_options){
+			.loop = &s->loop,
+			.kinds = s->kinds,
+			.cache = s->cache,
+			.clock = clock_system(),
+			.random = RANDOM_SYSTEM,
+			.service_cidr = s->options.service_cidr,
+			.pod_cidr = s->options.pod_cidr,
+			.node_tls = s->node_tls,
+			.auth = &auth,
+			.store = s->store,
+			.enable_admission = s->options.enable_admission,
+			.disable_admission = s->options.disable_admission,
+		},
+		&s->api, err);
+	if (r < 0 && token_file)
+		return err_context(
+			err, r, "start of the API (token file '%s')", s->options.token_file);
+	return r;
+}
+
 static int load_data(struct server *s, struct err *err)
 {
 	_cleanup_(free_p) char *path = xasprintf("%s/hanok.db", s->options.data);
@@ -217,21 +267,7 @@ static int load_data(struct server *s, struct err *err)
 	r = cache_load(s->cache, err);
 	if (r < 0)
 		return r;
-	return api_create(
-		&(struct api_options){
-			.loop = &s->loop,
-			.kinds = s->kinds,
-			.cache = s->cache,
-			.clock = clock_system(),
-			.random = RANDOM_SYSTEM,
-			.service_cidr = s->options.service_cidr,
-			.pod_cidr = s->options.pod_cidr,
-			.node_tls = s->node_tls,
-			.store = s->store,
-			.enable_admission = s->options.enable_admission,
-			.disable_admission = s->options.disable_admission,
-		},
-		&s->api, err);
+	return load_api(s, err);
 }
 
 static int write_kubeconfig(struct server *s, struct err *err)

@@ -5,6 +5,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/str.h"
+#include "lib/object/rule.h"
 
 static void usage(FILE *to)
 {
@@ -19,6 +20,13 @@ static void usage(FILE *to)
 		"  --scheduler on|off     place pods and virtual machines on nodes (default on)\n"
 		"  --service-cidr CIDR    range of service addresses (default 10.96.0.0/16)\n"
 		"  --pod-cidr CIDR        range cut into a /24 a node (default 10.244.0.0/16)\n"
+		"  --tls-san NAME         one more name or address for the serving certificate "
+		"(may be repeated)\n"
+		"  --token-auth-file F    users with fixed tokens, for tests: lines "
+		"token,user,uid,\"group,group\"\n"
+		"  --service-account-issuer URL\n"
+		"                         who service account tokens are from (default\n"
+		"                         https://kubernetes.default.svc.cluster.local)\n"
 		"  --node-listen A:P      one more address, for the nodes\n"
 		"  --node-netns PATH      network namespace in which that address and the nodes "
 		"are\n"
@@ -32,6 +40,11 @@ static int bad(const char *option, const char *value, const char *want)
 {
 	fprintf(stderr, "hanok server: %s '%s': want %s\n", option, value, want);
 	return 2;
+}
+
+static bool is_host(const char *s)
+{
+	return rule_holds(RULE_IP, s) || rule_holds(RULE_DNS_SUBDOMAIN, s);
 }
 
 int server_options_parse(int argc, char **argv, struct server_options *ret)
@@ -48,6 +61,9 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		NODE_NETNS,
 		ENABLE_ADMISSION,
 		DISABLE_ADMISSION,
+		TLS_SAN,
+		TOKEN_FILE,
+		ISSUER,
 		LOG_FORMAT,
 		LOG_LEVEL
 	};
@@ -63,6 +79,9 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		{"node-netns", required_argument, NULL, NODE_NETNS},
 		{"enable-admission-plugins", required_argument, NULL, ENABLE_ADMISSION},
 		{"disable-admission-plugins", required_argument, NULL, DISABLE_ADMISSION},
+		{"tls-san", required_argument, NULL, TLS_SAN},
+		{"token-auth-file", required_argument, NULL, TOKEN_FILE},
+		{"service-account-issuer", required_argument, NULL, ISSUER},
 		{"log-format", required_argument, NULL, LOG_FORMAT},
 		{"log-level", required_argument, NULL, LOG_LEVEL},
 		{"help", no_argument, NULL, 'h'},
@@ -76,6 +95,7 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		.pod_cidr = "10.244.0.0/16",
 	};
 	enum log_level level;
+	size_t sans = 0;
 	int c;
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -115,6 +135,21 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 			break;
 		case DISABLE_ADMISSION:
 			o.disable_admission = optarg;
+			break;
+		case TLS_SAN:
+			if (!is_host(optarg) || sans == SERVER_TLS_SANS_MAX)
+				return bad("--tls-san", optarg,
+					"a DNS name or an IP address, at most 8 times");
+			o.tls_sans[sans++] = optarg;
+			break;
+		case TOKEN_FILE:
+			o.token_file = optarg;
+			break;
+		case ISSUER:
+			if (!str_has_prefix(optarg, "https://") || strpbrk(optarg, " \"\n?#"))
+				return bad("--service-account-issuer", optarg,
+					"a URL https://... without query");
+			o.issuer = optarg;
 			break;
 		case LOG_FORMAT:
 			if (!streq(optarg, "logfmt") && !streq(optarg, "json"))

@@ -3,6 +3,8 @@
 
 #include "lib/base/util.h"
 
+#define SERVER_TLS_SANS_MAX 8
+
 struct server_options {
 	const char *data;	 /* directory, made when it is missing */
 	const char *listen;	 /* "127.0.0.1:6443" */
@@ -12,6 +14,9 @@ struct server_options {
 	const char *controllers; /* as controllers_create has it */
 	bool scheduler;
 	const char *service_cidr, *pod_cidr;
+	const char *issuer;	/* of service account tokens; NULL = the usual one */
+	const char *token_file; /* static tokens; NULL = none */
+	const char *tls_sans[SERVER_TLS_SANS_MAX + 1]; /* NULL-terminated */
 	const char *enable_admission, *disable_admission; /* plugins; NULL = as usual */
 };
 

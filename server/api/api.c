@@ -75,7 +75,7 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 	if (r < 0)
 		goto fail;
 	api->openapi = openapi_create(api->kinds);
-	r = auth_create(api->cache, api->kinds, &api->auth, err);
+	r = auth_create(api, options->auth, &api->auth, err);
 	if (r < 0)
 		goto fail;
 	*ret = api;
@@ -139,6 +139,8 @@ static void handle_subresource(struct api_request *req)
 			api_fail_method(req);
 	} else if (streq(sub, "binding")) {
 		post ? api_bind(req) : api_fail_method(req);
+	} else if (streq(sub, "token")) {
+		post ? api_token_request(req) : api_fail_method(req);
 	} else if (streq(sub, "eviction")) {
 		post ? api_evict(req) : api_fail_method(req);
 	} else if (get && !streq(sub, "finalize")) {
@@ -182,7 +184,9 @@ static void handle_object(struct api_request *req)
 	else if (get)
 		r->name ? api_get(req) : api_list(req);
 	else if (streq(req->method, "POST") && !r->name && (!req->kind->namespaced || r->namespace))
-		streq(req->kind->plural, "bindings") ? api_bind(req) : api_create_object(req);
+		streq(req->kind->plural, "bindings") ? api_bind(req)
+		: api_review(req)		     ? (void)0
+						     : api_create_object(req);
 	else if (streq(req->method, "PUT") && r->name)
 		api_update(req);
 	else if (streq(req->method, "PATCH") && r->name)
@@ -285,6 +289,8 @@ void api_handle(struct api_request *req)
 		api_version(req);
 		return;
 	case ROUTE_NONE:
+		if (api_openid(req))
+			return;
 		break;
 	}
 	if (streq(req->path, "/")) {

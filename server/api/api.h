@@ -12,6 +12,7 @@
 #include "server/store/cache.h"
 
 struct api;
+struct auth_options;
 
 struct api_options {
 	uv_loop_t *loop;
@@ -22,6 +23,7 @@ struct api_options {
 	const char *service_cidr; /* ClusterIPs, "10.96.0.0/16"; IPv4, /8 to /30 */
 	const char *pod_cidr;	  /* cut into /24 for the nodes, "10.244.0.0/16"; IPv4, /8 to /24 */
 	SSL_CTX *node_tls;	  /* client side of connections to nodes; NULL = none are made */
+	const struct auth_options *auth; /* auth/auth.h; NULL: certificates only */
 	const struct store *store; /* for statistics; NULL = none */
 	/* Admission plugins beside the usual ones, and left out; "A,B", NULL = none. */
 	const char *enable_admission, *disable_admission;

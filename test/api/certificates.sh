@@ -6,7 +6,7 @@ start_server '--controllers=-*' --scheduler=off
 # what anybody but the owner can read, of what is secret
 readable() { find "$SERVER_DIR" \( -name '*.key' -o -name '*.kubeconfig' -o -name '*.db*' \) -perm /077; }
 check_output "keys, kubeconfigs and the store are their owner's alone" '^$' readable
-check_output "and there are keys" '^4$' sh -c "find '$SERVER_DIR' -name '*.key' | wc -l"
+check_output "and there are keys" '^5$' sh -c "find '$SERVER_DIR' -name '*.key' | wc -l"
 
 stop_server
 cp "$SERVER_DIR/pki/admin.key" "$SERVER_DIR/pki/server.key"
