@@ -175,6 +175,9 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 /* The whole answer is out, and the client still sends: its request is not wanted any more. */
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
+	struct h2_session *h = user;
+	if (frame->hd.type == NGHTTP2_RST_STREAM)
+		h->reset_id = MAX(h->reset_id, frame->hd.stream_id);
 	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 		(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
 		nghttp2_session_get_stream_remote_close(ng, frame->hd.stream_id) == 0)

@@ -28,9 +28,10 @@ struct h2_session {
 	struct h2_budget budget;
 	uint64_t idle_ms; /* since when there is no exchange */
 	unsigned exchange_count;
-	bool inside;  /* of nghttp2: no sending from within */
-	bool drained; /* an exchange's queue has become short: `drained` is to be told */
-	bool goaway;  /* no more requests are taken */
+	int32_t reset_id; /* the highest stream that we have reset */
+	bool inside;	  /* of nghttp2: no sending from within */
+	bool drained;	  /* an exchange's queue has become short: `drained` is to be told */
+	bool goaway;	  /* no more requests are taken */
 };
 
 enum h2_guess { H2_NO, H2_YES, H2_MAYBE };

@@ -95,12 +95,25 @@ static void dispatch(struct http_exchange *x)
 
 /* Frames */
 
+/* Violations that nghttp2 lets pass: priorities, which it does not read as we do not use them, and
+ * headers for a stream that has ended, unless we are who has reset it. */
+static void refuse_connection(struct h2_session *h, uint32_t code)
+{
+	(void)nghttp2_session_terminate_session(h->ng, code);
+}
+
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
 {
 	struct h2_session *h = user;
 	if (!h2_budget_frame(
 		    &h->budget, uv_now(h->conn->server->loop), hd->type, hd->flags, hd->length))
 		h2_calm(h);
+	else if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0)
+		refuse_connection(h, NGHTTP2_PROTOCOL_ERROR);
+	else if (hd->type == NGHTTP2_HEADERS && hd->stream_id > h->reset_id &&
+		 hd->stream_id <= nghttp2_session_get_last_proc_stream_id(ng) &&
+		 !nghttp2_session_find_stream(ng, hd->stream_id))
+		refuse_connection(h, NGHTTP2_STREAM_CLOSED);
 	return 0;
 }
 

@@ -103,14 +103,13 @@ void h2_read(struct h2_session *h, const char *data, size_t size)
 	h->inside = true;
 	ssize_t n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)data, size);
 	h->inside = false;
-	if (n == NGHTTP2_ERR_FLOODED)
-		h2_calm(h);
-	else if (n < 0 && n != NGHTTP2_ERR_BAD_CLIENT_MAGIC && !c->gone)
-		(void)nghttp2_session_terminate_session(h->ng, NGHTTP2_INTERNAL_ERROR);
-	if (n == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
+	if (n == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
 		http_conn_drop(c); /* frees it, maybe */
-	else
-		h2_flush(h);
+		return;
+	}
+	if (n < 0)
+		h2_calm(h); /* what nghttp2 itself calls a flood */
+	h2_flush(h);
 }
 
 /* Queues of exchanges that have become short: their handlers go on. */
