@@ -112,7 +112,36 @@ check_refused "overhead of one's own" 'pod rejected: Pod Overhead set without co
 check_refused "a selector that contradicts" 'conflict: runtimeClass.scheduling.nodeSelector\[kata\] = yes; pod.spec.nodeSelector\[kata\] = no' \
 	pod_create p 'runtimeClassName: kata' 'nodeSelector: {kata: "no"}' 'containers: [{name: c, image: i}]'
 
+# Pod Security.
+k create namespace secured >/dev/null
+use_namespace secured
+security() { k label --overwrite namespace secured "${@/#/pod-security.kubernetes.io/}"; }
+fine='securityContext: {allowPrivilegeEscalation: false, runAsNonRoot: true, capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}}'
+check "without labels everything goes" pod_create root 'hostPID: true' 'containers: [{name: c, image: i, securityContext: {privileged: true}}]'
+check "likewise" pod_create root2 'hostPID: true' 'containers: [{name: c, image: i, securityContext: {privileged: true}}]'
+check_output "a stricter level tells of pods that are there" \
+	'existing pods in namespace "secured" violate the new PodSecurity enforce level "baseline:latest".*Warning: root \(and 1 other pod\): host namespaces, privileged' \
+	security enforce=baseline
+check_refused "a pod that may not be" \
+	'pods "p" is forbidden: violates PodSecurity "baseline:latest": privileged \(container "c" must not set securityContext.privileged=true\)$' \
+	pod_create p 'containers: [{name: c, image: i, securityContext: {privileged: true}}]'
+check "others may" pod_create p
+check_refused "changes are looked at, too" 'violates PodSecurity "baseline:latest": host namespaces' k set image pod/root c=other
+check "those that do not matter are not" k label pod root a=b
+check_refused "levels have names" 'metadata.labels\[pod-security.kubernetes.io/warn\]: Invalid value: "strict": must be one of privileged, baseline, restricted' security warn=strict
+check_refused "versions have a form" 'Invalid value: "1.25": must be "latest" or "v1.x"' security enforce-version=1.25
+security warn=restricted warn-version=v1.25 >/dev/null
+check_output "a warning" 'Warning: would violate PodSecurity "restricted:v1.25": allowPrivilegeEscalation != false \(container "c" must set securityContext.allowPrivilegeEscalation=false\), unrestricted capabilities \(container "c" must set securityContext.capabilities.drop=\["ALL"\]\), runAsNonRoot != true \(pod or container "c" must set securityContext.runAsNonRoot=true\), seccompProfile \(pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"\)' \
+	pod_create warned
+check_output "none for good pods" '^pod/good created$' pod_create good "containers: [{name: c, image: i, $fine}]"
+check_output "of templates, too" 'Warning: would violate PodSecurity "restricted:v1.25"' k create deployment d --image=i
+check_output "and of templates deep inside" 'Warning: would violate PodSecurity "restricted:v1.25"' k create cronjob j --image=i '--schedule=0 * * * *'
+security warn=privileged enforce=restricted >/dev/null
+check_output "templates are never refused" '^deployment.apps/e created$' k create deployment e --image=i
+check "but the pods that come of them" eventually 10 matches 'pods "e-.* is forbidden: violates PodSecurity "restricted:latest"' k get events
+
 # Nodes.
+use_namespace admission-test
 object '{apiVersion: v1, kind: Node, metadata: {name: new}}' >/dev/null
 check_output "a new node takes no pods yet" 'node.kubernetes.io/not-ready:NoSchedule|NoSchedule' k_field node/new '.spec.taints[*].effect'
 

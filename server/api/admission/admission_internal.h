@@ -14,7 +14,7 @@ struct admission_plugin {
 
 extern const struct admission_plugin admission_claim_resize, admission_default_storage_class,
 	admission_default_toleration_seconds, admission_deny_service_external_ips,
-	admission_limit_ranger, admission_priority, admission_runtime_class,
+	admission_limit_ranger, admission_pod_security, admission_priority, admission_runtime_class,
 	admission_service_account, admission_taint_nodes_by_condition;
 
 extern const struct admission_plugin admission_certificate_approval, admission_certificate_signing,
