@@ -147,8 +147,7 @@ static int apply_group(struct store_file *f, struct list *group, uint64_t *revis
 		}
 	}
 	if (!newest_is_row) {
-		sqlite3_bind_int64(f->set_revision, 1, (sqlite3_int64)*revision);
-		code = run(f->set_revision);
+		code = store_file_set_newest(f, *revision);
 		if (code != SQLITE_OK)
 			return code;
 	}
@@ -289,21 +288,27 @@ static int on_wal_commit(void *user, sqlite3 *db, const char *name, int pages)
 
 /* Copies what is in the log into the file, and lets the writer begin the log anew if it can. While
  * commits go on, some are always missed; when the log has grown large, they wait for the rest. */
-static bool checkpoint(struct sqlite_store *s, sqlite3 *db, bool wait)
+static bool checkpoint(struct sqlite_store *s, sqlite3 **db, bool wait)
 {
-	int code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	int code = *db ? SQLITE_OK
+		       : sqlite3_open_v2(s->file.path, db,
+				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, s->file.vfs);
+	if (code == SQLITE_OK)
+		code = sqlite3_wal_checkpoint_v2(*db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	if (code == SQLITE_OK && wait) {
 		uv_mutex_lock(&s->commit);
-		code = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		code = sqlite3_wal_checkpoint_v2(*db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 		uv_mutex_unlock(&s->commit);
 	}
-	if (code != SQLITE_OK && code != SQLITE_BUSY) {
-		struct err err = ERR_INIT;
-		(void)store_sqlite_err(&err, db, "checkpoint");
-		log_warn("the store's log can't be copied into its file; tried again in a second",
-			"file", s->file.path, "reason", err.msg, NULL);
-	}
-	return code == SQLITE_OK || code == SQLITE_BUSY;
+	if (code == SQLITE_OK || code == SQLITE_BUSY)
+		return true;
+	struct err err = ERR_INIT;
+	(void)store_sqlite_err(&err, *db, "checkpoint");
+	log_warn("the store's log can't be copied into its file; tried again in a second", "file",
+		s->file.path, "reason", err.msg, NULL);
+	sqlite3_close(*db);
+	*db = NULL;
+	return false;
 }
 
 static void checkpointer_main(void *arg)
@@ -311,16 +316,11 @@ static void checkpointer_main(void *arg)
 	struct sqlite_store *s = arg;
 	sqlite3 *db = NULL;
 	int step = s->checkpoint_pages;
-	int open_code = sqlite3_open_v2(
-		s->file.path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, s->file.vfs);
-	if (open_code != SQLITE_OK)
-		log_error("the store's log can't be copied back and will grow", "file",
-			s->file.path, "reason", sqlite3_errstr(open_code), NULL);
 	int done_pages = 0; /* of the log, as of the last round */
 	uv_mutex_lock(&s->mutex);
 	for (;;) {
 		while (!s->checkpoint_stopping &&
-			(open_code != SQLITE_OK || s->wal_pages < step ||
+			(s->wal_pages < step ||
 				(s->wal_pages >= done_pages && s->wal_pages - done_pages < step)))
 			uv_cond_wait(&s->checkpoint_work, &s->mutex);
 		if (s->checkpoint_stopping)
@@ -328,7 +328,7 @@ static void checkpointer_main(void *arg)
 		bool wait = s->wal_pages >= CHECKPOINT_WAIT_FACTOR * step;
 		int pages = s->wal_pages;
 		uv_mutex_unlock(&s->mutex);
-		bool ok = checkpoint(s, db, wait);
+		bool ok = checkpoint(s, &db, wait);
 		uv_mutex_lock(&s->mutex);
 		done_pages = ok ? pages : 0;
 		if (!ok && !s->checkpoint_stopping)

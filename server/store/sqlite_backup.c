@@ -86,10 +86,8 @@ static int raise_revision(const char *path, uint64_t revision, struct err *err)
 	int r = store_file_open(path, NULL, &f, err);
 	if (r < 0)
 		return r;
-	sqlite3_bind_int64(f.set_revision, 1, (sqlite3_int64)revision);
-	if (sqlite3_step(f.set_revision) != SQLITE_DONE)
+	if (store_file_set_newest(&f, revision) != SQLITE_OK)
 		r = store_sqlite_err(err, f.db, "set the revision");
-	sqlite3_reset(f.set_revision);
 	/* All in the file itself: no log stays beside it. */
 	if (r == 0 &&
 		sqlite3_exec(f.db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL) != SQLITE_OK)

@@ -3,7 +3,8 @@
  *	kv    revision (the row's id), sum, key, value: one row an object. A change of an object
  *	      removes its row and adds one at the end: there is no second index to keep, what is
  *	      written together lies together, and pages that became empty are used again.
- *	meta  the newest revision, written when that was a removal; else it is the newest row's.
+ *	meta  the newest revision, written when that was a removal (else it is the newest row's),
+ *	      and its sum.
  *
  * That there is one row a key is seen to in memory (key_revisions.h), where the conditions of
  * changes are decided, too. */
@@ -147,13 +148,33 @@ static int check_pages(sqlite3 *db, struct err *err)
 	return r;
 }
 
+#define CREATE_KV                                                                                  \
+	"CREATE TABLE kv (revision INTEGER PRIMARY KEY, sum INTEGER NOT NULL, key TEXT NOT NULL, " \
+	"value BLOB NOT NULL);"
+#define CREATE_META                                                                                \
+	"CREATE TABLE meta (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, sum INTEGER NOT "   \
+	"NULL);"
+
+static int64_t revision_sum(uint64_t revision)
+{
+	return store_row_sum("meta", revision, "", 0);
+}
+
+static int set_newest(sqlite3 *db, int64_t revision, struct err *err)
+{
+	char sql[128];
+	snprintf(sql, sizeof(sql),
+		"INSERT INTO meta (id, revision, sum) VALUES (1, %" PRId64 ", %" PRId64 ")",
+		revision, revision_sum((uint64_t)revision));
+	return exec(db, sql, err);
+}
+
 /* A file from before schemas were numbered: rows with an id and an index over keys. */
 static int convert_rows(sqlite3 *db, struct err *err)
 {
 	int r = exec(db,
-		"ALTER TABLE kv RENAME TO kv_old;"
-		"CREATE TABLE kv (revision INTEGER PRIMARY KEY, sum INTEGER NOT NULL, key TEXT NOT "
-		"NULL, value BLOB NOT NULL)",
+		"ALTER TABLE kv RENAME TO kv_old; ALTER TABLE meta RENAME TO "
+		"meta_old;" CREATE_KV CREATE_META,
 		err);
 	sqlite3_stmt *from = NULL, *to = NULL;
 	if (r == 0 &&
@@ -182,7 +203,12 @@ static int convert_rows(sqlite3 *db, struct err *err)
 		r = store_sqlite_err(err, db, "convert");
 	sqlite3_finalize(from);
 	sqlite3_finalize(to);
-	return r < 0 ? r : exec(db, "DROP TABLE kv_old", err);
+	int64_t newest = 0;
+	if (r == 0)
+		r = read_number(db, "SELECT revision FROM meta_old WHERE id = 1", &newest, err);
+	if (r == 0)
+		r = set_newest(db, newest, err);
+	return r < 0 ? r : exec(db, "DROP TABLE kv_old; DROP TABLE meta_old", err);
 }
 
 #define STRING(x) STRING_(x)
@@ -194,12 +220,9 @@ static int set_up(sqlite3 *db, bool old, struct err *err)
 	if (r == 0 && old)
 		r = convert_rows(db, err);
 	else if (r == 0)
-		r = exec(db,
-			"CREATE TABLE kv (revision INTEGER PRIMARY KEY, sum INTEGER NOT NULL, key "
-			"TEXT NOT NULL, value BLOB NOT NULL);"
-			"CREATE TABLE meta (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL);"
-			"INSERT INTO meta (id, revision) VALUES (1, 0)",
-			err);
+		r = exec(db, CREATE_KV CREATE_META, err);
+	if (r == 0 && !old)
+		r = set_newest(db, 0, err);
 	if (r == 0)
 		r = exec(db,
 			"PRAGMA application_id = " STRING(
@@ -256,9 +279,9 @@ static int prepare_statements(struct store_file *f, struct err *err)
 		{&f->rollback, "ROLLBACK"},
 		{&f->insert, "INSERT INTO kv (revision, sum, key, value) VALUES (?1, ?2, ?3, ?4)"},
 		{&f->remove, "DELETE FROM kv WHERE revision = ?1"},
-		{&f->set_revision, "UPDATE meta SET revision = ?1 WHERE id = 1"},
-		{&f->newest, "SELECT max(revision, (SELECT ifnull(max(revision), 0) FROM kv)) FROM "
-			     "meta WHERE id = 1"},
+		{&f->set_revision, "UPDATE meta SET revision = ?1, sum = ?2 WHERE id = 1"},
+		{&f->newest, "SELECT revision, sum, (SELECT max(revision) FROM kv) FROM meta WHERE "
+			     "id = 1"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (sqlite3_prepare_v3(f->db, all[i].sql, -1, SQLITE_PREPARE_PERSISTENT,
@@ -270,10 +293,33 @@ static int prepare_statements(struct store_file *f, struct err *err)
 int store_file_newest(struct store_file *f, uint64_t *ret)
 {
 	int code = sqlite3_step(f->newest);
-	if (code == SQLITE_ROW)
-		*ret = (uint64_t)sqlite3_column_int64(f->newest, 0);
+	uint64_t noted = (uint64_t)sqlite3_column_int64(f->newest, 0);
+	bool sound = sqlite3_column_int64(f->newest, 1) == revision_sum(noted);
+	uint64_t row = (uint64_t)sqlite3_column_int64(f->newest, 2);
 	int reset = sqlite3_reset(f->newest);
-	return code == SQLITE_ROW ? SQLITE_OK : reset != SQLITE_OK ? reset : SQLITE_CORRUPT;
+	if (code != SQLITE_ROW)
+		return reset != SQLITE_OK ? reset : SQLITE_CORRUPT;
+	if (!sound)
+		return SQLITE_CORRUPT;
+	*ret = MAX(noted, row);
+	return SQLITE_OK;
+}
+
+int store_file_set_newest(struct store_file *f, uint64_t revision)
+{
+	sqlite3_bind_int64(f->set_revision, 1, (sqlite3_int64)revision);
+	sqlite3_bind_int64(f->set_revision, 2, revision_sum(revision));
+	int code = sqlite3_step(f->set_revision);
+	int reset = sqlite3_reset(f->set_revision);
+	return code == SQLITE_DONE ? SQLITE_OK : reset;
+}
+
+static int read_newest(struct store_file *f, struct err *err)
+{
+	int code = store_file_newest(f, &f->revision);
+	if (code == SQLITE_CORRUPT)
+		return err_set(err, -EBADMSG, "the newest revision is not what was written");
+	return code == SQLITE_OK ? 0 : store_sqlite_err(err, f->db, "read the newest revision");
 }
 
 static int read_keys(struct store_file *f, struct err *err)
@@ -317,8 +363,8 @@ static int open_database(struct store_file *f, struct err *err)
 		r = check_schema(f->db, true, err);
 	if (r == 0)
 		r = prepare_statements(f, err);
-	if (r == 0 && store_file_newest(f, &f->revision) != SQLITE_OK)
-		r = store_sqlite_err(err, f->db, "read the newest revision");
+	if (r == 0)
+		r = read_newest(f, err);
 	if (r == 0)
 		r = read_keys(f, err);
 	return r;
@@ -369,8 +415,8 @@ int store_file_open_readonly(const char *path, struct store_file *ret, struct er
 		r = check_schema(f.db, false, &why);
 	if (r == 0)
 		r = prepare_statements(&f, &why);
-	if (r == 0 && store_file_newest(&f, &f.revision) != SQLITE_OK)
-		r = store_sqlite_err(&why, f.db, "read the newest revision");
+	if (r == 0)
+		r = read_newest(&f, &why);
 	if (r < 0) {
 		r = err_set(err, why.code, "'%s' is no sound backup of a store: %s", path, why.msg);
 		store_file_close(&f);

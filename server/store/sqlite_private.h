@@ -39,6 +39,7 @@ void store_file_close(struct store_file *f);
 int store_file_load(struct store_file *f, store_row *row, void *user, struct err *err) _must_check_;
 /* The newest revision that the file knows. Returns an SQLite code. */
 int store_file_newest(struct store_file *f, uint64_t *ret);
+int store_file_set_newest(struct store_file *f, uint64_t revision);
 /* sqlite_backup.c: a consistent copy of a file that may be in use. Blocking. */
 int store_file_copy(
 	const char *path, const char *vfs, const char *to, struct err *err) _must_check_;
