@@ -85,6 +85,21 @@ struct json *json_new_object(struct arena *a)
 	return new_value(a, JSON_OBJECT);
 }
 
+struct json *json_new_object_room(struct arena *a, size_t room)
+{
+	struct json *v = json_new_object(a);
+
+	if (room == 0)
+		return v;
+	if (room > JSON_COUNT_MAX)
+		abort();
+	v->members = arena_alloc(a, json_members_bytes(room));
+	v->room = room & JSON_COUNT_MAX;
+	if (room > JSON_INDEX_ROOM)
+		json_index_build(v, NULL, NULL);
+	return v;
+}
+
 /* The index of big objects. */
 
 size_t json_index_slots(size_t room)
@@ -138,6 +153,12 @@ void json_index_build(struct json *object,
 		else if (on_same)
 			on_same(user, *slot - 1, i);
 	}
+}
+
+void json_reindex(struct json *object)
+{
+	if (object->room > JSON_INDEX_ROOM)
+		json_index_build(object, NULL, NULL);
 }
 
 int64_t json_find(const struct json *object, const char *name, size_t size)
@@ -319,14 +340,19 @@ void json_set_n(
 	if (!object || object->type != JSON_OBJECT || !value || size > UINT32_MAX)
 		abort();
 	at = json_find(object, name, size);
-	if (at >= 0) {
+	if (at >= 0)
 		object->members[at].value = value;
-		return;
-	}
+	else
+		json_add_n(a, object, arena_memdup(a, name, size), size, value);
+}
+
+void json_add_n(
+	struct arena *a, struct json *object, const char *name, size_t size, struct json *value)
+{
 	if (object->count == object->room)
 		members_grow(a, object);
-	object->members[object->count++] = (struct json_member){
-		.name = arena_memdup(a, name, size), .name_size = (uint32_t)size, .value = value};
+	object->members[object->count++] =
+		(struct json_member){.name = name, .name_size = (uint32_t)size, .value = value};
 	if (object->room > JSON_INDEX_ROOM)
 		*index_slot(object, name, size) = object->count;
 }

@@ -95,6 +95,8 @@ struct json *json_new_printf(struct arena *a, const char *fmt, ...) _printf_(2, 
 struct json *json_new_array(struct arena *a);
 struct json *json_new_object(struct arena *a);
 struct json *json_copy(struct arena *a, const struct json *v); /* deep; NULL gives NULL */
+/* With room for `room` members. */
+struct json *json_new_object_room(struct arena *a, size_t room);
 
 /* Reading. */
 struct json *json_get_n(const struct json *object, const char *name, size_t size);
@@ -134,6 +136,12 @@ struct json_member *json_members(const struct json *object); /* NULL when not an
 void json_set(struct arena *a, struct json *object, const char *name, struct json *value);
 void json_set_n(
 	struct arena *a, struct json *object, const char *name, size_t size, struct json *value);
+/* Adds a member that is not there yet. The name is not copied: it is NUL-terminated and lives as
+ * long as the arena. */
+void json_add_n(
+	struct arena *a, struct json *object, const char *name, size_t size, struct json *value);
+/* After the members of an object were put into another order in place. */
+void json_reindex(struct json *object);
 void json_set_str(struct arena *a, struct json *object, const char *name, const char *value);
 void json_set_int(struct arena *a, struct json *object, const char *name, int64_t value);
 void json_set_bool(struct arena *a, struct json *object, const char *name, bool value);

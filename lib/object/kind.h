@@ -22,11 +22,15 @@ enum schema_type {
 
 struct schema_property {
 	const char *name;
+	const char *step; /* "f:" and the name, as sets of fields have it (field_set.h) */
 	uint32_t name_size;
 	uint16_t order;	  /* place in the kind file: the order in which errors are told */
 	int16_t expected; /* place in schema.expected, -1 = nothing happens when it is absent */
 	const struct schema *schema;
 	bool required;
+	/* Upstream's type holds it by value or always writes it, so that an object without it
+	 * counts as having an empty one when it is asked who set the field. */
+	bool always_there;
 };
 
 /* What only custom resources say of values, and rarely: kept apart so that schemas stay small. */
@@ -57,6 +61,7 @@ struct schema {
 	const uint16_t *expected; /* properties that are required or have a default */
 	size_t expected_count;
 	const struct schema *additional; /* maps: schema of the values, else NULL */
+	bool map_atomic; /* x-kubernetes-map-type: owned, merged and replaced as a whole */
 
 	/* arrays */
 	const struct schema *items;

@@ -135,6 +135,8 @@ static int apply_common(
 		s->patch_merge = strstr(text, "merge") != NULL;
 		s->patch_retain_keys = strstr(text, "retainKeys") != NULL;
 	}
+	if ((text = json_str(json_get(json, "x-kubernetes-map-type"))))
+		s->map_atomic = streq(text, "atomic");
 	if ((text = json_str(json_get(json, "x-kubernetes-patch-merge-key"))))
 		s->patch_merge_key = schema_intern(b, text);
 	if ((text = json_str(json_get(json, "x-hanok-rule"))) && rule_from_name(text, &s->rule) < 0)
@@ -181,9 +183,11 @@ static int build_properties(
 	s->properties = arena_zalloc(b->arena, count * sizeof(*s->properties));
 	JSON_FOR_EACH_MEMBER(m, properties) {
 		struct schema_property *p = &s->properties[n];
+		const char *step = schema_intern(b, arena_printf(&b->scratch, "f:%s", m->name));
 
 		*p = (struct schema_property){
-			.name = schema_intern(b, m->name),
+			.step = step,
+			.name = step + 2,
 			.name_size = m->name_size,
 			.order = (uint16_t)n,
 			.expected = -1,
@@ -485,6 +489,30 @@ int schema_build_definitions(
 	return 0;
 }
 
+/* Kubernetes' own types write some members always, as {} or null: structures that are held by
+ * value, and lists that can't be left out. The JSON form of the types does not tell which, but what
+ * they are called does. */
+static void mark_always_there(struct schema *s)
+{
+	static const char *const by_value[] = {"daemonEndpoints", "jobTemplate", "kubeletEndpoint",
+		"loadBalancer", "metadata", "nodeInfo", "resources", "spec", "status", "strategy",
+		"template", "updateStrategy"};
+
+	if (!str_has_prefix(s->name, "io.k8s.") ||
+		streq(s->name, "io.k8s.api.core.v1.ReplicationControllerSpec"))
+		return;
+	for (size_t i = 0; i < s->property_count; i++) {
+		struct schema_property *p = &s->properties[i];
+		const struct schema *of = p->schema;
+
+		p->always_there = of->type == SCHEMA_ARRAY && p->required;
+		for (size_t j = 0; j < ARRAY_LEN(by_value); j++)
+			if (of->type == SCHEMA_OBJECT && of->property_count > 0 &&
+				!of->map_atomic && streq(p->name, by_value[j]))
+				p->always_there = true;
+	}
+}
+
 int schema_build_overlays(struct schema_builder *b, struct err *err)
 {
 	struct table_iter it;
@@ -500,8 +528,10 @@ int schema_build_overlays(struct schema_builder *b, struct err *err)
 			return err_context(err, r, "use of %s", o->of->name);
 	}
 	it = table_iterate(b->definitions);
-	while (table_next(&it))
+	while (table_next(&it)) {
 		build_expected_below(b, it.value);
+		mark_always_there(it.value);
+	}
 	/* The copies were made before their originals knew what they expect. */
 	for (size_t i = 0; i < b->overlays.count; i++) {
 		const struct schema_overlay *o = &b->overlays.items[i];

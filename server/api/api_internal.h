@@ -61,6 +61,7 @@ struct api_request {
 
 	/* Writes. */
 	bool dry_run;
+	bool apply; /* server-side apply: the result has its managedFields */
 	enum field_validation field_validation;
 	const struct kind *awaits; /* refused for want of one that may appear (admission_wait) */
 	bool waited;

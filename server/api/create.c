@@ -1,6 +1,7 @@
 /* create.c - POST to a collection. */
 #include "server/api/admission/admission.h"
 #include "server/api/api_internal.h"
+#include "server/api/field_manager.h"
 
 #define NAME_MAX_GENERATED 63
 #define SUFFIX_SIZE 5
@@ -21,7 +22,7 @@ static void metadata_begin(
 	struct api_request *req, const struct kind *kind, const char *namespace, struct json *meta)
 {
 	static const char *const ours[] = {"selfLink", "deletionTimestamp",
-		"deletionGracePeriodSeconds", "managedFields", "resourceVersion", "generation"};
+		"deletionGracePeriodSeconds", "resourceVersion", "generation"};
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		json_remove(meta, ours[i]);
 	if (kind->namespaced)
@@ -51,6 +52,10 @@ int create_complete(
 	metadata_validate(&errors, kind, doc);
 	struct decode_options options = {.field_validation = FIELD_VALIDATION_IGNORE};
 	int r = object_check(kind, req->arena, doc, &options, &errors, &req->st);
+	if (r == 0 && hooks->set_defaults)
+		hooks->set_defaults(&h, doc);
+	if (r == 0)
+		field_manager_track(req, kind, "", NULL, doc);
 	if (r == 0 && hooks->prepare_create)
 		r = hooks->prepare_create(&h, doc);
 	const char *name = json_str_or(json_get(meta, "name"), "");

@@ -26,8 +26,13 @@ struct table_row {
 
 struct kind_hooks {
 	const char *group, *kind;
-	/* Complete the document before the checks. Failing with a negative errno and st filled ends
-	 * the request; field errors may be added too. */
+	/* Puts in defaults that the kind's schema can't say, before it is noted whose fields those
+	 * of the document are: defaults are the client's as if it had sent them. For creations and
+	 * updates; what is there already stays. */
+	void (*set_defaults)(struct hook *h, struct json *doc);
+	/* Complete the document before the checks, with what the server allots: nobody's fields.
+	 * Failing with a negative errno and st filled ends the request; field errors may be added
+	 * too. */
 	int (*prepare_create)(struct hook *h, struct json *doc);
 	int (*prepare_update)(struct hook *h, struct json *doc, const struct json *old);
 	/* Checks over several fields. */

@@ -1,5 +1,6 @@
 /* metadata.c - checks of metadata that the schema can't make: the name's rule, finalizers, what may
  * not change. */
+#include "lib/object/managed_fields.h"
 #include "server/api/api_internal.h"
 
 void metadata_validate(struct field_errors *e, const struct kind *k, const struct json *doc)
@@ -51,7 +52,7 @@ void metadata_validate(struct field_errors *e, const struct kind *k, const struc
 	size_t annotation_bytes = 0;
 	JSON_FOR_EACH_MEMBER(m, json_get(meta, "annotations"))
 		annotation_bytes += m->name_size + m->value->count;
-	if (annotation_bytes > 256u << 10)
+	if (annotation_bytes > ANNOTATIONS_MAX)
 		field_error(e, FIELD_TOO_LONG, "metadata.annotations", NULL,
 			"may not be more than 262144 bytes");
 }

@@ -302,9 +302,10 @@ static const char *const delete_queries[] = {
 static const char *const body_media[] = {
 	"application/json", "application/yaml", "application/vnd.kubernetes.protobuf", NULL};
 static const char *const patch_media[] = {"application/json-patch+json",
-	"application/merge-patch+json", "application/strategic-merge-patch+json", NULL};
-static const char *const plain_patch_media[] = {
-	"application/json-patch+json", "application/merge-patch+json", NULL};
+	"application/merge-patch+json", "application/strategic-merge-patch+json",
+	"application/apply-patch+yaml", NULL};
+static const char *const plain_patch_media[] = {"application/json-patch+json",
+	"application/merge-patch+json", "application/apply-patch+yaml", NULL};
 
 static void write_paths(struct buf *out, const struct kind *k, bool *first)
 {

@@ -192,6 +192,7 @@ static void put_operation(struct buf *path_item, unsigned field, const struct ki
 		if (k->strategic_patch)
 			put_string(&operation, OPERATION_CONSUMES,
 				"application/strategic-merge-patch+json");
+		put_string(&operation, OPERATION_CONSUMES, "application/apply-patch+yaml");
 		put_query_parameter(&operation, "dryRun");
 		put_query_parameter(&operation, "fieldManager");
 		put_query_parameter(&operation, "fieldValidation");

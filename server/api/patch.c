@@ -1,8 +1,9 @@
 /* patch.c - PATCH of objects and their status. */
 #include "server/api/api_internal.h"
+#include "server/api/field_manager.h"
 #include "server/api/option_kinds.h"
 
-enum patch_type { PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC };
+enum patch_type { PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY };
 
 static int patch_type_of(struct api_request *req, enum patch_type *ret)
 {
@@ -13,6 +14,7 @@ static int patch_type_of(struct api_request *req, enum patch_type *ret)
 		{"application/json-patch+json", PATCH_JSON},
 		{"application/merge-patch+json", PATCH_MERGE},
 		{"application/strategic-merge-patch+json", PATCH_STRATEGIC},
+		{"application/apply-patch+yaml", PATCH_APPLY},
 	};
 	const char *type = req->content_type ? req->content_type : "";
 	size_t size = strcspn(type, "; ");
@@ -22,13 +24,10 @@ static int patch_type_of(struct api_request *req, enum patch_type *ret)
 			return 0;
 		}
 	}
-	bool apply = str_has_prefix(type, "application/apply-patch+yaml");
 	return status_set(req->arena, &req->st, 415, "UnsupportedMediaType",
-		"%sthe body of the request was in an unknown format - accepted media types "
-		"include: "
+		"the body of the request was in an unknown format - accepted media types include: "
 		"application/json-patch+json, application/merge-patch+json, "
-		"application/strategic-merge-patch+json",
-		apply ? "server-side apply is not supported by this server: " : "");
+		"application/strategic-merge-patch+json, application/apply-patch+yaml");
 }
 
 /* A patch changes an object, not what it is. */
@@ -57,6 +56,8 @@ static int change(struct update *u, const struct json *present, struct json **re
 		break;
 	case PATCH_STRATEGIC:
 		r = patch_strategic(req->arena, u->kind->schema, present, u->body, ret, &req->st);
+		break;
+	case PATCH_APPLY: /* field_manager.c */
 		break;
 	}
 	if (r < 0)
@@ -93,6 +94,10 @@ void api_patch(struct api_request *req)
 	struct err err = ERR_INIT;
 	if (patch_type_of(req, type) < 0 || write_options(req, "PatchOptions") < 0) {
 		api_fail(req);
+		return;
+	}
+	if (*type == PATCH_APPLY) {
+		field_manager_apply(req);
 		return;
 	}
 	if (query_get(&req->query, "force")) {

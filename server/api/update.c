@@ -6,6 +6,7 @@
 
 #include "server/api/admission/admission.h"
 #include "server/api/api_internal.h"
+#include "server/api/field_manager.h"
 
 static void keep(struct arena *a, struct json *to, const struct json *from, const char *name)
 {
@@ -21,7 +22,7 @@ static void metadata_keep(struct update *u, struct json *meta, const struct json
 {
 	static const char *const ours[] = {"namespace", "uid", "creationTimestamp",
 		"deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion",
-		"selfLink", "managedFields", "generateName"};
+		"selfLink", "generateName"};
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		keep(u->req->arena, meta, was, ours[i]);
 }
@@ -135,6 +136,10 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 	metadata_validate_update(&errors, kind, doc, present);
 	struct decode_options options = {.field_validation = FIELD_VALIDATION_IGNORE};
 	r = object_check(kind, req->arena, doc, &options, &errors, &req->st);
+	if (r == 0 && hooks->set_defaults)
+		hooks->set_defaults(&h, doc);
+	if (r == 0)
+		field_manager_track(req, kind, u->part, present, doc);
 	if (r == 0 && hooks->prepare_update)
 		r = hooks->prepare_update(&h, doc, present);
 	struct admission_review review = {
@@ -217,7 +222,7 @@ static struct cache_change decide(void *user, const struct object *present)
 	if (update_complete(u, old, doc) < 0)
 		return nothing;
 	u->result = doc;
-	if (json_equal(old, doc)) {
+	if (managed_fields_same_document(old, doc)) {
 		u->nothing = true; /* nothing new: no write, no revision, no event */
 		return nothing;
 	}

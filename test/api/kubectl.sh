@@ -40,7 +40,7 @@ check "JSON patch" k patch configmap settings --type json -p '[{"op":"test","pat
 check_refused "JSON patch whose test fails" '.' k patch configmap settings --type json -p '[{"op":"test","path":"/data/shape","value":"round"}]'
 EDITOR="sed -i s/square/oval/" check "edit" k edit configmap settings
 check_output "edit took effect" '^oval$' k get configmap settings -o 'jsonpath={.data.shape}'
-check_refused "server-side apply is refused clearly" 'server-side apply is not supported' k apply --server-side -f "$TEST_DIR/config.yaml"
+check_output "server-side apply" 'settings serverside-applied' k apply --server-side -f "$TEST_DIR/config.yaml"
 check_output "describe" 'colour:' k describe configmap settings
 check_refused "create of what exists" 'configmaps "settings" already exists' k create configmap settings
 check_refused "get of what does not exist" 'NotFound.*"nothing" not found' k get configmap nothing

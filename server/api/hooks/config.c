@@ -72,7 +72,7 @@ const struct kind_hooks hooks_config_map = {
 	.cell = data_cell,
 };
 
-static int secret_prepare(struct hook *h, struct json *doc)
+static void secret_defaults(struct hook *h, struct json *doc)
 {
 	struct arena *a = h->arena;
 	const struct json *plain = json_get(doc, "stringData");
@@ -85,14 +85,6 @@ static int secret_prepare(struct hook *h, struct json *doc)
 	json_remove(doc, "stringData");
 	if (!*json_str_or(json_get(doc, "type"), ""))
 		json_set_str(a, doc, "type", "Opaque");
-	return 0;
-}
-
-static int secret_prepare_update(struct hook *h, struct json *doc, const struct json *old)
-{
-	if (!*json_str_or(json_get(doc, "type"), "") && json_get(old, "type"))
-		json_set(h->arena, doc, "type", json_get(old, "type"));
-	return secret_prepare(h, doc);
 }
 
 static void need_key(struct hook *h, const struct json *doc, const char *key)
@@ -160,8 +152,7 @@ static void secret_validate_update(struct hook *h, const struct json *doc, const
 const struct kind_hooks hooks_secret = {
 	.group = "",
 	.kind = "Secret",
-	.prepare_create = secret_prepare,
-	.prepare_update = secret_prepare_update,
+	.set_defaults = secret_defaults,
 	.validate = secret_validate,
 	.validate_update = secret_validate_update,
 	.cell = data_cell,

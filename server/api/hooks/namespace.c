@@ -12,7 +12,6 @@ static void set_name_label(struct hook *h, struct json *doc)
 static int prepare_create(struct hook *h, struct json *doc)
 {
 	struct arena *a = h->arena;
-	set_name_label(h, doc);
 	struct json *list = json_array_at(a, json_object_at(a, doc, "spec"), "finalizers");
 	bool has = false;
 	JSON_FOR_EACH_ITEM(f, list)
@@ -25,7 +24,6 @@ static int prepare_create(struct hook *h, struct json *doc)
 
 static int prepare_update(struct hook *h, struct json *doc, const struct json *old)
 {
-	set_name_label(h, doc);
 	if (!streq(h->part, "finalize")) {
 		struct json *was = json_path(old, "spec.finalizers");
 		struct json *spec = json_object_at(h->arena, doc, "spec");
@@ -61,6 +59,7 @@ static bool kept(const struct json *doc)
 const struct kind_hooks hooks_namespace = {
 	.group = "",
 	.kind = "Namespace",
+	.set_defaults = set_name_label,
 	.prepare_create = prepare_create,
 	.prepare_update = prepare_update,
 	.check_delete = check_delete,

@@ -14,18 +14,6 @@ static void default_types(struct hook *h, struct json *doc)
 	json_set(h->arena, spec, "policyTypes", types);
 }
 
-static int policy_prepare_create(struct hook *h, struct json *doc)
-{
-	default_types(h, doc);
-	return 0;
-}
-
-static int policy_prepare_update(struct hook *h, struct json *doc, const struct json *unused)
-{
-	default_types(h, doc);
-	return 0;
-}
-
 static void check_policy_port(struct hook *h, const struct json *p, const char *path)
 {
 	static const char *const protocols[] = {"TCP", "UDP", "SCTP", NULL};
@@ -139,8 +127,7 @@ static struct json *policy_cell(const struct table_row *row, const char *column)
 const struct kind_hooks hooks_network_policy = {
 	.group = "networking.k8s.io",
 	.kind = "NetworkPolicy",
-	.prepare_create = policy_prepare_create,
-	.prepare_update = policy_prepare_update,
+	.set_defaults = default_types,
 	.validate = policy_validate,
 	.cell = policy_cell,
 };

@@ -87,12 +87,21 @@ const char *pod_qos_class(const struct json *spec)
 	return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
 }
 
+static void set_defaults(struct hook *h, struct json *doc)
+{
+	struct json *spec = json_get(doc, "spec");
+	if (!spec)
+		return;
+	pod_spec_default(h->arena, spec);
+	default_requests(h->arena, spec);
+	if (!json_get(spec, "enableServiceLinks"))
+		json_set_bool(h->arena, spec, "enableServiceLinks", true);
+}
+
 static int prepare_create(struct hook *h, struct json *doc)
 {
 	struct arena *a = h->arena;
 	struct json *spec = json_object_at(a, doc, "spec");
-	pod_spec_default(a, spec);
-	default_requests(a, spec);
 	const char *account = json_str_or(json_get(spec, "serviceAccountName"), "");
 	if (!*account)
 		account = json_str_or(json_get(spec, "serviceAccount"), "");
@@ -100,8 +109,6 @@ static int prepare_create(struct hook *h, struct json *doc)
 		json_set_str(a, spec, "serviceAccountName", account);
 		json_set_str(a, spec, "serviceAccount", account);
 	}
-	if (!json_get(spec, "enableServiceLinks"))
-		json_set_bool(a, spec, "enableServiceLinks", true);
 	struct json *status = json_new_object(a);
 	json_set_str(a, status, "phase", "Pending");
 	json_set_str(a, status, "qosClass", pod_qos_class(spec));
@@ -111,9 +118,6 @@ static int prepare_create(struct hook *h, struct json *doc)
 
 static int prepare_update(struct hook *h, struct json *doc, const struct json *old)
 {
-	struct json *spec = json_get(doc, "spec");
-	if (spec)
-		pod_spec_default(h->arena, spec);
 	/* What is said once and never again. */
 	struct json *qos = json_path(old, "status.qosClass");
 	if (qos)
@@ -374,6 +378,7 @@ static void validate_update(struct hook *h, const struct json *doc, const struct
 const struct kind_hooks hooks_pod = {
 	.group = "",
 	.kind = "Pod",
+	.set_defaults = set_defaults,
 	.prepare_create = prepare_create,
 	.prepare_update = prepare_update,
 	.validate = validate,

@@ -52,10 +52,12 @@ static void align_cluster_ips(struct arena *a, struct json *doc, const struct js
 		json_remove(spec, "clusterIPs");
 }
 
-static void complete(struct hook *h, struct json *doc, const struct json *old)
+static void set_defaults(struct hook *h, struct json *doc)
 {
 	struct arena *a = h->arena;
-	struct json *spec = json_object_at(a, doc, "spec");
+	struct json *spec = json_get(doc, "spec");
+	if (!spec)
+		return;
 	JSON_FOR_EACH_ITEM(p, json_get(spec, "ports")) {
 		const struct json *target = json_get(p, "targetPort");
 		bool unset = !target || (json_is(target, JSON_INT) && target->i == 0) ||
@@ -68,9 +70,23 @@ static void complete(struct hook *h, struct json *doc, const struct json *old)
 		struct json *ip = json_object_at(a, config, "clientIP");
 		if (!json_get(ip, "timeoutSeconds"))
 			json_set_int(a, ip, "timeoutSeconds", 10800);
-	} else {
-		json_remove(spec, "sessionAffinityConfig");
 	}
+	if (is_external_name(doc))
+		return;
+	if (!json_get(spec, "internalTrafficPolicy"))
+		json_set_str(a, spec, "internalTrafficPolicy", "Cluster");
+	if (wants_node_ports(doc) && !json_get(spec, "externalTrafficPolicy"))
+		json_set_str(a, spec, "externalTrafficPolicy", "Cluster");
+	if (streq(type_of(doc), "LoadBalancer") && !json_get(spec, "allocateLoadBalancerNodePorts"))
+		json_set_bool(a, spec, "allocateLoadBalancerNodePorts", true);
+}
+
+static void complete(struct hook *h, struct json *doc, const struct json *old)
+{
+	struct arena *a = h->arena;
+	struct json *spec = json_object_at(a, doc, "spec");
+	if (!streq(json_str(json_get(spec, "sessionAffinity")), "ClientIP"))
+		json_remove(spec, "sessionAffinityConfig");
 	if (is_external_name(doc)) {
 		json_remove(spec, "clusterIP");
 		json_remove(spec, "clusterIPs");
@@ -80,20 +96,10 @@ static void complete(struct hook *h, struct json *doc, const struct json *old)
 		json_remove(spec, "externalTrafficPolicy");
 		return;
 	}
-	if (!json_get(spec, "internalTrafficPolicy"))
-		json_set_str(a, spec, "internalTrafficPolicy", "Cluster");
-	if (wants_node_ports(doc)) {
-		if (!json_get(spec, "externalTrafficPolicy"))
-			json_set_str(a, spec, "externalTrafficPolicy", "Cluster");
-	} else if (!json_count(json_get(spec, "externalIPs"))) {
+	if (!wants_node_ports(doc) && !json_count(json_get(spec, "externalIPs")))
 		json_remove(spec, "externalTrafficPolicy");
-	}
-	if (streq(type_of(doc), "LoadBalancer")) {
-		if (!json_get(spec, "allocateLoadBalancerNodePorts"))
-			json_set_bool(a, spec, "allocateLoadBalancerNodePorts", true);
-	} else {
+	if (!streq(type_of(doc), "LoadBalancer"))
 		json_remove(spec, "allocateLoadBalancerNodePorts");
-	}
 	if (!json_get(spec, "ipFamilyPolicy"))
 		json_set_str(a, spec, "ipFamilyPolicy", "SingleStack");
 	if (!json_count(json_get(spec, "ipFamilies"))) {
@@ -402,6 +408,7 @@ static struct json *cell(const struct table_row *row, const char *column)
 const struct kind_hooks hooks_service = {
 	.group = "",
 	.kind = "Service",
+	.set_defaults = set_defaults,
 	.prepare_create = prepare_create,
 	.prepare_update = prepare_update,
 	.validate = validate,

@@ -41,23 +41,17 @@ static void validate_label_selector(struct hook *h, const struct json *doc, cons
 	validate_template(h, doc, &s);
 }
 
-static int prepare(struct hook *h, struct json *doc)
+static void template_defaults(struct hook *h, struct json *doc)
 {
 	struct json *spec = json_path(doc, "spec.template.spec");
 	if (spec)
 		pod_spec_default(h->arena, spec);
-	return 0;
-}
-
-static int prepare_update(struct hook *h, struct json *doc, const struct json *old)
-{
-	return prepare(h, doc);
 }
 
 static int prepare_counted(struct hook *h, struct json *doc)
 {
 	json_path_set(h->arena, doc, "status.replicas", json_new_int(h->arena, 0));
-	return prepare(h, doc);
+	return 0;
 }
 
 static void fixed_selector(struct hook *h, const struct json *doc, const struct json *old)
@@ -73,7 +67,7 @@ static bool is_zero(const struct json *v)
 	return streq(json_str(v), "0%") || streq(json_str(v), "0");
 }
 
-static int deployment_prepare(struct hook *h, struct json *doc)
+static void deployment_defaults(struct hook *h, struct json *doc)
 {
 	struct json *strategy = json_path(doc, "spec.strategy");
 	if (streq(json_str(json_get(strategy, "type")), "RollingUpdate")) {
@@ -83,12 +77,7 @@ static int deployment_prepare(struct hook *h, struct json *doc)
 			if (!json_get(rolling, limits[i]))
 				json_set_str(h->arena, rolling, limits[i], "25%");
 	}
-	return prepare(h, doc);
-}
-
-static int deployment_prepare_update(struct hook *h, struct json *doc, const struct json *old)
-{
-	return deployment_prepare(h, doc);
+	template_defaults(h, doc);
 }
 
 static void deployment_validate(struct hook *h, const struct json *doc)
@@ -125,8 +114,7 @@ static struct json *deployment_cell(const struct table_row *row, const char *col
 const struct kind_hooks hooks_deployment = {
 	.group = "apps",
 	.kind = "Deployment",
-	.prepare_create = deployment_prepare,
-	.prepare_update = deployment_prepare_update,
+	.set_defaults = deployment_defaults,
 	.validate = deployment_validate,
 	.validate_update = fixed_selector,
 	.cell = deployment_cell,
@@ -151,17 +139,18 @@ static struct json *counted_cell(const struct table_row *row, const char *column
 const struct kind_hooks hooks_replica_set = {
 	.group = "apps",
 	.kind = "ReplicaSet",
+	.set_defaults = template_defaults,
 	.prepare_create = prepare_counted,
-	.prepare_update = prepare_update,
 	.validate = replica_set_validate,
 	.validate_update = fixed_selector,
 	.cell = counted_cell,
 };
 
 /* The oldest of them: selector and labels come from the template when they are left out. */
-static void rc_default_labels(struct hook *h, struct json *doc)
+static void rc_defaults(struct hook *h, struct json *doc)
 {
 	struct json *labels = json_path(doc, "spec.template.metadata.labels");
+	template_defaults(h, doc);
 	if (!json_count(labels))
 		return;
 	struct json *spec = json_get(doc, "spec"), *meta = json_get(doc, "metadata");
@@ -169,18 +158,6 @@ static void rc_default_labels(struct hook *h, struct json *doc)
 		json_set(h->arena, spec, "selector", json_copy(h->arena, labels));
 	if (!json_count(json_get(meta, "labels")))
 		json_set(h->arena, meta, "labels", json_copy(h->arena, labels));
-}
-
-static int rc_prepare_create(struct hook *h, struct json *doc)
-{
-	rc_default_labels(h, doc);
-	return prepare_counted(h, doc);
-}
-
-static int rc_prepare_update(struct hook *h, struct json *doc, const struct json *old)
-{
-	rc_default_labels(h, doc);
-	return prepare(h, doc);
 }
 
 static void rc_validate(struct hook *h, const struct json *doc)
@@ -202,8 +179,8 @@ static void rc_validate(struct hook *h, const struct json *doc)
 const struct kind_hooks hooks_replication_controller = {
 	.group = "",
 	.kind = "ReplicationController",
-	.prepare_create = rc_prepare_create,
-	.prepare_update = rc_prepare_update,
+	.set_defaults = rc_defaults,
+	.prepare_create = prepare_counted,
 	.validate = rc_validate,
 	.cell = counted_cell,
 	.orphan_by_default = true,
