@@ -30,7 +30,6 @@ struct api {
 	struct metrics metrics;
 	struct openapi *openapi;
 	struct admission *admission;
-	bool issues_tokens; /* of service accounts: pods get theirs */
 	struct auth *auth;
 	struct list watches; /* struct watch.all */
 	bool ready, stopping;

@@ -2,6 +2,7 @@
  * cluster's certificate authority and its namespace in files (Kubernetes: "Configure Service
  * Accounts for Pods"). */
 #include "server/api/admission/admission_internal.h"
+#include "server/api/auth/auth.h"
 
 #define DEFAULT_NAME "default"
 #define MOUNT_PATH "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -257,7 +258,7 @@ static int mutate(const struct admission_review *r)
 		if (result < 0)
 			return result;
 	}
-	if (r->req->api->issues_tokens && wants_token(account, spec))
+	if (auth_tokens(r->req->api->auth) && wants_token(account, spec))
 		mount_token(r, spec);
 	struct json *secrets = json_get(account, "imagePullSecrets");
 	if (json_count(secrets) && !json_count(json_get(spec, "imagePullSecrets")))
