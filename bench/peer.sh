@@ -3,8 +3,8 @@
 # Debian's etcd. Built once into PEER_CACHE, which takes some 10 minutes and 2.5 GB; nothing there
 # is part of the repository, and ./dev test does not need it.
 #
-#   peer_build NAME...       the named programs of cmd/
-#   peer_start DIR           etcd and kube-apiserver on loopback: PEER_PIDS, PEER_CONFIG
+#   peer_build NAME...           the named programs of cmd/
+#   peer_start DIR [OPTION...]   etcd and kube-apiserver on loopback: PEER_PIDS, PEER_CONFIG
 #   peer_stop
 
 PEER_CACHE=${HANOK_PEER_CACHE:-/var/cache/hanok-peer}
@@ -88,10 +88,12 @@ peer_openapi() {
 		-i "$packages" -p "k8s.io/kubernetes/$1" -r "$PEER_CACHE/violations"
 }
 
-# peer_start DIR: without controllers and scheduler, every client with a certificate of its CA may do
+# Without controllers and scheduler. Without OPTIONs every client with a certificate of its CA may do
 # anything, and pods need no service account (nothing would make it).
 peer_start() {
 	local dir=$1 etcd peer port
+	shift
+	[ $# -gt 0 ] || set -- --authorization-mode AlwaysAllow --disable-admission-plugins ServiceAccount
 	etcd=$(bench_free_port) peer=$(bench_free_port) port=$(bench_free_port)
 	mkdir -p "$dir/pki" && peer_keys "$dir/pki" >"$dir/pki.log" 2>&1 || return
 	PEER_PIDS=()
@@ -105,8 +107,7 @@ peer_start() {
 		--tls-cert-file "$dir/pki/server.crt" --tls-private-key-file "$dir/pki/server.key" \
 		--client-ca-file "$dir/pki/ca.crt" --service-cluster-ip-range 10.96.0.0/16 \
 		--service-account-issuer https://kubernetes.default.svc --service-account-key-file "$dir/pki/sa.pub" \
-		--service-account-signing-key-file "$dir/pki/sa.key" --authorization-mode AlwaysAllow \
-		--disable-admission-plugins ServiceAccount >"$dir/apiserver.log" 2>&1 &
+		--service-account-signing-key-file "$dir/pki/sa.key" "$@" >"$dir/apiserver.log" 2>&1 &
 	PEER_PIDS+=($!)
 	peer_config "$dir" "https://127.0.0.1:$port" >"$dir/kubeconfig"
 	PEER_CONFIG=$dir/kubeconfig

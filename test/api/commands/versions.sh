@@ -1,0 +1,13 @@
+# shellcheck shell=bash
+# The kubectls beside the one on PATH (kubectl.1.27 ...), or that one alone.
+commands_kubectls() {
+	local default dir found=() file
+	default=$(command -v "${KUBECTL:-kubectl}") || return
+	dir=$(dirname "$(readlink -f "$default")")
+	for file in "$dir"/kubectl.1.*; do [ ! -x "$file" ] || found+=("$file"); done
+	[ ${#found[@]} -gt 0 ] || found=("$default")
+	printf '%s\n' "${found[@]}"
+}
+
+# commands_version KUBECTL: "1.33".
+commands_version() { "$1" version --client -o json | sed -n 's/.*"gitVersion": *"v\(1\.[0-9]*\).*/\1/p'; }
