@@ -12,6 +12,25 @@ static bool subnet_of(const struct api *api, const struct json *doc, uint32_t *r
 	return r.base >= api->pod_range.base && n < api->pod_subnets.count;
 }
 
+/* podCIDR is the first of podCIDRs: whichever a client sets, the other follows. */
+static void pair_pod_cidrs(struct hook *h, struct json *spec)
+{
+	struct json *one = json_get(spec, "podCIDR"), *all = json_get(spec, "podCIDRs");
+	if (one && !json_count(all)) {
+		all = json_new_array(h->arena);
+		json_push(h->arena, all, one);
+		json_set(h->arena, spec, "podCIDRs", all);
+	} else if (!one && json_count(all)) {
+		json_set(h->arena, spec, "podCIDR", json_at(all, 0));
+	}
+}
+
+static int prepare_create(struct hook *h, struct json *doc)
+{
+	pair_pod_cidrs(h, json_object_at(h->arena, doc, "spec"));
+	return 0;
+}
+
 static int allocate(struct hook *h, struct json *doc, const struct json *old)
 {
 	struct api *api = h->api;
@@ -54,6 +73,7 @@ static int prepare_update(struct hook *h, struct json *doc, const struct json *o
 		if (was && !json_get(spec, kept[i]))
 			json_set(h->arena, spec, kept[i], was);
 	}
+	pair_pod_cidrs(h, spec);
 	return 0;
 }
 
@@ -152,6 +172,7 @@ static struct json *cell(const struct table_row *row, const char *column)
 const struct kind_hooks hooks_node = {
 	.group = "",
 	.kind = "Node",
+	.prepare_create = prepare_create,
 	.prepare_update = prepare_update,
 	.validate_update = validate_update,
 	.allocate = allocate,

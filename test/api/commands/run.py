@@ -93,9 +93,12 @@ class Runner:
         self.environment = dict(os.environ, HOME=self.home, SCRIPT_KUBECONFIG=config, NS=namespace,
                                 PATH=tools + ":" + os.environ["PATH"], KUBECONFIG=config, TZ="UTC", LC_ALL="C.UTF-8")
         self.shell("kubectl config set-context --current --namespace " + namespace)
-        self.shell("kubectl create namespace " + namespace)
         # What a new namespace gets from the loops is there before the script begins.
-        self.wait("kubectl get serviceaccount default")
+        for line in ("kubectl create namespace " + namespace, "kubectl get serviceaccount default",
+                     "kubectl get configmap kube-root-ca.crt"):
+            code, _, err = self.wait(line)
+            if code:
+                sys.exit(f"{line}: {err}")
 
     def shell(self, line):
         try:
