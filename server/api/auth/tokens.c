@@ -396,7 +396,7 @@ int tokens_authenticate(struct tokens *t, struct arena *a, const char *token,
 	struct known *k = place_of(t, token);
 	struct identity who;
 	uint64_t secret_revision = 0;
-	struct json *common;
+	struct json *common = NULL;
 	int r;
 	if (!audiences && k->token && streq(k->token, token)) {
 		r = check_living(t, &k->who, token, &k->secret_revision, err);
