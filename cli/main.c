@@ -17,6 +17,8 @@ static const struct role {
 	{"netd", netd_main, "applies packet filter rules for `hanok node` (started by it)"},
 	{"up", up_main, "server and node on this machine"},
 	{"kubeconfig", kubeconfig_main, "issue a kubeconfig from a server's data directory"},
+	{"backup", backup_main, "copy a running server's store into a file"},
+	{"restore", restore_main, "make a data directory's store of a backup"},
 	{"virt", virt_main, "virtual machines: console, start, stop, restart"},
 };
 

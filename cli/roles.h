@@ -7,4 +7,6 @@ int node_main(int argc, char **argv);
 int netd_main(int argc, char **argv);
 int up_main(int argc, char **argv);
 int kubeconfig_main(int argc, char **argv);
+int backup_main(int argc, char **argv);
+int restore_main(int argc, char **argv);
 int virt_main(int argc, char **argv);

@@ -13,7 +13,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "lib/base/log.h"
@@ -21,6 +20,7 @@
 #include "server/api/allocator.h"
 #include "server/api/auth/auth.h"
 #include "server/bootstrap.h"
+#include "server/data_dir.h"
 #include "server/loops.h"
 #include "server/pki.h"
 #include "server/server_options.h"
@@ -52,31 +52,6 @@ static void fatal(struct server *s, const struct err *err)
 {
 	fprintf(stderr, "hanok server: %s\n", err->msg);
 	s->exit_code = 1;
-}
-
-static int lock_data(struct server *s, struct err *err)
-{
-	if (mkdir(s->options.data, 0700) < 0 && errno != EEXIST)
-		return err_errno(err, -errno, "create data directory '%s'", s->options.data);
-	_cleanup_(free_p) char *path = xasprintf("%s/lock", s->options.data);
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (s->lock_fd < 0)
-		return err_errno(err, -errno, "open '%s'", path);
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0) {
-		char pid[24];
-		int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-		if (ftruncate(s->lock_fd, 0) == 0 && pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
-			log_debug("process id not noted", "path", path, NULL);
-		return 0;
-	}
-	char owner[24] = "";
-	ssize_t n = pread(s->lock_fd, owner, sizeof(owner) - 1, 0);
-	owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
-	return err_set(err, -EBUSY,
-		"data directory '%s' is in use by another hanok server%s%s: stop that one first, "
-		"or give this "
-		"one its own --data",
-		s->options.data, *owner ? ", process " : "", owner);
 }
 
 /* The host of "127.0.0.1:6443" or "[::1]:6443". */
@@ -392,7 +367,7 @@ static void server_finish(struct server *s)
 /* Runs everything between start and stop. */
 static int serve(struct server *s, struct err *err)
 {
-	int r = lock_data(s, err);
+	int r = data_dir_lock(s->options.data, &s->lock_fd, err);
 	if (r == 0)
 		r = find_service_ip(s, err);
 	if (r < 0)

@@ -289,7 +289,7 @@ void api_handle(struct api_request *req)
 		api_version(req);
 		return;
 	case ROUTE_NONE:
-		if (api_openid(req))
+		if (api_openid(req) || api_backup(req))
 			return;
 		break;
 	}

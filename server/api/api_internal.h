@@ -94,6 +94,7 @@ void api_openapi(struct api_request *req);
 void api_health(struct api_request *req);
 void api_metrics(struct api_request *req);
 void api_version(struct api_request *req);
+bool api_backup(struct api_request *req); /* false: not its path */
 void api_get(struct api_request *req);
 void api_list(struct api_request *req);
 void api_watch(struct api_request *req);

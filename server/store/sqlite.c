@@ -498,44 +498,46 @@ struct store_stats store_sqlite_stats(const struct store *base)
 struct backup {
 	struct sqlite_store *store;
 	uv_work_t work;
-	char *to;
-	int r;
+	bool refused;
+	int r, fd;
 	struct err err;
-	void (*done)(void *user, int r, const struct err *err);
+	void (*done)(void *user, int r, int fd, const struct err *err);
 	void *user;
 };
 
 static void backup_work(uv_work_t *work)
 {
 	struct backup *b = work->data;
-	b->r = store_file_copy(b->store->file.path, b->store->file.vfs, b->to, &b->err);
+	if (b->refused)
+		b->r = err_set(&b->err, -EBUSY, "another backup is being made");
+	else
+		b->r = store_file_copy(&b->store->file, &b->fd, &b->err);
 }
 
 static void backup_done(uv_work_t *work, int status)
 {
 	struct backup *b = work->data;
 	struct sqlite_store *s = b->store;
-	b->done(b->user, status < 0 ? status : b->r, &b->err);
+	b->done(b->user, b->r, b->fd, &b->err);
 	uv_mutex_lock(&s->mutex);
 	s->backups--;
 	uv_mutex_unlock(&s->mutex);
 	uv_async_send(&s->wake); /* closing may have waited for it */
-	free(b->to);
 	free(b);
 }
 
-void store_sqlite_backup(struct store *base, const char *to,
-	void (*done)(void *user, int r, const struct err *err), void *user)
+void store_sqlite_backup(struct store *base,
+	void (*done)(void *user, int r, int fd, const struct err *err), void *user)
 {
 	struct sqlite_store *s = CONTAINER_OF(base, struct sqlite_store, base);
 	struct backup *b = xcalloc(1, sizeof(*b));
 	b->store = s;
 	b->work.data = b;
-	b->to = xstrdup(to);
+	b->fd = -1;
 	b->done = done;
 	b->user = user;
 	uv_mutex_lock(&s->mutex);
-	s->backups++;
+	b->refused = s->backups++ > 0;
 	uv_mutex_unlock(&s->mutex);
 	if (uv_queue_work(s->wake.loop, &b->work, backup_work, backup_done) < 0)
 		abort();

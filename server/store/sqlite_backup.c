@@ -6,29 +6,35 @@
 
 #include "server/store/sqlite_private.h"
 
-int store_file_copy(const char *path, const char *vfs, const char *to, struct err *err)
+int store_file_copy(const struct store_file *f, int *ret_fd, struct err *err)
 {
 	sqlite3 *db = NULL;
 	sqlite3_stmt *stmt = NULL;
 	int r = 0;
+	_cleanup_(free_p) char *to = xasprintf("%s.backup", f->path);
+	/* One that a crash left may be there. */
+	unlink(to);
 	/* There as ours, before SQLite fills it: nobody else may read it. */
 	_cleanup_(close_p) int fd = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_errno(err, -errno, "create '%s'", to);
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs) !=
+	if (sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, f->vfs) !=
 			SQLITE_OK ||
 		sqlite3_busy_timeout(db, 10000) != SQLITE_OK ||
 		sqlite3_prepare_v2(db, "VACUUM INTO ?1", -1, &stmt, NULL) != SQLITE_OK ||
 		sqlite3_bind_text(stmt, 1, to, -1, SQLITE_STATIC) != SQLITE_OK ||
-		sqlite3_step(stmt) != SQLITE_DONE)
+		sqlite3_step(stmt) != SQLITE_DONE) {
 		r = store_sqlite_err(err, db, "copy the store");
+		r = err_context(err, r, "'%s'", to);
+	}
 	sqlite3_finalize(stmt);
 	sqlite3_close(db);
-	if (r == 0 && fsync(fd) < 0)
-		r = err_errno(err, -errno, "write '%s'", to);
+	unlink(to);
 	if (r < 0)
-		unlink(to);
-	return r;
+		return r;
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
 }
 
 static void count_row(
@@ -56,6 +62,16 @@ int store_sqlite_check(const char *path, struct store_backup_info *ret, struct e
 	if (r == 0)
 		*ret = info;
 	return r;
+}
+
+uint64_t store_sqlite_newest(const char *path)
+{
+	struct store_file f;
+	if (store_file_open(path, NULL, &f, NULL) < 0)
+		return 0;
+	uint64_t revision = f.revision;
+	store_file_close(&f);
+	return revision;
 }
 
 static int copy_bytes(const char *from, const char *to, struct err *err)

@@ -40,6 +40,6 @@ int store_file_load(struct store_file *f, store_row *row, void *user, struct err
 /* The newest revision that the file knows. Returns an SQLite code. */
 int store_file_newest(struct store_file *f, uint64_t *ret);
 int store_file_set_newest(struct store_file *f, uint64_t revision);
-/* sqlite_backup.c: a consistent copy of a file that may be in use. Blocking. */
-int store_file_copy(
-	const char *path, const char *vfs, const char *to, struct err *err) _must_check_;
+/* sqlite_backup.c: a consistent copy of a file that is in use, from any thread. Blocking. The file
+ * has no name any more when this returns; PATH.backup is its name until then. */
+int store_file_copy(const struct store_file *f, int *ret_fd, struct err *err) _must_check_;

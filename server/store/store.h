@@ -68,10 +68,11 @@ struct store_stats {
 };
 struct store_stats store_sqlite_stats(const struct store *s);
 
-/* Writes a consistent copy of the running store to the new file `to`, off the loop; it is a store's
- * file itself. Writers go on meanwhile. `done` comes before the store has closed. */
-void store_sqlite_backup(struct store *s, const char *to,
-	void (*done)(void *user, int r, const struct err *err), void *user);
+/* Makes a consistent copy of the running store, off the loop and beside its file, and hands it out
+ * as an open file that has no name any more; it is a store's file itself. Writers go on meanwhile.
+ * One at a time: -EBUSY. `done` comes from the loop, and before the store has closed. */
+void store_sqlite_backup(struct store *s,
+	void (*done)(void *user, int r, int fd, const struct err *err), void *user);
 
 struct store_backup_info {
 	uint64_t objects, revision;
@@ -79,6 +80,8 @@ struct store_backup_info {
 /* Reads all of a file that no server has open. */
 int store_sqlite_check(
 	const char *path, struct store_backup_info *ret, struct err *err) _must_check_;
+/* The newest revision of a store that no server has open; 0 when it can't be read. */
+uint64_t store_sqlite_newest(const char *path);
 /* Makes the store `path` in `directory` of a backup, complete or not at all. -EEXIST when there is
  * one. Its revisions go on at least STORE_RESTORE_STEP above the backup's and above `above`, so
  * that none that a client has seen comes again with another meaning. */
