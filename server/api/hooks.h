@@ -35,6 +35,9 @@ struct kind_hooks {
 	 * too. */
 	int (*prepare_create)(struct hook *h, struct json *doc);
 	int (*prepare_update)(struct hook *h, struct json *doc, const struct json *old);
+	/* A subresource other than status changes its own part only: puts back all else. */
+	void (*keep_part)(
+		struct arena *a, const char *part, struct json *doc, const struct json *old);
 	/* Checks over several fields. */
 	void (*validate)(struct hook *h, const struct json *doc);
 	void (*validate_update)(struct hook *h, const struct json *doc, const struct json *old);

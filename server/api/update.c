@@ -84,6 +84,9 @@ static void keep_other_parts(struct update *u, const struct json *present, struc
 			keep(a, doc, present, "status");
 		return;
 	}
+	const struct kind_hooks *hooks = hooks_find(u->kind);
+	if (hooks->keep_part)
+		hooks->keep_part(a, u->part, doc, present);
 	if (streq(u->part, "status")) {
 		JSON_FOR_EACH_MEMBER(m, present)
 			if (!streq(m->name, "status") && !streq(m->name, "metadata"))

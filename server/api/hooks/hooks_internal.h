@@ -6,6 +6,11 @@
 extern const struct kind_hooks hooks_config_map, hooks_secret, hooks_service_account;
 extern const struct kind_hooks hooks_endpoints, hooks_endpoint_slice;
 extern const struct kind_hooks hooks_event, hooks_namespace, hooks_node, hooks_pod, hooks_service;
+extern const struct kind_hooks hooks_limit_range, hooks_resource_quota;
+extern const struct kind_hooks hooks_persistent_volume, hooks_persistent_volume_claim;
+extern const struct kind_hooks hooks_controller_revision, hooks_daemon_set, hooks_stateful_set;
+extern const struct kind_hooks hooks_cron_job, hooks_job, hooks_pod_template;
+extern const struct kind_hooks hooks_autoscaler, hooks_disruption_budget;
 extern const struct kind_hooks hooks_deployment, hooks_replica_set, hooks_replication_controller;
 extern const struct kind_hooks hooks_role, hooks_cluster_role;
 extern const struct kind_hooks hooks_role_binding, hooks_cluster_role_binding;
@@ -36,6 +41,8 @@ void pod_spec_default(struct arena *a, struct json *spec);
 /* "Guaranteed", "Burstable" or "BestEffort". */
 const char *pod_qos_class(const struct json *spec);
 void pod_spec_validate(struct hook *h, const struct json *spec, const char *at);
+/* Annotations that mean something, of a pod or template; `at` is the path of its annotations. */
+void pod_annotations_validate(struct hook *h, const struct json *pod, const char *at);
 /* No amount of a ResourceRequirements is negative. */
 void resources_validate(struct hook *h, const struct json *resources, const char *at);
 struct json *pod_cell(const struct table_row *row, const char *column);

@@ -1,5 +1,5 @@
 /* pod.c - what is filled in and checked of pods, and of the pods in templates. */
-#include "server/api/hooks/hooks_internal.h"
+#include "server/api/hooks/pod_spec.h"
 
 #include "lib/object/quantity.h"
 
@@ -98,6 +98,17 @@ static void set_defaults(struct hook *h, struct json *doc)
 		json_set_bool(h->arena, spec, "enableServiceLinks", true);
 }
 
+/* What only a new pod may not have; told before all else. */
+static void validate_new(struct hook *h, const struct json *spec)
+{
+	if (json_count(json_get(spec, "ephemeralContainers")))
+		forbid(h, "spec.ephemeralContainers", "cannot be set on create");
+	if (*json_str_or(json_get(spec, "nodeName"), "") &&
+		json_count(json_get(spec, "schedulingGates")))
+		forbid(h, "spec.nodeName",
+			"cannot be set until all schedulingGates have been cleared");
+}
+
 static int prepare_create(struct hook *h, struct json *doc)
 {
 	struct arena *a = h->arena;
@@ -112,7 +123,17 @@ static int prepare_create(struct hook *h, struct json *doc)
 	struct json *status = json_new_object(a);
 	json_set_str(a, status, "phase", "Pending");
 	json_set_str(a, status, "qosClass", pod_qos_class(spec));
+	/* A condition from the start, so that it shows why nothing happens. */
+	if (json_count(json_get(spec, "schedulingGates"))) {
+		struct json *c = json_new_object(a);
+		json_set_str(a, c, "type", "PodScheduled");
+		json_set_str(a, c, "status", "False");
+		json_set_str(a, c, "reason", "SchedulingGated");
+		json_set_str(a, c, "message", "Scheduling is blocked due to non-empty scheduling gates");
+		json_push(a, json_array_at(a, status, "conditions"), c);
+	}
 	json_set(a, doc, "status", status);
+	validate_new(h, spec);
 	return 0;
 }
 
@@ -125,254 +146,13 @@ static int prepare_update(struct hook *h, struct json *doc, const struct json *o
 	return 0;
 }
 
-/* Checks of a container against the pod it is in. */
-static void validate_mounts(
-	struct hook *h, const struct json *spec, const struct json *c, const char *at)
-{
-	size_t i = 0;
-	JSON_FOR_EACH_ITEM(m, json_get(c, "volumeMounts")) {
-		const char *name = json_str_or(json_get(m, "name"), "");
-		bool found = false;
-		JSON_FOR_EACH_ITEM(v, json_get(spec, "volumes"))
-			found |= streq(json_str(json_get(v, "name")), name);
-		if (*name && !found)
-			field_error(h->errors, FIELD_NOT_FOUND,
-				arena_printf(h->arena, "%s.volumeMounts[%zu].name", at, i),
-				json_get(m, "name"), NULL);
-		const struct json *path = json_get(m, "mountPath");
-		for (size_t n = 0; n < i; n++)
-			if (json_str(path) &&
-				json_equal(path, json_get(json_at(json_get(c, "volumeMounts"), n),
-							 "mountPath")))
-				field_error(h->errors, FIELD_INVALID,
-					arena_printf(
-						h->arena, "%s.volumeMounts[%zu].mountPath", at, i),
-					path, "must be unique");
-		i++;
-	}
-}
-
-void resources_validate(struct hook *h, const struct json *resources, const char *at)
-{
-	static const char *const lists[] = {"limits", "requests"};
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		JSON_FOR_EACH_MEMBER(r, json_get(resources, lists[i])) {
-			struct quantity q;
-			if (json_str(r->value) && quantity_parse(json_str(r->value), &q) == 0 &&
-				q.nano < 0)
-				field_error(h->errors, FIELD_INVALID,
-					arena_printf(h->arena, "%s.%s[%s]", at, lists[i], r->name),
-					r->value, "must be greater than or equal to 0");
-		}
-}
-
-static void validate_resources(struct hook *h, const struct json *c, const char *at)
-{
-	const struct json *limits = json_path(c, "resources.limits");
-	resources_validate(h, json_get(c, "resources"), arena_printf(h->arena, "%s.resources", at));
-	JSON_FOR_EACH_MEMBER(r, json_path(c, "resources.requests")) {
-		const struct json *limit = json_get_n(limits, r->name, r->name_size);
-		struct quantity qr, ql;
-		if (!json_str(limit) || !json_str(r->value) ||
-			quantity_parse(json_str(limit), &ql) < 0 ||
-			quantity_parse(json_str(r->value), &qr) < 0)
-			continue;
-		if (qr.nano > ql.nano)
-			field_error(h->errors, FIELD_INVALID,
-				arena_printf(h->arena, "%s.resources.requests", at), r->value,
-				"must be less than or equal to %s limit of %s", r->name,
-				json_str(limit));
-	}
-}
-
-static void validate_env(struct hook *h, const struct json *c, const char *at)
-{
-	static const char *const sources[] = {
-		"fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef"};
-	size_t i = 0;
-	JSON_FOR_EACH_ITEM(e, json_get(c, "env")) {
-		const struct json *from = json_get(e, "valueFrom");
-		const char *field = arena_printf(h->arena, "%s.env[%zu].valueFrom", at, i++);
-		if (!from || json_is(from, JSON_NULL))
-			continue;
-		size_t count = 0;
-		for (size_t n = 0; n < ARRAY_LEN(sources); n++)
-			count += json_get(from, sources[n]) != NULL;
-		if (*json_str_or(json_get(e, "value"), ""))
-			field_error(h->errors, FIELD_INVALID, field, json_new_string(h->arena, ""),
-				"may not be specified when `value` is not empty");
-		else if (count == 0)
-			field_error(h->errors, FIELD_INVALID, field, json_new_string(h->arena, ""),
-				"must specify one of: `fieldRef`, `resourceFieldRef`, "
-				"`configMapKeyRef` or "
-				"`secretKeyRef`");
-		else if (count > 1)
-			field_error(h->errors, FIELD_INVALID, field, json_new_string(h->arena, ""),
-				"may not have more than one field specified at a time");
-	}
-}
-
-static void validate_handler(struct hook *h, const struct json *handler, const char *at)
-{
-	static const char *const types[] = {"exec", "httpGet", "tcpSocket", "grpc", "sleep"};
-	size_t count = 0;
-	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-		if (!json_get(handler, types[i]))
-			continue;
-		if (count++)
-			field_error(h->errors, FIELD_FORBIDDEN,
-				arena_printf(h->arena, "%s.%s", at, types[i]), NULL,
-				"may not specify more than 1 handler type");
-	}
-	if (count == 0)
-		field_error(h->errors, FIELD_REQUIRED, at, NULL, "must specify a handler type");
-}
-
-static void validate_probes(struct hook *h, const struct json *c, const char *at)
-{
-	static const char *const probes[] = {"livenessProbe", "readinessProbe", "startupProbe",
-		"lifecycle.postStart", "lifecycle.preStop"};
-	for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
-		const struct json *p = json_path(c, probes[i]);
-		const char *field = arena_printf(h->arena, "%s.%s", at, probes[i]);
-		if (!p || json_is(p, JSON_NULL))
-			continue;
-		validate_handler(h, p, field);
-		if ((i == 0 || i == 2) && json_path_int(p, "successThreshold", 1) != 1)
-			field_error(h->errors, FIELD_INVALID,
-				arena_printf(h->arena, "%s.successThreshold", field),
-				json_get(p, "successThreshold"), "must be 1");
-	}
-}
-
-static void validate_host_ports(struct hook *h, const struct json *c, const char *at)
-{
-	size_t i = 0;
-	JSON_FOR_EACH_ITEM(p, json_get(c, "ports")) {
-		const struct json *host = json_get(p, "hostPort");
-		if (json_is(host, JSON_INT) && host->i &&
-			!json_equal(host, json_get(p, "containerPort")))
-			field_error(h->errors, FIELD_INVALID,
-				arena_printf(h->arena, "%s.ports[%zu].containerPort", at, i),
-				json_get(p, "containerPort"),
-				"must match `hostPort` when `hostNetwork` is true");
-		i++;
-	}
-}
-
-static void validate_volumes(struct hook *h, const struct json *spec, const char *at)
-{
-	size_t i = 0;
-	JSON_FOR_EACH_ITEM(v, json_get(spec, "volumes")) {
-		const char *field = arena_printf(h->arena, "%s.volumes[%zu]", at, i++);
-		size_t types = 0;
-		JSON_FOR_EACH_MEMBER(m, v) {
-			if (streq(m->name, "name") || json_is(m->value, JSON_NULL))
-				continue;
-			if (types++)
-				field_error(h->errors, FIELD_FORBIDDEN,
-					arena_printf(h->arena, "%s.%s", field, m->name), NULL,
-					"may not specify more than 1 volume type");
-		}
-	}
-}
-
-void pod_spec_validate(struct hook *h, const struct json *spec, const char *at)
-{
-	bool host_network = json_path_bool(spec, "hostNetwork", false);
-	validate_volumes(h, spec, at);
-	for (size_t l = 0; l < ARRAY_LEN(container_lists); l++) {
-		size_t i = 0;
-		JSON_FOR_EACH_ITEM(c, json_get(spec, container_lists[l])) {
-			const char *field =
-				arena_printf(h->arena, "%s.%s[%zu]", at, container_lists[l], i++);
-			/* Within one list the schema sees to it. */
-			JSON_FOR_EACH_ITEM(other, l ? json_get(spec, "initContainers") : NULL)
-				if (json_equal(json_get(other, "name"), json_get(c, "name")))
-					field_error(h->errors, FIELD_DUPLICATE,
-						arena_printf(h->arena, "%s.name", field),
-						json_get(c, "name"), NULL);
-			validate_mounts(h, spec, c, field);
-			validate_env(h, c, field);
-			validate_resources(h, c, field);
-			validate_probes(h, c, field);
-			if (host_network)
-				validate_host_ports(h, c, field);
-		}
-	}
-}
-
 static void validate(struct hook *h, const struct json *doc)
 {
 	const struct json *spec = json_get(doc, "spec");
-	if (!*h->part && spec)
-		pod_spec_validate(h, spec, "spec");
-}
-
-/* Takes out of a spec what may change. */
-static struct json *fixed_part(struct hook *h, const struct json *spec)
-{
-	struct json *s = json_copy(h->arena, spec);
-	json_remove(s, "activeDeadlineSeconds");
-	json_remove(s, "tolerations");
-	for (size_t l = 0; l < 2; l++)
-		JSON_FOR_EACH_ITEM(c, json_get(s, container_lists[l])) {
-			json_remove(c, "image");
-			/* Follows from the image where it was not given. */
-			json_remove(c, "imagePullPolicy");
-		}
-	return s;
-}
-
-static bool tolerations_kept(const struct json *now, const struct json *was)
-{
-	JSON_FOR_EACH_ITEM(w, was) {
-		bool found = false;
-		JSON_FOR_EACH_ITEM(n, now) {
-			struct json *seconds = json_get(n, "tolerationSeconds");
-			struct json *before = json_get(w, "tolerationSeconds");
-			/* How long something is borne may change. */
-			found |= json_equal(json_get(n, "key"), json_get(w, "key")) &&
-				 json_equal(json_get(n, "operator"), json_get(w, "operator")) &&
-				 json_equal(json_get(n, "value"), json_get(w, "value")) &&
-				 json_equal(json_get(n, "effect"), json_get(w, "effect")) &&
-				 !seconds == !before;
-		}
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
-static const char *changed_fields(struct arena *a, const struct json *now, const struct json *was)
-{
-	const char *text = "";
-	JSON_FOR_EACH_MEMBER(m, now)
-		if (!json_equal(m->value, json_get_n(was, m->name, m->name_size)))
-			text = arena_printf(a, "%s%sspec.%s", text, *text ? ", " : "", m->name);
-	JSON_FOR_EACH_MEMBER(m, was)
-		if (!json_get_n(now, m->name, m->name_size))
-			text = arena_printf(a, "%s%sspec.%s", text, *text ? ", " : "", m->name);
-	return text;
-}
-
-static void validate_update(struct hook *h, const struct json *doc, const struct json *old)
-{
-	if (*h->part)
-		return; /* those change what they are for */
-	struct json *now = fixed_part(h, json_get(doc, "spec"));
-	struct json *was = fixed_part(h, json_get(old, "spec"));
-	bool equal = json_equal(now, was);
-	bool kept = tolerations_kept(
-		json_path(doc, "spec.tolerations"), json_path(old, "spec.tolerations"));
-	if (equal && kept)
+	if (streq(h->part, "binding") || !spec)
 		return;
-	field_error(h->errors, FIELD_FORBIDDEN, "spec", NULL,
-		"pod updates may not change fields other than `spec.containers[*].image`, "
-		"`spec.initContainers[*].image`, `spec.activeDeadlineSeconds` or "
-		"`spec.tolerations` (only "
-		"additions to existing tolerations)\n  changed: %s\n",
-		equal ? "spec.tolerations" : changed_fields(h->arena, now, was));
+	pod_annotations_validate(h, doc, "metadata.annotations");
+	pod_spec_check(h, spec, "spec", true, json_str_or(json_path(doc, "metadata.name"), ""));
 }
 
 const struct kind_hooks hooks_pod = {
@@ -382,7 +162,8 @@ const struct kind_hooks hooks_pod = {
 	.prepare_create = prepare_create,
 	.prepare_update = prepare_update,
 	.validate = validate,
-	.validate_update = validate_update,
+	.validate_update = pod_validate_update,
+	.keep_part = pod_keep_part,
 	.cell = pod_cell,
 	.row_conditions = pod_row_conditions,
 	.delete_returns_object = true,

@@ -31,6 +31,14 @@ void forbidden(struct hook *h, const char *field, const char *detail)
 	field_error(h->errors, FIELD_FORBIDDEN, field, NULL, "%s", detail);
 }
 
+void forbid(struct hook *h, const char *field, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	field_error_v(h->errors, FIELD_FORBIDDEN, field, NULL, fmt, ap);
+	va_end(ap);
+}
+
 void duplicate(struct hook *h, const char *field, const struct json *value)
 {
 	field_error(h->errors, FIELD_DUPLICATE, field, shown(h, value), NULL);
@@ -76,16 +84,13 @@ bool is_one_of(const char *s, const char *const *supported)
 	return false;
 }
 
-void check_one_of(
+bool check_one_of(
 	struct hook *h, const char *field, const struct json *value, const char *const *supported)
 {
 	if (is_one_of(json_str_or(value, ""), supported))
-		return;
-	_cleanup_(buf_finish) struct buf text = BUF_INIT;
-	for (size_t i = 0; supported[i]; i++)
-		buf_printf(&text, "%s\"%s\"", i ? ", " : "", supported[i]);
-	field_error(h->errors, FIELD_NOT_SUPPORTED, field, shown(h, value), "supported values: %s",
-		text.data);
+		return true;
+	unsupported(h, field, value, supported);
+	return false;
 }
 
 void check_fixed(struct hook *h, const char *field, const struct json *doc, const struct json *old,
@@ -275,4 +280,90 @@ char *lower_text(struct arena *a, const char *s)
 		if (*p >= 'A' && *p <= 'Z')
 			*p = (char)(*p | 32);
 	return copy;
+}
+
+char *at_child(struct hook *h, const char *at, const char *name)
+{
+	return arena_printf(h->arena, "%s%s%s", at, *at ? "." : "", name);
+}
+
+char *at_item(struct hook *h, const char *at, size_t i)
+{
+	return arena_printf(h->arena, "%s[%zu]", at, i);
+}
+
+char *at_key(struct hook *h, const char *at, const char *key)
+{
+	return arena_printf(h->arena, "%s[%s]", at, key);
+}
+
+bool present(const struct json *v)
+{
+	return v && !json_is(v, JSON_NULL);
+}
+
+void invalid_text(struct hook *h, const char *at, const char *value, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	field_error_v(h->errors, FIELD_INVALID, at, json_new_string(h->arena, value), fmt, ap);
+	va_end(ap);
+}
+
+void unsupported(
+	struct hook *h, const char *at, const struct json *value, const char *const *values)
+{
+	const char *text = "";
+	for (; *values; values++)
+		text = arena_printf(h->arena, "%s%s\"%s\"", text, *text ? ", " : "", *values);
+	field_error(h->errors, FIELD_NOT_SUPPORTED, at,
+		value ? value : json_new_string(h->arena, ""), "supported values: %s", text);
+}
+
+void too_many(struct hook *h, const char *at, size_t count, size_t most)
+{
+	field_error(h->errors, FIELD_TOO_MANY, at, json_new_int(h->arena, (int64_t)count),
+		"must have at most %zu item%s", most, most == 1 ? "" : "s");
+}
+
+void check_nonnegative(struct hook *h, const char *at, const struct json *number)
+{
+	if (json_int_or(number, 0) < 0)
+		invalid(h, at, number, "must be greater than or equal to 0");
+}
+
+static bool percent_of(const struct json *value, int64_t *ret)
+{
+	const char *s = json_str(value);
+	return s && str_has_suffix(s, "%") && parse_i64((struct str){s, strlen(s) - 1}, ret) == 0;
+}
+
+int64_t count_or_percent(const struct json *value)
+{
+	int64_t n;
+	return percent_of(value, &n) ? n : json_int_or(value, 0);
+}
+
+void check_percent_at(struct hook *h, const char *at, const struct json *value)
+{
+	int64_t n;
+	if (percent_of(value, &n) && n > 100)
+		invalid(h, at, value, "must not be greater than 100%%");
+}
+
+void check_unchanged(
+	struct hook *h, const char *at, const struct json *now, const struct json *was)
+{
+	if (json_equal(present(now) ? now : NULL, present(was) ? was : NULL))
+		return;
+	invalid(h, at, present(now) ? now : json_new_null(h->arena), "field is immutable");
+}
+
+bool condition_true(const struct json *status, const char *type)
+{
+	JSON_FOR_EACH_ITEM(c, json_get(status, "conditions"))
+		if (streq(json_str(json_get(c, "type")), type) &&
+			streq(json_str(json_get(c, "status")), "True"))
+			return true;
+	return false;
 }

@@ -11,6 +11,7 @@ void invalid(struct hook *h, const char *field, const struct json *value, const 
 	_printf_(4, 5);
 void required(struct hook *h, const char *field, const char *detail); /* detail NULL = none */
 void forbidden(struct hook *h, const char *field, const char *detail);
+void forbid(struct hook *h, const char *field, const char *fmt, ...) _printf_(3, 4);
 void duplicate(struct hook *h, const char *field, const struct json *value);
 /* True when the text is there and not empty; else an error. */
 bool require_text(struct hook *h, const char *field, const struct json *value);
@@ -22,8 +23,8 @@ void check_name_at(struct hook *h, enum rule rule, const char *field, const stru
 /* Messages of the rule joined by ",", NULL when the text is good. */
 const char *rule_text(struct arena *a, enum rule rule, const char *s);
 
-/* `supported` is sorted and ends with NULL. */
-void check_one_of(
+/* `supported` is in the order in which it is told and ends with NULL. False when it is an error. */
+bool check_one_of(
 	struct hook *h, const char *field, const struct json *value, const char *const *supported);
 bool is_one_of(const char *s, const char *const *supported);
 void check_fixed(struct hook *h, const char *field, const struct json *doc, const struct json *old,
@@ -54,3 +55,26 @@ bool has_text(const struct json *list, const char *s);
 /* Item i (its member, when one is named) equals an earlier one. */
 bool is_repeated(const struct json *list, size_t i, const char *member);
 char *lower_text(struct arena *a, const char *s); /* ASCII */
+
+/* Paths below a path, for checks that get theirs handed in. */
+char *at_child(struct hook *h, const char *path, const char *name); /* PATH.NAME */
+char *at_item(struct hook *h, const char *path, size_t i);	    /* PATH[I] */
+char *at_key(struct hook *h, const char *path, const char *key);    /* PATH[KEY] */
+bool present(const struct json *v);				    /* neither absent nor null */
+/* The same as invalid(), with a text as the value. */
+void invalid_text(struct hook *h, const char *field, const char *value, const char *fmt, ...)
+	_printf_(4, 5);
+/* Not one of `supported`, which are told in their order. */
+void unsupported(struct hook *h, const char *field, const struct json *value,
+	const char *const *supported);
+void too_many(struct hook *h, const char *field, size_t count, size_t most);
+/* A number that must not be negative; absent passes. */
+void check_nonnegative(struct hook *h, const char *field, const struct json *number);
+/* "50%" may not say more than 100. */
+void check_percent_at(struct hook *h, const char *field, const struct json *value);
+int64_t count_or_percent(const struct json *value); /* 5 of 5, 50 of "50%" */
+/* Two values that must be equal: "field is immutable". */
+void check_unchanged(struct hook *h, const char *field, const struct json *now,
+	const struct json *was);
+/* A condition of the status has the status "True". */
+bool condition_true(const struct json *status, const char *type);

@@ -1,44 +1,64 @@
-/* workloads.c - Deployment, ReplicaSet, ReplicationController: a selector, a template, a count. */
-#include "server/api/hooks/hooks_internal.h"
+/* workloads.c - Deployment, ReplicaSet, ReplicationController: a selector, a template, a count; and
+ * what the other kinds that make pods share with them. */
+#include "server/api/hooks/workload.h"
 
-static void validate_template(struct hook *h, const struct json *doc, const struct selector *s)
+void pod_template_validate(struct hook *h, const struct json *template, const char *at)
 {
-	const struct json *template = json_path(doc, "spec.template");
-	struct json *labels = json_path(template, "metadata.labels");
-	if (!selector_matches_label_map(s, labels))
-		field_error(h->errors, FIELD_INVALID, "spec.template.metadata.labels",
-			labels ? labels : json_new_null(h->arena),
-			"`selector` does not match template `labels`");
-	const struct json *policy = json_path(template, "spec.restartPolicy");
-	if (policy && !streq(json_str(policy), "Always"))
-		field_error(h->errors, FIELD_NOT_SUPPORTED, "spec.template.spec.restartPolicy",
-			policy, "supported values: \"Always\"");
-	if (json_path(template, "spec.activeDeadlineSeconds"))
-		field_error(h->errors, FIELD_FORBIDDEN, "spec.template.spec.activeDeadlineSeconds",
-			NULL, "activeDeadlineSeconds in ReplicaSet is not Supported");
-	if (json_path(template, "spec"))
-		pod_spec_validate(h, json_path(template, "spec"), "spec.template.spec");
+	const struct json *spec = json_get(template, "spec");
+	if (!spec)
+		return;
+	pod_annotations_validate(h, template, at_child(h, at, "metadata.annotations"));
+	pod_spec_validate(h, spec, at_child(h, at, "spec"));
+	if (json_count(json_get(spec, "ephemeralContainers")))
+		forbid(h, at_child(h, at, "spec.ephemeralContainers"),
+			"ephemeral containers not allowed in pod template");
 }
 
-static void validate_label_selector(struct hook *h, const struct json *doc, const char *what)
+void always_running_validate(struct hook *h, const struct json *spec, const char *what)
 {
-	const struct json *selector = json_path(doc, "spec.selector");
+	static const char *const always[] = {"Always", NULL};
+	const struct json *pod = json_path(spec, "template.spec");
+	const struct json *policy = json_get(pod, "restartPolicy");
+	if (policy)
+		check_one_of(h, "spec.template.spec.restartPolicy", policy, always);
+	if (present(json_get(pod, "activeDeadlineSeconds")))
+		forbid(h, "spec.template.spec.activeDeadlineSeconds",
+			"activeDeadlineSeconds in %s is not Supported", what);
+}
+
+static void labels_validate(struct hook *h, const struct json *spec, const struct selector *s)
+{
+	struct json *labels = json_path(spec, "template.metadata.labels");
+	if (!selector_matches_label_map(s, labels))
+		invalid(h, "spec.template.metadata.labels",
+			labels ? labels : json_new_null(h->arena),
+			"`selector` does not match template `labels`");
+}
+
+void workload_selector_validate(struct hook *h, const struct json *spec, const char *what)
+{
+	const struct json *selector = json_get(spec, "selector");
 	struct selector s;
 	struct err err = ERR_INIT;
 	if (!selector)
 		return; /* the schema has said so */
+	check_label_selector(h, selector, "spec.selector");
 	if (json_count(json_get(selector, "matchLabels")) +
 			json_count(json_get(selector, "matchExpressions")) ==
-		0) {
-		field_error(h->errors, FIELD_INVALID, "spec.selector", selector,
-			"empty selector is invalid for %s", what);
-		return;
-	}
-	if (selector_from_label_selector(h->arena, selector, &s, &err) < 0) {
-		field_error(h->errors, FIELD_INVALID, "spec.selector", selector, "%s", err.msg);
-		return;
-	}
-	validate_template(h, doc, &s);
+		0)
+		invalid(h, "spec.selector", selector, "empty selector is invalid for %s", what);
+	else if (selector_from_label_selector(h->arena, selector, &s, &err) < 0)
+		invalid(h, "spec.selector", selector, "%s", err.msg);
+	else
+		labels_validate(h, spec, &s);
+}
+
+static void replicated_validate(struct hook *h, const struct json *doc, const char *what)
+{
+	const struct json *spec = json_get(doc, "spec");
+	workload_selector_validate(h, spec, what);
+	pod_template_validate(h, json_get(spec, "template"), "spec.template");
+	always_running_validate(h, spec, "ReplicaSet");
 }
 
 static void template_defaults(struct hook *h, struct json *doc)
@@ -54,7 +74,7 @@ static int prepare_counted(struct hook *h, struct json *doc)
 	return 0;
 }
 
-static void fixed_selector(struct hook *h, const struct json *doc, const struct json *old)
+void fixed_selector_validate(struct hook *h, const struct json *doc, const struct json *old)
 {
 	if (!json_equal(json_path(doc, "spec.selector"), json_path(old, "spec.selector")))
 		field_immutable(h, "spec.selector", json_path(doc, "spec.selector"));
@@ -82,7 +102,7 @@ static void deployment_defaults(struct hook *h, struct json *doc)
 
 static void deployment_validate(struct hook *h, const struct json *doc)
 {
-	validate_label_selector(h, doc, "deployment");
+	replicated_validate(h, doc, "deployment");
 	const struct json *spec = json_get(doc, "spec"), *strategy = json_get(spec, "strategy");
 	const struct json *rolling = json_get(strategy, "rollingUpdate");
 	if (streq(json_str(json_get(strategy, "type")), "Recreate") && rolling)
@@ -116,13 +136,13 @@ const struct kind_hooks hooks_deployment = {
 	.kind = "Deployment",
 	.set_defaults = deployment_defaults,
 	.validate = deployment_validate,
-	.validate_update = fixed_selector,
+	.validate_update = fixed_selector_validate,
 	.cell = deployment_cell,
 };
 
 static void replica_set_validate(struct hook *h, const struct json *doc)
 {
-	validate_label_selector(h, doc, "replicaset");
+	replicated_validate(h, doc, "replicaset");
 }
 
 static struct json *counted_cell(const struct table_row *row, const char *column)
@@ -142,7 +162,7 @@ const struct kind_hooks hooks_replica_set = {
 	.set_defaults = template_defaults,
 	.prepare_create = prepare_counted,
 	.validate = replica_set_validate,
-	.validate_update = fixed_selector,
+	.validate_update = fixed_selector_validate,
 	.cell = counted_cell,
 };
 
@@ -173,7 +193,9 @@ static void rc_validate(struct hook *h, const struct json *doc)
 	}
 	struct selector s;
 	selector_from_map(h->arena, selector, &s);
-	validate_template(h, doc, &s);
+	labels_validate(h, json_get(doc, "spec"), &s);
+	pod_template_validate(h, json_path(doc, "spec.template"), "spec.template");
+	always_running_validate(h, json_get(doc, "spec"), "ReplicationController");
 }
 
 const struct kind_hooks hooks_replication_controller = {
