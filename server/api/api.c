@@ -78,7 +78,6 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 	r = auth_create(api, options->auth, &api->auth, err);
 	if (r < 0)
 		goto fail;
-	api->issues_tokens = auth_tokens(api->auth) != NULL;
 	*ret = api;
 	return 0;
 fail:
