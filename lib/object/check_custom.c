@@ -599,7 +599,7 @@ void check_custom_value(const struct schema *s, struct arena *a, struct json *va
 		.kind = &nothing,
 		.options = options,
 		.st = &st,
-		.found = {.arena = a},
+		.found = {.arena = errors->arena},
 		.used_before = a->used_bytes,
 	};
 	struct place root = {.type = PLACE_ROOT, .schema = s};

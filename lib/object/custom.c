@@ -385,7 +385,6 @@ int kind_registry_set_custom(
 {
 	const char *name = json_str_or(json_path(definition, "metadata.name"), "");
 	const struct json *versions = json_path(definition, "spec.versions");
-	bool established = true;
 	size_t count = json_count(versions), n = 0;
 	struct kind *built = xcalloc(MAX(count, 1), sizeof(*built));
 	struct revision *v = xcalloc(1, sizeof(*v));
@@ -403,10 +402,6 @@ int kind_registry_set_custom(
 		free(built);
 		return err_context(err, result, "CustomResourceDefinition '%s'", name);
 	}
-	JSON_FOR_EACH_ITEM(condition, json_path(definition, "status.conditions"))
-		if (streq(json_str(json_get(condition, "type")), "Terminating"))
-			established = !streq(json_str(json_get(condition, "status")), "True");
-	established = established && !json_path(definition, "metadata.deletionTimestamp");
 	c = custom_get(r, name);
 	take_out(r, c);
 	make_all_empty(c);
@@ -419,7 +414,7 @@ int kind_registry_set_custom(
 		built[i].revision = k->revision + 1;
 		built[i].conversion = &rename_version;
 		built[i].checked_as = k;
-		built[i].terminating = !established;
+		built[i].terminating = json_path(definition, "metadata.deletionTimestamp") != NULL;
 		*k = built[i];
 		if (json_bool_or(json_get(version, "storage"), false))
 			c->storage = k;
@@ -446,6 +441,14 @@ struct kind *kind_registry_remove_custom(struct kind_registry *r, const char *na
 	revision_free(TAKE_PTR(c->revision));
 	r->generation++;
 	return c->storage;
+}
+
+void kind_registry_set_terminating(struct kind_registry *r, const char *name, bool terminating)
+{
+	struct custom *c = table_get(&r->customs, name);
+
+	for (size_t i = 0; c && i < c->kinds.count; i++)
+		c->kinds.items[i]->terminating = terminating;
 }
 
 struct kind *kind_registry_custom(const struct kind_registry *r, const char *name)
@@ -478,37 +481,73 @@ void kind_registry_notify(struct kind_registry *r, const struct kind *storage)
 
 /* ---- for the checks of definitions ---- */
 
-int custom_schema_try(const struct kind_registry *r, const struct json *schema, struct err *err)
-{
-	struct revision *v = xcalloc(1, sizeof(*v));
-	struct schema_builder b;
-	const struct schema *s;
-	int result;
+/* What checking defaults may put into memory: they may have defaults in them, over and over. */
+#define DEFAULTS_BYTES_MAX (64u << 20)
 
-	builder_init(&b, r, v);
-	result = schema_build_resource(&b, schema, &s, err);
-	schema_builder_finish(&b);
-	revision_free(v);
-	return result;
-}
+struct defaults {
+	struct arena scratch;
+	struct field_errors *errors;
+};
 
-void custom_schema_check_default(const struct kind_registry *r, const struct json *schema,
-	const char *field, struct field_errors *errors)
+/* path grows by the names on the way, and shrinks again. */
+static void check_defaults(struct defaults *d, const struct schema *s, struct buf *path)
 {
 	static const struct decode_options options = {.field_validation = FIELD_VALIDATION_WARN};
-	struct arena *a = errors->arena;
+	size_t size = path->size;
+
+	if (d->scratch.used_bytes > DEFAULTS_BYTES_MAX)
+		return;
+	if (s->default_value) {
+		buf_add_str(path, ".default");
+		check_custom_value(s, &d->scratch, json_copy(&d->scratch, s->default_value),
+			&options, arena_memdup(d->errors->arena, path->data, path->size),
+			d->errors);
+		path->size = size;
+	}
+	for (size_t i = 0; i < s->property_count; i++) {
+		const struct schema *p = s->properties[i].schema;
+
+		if (p->embedded_meta)
+			continue;
+		buf_printf(path, ".properties[%s]", s->properties[i].name);
+		check_defaults(d, p, path);
+		path->size = size;
+	}
+	if (s->additional) {
+		buf_add_str(path, ".additionalProperties");
+		check_defaults(d, s->additional, path);
+		path->size = size;
+	}
+	if (s->items) {
+		buf_add_str(path, ".items");
+		check_defaults(d, s->items, path);
+		path->size = size;
+	}
+}
+
+void custom_schema_check(const struct kind_registry *r, const struct json *schema, const char *path,
+	struct field_errors *errors)
+{
 	struct revision *v = xcalloc(1, sizeof(*v));
+	struct defaults d = {.errors = errors};
+	struct buf text = BUF_INIT;
 	struct schema_builder b;
 	const struct schema *s;
 	struct err err = ERR_INIT;
 
 	builder_init(&b, r, v);
-	if (schema_build(&b, schema, &s, &err) == 0) {
-		struct json *value = json_copy(a, json_get(schema, "default"));
-
-		schema_build_expected(&b, s);
-		check_custom_value(s, a, value, &options, field, errors);
+	if (schema_build_resource(&b, schema, &s, &err) < 0) {
+		field_error(errors, FIELD_INVALID, path, json_new_string(errors->arena, ""), "%s",
+			err.msg);
+	} else {
+		buf_add_str(&text, path);
+		check_defaults(&d, s, &text);
+		if (d.scratch.used_bytes > DEFAULTS_BYTES_MAX)
+			field_error(errors, FIELD_INVALID, path, json_new_string(errors->arena, ""),
+				"has too many defaults");
 	}
+	buf_finish(&text);
+	arena_finish(&d.scratch);
 	schema_builder_finish(&b);
 	revision_free(v);
 }

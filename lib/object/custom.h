@@ -22,16 +22,14 @@ int kind_registry_set_custom(struct kind_registry *r, const struct json *definit
 /* Takes the kinds out of the registry. NULL when there are none of that name
  * ("things.example.org"), else the storage kind, which stays valid. */
 struct kind *kind_registry_remove_custom(struct kind_registry *r, const char *name);
+/* Marks the kinds of a definition that is being deleted, or is not after all. */
+void kind_registry_set_terminating(struct kind_registry *r, const char *name, bool terminating);
 /* The storage kind of a definition, NULL when it has none at present. */
 struct kind *kind_registry_custom(const struct kind_registry *r, const char *name);
-/* Builds a schema as kind_registry_set_custom() would and lets it go: for the checks of a new
- * definition. */
-int custom_schema_try(
-	const struct kind_registry *r, const struct json *schema, struct err *err) _must_check_;
-/* Checks a default against the schema (JSON) that it stands in: pruning, then values. Field errors
- * are at `field`. */
-void custom_schema_check_default(const struct kind_registry *r, const struct json *schema,
-	const char *field, struct field_errors *errors);
+/* Builds a schema as kind_registry_set_custom() would and lets it go; tells what can't be built
+ * (patterns) and defaults that their own schema refuses, at paths that begin with `path`. */
+void custom_schema_check(const struct kind_registry *r, const struct json *schema, const char *path,
+	struct field_errors *errors);
 
 /* From bytes of the resource in whatever version and state: as the (storage) kind shows it now,
  * pruned and defaulted. -EBADMSG when it can't be read. */

@@ -143,6 +143,7 @@ static int apply_common(
 		return err_set(err, -EINVAL, "unknown x-hanok-rule '%s'", text);
 	if ((text = json_str(json_get(json, "x-hanok-unique"))))
 		s->unique_key = schema_intern(b, text);
+	s->or_bool = json_bool_or(json_get(json, "x-hanok-or-bool"), s->or_bool);
 	/* A string with a default is never meaningfully empty: Go clients send "" for unset. */
 	s->zero_is_unset = json_bool_or(json_get(json, "x-hanok-zero-unset"), s->zero_is_unset);
 	if (!b->custom && json_is(s->default_value, JSON_STRING) && s->default_value->count > 0 &&
@@ -325,7 +326,6 @@ static int fill(
 		json = with_type_meta(b, json);
 		s->embedded_resource = true;
 	}
-	s->or_bool = json_bool_or(json_get(json, "x-hanok-or-bool"), false);
 	s->list_typed = list_type != NULL;
 	r = parse_type(json, s, err);
 	if (r < 0)

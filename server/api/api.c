@@ -3,6 +3,7 @@
 #include "lib/base/log.h"
 #include "server/api/admission/admission.h"
 #include "server/api/conversions.h"
+#include "server/api/custom_resources.h"
 #include "server/api/auth/auth.h"
 #include "server/api/openapi.h"
 #include "server/api/watch.h"
@@ -46,8 +47,11 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 	api->namespaces = kind_by_resource(api->kinds, "", "v1", "namespaces");
 	api->nodes = kind_by_resource(api->kinds, "", "v1", "nodes");
 	api->pods = kind_by_resource(api->kinds, "", "v1", "pods");
-	if (!api->namespaces || !api->nodes || !api->pods) {
-		r = err_set(err, -EINVAL, "the kinds Namespace, Node and Pod are missing");
+	api->definitions = kind_by_resource(
+		api->kinds, "apiextensions.k8s.io", "v1", "customresourcedefinitions");
+	if (!api->namespaces || !api->nodes || !api->pods || !api->definitions) {
+		r = err_set(err, -EINVAL,
+			"the kinds Namespace, Node, Pod and CustomResourceDefinition are missing");
 		goto fail;
 	}
 	r = conversions_attach(api->kinds, err);
@@ -78,6 +82,9 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 	r = auth_create(api, options->auth, &api->auth, err);
 	if (r < 0)
 		goto fail;
+	r = custom_resources_create(api, &api->custom_resources, err);
+	if (r < 0)
+		goto fail;
 	*ret = api;
 	return 0;
 fail:
@@ -90,6 +97,7 @@ void api_destroy(struct api *api)
 	if (!api)
 		return;
 	api_shutdown(api);
+	custom_resources_destroy(api->custom_resources);
 	openapi_destroy(api->openapi);
 	admission_destroy(api->admission);
 	auth_destroy(api->auth);
@@ -111,6 +119,7 @@ void api_shutdown(struct api *api)
 	api->ready = false;
 	if (api->auth)
 		auth_close(api->auth);
+	custom_resources_stop(api->custom_resources);
 	watches_end(api);
 	admission_waits_end(api->admission);
 }
@@ -245,6 +254,10 @@ static void handle_resource(struct api_request *req)
 		status_set(req->arena, &req->st, 406, "NotAcceptable",
 			"only the following media types are accepted: application/json, "
 			"application/yaml");
+		api_fail(req);
+		return;
+	}
+	if (k->custom && custom_resource_request(req) < 0) {
 		api_fail(req);
 		return;
 	}

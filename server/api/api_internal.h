@@ -24,11 +24,12 @@ struct api {
 	struct cache *cache;
 	struct clock *clock;
 	struct random random;
-	const struct kind *namespaces, *nodes, *pods;
+	const struct kind *namespaces, *nodes, *pods, *definitions;
 	struct ip_range service_range, pod_range;
 	struct allocator service_ips, node_ports, pod_subnets;
 	struct metrics metrics;
 	struct openapi *openapi;
+	struct custom_resources *custom_resources;
 	struct admission *admission;
 	struct auth *auth;
 	struct list watches; /* struct watch.all */
@@ -86,6 +87,7 @@ void api_fail(struct api_request *req); /* answers req->st, which is filled */
 void api_fail_method(struct api_request *req);
 void api_fail_unknown_resource(struct api_request *req);
 void api_warn(struct api_request *req, const char *text);
+const char *api_warning_headers(struct api_request *req); /* NULL = none */
 int64_t api_now_ns(const struct api_request *req); /* wall clock */
 
 /* The verbs: one file each. */

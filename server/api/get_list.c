@@ -134,7 +134,8 @@ static void respond_objects(
 		parts[n++] = object_part(req, page->items[i]);
 	}
 	parts[n++] = (struct http_part){.text = "]}\n", .text_size = 3};
-	api_respond_parts(req, 200, "application/json", NULL, parts, n);
+	api_respond_parts(
+		req, 200, "application/json", api_warning_headers(req), parts, n);
 }
 
 static void respond_table(struct api_request *req, const struct cache_page *page, const char *meta)
@@ -158,7 +159,8 @@ static void respond_table(struct api_request *req, const struct cache_page *page
 	}
 	table_end(&t);
 	arena_finish(&scratch);
-	api_respond_text(req, 200, "application/json", NULL, out.data, out.size);
+	api_respond_text(req, 200, "application/json", api_warning_headers(req), out.data,
+		out.size);
 }
 
 static void respond_partial(
@@ -180,7 +182,8 @@ static void respond_partial(
 	}
 	buf_add_str(&out, "]}\n");
 	arena_finish(&scratch);
-	api_respond_text(req, 200, "application/json", NULL, out.data, out.size);
+	api_respond_text(req, 200, "application/json", api_warning_headers(req), out.data,
+		out.size);
 }
 
 static void respond_yaml(struct api_request *req, const struct cache_page *page, const char *meta)

@@ -19,6 +19,8 @@ static int patch_type_of(struct api_request *req, enum patch_type *ret)
 	const char *type = req->content_type ? req->content_type : "";
 	size_t size = strcspn(type, "; ");
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (known[i].type == PATCH_STRATEGIC && !req->kind->strategic_patch)
+			continue;
 		if (strlen(known[i].media) == size && memcmp(known[i].media, type, size) == 0) {
 			*ret = known[i].type;
 			return 0;
@@ -26,8 +28,9 @@ static int patch_type_of(struct api_request *req, enum patch_type *ret)
 	}
 	return status_set(req->arena, &req->st, 415, "UnsupportedMediaType",
 		"the body of the request was in an unknown format - accepted media types include: "
-		"application/json-patch+json, application/merge-patch+json, "
-		"application/strategic-merge-patch+json, application/apply-patch+yaml");
+		"application/json-patch+json, application/merge-patch+json, %s"
+		"application/apply-patch+yaml",
+		req->kind->strategic_patch ? "application/strategic-merge-patch+json, " : "");
 }
 
 /* A patch changes an object, not what it is. */

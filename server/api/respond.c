@@ -47,7 +47,7 @@ void api_warn(struct api_request *req, const char *text)
 }
 
 /* Warning headers (RFC 7234 5.5 with code 299), which kubectl prints. */
-static const char *warning_headers(struct api_request *req)
+const char *api_warning_headers(struct api_request *req)
 {
 	if (json_count(req->warnings) == 0)
 		return NULL;
@@ -86,7 +86,7 @@ void api_respond_doc(struct api_request *req, int code, const struct json *doc)
 		json_write(&out, doc);
 		buf_add_char(&out, '\n');
 	}
-	api_respond_text(req, code, type, warning_headers(req), out.data, out.size);
+	api_respond_text(req, code, type, api_warning_headers(req), out.data, out.size);
 }
 
 static void respond_table(
@@ -107,7 +107,7 @@ static void respond_table(
 	table_begin(&t, rv ? arena_printf(req->arena, "\"resourceVersion\":\"%s\"", rv) : "", true);
 	table_add(&t, req->arena, doc);
 	table_end(&t);
-	api_respond_text(req, code, "application/json", warning_headers(req), out.data, out.size);
+	api_respond_text(req, code, "application/json", api_warning_headers(req), out.data, out.size);
 }
 
 void api_respond_unstored(
@@ -136,7 +136,7 @@ void api_respond_object(struct api_request *req, int code, const struct object *
 		return;
 	}
 	struct http_part parts[2] = {{.blob = o->bytes}, {.text = "\n", .text_size = 1}};
-	api_respond_parts(req, code, "application/json", warning_headers(req), parts, 2);
+	api_respond_parts(req, code, "application/json", api_warning_headers(req), parts, 2);
 }
 
 void api_fail(struct api_request *req)
@@ -144,10 +144,11 @@ void api_fail(struct api_request *req)
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	json_write(&out, req->st.doc);
 	buf_add_char(&out, '\n');
-	const char *extra = NULL;
+	const char *extra = api_warning_headers(req);
 	int64_t retry = json_path_int(req->st.doc, "details.retryAfterSeconds", 0);
 	if (retry > 0)
-		extra = arena_printf(req->arena, "Retry-After: %" PRId64 "\r\n", retry);
+		extra = arena_printf(req->arena, "%sRetry-After: %" PRId64 "\r\n",
+			extra ? extra : "", retry);
 	api_respond_text(req, req->st.code, "application/json", extra, out.data, out.size);
 }
 

@@ -105,16 +105,22 @@ static void keep_other_parts(struct update *u, const struct json *present, struc
 	}
 }
 
-/* Everything but metadata and status: what metadata.generation counts. */
-static bool wish_changed(const struct json *doc, const struct json *present)
+/* Not what was wished: metadata, and status where writes of it are kept apart. */
+static bool is_no_wish(const struct kind *k, const struct json_member *m)
+{
+	return streq(m->name, "metadata") ||
+	       (streq(m->name, "status") && (k->has_status || !k->custom));
+}
+
+/* What metadata.generation counts. */
+static bool wish_changed(const struct kind *k, const struct json *doc, const struct json *present)
 {
 	JSON_FOR_EACH_MEMBER(m, doc)
-		if (!streq(m->name, "metadata") && !streq(m->name, "status") &&
+		if (!is_no_wish(k, m) &&
 			!json_equal(m->value, json_get_n(present, m->name, m->name_size)))
 			return true;
 	JSON_FOR_EACH_MEMBER(m, present)
-		if (!streq(m->name, "metadata") && !streq(m->name, "status") &&
-			!json_get_n(doc, m->name, m->name_size))
+		if (!is_no_wish(k, m) && !json_get_n(doc, m->name, m->name_size))
 			return true;
 	return false;
 }
@@ -173,7 +179,7 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 	r = admission_validate(&review);
 	if (r < 0)
 		return r;
-	if (kind->has_generation && wish_changed(doc, present))
+	if (kind->has_generation && wish_changed(kind, doc, present))
 		json_set_int(req->arena, meta, "generation",
 			json_int_or(json_get(was, "generation"), 0) + 1);
 	return 0;

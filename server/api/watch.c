@@ -362,12 +362,19 @@ void api_watch(struct api_request *req)
 	timer_set(w);
 	req->http->user = w;
 	req->http->cancelled = on_cancelled;
-	http_stream_begin(req->http, 200, "application/json", NULL);
+	http_stream_begin(req->http, 200, "application/json", api_warning_headers(req));
 	http_stream_on_drained(req->http, on_drained);
 	if (initial)
 		take_initial(w, &o);
 	w->tells_initial_end = o.send_initial;
 	watch_pump_initial(w);
+}
+
+void watches_end_kind(struct api *api, const struct kind *k)
+{
+	LIST_FOR_EACH(w, &api->watches, struct watch, all)
+		if (w->req->kind->slot == k->slot)
+			watch_end(w);
 }
 
 void watches_end(struct api *api)

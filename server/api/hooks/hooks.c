@@ -2,14 +2,13 @@
 
 static const struct kind_hooks none = {0};
 
-static const struct kind_hooks *const all[] = {&hooks_role, &hooks_cluster_role,
-	&hooks_role_binding, &hooks_cluster_role_binding, &hooks_autoscaler,
+static const struct kind_hooks *const all[] = {&hooks_custom_resource_definition, &hooks_role,
+	&hooks_cluster_role, &hooks_role_binding, &hooks_cluster_role_binding, &hooks_autoscaler,
 	&hooks_controller_revision, &hooks_cron_job, &hooks_daemon_set, &hooks_disruption_budget,
 	&hooks_job, &hooks_limit_range, &hooks_persistent_volume, &hooks_persistent_volume_claim,
 	&hooks_pod_template, &hooks_resource_quota, &hooks_stateful_set, &hooks_config_map,
-	&hooks_deployment,
-	&hooks_endpoint_slice, &hooks_endpoints, &hooks_event, &hooks_namespace, &hooks_node,
-	&hooks_pod, &hooks_replica_set, &hooks_replication_controller, &hooks_secret,
+	&hooks_deployment, &hooks_endpoint_slice, &hooks_endpoints, &hooks_event, &hooks_namespace,
+	&hooks_node, &hooks_pod, &hooks_replica_set, &hooks_replication_controller, &hooks_secret,
 	&hooks_service, &hooks_service_account, &hooks_virtual_machine,
 	&hooks_virtual_machine_instance,
 	/* networking, storage, scheduling, node */

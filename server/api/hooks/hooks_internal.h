@@ -3,6 +3,7 @@
 
 #include "server/api/api_internal.h"
 
+extern const struct kind_hooks hooks_custom_resource_definition;
 extern const struct kind_hooks hooks_config_map, hooks_secret, hooks_service_account;
 extern const struct kind_hooks hooks_endpoints, hooks_endpoint_slice;
 extern const struct kind_hooks hooks_event, hooks_namespace, hooks_node, hooks_pod, hooks_service;
