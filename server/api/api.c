@@ -216,7 +216,9 @@ static void handle_resource(struct api_request *req)
 		return;
 	}
 	const struct kind *k = kind_by_resource(req->api->kinds, r->group, r->version, r->resource);
-	if (!k || !k->served) {
+	/* The controllers reach what is stored, whether its version is served or not. */
+	bool reachable = k && (k->served || (k->custom && !req->http));
+	if (!reachable) {
 		bool known = false;
 		for (size_t i = 0; i < kind_count(req->api->kinds) && !known; i++) {
 			const struct kind *other = kind_at(req->api->kinds, i);

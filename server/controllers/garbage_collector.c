@@ -12,6 +12,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/table.h"
+#include "lib/object/custom.h"
 #include "server/controllers/controller.h"
 #include "server/controllers/meta.h"
 
@@ -22,8 +23,14 @@ struct collector {
 	struct loop *loop;
 	struct client *client;
 	VEC(struct informer *) informers; /* all kinds that can be deleted */
-	struct table by_uid;		  /* uid -> object (a reference) */
+	VEC(struct informer *) own;	  /* of these, those of kinds that came later */
+	struct kind_observer observer;
+	struct table by_uid; /* uid -> object (a reference) */
+	/* Custom objects that are gone: once their kind is, too, nobody can be asked for them. */
+	struct table gone;
 };
+
+#define GONE_MAX 100000
 
 /* Dependents. */
 
@@ -218,7 +225,9 @@ static void classify_owners(struct sync *s)
 	p->waiting = arena_alloc(a, (o->owner_count + 1) * sizeof(*p->waiting));
 	for (size_t n = 0; n < o->owner_count; n++) {
 		struct object *owner = table_get(&p->c->by_uid, o->owners[n].uid);
-		if (!owner || (owner->namespace[0] && !streq(owner->namespace, o->namespace)))
+		if (!owner && table_get(&p->c->gone, o->owners[n].uid))
+			p->absent[p->absent_count++] = o->owners[n].uid;
+		else if (!owner || (owner->namespace[0] && !streq(owner->namespace, o->namespace)))
 			ask_for_owner(s, &o->owners[n]);
 		else if (owner->deleting && meta_has_finalizer(object_doc(owner, a), FOREGROUND))
 			p->waiting[p->waiting_count++] = o->owners[n].uid;
@@ -272,11 +281,20 @@ static void look_at_owners(struct collector *c, const struct object *o)
 	}
 }
 
+static void remember_gone(struct collector *c, const char *uid)
+{
+	if (c->gone.count >= GONE_MAX)
+		table_finish(&c->gone);
+	table_set(&c->gone, uid, c);
+}
+
 static void on_object(void *user, const struct object *old, const struct object *new)
 {
 	struct collector *c = user;
 	if (!new) {
 		struct object *known = table_remove(&c->by_uid, old->uid);
+		if (old->kind->custom)
+			remember_gone(c, old->uid);
 		look_at_owners(c, old);
 		look_at_dependents(c, old->uid);
 		object_unref(known);
@@ -293,24 +311,49 @@ static void on_object(void *user, const struct object *old, const struct object 
 		look_at_dependents(c, new->uid);
 }
 
+static const struct informer_handler handler = {.changed = on_object};
+
+static void follow(struct collector *c, struct informer *i)
+{
+	informer_add_index(i, "owner");
+	informer_add_handler(i, &handler, c);
+	VEC_PUSH(&c->informers, i);
+}
+
+static bool is_followed(const struct kind *k)
+{
+	return (k->served || k->custom) && kind_is_storage(k) && kind_has_verb(k, "list") &&
+	       kind_has_verb(k, "watch") && kind_has_verb(k, "delete") && !streq(k->kind, "Event");
+}
+
+/* An informer stays when its kind goes: it then sees nothing, until the kind comes back. */
+static void on_kind(struct kind_observer *o, const struct kind *k)
+{
+	struct collector *c = CONTAINER_OF(o, struct collector, observer);
+	if (!is_followed(k))
+		return;
+	for (size_t n = 0; n < c->informers.count; n++)
+		if (informer_kind(c->informers.items[n])->slot == k->slot)
+			return;
+	struct informer *i = informer_create(c->client, k, NULL, NULL, NULL);
+	VEC_PUSH(&c->own, i);
+	follow(c, i);
+	informer_start(i);
+}
+
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler handler = {.changed = on_object};
 	struct collector *c = xcalloc(1, sizeof(*c));
 	c->client = sh->client;
 	c->loop = loop_create(sh->client, "garbage-collector-controller", 20, reconcile, c);
-	const struct kind_registry *r = sh->client->kinds;
+	struct kind_registry *r = (struct kind_registry *)sh->client->kinds;
 	for (size_t n = 0; n < kind_count(r); n++) {
-		const struct kind *k = kind_at((struct kind_registry *)r, n);
-		if (!k->served || !kind_is_storage(k) || !kind_has_verb(k, "list") ||
-			!kind_has_verb(k, "watch") || !kind_has_verb(k, "delete") ||
-			streq(k->kind, "Event"))
-			continue;
-		struct informer *i = shared_informer(sh, k->group, k->version, k->kind);
-		informer_add_index(i, "owner");
-		informer_add_handler(i, &handler, c);
-		VEC_PUSH(&c->informers, i);
+		const struct kind *k = kind_at(r, n);
+		if (is_followed(k))
+			follow(c, shared_informer(sh, k->group, k->version, k->kind));
 	}
+	c->observer.changed = on_kind;
+	kind_registry_observe(r, &c->observer);
 	return c;
 }
 
@@ -327,6 +370,11 @@ static void destroy(void *self)
 	while (table_next(&it))
 		object_unref(it.value);
 	table_finish(&c->by_uid);
+	table_finish(&c->gone);
+	kind_registry_unobserve(&c->observer);
+	for (size_t n = 0; n < c->own.count; n++)
+		informer_destroy(c->own.items[n]);
+	VEC_FINISH(&c->own);
 	VEC_FINISH(&c->informers);
 	free(c);
 }

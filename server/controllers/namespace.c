@@ -15,7 +15,6 @@ struct namespaces {
 	struct loop *loop;
 	struct client *client;
 	struct informer *namespaces;
-	VEC(const struct kind *) kinds; /* what can be in a namespace; pods first */
 };
 
 struct remaining {
@@ -28,6 +27,8 @@ struct pass {
 	struct namespaces *c;
 	struct object *object;
 	struct json *doc;
+	const struct kind **kinds; /* what can be in a namespace; pods first */
+	size_t kind_count;
 	size_t at; /* kinds before this one have been looked at */
 	bool second_part;
 	struct remaining *remaining;
@@ -42,16 +43,21 @@ static bool runs(const struct kind *k)
 	return streq(k->kind, "Pod") || streq(k->kind, "VirtualMachineInstance");
 }
 
-static void collect_kinds(struct namespaces *c)
+/* For each pass anew: custom kinds come and go. */
+static void collect_kinds(struct pass *p, struct arena *a)
 {
-	const struct kind_registry *r = c->client->kinds;
-	for (int pass = 0; pass < 2; pass++)
+	const struct kind_registry *r = p->c->client->kinds;
+	p->kinds = arena_alloc(a, (kind_count(r) + 1) * sizeof(*p->kinds));
+	for (int part = 0; part < 2; part++)
 		for (size_t n = 0; n < kind_count(r); n++) {
 			const struct kind *k = kind_at((struct kind_registry *)r, n);
-			bool deletable = k->served && k->namespaced && kind_is_storage(k) &&
-					 kind_has_verb(k, "list") && kind_has_verb(k, "delete");
-			if (deletable && runs(k) == (pass == 0))
-				VEC_PUSH(&c->kinds, k);
+			/* What is there is the storage's; a custom one need not be served itself.
+			 */
+			bool deletable = (k->served || k->custom) && k->namespaced &&
+					 kind_is_storage(k) && kind_has_verb(k, "list") &&
+					 kind_has_verb(k, "delete");
+			if (deletable && runs(k) == (part == 0))
+				p->kinds[p->kind_count++] = k;
 		}
 }
 
@@ -215,8 +221,8 @@ static void walk(struct sync *s)
 		conclude(s);
 		return;
 	}
-	for (; p->at < p->c->kinds.count; p->at++) {
-		const struct kind *k = p->c->kinds.items[p->at];
+	for (; p->at < p->kind_count; p->at++) {
+		const struct kind *k = p->kinds[p->at];
 		if (!p->second_part && !runs(k))
 			break;
 		struct client_request req = {
@@ -230,7 +236,7 @@ static void walk(struct sync *s)
 		sync_request(s, &req, on_page, (void *)k);
 	}
 	p->second_part = true;
-	s->next = p->at < p->c->kinds.count ? walk : conclude;
+	s->next = p->at < p->kind_count ? walk : conclude;
 }
 
 static void reconcile(struct sync *s)
@@ -244,7 +250,8 @@ static void reconcile(struct sync *s)
 	p->c = c;
 	p->object = sync_hold(s, o);
 	p->doc = object_doc(o, &s->arena);
-	p->remaining = arena_zalloc(&s->arena, (c->kinds.count + 1) * sizeof(*p->remaining));
+	collect_kinds(p, &s->arena);
+	p->remaining = arena_zalloc(&s->arena, (p->kind_count + 1) * sizeof(*p->remaining));
 	bool ours = false;
 	JSON_FOR_EACH_ITEM(f, json_path(p->doc, "spec.finalizers"))
 		ours |= streq(json_str(f), "kubernetes");
@@ -282,7 +289,6 @@ static void *create(struct shared *sh)
 	informer_add_handler(shared_informer(sh, "", "v1", "Pod"), &runner_handler, c);
 	informer_add_handler(shared_informer(sh, "kubevirt.io", "v1", "VirtualMachineInstance"),
 		&runner_handler, c);
-	collect_kinds(c);
 	return c;
 }
 
@@ -295,7 +301,6 @@ static void destroy(void *self)
 {
 	struct namespaces *c = self;
 	loop_destroy(c->loop);
-	VEC_FINISH(&c->kinds);
 	free(c);
 }
 
