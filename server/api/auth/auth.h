@@ -56,3 +56,7 @@ void api_token_request(struct api_request *req);
 bool api_review(struct api_request *req);
 /* /openid/v1/jwks and /.well-known/openid-configuration. False: not of these. */
 bool api_openid(struct api_request *req);
+
+struct hook;
+/* Completes a Secret that is to hold a service account's token; others are left alone. */
+void token_secret_fill(struct hook *h, struct json *doc);

@@ -1,4 +1,5 @@
 /* config.c - ConfigMap, Secret, ServiceAccount. */
+#include "server/api/auth/auth.h"
 #include "server/api/hooks/hooks_internal.h"
 
 #define DATA_MAX_BYTES (1u << 20)
@@ -149,10 +150,24 @@ static void secret_validate_update(struct hook *h, const struct json *doc, const
 		field_immutable(h, "type", json_get(doc, "type"));
 }
 
+static int secret_prepare_create(struct hook *h, struct json *doc)
+{
+	token_secret_fill(h, doc);
+	return 0;
+}
+
+static int secret_prepare_update(struct hook *h, struct json *doc, const struct json *old)
+{
+	token_secret_fill(h, doc);
+	return 0;
+}
+
 const struct kind_hooks hooks_secret = {
 	.group = "",
 	.kind = "Secret",
 	.set_defaults = secret_defaults,
+	.prepare_create = secret_prepare_create,
+	.prepare_update = secret_prepare_update,
 	.validate = secret_validate,
 	.validate_update = secret_validate_update,
 	.cell = data_cell,
