@@ -407,7 +407,7 @@ static int read_node(struct arena *a, const struct json *in, unsigned depth,
 		member = true;
 	out = field_node_begin(a, in->count, member && depth > 0);
 	JSON_FOR_EACH_MEMBER(m, in) {
-		const struct json *below, *twin;
+		const struct json *below = NULL, *twin;
 		struct str step;
 
 		if (m->name_size == 1 && m->name[0] == '.')
