@@ -108,8 +108,7 @@ static void check_members(struct check_walk *w, const struct schema *s, const st
 
 		buf_add_char(&w->path, '.');
 		buf_add(&w->path, m->name, m->name_size);
-		if (!of && s && s->type == SCHEMA_OBJECT && !s->preserve_unknown &&
-			s->property_count > 0) {
+		if (!of && s && s->type == SCHEMA_OBJECT && !s->preserve_unknown) {
 			problem(w, "field not declared in schema");
 			cut_path(w, size);
 			return;
