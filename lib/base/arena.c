@@ -56,7 +56,7 @@ void arena_finish(struct arena *a)
 		next = b->next;
 		block_free(b);
 	}
-	*a = ARENA_INIT;
+	*a = (struct arena){.first_size = a->first_size};
 }
 
 void arena_reset(struct arena *a)
@@ -73,7 +73,7 @@ void arena_reset(struct arena *a)
 			block_free(b);
 		}
 	}
-	*a = ARENA_INIT;
+	*a = (struct arena){.first_size = a->first_size};
 	if (keep) {
 		keep->next = NULL;
 		a->head = keep;
@@ -97,7 +97,8 @@ static struct arena_block *block_new(size_t size)
  * free room stays in use. */
 static void *alloc_slow(struct arena *a, size_t step)
 {
-	size_t size = a->head ? MIN(a->head->size * 2, BLOCK_SIZE_MAX) : BLOCK_SIZE_MIN;
+	size_t first = a->first_size ? a->first_size : BLOCK_SIZE_MIN;
+	size_t size = a->head ? MIN(a->head->size * 2, BLOCK_SIZE_MAX) : first;
 
 	if (a->head && step > size / 2) {
 		struct arena_block *b = block_new(step);

@@ -14,6 +14,7 @@ struct arena {
 	struct arena_block *head; /* newest block, NULL when empty */
 	char *pos, *end;	  /* free room in the newest block */
 	size_t used_bytes;	  /* handed out since init/reset, for limits and tests */
+	size_t first_size; /* of the first block; 0 = 4 KiB. For those that live long and small */
 };
 
 #define ARENA_INIT ((struct arena){0})

@@ -3,6 +3,9 @@
 #define FREE_EXCHANGES_MAX 32
 #define BODY_KEEP_BYTES (64u << 10)
 #define ORGS_MAX 64
+/* Streams of HTTP/2 share a connection by the hundred, and most of those wait (watches): what their
+ * requests take decides what an idle one costs. */
+#define H2_ARENA_BYTES 1536
 
 struct http_exchange *http_exchange_new(struct http_conn *c)
 {
@@ -19,6 +22,7 @@ struct http_exchange *http_exchange_new(struct http_conn *c)
 	x->conn = c;
 	list_init(&x->ready);
 	list_init(&x->link);
+	x->req.arena.first_size = c->h2 ? H2_ARENA_BYTES : 0;
 	http_parser_init(&x->parser, false, &x->req.arena);
 	return x;
 }

@@ -21,7 +21,7 @@ struct http_listener {
 	uv_poll_t poll;
 	int fd;
 	char *unix_path; /* removed at the end; NULL for TCP */
-	bool paused;	 /* out of descriptors: tried again at the next tick */
+	bool paused;	 /* out of descriptors: tried again when one was closed, and at each tick */
 };
 
 static void on_tick(uv_timer_t *timer);
@@ -126,17 +126,22 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 	}
 }
 
+static void resume_listeners(struct http_server *s)
+{
+	for (struct http_listener *l = s->listeners; l && !s->stopping; l = l->next) {
+		if (l->paused)
+			uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
+		l->paused = false;
+	}
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct http_server *s = timer->data;
 	uint64_t now = uv_now(s->loop);
 	LIST_FOR_EACH(c, &s->conns, struct http_conn, link)
 		http_conn_tick(c, now);
-	for (struct http_listener *l = s->listeners; l; l = l->next) {
-		if (l->paused && !s->stopping)
-			uv_poll_start(&l->poll, UV_READABLE, on_acceptable);
-		l->paused = false;
-	}
+	resume_listeners(s);
 	if (s->conn_count == 0)
 		uv_timer_stop(&s->tick);
 }
@@ -295,6 +300,7 @@ static void server_stop_if_over(struct http_server *s)
 void http_server_conn_gone(struct http_server *s)
 {
 	s->conn_count--;
+	resume_listeners(s); /* there is a descriptor again */
 	server_stop_if_over(s);
 }
 
