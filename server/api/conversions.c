@@ -1,9 +1,10 @@
-#include "server/api/conversions.h"
+#include "server/api/conversions_impl.h"
 
 static const struct {
 	const char *group, *version, *kind; /* group NULL: the end */
 	const struct kind_conversion *conversion;
 } all[] = {
+	{"autoscaling", "v1", "HorizontalPodAutoscaler", &conversion_autoscaler_v1},
 	{NULL, NULL, NULL, NULL},
 };
 

@@ -1,4 +1,4 @@
-/* delete.c - DELETE of objects and collections, and eviction.
+/* delete.c - DELETE of objects and collections.
  *
  * What a deletion does at once depends on the object: with finalizers, a grace period (pods) or a
  * hook that keeps it (namespaces) it is only marked, with metadata.deletionTimestamp, and vanishes
@@ -33,7 +33,7 @@ static int check_policy(struct api_request *req, const struct delete_options *o)
 }
 
 /* Options that are not understood must not be passed over: a precondition may be among them. */
-static int check_types(struct api_request *req, const struct json *body)
+int delete_options_check(struct api_request *req, const struct json *body)
 {
 	static const struct {
 		const char *path;
@@ -79,7 +79,7 @@ int delete_options_parse(struct api_request *req, struct delete_options *ret)
 			return status_bad_request(
 				a, &req->st, "DeleteOptions can't be read: %s", err.msg);
 		}
-		r = check_types(req, body);
+		r = delete_options_check(req, body);
 		if (r < 0)
 			return r;
 	}
@@ -402,74 +402,4 @@ void api_delete_collection(struct api_request *req)
 	for (size_t i = 0; i < page.count; i++)
 		deletion_run(&all[i]);
 	collection_step(c);
-}
-
-static void evict_reply(struct deletion *d, struct object *result)
-{
-	struct api_request *req = d->req;
-	if (d->st.doc) {
-		req->st = d->st;
-		api_fail(req);
-		return;
-	}
-	struct json *doc = json_new_object(req->arena);
-	json_set_str(req->arena, doc, "kind", "Status");
-	json_set_str(req->arena, doc, "apiVersion", "v1");
-	json_set(req->arena, doc, "metadata", json_new_object(req->arena));
-	json_set_str(req->arena, doc, "status", "Success");
-	json_set_int(req->arena, doc, "code", 201);
-	api_respond_doc(req, 201, doc);
-}
-
-/* A deletion that disruption budgets may refuse; there are none yet to ask. */
-void api_evict(struct api_request *req)
-{
-	struct json *body;
-	struct err err = ERR_INIT;
-	if (write_options(req, "CreateOptions") < 0) {
-		api_fail(req);
-		return;
-	}
-	if (yaml_parse(req->arena, req->body, req->body_size, NULL, &body, &err) < 0) {
-		status_bad_request(req->arena, &req->st, "Eviction can't be read: %s", err.msg);
-		api_fail(req);
-		return;
-	}
-	if (!json_is(body, JSON_OBJECT)) {
-		status_bad_request(req->arena, &req->st, "Eviction can't be read: it is no object");
-		api_fail(req);
-		return;
-	}
-	const struct json *given = json_get(body, "deleteOptions");
-	if (given && !json_is(given, JSON_NULL) && check_types(req, given) < 0) {
-		api_fail(req);
-		return;
-	}
-	const char *name = json_path_str(body, "metadata.name");
-	if (name && !streq(name, req->route.name)) {
-		status_bad_request(
-			req->arena, &req->st, "name in URL does not match name in Eviction object");
-		api_fail(req);
-		return;
-	}
-	const struct json *o = json_get(body, "deleteOptions");
-	const struct json *grace = json_get(o, "gracePeriodSeconds");
-	struct deletion *d = ARENA_NEW(req->arena, struct deletion);
-	*d = (struct deletion){
-		.req = req,
-		.kind = req->kind,
-		.namespace = req->route.namespace,
-		.name = req->route.name,
-		.done = evict_reply,
-		.options =
-			{
-				.grace_given = json_is(grace, JSON_INT),
-				.grace_s = json_int_or(grace, -1),
-				.uid = json_path_str(o, "preconditions.uid"),
-				.revision = json_path_str(o, "preconditions.resourceVersion"),
-			},
-	};
-	if (has_text(json_get(o, "dryRun"), "All"))
-		req->dry_run = true;
-	deletion_run(d);
 }

@@ -15,6 +15,8 @@ struct delete_options {
 };
 
 /* From the body or the query. Negative with req->st filled. */
+/* Options from a body: what is there is of the right type. */
+int delete_options_check(struct api_request *req, const struct json *body) _must_check_;
 int delete_options_parse(struct api_request *req, struct delete_options *ret) _must_check_;
 
 struct deletion {

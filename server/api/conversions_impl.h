@@ -1,0 +1,6 @@
+/* conversions_impl.h - the conversions that conversions.c lists. */
+#pragma once
+
+#include "server/api/conversions.h"
+
+extern const struct kind_conversion conversion_autoscaler_v1;
