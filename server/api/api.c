@@ -121,7 +121,7 @@ void api_shutdown(struct api *api)
 		auth_close(api->auth);
 	custom_resources_stop(api->custom_resources);
 	watches_end(api);
-	admission_waits_end(api->admission);
+	admission_shutdown(api->admission);
 }
 
 static bool is_stream(const char *subresource)

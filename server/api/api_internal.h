@@ -65,6 +65,7 @@ struct api_request {
 	enum field_validation field_validation;
 	const struct kind *awaits; /* refused for want of one that may appear (admission_wait) */
 	bool waited;
+	struct quota_charge *charge; /* what it reserved of quotas, likewise; NULL = nothing */
 	struct claim *claims; /* what this request took from allocators, settled with its outcome */
 };
 

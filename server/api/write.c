@@ -1,4 +1,5 @@
 /* write.c - steps that all writing verbs share. */
+#include "server/api/admission/admission.h"
 #include "server/api/api_internal.h"
 #include "server/api/option_kinds.h"
 
@@ -105,6 +106,7 @@ void write_fail_store(struct api_request *req, int r, const struct err *err)
 void write_settle(struct api_request *req, bool committed)
 {
 	claims_settle(&req->claims, committed);
+	admission_settle(req);
 }
 
 bool write_may_vanish(const struct kind *kind, const struct json *doc)

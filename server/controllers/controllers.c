@@ -7,6 +7,7 @@ static const struct controller_class *const classes[] = {
 	&namespace_controller,
 	&service_account_controller,
 	&root_ca_controller,
+	&resource_quota_controller,
 	&replica_set_controller,
 	&replication_controller,
 	&deployment_controller,

@@ -54,6 +54,11 @@ bool amount_of(const char *name, const struct json *value, struct amount *ret)
 {
 	const char *text = json_str(value);
 	struct amount amount = {.name = name};
+	if (json_is(value, JSON_INT)) { /* before the server has made a text of it */
+		amount.value.nano = (__int128)value->i * 1000000000;
+		*ret = amount;
+		return true;
+	}
 	if (!text || quantity_parse(text, &amount.value) < 0)
 		return false;
 	amount.binary = quantity_is_binary(text);

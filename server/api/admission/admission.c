@@ -16,6 +16,7 @@ static const struct admission_plugin *const plugins[] = {
 	&admission_certificate_subject_restriction,
 	&admission_default_ingress_class,
 	&admission_deny_service_external_ips,
+	&admission_resource_quota,
 };
 
 /* True when the comma-separated list names the plugin. */
@@ -60,6 +61,7 @@ int admission_create(struct api *api, const struct admission_options *options,
 	struct admission *a = xcalloc(1, sizeof(*a));
 	a->api = api;
 	list_init(&a->waits);
+	a->quotas = quota_book_create(api);
 	a->kinds = (struct admission_kinds){
 		.limit_ranges = served(api, "", "limitranges"),
 		.service_accounts = served(api, "", "serviceaccounts"),
@@ -86,10 +88,19 @@ int admission_create(struct api *api, const struct admission_options *options,
 	return 0;
 }
 
+void admission_shutdown(struct admission *a)
+{
+	if (!a)
+		return;
+	admission_waits_end(a);
+	quota_book_close(a->quotas);
+}
+
 void admission_destroy(struct admission *a)
 {
 	if (!a)
 		return;
+	quota_book_destroy(a->quotas);
 	arena_finish(&a->priority_default.arena);
 	free(a->mutate);
 	free(a->validate);

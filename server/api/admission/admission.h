@@ -40,4 +40,8 @@ int admission_validate(const struct admission_review *r) _must_check_;
 /* True when the refusal may be over in a moment (the default service account of a new namespace is
  * being made): `again` is called once, later, to run the write anew. A request waits once. */
 bool admission_wait(struct api_request *req, void (*again)(void *user), void *user);
-void admission_waits_end(struct admission *a); /* all of them, now; NULL allowed */
+
+/* The write is done, or failed: what it reserved is no longer. */
+void admission_settle(struct api_request *req);
+/* Ends what waits and what watches: before the cache is closed. NULL allowed. */
+void admission_shutdown(struct admission *a);

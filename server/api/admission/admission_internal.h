@@ -15,7 +15,7 @@ struct admission_plugin {
 extern const struct admission_plugin admission_claim_resize, admission_default_storage_class,
 	admission_default_toleration_seconds, admission_deny_service_external_ips,
 	admission_limit_ranger, admission_pod_security, admission_priority, admission_runtime_class,
-	admission_service_account, admission_taint_nodes_by_condition;
+	admission_resource_quota, admission_service_account, admission_taint_nodes_by_condition;
 
 extern const struct admission_plugin admission_certificate_approval, admission_certificate_signing,
 	admission_certificate_subject_restriction, admission_default_ingress_class;
@@ -35,10 +35,19 @@ struct priority_default {
 	const struct priority *found; /* NULL = none is */
 };
 
+/* The accounts of all quotas (resource_quota.c). */
+struct quota_book;
+struct quota_book *quota_book_create(struct api *api);
+void quota_book_close(struct quota_book *book);
+void quota_book_destroy(struct quota_book *book);
+
+void admission_waits_end(struct admission *a); /* all of them, now (wait.c) */
+
 struct admission {
 	struct api *api;
 	struct admission_kinds kinds;
 	struct priority_default priority_default;
+	struct quota_book *quotas;
 	struct list waits;		     /* struct admission_wait */
 	admission_step **mutate, **validate; /* of the plugins in use, NULL-terminated */
 };

@@ -72,6 +72,6 @@ bool admission_wait(struct api_request *req, void (*again)(void *user), void *us
 
 void admission_waits_end(struct admission *a)
 {
-	while (a && !list_empty(&a->waits))
+	while (!list_empty(&a->waits))
 		fire(CONTAINER_OF(a->waits.next, struct admission_wait, link));
 }
