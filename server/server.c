@@ -24,6 +24,7 @@
 #include "server/loops.h"
 #include "server/pki.h"
 #include "server/server_options.h"
+#include "server/store/expiry.h"
 
 #define STOP_GRACE_MS 2000
 #define CLOSING_TURNS 4
@@ -40,6 +41,7 @@ struct server {
 	struct kind_registry *kinds;
 	struct store *store;
 	struct cache *cache;
+	struct expiry *events; /* removes old ones */
 	struct api *api;
 	struct loops *loops;
 	int64_t started_ns;
@@ -242,7 +244,13 @@ static int load_data(struct server *s, struct err *err)
 	r = cache_load(s->cache, err);
 	if (r < 0)
 		return r;
-	return load_api(s, err);
+	r = load_api(s, err);
+	if (r < 0)
+		return r;
+	s->events =
+		expiry_create(&s->loop, s->cache, kind_by_resource(s->kinds, "", "v1", "events"),
+			clock_system(), s->options.event_ttl_ns);
+	return 0;
 }
 
 static int write_kubeconfig(struct server *s, struct err *err)
@@ -274,6 +282,7 @@ static void http_stopped(void *user)
 {
 	struct server *s = user;
 	http_server_destroy(TAKE_PTR(s->http));
+	expiry_destroy(TAKE_PTR(s->events));
 	/* Writes that are under way keep their requests, so nothing of the API goes before the
 	 * store. */
 	if (s->cache)

@@ -20,6 +20,9 @@ static void usage(FILE *to)
 		"  --scheduler on|off     place pods and virtual machines on nodes (default on)\n"
 		"  --service-cidr CIDR    range of service addresses (default 10.96.0.0/16)\n"
 		"  --pod-cidr CIDR        range cut into a /24 a node (default 10.244.0.0/16)\n"
+		"  --event-ttl DURATION   how long events are kept after their last change "
+		"(default "
+		"1h)\n"
 		"  --tls-san NAME         one more name or address for the serving certificate "
 		"(may be repeated)\n"
 		"  --token-auth-file F    users with fixed tokens, for tests: lines "
@@ -57,6 +60,7 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		SCHEDULER,
 		SERVICE_CIDR,
 		POD_CIDR,
+		EVENT_TTL,
 		NODE_LISTEN,
 		NODE_NETNS,
 		ENABLE_ADMISSION,
@@ -75,6 +79,7 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		{"scheduler", required_argument, NULL, SCHEDULER},
 		{"service-cidr", required_argument, NULL, SERVICE_CIDR},
 		{"pod-cidr", required_argument, NULL, POD_CIDR},
+		{"event-ttl", required_argument, NULL, EVENT_TTL},
 		{"node-listen", required_argument, NULL, NODE_LISTEN},
 		{"node-netns", required_argument, NULL, NODE_NETNS},
 		{"enable-admission-plugins", required_argument, NULL, ENABLE_ADMISSION},
@@ -93,6 +98,7 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		.scheduler = true,
 		.service_cidr = "10.96.0.0/16",
 		.pod_cidr = "10.244.0.0/16",
+		.event_ttl_ns = 3600 * NS_PER_S,
 	};
 	enum log_level level;
 	size_t sans = 0;
@@ -123,6 +129,12 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 			break;
 		case POD_CIDR:
 			o.pod_cidr = optarg;
+			break;
+		case EVENT_TTL:
+			if (duration_parse(optarg, &o.event_ttl_ns) < 0 ||
+				o.event_ttl_ns < NS_PER_S)
+				return bad("--event-ttl", optarg,
+					"a duration of a second or more, such as 30m");
 			break;
 		case NODE_LISTEN:
 			o.node_listen = optarg;

@@ -1,6 +1,7 @@
 /* server_options.h - the command line of `hanok server`. */
 #pragma once
 
+#include "lib/base/clock.h"
 #include "lib/base/util.h"
 
 #define SERVER_TLS_SANS_MAX 8
@@ -17,6 +18,7 @@ struct server_options {
 	const char *issuer;	/* of service account tokens; NULL = the usual one */
 	const char *token_file; /* static tokens; NULL = none */
 	const char *tls_sans[SERVER_TLS_SANS_MAX + 1]; /* NULL-terminated */
+	int64_t event_ttl_ns; /* how long Events are kept after their last change */
 	const char *enable_admission, *disable_admission; /* plugins; NULL = as usual */
 };
 
