@@ -5,6 +5,7 @@ static const struct {
 	const struct kind_conversion *conversion;
 } all[] = {
 	{"autoscaling", "v1", "HorizontalPodAutoscaler", &conversion_autoscaler_v1},
+	{"events.k8s.io", "v1", "Event", &conversion_event},
 	{NULL, NULL, NULL, NULL},
 };
 

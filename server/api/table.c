@@ -4,12 +4,23 @@
 
 #include "lib/base/clock.h"
 
-static const struct kind_column default_columns[] = {
-	{.name = "Name",
-		.type = "string",
-		.format = "name",
-		.json_path = ".metadata.name",
-		.description = "Name of the object, unique in its namespace"},
+#define NAME_COLUMN                                                                                \
+	{                                                                                          \
+		.name = "Name", .type = "string", .format = "name", .json_path = ".metadata.name", \
+		.description = "Name of the object, unique in its namespace"                       \
+	}
+
+/* Of kinds that say nothing: built-in ones tell when, custom ones how long ago. */
+static const struct kind_column builtin_columns[] = {
+	NAME_COLUMN,
+	{.name = "Created At",
+		.type = "date",
+		.json_path = ".metadata.creationTimestamp",
+		.description = "When the object was created"},
+};
+
+static const struct kind_column custom_columns[] = {
+	NAME_COLUMN,
 	{.name = "Age",
 		.type = "date",
 		.json_path = ".metadata.creationTimestamp",
@@ -22,8 +33,8 @@ static size_t columns_of(const struct kind *k, const struct kind_column **ret)
 		*ret = k->columns;
 		return k->column_count;
 	}
-	*ret = default_columns;
-	return ARRAY_LEN(default_columns);
+	*ret = k->strategic_patch ? builtin_columns : custom_columns;
+	return ARRAY_LEN(custom_columns);
 }
 
 const char *table_age(struct arena *a, const char *time, int64_t now_ns)
@@ -108,7 +119,8 @@ static struct json *path_cell(
 	struct arena *a, const struct kind_column *c, const struct json *doc, int64_t now_ns)
 {
 	const struct json *v = c->json_path ? table_path(a, doc, c->json_path) : NULL;
-	bool date = streq(c->type, "date") || (streq(c->name, "Age") && streq(c->type, "string"));
+	bool date = (streq(c->type, "date") && c != &builtin_columns[1]) ||
+		    (streq(c->name, "Age") && streq(c->type, "string"));
 	if (date)
 		return json_new_string(a, table_age(a, json_str(v), now_ns));
 	if (!v || json_is(v, JSON_NULL))
@@ -135,9 +147,7 @@ void table_begin(struct table_writer *t, const char *list_meta, bool columns)
 	for (size_t i = 0; i < count; i++) {
 		buf_add_str(t->out, i ? ",{\"name\":" : "[{\"name\":");
 		json_write_string(t->out, c[i].name, strlen(c[i].name));
-		/* Dates are made into ages here, so that is what the client gets. */
-		buf_printf(t->out, ",\"type\":\"%s\",\"format\":\"%s\",\"description\":",
-			streq(c[i].type, "date") ? "string" : c[i].type,
+		buf_printf(t->out, ",\"type\":\"%s\",\"format\":\"%s\",\"description\":", c[i].type,
 			c[i].format ? c[i].format : "");
 		const char *description = c[i].description ? c[i].description : "";
 		json_write_string(t->out, description, strlen(description));

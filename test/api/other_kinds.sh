@@ -237,4 +237,46 @@ refused "rules have subjects" 'spec.rules[0].subjects: Required value: subjects 
 refused "a subject is what it says" "spec.rules[0].subjects[0].user: Required value: user is required when subject kind is 'User'" FlowSchema bad 'spec: {priorityLevelConfiguration: {name: slow}, rules: [{subjects: [{kind: User}], nonResourceRules: [{verbs: [get], nonResourceURLs: [/a]}]}]}'
 refused "verbs are known" 'spec.rules[0].nonResourceRules[0].verbs: Unsupported value: []string{"x"}: supported values: "create"' FlowSchema bad 'spec: {priorityLevelConfiguration: {name: slow}, rules: [{subjects: [{kind: User, user: {name: a}}], nonResourceRules: [{verbs: [x], nonResourceURLs: [/a]}]}]}'
 
+# ---- events: one stored object, two groups ----
+event='{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"e1","namespace":"default"},"eventTime":"2030-01-02T03:04:05.000006Z","reportingController":"example.com/c","reportingInstance":"c-1","action":"Pulling","reason":"Pulled","type":"Normal","regarding":{"kind":"Pod","name":"p","namespace":"default"},"note":"hello"}'
+printf '%s' "$event" >"$TEST_DIR/event.json"
+check "an event through the newer group" k create -f "$TEST_DIR/event.json"
+check_output "is one of the core group" '^Event v1 Pod p hello example.com/c 2030-01-02T03:04:05.000006Z$' k get events.v1. e1 \
+	-o 'jsonpath={.kind} {.apiVersion} {.involvedObject.kind} {.involvedObject.name} {.message} {.reportingComponent} {.eventTime}'
+check_output "and comes back as it went" '^events.k8s.io/v1 p hello example.com/c$' k get events.v1.events.k8s.io e1 -o 'jsonpath={.apiVersion} {.regarding.name} {.note} {.reportingController}'
+cat >"$TEST_DIR/old.yaml" <<'END'
+apiVersion: v1
+kind: Event
+metadata: {name: e2, namespace: default}
+involvedObject: {kind: Node, name: n1, namespace: default}
+reason: Old
+message: world
+type: Warning
+count: 3
+lastTimestamp: "2030-01-02T03:04:05Z"
+END
+check "one of the core group" k create -f "$TEST_DIR/old.yaml"
+check_output "in the newer group" '^n1 world 3 2030-01-02T03:04:05Z$' k get events.v1.events.k8s.io e2 -o 'jsonpath={.regarding.name} {.note} {.deprecatedCount} {.deprecatedLastTimestamp}'
+check_output "its selectors have its names" '^event.events.k8s.io/e1$' k get events.v1.events.k8s.io -o name --field-selector regarding.kind=Pod,reportingController=example.com/c
+check_output "the table is the same" 'LAST SEEN +TYPE +REASON +OBJECT +MESSAGE' k get events.v1.events.k8s.io
+check_refused "an event stays" 'message: Invalid value: "other": field is immutable' k patch events.v1.events.k8s.io e1 --type=merge -p '{"note":"other"}'
+check "through the old group it need not" k patch events.v1. e1 --type=merge -p '{"message":"other"}'
+printf '%s' "${event/Normal/Odd}" | sed 's/"e1"/"e3"/' >"$TEST_DIR/event.json"
+check_refused "types are known" 'type: Invalid value: "": has invalid value: Odd' k create -f "$TEST_DIR/event.json"
+printf '%s' "${event/\"action\":\"Pulling\",/}" | sed 's/"e1"/"e3"/' >"$TEST_DIR/event.json"
+check_refused "an action is required" 'action: Required value' k create -f "$TEST_DIR/event.json"
+
+# ---- coordination, discovery ----
+slice() { printf '{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"s"},%s}' "$1" >"$TEST_DIR/slice.json"; k create -f "$TEST_DIR/slice.json"; }
+check_refused "an address of its family" 'endpoints\[0\].addresses\[0\]: Invalid value: "::2": must be a valid IPv4 address' slice '"addressType":"IPv4","endpoints":[{"addresses":["::2"]}]'
+check_refused "not the node itself" 'endpoints\[0\].addresses\[0\]: Invalid value: "127.0.0.1": may not be in the loopback range \(127.0.0.0/8, ::1/128\)' slice '"addressType":"IPv4","endpoints":[{"addresses":["127.0.0.1"]}]'
+check_refused "an address at least" 'endpoints\[0\].addresses: Required value: must contain at least 1 address' slice '"addressType":"IPv4","endpoints":[{"addresses":[]}]'
+check_refused "names have two parts" 'endpoints\[0\].addresses\[0\]: Invalid value: "a": should be a domain with at least two segments separated by dots' slice '"addressType":"FQDN","endpoints":[{"addresses":["a"]}]'
+check_refused "ports differ in name" 'ports\[1\].name: Duplicate value: "a"' slice '"addressType":"IPv4","endpoints":[],"ports":[{"name":"a","port":1},{"name":"a","port":2}]'
+check "an IPv6 slice" slice '"addressType":"IPv6","endpoints":[{"addresses":["2001:db8::7"]}]'
+check_refused "its family is fixed" 'addressType: Invalid value: "IPv4": field is immutable' k patch endpointslice s --type=json -p '[{"op":"replace","path":"/addressType","value":"IPv4"},{"op":"replace","path":"/endpoints/0/addresses/0","value":"192.0.2.1"}]'
+lease() { printf '{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"l"},"spec":%s}' "$1" >"$TEST_DIR/lease.json"; k create -f "$TEST_DIR/lease.json"; }
+check_refused "a lease lasts" 'spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0' lease '{"leaseDurationSeconds":0}'
+check_refused "a preferred holder needs a strategy" 'spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined' lease '{"preferredHolder":"x"}'
+
 finish

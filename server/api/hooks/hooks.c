@@ -15,6 +15,7 @@ static const struct kind_hooks *const all[] = {&hooks_custom_resource_definition
 	&hooks_ingress, &hooks_ingress_class, &hooks_network_policy, &hooks_ip_address,
 	&hooks_service_cidr, &hooks_storage_class, &hooks_volume_attachment, &hooks_csi_driver,
 	&hooks_csi_node, &hooks_csi_storage_capacity, &hooks_priority_class, &hooks_runtime_class,
+	&hooks_lease,
 	/* certificates, admission registration, flow control */
 	&hooks_certificate_signing_request, &hooks_mutating_webhook_configuration,
 	&hooks_validating_webhook_configuration, &hooks_validating_admission_policy,

@@ -26,7 +26,7 @@ extern const struct kind_hooks hooks_certificate_signing_request;
 extern const struct kind_hooks hooks_mutating_webhook_configuration,
 	hooks_validating_webhook_configuration, hooks_validating_admission_policy,
 	hooks_validating_admission_policy_binding;
-extern const struct kind_hooks hooks_flow_schema, hooks_priority_level_configuration;
+extern const struct kind_hooks hooks_lease, hooks_flow_schema, hooks_priority_level_configuration;
 
 /* Cells (cells.c). */
 struct json *cell_text(const struct table_row *row, const char *fmt, ...) _printf_(2, 3);
