@@ -121,12 +121,6 @@ static void check_endpoint_address(
 			problems[i]);
 }
 
-static void too_many(struct hook *h, const char *field, size_t count, int limit)
-{
-	field_error(h->errors, FIELD_TOO_MANY, field, json_new_int(h->arena, (int64_t)count),
-		"must have at most %d items", limit);
-}
-
 /* A domain name of two segments at least; a dot behind it is let pass. */
 static void check_domain_name(struct hook *h, const char *field, const struct json *value)
 {
