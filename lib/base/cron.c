@@ -11,8 +11,8 @@ struct bounds {
 	const char *const *names; /* of min, min + 1, ...; NULL = numbers only */
 };
 
-static const char *const months[] = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep",
-	"oct", "nov", "dec", NULL};
+static const char *const months[] = {
+	"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", NULL};
 static const char *const days[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat", NULL};
 static const struct bounds bounds[5] = {
 	{0, 59, NULL}, {0, 23, NULL}, {1, 31, NULL}, {1, 12, months}, {0, 6, days}};
@@ -97,8 +97,8 @@ static int parse_range(const struct bounds *b, struct str s, uint64_t *bits, str
 			"beginning of range (%u) beyond end of range (%u): " STR_FMT, start, end,
 			STR_ARG(s));
 	if (step == 0)
-		return err_set(err, -EINVAL,
-			"step of range should be a positive number: " STR_FMT, STR_ARG(s));
+		return err_set(err, -EINVAL, "step of range should be a positive number: " STR_FMT,
+			STR_ARG(s));
 	for (unsigned i = start; i <= end; i += step) {
 		*bits |= 1ull << i;
 		if (step > end)

@@ -1,5 +1,6 @@
-/* cron.h - schedules as crontab(5) writes them: five fields, names of months and days, lists, ranges
- * and steps, and the words @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly and
+/* cron.h - schedules as crontab(5) writes them: five fields, names of months and days, lists,
+ * ranges and steps, and the words @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly
+ * and
  * "@every DURATION". What is taken, and the words of the errors, are those of the parser that
  * Kubernetes uses for CronJob.spec.schedule. */
 #pragma once

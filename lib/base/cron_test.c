@@ -45,8 +45,7 @@ static void refuses(void **state)
 			"failed to parse int from x: strconv.Atoi: parsing \"x\": invalid syntax"},
 		{"* * * * 7", "end of range (7) above maximum (6): 7"},
 		{"@fortnightly", "unrecognized descriptor: @fortnightly"},
-		{"@every x",
-			"failed to parse duration @every x: time: invalid duration \"x\""},
+		{"@every x", "failed to parse duration @every x: time: invalid duration \"x\""},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct cron c;

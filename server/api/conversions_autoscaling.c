@@ -1,5 +1,6 @@
-/* conversions_autoscaling.c - HorizontalPodAutoscaler v1, stored as v2. The old form has one metric,
- * the share of processor time; everything else stands in annotations, in forms of their own. */
+/* conversions_autoscaling.c - HorizontalPodAutoscaler v1, stored as v2. The old form has one
+ * metric, the share of processor time; everything else stands in annotations, in forms of their
+ * own. */
 #include "server/api/conversions_impl.h"
 
 #define ANNOTATION "autoscaling.alpha.kubernetes.io/"
@@ -219,11 +220,9 @@ static struct json *share_metric(struct arena *a, struct json *share, const char
 	struct json *metric = json_new_object(a);
 	json_set_str(a, metric, "type", "Resource");
 	json_path_set(a, metric, "resource.name", json_new_string(a, "cpu"));
-	json_path_set(
-		a, metric, arena_printf(a, "resource.%s.averageUtilization", which), share);
+	json_path_set(a, metric, arena_printf(a, "resource.%s.averageUtilization", which), share);
 	if (streq(which, "target"))
-		json_path_set(
-			a, metric, "resource.target.type", json_new_string(a, "Utilization"));
+		json_path_set(a, metric, "resource.target.type", json_new_string(a, "Utilization"));
 	return metric;
 }
 

@@ -128,8 +128,7 @@ static int check_budget(struct eviction *e, const struct json *budget)
 			arena_printf(a,
 				"The disruption budget %s needs %lld healthy pods and has %lld "
 				"currently",
-				e->budget,
-				(long long)json_path_int(status, "desiredHealthy", 0),
+				e->budget, (long long)json_path_int(status, "desiredHealthy", 0),
 				(long long)json_path_int(status, "currentHealthy", 0)));
 	return 0;
 }
@@ -208,7 +207,8 @@ static void run(struct eviction *e)
 	if (count == 1 && !is_ready(doc) && may_go_unready(object_doc(found, req->arena))) {
 		/* Only as it is now: it may become ready in the meantime. */
 		if (!e->deletion.options.revision)
-			e->deletion.options.revision = json_path_str(doc, "metadata.resourceVersion");
+			e->deletion.options.revision =
+				json_path_str(doc, "metadata.resourceVersion");
 	} else if (count == 1) {
 		e->budget = arena_strdup(req->arena, found->name);
 		cache_write(req->api->cache, e->budgets, req->route.namespace, e->budget,

@@ -45,10 +45,8 @@ static void set_defaults(struct hook *h, struct json *doc)
 		struct json *list = json_new_array(a), *metric = json_new_object(a);
 		json_set_str(a, metric, "type", "Resource");
 		json_path_set(a, metric, "resource.name", json_new_string(a, "cpu"));
-		json_path_set(
-			a, metric, "resource.target.type", json_new_string(a, "Utilization"));
-		json_path_set(a, metric, "resource.target.averageUtilization",
-			json_new_int(a, 80));
+		json_path_set(a, metric, "resource.target.type", json_new_string(a, "Utilization"));
+		json_path_set(a, metric, "resource.target.averageUtilization", json_new_int(a, 80));
 		json_push(a, list, metric);
 		json_set(a, spec, "metrics", list);
 	}
@@ -304,9 +302,9 @@ static struct json *targets_cell(const struct table_row *row)
 	for (size_t i = 0; i < MIN(count, (size_t)METRICS_SHOWN); i++)
 		text = arena_printf(row->arena, "%s%s%s", text, i ? ", " : "",
 			metric_text(row->arena, json_at(metrics, i), json_at(current, i)));
-	return count > METRICS_SHOWN ? cell_text(row, "%s + %zu more...", text,
-					       count - METRICS_SHOWN)
-				     : cell_text(row, "%s", text);
+	return count > METRICS_SHOWN
+		       ? cell_text(row, "%s + %zu more...", text, count - METRICS_SHOWN)
+		       : cell_text(row, "%s", text);
 }
 
 static struct json *cell(const struct table_row *row, const char *column)

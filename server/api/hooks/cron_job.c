@@ -117,7 +117,8 @@ static void validate_update(struct hook *h, const struct json *doc, const struct
 	if (*h->part)
 		return;
 	const struct json *spec = json_get(doc, "spec"), *was = json_get(old, "spec");
-	schedule_validate(h, spec, strstr(json_str_or(json_get(was, "schedule"), ""), "TZ") != NULL);
+	schedule_validate(
+		h, spec, strstr(json_str_or(json_get(was, "schedule"), ""), "TZ") != NULL);
 	if (!json_equal(json_get(spec, "timeZone"), json_get(was, "timeZone")))
 		zone_validate(h, json_get(spec, "timeZone"));
 }
@@ -125,8 +126,7 @@ static void validate_update(struct hook *h, const struct json *doc, const struct
 static const char *names_of(const struct table_row *row, const char *member)
 {
 	const char *text = "";
-	JSON_FOR_EACH_ITEM(
-		c, json_path(row->doc, "spec.jobTemplate.spec.template.spec.containers"))
+	JSON_FOR_EACH_ITEM(c, json_path(row->doc, "spec.jobTemplate.spec.template.spec.containers"))
 		text = arena_printf(row->arena, "%s%s%s", text, *text ? "," : "",
 			json_str_or(json_get(c, member), ""));
 	return text;
@@ -142,12 +142,12 @@ static struct json *cell(const struct table_row *row, const char *column)
 		return cell_text(row, "%s", json_str_or(json_get(spec, "timeZone"), "<none>"));
 	if (streq(column, "Suspend"))
 		return cell_text(row, "%s",
-			!json_get(spec, "suspend")                      ? "<unset>"
+			!json_get(spec, "suspend")			 ? "<unset>"
 			: json_bool_or(json_get(spec, "suspend"), false) ? "True"
-									  : "False");
+									 : "False");
 	if (streq(column, "Active"))
-		return json_new_int(row->arena,
-			(int64_t)json_count(json_path(row->doc, "status.active")));
+		return json_new_int(
+			row->arena, (int64_t)json_count(json_path(row->doc, "status.active")));
 	if (streq(column, "Last Schedule"))
 		return present(last) ? cell_age(row, "status.lastScheduleTime")
 				     : cell_text(row, "<none>");

@@ -36,8 +36,8 @@ static int prepare_create(struct hook *h, struct json *doc)
 static int prepare_update(struct hook *h, struct json *doc, const struct json *old)
 {
 	int64_t generation = 1;
-	const char *text = json_str(
-		json_get(json_path(old, "metadata.annotations"), TEMPLATE_GENERATION));
+	const char *text =
+		json_str(json_get(json_path(old, "metadata.annotations"), TEMPLATE_GENERATION));
 	if (*h->part)
 		return 0;
 	if (text && parse_i64(str_from(text), &generation) < 0)
@@ -64,7 +64,8 @@ static void strategy_validate(struct hook *h, const struct json *strategy)
 		return;
 	check_percent_at(h, unavailable_at, unavailable);
 	check_percent_at(h, surge_at, surge);
-	bool some_down = count_or_percent(unavailable) != 0, some_more = count_or_percent(surge) != 0;
+	bool some_down = count_or_percent(unavailable) != 0,
+	     some_more = count_or_percent(surge) != 0;
 	if (some_down && some_more)
 		invalid(h, surge_at, surge, "may not be set when maxUnavailable is non-zero");
 	else if (!some_down && !some_more)

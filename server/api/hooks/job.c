@@ -99,7 +99,8 @@ static void exit_codes_validate(
 	if (!*operator)
 		required(h, at_child(h, at, "operator"), "valid values: [\"In\" \"NotIn\"]");
 	else
-		check_one_of(h, at_child(h, at, "operator"), json_get(codes, "operator"), operators);
+		check_one_of(
+			h, at_child(h, at, "operator"), json_get(codes, "operator"), operators);
 	const struct json *name = json_get(codes, "containerName");
 	if (present(name) && !names_container(spec, json_str_or(name, "")))
 		invalid(h, at_child(h, at, "containerName"), name,
@@ -142,7 +143,8 @@ static void conditions_validate(struct hook *h, const struct json *list, const c
 	}
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *c = json_at(list, i);
-		check_rule_at(h, RULE_QUALIFIED_NAME, arena_printf(h->arena, "%s[%zu].type", at, i), json_get(c, "type"));
+		check_rule_at(h, RULE_QUALIFIED_NAME, arena_printf(h->arena, "%s[%zu].type", at, i),
+			json_get(c, "type"));
 		check_one_of(h, arena_printf(h->arena, "%s[%zu].status", at, i),
 			json_get(c, "status"), statuses);
 	}
@@ -215,9 +217,8 @@ static int parse_interval(
 				STR_ARG(parts[i]));
 	}
 	if (has_second && values[0] >= values[1])
-		return err_set(err, -EINVAL,
-			"non-increasing order, previous: %lld, current: %lld", (long long)values[0],
-			(long long)values[1]);
+		return err_set(err, -EINVAL, "non-increasing order, previous: %lld, current: %lld",
+			(long long)values[0], (long long)values[1]);
 	*ret_from = values[0];
 	*ret_to = has_second ? values[1] : values[0];
 	return 0;
@@ -253,7 +254,8 @@ static void success_rule_validate(
 	int64_t total = 0;
 	struct err err = ERR_INIT;
 	if (!present(count) && !present(indexes))
-		required(h, at, "at least one of succeededCount or succeededIndexes must be specified");
+		required(h, at,
+			"at least one of succeededCount or succeededIndexes must be specified");
 	if (present(indexes)) {
 		const char *field = at_child(h, at, "succeededIndexes");
 		if (indexes->count > SUCCEEDED_INDEXES_MAX_BYTES)
@@ -309,7 +311,8 @@ static void managed_by_validate(struct hook *h, const struct json *by, const cha
 	else if (!slash || slash == text || !slash[1])
 		invalid(h, at, by, "must be a domain-prefixed path (such as \"acme.io/foo\")");
 	else
-		check_rule_at(h, RULE_DNS_SUBDOMAIN, at, json_new_string_n(h->arena, text, (size_t)(slash - text)));
+		check_rule_at(h, RULE_DNS_SUBDOMAIN, at,
+			json_new_string_n(h->arena, text, (size_t)(slash - text)));
 	if (strlen(text) > MANAGED_BY_MAX_BYTES)
 		field_error(h->errors, FIELD_TOO_LONG, at, NULL, "may not be more than %d bytes",
 			MANAGED_BY_MAX_BYTES);
@@ -495,13 +498,12 @@ static void allow_scheduling(struct arena *a, const struct json *from, struct js
 		json_remove(pod, "affinity");
 }
 
-static void template_validate_update(
-	struct hook *h, const struct json *doc, const struct json *old)
+static void template_validate_update(struct hook *h, const struct json *doc, const struct json *old)
 {
 	const struct json *now = json_path(doc, "spec.template");
 	struct json *was = json_path(old, "spec.template");
-	bool unstarted = json_path_bool(old, "spec.suspend", false) &&
-			 !json_path(old, "status.startTime");
+	bool unstarted =
+		json_path_bool(old, "spec.suspend", false) && !json_path(old, "status.startTime");
 	if (unstarted) {
 		was = json_copy(h->arena, was);
 		allow_scheduling(h->arena, now, was);
@@ -533,8 +535,7 @@ static void validate_update(struct hook *h, const struct json *doc, const struct
 	}
 	const struct json *spec = json_get(doc, "spec"), *was = json_get(old, "spec");
 	completions_validate_update(h, spec, was);
-	check_unchanged(
-		h, "spec.selector", json_get(spec, "selector"), json_get(was, "selector"));
+	check_unchanged(h, "spec.selector", json_get(spec, "selector"), json_get(was, "selector"));
 	template_validate_update(h, doc, old);
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		check_unchanged(h, at_child(h, "spec", fixed[i]), json_get(spec, fixed[i]),

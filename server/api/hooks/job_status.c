@@ -70,10 +70,9 @@ static void conditions_validate(const struct job_status *s)
 			s, "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions");
 	for (size_t i = 0; i < ARRAY_LEN(terminal); i++)
 		if (condition_true(s->was, terminal[i]) && !condition_true(s->now, terminal[i]))
-			conditions_error(s,
-				arena_printf(s->h->arena,
-					"cannot disable the terminal %s=True condition",
-					terminal[i]));
+			conditions_error(s, arena_printf(s->h->arena,
+						    "cannot disable the terminal %s=True condition",
+						    terminal[i]));
 	if (condition_true(s->was, "SuccessCriteriaMet") && !s->success_met)
 		conditions_error(s, "cannot disable the SuccessCriteriaMet=True condition");
 }
@@ -90,7 +89,8 @@ static void times_validate(const struct job_status *s)
 		invalid(s->h, "status.completionTime", end,
 			"cannot set completionTime when there is no Complete=True condition");
 	if (end_changed && !present(end) && s->complete)
-		required(s->h, "status.completionTime", "completionTime is required for Complete jobs");
+		required(s->h, "status.completionTime",
+			"completionTime is required for Complete jobs");
 	if (present(start) && present(end) && (end_changed || changed(s, "startTime")) &&
 		time_parse_rfc3339(json_str_or(start, ""), &from) == 0 &&
 		time_parse_rfc3339(json_str_or(end, ""), &to) == 0 && to < from)
@@ -98,8 +98,8 @@ static void times_validate(const struct job_status *s)
 			"must be equal to or after `startTime`");
 	if (present(end) && present(old_end) && !json_equal(end, old_end))
 		invalid(s->h, "status.completionTime", end, "field is immutable");
-	if (s->finished && !present(start) && (condition_set(s, "Complete") ||
-						      condition_set(s, "Failed") || present(old_start)))
+	if (s->finished && !present(start) &&
+		(condition_set(s, "Complete") || condition_set(s, "Failed") || present(old_start)))
 		required(s->h, "status.startTime", "startTime is required for finished job");
 	if (present(old_start) && !json_equal(start, old_start) &&
 		!json_bool_or(json_get(s->spec, "suspend"), false))

@@ -37,8 +37,7 @@ static void type_validate(struct hook *h, const struct json *type, const char *a
 	const char *text = json_str_or(type, "");
 	size_t before = field_error_count(h->errors);
 	check_rule_at(h, RULE_QUALIFIED_NAME, at, type);
-	if (before == field_error_count(h->errors) && !strchr(text, '/') &&
-		!is_one_of(text, types))
+	if (before == field_error_count(h->errors) && !strchr(text, '/') && !is_one_of(text, types))
 		invalid(h, at, type, "must be a standard limit type or fully qualified");
 }
 
@@ -137,8 +136,8 @@ static void validate(struct hook *h, const struct json *doc)
 		type_validate(h, type, at_child(h, at, "type"));
 		for (size_t n = 0; n < i; n++)
 			if (json_equal(type, json_get(json_at(limits, n), "type"))) {
-				field_error(h->errors, FIELD_DUPLICATE, at_child(h, at, "type"), type,
-					NULL);
+				field_error(h->errors, FIELD_DUPLICATE, at_child(h, at, "type"),
+					type, NULL);
 				break;
 			}
 		limit_validate(h, json_at(limits, i), at);

@@ -20,7 +20,8 @@ void access_modes_validate(struct hook *h, const struct json *list, const char *
 }
 
 /* Class names are names of objects. */
-static void class_validate(struct hook *h, const struct json *spec, const char *name, const char *at)
+static void class_validate(
+	struct hook *h, const struct json *spec, const char *name, const char *at)
 {
 	const struct json *class = json_get(spec, name);
 	if (*json_str_or(class, ""))
@@ -46,8 +47,8 @@ static void capacity_validate(struct hook *h, const struct json *capacity)
 	if (!json_count(capacity))
 		required(h, "spec.capacity", NULL);
 	if (!json_get(capacity, "storage") || json_count(capacity) > 1)
-		unsupported(h, "spec.capacity",
-			capacity ? capacity : json_new_object(h->arena), only);
+		unsupported(
+			h, "spec.capacity", capacity ? capacity : json_new_object(h->arena), only);
 	JSON_FOR_EACH_MEMBER(m, capacity)
 		if (!resource_is_positive(m->value))
 			invalid(h, arena_printf(h->arena, "spec.capacity[%s]", m->name), m->value,
@@ -110,8 +111,7 @@ static struct json *source_of(struct arena *a, const struct json *spec, bool all
 	return source;
 }
 
-static void volume_validate_update(
-	struct hook *h, const struct json *doc, const struct json *old)
+static void volume_validate_update(struct hook *h, const struct json *doc, const struct json *old)
 {
 	if (*h->part)
 		return;
@@ -120,8 +120,7 @@ static void volume_validate_update(
 	if (!json_equal(source_of(h->arena, spec, no_secret), source_of(h->arena, was, no_secret)))
 		forbid(h, "spec.persistentvolumesource",
 			"spec.persistentvolumesource is immutable after creation");
-	check_unchanged(
-		h, "volumeMode", json_get(spec, "volumeMode"), json_get(was, "volumeMode"));
+	check_unchanged(h, "volumeMode", json_get(spec, "volumeMode"), json_get(was, "volumeMode"));
 	if (present(json_get(was, "nodeAffinity")))
 		check_unchanged(h, "nodeAffinity", json_get(spec, "nodeAffinity"),
 			json_get(was, "nodeAffinity"));
@@ -151,8 +150,8 @@ static int volume_prepare_create(struct hook *h, struct json *doc)
 	char time[TIME_RFC3339_ROOM];
 	time_format_rfc3339(h->now_ns, time);
 	json_path_set(h->arena, doc, "status.phase", json_new_string(h->arena, "Pending"));
-	json_path_set(h->arena, doc, "status.lastPhaseTransitionTime",
-		json_new_string(h->arena, time));
+	json_path_set(
+		h->arena, doc, "status.lastPhaseTransitionTime", json_new_string(h->arena, time));
 	return 0;
 }
 
@@ -183,9 +182,11 @@ static void data_source_validate(struct hook *h, const struct json *source, cons
 		invalid_text(h, at, kind,
 			"must be 'PersistentVolumeClaim' when referencing the default apiGroup");
 	if (*group)
-		check_rule_at(h, RULE_DNS_SUBDOMAIN, at_child(h, at, "apiGroup"), json_get(source, "apiGroup"));
+		check_rule_at(h, RULE_DNS_SUBDOMAIN, at_child(h, at, "apiGroup"),
+			json_get(source, "apiGroup"));
 	if (*json_str_or(json_get(source, "namespace"), ""))
-		check_rule_at(h, RULE_DNS_LABEL, at_child(h, at, "namespace"), json_get(source, "namespace"));
+		check_rule_at(h, RULE_DNS_LABEL, at_child(h, at, "namespace"),
+			json_get(source, "namespace"));
 }
 
 static bool same_source(const struct json *source, const struct json *ref)
@@ -218,8 +219,8 @@ void claim_spec_validate(struct hook *h, const struct json *spec, const char *at
 			invalid_text(h, at, at_child(h, at, "dataSource"),
 				"may not be specified when dataSourceRef.namespace is specified");
 		else if (!same_source(source, ref))
-			invalid_text(h, at, at_child(h, at, "dataSource"),
-				"must match dataSourceRef");
+			invalid_text(
+				h, at, at_child(h, at, "dataSource"), "must match dataSourceRef");
 	}
 	class_validate(h, spec, "volumeAttributesClassName", at);
 }
@@ -273,12 +274,11 @@ static void claim_validate_update(struct hook *h, const struct json *doc, const 
 	if (*h->part)
 		return;
 	const struct json *spec = json_get(doc, "spec"), *was = json_get(old, "spec");
-	const struct json *now_class =
-		json_get(json_path(doc, "metadata.annotations"), BETA_CLASS);
-	const struct json *old_class =
-		json_get(json_path(old, "metadata.annotations"), BETA_CLASS);
+	const struct json *now_class = json_get(json_path(doc, "metadata.annotations"), BETA_CLASS);
+	const struct json *old_class = json_get(json_path(old, "metadata.annotations"), BETA_CLASS);
 	if (!json_equal(now_class, old_class) &&
-		!(!now_class && streq(json_str(old_class), json_path_str(doc, "spec.storageClassName"))))
+		!(!now_class &&
+			streq(json_str(old_class), json_path_str(doc, "spec.storageClassName"))))
 		invalid(h, "metadata.annotations." BETA_CLASS, now_class, "field is immutable");
 	struct json *fixed = fixed_claim(h->arena, doc, old), *before = json_copy(h->arena, was);
 	if (!*json_str_or(json_get(was, "volumeName"), ""))
@@ -291,8 +291,7 @@ static void claim_validate_update(struct hook *h, const struct json *doc, const 
 	if (resource_compare(size, json_path(was, "resources.requests.storage")) < 0 &&
 		resource_compare(size, json_path(old, "status.capacity.storage")) <= 0)
 		forbid(h, size_at, "field can not be less than status.capacity");
-	check_unchanged(
-		h, "volumeMode", json_get(spec, "volumeMode"), json_get(was, "volumeMode"));
+	check_unchanged(h, "volumeMode", json_get(spec, "volumeMode"), json_get(was, "volumeMode"));
 	const struct json *attributes = json_get(spec, "volumeAttributesClassName");
 	if (!present(json_get(was, "volumeAttributesClassName")))
 		return;
@@ -338,11 +337,11 @@ static struct json *common_cell(const struct table_row *row, const char *column)
 		return cell_text(row, "%s", class_text(row->doc));
 	if (streq(column, "VolumeAttributesClass"))
 		return cell_text(row, "%s",
-			json_str_or(json_path(row->doc, "spec.volumeAttributesClassName"),
-				"<unset>"));
+			json_str_or(
+				json_path(row->doc, "spec.volumeAttributesClassName"), "<unset>"));
 	if (streq(column, "VolumeMode"))
-		return cell_text(row, "%s",
-			json_str_or(json_path(row->doc, "spec.volumeMode"), "<unset>"));
+		return cell_text(
+			row, "%s", json_str_or(json_path(row->doc, "spec.volumeMode"), "<unset>"));
 	return NULL;
 }
 
@@ -350,23 +349,21 @@ static struct json *volume_cell(const struct table_row *row, const char *column)
 {
 	const struct json *claim = json_path(row->doc, "spec.claimRef");
 	if (streq(column, "Capacity"))
-		return cell_text(row, "%s",
-			json_str_or(json_path(row->doc, "spec.capacity.storage"), "0"));
+		return cell_text(
+			row, "%s", json_str_or(json_path(row->doc, "spec.capacity.storage"), "0"));
 	if (streq(column, "Access Modes"))
-		return cell_text(row, "%s",
-			modes_text(row->arena, json_path(row->doc, "spec.accessModes")));
+		return cell_text(
+			row, "%s", modes_text(row->arena, json_path(row->doc, "spec.accessModes")));
 	if (streq(column, "Reclaim Policy"))
 		return cell_text(row, "%s",
-			json_str_or(
-				json_path(row->doc, "spec.persistentVolumeReclaimPolicy"), ""));
+			json_str_or(json_path(row->doc, "spec.persistentVolumeReclaimPolicy"), ""));
 	if (streq(column, "Claim"))
 		return present(claim) ? cell_text(row, "%s/%s",
 						json_str_or(json_get(claim, "namespace"), ""),
 						json_str_or(json_get(claim, "name"), ""))
 				      : cell_text(row, "%s", "");
 	if (streq(column, "Reason"))
-		return cell_text(
-			row, "%s", json_str_or(json_path(row->doc, "status.reason"), ""));
+		return cell_text(row, "%s", json_str_or(json_path(row->doc, "status.reason"), ""));
 	return common_cell(row, column);
 }
 

@@ -129,7 +129,8 @@ static int prepare_create(struct hook *h, struct json *doc)
 		json_set_str(a, c, "type", "PodScheduled");
 		json_set_str(a, c, "status", "False");
 		json_set_str(a, c, "reason", "SchedulingGated");
-		json_set_str(a, c, "message", "Scheduling is blocked due to non-empty scheduling gates");
+		json_set_str(
+			a, c, "message", "Scheduling is blocked due to non-empty scheduling gates");
 		json_push(a, json_array_at(a, status, "conditions"), c);
 	}
 	json_set(a, doc, "status", status);

@@ -25,7 +25,8 @@ void node_selector_requirements_validate(
 				"must be specified single value when `operator` is 'Lt' or 'Gt'");
 		}
 		for (size_t n = 0; with_values && n < json_count(values); n++)
-			check_rule_at(h, RULE_LABEL_VALUE, at_item(h, values_at, n), json_at(values, n));
+			check_rule_at(
+				h, RULE_LABEL_VALUE, at_item(h, values_at, n), json_at(values, n));
 	}
 }
 
@@ -44,15 +45,17 @@ static void fields_validate(struct hook *h, const struct json *list, const char 
 				"must be only one value when `operator` is 'In' or 'NotIn' for "
 				"node field selector");
 		if (!streq(json_str(key), "metadata.name"))
-			invalid(h, at_child(h, field, "key"), key, "not a valid field selector key");
+			invalid(h, at_child(h, field, "key"), key,
+				"not a valid field selector key");
 		else
 			for (size_t n = 0; n < json_count(values); n++)
-				check_rule_at(h, RULE_DNS_SUBDOMAIN, arena_printf(h->arena, "%s.values[%zu]", field, n), json_at(values, n));
+				check_rule_at(h, RULE_DNS_SUBDOMAIN,
+					arena_printf(h->arena, "%s.values[%zu]", field, n),
+					json_at(values, n));
 	}
 }
 
-static void term_validate(
-	struct hook *h, const struct json *term, const char *at, bool with_values)
+static void term_validate(struct hook *h, const struct json *term, const char *at, bool with_values)
 {
 	node_selector_requirements_validate(h, json_get(term, "matchExpressions"),
 		at_child(h, at, "matchExpressions"), with_values);
@@ -63,8 +66,8 @@ void node_selector_validate(struct hook *h, const struct json *selector, const c
 {
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(term, json_get(selector, "nodeSelectorTerms"))
-		term_validate(h, term,
-			arena_printf(h->arena, "%s.nodeSelectorTerms[%zu]", at, i++), true);
+		term_validate(h, term, arena_printf(h->arena, "%s.nodeSelectorTerms[%zu]", at, i++),
+			true);
 }
 
 static void weight_validate(struct hook *h, const struct json *term, const char *at)
@@ -72,8 +75,8 @@ static void weight_validate(struct hook *h, const struct json *term, const char 
 	const struct json *weight = json_get(term, "weight");
 	int64_t n = json_int_or(weight, 0);
 	if (n < 1 || n > 100)
-		invalid(h, at_child(h, at, "weight"),
-			weight ? weight : json_new_int(h->arena, 0), "must be in the range 1-100");
+		invalid(h, at_child(h, at, "weight"), weight ? weight : json_new_int(h->arena, 0),
+			"must be in the range 1-100");
 }
 
 static void node_affinity_validate(struct hook *h, const struct json *affinity, const char *at)
@@ -89,8 +92,8 @@ static void node_affinity_validate(struct hook *h, const struct json *affinity, 
 		const char *field = arena_printf(h->arena,
 			"%s.preferredDuringSchedulingIgnoredDuringExecution[%zu]", at, i++);
 		weight_validate(h, term, field);
-		term_validate(h, json_get(term, "preference"), at_child(h, field, "preference"),
-			false);
+		term_validate(
+			h, json_get(term, "preference"), at_child(h, field, "preference"), false);
 	}
 }
 
@@ -104,9 +107,8 @@ static bool selector_names(const struct json *selector, const char *key)
 	return false;
 }
 
-static void label_keys_validate(
-	struct hook *h, const struct json *keys, const struct json *selector, const char *at,
-	const char *name, bool overlap_refused)
+static void label_keys_validate(struct hook *h, const struct json *keys,
+	const struct json *selector, const char *at, const char *name, bool overlap_refused)
 {
 	if (!json_count(keys))
 		return;
@@ -129,11 +131,12 @@ static void pod_term_validate(struct hook *h, const struct json *term, const cha
 	const struct json *match = json_get(term, "matchLabelKeys");
 	const struct json *mismatch = json_get(term, "mismatchLabelKeys");
 	check_label_selector(h, selector, at_child(h, at, "labelSelector"));
-	check_label_selector(h, json_get(term, "namespaceSelector"), at_child(h, at, "namespaceSelector"));
+	check_label_selector(
+		h, json_get(term, "namespaceSelector"), at_child(h, at, "namespaceSelector"));
 	JSON_FOR_EACH_ITEM(ns, json_get(term, "namespaces"))
 		check_rule_at(h, RULE_DNS_LABEL, at_child(h, at, "namespace"), ns);
-	label_keys_validate(h, match, selector, at_child(h, at, "matchLabelKeys"),
-		"matchLabelKeys", false);
+	label_keys_validate(
+		h, match, selector, at_child(h, at, "matchLabelKeys"), "matchLabelKeys", false);
 	label_keys_validate(h, mismatch, selector, at_child(h, at, "mismatchLabelKeys"),
 		"mismatchLabelKeys", false);
 	size_t i = 0;
@@ -205,8 +208,8 @@ static void toleration_validate(struct hook *h, const struct json *t, const char
 /* The two that every pod gets. */
 static bool everyday(const struct json *t)
 {
-	return json_count(t) == 4 && str_has_prefix(json_str_or(json_get(t, "key"), ""),
-					     "node.kubernetes.io/") &&
+	return json_count(t) == 4 &&
+	       str_has_prefix(json_str_or(json_get(t, "key"), ""), "node.kubernetes.io/") &&
 	       streq(json_str(json_get(t, "operator")), "Exists") &&
 	       streq(json_str(json_get(t, "effect")), "NoExecute") &&
 	       rule_holds(RULE_QUALIFIED_NAME, json_str(json_get(t, "key"))) &&
@@ -255,7 +258,8 @@ void topology_spread_validate(struct hook *h, const struct json *constraints, co
 		constraint_validate(h, c, field);
 		for (size_t n = i + 1; n < json_count(constraints); n++) {
 			const struct json *other = json_at(constraints, n);
-			if (!json_equal(json_get(c, "topologyKey"), json_get(other, "topologyKey")) ||
+			if (!json_equal(
+				    json_get(c, "topologyKey"), json_get(other, "topologyKey")) ||
 				!json_equal(json_get(c, "whenUnsatisfiable"),
 					json_get(other, "whenUnsatisfiable")))
 				continue;

@@ -30,8 +30,7 @@ static void ports_validate(const struct pod_check *p, const struct json *contain
 		for (size_t n = 0; n < i; n++)
 			if (json_equal(name, json_get(json_at(ports, n), "name"))) {
 				field_error(p->h->errors, FIELD_DUPLICATE,
-					arena_printf(
-						p->h->arena, "%s.ports[%zu].name", at, i),
+					arena_printf(p->h->arena, "%s.ports[%zu].name", at, i),
 					name, NULL);
 				break;
 			}
@@ -275,8 +274,8 @@ static void container_validate(
 	pod_env_validate(p, container, at);
 	mounts_validate(p, container, at);
 	if (json_count(resources))
-		container_resources_validate(p->h, resources,
-			json_get(p->spec, "resourceClaims"), at_child(p->h, at, "resources"));
+		container_resources_validate(p->h, resources, json_get(p->spec, "resourceClaims"),
+			at_child(p->h, at, "resources"));
 	if (json_count(policies))
 		resize_policy_validate(p, policies, at_child(p->h, at, "resizePolicy"));
 	if (json_count(context))
@@ -310,7 +309,8 @@ static void ephemeral_container_validate(
 	static const char *const sub_paths[] = {"subPath", "subPathExpr"};
 	struct hook *h = p->h;
 	const struct json *target = json_get(container, "targetContainerName");
-	if (*json_str_or(target, "") && !has_item(json_get(p->spec, "containers"), "name", target) &&
+	if (*json_str_or(target, "") &&
+		!has_item(json_get(p->spec, "containers"), "name", target) &&
 		!has_item(json_get(p->spec, "initContainers"), "name", target))
 		field_error(h->errors, FIELD_NOT_FOUND, at_child(h, at, "targetContainerName"),
 			target, NULL);
@@ -352,8 +352,7 @@ static void name_validate(const struct pod_check *p, const struct json *containe
 
 void pod_containers_validate(const struct pod_check *p)
 {
-	static const char *const lists[] = {
-		"containers", "initContainers", "ephemeralContainers"};
+	static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers"};
 	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
 		const struct json *list = json_get(p->spec, lists[l]);
 		for (size_t i = 0; i < json_count(list); i++) {

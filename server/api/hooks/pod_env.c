@@ -1,4 +1,5 @@
-/* pod_env.c - variables of containers: exactly one source each, and fields of the pod that exist. */
+/* pod_env.c - variables of containers: exactly one source each, and fields of the pod that exist.
+ */
 #include "server/api/hooks/pod_spec.h"
 
 #include "lib/object/quantity.h"
@@ -106,7 +107,8 @@ static void name_validate(struct hook *h, const struct json *ref, const char *at
 {
 	const char *name = json_str_or(json_get(ref, "name"), "");
 	if (!rule_holds(RULE_DNS_SUBDOMAIN, name))
-		check_rule_at(h, RULE_DNS_SUBDOMAIN, at_child(h, at, "name"), json_get(ref, "name") ? json_get(ref, "name")
+		check_rule_at(h, RULE_DNS_SUBDOMAIN, at_child(h, at, "name"),
+			json_get(ref, "name") ? json_get(ref, "name")
 					      : json_new_string(h->arena, ""));
 }
 
@@ -124,7 +126,8 @@ static void variable_validate(struct hook *h, const struct json *variable, const
 	}
 	if (present(resource)) {
 		count++;
-		pod_resource_field_validate(h, resource, at_child(h, at, "resourceFieldRef"), false);
+		pod_resource_field_validate(
+			h, resource, at_child(h, at, "resourceFieldRef"), false);
 	}
 	if (present(map)) {
 		count++;
@@ -175,12 +178,11 @@ void pod_env_validate(const struct pod_check *p, const struct json *container, c
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(e, json_get(container, "env")) {
 		if (present(json_get(e, "valueFrom")))
-			variable_validate(p->h, e,
-				arena_printf(p->h->arena, "%s.env[%zu].valueFrom", at, i));
+			variable_validate(
+				p->h, e, arena_printf(p->h->arena, "%s.env[%zu].valueFrom", at, i));
 		i++;
 	}
 	const struct json *sources = json_get(container, "envFrom");
 	for (i = 0; i < json_count(sources); i++)
-		source_validate(
-			p->h, json_at(sources, i), at_child(p->h, at, "envFrom"), i);
+		source_validate(p->h, json_at(sources, i), at_child(p->h, at, "envFrom"), i);
 }

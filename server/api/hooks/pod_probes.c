@@ -49,8 +49,8 @@ static void handler_validate(const struct pod_check *p, const struct json *handl
 		required(p->h, at, "must specify a handler type");
 }
 
-static void probe_validate(const struct pod_check *p, const struct json *probe, const char *at,
-	bool readiness)
+static void probe_validate(
+	const struct pod_check *p, const struct json *probe, const char *at, bool readiness)
 {
 	const struct json *grace = json_get(probe, "terminationGracePeriodSeconds");
 	handler_validate(p, probe, at);

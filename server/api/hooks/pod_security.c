@@ -26,7 +26,8 @@ static void apparmor_validate(struct hook *h, const struct json *profile, const 
 	const char *name_at = at_child(h, at, "localhostProfile"), *text = json_str_or(name, "");
 	if (!streq(json_str(json_get(profile, "type")), "Localhost")) {
 		if (present(name))
-			invalid(h, name_at, name, "can only be set when AppArmor type is Localhost");
+			invalid(h, name_at, name,
+				"can only be set when AppArmor type is Localhost");
 		return;
 	}
 	size_t size = strlen(text);
@@ -153,13 +154,11 @@ static void true_cannot_be_set(
 
 static void operating_system_validate(const struct pod_check *p)
 {
-	static const char *const lists[] = {
-		"initContainers", "containers", "ephemeralContainers"};
+	static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers"};
 	static const char *const windows_only[] = {"windowsOptions", NULL};
-	static const char *const of_pods[] = {"appArmorProfile", "seLinuxOptions",
-		"seccompProfile", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser",
-		"runAsGroup", "supplementalGroups", "supplementalGroupsPolicy",
-		"seLinuxChangePolicy", NULL};
+	static const char *const of_pods[] = {"appArmorProfile", "seLinuxOptions", "seccompProfile",
+		"fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser", "runAsGroup",
+		"supplementalGroups", "supplementalGroupsPolicy", "seLinuxChangePolicy", NULL};
 	static const char *const of_containers[] = {"appArmorProfile", "seLinuxOptions",
 		"seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged",
 		"allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup", NULL};

@@ -18,8 +18,7 @@ static void volumes_validate(const struct pod_check *p, const char *pod_name)
 		if (!*pod_name || !present(json_get(v, "ephemeral")) || !*json_str_or(name, ""))
 			continue;
 		/* The claim that will be made of it needs a name, too. */
-		char *claim = arena_printf(
-			p->h->arena, "%s-%s", pod_name, json_str_or(name, ""));
+		char *claim = arena_printf(p->h->arena, "%s-%s", pod_name, json_str_or(name, ""));
 		if (!rule_holds(RULE_DNS_SUBDOMAIN, claim))
 			invalid(p->h, at_child(p->h, at, "name"), name,
 				"PVC name \"%s\": must be no more than 253 bytes", claim);
@@ -56,7 +55,8 @@ static void resource_claims_validate(const struct pod_check *p)
 				"`resourceClaimTemplateName`");
 		for (size_t n = 0; n < ARRAY_LEN(refs); n++)
 			if (present(json_get(claim, refs[n])))
-				check_rule_at(p->h, RULE_DNS_SUBDOMAIN, at_child(p->h, at, refs[n]), json_get(claim, refs[n]));
+				check_rule_at(p->h, RULE_DNS_SUBDOMAIN, at_child(p->h, at, refs[n]),
+					json_get(claim, refs[n]));
 	}
 }
 
@@ -83,7 +83,8 @@ static void dns_validate(const struct pod_check *p)
 		invalid(h, at_child(h, at, "nameservers"), servers,
 			"must not have more than %d nameservers", NAME_SERVERS_MAX);
 	for (size_t i = 0; i < json_count(servers); i++)
-		check_rule_at(h, RULE_IP, arena_printf(h->arena, "%s.nameservers[%zu]", at, i), json_at(servers, i));
+		check_rule_at(h, RULE_IP, arena_printf(h->arena, "%s.nameservers[%zu]", at, i),
+			json_at(servers, i));
 	size_t size = json_count(searches) ? json_count(searches) - 1 : 0;
 	for (size_t i = 0; i < json_count(searches); i++)
 		size += strlen(json_str_or(json_at(searches, i), ""));
@@ -107,7 +108,9 @@ static void dns_validate(const struct pod_check *p)
 			if (*c == '_')
 				*c = 'a';
 		if (!rule_holds(RULE_DNS_SUBDOMAIN, search))
-			check_rule_at(h, RULE_DNS_SUBDOMAIN, arena_printf(h->arena, "%s.searches[%zu]", at, i), json_at(searches, i));
+			check_rule_at(h, RULE_DNS_SUBDOMAIN,
+				arena_printf(h->arena, "%s.searches[%zu]", at, i),
+				json_at(searches, i));
 	}
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(option, json_get(config, "options")) {
@@ -126,8 +129,8 @@ static void gates_validate(const struct pod_check *p)
 			if (json_equal(json_get(json_at(gates, i), "name"),
 				    json_get(json_at(gates, n), "name"))) {
 				field_error(p->h->errors, FIELD_DUPLICATE,
-					arena_printf(p->h->arena, "%s.schedulingGates[%zu]", p->at,
-						i),
+					arena_printf(
+						p->h->arena, "%s.schedulingGates[%zu]", p->at, i),
 					json_get(json_at(gates, i), "name"), NULL);
 				break;
 			}
@@ -154,8 +157,10 @@ static void aliases_validate(const struct pod_check *p)
 	JSON_FOR_EACH_ITEM(alias, json_get(p->spec, "hostAliases")) {
 		size_t n = 0;
 		JSON_FOR_EACH_ITEM(name, json_get(alias, "hostnames"))
-			check_rule_at(p->h, RULE_DNS_SUBDOMAIN, arena_printf(p->h->arena, "%s.hostAliases[%zu].hostnames[%zu]",
-					p->at, i, n++), name);
+			check_rule_at(p->h, RULE_DNS_SUBDOMAIN,
+				arena_printf(p->h->arena, "%s.hostAliases[%zu].hostnames[%zu]",
+					p->at, i, n++),
+				name);
 		i++;
 	}
 }
@@ -203,8 +208,8 @@ static void pod_resources_validate(const struct pod_check *p)
 	}
 }
 
-void pod_spec_check(struct hook *h, const struct json *spec, const char *at, bool is_pod,
-	const char *pod_name)
+void pod_spec_check(
+	struct hook *h, const struct json *spec, const char *at, bool is_pod, const char *pod_name)
 {
 	const struct json *host_users = json_get(spec, "hostUsers");
 	struct pod_check p = {
@@ -248,8 +253,7 @@ void pod_spec_validate(struct hook *h, const struct json *spec, const char *at)
 
 static bool names_container(const struct json *spec, const char *name)
 {
-	static const char *const lists[] = {
-		"containers", "initContainers", "ephemeralContainers"};
+	static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers"};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		JSON_FOR_EACH_ITEM(c, json_get(spec, lists[i]))
 			if (streq(json_str(json_get(c, "name")), name))
@@ -271,8 +275,8 @@ void pod_annotations_validate(struct hook *h, const struct json *pod, const char
 		invalid(h, at_key(h, at, MIRROR), mirror,
 			"must set spec.nodeName if mirror pod annotation is set");
 	/* Digits as Go prints them: no sign of plus, no zero before others. */
-	if (parse_i64(str_from(text), &n) < 0 || n < INT32_MIN || n > INT32_MAX ||
-		*text == '+' || (*text == '0' && text[1]))
+	if (parse_i64(str_from(text), &n) < 0 || n < INT32_MIN || n > INT32_MAX || *text == '+' ||
+		(*text == '0' && text[1]))
 		invalid(h, at_key(h, at, DELETION_COST), cost, "must be a 32bit integer");
 	JSON_FOR_EACH_MEMBER(m, annotations) {
 		if (!str_has_prefix(m->name, APPARMOR_PREFIX))

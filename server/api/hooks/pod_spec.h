@@ -8,8 +8,8 @@
 struct pod_check {
 	struct hook *h;
 	const struct json *spec;
-	const char *at;		/* of the spec */
-	int64_t grace_period_s; /* terminationGracePeriodSeconds */
+	const char *at;			       /* of the spec */
+	int64_t grace_period_s;		       /* terminationGracePeriodSeconds */
 	bool host_users, host_network, is_pod; /* is_pod: not a template */
 	const char *restart_policy;
 };
@@ -28,8 +28,8 @@ void node_selector_requirements_validate(
 	struct hook *h, const struct json *list, const char *at, bool with_values);
 
 /* All of the above. `pod_name` is "" for templates. */
-void pod_spec_check(struct hook *h, const struct json *spec, const char *at, bool is_pod,
-	const char *pod_name);
+void pod_spec_check(
+	struct hook *h, const struct json *spec, const char *at, bool is_pod, const char *pod_name);
 
 /* Updates of a pod: the pod itself, its ephemeral containers, its resources (pod_update.c). */
 void pod_validate_update(struct hook *h, const struct json *doc, const struct json *old);

@@ -201,8 +201,8 @@ static void containers_validate_resize(
 		for (size_t i = 0; i < json_count(list); i++) {
 			const struct json *now = json_at(list, i);
 			const struct json *old = json_at(json_get(was, container_lists[l]), i);
-			const char *at = arena_printf(h->arena, "spec.%s[%zu].resources",
-				container_lists[l], i);
+			const char *at = arena_printf(
+				h->arena, "spec.%s[%zu].resources", container_lists[l], i);
 			if (l == 1 && !is_sidecar(old)) {
 				if (!json_equal(now, old))
 					forbid(h, "spec",
@@ -244,8 +244,8 @@ static void resize_validate(struct hook *h, const struct json *doc, const struct
 	}
 	const char *class = json_path_str(old, "status.qosClass");
 	if (class && !streq(class, pod_qos_class(spec)))
-		invalid_text(h, "spec", class,
-			"Pod QOS Class may not change as a result of resizing");
+		invalid_text(
+			h, "spec", class, "Pod QOS Class may not change as a result of resizing");
 	if (!node_can_resize(old))
 		forbid(h, "spec", "Pod running on node without support for resize");
 	if (order_validate(h, spec, was))
@@ -309,8 +309,7 @@ static void tolerations_validate_update(
 	}
 }
 
-static void gates_validate_update(
-	struct hook *h, const struct json *spec, const struct json *was)
+static void gates_validate_update(struct hook *h, const struct json *spec, const struct json *was)
 {
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(gate, json_get(spec, "schedulingGates")) {
@@ -323,8 +322,7 @@ static void gates_validate_update(
 }
 
 /* While gates hold a pod back, its place may still be narrowed down. */
-static void gated_validate(
-	struct hook *h, struct json *munged, const struct json *was)
+static void gated_validate(struct hook *h, struct json *munged, const struct json *was)
 {
 	const struct json *selector = json_get(munged, "nodeSelector");
 	if (!json_equal(selector, json_get(was, "nodeSelector"))) {
@@ -343,17 +341,19 @@ static void gated_validate(
 	const struct json *before = json_path(was, "affinity.nodeAffinity");
 	if (json_equal(node, before))
 		return;
-	const struct json *terms = json_path(
-		node, "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
+	const struct json *terms =
+		json_path(node, "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
 	const struct json *old_terms = json_path(
 		before, "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
 	static const char at[] = "spec.affinity.nodeAffinity."
 				 "requiredDuringSchedulingIgnoredDuringExecution";
 	if (json_count(old_terms) && json_count(terms) != json_count(old_terms))
-		invalid(h, "spec.affinity.nodeAffinity."
-			   "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms",
-			terms, "no additions/deletions to non-empty NodeSelectorTerms list are "
-			       "allowed");
+		invalid(h,
+			"spec.affinity.nodeAffinity."
+			"requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms",
+			terms,
+			"no additions/deletions to non-empty NodeSelectorTerms list are "
+			"allowed");
 	for (size_t i = 0; i < json_count(old_terms) && json_count(terms) == json_count(old_terms);
 		i++) {
 		static const char *const lists[] = {"matchExpressions", "matchFields"};
@@ -474,7 +474,8 @@ static void status_validate(struct hook *h, const struct json *doc, const struct
 	JSON_FOR_EACH_ITEM(c, json_path(doc, "status.conditions")) {
 		const struct json *type = json_get(c, "type");
 		if (!rule_holds(RULE_QUALIFIED_NAME, json_str_or(type, "")))
-			check_rule_at(h, RULE_QUALIFIED_NAME, arena_printf(h->arena, "status.conditions[%zu].Type", i), type);
+			check_rule_at(h, RULE_QUALIFIED_NAME,
+				arena_printf(h->arena, "status.conditions[%zu].Type", i), type);
 		i++;
 	}
 	if (*json_str_or(nominated, "") &&

@@ -160,8 +160,8 @@ static void request_validate(struct requirements *r, const struct json_member *m
 			json_str_or(limit, ""));
 }
 
-static void claims_validate(struct hook *h, const struct json *used, const struct json *claims,
-	const char *at)
+static void claims_validate(
+	struct hook *h, const struct json *used, const struct json *claims, const char *at)
 {
 	for (size_t i = 0; i < json_count(used); i++) {
 		const struct json *name = json_get(json_at(used, i), "name");
@@ -190,8 +190,8 @@ static void claims_validate(struct hook *h, const struct json *used, const struc
 	}
 }
 
-void container_resources_validate(struct hook *h, const struct json *resources,
-	const struct json *claims, const char *at)
+void container_resources_validate(
+	struct hook *h, const struct json *resources, const struct json *claims, const char *at)
 {
 	struct requirements r = {
 		.h = h,

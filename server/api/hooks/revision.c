@@ -9,8 +9,7 @@ static int revision_prepare_create(struct hook *h, struct json *doc)
 	return 0;
 }
 
-static void revision_validate_update(
-	struct hook *h, const struct json *doc, const struct json *old)
+static void revision_validate_update(struct hook *h, const struct json *doc, const struct json *old)
 {
 	check_unchanged(h, "data", json_get(doc, "data"), json_get(old, "data"));
 }
@@ -59,7 +58,7 @@ static void template_validate(struct hook *h, const struct json *doc)
 static struct json *template_cell(const struct table_row *row, const char *column)
 {
 	const char *member = streq(column, "Containers") ? "name"
-			     : streq(column, "Images")   ? "image"
+			     : streq(column, "Images")	 ? "image"
 							 : NULL;
 	if (streq(column, "Pod Labels"))
 		return cell_text(row, "%s",

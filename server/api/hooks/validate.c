@@ -351,8 +351,7 @@ void check_percent_at(struct hook *h, const char *at, const struct json *value)
 		invalid(h, at, value, "must not be greater than 100%%");
 }
 
-void check_unchanged(
-	struct hook *h, const char *at, const struct json *now, const struct json *was)
+void check_unchanged(struct hook *h, const char *at, const struct json *now, const struct json *was)
 {
 	if (json_equal(present(now) ? now : NULL, present(was) ? was : NULL))
 		return;

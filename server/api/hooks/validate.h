@@ -65,8 +65,8 @@ bool present(const struct json *v);				    /* neither absent nor null */
 void invalid_text(struct hook *h, const char *field, const char *value, const char *fmt, ...)
 	_printf_(4, 5);
 /* Not one of `supported`, which are told in their order. */
-void unsupported(struct hook *h, const char *field, const struct json *value,
-	const char *const *supported);
+void unsupported(
+	struct hook *h, const char *field, const struct json *value, const char *const *supported);
 void too_many(struct hook *h, const char *field, size_t count, size_t most);
 /* A number that must not be negative; absent passes. */
 void check_nonnegative(struct hook *h, const char *field, const struct json *number);
@@ -74,7 +74,7 @@ void check_nonnegative(struct hook *h, const char *field, const struct json *num
 void check_percent_at(struct hook *h, const char *field, const struct json *value);
 int64_t count_or_percent(const struct json *value); /* 5 of 5, 50 of "50%" */
 /* Two values that must be equal: "field is immutable". */
-void check_unchanged(struct hook *h, const char *field, const struct json *now,
-	const struct json *was);
+void check_unchanged(
+	struct hook *h, const char *field, const struct json *now, const struct json *was);
 /* A condition of the status has the status "True". */
 bool condition_true(const struct json *status, const char *type);

@@ -59,8 +59,7 @@ static char *child(const struct volume *v, const char *name)
 static void mode_validate(struct hook *h, const struct json *mode, const char *at)
 {
 	if (present(mode) && (json_int_or(mode, 0) < 0 || json_int_or(mode, 0) > MODE_MAX))
-		invalid(h, at, mode,
-			"must be a number between 0 and 0777 (octal), both inclusive");
+		invalid(h, at, mode, "must be a number between 0 and 0777 (octal), both inclusive");
 }
 
 /* The everyday case has modes and paths that are right, and needs no path for messages. */
@@ -239,7 +238,8 @@ static void flocker_validate(const struct volume *v)
 static void flex_validate(const struct volume *v)
 {
 	JSON_FOR_EACH_MEMBER(m, json_get(v->source, "options")) {
-		char *space = arena_printf(v->h->arena, ".%.*s", (int)strcspn(m->name, "/"), m->name);
+		char *space =
+			arena_printf(v->h->arena, ".%.*s", (int)strcspn(m->name, "/"), m->name);
 		for (char *c = space; *c; c++)
 			if (*c >= 'A' && *c <= 'Z')
 				*c = (char)(*c | 32);
@@ -259,13 +259,15 @@ static void secret_reference_validate(
 	if (!*json_str_or(json_get(ref, "name"), ""))
 		required(v->h, at_child(v->h, at, "name"), NULL);
 	else
-		check_rule_at(v->h, RULE_DNS_SUBDOMAIN, at_child(v->h, at, "name"), json_get(ref, "name"));
+		check_rule_at(v->h, RULE_DNS_SUBDOMAIN, at_child(v->h, at, "name"),
+			json_get(ref, "name"));
 	if (!with_namespace)
 		return;
 	if (!*json_str_or(json_get(ref, "namespace"), ""))
 		required(v->h, at_child(v->h, at, "namespace"), NULL);
 	else
-		check_rule_at(v->h, RULE_DNS_LABEL, at_child(v->h, at, "namespace"), json_get(ref, "namespace"));
+		check_rule_at(v->h, RULE_DNS_LABEL, at_child(v->h, at, "namespace"),
+			json_get(ref, "namespace"));
 }
 
 static void cinder_validate(const struct volume *v)
@@ -374,8 +376,7 @@ static void ephemeral_validate(const struct volume *v)
 				arena_printf(v->h->arena, "%s.volumeClaimTemplate.metadata.%s",
 					v->at, m->name),
 				"cannot be set");
-	claim_spec_validate(
-		v->h, json_get(template, "spec"), child(v, "volumeClaimTemplate.spec"));
+	claim_spec_validate(v->h, json_get(template, "spec"), child(v, "volumeClaimTemplate.spec"));
 }
 
 /* ---- the pod's fields as files, and several sources in one directory ---- */
@@ -419,7 +420,8 @@ static void token_validate(struct hook *h, const struct json *token, const char 
 
 static void bundle_validate(struct hook *h, const struct json *bundle, const char *at)
 {
-	bool name = present(json_get(bundle, "name")), signer = present(json_get(bundle, "signerName"));
+	bool name = present(json_get(bundle, "name")),
+	     signer = present(json_get(bundle, "signerName"));
 	if (name && signer)
 		invalid(h, at, bundle, "only one of name and signerName may be used");
 	else if (!name && !signer)
@@ -436,8 +438,8 @@ static void bundle_validate(struct hook *h, const struct json *bundle, const cha
 }
 
 /* A path that an earlier source has, too. */
-static void path_taken(
-	const struct volume *v, struct json *taken, const struct json *path, const struct json *shown)
+static void path_taken(const struct volume *v, struct json *taken, const struct json *path,
+	const struct json *shown)
 {
 	const char *text = json_str_or(path, "");
 	if (!*text)
@@ -493,8 +495,8 @@ static void projected_validate(const struct volume *v)
 	size_t i = 0;
 	mode_validate(v->h, json_get(v->source, "defaultMode"), child(v, "defaultMode"));
 	JSON_FOR_EACH_ITEM(source, json_get(v->source, "sources"))
-		projection_validate(v, source,
-			arena_printf(v->h->arena, "%s.sources[%zu]", v->at, i++), taken);
+		projection_validate(
+			v, source, arena_printf(v->h->arena, "%s.sources[%zu]", v->at, i++), taken);
 }
 
 /* ---- the types, in the order in which they are looked for ---- */
@@ -549,8 +551,8 @@ bool volume_type_known(const char *type)
 	return type_of(&(struct json_member){.name = type}) < ARRAY_LEN(types);
 }
 
-void volume_source_validate(
-	struct hook *h, const struct json *volume, const char *at, bool persistent, const char *name)
+void volume_source_validate(struct hook *h, const struct json *volume, const char *at,
+	bool persistent, const char *name)
 {
 	uint64_t given = 0;
 	size_t count = 0;

@@ -27,8 +27,8 @@ void resource_amount_validate(
 int resource_compare(const struct json *a, const struct json *b);
 bool resource_is_positive(const struct json *amount);
 /* ResourceRequirements of a container. `claims` are the pod's resourceClaims, for the names. */
-void container_resources_validate(struct hook *h, const struct json *resources,
-	const struct json *claims, const char *at);
+void container_resources_validate(
+	struct hook *h, const struct json *resources, const struct json *claims, const char *at);
 
 /* Whether a volume's member of this name says what the volume is (volume_sources.c). */
 bool volume_type_known(const char *type);
