@@ -17,6 +17,13 @@
 
 struct admission;
 
+/* Of the aggregated documents, "" while not known. */
+#define DISCOVERY_ETAG_ROOM 32
+struct discovery_etags {
+	uint64_t generation;		      /* of the registry, plus one */
+	char text[2][2][DISCOVERY_ETAG_ROOM]; /* [core][v2] */
+};
+
 struct api {
 	struct api_options options;
 	uv_loop_t *loop;
@@ -29,6 +36,7 @@ struct api {
 	struct allocator service_ips, node_ports, pod_subnets;
 	struct metrics metrics;
 	struct openapi *openapi;
+	struct discovery_etags discovery_etags;
 	struct custom_resources *custom_resources;
 	struct admission *admission;
 	struct auth *auth;
@@ -89,7 +97,7 @@ void api_fail_method(struct api_request *req);
 void api_fail_unknown_resource(struct api_request *req);
 void api_warn(struct api_request *req, const char *text);
 const char *api_warning_headers(struct api_request *req); /* NULL = none */
-int64_t api_now_ns(const struct api_request *req); /* wall clock */
+int64_t api_now_ns(const struct api_request *req);	  /* wall clock */
 
 /* The verbs: one file each. */
 void api_discovery(struct api_request *req);

@@ -2,14 +2,18 @@
  * aggregated one (KEP-3352). Made from the kinds on request: clients keep it for hours. */
 #include <stdio.h>
 
+#include "lib/object/custom.h"
 #include "server/api/api_internal.h"
 #include "server/api/virtual_machine.h"
 
 static const char *const etag_seed = "discovery " HANOK_VERSION;
 
-/* A group and version, in the order of the registry. */
+/* In the order that clients prefer: built-in groups as the kind files have them, then those of
+ * custom kinds by name; in each, stable versions before beta before alpha, new before old. */
 struct gv {
 	const char *group, *version;
+	size_t place; /* of the group */
+	bool custom;
 };
 
 struct gvs {
@@ -22,20 +26,81 @@ static bool has_resources(const struct kind *k)
 	return k->served && k->verb_count;
 }
 
+/* "v2beta1" is 2, 1 (beta), 1; anything else than such names is 0, 0, 0. */
+struct version_number {
+	int64_t major;
+	int stability; /* 2 stable, 1 beta, 0 alpha or no such name */
+	int64_t minor;
+};
+
+static struct version_number version_parse(const char *v)
+{
+	struct version_number none = {-1, -1, -1}, n = {0, 2, 0};
+	char *end;
+	if (v[0] != 'v' || v[1] < '1' || v[1] > '9')
+		return none;
+	n.major = strtoll(v + 1, &end, 10);
+	if (!*end)
+		return n;
+	n.stability = str_has_prefix(end, "beta");
+	if (!n.stability && !str_has_prefix(end, "alpha"))
+		return none;
+	n.minor = strtoll(end + (n.stability ? 4 : 5), &end, 10);
+	return *end ? none : n;
+}
+
+static int version_compare(const char *a, const char *b)
+{
+	struct version_number x = version_parse(a), y = version_parse(b);
+	if (x.stability != y.stability)
+		return x.stability > y.stability ? -1 : 1;
+	if (x.major != y.major)
+		return x.major > y.major ? -1 : 1;
+	if (x.minor != y.minor)
+		return x.minor > y.minor ? -1 : 1;
+	return strcmp(a, b);
+}
+
+static int gv_compare(const void *a, const void *b)
+{
+	const struct gv *x = a, *y = b;
+	if (x->custom != y->custom)
+		return x->custom ? 1 : -1;
+	if (!x->custom && x->place != y->place)
+		return x->place < y->place ? -1 : 1;
+	int c = strcmp(x->group, y->group);
+	return c ? c : version_compare(x->version, y->version);
+}
+
+static void add_gv(struct gvs *g, const char *group, const char *version, bool custom)
+{
+	struct gv gv = {group, version, g->count, custom};
+	for (size_t i = 0; i < g->count; i++) {
+		if (!streq(g->items[i].group, group))
+			continue;
+		if (streq(g->items[i].version, version))
+			return;
+		/* A custom kind may be in a group of built-in ones. */
+		gv.place = g->items[i].place;
+		gv.custom = g->items[i].custom;
+	}
+	g->items[g->count++] = gv;
+}
+
 static struct gvs list_gvs(struct api *api, struct arena *a)
 {
 	size_t n = kind_count(api->kinds);
 	struct gvs g = {arena_alloc(a, (n + 1) * sizeof(struct gv)), 0};
-	for (size_t i = 0; i < n; i++) {
-		const struct kind *k = kind_at(api->kinds, i);
-		bool known = !has_resources(k);
-		for (size_t j = 0; j < g.count && !known; j++)
-			known = streq(g.items[j].group, k->group) &&
-				streq(g.items[j].version, k->version);
-		if (!known)
-			g.items[g.count++] = (struct gv){k->group, k->version};
+	for (int custom = 0; custom < 2; custom++) {
+		for (size_t i = 0; i < n; i++) {
+			const struct kind *k = kind_at(api->kinds, i);
+			if (has_resources(k) && k->custom == custom)
+				add_gv(&g, k->group, k->version, custom);
+		}
+		if (!custom)
+			add_gv(&g, VM_SUBRESOURCES_GROUP, "v1", false);
 	}
-	g.items[g.count++] = (struct gv){VM_SUBRESOURCES_GROUP, "v1"};
+	qsort(g.items, g.count, sizeof(*g.items), gv_compare);
 	return g;
 }
 
@@ -275,6 +340,22 @@ static struct json *aggregated_group(
 	return item;
 }
 
+/* Known from the first answer on, until the kinds change: who has the document gets it never built.
+ */
+static char *etag_of(struct api_request *req, bool core)
+{
+	struct discovery_etags *tags = &req->api->discovery_etags;
+	uint64_t generation = kind_registry_generation(req->api->kinds) + 1;
+	if (tags->generation != generation)
+		*tags = (struct discovery_etags){.generation = generation};
+	return tags->text[core][streq(req->wanted.version, "v2")];
+}
+
+static bool is_fresh(const struct api_request *req, const char *etag)
+{
+	return *etag && req->if_none_match && strstr(req->if_none_match, etag);
+}
+
 static void respond_aggregated(struct api_request *req, const struct gvs *all)
 {
 	struct arena *a = req->arena;
@@ -284,20 +365,21 @@ static void respond_aggregated(struct api_request *req, const struct gvs *all)
 		json_new_printf(a, "apidiscovery.k8s.io/%s", req->wanted.version));
 	json_set(a, doc, "metadata", json_new_object(a));
 	bool core = req->route.type == ROUTE_API;
-	for (size_t i = 0; i < all->count; i++)
+	char *etag = etag_of(req, core);
+	for (size_t i = 0; i < all->count && !is_fresh(req, etag); i++)
 		if (core == !*all->items[i].group && first_of_group(all, i))
 			json_push(
 				a, items, aggregated_group(req->api, a, all, all->items[i].group));
 	json_set(a, doc, "items", items);
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	json_write(&out, doc);
-	char etag[32];
-	snprintf(etag, sizeof(etag), "\"%016llX\"",
-		(unsigned long long)(fnv1a_64(out.data, out.size) ^
-				     fnv1a_64(etag_seed, strlen(etag_seed))));
+	if (!*etag)
+		snprintf(etag, DISCOVERY_ETAG_ROOM, "\"%016llX\"",
+			(unsigned long long)(fnv1a_64(out.data, out.size) ^
+					     fnv1a_64(etag_seed, strlen(etag_seed))));
 	const char *extra =
 		arena_printf(a, "ETag: %s\r\nVary: Accept\r\nCache-Control: public\r\n", etag);
-	if (req->if_none_match && strstr(req->if_none_match, etag)) {
+	if (is_fresh(req, etag)) {
 		api_respond_text(req, 304, NULL, extra, "", 0);
 		return;
 	}

@@ -13,7 +13,9 @@ void openapi_destroy(struct openapi *o);
 /* OpenAPI 3.0 of a group and version ("" for core). False when there is none. */
 bool openapi_v3_write(
 	const struct kind_registry *kinds, const char *group, const char *version, struct buf *out);
-/* OpenAPI 2.0 of everything, as the protobuf message openapi.v2.Document (gnostic) that kubectl
+/* OpenAPI 2.0 of everything. */
+void openapi_v2_write_json(const struct kind_registry *kinds, struct buf *out);
+/* The same as the protobuf message openapi.v2.Document (gnostic) that kubectl
  * before 1.29 insists on. */
 void openapi_v2_write_protobuf(const struct kind_registry *kinds, struct buf *out);
 
@@ -29,3 +31,11 @@ bool openapi_is_shared(const struct schema *s);
 const char *openapi_type_name(enum schema_type t);
 /* x-kubernetes-patch-strategy or NULL. */
 const char *openapi_patch_strategy(const struct schema *s);
+
+/* Names of definitions: of a kind, of its lists, of what a subresource speaks of. */
+#define OPENAPI_NAME_ROOM 300
+void openapi_definition_name(const struct kind *k, char ret[OPENAPI_NAME_ROOM]);
+void openapi_list_name(const struct kind *k, char ret[OPENAPI_NAME_ROOM + 8]);
+void openapi_subresource_name(const struct kind_subresource *sub, char ret[OPENAPI_NAME_ROOM]);
+/* True when a subresource has a path in the documents: those that speak of the object itself. */
+bool openapi_describes_subresource(const struct kind *k, const struct kind_subresource *sub);
