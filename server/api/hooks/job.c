@@ -230,7 +230,7 @@ int job_indexes_parse(const char *text, int64_t completions, int64_t *ret_count,
 	int64_t count = 0, last = -1;
 	bool any = false;
 	while (*text && str_split(&rest, ',', &part)) {
-		int64_t from, to;
+		int64_t from = 0, to = 0;
 		int r = parse_interval(part, completions, &from, &to, err);
 		if (r < 0)
 			return r;
