@@ -357,8 +357,7 @@ void pod_containers_validate(const struct pod_check *p)
 		const struct json *list = json_get(p->spec, lists[l]);
 		for (size_t i = 0; i < json_count(list); i++) {
 			const struct json *c = json_at(list, i);
-			const char *at =
-				arena_printf(p->h->arena, "%s.%s[%zu]", p->at, lists[l], i);
+			const char *at = at_child_item(p->h, p->at, lists[l], i);
 			container_validate(p, c, at);
 			name_validate(p, c, at, lists[l], i);
 			if (l == 0) {

@@ -178,8 +178,8 @@ void pod_env_validate(const struct pod_check *p, const struct json *container, c
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(e, json_get(container, "env")) {
 		if (present(json_get(e, "valueFrom")))
-			variable_validate(
-				p->h, e, arena_printf(p->h->arena, "%s.env[%zu].valueFrom", at, i));
+			variable_validate(p->h, e,
+				at_child(p->h, at_child_item(p->h, at, "env", i), "valueFrom"));
 		i++;
 	}
 	const struct json *sources = json_get(container, "envFrom");

@@ -13,7 +13,7 @@ static void volumes_validate(const struct pod_check *p, const char *pod_name)
 	const struct json *volumes = json_get(p->spec, "volumes");
 	for (size_t i = 0; i < json_count(volumes); i++) {
 		const struct json *v = json_at(volumes, i), *name = json_get(v, "name");
-		const char *at = arena_printf(p->h->arena, "%s.volumes[%zu]", p->at, i);
+		const char *at = at_child_item(p->h, p->at, "volumes", i);
 		volume_source_validate(p->h, v, at, false, json_str_or(name, ""));
 		if (!*pod_name || !present(json_get(v, "ephemeral")) || !*json_str_or(name, ""))
 			continue;

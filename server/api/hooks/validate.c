@@ -282,14 +282,50 @@ char *lower_text(struct arena *a, const char *s)
 	return copy;
 }
 
-char *at_child(struct hook *h, const char *at, const char *name)
+/* Paths are made for every pod, mostly for nothing: no formatting. */
+static char *join(struct hook *h, const char *path, const char *name, const char *index)
 {
-	return arena_printf(h->arena, "%s%s%s", at, *at ? "." : "", name);
+	size_t path_size = strlen(path), name_size = strlen(name), index_size = strlen(index);
+	bool dot = path_size && name_size;
+	char *text = arena_alloc(h->arena, path_size + dot + name_size + index_size + 1), *p = text;
+	memcpy(p, path, path_size);
+	p += path_size;
+	if (dot)
+		*p++ = '.';
+	memcpy(p, name, name_size);
+	p += name_size;
+	memcpy(p, index, index_size + 1);
+	return text;
 }
 
-char *at_item(struct hook *h, const char *at, size_t i)
+/* "[12]" */
+static const char *index_text(size_t i, char room[24])
 {
-	return arena_printf(h->arena, "%s[%zu]", at, i);
+	char *p = room + 24;
+	*--p = '\0';
+	*--p = ']';
+	do
+		*--p = (char)('0' + i % 10);
+	while (i /= 10);
+	*--p = '[';
+	return p;
+}
+
+char *at_child(struct hook *h, const char *path, const char *name)
+{
+	return join(h, path, name, "");
+}
+
+char *at_item(struct hook *h, const char *path, size_t i)
+{
+	char room[24];
+	return join(h, path, "", index_text(i, room));
+}
+
+char *at_child_item(struct hook *h, const char *path, const char *name, size_t i)
+{
+	char room[24];
+	return join(h, path, name, index_text(i, room));
 }
 
 char *at_key(struct hook *h, const char *at, const char *key)

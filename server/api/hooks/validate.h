@@ -57,10 +57,11 @@ bool is_repeated(const struct json *list, size_t i, const char *member);
 char *lower_text(struct arena *a, const char *s); /* ASCII */
 
 /* Paths below a path, for checks that get theirs handed in. */
-char *at_child(struct hook *h, const char *path, const char *name); /* PATH.NAME */
-char *at_item(struct hook *h, const char *path, size_t i);	    /* PATH[I] */
-char *at_key(struct hook *h, const char *path, const char *key);    /* PATH[KEY] */
-bool present(const struct json *v);				    /* neither absent nor null */
+char *at_child(struct hook *h, const char *path, const char *name);		   /* PATH.NAME */
+char *at_item(struct hook *h, const char *path, size_t i);			   /* PATH[I] */
+char *at_child_item(struct hook *h, const char *path, const char *name, size_t i); /* both */
+char *at_key(struct hook *h, const char *path, const char *key);		   /* PATH[KEY] */
+bool present(const struct json *v); /* neither absent nor null */
 /* The same as invalid(), with a text as the value. */
 void invalid_text(struct hook *h, const char *field, const char *value, const char *fmt, ...)
 	_printf_(4, 5);

@@ -67,6 +67,12 @@ static void items_validate(struct hook *h, const struct json *items, const char 
 {
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(item, items) {
+		const char *path = json_str_or(json_get(item, "path"), "");
+		bool plain = !json_get(item, "mode") && *path != '/' && !strstr(path, "..");
+		if (plain) {
+			i++;
+			continue;
+		}
 		const char *field = at_item(h, at, i++);
 		if (json_get(item, "path"))
 			path_local(h, at_child(h, field, "path"), json_get(item, "path"));
@@ -78,7 +84,7 @@ static void files_validate(const struct volume *v)
 {
 	const struct json *mode = json_get(v->source, "defaultMode");
 	const struct json *items = json_get(v->source, "items");
-	if (present(mode))
+	if (json_int_or(mode, 0) & ~MODE_MAX)
 		mode_validate(v->h, mode, child(v, "defaultMode"));
 	if (json_count(items))
 		items_validate(v->h, items, child(v, "items"));
@@ -385,7 +391,8 @@ static void downward_file_validate(struct hook *h, const struct json *file, cons
 {
 	const struct json *field = json_get(file, "fieldRef");
 	const struct json *resource = json_get(file, "resourceFieldRef");
-	if (json_get(file, "path"))
+	const char *path = json_str_or(json_get(file, "path"), "");
+	if (*path == '/' || strstr(path, ".."))
 		path_local(h, at_child(h, at, "path"), json_get(file, "path"));
 	if (present(field))
 		pod_field_validate(h, field, at_child(h, at, "fieldRef"), true);
@@ -495,8 +502,7 @@ static void projected_validate(const struct volume *v)
 	size_t i = 0;
 	mode_validate(v->h, json_get(v->source, "defaultMode"), child(v, "defaultMode"));
 	JSON_FOR_EACH_ITEM(source, json_get(v->source, "sources"))
-		projection_validate(
-			v, source, arena_printf(v->h->arena, "%s.sources[%zu]", v->at, i++), taken);
+		projection_validate(v, source, at_child_item(v->h, v->at, "sources", i++), taken);
 }
 
 /* ---- the types, in the order in which they are looked for ---- */
@@ -541,7 +547,7 @@ static const struct {
 static size_t type_of(const struct json_member *m)
 {
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (streq(m->name, types[i].name))
+		if (*m->name == *types[i].name && streq(m->name, types[i].name))
 			return i;
 	return ARRAY_LEN(types);
 }
