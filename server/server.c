@@ -28,11 +28,13 @@
 
 #define STOP_GRACE_MS 2000
 #define CLOSING_TURNS 4
+#define RENEWAL_MS (12u * 3600 * 1000) /* certificates are renewed a month before their end */
 
 struct server {
 	struct server_options options;
 	uv_loop_t loop;
-	uv_signal_t term, interrupt;
+	uv_signal_t term, interrupt, hangup;
+	uv_timer_t renewal;
 	int lock_fd; /* flock(2) on DIR/lock: one server a directory */
 	struct pki pki;
 	SSL_CTX *tls, *node_tls;
@@ -166,6 +168,8 @@ static int listen_all(struct server *s, struct err *err)
 	struct str client_key = str_from(s->pki.node_client_key);
 	int r = tls_server_context(cert, key, &ca, &s->tls, err);
 	if (r == 0)
+		tls_server_take_any(s->tls); /* it gets 401, as from upstream */
+	if (r == 0)
 		r = tls_client_context(&ca, &client_cert, &client_key, &s->node_tls, err);
 	if (r < 0)
 		return r;
@@ -275,6 +279,8 @@ static void cache_closed(void *user)
 	s->cache = NULL;
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->interrupt, NULL);
+	uv_close((uv_handle_t *)&s->hangup, NULL);
+	uv_close((uv_handle_t *)&s->renewal, NULL);
 	uv_stop(&s->loop);
 }
 
@@ -310,6 +316,48 @@ static void on_signal(uv_signal_t *handle, int number)
 	struct server *s = handle->data;
 	log_info("stopping", "signal", number == SIGTERM ? "SIGTERM" : "SIGINT", NULL);
 	server_stop(s);
+}
+
+/* Certificates that are about to end, or that were replaced in DIR/pki, are taken into use while
+ * everything runs. */
+static void renew(struct server *s)
+{
+	struct pki old = s->pki;
+	struct err err = ERR_INIT;
+	if (s->stopping)
+		return;
+	int r = load_pki(s, &err);
+	if (r < 0) {
+		s->pki = old;
+		log_error("certificates can't be renewed", "reason", err.msg, NULL);
+		return;
+	}
+	bool changed = !streq(old.server_cert, s->pki.server_cert) ||
+		       !streq(old.node_client_cert, s->pki.node_client_cert) ||
+		       !streq(old.admin_cert, s->pki.admin_cert);
+	if (changed)
+		r = tls_context_renew(
+			s->tls, str_from(s->pki.server_cert), str_from(s->pki.server_key), &err);
+	if (changed && r == 0)
+		r = tls_context_renew(s->node_tls, str_from(s->pki.node_client_cert),
+			str_from(s->pki.node_client_key), &err);
+	if (changed && r == 0)
+		r = write_kubeconfig(s, &err);
+	if (r < 0)
+		log_error("certificates can't be renewed", "reason", err.msg, NULL);
+	else if (changed)
+		log_info("certificates renewed", NULL);
+	pki_finish(&old);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+	renew(handle->data);
+}
+
+static void on_renewal(uv_timer_t *timer)
+{
+	renew(timer->data);
 }
 
 static void bootstrapped(void *user, int r, const struct err *err)
@@ -389,7 +437,11 @@ static int serve(struct server *s, struct err *err)
 		return r;
 	uv_signal_init(&s->loop, &s->term);
 	uv_signal_init(&s->loop, &s->interrupt);
-	s->term.data = s->interrupt.data = s;
+	uv_signal_init(&s->loop, &s->hangup);
+	uv_timer_init(&s->loop, &s->renewal);
+	s->term.data = s->interrupt.data = s->hangup.data = s->renewal.data = s;
+	uv_signal_start(&s->hangup, on_hangup, SIGHUP);
+	uv_timer_start(&s->renewal, on_renewal, RENEWAL_MS, RENEWAL_MS);
 	uv_signal_start(&s->term, on_signal, SIGTERM);
 	uv_signal_start(&s->interrupt, on_signal, SIGINT);
 	server_start(s);

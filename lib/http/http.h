@@ -31,6 +31,7 @@ struct http_request {
 	size_t body_size;
 	/* Who is there: from the verified client certificate; "" when none. */
 	const char *peer_cn;
+	bool peer_refused; /* it showed a certificate that is not good: cn and orgs are empty */
 	const char **peer_orgs;
 	size_t peer_org_count;
 	const char *peer_address;

@@ -122,6 +122,11 @@ void http_exchange_identify(struct http_exchange *x)
 	const struct stream *s = x->conn->stream;
 	const char *orgs[ORGS_MAX];
 	req->peer_address = arena_strdup(&req->arena, stream_peer_address(s));
+	req->peer_refused = stream_peer_refused(s);
+	if (req->peer_refused) {
+		req->peer_cn = "";
+		return;
+	}
 	const char *cn = stream_peer_cn(s);
 	req->peer_cn = *cn ? arena_strdup(&req->arena, cn) : "";
 	req->peer_org_count = stream_peer_orgs(s, orgs, ORGS_MAX);

@@ -496,6 +496,12 @@ static const struct stream_peer *stream_peer(const struct stream *cs)
 	return s->peer;
 }
 
+bool stream_peer_refused(const struct stream *s)
+{
+	const struct stream_peer *p = stream_peer(s);
+	return p->refused || (p->cn && p->not_after_s < time(NULL));
+}
+
 const char *stream_peer_cn(const struct stream *s)
 {
 	const struct stream_peer *p = stream_peer(s);

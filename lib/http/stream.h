@@ -81,6 +81,9 @@ void stream_close(struct stream *s);	/* now; queued bytes may be lost. NULL allo
 /* From the peer's verified certificate, "" when none: first CN, and all O in order. */
 const char *stream_peer_cn(const struct stream *s);
 size_t stream_peer_orgs(const struct stream *s, const char **ret, size_t room);
+/* The peer showed a certificate that does not verify (tls_server_take_any), or that has expired
+ * meanwhile: it is nobody, and should be told so. */
+bool stream_peer_refused(const struct stream *s);
 const char *stream_peer_address(const struct stream *s); /* "127.0.0.1:51234", "unix" */
 bool stream_is_secure(const struct stream *s);		 /* TLS */
 /* Is the TLS handshake done? Always true of plain streams. */

@@ -27,6 +27,8 @@ struct stream_peer {
 	char *cn;
 	char **orgs;
 	size_t org_count;
+	int64_t not_after_s;   /* end of the certificate, since 1970 */
+	bool refused;	       /* it showed a certificate that does not verify */
 	bool certificate_read; /* cn and orgs are final: the handshake was done when they were made
 				*/
 };

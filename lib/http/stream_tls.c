@@ -235,8 +235,15 @@ static char *name_entry(X509_NAME *name, int at)
 void stream_tls_peer(const struct stream *s, struct stream_peer *peer)
 {
 	X509 *cert = SSL_get0_peer_certificate(s->ssl);
-	if (!cert || SSL_get_verify_result(s->ssl) != X509_V_OK)
+	struct tm end;
+	if (!cert)
 		return;
+	if (SSL_get_verify_result(s->ssl) != X509_V_OK ||
+		ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end) != 1) {
+		peer->refused = true;
+		return;
+	}
+	peer->not_after_s = timegm(&end);
 	X509_NAME *name = X509_get_subject_name(cert);
 	int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
 	if (at >= 0)

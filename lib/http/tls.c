@@ -166,6 +166,31 @@ int tls_server_context(struct str cert_pem, struct str key_pem, const struct str
 	return 0;
 }
 
+int tls_context_renew(SSL_CTX *ctx, struct str cert_pem, struct str key_pem, struct err *err)
+{
+	/* In a context of its own first: half a change would end the server. */
+	_cleanup_(ctx_free_p) SSL_CTX *trial = make_context(TLS_method());
+	int r = trial ? use_certificates(trial, cert_pem, err) : tls_err(err, "set up TLS");
+	if (r == 0)
+		r = use_key(trial, key_pem, err);
+	if (r < 0)
+		return r;
+	SSL_CTX_clear_chain_certs(ctx);
+	/* The key is not the old certificate's: certificate first, which lets go of the old key. */
+	r = use_certificates(ctx, cert_pem, err);
+	return r < 0 ? r : use_key(ctx, key_pem, err);
+}
+
+static int take_any(int verified, X509_STORE_CTX *ctx)
+{
+	return 1; /* the result of the verification is kept */
+}
+
+void tls_server_take_any(SSL_CTX *ctx)
+{
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, take_any);
+}
+
 int tls_client_context(const struct str *ca_pem, const struct str *cert_pem,
 	const struct str *key_pem, SSL_CTX **ret, struct err *err)
 {

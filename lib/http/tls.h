@@ -11,6 +11,12 @@
  * ALPN chooses h2, else http/1.1. */
 int tls_server_context(struct str cert_pem, struct str key_pem, const struct str *client_ca_pem,
 	SSL_CTX **ret, struct err *err) _must_check_;
+/* A client certificate that does not verify is no reason to end the handshake: the client is then
+ * nobody (stream_peer_refused), and can be answered. */
+void tls_server_take_any(SSL_CTX *ctx);
+/* Another certificate and key for new connections; the old ones stay when these are not good. */
+int tls_context_renew(
+	SSL_CTX *ctx, struct str cert_pem, struct str key_pem, struct err *err) _must_check_;
 /* Client: ca_pem NULL = no verification (only by explicit user choice); cert/key NULL = none. */
 int tls_client_context(const struct str *ca_pem, const struct str *cert_pem,
 	const struct str *key_pem, SSL_CTX **ret, struct err *err) _must_check_;

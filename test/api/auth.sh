@@ -41,6 +41,31 @@ check_output "the words of 401" '"message":"Unauthorized","reason":"Unauthorized
 check_output "the certificate is good for further names" 'api.example.org' \
 	sh -c "openssl x509 -in $SERVER_DIR/pki/server.crt -noout -ext subjectAltName"
 
+strange() { # DAYS CA: a certificate of system:masters
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$TEST_DIR/files/other.key" -out "$TEST_DIR/files/other.crt" \
+		-days 2 -subj /CN=hanok 2>/dev/null
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$TEST_DIR/files/s.key" -out "$TEST_DIR/files/s.csr" \
+		-subj /O=system:masters/CN=mallory 2>/dev/null
+	openssl x509 -req -in "$TEST_DIR/files/s.csr" -CA "$2.crt" -CAkey "$2.key" -CAcreateserial -CAserial "$TEST_DIR/files/serial" \
+		-days "$1" -out "$TEST_DIR/files/s.crt" 2>/dev/null
+}
+shown() { code /api/v1/nodes --cert "$TEST_DIR/files/s.crt" --key "$TEST_DIR/files/s.key" "$@"; }
+strange 2 "$TEST_DIR/files/other"
+strange 2 "$TEST_DIR/files/other"
+check_output "a certificate of another authority" '^401$' shown
+check_output "is no help, and no harm, to a token" '^200$' shown -H 'Authorization: Bearer static-root'
+strange 2 "$SERVER_DIR/pki/ca"
+check_output "the same of ours" '^200$' shown
+strange 0 "$SERVER_DIR/pki/ca"
+check_output "one that has ended" '^401$' shown
+serial() { openssl s_client -connect "127.0.0.1:$SERVER_PORT" </dev/null 2>/dev/null | openssl x509 -noout -serial; }
+SERIAL=$(serial)
+rm "$SERVER_DIR/pki/server.crt"
+kill -HUP "$SERVER_PID"
+renewed() { [ "$(serial)" != "$SERIAL" ]; }
+check "certificates are renewed while it runs" eventually 5 renewed
+check_output "and are good" 'No resources' k get pods
+
 # --- refusals ---
 check_refused "in a namespace" 'pods is forbidden: User "alice" cannot list resource "pods" in API group "" in the namespace "auth-test"' \
 	user alice get pods

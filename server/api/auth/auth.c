@@ -144,6 +144,11 @@ static const char *websocket_bearer(struct arena *a, const struct http_request *
 	return NULL;
 }
 
+static int unauthorized(struct api_request *req)
+{
+	return status_set(req->arena, &req->st, 401, "Unauthorized", "Unauthorized");
+}
+
 static int authenticate(struct api_request *req)
 {
 	static const char *anonymous_groups[] = {GROUP_UNAUTHENTICATED};
@@ -160,6 +165,8 @@ static int authenticate(struct api_request *req)
 	const char *token = bearer_of(req->arena, http_header_get(http, "Authorization"));
 	if (!token)
 		token = websocket_bearer(req->arena, http);
+	if (!token && http->peer_refused)
+		return unauthorized(req);
 	if (!token) {
 		req->user = (struct api_user){
 			.name = USER_ANONYMOUS, .groups = anonymous_groups, .group_count = 1};
@@ -167,7 +174,7 @@ static int authenticate(struct api_request *req)
 	}
 	/* Why it is wrong is not told to whoever shows it. */
 	if (auth_token_user(req->api, req->arena, token, NULL, &req->user, NULL, NULL) < 0)
-		return status_set(req->arena, &req->st, 401, "Unauthorized", "Unauthorized");
+		return unauthorized(req);
 	return 0;
 }
 
