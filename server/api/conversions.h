@@ -7,5 +7,3 @@
 
 /* Gives each such kind of the registry its conversion. -EINVAL when one has none. */
 int conversions_attach(struct kind_registry *kinds, struct err *err) _must_check_;
-
-extern const struct kind_conversion conversion_event;

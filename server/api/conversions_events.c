@@ -1,5 +1,5 @@
 /* conversions_events.c - events as events.k8s.io has them: the same members under newer names. */
-#include "server/api/conversions.h"
+#include "server/api/conversions_impl.h"
 
 static const struct {
 	const char *core, *events;

@@ -3,4 +3,4 @@
 
 #include "server/api/conversions.h"
 
-extern const struct kind_conversion conversion_autoscaler_v1;
+extern const struct kind_conversion conversion_autoscaler_v1, conversion_event;

@@ -100,6 +100,7 @@ check_output "defaults of classes" '^Delete Immediate$' k get sc fast -o 'jsonpa
 check "the default class" k annotate sc fast storageclass.kubernetes.io/is-default-class=true
 check_output "is marked in the table" 'fast \(default\) +example.com/Disk +Delete +Immediate +false +[0-9]+s' k get sc
 check_refused "parameters are fixed" 'parameters: Forbidden: updates to parameters are forbidden.' k patch sc fast --type=merge -p '{"parameters":{"type":"hdd"}}'
+check_refused "a provisioner is fixed" 'provisioner: Forbidden: updates to provisioner are forbidden.' k patch sc fast --type=merge -p '{"provisioner":"other"}'
 refused "a provisioner is required" 'provisioner: Required value' StorageClass s ''
 refused "policies are known" 'reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"' StorageClass s 'provisioner: a
 reclaimPolicy: Recycle'
@@ -163,6 +164,8 @@ check_output "issued" 'jane .*Approved,Issued$' k get csr jane
 check_output "a certificate stays" 'updates may not modify existing certificate content' status_patch jane/status '{"status":{"certificate":null}}'
 check "the request's own part takes neither" status_patch jane '{"spec":{"expirationSeconds":900},"status":{"certificate":null},"metadata":{"labels":{"a":"b"}}}'
 check_output "only metadata changed" '^3600 b Approved$' k get csr jane -o 'jsonpath={.spec.expirationSeconds} {.metadata.labels.a} {.status.conditions[0].type}'
+check_output "who approved owns the conditions alone" '^f:status f:conditions$' sh -c "$(printf '%q ' env HOME="$TEST_DIR" "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE") get csr jane --show-managed-fields -o json |
+	python3 -c 'import json, sys; m = [f for f in json.load(sys.stdin)[\"metadata\"][\"managedFields\"] if f.get(\"subresource\") == \"approval\"][0][\"fieldsV1\"]; print(*m, *m[\"f:status\"])'"
 check "another" make CertificateSigningRequest joe "spec: {request: $csr, $signer, usages: [client auth]}"
 check "certificate deny" k certificate deny joe
 check_output "denied" 'joe .*<none> +Denied$' k get csr joe

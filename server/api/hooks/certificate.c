@@ -85,24 +85,28 @@ static void set_times(struct hook *h, struct json *doc, const struct json *old)
 
 static int prepare_update(struct hook *h, struct json *doc, const struct json *old)
 {
-	struct arena *a = h->arena;
-	json_set(a, doc, "spec", json_copy(a, json_get(old, "spec")));
-	if (streq(h->part, "status")) {
+	json_set(h->arena, doc, "spec", json_copy(h->arena, json_get(old, "spec")));
+	if (streq(h->part, "status"))
 		keep_decisions(h, doc, old);
+	if (*h->part)
 		set_times(h, doc, old);
-	} else if (streq(h->part, "approval")) {
-		set_times(h, doc, old);
-		struct json *conditions = json_path(doc, "status.conditions");
-		struct json *status = json_get(old, "status")
-					      ? json_copy(a, json_get(old, "status"))
-					      : json_new_object(a);
-		if (conditions)
-			json_set(a, status, "conditions", conditions);
-		else
-			json_remove(status, "conditions");
-		json_set(a, doc, "status", status);
-	}
 	return 0;
+}
+
+/* An approval is the conditions. */
+static void keep_part(struct arena *a, const char *part, struct json *doc, const struct json *old)
+{
+	if (!streq(part, "approval"))
+		return;
+	const struct json *was = json_get(old, "status");
+	struct json *conditions = json_path(doc, "status.conditions");
+	struct json *status = was ? json_copy(a, was) : json_new_object(a);
+	if (conditions)
+		json_set(a, status, "conditions", conditions);
+	else
+		json_remove(status, "conditions");
+	json_set(a, doc, "status", status);
+	json_set(a, doc, "spec", json_copy(a, json_get(old, "spec")));
 }
 
 /* ---- checks ---- */
@@ -288,6 +292,7 @@ const struct kind_hooks hooks_certificate_signing_request = {
 	.kind = "CertificateSigningRequest",
 	.prepare_create = prepare_create,
 	.prepare_update = prepare_update,
+	.keep_part = keep_part,
 	.validate = validate,
 	.validate_update = validate_update,
 	.cell = cell,

@@ -87,7 +87,9 @@ static void forbid_change(
 	struct hook *h, const char *field, const struct json *doc, const struct json *old)
 {
 	const struct json *now = json_get(doc, field), *was = json_get(old, field);
-	if (!json_equal(now, was) && json_count(now) + json_count(was) > 0)
+	/* No map is as good as an empty one. */
+	bool empty = !(now && !json_is(now, JSON_OBJECT)) && json_count(now) + json_count(was) == 0;
+	if (!empty && !json_equal(now, was))
 		forbidden(h, field, at(h, "updates to %s are forbidden.", field));
 }
 
