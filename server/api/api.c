@@ -272,7 +272,7 @@ static void handle_resource(struct api_request *req)
 void api_handle(struct api_request *req)
 {
 	req->route = route_parse(req->arena, req->path);
-	if (req->http && auth_authorize(req) < 0) {
+	if (auth_authorize(req) < 0) {
 		api_fail(req);
 		return;
 	}

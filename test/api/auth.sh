@@ -242,6 +242,22 @@ check_refused "an expired one" 'Unauthorized' as abcdef.0123456789abcdef get pod
 check_output "a watch of one object needs more than get" '^403$' sh -c "
 	curl -sS --max-time 5 --cacert $SERVER_DIR/pki/ca.crt -o /dev/null -w '%{http_code}' -H 'Authorization: Bearer static-bob' $URL/api/v1/watch/namespaces/auth-test/pods/x"
 check_output "the old watch paths only watch" '^405$' raw /api/v1/watch/namespaces/auth-test/configmaps -X POST -d '{}' -o /dev/null -w '%{http_code}'
+k create clusterrole updater --verb=update,patch,get --resource=leases.coordination.k8s.io,configmaps >/dev/null
+k create clusterrolebinding updater --clusterrole=updater --user=grace >/dev/null
+lease='{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"l"}}'
+check_refused "an update that would create is a creation" 'leases.coordination.k8s.io "l" is forbidden: User "grace" cannot create resource "leases"' \
+	user grace replace --raw /apis/coordination.k8s.io/v1/namespaces/auth-test/leases/l -f <(echo "$lease")
+check_refused "so is an apply" 'configmaps "c" is forbidden: User "grace" cannot create resource "configmaps"' \
+	user grace apply --server-side --validate=false -f <(echo '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}')
+k run bound --image=x >/dev/null
+BOUND=$(k create token default --bound-object-kind Pod --bound-object-name bound)
+check_output "a token of a pod" 'pod-name +\[bound\]' as "$BOUND" auth whoami
+k delete pod bound --now >/dev/null 2>&1
+check_refused "ends with it" 'Unauthorized' as "$BOUND" auth whoami
+check_refused "not for pods of others" 'cannot bind token for serviceaccount "other" to pod running with different serviceaccount name' sh -c "
+	$KUBECTL --kubeconfig $KUBECONFIG_FILE -n auth-test create serviceaccount other >/dev/null
+	$KUBECTL --kubeconfig $KUBECONFIG_FILE -n auth-test run bound --image=x >/dev/null
+	$KUBECTL --kubeconfig $KUBECONFIG_FILE -n auth-test create token other --bound-object-kind Pod --bound-object-name bound"
 check_output "cluster-wide kinds are not in namespaces" '^404$' raw /apis/rbac.authorization.k8s.io/v1/namespaces/auth-test/clusterroles/admin -o /dev/null -w '%{http_code}'
 check_output "still well" 'ok' raw /livez
 finish

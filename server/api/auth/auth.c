@@ -204,17 +204,29 @@ bool auth_decide(
 	return allowed;
 }
 
-int auth_authorize(struct api_request *req)
+static int authorize(struct api_request *req, const char *verb)
 {
 	struct auth *auth = req->api->auth;
-	if (user_in_group(&req->user, GROUP_MASTERS))
+	if (!req->http || user_in_group(&req->user, GROUP_MASTERS))
 		return 0;
 	struct access x = access_of_request(
 		req->arena, &req->user, req->method, req->path, &req->route, &req->query);
+	if (verb)
+		access_set_verb(&x, verb);
 	if (rbac_allows(auth->rbac, &x, NULL))
 		return 0;
 	return access_forbidden(
 		req->arena, &req->st, &x, rbac_denied_reason(req->arena, auth->rbac, &x));
+}
+
+int auth_authorize(struct api_request *req)
+{
+	return authorize(req, NULL);
+}
+
+int auth_authorize_verb(struct api_request *req, const char *verb)
+{
+	return authorize(req, verb);
 }
 
 /* OpenID discovery. */
