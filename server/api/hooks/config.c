@@ -45,7 +45,7 @@ static void config_map_validate(struct hook *h, const struct json *doc)
 	JSON_FOR_EACH_MEMBER(m, json_get(doc, "binaryData"))
 		total += decoded_bytes(m->value);
 	if (total > DATA_MAX_BYTES)
-		field_error(h->errors, FIELD_TOO_LONG, "[]", NULL, "must have at most %u bytes",
+		field_error(h->errors, FIELD_TOO_LONG, "[]", NULL, "may not be more than %u bytes",
 			DATA_MAX_BYTES);
 }
 
@@ -117,7 +117,7 @@ static void secret_validate(struct hook *h, const struct json *doc)
 	JSON_FOR_EACH_MEMBER(m, data)
 		total += decoded_bytes(m->value);
 	if (total > DATA_MAX_BYTES)
-		field_error(h->errors, FIELD_TOO_LONG, "data", NULL, "must have at most %u bytes",
+		field_error(h->errors, FIELD_TOO_LONG, "data", NULL, "may not be more than %u bytes",
 			DATA_MAX_BYTES);
 	if (streq(type, "kubernetes.io/tls")) {
 		need_key(h, doc, "tls.crt");

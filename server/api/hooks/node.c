@@ -1,4 +1,4 @@
-#include "server/api/hooks/hooks_internal.h"
+#include "server/api/hooks/workload.h"
 
 /* A node's range is the n-th /24 of the pod range. */
 static bool subnet_of(const struct api *api, const struct json *doc, uint32_t *ret)
@@ -77,8 +77,62 @@ static int prepare_update(struct hook *h, struct json *doc, const struct json *o
 	return 0;
 }
 
+static void taints_validate(struct hook *h, const struct json *taints)
+{
+	for (size_t i = 0; i < json_count(taints); i++) {
+		const struct json *t = json_at(taints, i), *value = json_get(t, "value");
+		if (*json_str_or(value, ""))
+			check_rule_at(
+				h, RULE_LABEL_VALUE, at(h, "metadata.taints[%zu].value", i), value);
+		for (size_t n = 0; n < i; n++)
+			if (json_equal(json_get(t, "key"), json_get(json_at(taints, n), "key")) &&
+				json_equal(json_get(t, "effect"),
+					json_get(json_at(taints, n), "effect"))) {
+				field_error(h->errors, FIELD_DUPLICATE,
+					at(h, "metadata.taints[%zu]", i), t,
+					"taints must be unique by key and effect pair");
+				break;
+			}
+	}
+}
+
+static void amounts_validate(struct hook *h, const struct json *doc)
+{
+	static const char *const lists[] = {"capacity", "allocatable"};
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		JSON_FOR_EACH_MEMBER(m, json_get(json_get(doc, "status"), lists[i]))
+			if (!resource_is_positive(m->value) || strchr(m->name, '/') ||
+				streq(m->name, "pods"))
+				resource_amount_validate(h,
+					at(h, "status.%s.%s", lists[i], m->name), m->name,
+					m->value);
+}
+
+static void validate(struct hook *h, const struct json *doc)
+{
+	taints_validate(h, json_path(doc, "spec.taints"));
+	amounts_validate(h, doc);
+	size_t i = 0;
+	JSON_FOR_EACH_ITEM(range, json_path(doc, "spec.podCIDRs"))
+		check_cidr_at(h, at(h, "spec.podCIDRs[%zu]", i++), range);
+}
+
+static void addresses_validate(struct hook *h, const struct json *addresses)
+{
+	for (size_t i = 1; i < json_count(addresses); i++)
+		for (size_t n = 0; n < i; n++)
+			if (json_equal(json_at(addresses, i), json_at(addresses, n))) {
+				duplicate(h, at(h, "status.addresses[%zu]", i),
+					json_at(addresses, i));
+				break;
+			}
+}
+
 static void validate_update(struct hook *h, const struct json *doc, const struct json *old)
 {
+	if (streq(h->part, "status"))
+		amounts_validate(h, doc);
+	addresses_validate(h, json_path(doc, "status.addresses"));
 	static const char *const fixed[] = {"podCIDR", "podCIDRs", "providerID"};
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
 		const struct json *was = json_get(json_get(old, "spec"), fixed[i]);
@@ -174,6 +228,7 @@ const struct kind_hooks hooks_node = {
 	.kind = "Node",
 	.prepare_create = prepare_create,
 	.prepare_update = prepare_update,
+	.validate = validate,
 	.validate_update = validate_update,
 	.allocate = allocate,
 	.occupy = occupy,

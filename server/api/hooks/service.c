@@ -2,7 +2,7 @@
  */
 #include <inttypes.h>
 
-#include "server/api/hooks/hooks_internal.h"
+#include "server/api/hooks/service_rules.h"
 
 #define NODE_PORT_FIRST 30000
 #define NODE_PORT_LAST 32767
@@ -71,6 +71,10 @@ static void set_defaults(struct hook *h, struct json *doc)
 		if (!json_get(ip, "timeoutSeconds"))
 			json_set_int(a, ip, "timeoutSeconds", 10800);
 	}
+	if (streq(type_of(doc), "LoadBalancer"))
+		JSON_FOR_EACH_ITEM(i, json_path(doc, "status.loadBalancer.ingress"))
+			if (*json_str_or(json_get(i, "ip"), "") && !json_get(i, "ipMode"))
+				json_set_str(a, i, "ipMode", "VIP");
 	if (is_external_name(doc))
 		return;
 	if (!json_get(spec, "internalTrafficPolicy"))
@@ -79,6 +83,24 @@ static void set_defaults(struct hook *h, struct json *doc)
 		json_set_str(a, spec, "externalTrafficPolicy", "Cluster");
 	if (streq(type_of(doc), "LoadBalancer") && !json_get(spec, "allocateLoadBalancerNodePorts"))
 		json_set_bool(a, spec, "allocateLoadBalancerNodePorts", true);
+}
+
+/* What only the former type of the service had, and the client merely sent back. */
+static void drop_left_overs(struct json *spec, const struct json *doc, const struct json *old)
+{
+	static const char *const of_load_balancers[] = {"loadBalancerClass", "healthCheckNodePort"};
+	const struct json *was = json_get(old, "spec");
+	if (service_is_accessible(old) && !service_is_accessible(doc) &&
+		json_equal(json_get(was, "externalTrafficPolicy"),
+			json_get(spec, "externalTrafficPolicy")))
+		json_remove(spec, "externalTrafficPolicy");
+	if (streq(type_of(old), "LoadBalancer") && !streq(type_of(doc), "LoadBalancer") &&
+		json_equal(json_get(was, "loadBalancerClass"), json_get(spec, "loadBalancerClass")))
+		json_remove(spec, of_load_balancers[0]);
+	if (service_needs_health_check(old) && !service_needs_health_check(doc) &&
+		json_equal(json_get(was, "healthCheckNodePort"),
+			json_get(spec, "healthCheckNodePort")))
+		json_remove(spec, of_load_balancers[1]);
 }
 
 static void complete(struct hook *h, struct json *doc, const struct json *old)
@@ -96,8 +118,8 @@ static void complete(struct hook *h, struct json *doc, const struct json *old)
 		json_remove(spec, "externalTrafficPolicy");
 		return;
 	}
-	if (!wants_node_ports(doc) && !json_count(json_get(spec, "externalIPs")))
-		json_remove(spec, "externalTrafficPolicy");
+	if (old)
+		drop_left_overs(spec, doc, old);
 	if (!streq(type_of(doc), "LoadBalancer"))
 		json_remove(spec, "allocateLoadBalancerNodePorts");
 	if (!json_get(spec, "ipFamilyPolicy"))
@@ -127,6 +149,10 @@ static int prepare_update(struct hook *h, struct json *doc, const struct json *o
 	if (!is_external_name(doc) && !is_external_name(old) && !*cluster_ip(doc) &&
 		*cluster_ip(old))
 		set_cluster_ip(a, doc, cluster_ip(old));
+	if (service_needs_health_check(doc) && service_needs_health_check(old) &&
+		!json_path_int(doc, "spec.healthCheckNodePort", 0))
+		json_path_set(a, doc, "spec.healthCheckNodePort",
+			json_path(old, "spec.healthCheckNodePort"));
 	JSON_FOR_EACH_ITEM(p, json_path(doc, "spec.ports")) {
 		if (!wants_node_ports(doc)) {
 			/* Left over from another type; a new one is refused by the checks. */
@@ -193,19 +219,13 @@ static void validate(struct hook *h, const struct json *doc)
 		field_error(h->errors, FIELD_INVALID, "spec.clusterIPs[0]",
 			json_path(doc, "spec.clusterIP"),
 			"may not be set to 'None' for %s services", type_of(doc));
-	if (is_external_name(doc) && !*json_str_or(json_path(doc, "spec.externalName"), ""))
-		field_error(h->errors, FIELD_REQUIRED, "spec.externalName", NULL, NULL);
-	const struct json *families = json_path(doc, "spec.ipFamilies");
-	if (json_count(families) > 1 ||
-		(json_count(families) == 1 && !streq(json_str(json_at(families, 0)), "IPv4")))
-		field_error(h->errors, FIELD_INVALID, "spec.ipFamilies[0]",
-			json_at(families, json_count(families) - 1),
-			"not configured on this cluster");
+	service_rules_validate(h, doc);
 }
 
 static void validate_update(struct hook *h, const struct json *doc, const struct json *old)
 {
 	const char *now = cluster_ip(doc), *was = cluster_ip(old);
+	service_rules_validate_update(h, doc, old);
 	if (*was && !streq(was, now) && !is_external_name(doc) && !is_external_name(old))
 		field_error(h->errors, FIELD_INVALID, "spec.clusterIPs[0]",
 			json_path(doc, "spec.clusterIPs"), "may not change once set");
@@ -259,6 +279,8 @@ static int take_ip(struct hook *h, struct json *doc)
 
 static bool has_node_port(const struct json *doc, int64_t port)
 {
+	if (json_path_int(doc, "spec.healthCheckNodePort", 0) == port)
+		return true;
 	JSON_FOR_EACH_ITEM(p, json_path(doc, "spec.ports"))
 		if (json_path_int(p, "nodePort", 0) == port)
 			return true;
@@ -311,6 +333,33 @@ static int take_node_ports(struct hook *h, struct json *doc, const struct json *
 	return 0;
 }
 
+static int take_health_check_port(struct hook *h, struct json *doc, const struct json *old)
+{
+	struct api *api = h->api;
+	const struct json *given = json_path(doc, "spec.healthCheckNodePort");
+	int64_t port = json_int_or(given, 0);
+	uint32_t n = (uint32_t)(port - NODE_PORT_FIRST);
+	if (old && port && has_node_port(old, port))
+		return 0;
+	if (!port) {
+		if (allocator_take_any(&api->node_ports, 0, &api->random, &n) < 0)
+			return status_internal(
+				h->arena, h->st, "failed to allocate a nodePort: range is full");
+		json_path_set(h->arena, doc, "spec.healthCheckNodePort",
+			json_new_int(h->arena, NODE_PORT_FIRST + (int64_t)n));
+	} else if (port < NODE_PORT_FIRST || port > NODE_PORT_LAST ||
+		   allocator_take(&api->node_ports, n) < 0) {
+		return status_internal(h->arena, h->st,
+			"failed to allocate requested HealthCheck NodePort %lld: provided port is "
+			"%s",
+			(long long)port,
+			port < NODE_PORT_FIRST || port > NODE_PORT_LAST ? "not in the valid range"
+									: "already allocated");
+	}
+	claim_add(h->arena, &h->req->claims, &api->node_ports, n, false);
+	return 0;
+}
+
 static int allocate(struct hook *h, struct json *doc, const struct json *old)
 {
 	struct api *api = h->api;
@@ -321,6 +370,8 @@ static int allocate(struct hook *h, struct json *doc, const struct json *old)
 		r = take_ip(h, doc);
 	if (r == 0 && wants_node_ports(doc))
 		r = take_node_ports(h, doc, old);
+	if (r == 0 && service_needs_health_check(doc))
+		r = take_health_check_port(h, doc, old);
 	if (r < 0 || !old)
 		return r;
 	/* What the service no longer has is free again. */
@@ -332,6 +383,10 @@ static int allocate(struct hook *h, struct json *doc, const struct json *old)
 			claim_add(h->arena, &h->req->claims, &api->node_ports,
 				(uint32_t)(port - NODE_PORT_FIRST), true);
 	}
+	int64_t port = json_path_int(old, "spec.healthCheckNodePort", 0);
+	if (port >= NODE_PORT_FIRST && !has_node_port(doc, port))
+		claim_add(h->arena, &h->req->claims, &api->node_ports,
+			(uint32_t)(port - NODE_PORT_FIRST), true);
 	return 0;
 }
 
@@ -353,6 +408,9 @@ static void occupy(struct api *api, const struct json *doc, bool taken)
 		if (port >= NODE_PORT_FIRST && port <= NODE_PORT_LAST)
 			occupy_one(&api->node_ports, (uint32_t)(port - NODE_PORT_FIRST), taken);
 	}
+	int64_t port = json_path_int(doc, "spec.healthCheckNodePort", 0);
+	if (port >= NODE_PORT_FIRST && port <= NODE_PORT_LAST)
+		occupy_one(&api->node_ports, (uint32_t)(port - NODE_PORT_FIRST), taken);
 }
 
 static struct json *external_ip_cell(const struct table_row *row)

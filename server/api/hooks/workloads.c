@@ -74,6 +74,53 @@ static int prepare_counted(struct hook *h, struct json *doc)
 	return 0;
 }
 
+/* No more pods are ready than there are, and so on. */
+static void counts_validate(
+	struct hook *h, const struct json *doc, const struct json *old, bool labeled)
+{
+	static const char *const parts[] = {
+		"fullyLabeledReplicas", "updatedReplicas", "readyReplicas", "availableReplicas"};
+	const struct json *status = json_get(doc, "status");
+	int64_t all = json_path_int(status, "replicas", 0);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (i != (labeled ? 1 : 0) && json_path_int(status, parts[i], 0) > all)
+			invalid(h, at_child(h, "status", parts[i]), json_get(status, parts[i]),
+				"cannot be greater than status.replicas");
+	if (json_path_int(status, "availableReplicas", 0) >
+		json_path_int(status, "readyReplicas", 0))
+		invalid(h, "status.availableReplicas", json_get(status, "availableReplicas"),
+			"cannot be greater than readyReplicas");
+	int64_t collisions = json_path_int(status, "collisionCount", 0);
+	if (collisions < json_path_int(old, "status.collisionCount", 0))
+		invalid(h, "status.collisionCount", json_new_int(h->arena, collisions),
+			"cannot be decremented");
+}
+
+static void deployment_validate_update(
+	struct hook *h, const struct json *doc, const struct json *old)
+{
+	if (streq(h->part, "status"))
+		counts_validate(h, doc, old, false);
+	else
+		fixed_selector_validate(h, doc, old);
+}
+
+static void replica_set_validate_update(
+	struct hook *h, const struct json *doc, const struct json *old)
+{
+	if (streq(h->part, "status"))
+		counts_validate(h, doc, old, true);
+	else
+		fixed_selector_validate(h, doc, old);
+}
+
+static void controller_validate_update(
+	struct hook *h, const struct json *doc, const struct json *old)
+{
+	if (streq(h->part, "status"))
+		counts_validate(h, doc, old, true);
+}
+
 void fixed_selector_validate(struct hook *h, const struct json *doc, const struct json *old)
 {
 	if (!json_equal(json_path(doc, "spec.selector"), json_path(old, "spec.selector")))
@@ -112,6 +159,8 @@ static void deployment_validate(struct hook *h, const struct json *doc)
 		 is_zero(json_get(rolling, "maxUnavailable")))
 		field_error(h->errors, FIELD_INVALID, "spec.strategy.rollingUpdate.maxUnavailable",
 			json_get(rolling, "maxUnavailable"), "may not be 0 when `maxSurge` is 0");
+	check_percent_at(h, "spec.strategy.rollingUpdate.maxUnavailable",
+		json_get(rolling, "maxUnavailable"));
 	const struct json *deadline = json_get(spec, "progressDeadlineSeconds");
 	if (json_is(deadline, JSON_INT) && deadline->i <= json_path_int(spec, "minReadySeconds", 0))
 		field_error(h->errors, FIELD_INVALID, "spec.progressDeadlineSeconds", deadline,
@@ -136,7 +185,7 @@ const struct kind_hooks hooks_deployment = {
 	.kind = "Deployment",
 	.set_defaults = deployment_defaults,
 	.validate = deployment_validate,
-	.validate_update = fixed_selector_validate,
+	.validate_update = deployment_validate_update,
 	.cell = deployment_cell,
 };
 
@@ -162,7 +211,7 @@ const struct kind_hooks hooks_replica_set = {
 	.set_defaults = template_defaults,
 	.prepare_create = prepare_counted,
 	.validate = replica_set_validate,
-	.validate_update = fixed_selector_validate,
+	.validate_update = replica_set_validate_update,
 	.cell = counted_cell,
 };
 
@@ -204,6 +253,7 @@ const struct kind_hooks hooks_replication_controller = {
 	.set_defaults = rc_defaults,
 	.prepare_create = prepare_counted,
 	.validate = rc_validate,
+	.validate_update = controller_validate_update,
 	.cell = counted_cell,
 	.orphan_by_default = true,
 };
