@@ -172,17 +172,19 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 	return 0;
 }
 
-/* The whole answer is out, and the client still sends: its request is not wanted any more. */
+/* The whole answer is out, and the client still sends: for a moment that is read and dropped, since
+ * some take a reset for a failure even if the answer came before it. */
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
 	struct h2_session *h = user;
 	if (frame->hd.type == NGHTTP2_RST_STREAM)
 		h->reset_id = MAX(h->reset_id, frame->hd.stream_id);
-	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
-		(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
-		nghttp2_session_get_stream_remote_close(ng, frame->hd.stream_id) == 0)
-		(void)nghttp2_submit_rst_stream(
-			ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+	if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
+		!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		return 0;
+	struct http_exchange *x = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
+	if (x)
+		x->deadline_ms = uv_now(h->conn->server->loop) + HTTP_LINGER_MS;
 	return 0;
 }
 

@@ -3,6 +3,8 @@
 /* Beyond what nghttp2 lets a client open at a time: streams that it has reset count until their
  * handlers are through, so that work for nothing is bounded. */
 #define EXCHANGES_MAX 500
+/* Of bodies that were refused. */
+#define DROPPED_MAX_BYTES (4u << 20)
 
 static struct http_exchange *exchange_find(nghttp2_session *ng, int32_t id)
 {
@@ -252,7 +254,14 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 	void *user)
 {
 	struct http_exchange *x = exchange_find(ng, id);
-	if (!x || x->handed)
+	if (x && x->handed) {
+		x->dropped += size;
+		if (x->dropped > DROPPED_MAX_BYTES)
+			(void)nghttp2_submit_rst_stream(
+				ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
+		return 0;
+	}
+	if (!x)
 		return 0;
 	if (x->body.size + size > HTTP_BODY_MAX_BYTES) {
 		refuse(x, 413, NULL, "the body is larger than 3 MiB");

@@ -94,6 +94,11 @@ struct http_part {
 };
 void http_respond_parts(struct http_request *req, int status, const char *content_type,
 	const char *extra, const struct http_part *parts, size_t count);
+/* The same for many or large parts: they are written as the client takes them, and until then held
+ * as references (texts are copied). gzip: compressed (Content-Encoding) if there is room for one
+ * more compressor. `cancelled` is taken over. */
+void http_respond_large(struct http_request *req, int status, const char *content_type,
+	const char *extra, const struct http_part *parts, size_t count, bool gzip);
 
 /* Streamed answers (chunked; HTTP/1.0 clients: until close). */
 void http_stream_begin(

@@ -98,8 +98,7 @@ static bool status_has_body(int status)
 	return status >= 200 && status != 204 && status != 304;
 }
 
-/* True when a body of `size` bytes is to follow. */
-static bool begin_whole(struct http_exchange *x, int status, const char *content_type,
+bool http_answer_begin(struct http_exchange *x, int status, const char *content_type,
 	const char *extra, size_t size)
 {
 	struct head h;
@@ -124,7 +123,7 @@ static bool begin_whole(struct http_exchange *x, int status, const char *content
 	return body;
 }
 
-static void body_write(struct http_exchange *x, const void *p, size_t size)
+void http_answer_write(struct http_exchange *x, const void *p, size_t size)
 {
 	if (x->stream_id)
 		h2_answer_write(x, p, size);
@@ -132,7 +131,7 @@ static void body_write(struct http_exchange *x, const void *p, size_t size)
 		stream_write(x->conn->stream, p, size);
 }
 
-static void body_write_blob(struct http_exchange *x, struct blob *b)
+void http_answer_write_blob(struct http_exchange *x, struct blob *b)
 {
 	if (x->stream_id)
 		h2_answer_write_blob(x, b);
@@ -144,8 +143,8 @@ void http_respond(struct http_request *req, int status, const char *content_type
 	const void *body, size_t size)
 {
 	struct http_exchange *x = exchange_of(req);
-	if (begin_whole(x, status, content_type, extra, size))
-		body_write(x, body, size);
+	if (http_answer_begin(x, status, content_type, extra, size))
+		http_answer_write(x, body, size);
 	http_answer_done(x);
 }
 
@@ -156,12 +155,12 @@ void http_respond_parts(struct http_request *req, int status, const char *conten
 	size_t size = 0;
 	for (size_t i = 0; i < count; i++)
 		size += parts[i].blob ? parts[i].blob->size : parts[i].text_size;
-	if (begin_whole(x, status, content_type, extra, size)) {
+	if (http_answer_begin(x, status, content_type, extra, size)) {
 		for (size_t i = 0; i < count; i++) {
 			if (parts[i].blob)
-				body_write_blob(x, parts[i].blob);
+				http_answer_write_blob(x, parts[i].blob);
 			else
-				body_write(x, parts[i].text, parts[i].text_size);
+				http_answer_write(x, parts[i].text, parts[i].text_size);
 		}
 	}
 	http_answer_done(x);
@@ -218,7 +217,7 @@ void http_stream_write(struct http_request *req, const void *p, size_t size)
 		return;
 	if (x->chunked)
 		write_chunk_line(x->conn->stream, size);
-	body_write(x, p, size);
+	http_answer_write(x, p, size);
 	if (x->chunked)
 		stream_write(x->conn->stream, "\r\n", 2);
 }
@@ -230,7 +229,7 @@ void http_stream_write_blob(struct http_request *req, struct blob *b)
 		return;
 	if (x->chunked)
 		write_chunk_line(x->conn->stream, b->size);
-	body_write_blob(x, b);
+	http_answer_write_blob(x, b);
 	if (x->chunked)
 		stream_write(x->conn->stream, "\r\n", 2);
 }

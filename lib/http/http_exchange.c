@@ -50,6 +50,8 @@ void http_exchange_close(struct http_exchange *x)
 {
 	x->conn->server->held_bytes -= x->held_bytes;
 	x->held_bytes = 0;
+	http_large_finish(x->large);
+	x->large = NULL;
 	if (x->req.closed)
 		x->req.closed(&x->req);
 	x->req.closed = x->req.cancelled = NULL;

@@ -40,6 +40,7 @@ enum answer_state { ANSWER_NONE, ANSWER_STREAMING, ANSWER_DONE };
 
 struct http_conn;
 struct h2_session;
+struct http_large;
 
 struct http_exchange {
 	struct http_request req;
@@ -56,6 +57,7 @@ struct http_exchange {
 	bool chunked;	 /* the streamed answer is */
 	bool cancel_told;
 	void (*drained)(struct http_request *req);
+	struct http_large *large; /* the rest of a large answer, NULL = none */
 
 	/* HTTP/2 only. */
 	struct list link;	 /* in h2_session.exchanges */
@@ -63,6 +65,7 @@ struct http_exchange {
 	uint64_t deadline_ms;	 /* of the request's next part, or of progress in `out`; 0 = none */
 	size_t head_size;	 /* of the header list, as RFC 9113 6.5.2 counts */
 	size_t header_room;
+	size_t dropped; /* bytes that came after the answer */
 	int32_t stream_id;
 	bool open : 1;	     /* the stream is; else the client has reset it or is gone */
 	bool handed : 1;     /* the handler has it, or it was refused */
@@ -148,8 +151,16 @@ bool http_conn_stalled(struct http_conn *c, uint64_t now_ms);
 void http_conn_free_if_over(struct http_conn *c);
 
 /* http_answer.c */
+/* Writes the header. True when a body of `size` bytes is to follow. */
+bool http_answer_begin(struct http_exchange *x, int status, const char *content_type,
+	const char *extra, size_t size);
+void http_answer_write(struct http_exchange *x, const void *p, size_t size);
+void http_answer_write_blob(struct http_exchange *x, struct blob *b);
 /* The answer is complete: the exchange ends when the present callback has returned. */
 void http_answer_done(struct http_exchange *x);
+
+/* http_large.c */
+void http_large_finish(struct http_large *l); /* NULL allowed */
 
 /* http_server.c */
 /* Goes through `ready` and `dirty` in the next turn. */

@@ -1,5 +1,7 @@
 #include "lib/http/http_test_util.h"
 
+#include <zlib.h>
+
 /* --- a server whose handler is chosen by the path --- */
 
 static struct http_request *pending;
@@ -26,6 +28,9 @@ static void on_drained(struct http_request *req)
 }
 
 static char big_text[32 << 20]; /* more than the kernel's buffers on both sides take */
+
+#define LARGE_PARTS 4000
+#define LARGE_BYTES (LARGE_PARTS * 5001 + LARGE_PARTS / 100 * 499)
 
 static void handler(struct http_request *req, void *user)
 {
@@ -75,6 +80,17 @@ static void handler(struct http_request *req, void *user)
 		struct blob *b = blob_new(big_text, sizeof(big_text));
 		http_respond_parts(req, 200, NULL, NULL, &(struct http_part){.blob = b}, 1);
 		blob_unref(b);
+	} else if (streq(req->path, "/large") || streq(req->path, "/large-gzip")) {
+		struct http_part parts[LARGE_PARTS * 2];
+		struct blob *b = blob_new(big_text, 5000);
+		for (size_t i = 0; i < LARGE_PARTS; i++) {
+			parts[2 * i] = (struct http_part){.blob = b};
+			parts[2 * i + 1] = (struct http_part){
+				.text = big_text, .text_size = i % 100 ? 1 : 500};
+		}
+		http_respond_large(req, 200, NULL, "X-Extra: 2\r\n", parts, LARGE_PARTS * 2,
+			streq(req->path, "/large-gzip"));
+		blob_unref(b);
 	} else if (streq(req->path, "/abort")) {
 		http_abort(req);
 	} else if (streq(req->path, "/q")) {
@@ -96,6 +112,82 @@ static void handler(struct http_request *req, void *user)
 	} else {
 		http_respond(req, 404, "text/plain", NULL, req->path, strlen(req->path));
 	}
+}
+
+static void on_large_data(void *user, const char *p, size_t size)
+{
+	struct result *to = user;
+	buf_add(&to->body, p, size);
+	if (to->pause_on_data && to->body.size > 100000)
+		http_call_pause(to->call);
+}
+
+static void test_large(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = {0}, other = {0};
+	struct http_call_options o = call_options(&r, "GET", "/large");
+	o.data = on_large_data;
+	r.pause_on_data = true;
+	r.call = http_call(f->endpoint, &o);
+	run_while(f, r.body.size <= 100000, 20000);
+	/* One that does not read holds up nobody. */
+	struct http_call_options quick = call_options(&other, "GET", "/echo");
+	http_call(f->endpoint, &quick);
+	wait_result(f, &other);
+	assert_false(r.done);
+	r.pause_on_data = false;
+	http_call_resume(r.call);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 200);
+	assert_int_equal(r.body.size, LARGE_BYTES);
+	result_reset(&other);
+	result_reset(&r);
+	o.data = NULL;
+	o.method = "HEAD";
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.body.size, 0);
+	result_reset(&r);
+}
+
+static void test_large_gzip(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = {0};
+	struct http_call_options o = call_options(&r, "GET", "/large-gzip");
+	for (size_t i = 0; i < sizeof(big_text); i++)
+		big_text[i] = (char)(i * i >> 7);
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 200);
+	assert_string_equal(r.extra, "2");
+	char *plain = xmalloc(LARGE_BYTES + 1);
+	z_stream z = {.next_in = (Bytef *)r.body.data,
+		.avail_in = (uInt)r.body.size,
+		.next_out = (Bytef *)plain,
+		.avail_out = LARGE_BYTES + 1};
+	assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+	assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+	assert_int_equal(z.total_out, LARGE_BYTES);
+	assert_int_equal(z.avail_in, 0);
+	size_t at = 0;
+	for (size_t i = 0; i < LARGE_PARTS; i++) {
+		assert_memory_equal(plain + at, big_text, 5000);
+		at += 5000 + (i % 100 ? 1 : 500);
+	}
+	inflateEnd(&z);
+	free(plain);
+	result_reset(&r);
+	memset(big_text, 0, sizeof(big_text));
+	/* A client that goes away in the middle. */
+	int fd = raw_connect(f);
+	struct buf b = BUF_INIT;
+	raw_send(fd, "GET /large-gzip HTTP/1.1\r\nHost: a\r\n\r\n");
+	raw_read(f, fd, &b, 100);
+	close(fd);
+	buf_finish(&b);
+	run_while(f, f->server->conn_count > 1, 20000);
 }
 
 static int setup_plain(void **state)
@@ -899,6 +991,8 @@ int main(void)
 		BOTH(test_upgrade),
 		BOTH(test_stop_waits_for_answers),
 		BOTH(test_stop_after_grace),
+		BOTH(test_large),
+		PLAIN(test_large_gzip),
 		PLAIN(test_query_and_path),
 		PLAIN(test_refused_connection),
 		PLAIN(test_interim_answers),

@@ -22,6 +22,7 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 		.clock = options->clock,
 		.random = options->random,
 	};
+	api->audit_ids = random_seeded(random_u64(&api->random));
 	list_init(&api->watches);
 	metrics_init(&api->metrics);
 	int r;

@@ -31,6 +31,7 @@ struct api {
 	struct cache *cache;
 	struct clock *clock;
 	struct random random;
+	struct random audit_ids; /* no secrets: cheap */
 	const struct kind *namespaces, *nodes, *pods, *definitions;
 	struct ip_range service_range, pod_range;
 	struct allocator service_ips, node_ports, pod_subnets;
@@ -91,6 +92,8 @@ void api_respond_unstored(
 	struct api_request *req, int code, const struct kind *kind, struct json *doc);
 void api_respond_parts(struct api_request *req, int code, const char *content_type,
 	const char *extra, const struct http_part *parts, size_t count);
+/* `extra` with the headers that every answer by HTTP has; in the arena. */
+const char *api_http_headers(struct api_request *req, const char *extra);
 void api_fail(struct api_request *req); /* answers req->st, which is filled */
 /* Fails with 405 / 404 in upstream's words. */
 void api_fail_method(struct api_request *req);

@@ -125,7 +125,8 @@ static void respond_objects(
 	const char *head = arena_printf(req->arena,
 		"{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{%s},\"items\":[",
 		k->list_kind, k->gv, meta);
-	struct http_part *parts = arena_alloc(req->arena, (2 * page->count + 2) * sizeof(*parts));
+	/* Not of the arena, which a slow client keeps for as long as it reads. */
+	struct http_part *parts = xcalloc(2 * page->count + 2, sizeof(*parts));
 	size_t n = 0;
 	parts[n++] = (struct http_part){.text = head, .text_size = strlen(head)};
 	for (size_t i = 0; i < page->count; i++) {
@@ -134,8 +135,8 @@ static void respond_objects(
 		parts[n++] = object_part(req, page->items[i]);
 	}
 	parts[n++] = (struct http_part){.text = "]}\n", .text_size = 3};
-	api_respond_parts(
-		req, 200, "application/json", api_warning_headers(req), parts, n);
+	api_respond_parts(req, 200, "application/json", api_warning_headers(req), parts, n);
+	free(parts);
 }
 
 static void respond_table(struct api_request *req, const struct cache_page *page, const char *meta)
@@ -159,8 +160,8 @@ static void respond_table(struct api_request *req, const struct cache_page *page
 	}
 	table_end(&t);
 	arena_finish(&scratch);
-	api_respond_text(req, 200, "application/json", api_warning_headers(req), out.data,
-		out.size);
+	api_respond_text(
+		req, 200, "application/json", api_warning_headers(req), out.data, out.size);
 }
 
 static void respond_partial(
@@ -182,8 +183,8 @@ static void respond_partial(
 	}
 	buf_add_str(&out, "]}\n");
 	arena_finish(&scratch);
-	api_respond_text(req, 200, "application/json", api_warning_headers(req), out.data,
-		out.size);
+	api_respond_text(
+		req, 200, "application/json", api_warning_headers(req), out.data, out.size);
 }
 
 static void respond_yaml(struct api_request *req, const struct cache_page *page, const char *meta)

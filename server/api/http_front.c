@@ -2,10 +2,83 @@
 #include "server/api/api_internal.h"
 #include "server/api/auth/auth.h"
 
+/* As upstream: smaller bodies are not worth it. Larger ones are also written bit by bit. */
+#define LARGE_BYTES (128u << 10)
+
+static bool takes_gzip(const struct http_request *http)
+{
+	struct str rest = str_from(http_header_get(http, "Accept-Encoding")), one;
+	while (str_split(&rest, ',', &one)) {
+		while (one.size && *one.p == ' ')
+			one.p++, one.size--;
+		if (one.size < 4 || memcmp(one.p, "gzip", 4) != 0)
+			continue;
+		struct str quality = {one.p + 4, one.size - 4};
+		if (quality.size == 0)
+			return true;
+		return !(str_has_prefix(quality.p, ";q=0") &&
+			 (quality.size == 4 || str_eq(quality, ";q=0.0") ||
+				 str_eq(quality, ";q=0.00") || str_eq(quality, ";q=0.000")));
+	}
+	return false;
+}
+
+const char *api_http_headers(struct api_request *req, const char *extra)
+{
+	const char *given = http_header_get(req->http, "Audit-ID");
+	char id[37];
+	if (!given || !*given || strlen(given) > 64)
+		random_uuid(&req->api->audit_ids, id);
+	if (!extra)
+		extra = "";
+	return arena_printf(req->arena, "Audit-Id: %s\r\n%s%s",
+		given && *given && strlen(given) <= 64 ? given : id,
+		strstr(extra, "Cache-Control:") ? "" : "Cache-Control: no-cache, private\r\n",
+		extra);
+}
+
 static void respond_http(struct api_request *req, int code, const char *content_type,
 	const char *extra, const struct http_part *parts, size_t count)
 {
-	http_respond_parts(req->http, code, content_type, extra, parts, count);
+	struct http_request *http = req->http;
+	size_t size = 0;
+	for (size_t i = 0; i < count && size < LARGE_BYTES; i++)
+		size += parts[i].blob ? parts[i].blob->size : parts[i].text_size;
+	extra = api_http_headers(req, extra);
+	if (size < LARGE_BYTES) {
+		http_respond_parts(http, code, content_type, extra, parts, count);
+		return;
+	}
+	extra = arena_printf(req->arena, "%sVary: Accept-Encoding\r\n", extra);
+	http_respond_large(http, code, content_type, extra, parts, count,
+		streq(http->method, "GET") && takes_gzip(http));
+}
+
+/* Bodies come as they are: what a compressed one grows to is only known after the work. */
+static bool is_encoded(const struct http_request *http)
+{
+	const char *encoding = http_header_get(http, "Content-Encoding");
+	return encoding && *encoding && !streq(encoding, "identity");
+}
+
+/* ?timeout= is accepted of any request; all are answered well before any sensible one. */
+static bool bad_timeout(struct api_request *req)
+{
+	const char *text = query_get(&req->query, "timeout");
+	if (!text || !*text || streq(text, "0"))
+		return false;
+	while (*text) {
+		size_t number = strspn(text, "0123456789.");
+		size_t unit = strcspn(text + number, "0123456789.");
+		static const char *const units[] = {"ns", "us", "ms", "s", "m", "h"};
+		bool known = false;
+		for (size_t i = 0; i < ARRAY_LEN(units); i++)
+			known |= str_eq((struct str){text + number, unit}, units[i]);
+		if (number == 0 || !known)
+			return true;
+		text += number + unit;
+	}
+	return false;
 }
 
 void api_http_handler(struct http_request *http, void *user)
@@ -28,8 +101,19 @@ void api_http_handler(struct http_request *http, void *user)
 		.started_ns = http->received_ns,
 		.respond = respond_http,
 	};
-	if (auth_authenticate(req) < 0)
+	if (auth_authenticate(req) < 0) {
 		api_fail(req);
-	else
+	} else if (is_encoded(http)) {
+		status_set(req->arena, &req->st, 415, "UnsupportedMediaType",
+			"the body of the request was in an unknown format - accepted content "
+			"encodings "
+			"include: identity");
+		api_fail(req);
+	} else if (bad_timeout(req)) {
+		status_bad_request(
+			req->arena, &req->st, "invalid timeout specified in the request URL");
+		api_fail(req);
+	} else {
 		api_handle(req);
+	}
 }

@@ -339,7 +339,7 @@ void api_watch(struct api_request *req)
 		/* Upstream answers 200 and one ERROR event; reflectors know both forms. */
 		status_set(req->arena, &req->st, 410, "Expired",
 			"too old resource version: %" PRIu64 " (%" PRIu64 ")", since, current);
-		http_stream_begin(req->http, 200, "application/json", NULL);
+		http_stream_begin(req->http, 200, "application/json", api_http_headers(req, NULL));
 		write_error(w);
 		http_stream_end(req->http);
 		free(w);
@@ -362,7 +362,8 @@ void api_watch(struct api_request *req)
 	timer_set(w);
 	req->http->user = w;
 	req->http->cancelled = on_cancelled;
-	http_stream_begin(req->http, 200, "application/json", api_warning_headers(req));
+	http_stream_begin(req->http, 200, "application/json",
+		api_http_headers(req, api_warning_headers(req)));
 	http_stream_on_drained(req->http, on_drained);
 	if (initial)
 		take_initial(w, &o);
