@@ -1,8 +1,10 @@
 #include "server/api/table.h"
 
+#include <math.h>
 #include <strings.h>
 
 #include "lib/base/clock.h"
+#include "server/api/jsonpath.h"
 
 #define NAME_COLUMN                                                                                \
 	{                                                                                          \
@@ -45,73 +47,33 @@ const char *table_age(struct arena *a, const char *time, int64_t now_ns)
 	return duration_human(a, now_ns - at);
 }
 
-/* One step of a path: ".name", "['name']", "[3]" or "[?(@.name=='value')]". Moves *p behind it. */
-static const struct json *path_step(struct arena *a, const struct json *v, const char **p)
-{
-	const char *s = *p;
-	if (*s == '.') {
-		size_t n = strcspn(++s, ".[}");
-		*p = s + n;
-		return n ? json_get_n(v, s, n) : v;
-	}
-	const char *end = strchr(s, ']');
-	if (s[1] == '?') {
-		end = strstr(s, ")]");
-		end = end ? end + 1 : NULL;
-	}
-	if (!end) {
-		*p = s + strlen(s);
-		return NULL;
-	}
-	if (s[1] == '\'' || s[1] == '"') {
-		const char *close = strchr(s + 2, s[1]);
-		if (!close || close[1] != ']')
-			return NULL;
-		*p = close + 2;
-		return json_get_n(v, s + 2, (size_t)(close - s - 2));
-	}
-	*p = end + 1;
-	if (s[1] != '?') {
-		int64_t i;
-		if (parse_i64((struct str){s + 1, (size_t)(end - s - 1)}, &i) < 0 || i < 0)
-			return NULL;
-		return json_at(v, (size_t)i);
-	}
-	const char *name = strstr(s, "@."), *eq = strstr(s, "==");
-	if (!name || !eq || name > eq || eq > end)
-		return NULL;
-	name += 2;
-	size_t name_size = (size_t)(eq - name);
-	while (name_size && name[name_size - 1] == ' ')
-		name_size--;
-	const char *value = eq + 2;
-	while (*value == ' ')
-		value++;
-	if (*value != '\'' && *value != '"')
-		return NULL;
-	const char *value_end = strchr(value + 1, *value);
-	if (!value_end)
-		return NULL;
-	struct str wanted = {value + 1, (size_t)(value_end - value - 1)};
-	JSON_FOR_EACH_ITEM(item, v) {
-		const char *have = json_str(json_get_n(item, name, name_size));
-		if (have && str_eq(wanted, have))
-			return item;
-	}
-	return NULL;
-}
-
 struct json *table_path(struct arena *a, const struct json *doc, const char *path)
 {
-	const struct json *v = doc;
-	const char *p = path;
-	if (*p == '{')
-		p++;
-	while (v && *p && *p != '}') {
-		if (*p != '.' && *p != '[')
-			return NULL;
-		v = path_step(a, v, &p);
+	return (struct json *)jsonpath_first(doc, path);
+}
+
+/* A custom column shows values of its type, and nothing for others. */
+static struct json *custom_cell(
+	struct arena *a, const struct kind_column *c, const struct json *v, int64_t now_ns)
+{
+	int64_t at;
+	if (!v || json_is(v, JSON_NULL))
+		return json_new_null(a);
+	if (streq(c->type, "date")) {
+		if (!json_is(v, JSON_STRING))
+			return json_new_null(a);
+		return json_new_string(a, time_parse_rfc3339(v->s, &at) < 0
+						  ? "<invalid>"
+						  : duration_human(a, now_ns - at));
 	}
+	bool number = json_is(v, JSON_INT) || json_is(v, JSON_DOUBLE);
+	if (streq(c->type, "string"))
+		return json_is(v, JSON_STRING) ? (struct json *)v
+					       : json_new_string(a, json_text(a, v));
+	if (streq(c->type, "boolean") ? !json_is(v, JSON_BOOL) : !number)
+		return json_new_null(a);
+	if (streq(c->type, "integer") && json_is(v, JSON_DOUBLE))
+		return json_new_int(a, fabs(v->d) < 9e18 ? (int64_t)v->d : 0);
 	return (struct json *)v;
 }
 
@@ -179,7 +141,10 @@ void table_add(struct table_writer *t, struct arena *scratch, const struct json 
 	for (size_t i = 0; i < count; i++) {
 		struct json *cell = hooks->cell ? hooks->cell(&row, c[i].name) : NULL;
 		if (!cell)
-			cell = path_cell(scratch, &c[i], row.doc, t->now_ns);
+			cell = shown->custom
+				       ? custom_cell(scratch, &c[i],
+						 jsonpath_first(row.doc, c[i].json_path), t->now_ns)
+				       : path_cell(scratch, &c[i], row.doc, t->now_ns);
 		if (i)
 			buf_add_char(t->out, ',');
 		json_write(t->out, cell);

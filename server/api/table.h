@@ -26,8 +26,7 @@ void table_end(struct table_writer *t);
 
 /* {"kind":"PartialObjectMetadata",...} of a document. */
 struct json *partial_metadata(struct arena *a, const struct json *doc, const char *version);
-/* The column's jsonPath, without the hook. NULL = nothing there. Understands .a.b, [N], ['a.b'] and
- * [?(@.a=="b")]. */
+/* The column's jsonPath (server/api/jsonpath.h), without the hook. NULL = nothing there. */
 struct json *table_path(struct arena *a, const struct json *doc, const char *path);
 /* "5d" of an RFC 3339 text; "<unknown>" when NULL or bad. */
 const char *table_age(struct arena *a, const char *time, int64_t now_ns);

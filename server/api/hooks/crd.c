@@ -4,6 +4,7 @@
 
 #include "server/api/custom_names.h"
 #include "server/api/custom_resources.h"
+#include "server/api/jsonpath.h"
 
 #define SELECTABLE_FIELDS_MAX 8
 
@@ -211,9 +212,9 @@ static void check_column(struct hook *h, const char *at, const struct json *colu
 	if (!*json_str_or(path, ""))
 		field_error(
 			h->errors, FIELD_REQUIRED, arena_printf(a, "%s.jsonPath", at), NULL, NULL);
-	else if (json_str(path)[0] != '.' && json_str(path)[0] != '[')
+	else if (!jsonpath_valid(json_str(path)))
 		field_error(h->errors, FIELD_INVALID, arena_printf(a, "%s.jsonPath", at), path,
-			"must be a simple json path starting with .");
+			"must be a valid JSONPath such as .spec.replicas");
 }
 
 static const struct json *schema_at(const struct json *schema, const char *path)
