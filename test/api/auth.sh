@@ -238,6 +238,14 @@ check_refused "not for this" 'Unauthorized' as abcdef.0123456789abcdef get pods
 bootstrap true 2020-01-01T00:00:00Z >/dev/null 2>&1
 check_refused "an expired one" 'Unauthorized' as abcdef.0123456789abcdef get pods
 
+# --- what is said and what is done ---
+k create serviceaccount viewer >/dev/null
+k create clusterrolebinding viewer --clusterrole=view --serviceaccount=auth-test:viewer >/dev/null
+k create serviceaccount editor >/dev/null
+k create rolebinding editor --clusterrole=edit --serviceaccount=auth-test:editor >/dev/null
+check_output "can-i and the requests themselves agree" ' 0 differ$' "$(dirname "$0")/auth_matrix.py" "$URL" "$SERVER_DIR/pki/ca.crt" \
+	static-bob static-root "$(k create token viewer)" "$(k create token editor)"
+
 # --- what may not be got around ---
 check_output "a watch of one object needs more than get" '^403$' sh -c "
 	curl -sS --max-time 5 --cacert $SERVER_DIR/pki/ca.crt -o /dev/null -w '%{http_code}' -H 'Authorization: Bearer static-bob' $URL/api/v1/watch/namespaces/auth-test/pods/x"
