@@ -194,6 +194,16 @@ refused "a quota counts what there is" 'spec.hard\[things\]: Invalid value: "thi
 kind: ResourceQuota
 metadata: {name: bad}
 spec: {hard: {things: 1}}'
+refused "a key is in one of the two" 'data\[a\]: Invalid value: "a": duplicate of key present in binaryData' 'apiVersion: v1
+kind: ConfigMap
+metadata: {name: bad}
+data: {a: b}
+binaryData: {a: Yg==}'
+refused "a private key has something in it" 'data\[ssh-privatekey\]: Required value' 'apiVersion: v1
+kind: Secret
+metadata: {name: bad}
+type: kubernetes.io/ssh-auth
+data: {ssh-privatekey: ""}'
 
 # ---- deletion ----
 check "delete them all" k delete job,cronjob,sts,ds,hpa,pdb,quota,pvc,pv,podtemplate,controllerrevision --all

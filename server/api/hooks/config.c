@@ -31,19 +31,27 @@ static size_t decoded_bytes(const struct json *text)
 	return size / 4 * 3 - MIN(pad, size / 4 * 3);
 }
 
+static void check_only_here(struct hook *h, const struct json *doc, const struct json_member *m,
+	const char *here, const char *there)
+{
+	if (json_get_n(json_get(doc, there), m->name, m->name_size))
+		field_error(h->errors, FIELD_INVALID,
+			arena_printf(h->arena, "%s[%s]", here, m->name),
+			json_new_string(h->arena, m->name), "duplicate of key present in %s",
+			there);
+}
+
 static void config_map_validate(struct hook *h, const struct json *doc)
 {
 	size_t total = 0;
 	JSON_FOR_EACH_MEMBER(m, json_get(doc, "data")) {
 		total += strlen(json_str_or(m->value, ""));
-		if (json_get_n(json_get(doc, "binaryData"), m->name, m->name_size))
-			field_error(h->errors, FIELD_INVALID,
-				arena_printf(h->arena, "binaryData[%s]", m->name),
-				json_new_string(h->arena, m->name),
-				"duplicate of key present in data");
+		check_only_here(h, doc, m, "data", "binaryData");
 	}
-	JSON_FOR_EACH_MEMBER(m, json_get(doc, "binaryData"))
+	JSON_FOR_EACH_MEMBER(m, json_get(doc, "binaryData")) {
 		total += decoded_bytes(m->value);
+		check_only_here(h, doc, m, "binaryData", "data");
+	}
 	if (total > DATA_MAX_BYTES)
 		field_error(h->errors, FIELD_TOO_LONG, "[]", NULL, "may not be more than %u bytes",
 			DATA_MAX_BYTES);
@@ -127,7 +135,9 @@ static void secret_validate(struct hook *h, const struct json *doc)
 	} else if (streq(type, "kubernetes.io/dockercfg")) {
 		need_docker_config(h, doc, ".dockercfg");
 	} else if (streq(type, "kubernetes.io/ssh-auth")) {
-		need_key(h, doc, "ssh-privatekey");
+		if (!*json_str_or(json_get(data, "ssh-privatekey"), ""))
+			field_error(
+				h->errors, FIELD_REQUIRED, "data[ssh-privatekey]", NULL, NULL);
 	} else if (streq(type, "kubernetes.io/basic-auth") && !json_get(data, "username") &&
 		   !json_get(data, "password")) {
 		need_key(h, doc, "username");
