@@ -125,6 +125,8 @@ cmd_test() {
 		shift
 	fi
 	[ -n "$quick" ] || need_root "the whole test"
+	# Every kubectl that there is a record of, not the newest alone.
+	[ -n "$quick" ] || export COMMANDS_ALL=1
 	ui_begin 2
 	local packages="$DEPS_BUILD $DEPS_TEST kubernetes-client"
 	[ -n "$quick" ] || packages="$packages $DEPS_NODE $DEPS_LAB"

@@ -327,10 +327,11 @@ int status_invalid(struct arena *a, struct status *st, const struct kind *k, con
 	const struct field_errors *errors)
 {
 	_cleanup_(buf_finish) struct buf message = BUF_INIT;
-	struct json *details = new_details(a, name, k->group, k->kind);
+	const char *group = k ? k->group : "", *kind = k ? k->kind : "";
+	struct json *details = new_details(a, name, group, kind);
 
-	buf_printf(&message, "%s%s%s \"%s\" is invalid: ", k->kind, k->group[0] ? "." : "",
-		k->group, name ? name : "");
+	buf_printf(&message, "%s%s%s \"%s\" is invalid: ", kind, group[0] ? "." : "", group,
+		name ? name : "");
 	add_causes(&message, errors->causes);
 	json_set(a, details, "causes", errors->causes ? errors->causes : json_new_array(a));
 	return fill(a, st, 422, "Invalid", arena_memdup(a, message.data, message.size), details);

@@ -2,6 +2,7 @@
 #include "server/api/api_internal.h"
 #include "server/api/field_manager.h"
 #include "server/api/option_kinds.h"
+#include "server/api/patch_error.h"
 
 enum patch_type { PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY };
 
@@ -82,9 +83,10 @@ static int change(struct update *u, const struct json *present, struct json **re
 		.ret_warnings = &warnings,
 	};
 	struct field_errors ignored = {.arena = req->arena};
+	bool strategic = *(enum patch_type *)u->user == PATCH_STRATEGIC;
 	r = object_check(u->kind, req->arena, *ret, &options, &ignored, &req->st);
 	if (r < 0)
-		return r;
+		return patch_refused(req, strategic ? u->body : *ret, strategic);
 	JSON_FOR_EACH_ITEM(w, warnings)
 		api_warn(req, json_str_or(w, ""));
 	return 0;
@@ -114,6 +116,17 @@ void api_patch(struct api_request *req)
 	struct json *body;
 	if (json_parse(req->arena, req->body, req->body_size, NULL, &body, &err) < 0) {
 		status_bad_request(req->arena, &req->st, "error decoding patch: %s", err.msg);
+		api_fail(req);
+		return;
+	}
+	if (*type != PATCH_JSON && !json_is(body, JSON_OBJECT)) {
+		status_bad_request(req->arena, &req->st,
+			"json: cannot unmarshal %s into Go value of type map[string]interface {}",
+			json_is(body, JSON_STRING)  ? "string"
+			: json_is(body, JSON_ARRAY) ? "array"
+			: json_is(body, JSON_NULL)  ? "null"
+			: json_is(body, JSON_BOOL)  ? "bool"
+						    : "number");
 		api_fail(req);
 		return;
 	}

@@ -20,7 +20,7 @@ LOOPS=$LOOPS,replicationcontroller,deployment,endpoint,endpointslice,resourcequo
 
 DIR=$(mktemp -d /tmp/hanok-record.XXXXXX)
 trap 'peer_stop; rm -rf "$DIR"' EXIT
-peer_build kube-apiserver kube-controller-manager || exit
+peer_build kube-apiserver kube-controller-manager kubectl || exit
 for kubectl in "${@:-$(commands_kubectls)}"; do
 	for kubectl in $kubectl; do
 		# A cluster of its own for each: nothing is left of the one before.

@@ -1,11 +1,13 @@
 # shellcheck shell=bash
-# The kubectls beside the one on PATH (kubectl.1.27 ...), or that one alone.
+# The kubectls beside the one on PATH (kubectl.1.27 ...), or that one alone; before them 1.20, where
+# record.sh has built it.
 commands_kubectls() {
-	local default dir found=() file
+	local default dir found=() file old=${HANOK_PEER_CACHE:-/var/cache/hanok-peer}/bin/kubectl
 	default=$(command -v "${KUBECTL:-kubectl}") || return
 	dir=$(dirname "$(readlink -f "$default")")
 	for file in "$dir"/kubectl.1.*; do [ ! -x "$file" ] || found+=("$file"); done
 	[ ${#found[@]} -gt 0 ] || found=("$default")
+	[ ! -x "$old" ] || found=("$old" "${found[@]}")
 	printf '%s\n' "${found[@]}"
 }
 
