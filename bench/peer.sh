@@ -23,7 +23,7 @@ peer_build() {
 	echo "building ${missing[*]} from Debian's source, once, in $PEER_CACHE (about 10 minutes)"
 	{
 		peer_source && peer_generate && for name in "${missing[@]}"; do
-			peer_go build -o "$PEER_CACHE/bin/$name" "k8s.io/kubernetes/cmd/$name" || return
+			peer_go build -ldflags "$(peer_version)" -o "$PEER_CACHE/bin/$name" "k8s.io/kubernetes/cmd/$name" || return
 		done
 	} >>"$PEER_CACHE/build.log" 2>&1
 }
@@ -55,6 +55,15 @@ peer_go() {
 	(cd "$PEER_CACHE/go/src/k8s.io/kubernetes" &&
 		env GOPATH="$PEER_CACHE/go" GO111MODULE=off CGO_ENABLED=0 GOFLAGS= GOCACHE="$PEER_CACHE/gocache" \
 			PATH="$PEER_CACHE/tools:$PATH" nice go "$@")
+}
+
+# What the programs call themselves, as the Makefile would have it from git.
+peer_version() {
+	local package
+	for package in component-base/version client-go/pkg/version; do
+		package=k8s.io/kubernetes/vendor/k8s.io/$package
+		echo "-X $package.gitVersion=v1.20.2 -X $package.gitMajor=1 -X $package.gitMinor=20"
+	done
 }
 
 # What the tree expects its own Makefile to have made: the OpenAPI definitions and embedded files.
