@@ -11,7 +11,7 @@ comment. "record" writes EXPECTED_DIR/SCRIPT.txt, "compare" prints "ok - COMMAND
 What differs from run to run (times, UIDs, addresses, random names) is replaced before it is kept or compared.
 A difference between kube-apiserver of that version and of today's Kubernetes is listed in exceptions.txt:
 
-    SCRIPT | COMMAND | REASON | REGEX
+    SCRIPT || COMMAND || REASON || REGEX
 
 The output here must match the regex then, instead of being the same. With "*" as COMMAND, lines that match
 as a whole are not compared.
@@ -153,7 +153,7 @@ def read_exceptions(script, version):
         for line in open(path, encoding="utf-8"):
             if line.startswith("#") or not line.strip():
                 continue
-            name, command, reason, regex = (part.strip() for part in line.rstrip("\n").split(" | ", 3))
+            name, command, reason, regex = (part.strip() for part in line.rstrip("\n").split(" || "))
             if name not in ("*", script, f"{script}@{version}"):
                 continue
             if command == "*":
