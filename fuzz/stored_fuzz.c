@@ -7,6 +7,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct kind_registry *registry;
 
+static void check_same(const struct kind *k, const struct object *o, const struct object *again)
+{
+	if (!streq(o->name, again->name) || !streq(o->namespace, again->namespace) ||
+		!streq(o->uid, again->uid) || o->label_count != again->label_count ||
+		o->owner_count != again->owner_count || o->deleting != again->deleting)
+		abort();
+	for (size_t i = 0; i < k->selectable_field_count; i++)
+		if (!streq(o->fields[i], again->fields[i]))
+			abort();
+	for (size_t i = 0; i < o->label_count; i++)
+		if (!streq(o->labels[i].key, again->labels[i].key))
+			abort();
+	for (size_t i = 0; i < o->owner_count; i++)
+		if (!streq(o->owners[i].uid, again->owners[i].uid) ||
+			o->owners[i].controller != again->owners[i].controller)
+			abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char head[] =
@@ -27,19 +45,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & 1)
 		buf_add_str(&row, head);
 	buf_add(&row, data + 1, size - 1);
-	if (object_from_stored(k, row.data, row.size, 42, &o, NULL) < 0)
+	if (object_from_stored(k, row.data, row.size, 42, &o, NULL) < 0) {
+		/* Nobody calls this with such bytes; it must live through them all the same. */
+		if (object_from_written(k, row.data, row.size, 42, &o, NULL) == 0)
+			object_unref(o);
 		return 0;
+	}
 	if (o->revision != 42 || !json_is(object_doc(o, &a), JSON_OBJECT))
 		abort();
+	if (object_from_written(k, row.data, row.size, 42, &again, NULL) < 0)
+		abort();
+	check_same(k, o, again);
+	object_unref(again);
 	if (object_from_bytes(k, o->bytes->data, o->bytes->size, &again, NULL) < 0)
 		abort();
-	if (!streq(o->name, again->name) || !streq(o->namespace, again->namespace) ||
-		!streq(o->uid, again->uid) || o->label_count != again->label_count ||
-		o->owner_count != again->owner_count || o->deleting != again->deleting)
-		abort();
-	for (size_t i = 0; i < k->selectable_field_count; i++)
-		if (!streq(o->fields[i], again->fields[i]))
-			abort();
+	check_same(k, o, again);
 	object_unref(o);
 	object_unref(again);
 	arena_finish(&a);

@@ -1,6 +1,6 @@
 #include "lib/base/blob.h"
 
-struct blob *blob_new(const void *p, size_t size)
+struct blob *blob_alloc(size_t size)
 {
 	struct blob *b;
 
@@ -9,9 +9,16 @@ struct blob *blob_new(const void *p, size_t size)
 	b = xmalloc(sizeof(*b) + size + 1);
 	b->refs = 1;
 	b->size = (uint32_t)size;
+	b->data[size] = '\0';
+	return b;
+}
+
+struct blob *blob_new(const void *p, size_t size)
+{
+	struct blob *b = blob_alloc(size);
+
 	if (size)
 		memcpy(b->data, p, size);
-	b->data[size] = '\0';
 	return b;
 }
 

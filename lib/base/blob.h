@@ -12,6 +12,7 @@ struct blob {
 };
 
 struct blob *blob_new(const void *p, size_t size); /* copies; one reference */
+struct blob *blob_alloc(size_t size);		   /* to be filled before anybody else sees it */
 struct blob *blob_ref(struct blob *b);		   /* returns b; NULL allowed */
 void blob_unref(struct blob *b);		   /* NULL allowed */
 void blob_unref_p(struct blob **b);

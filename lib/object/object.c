@@ -1,4 +1,5 @@
 #include "lib/object/object.h"
+#include "lib/object/object_header.h"
 
 #include <stdio.h>
 
@@ -58,34 +59,15 @@ struct packer {
 	char *pos;
 };
 
-static const char *pack(struct packer *p, const char *s)
+static const char *pack(struct packer *p, struct str s)
 {
-	size_t size = strlen(s) + 1;
 	char *at = p->pos;
 
-	memcpy(at, s, size);
-	p->pos += size;
+	if (s.size)
+		memcpy(at, s.p, s.size);
+	at[s.size] = '\0';
+	p->pos += s.size + 1;
 	return at;
-}
-
-static const char *text_of(const struct json *v, char room[32])
-{
-	if (json_is(v, JSON_STRING))
-		return v->s;
-	if (json_is(v, JSON_BOOL))
-		return v->b ? "true" : "false";
-	if (json_is(v, JSON_INT)) {
-		snprintf(room, 32, "%lld", (long long)v->i);
-		return room;
-	}
-	return NULL;
-}
-
-static const char *field_text(const struct kind *k, size_t i, const struct json *doc, char room[32])
-{
-	const char *text = text_of(json_path(doc, k->selectable_paths[i]), room);
-
-	return text ? text : k->selectable_absent[i];
 }
 
 static int label_compare(const void *a, const void *b)
@@ -95,46 +77,32 @@ static int label_compare(const void *a, const void *b)
 	return strcmp(x->key, y->key);
 }
 
-static size_t header_text_bytes(
-	const struct kind *k, const struct json *doc, const struct json *meta)
+static size_t header_text_bytes(const struct kind *k, const struct object_header *h)
 {
-	char room[32];
-	size_t n = 0;
+	size_t n = h->namespace.size + h->name.size + h->uid.size + 3;
 
-	n += strlen(json_str_or(json_get(meta, "namespace"), "")) + 1;
-	n += strlen(json_str_or(json_get(meta, "name"), "")) + 1;
-	n += strlen(json_str_or(json_get(meta, "uid"), "")) + 1;
-	JSON_FOR_EACH_MEMBER(m, json_get(meta, "labels"))
-		n += m->name_size + 1 + strlen(json_str_or(m->value, "")) + 1;
-	JSON_FOR_EACH_ITEM(it, json_get(meta, "ownerReferences")) {
-		n += strlen(json_str_or(json_get(it, "uid"), "")) + 1;
-		n += strlen(json_str_or(json_get(it, "kind"), "")) + 1;
-		n += strlen(json_str_or(json_get(it, "apiVersion"), "")) + 1;
-		n += strlen(json_str_or(json_get(it, "name"), "")) + 1;
-	}
+	for (size_t i = 0; i < h->label_count; i++)
+		n += h->labels[i].key.size + h->labels[i].value.size + 2;
+	for (size_t i = 0; i < h->owner_count; i++)
+		n += h->owners[i].uid.size + h->owners[i].kind.size +
+		     h->owners[i].api_version.size + h->owners[i].name.size + 4;
 	for (size_t i = 0; i < k->selectable_field_count; i++)
-		n += strlen(field_text(k, i, doc, room)) + 1;
+		n += h->fields[i].size + 1;
 	return n;
 }
 
 /* Takes over `bytes`. */
-static struct object *new_header(
-	const struct kind *k, const struct json *doc, uint64_t revision, struct blob *bytes)
+static struct object *new_object(
+	const struct kind *k, const struct object_header *h, uint64_t revision, struct blob *bytes)
 {
-	const struct json *meta = json_get(doc, "metadata");
-	const struct json *labels = json_get(meta, "labels");
-	const struct json *owners = json_get(meta, "ownerReferences");
-	size_t label_count = json_is(labels, JSON_OBJECT) ? json_count(labels) : 0;
-	size_t owner_count = json_is(owners, JSON_ARRAY) ? json_count(owners) : 0;
-	size_t arrays = label_count * sizeof(struct object_label) +
-			owner_count * sizeof(struct object_owner) +
+	size_t arrays = h->label_count * sizeof(struct object_label) +
+			h->owner_count * sizeof(struct object_owner) +
 			k->selectable_field_count * sizeof(char *);
-	struct object *o = xmalloc(sizeof(*o) + arrays + header_text_bytes(k, doc, meta));
+	struct object *o = xmalloc(sizeof(*o) + arrays + header_text_bytes(k, h));
 	struct object_label *label = (struct object_label *)(o + 1);
-	struct object_owner *owner = (struct object_owner *)(label + label_count);
-	const char **fields = (const char **)(owner + owner_count);
+	struct object_owner *owner = (struct object_owner *)(label + h->label_count);
+	const char **fields = (const char **)(owner + h->owner_count);
 	struct packer p = {(char *)(fields + k->selectable_field_count)};
-	char room[32];
 
 	*o = (struct object){
 		.refs = 1,
@@ -142,37 +110,47 @@ static struct object *new_header(
 		.kind_revision = k->revision,
 		.revision = revision,
 		.bytes = bytes,
+		.deleting = h->deleting,
 		.labels = label,
-		.label_count = label_count,
+		.label_count = h->label_count,
 		.owners = owner,
-		.owner_count = owner_count,
+		.owner_count = h->owner_count,
 		.fields = fields,
 	};
-	o->namespace = pack(&p, json_str_or(json_get(meta, "namespace"), ""));
-	o->name = pack(&p, json_str_or(json_get(meta, "name"), ""));
-	o->uid = pack(&p, json_str_or(json_get(meta, "uid"), ""));
-	o->deleting = json_is(json_get(meta, "deletionTimestamp"), JSON_STRING);
-	if (label_count > 0) {
-		JSON_FOR_EACH_MEMBER(m, labels) {
-			label->key = pack(&p, m->name);
-			label->value = pack(&p, json_str_or(m->value, ""));
-			label++;
-		}
-		qsort((void *)o->labels, label_count, sizeof(*label), label_compare);
+	o->namespace = pack(&p, h->namespace);
+	o->name = pack(&p, h->name);
+	o->uid = pack(&p, h->uid);
+	for (size_t i = 0; i < h->label_count; i++) {
+		label[i].key = pack(&p, h->labels[i].key);
+		label[i].value = pack(&p, h->labels[i].value);
 	}
-	JSON_FOR_EACH_ITEM(it, owners) {
-		owner->uid = pack(&p, json_str_or(json_get(it, "uid"), ""));
-		owner->kind = pack(&p, json_str_or(json_get(it, "kind"), ""));
-		owner->api_version = pack(&p, json_str_or(json_get(it, "apiVersion"), ""));
-		owner->name = pack(&p, json_str_or(json_get(it, "name"), ""));
-		owner->controller = json_bool_or(json_get(it, "controller"), false);
-		owner->block_owner_deletion =
-			json_bool_or(json_get(it, "blockOwnerDeletion"), false);
-		owner++;
+	if (h->label_count > 1)
+		qsort(label, h->label_count, sizeof(*label), label_compare);
+	for (size_t i = 0; i < h->owner_count; i++) {
+		const struct header_owner *from = &h->owners[i];
+
+		owner[i] = (struct object_owner){
+			.uid = pack(&p, from->uid),
+			.kind = pack(&p, from->kind),
+			.api_version = pack(&p, from->api_version),
+			.name = pack(&p, from->name),
+			.controller = from->controller,
+			.block_owner_deletion = from->block_owner_deletion,
+		};
 	}
 	for (size_t i = 0; i < k->selectable_field_count; i++)
-		fields[i] = pack(&p, field_text(k, i, doc, room));
+		fields[i] = pack(&p, h->fields[i]);
 	return o;
+}
+
+static struct object *new_header(
+	const struct kind *k, const struct json *doc, uint64_t revision, struct blob *bytes)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object_header h;
+
+	header_from_doc(k, doc, &a, &h);
+	return new_object(k, &h, revision, bytes);
 }
 
 /* ---- making ---- */
@@ -206,29 +184,66 @@ struct blob *object_stored_form(const struct kind *k, struct arena *a, struct js
 	return blob_new(text.data, text.size);
 }
 
+/* The stored form with its revision put in. NULL when it does not begin as one. */
+static struct blob *with_revision(
+	const struct kind *k, const char *value, size_t size, uint64_t revision)
+{
+	static const char empty[] = "\"resourceVersion\":\"";
+	_cleanup_(buf_finish) struct buf head = BUF_INIT;
+	struct blob *b;
+	size_t stored;
+
+	buf_reserve(&head, 256);
+	write_head(&head, k);
+	buf_add_str(&head, empty);
+	stored = head.size;
+	if (size <= stored || size >= STORED_LIMITS.size_bytes ||
+		memcmp(value, head.data, stored) != 0 || value[stored] != '"')
+		return NULL;
+	buf_printf(&head, "%llu", (unsigned long long)revision);
+	b = blob_alloc(head.size + size - stored);
+	memcpy(b->data, head.data, head.size);
+	memcpy(b->data + head.size, value + stored, size - stored);
+	return b;
+}
+
+static int parse_stored(const struct kind *k, struct blob *bytes, uint64_t revision,
+	struct object **ret, struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json_limits limits = STORED_LIMITS;
+	struct json *doc;
+	int r;
+
+	r = json_parse(&a, bytes->data, bytes->size, &limits, &doc, err);
+	if (r < 0)
+		return err_context(err, -EBADMSG, "stored %s", k->kind);
+	*ret = new_header(k, doc, revision, blob_ref(bytes));
+	return 0;
+}
+
 int object_from_stored(const struct kind *k, const char *value, size_t size, uint64_t revision,
 	struct object **ret, struct err *err)
 {
-	static const char empty[] = "\"resourceVersion\":\"";
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	_cleanup_(buf_finish) struct buf text = BUF_INIT;
-	struct json_limits limits = STORED_LIMITS;
-	struct json *doc;
-	size_t head;
-	int r;
+	_cleanup_(blob_unref_p) struct blob *bytes = with_revision(k, value, size, revision);
 
-	buf_reserve(&text, size + 24);
-	write_head(&text, k);
-	buf_add_str(&text, empty);
-	head = text.size;
-	if (size <= head || memcmp(value, text.data, head) != 0 || value[head] != '"')
+	if (!bytes)
 		return err_set(err, -EBADMSG, "stored %s does not begin as one", k->kind);
-	buf_printf(&text, "%llu", (unsigned long long)revision);
-	buf_add(&text, value + head, size - head);
-	r = json_parse(&a, text.data, text.size, &limits, &doc, err);
-	if (r < 0)
-		return err_context(err, -EBADMSG, "stored %s", k->kind);
-	*ret = new_header(k, doc, revision, blob_new(text.data, text.size));
+	return parse_stored(k, bytes, revision, ret, err);
+}
+
+int object_from_written(const struct kind *k, const char *value, size_t size, uint64_t revision,
+	struct object **ret, struct err *err)
+{
+	_cleanup_(blob_unref_p) struct blob *bytes = with_revision(k, value, size, revision);
+	struct object_header header;
+	struct header_room room;
+
+	if (!bytes)
+		return err_set(err, -EBADMSG, "stored %s does not begin as one", k->kind);
+	if (!header_scan(k, bytes->data, bytes->size, &room, &header))
+		return parse_stored(k, bytes, revision, ret, err);
+	*ret = new_object(k, &header, revision, TAKE_PTR(bytes));
 	return 0;
 }
 

@@ -46,6 +46,10 @@ struct blob *object_stored_form(const struct kind *k, struct arena *a, struct js
 /* From the stored form and the revision it was committed at. -EBADMSG when it can't be read. */
 int object_from_stored(const struct kind *k, const char *value, size_t size, uint64_t revision,
 	struct object **ret, struct err *err) _must_check_;
+/* The same for bytes that are known to be those that object_stored_form made (just now, or by a
+ * sum): the header is picked out of them, nothing is checked. */
+int object_from_written(const struct kind *k, const char *value, size_t size, uint64_t revision,
+	struct object **ret, struct err *err) _must_check_;
 /* From served bytes (client side). */
 int object_from_bytes(const struct kind *k, const char *text, size_t size, struct object **ret,
 	struct err *err) _must_check_;

@@ -206,6 +206,68 @@ static void test_stored_form(void **state)
 	object_unref(received);
 }
 
+/* The header that is picked out of bytes is the one of the parsed document. */
+static void test_written_form(void **state)
+{
+	static const char *const docs[] = {
+		"{}",
+		"{\"metadata\":{\"name\":\"a\",\"namespace\":\"b\",\"uid\":\"u\"}}",
+		"{\"metadata\":{\"name\":\"a\",\"labels\":{\"z\":\"1\",\"a\":\"2\",\"m\":\"\"},"
+		"\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"annotations\":{\"q\":\"\\\"}{"
+		"\\\\\"}}}",
+		"{\"metadata\":{\"name\":\"a\",\"deletionTimestamp\":null,\"ownerReferences\":[{"
+		"\"uid\":"
+		"\"o\",\"kind\":\"K\",\"apiVersion\":\"v1\",\"name\":\"n\",\"controller\":true,"
+		"\"blockOwnerDeletion\":false,\"more\":[1,{}]},{\"uid\":\"p\"}]}}",
+		"{\"metadata\":{\"name\":\"quote\\\"\",\"labels\":{\"\\u0041\":\"b\"}}}",
+		"{\"spec\":{\"nodeName\":\"n1\",\"hostNetwork\":true,\"containers\":[{\"nodeName\":"
+		"\"no\"}],"
+		"\"restartPolicy\":\"Always\",\"x\":{\"nodeName\":\"no\"}},\"status\":{\"phase\":"
+		"\"Run\\nning\"}}",
+		"{\"spec\":{\"nodeName\":5,\"schedulerName\":null,\"restartPolicy\":-1.5e3},"
+		"\"status\":[]}",
+		"{\"spec\":\"text\",\"status\":{\"phase\":{\"a\":[[],[{}]]},\"podIP\":\"1.2.3.4\"}"
+		"}",
+		"{\"metadata\":{\"name\":7,\"labels\":[\"a\"],\"ownerReferences\":\"none\"}}",
+	};
+	const struct kind *k = kind_by_name(registry, "", "v1", "Pod");
+	for (size_t i = 0; i < ARRAY_LEN(docs); i++) {
+		struct arena a = ARENA_INIT;
+		struct json *doc;
+		struct object *parsed, *picked;
+		assert_int_equal(json_parse(&a, docs[i], strlen(docs[i]), NULL, &doc, NULL), 0);
+		struct blob *b = object_stored_form(k, &a, doc);
+		assert_int_equal(object_from_stored(k, b->data, b->size, 7, &parsed, NULL), 0);
+		assert_int_equal(object_from_written(k, b->data, b->size, 7, &picked, NULL), 0);
+		assert_string_equal(picked->bytes->data, parsed->bytes->data);
+		assert_string_equal(picked->name, parsed->name);
+		assert_string_equal(picked->namespace, parsed->namespace);
+		assert_string_equal(picked->uid, parsed->uid);
+		assert_int_equal(picked->deleting, parsed->deleting);
+		assert_int_equal(picked->label_count, parsed->label_count);
+		for (size_t j = 0; j < parsed->label_count; j++) {
+			assert_string_equal(picked->labels[j].key, parsed->labels[j].key);
+			assert_string_equal(picked->labels[j].value, parsed->labels[j].value);
+		}
+		assert_int_equal(picked->owner_count, parsed->owner_count);
+		for (size_t j = 0; j < parsed->owner_count; j++) {
+			assert_string_equal(picked->owners[j].uid, parsed->owners[j].uid);
+			assert_string_equal(picked->owners[j].kind, parsed->owners[j].kind);
+			assert_string_equal(picked->owners[j].name, parsed->owners[j].name);
+			assert_int_equal(
+				picked->owners[j].controller, parsed->owners[j].controller);
+			assert_int_equal(picked->owners[j].block_owner_deletion,
+				parsed->owners[j].block_owner_deletion);
+		}
+		for (size_t j = 0; j < k->selectable_field_count; j++)
+			assert_string_equal(picked->fields[j], parsed->fields[j]);
+		object_unref(parsed);
+		object_unref(picked);
+		blob_unref(b);
+		arena_finish(&a);
+	}
+}
+
 static void test_object_that_is_not_stored(void **state)
 {
 	const struct kind *k = kind_by_name(registry, "", "v1", "Pod");
@@ -333,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_bad_bundles),
 		cmocka_unit_test(test_custom_schema),
 		cmocka_unit_test(test_stored_form),
+		cmocka_unit_test(test_written_form),
 		cmocka_unit_test(test_object_that_is_not_stored),
 		cmocka_unit_test(test_status_documents),
 		cmocka_unit_test(test_errors_are_told_once),

@@ -92,7 +92,7 @@ static void load_row(void *user, const char *key, const void *value, size_t size
 	}
 	struct object *o = NULL;
 	struct err err = ERR_INIT;
-	int r = object_from_stored(k, value, size, revision, &o, &err);
+	int r = object_from_written(k, value, size, revision, &o, &err);
 	if (r < 0) {
 		if (l->r == 0)
 			l->r = err_set(&l->err, r, "object '%s': %s", key, err.msg);
