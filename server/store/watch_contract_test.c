@@ -150,7 +150,7 @@ static void connect_watcher(struct world *w, struct watcher *c)
 static void take_event(struct world *w, struct watcher *c, const struct cache_event *e)
 {
 	size_t key = key_of(e->object);
-	char app[16];
+	char app[32];
 	assert_true(e->revision > c->resume); /* Ordered, Unique, Atomic */
 	assert_int_equal(e->object->revision, e->revision);
 	assert_true(!c->namespace || streq(e->object->namespace, c->namespace));
@@ -264,7 +264,7 @@ static void world_create(struct world *w)
 	assert_int_equal(cache_load(w->cache, &err), 0);
 	for (size_t i = 0; i < KEYS; i++)
 		for (int app = 0; app < APPS; app++) {
-			char name[16], label[16];
+			char name[32], label[32];
 			snprintf(name, sizeof(name), "t%zu", i);
 			snprintf(label, sizeof(label), "app%d", app);
 			w->things[i][app] = test_thing(w->kind, namespace_of(i), name, label, NULL);
@@ -272,7 +272,7 @@ static void world_create(struct world *w)
 	for (size_t i = 0; i < WATCHERS; i++) {
 		struct watcher *c = &w->watchers[i];
 		struct status st = {0};
-		char text[16];
+		char text[32];
 		c->namespace = i % 3 == 1 ? namespace_of(i) : NULL;
 		c->app = i % 4 < 2 ? -1 : (int)(i % APPS);
 		c->speed = (unsigned[]){5, 40, 1000, 100000}[i % 4 ^ (i / 4 % 4)];
@@ -336,8 +336,7 @@ static void test_contract(void **state)
 		"%lu changes, %lu events told, %lu resumed, %lu expired, %lu states compared\n",
 		(unsigned long)w.written, (unsigned long)told, (unsigned long)resumed,
 		(unsigned long)expired, (unsigned long)checked);
-	assert_true(told > wanted && resumed > 300 && expired > 10 &&
-		    checked > 200);
+	assert_true(told > wanted && resumed > 300 && expired > 10 && checked > 200);
 	world_destroy(&w);
 }
 
