@@ -286,21 +286,31 @@ static int on_wal_commit(void *user, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* A connection that has read nothing yet does not know that there is a log, and copies nothing. */
+static int open_checkpointer(const struct sqlite_store *s, sqlite3 **db)
+{
+	int code = sqlite3_open_v2(
+		s->file.path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, s->file.vfs);
+	return code != SQLITE_OK
+		       ? code
+		       : sqlite3_exec(*db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+}
+
 /* Copies what is in the log into the file, and lets the writer begin the log anew if it can. While
  * commits go on, some are always missed; when the log has grown large, they wait for the rest. */
 static bool checkpoint(struct sqlite_store *s, sqlite3 **db, bool wait)
 {
-	int code = *db ? SQLITE_OK
-		       : sqlite3_open_v2(s->file.path, db,
-				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, s->file.vfs);
+	int pages = 0, code = *db ? SQLITE_OK : open_checkpointer(s, db);
 	if (code == SQLITE_OK)
-		code = sqlite3_wal_checkpoint_v2(*db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		code = sqlite3_wal_checkpoint_v2(
+			*db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, NULL);
 	if (code == SQLITE_OK && wait) {
 		uv_mutex_lock(&s->commit);
-		code = sqlite3_wal_checkpoint_v2(*db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		code = sqlite3_wal_checkpoint_v2(
+			*db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, NULL);
 		uv_mutex_unlock(&s->commit);
 	}
-	if (code == SQLITE_OK || code == SQLITE_BUSY)
+	if ((code == SQLITE_OK && pages >= 0) || code == SQLITE_BUSY)
 		return true;
 	struct err err = ERR_INIT;
 	(void)store_sqlite_err(&err, *db, "checkpoint");
