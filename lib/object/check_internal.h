@@ -23,7 +23,7 @@ struct found_error {
 };
 
 /* Alternatives within alternatives make the work grow by powers: what a document may cost. */
-#define CHECK_STEPS_MAX (4u << 20)
+#define CHECK_STEPS_MAX (2u << 20)
 
 struct check {
 	struct arena *arena;

@@ -1,5 +1,7 @@
 #include "server/api/custom_resources.h"
 
+#include <malloc.h>
+
 #include "lib/base/log.h"
 #include "lib/object/custom.h"
 #include "server/api/api_internal.h"
@@ -73,6 +75,7 @@ static void put_in(struct definition *d, const struct json *doc, uint64_t hash)
 	d->hash = hash;
 	cache_kind_changed(api->cache, storage);
 	kind_registry_notify(api->kinds, storage);
+	malloc_trim(0); /* schemas may be large, and the former ones are gone */
 }
 
 static void take_out(struct definition *d)
@@ -85,6 +88,7 @@ static void take_out(struct definition *d)
 		cache_kind_removed(api->cache, was);
 		kind_registry_remove_custom(api->kinds, d->name);
 		kind_registry_notify(api->kinds, was);
+		malloc_trim(0);
 	}
 	d->hash = 0;
 }

@@ -96,6 +96,8 @@ static void keep_other_parts(struct update *u, const struct json *present, struc
 		keep(a, meta, was, "labels");
 		keep(a, meta, was, "ownerReferences");
 		keep(a, meta, was, "finalizers");
+		if (u->kind->custom) /* of these nothing but the status changes */
+			keep(a, meta, was, "annotations");
 		for (size_t i = 0; i < json_count(doc);) {
 			const char *name = json_members(doc)[i].name;
 			if (streq(name, "status") || json_get(present, name))
