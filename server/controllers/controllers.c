@@ -8,6 +8,8 @@ static const struct controller_class *const classes[] = {
 	&service_account_controller,
 	&root_ca_controller,
 	&resource_quota_controller,
+	&claim_protection_controller,
+	&volume_protection_controller,
 	&replica_set_controller,
 	&replication_controller,
 	&deployment_controller,

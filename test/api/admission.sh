@@ -44,7 +44,7 @@ k patch configmap kube-root-ca.crt --type merge -p '{"data":{"ca.crt":"other"}}'
 check "and right again" eventually 5 matches 'BEGIN CERTIFICATE' k get configmap kube-root-ca.crt -o yaml
 mirror() {
 	printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: mirror, annotations: {kubernetes.io/config.mirror: x}}\nspec:\n'
-	printf '  %s\n' "$@" 'containers: [{name: c, image: i}]'
+	printf '  %s\n' "$@" 'nodeName: node-1' 'containers: [{name: c, image: i}]'
 }
 mirror_create() { mirror "$@" | k create -f -; }
 check_refused "a mirror pod has no account" 'a mirror pod may not reference service accounts' mirror_create 'serviceAccountName: default'
@@ -81,8 +81,25 @@ check "and after" claim late 2Gi
 check_output "the default class is filled in" '^std$' k_field pvc/late .spec.storageClassName
 check "no class is a choice, too" claim none 2Gi 'storageClassName: ""'
 check_output "that stays" '^""$' k get pvc none -o 'jsonpath="{.spec.storageClassName}"'
-check_refused "a claim that is not bound does not grow" 'Only bound persistent volume claims can be expanded' \
+claim_status() { raw /api/v1/namespaces/limited/persistentvolumeclaims/late/status -X PATCH -H 'Content-Type: application/merge-patch+json' -d "$1"; }
+claim_status '{"status":{"phase":"Bound"}}' >/dev/null
+check_refused "a claim grows only where its class can" \
+	'persistentvolumeclaims "late" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize' \
 	k patch pvc late --type merge -p '{"spec":{"resources":{"requests":{"storage":"3Gi"}}}}'
+k patch storageclass std -p '{"allowVolumeExpansion":true}' >/dev/null
+check "and it does there" k patch pvc late --type merge -p '{"spec":{"resources":{"requests":{"storage":"3Gi"}}}}'
+
+# What is in use stays.
+check_output "claims are protected" '^kubernetes.io/pvc-protection$' k_field pvc/late '.metadata.finalizers[*]'
+object '{apiVersion: v1, kind: Pod, metadata: {name: user}, spec: {nodeName: node-1, volumes: [{name: v, persistentVolumeClaim: {claimName: late}}], containers: [{name: c, image: i}]}}' >/dev/null
+k delete pvc late none --wait=false >/dev/null
+check "a claim that no pod has goes" k wait --for=delete pvc/none --timeout=10s
+check_output "one that a pod runs with stays" 'Terminating' k describe pvc late
+k delete pod user --grace-period=0 --force >/dev/null 2>&1
+check "as long as the pod does" k wait --for=delete pvc/late --timeout=10s
+object '{apiVersion: v1, kind: PersistentVolume, metadata: {name: vol}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /x}}}' >/dev/null
+check_output "volumes are protected" '^kubernetes.io/pv-protection$' k_field pv/vol '.metadata.finalizers[*]'
+check "and go when no claim has them" k delete pv vol --timeout=10s
 
 # Priorities.
 use_namespace admission-test

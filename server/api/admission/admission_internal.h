@@ -15,14 +15,15 @@ struct admission_plugin {
 extern const struct admission_plugin admission_claim_resize, admission_default_storage_class,
 	admission_default_toleration_seconds, admission_deny_service_external_ips,
 	admission_limit_ranger, admission_pod_security, admission_priority, admission_runtime_class,
-	admission_resource_quota, admission_service_account, admission_taint_nodes_by_condition;
+	admission_resource_quota, admission_service_account, admission_storage_protection,
+	admission_taint_nodes_by_condition;
 
 extern const struct admission_plugin admission_certificate_approval, admission_certificate_signing,
 	admission_certificate_subject_restriction, admission_default_ingress_class;
 
 /* Kinds that plugins ask for, looked up once; NULL where the kind is not served. */
 struct admission_kinds {
-	const struct kind *limit_ranges, *claims, *service_accounts, *services;
+	const struct kind *limit_ranges, *claims, *volumes, *service_accounts, *services;
 	const struct kind *priority_classes, *runtime_classes, *storage_classes;
 };
 

@@ -1,6 +1,7 @@
-/* Claims: DefaultStorageClass gives those a class that name none, PersistentVolumeClaimResize lets
- * only those grow that can (Kubernetes: "Storage Classes", "Expanding Persistent Volumes Claims").
- */
+/* Claims and volumes: DefaultStorageClass gives claims a class that name none,
+ * PersistentVolumeClaimResize lets only those grow that can, StorageObjectInUseProtection keeps
+ * what is in use until a control loop sees that it is not (Kubernetes: "Storage Classes",
+ * "Expanding Persistent Volumes Claims", "Storage Object in Use Protection"). */
 #include "lib/object/quantity.h"
 #include "server/api/admission/admission_internal.h"
 
@@ -90,4 +91,26 @@ static int check_growth(const struct admission_review *r)
 const struct admission_plugin admission_claim_resize = {
 	.name = "PersistentVolumeClaimResize",
 	.validate = check_growth,
+};
+
+static int protect(const struct admission_review *r)
+{
+	struct arena *a = r->req->arena;
+	const struct admission_kinds *kinds = &admission_of(r)->kinds;
+	if (*r->part || r->operation != ADMISSION_CREATE ||
+		(r->kind != kinds->claims && r->kind != kinds->volumes))
+		return 0;
+	const char *finalizer = r->kind == kinds->claims ? "kubernetes.io/pvc-protection"
+							 : "kubernetes.io/pv-protection";
+	struct json *list = json_array_at(a, json_object_at(a, r->doc, "metadata"), "finalizers");
+	JSON_FOR_EACH_ITEM(f, list)
+		if (streq(json_str(f), finalizer))
+			return 0;
+	json_push(a, list, json_new_string(a, finalizer));
+	return 0;
+}
+
+const struct admission_plugin admission_storage_protection = {
+	.name = "StorageObjectInUseProtection",
+	.mutate = protect,
 };
