@@ -53,6 +53,55 @@ test_run() {
 	test_count "$log" $status "$name"
 }
 
+# Programs that do not disturb each other run side by side, one for each CPU, and are counted in the order
+# in which they were started:
+#
+#   test_start NAME SECONDS COMMAND...
+#   test_wait
+TEST_JOBS=$(nproc)
+TEST_SIDE_BY_SIDE=
+TEST_ORDER=()
+declare -A TEST_PIDS=() TEST_ENDED=()
+
+test_start() {
+	local name=$1 seconds=$2 log
+	shift 2
+	log=$UI_LOGS/test/${name//\//-}.log
+	while [ ${#TEST_PIDS[@]} -ge "$TEST_JOBS" ]; do test_wait_one; done
+	[ -z "$UI_TTY" ] || printf '%s  %s' "$UI_CLEAR" "$name"
+	timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null &
+	TEST_PIDS[$!]=$name
+	TEST_ORDER+=("$name")
+	TEST_SIDE_BY_SIDE=1
+	trap test_end_jobs EXIT
+}
+
+test_wait_one() {
+	local pid status=0
+	wait -n -p pid "${!TEST_PIDS[@]}" || status=$?
+	TEST_ENDED[${TEST_PIDS[$pid]}]=$status
+	unset "TEST_PIDS[$pid]"
+	while [ ${#TEST_ORDER[@]} -gt 0 ] && [ -n "${TEST_ENDED[${TEST_ORDER[0]}]:-}" ]; do
+		test_count "$UI_LOGS/test/${TEST_ORDER[0]//\//-}.log" "${TEST_ENDED[${TEST_ORDER[0]}]}" "${TEST_ORDER[0]}"
+		TEST_ORDER=("${TEST_ORDER[@]:1}")
+	done
+}
+
+test_wait() {
+	[ -n "$TEST_SIDE_BY_SIDE" ] || return 0
+	while [ ${#TEST_PIDS[@]} -gt 0 ]; do test_wait_one; done
+	TEST_SIDE_BY_SIDE=
+	trap - EXIT
+}
+
+# Background jobs do not hear of an interrupt by themselves.
+test_end_jobs() {
+	local status=$?
+	[ ${#TEST_PIDS[@]} = 0 ] || kill "${!TEST_PIDS[@]}" 2>/dev/null
+	wait
+	exit $status
+}
+
 test_heading() {
 	[ -z "$UI_TTY" ] || printf '%s' "$UI_CLEAR"
 	printf '%s%s%s\n' "$UI_BOLD" "$1" "$UI_PLAIN"
@@ -79,21 +128,23 @@ test_units() {
 	export CMOCKA_MESSAGE_OUTPUT=TAP
 	# A descriptor of its own: the tests' programs must not read the list.
 	while IFS=$'\t' read -r -u 7 name seconds command; do
-		eval "test_run unit/$name $((seconds > 0 ? seconds : 30)) $command"
+		eval "test_start unit/$name $((seconds > 0 ? seconds : 30)) $command"
 	done 7< <(test_list_units "$BUILD_DIR")
+	test_wait
 	test_subtotal units "$passed" "$failed"
 }
 
-# test_scripts DIRECTORY SECONDS [NAME...]
+# test_scripts HOW DIRECTORY SECONDS [NAME...]; HOW: test_run, one by one, or test_start.
 test_scripts() {
-	local directory=$1 seconds=$2 script passed=$TEST_PASSED failed=$TEST_FAILED
-	shift 2
+	local how=$1 directory=$2 seconds=$3 script passed=$TEST_PASSED failed=$TEST_FAILED
+	shift 3
 	test_heading "$directory"
 	for script in "$ROOT/test/$directory"/*.sh; do
 		[ -e "$script" ] || continue
 		[ $# = 0 ] || [[ " $* " == *" $(basename "$script" .sh) "* ]] || continue
-		test_run "$directory/$(basename "$script" .sh)" "$seconds" bash "$script"
+		"$how" "$directory/$(basename "$script" .sh)" "$seconds" bash "$script"
 	done
+	test_wait
 	test_subtotal "$directory" "$passed" "$failed"
 }
 
@@ -105,7 +156,7 @@ test_e2e() {
 	test_heading "e2e (lab in $HANOK_TEST_LAB)"
 	HANOK_LAB=$HANOK_TEST_LAB test_run e2e/lab-up 300 "$ROOT/test/lab/up.sh" 1
 	if [ -s "$HANOK_TEST_LAB/kubeconfig" ]; then
-		test_scripts e2e 600 "$@"
+		test_scripts test_run e2e 600 "$@"
 	fi
 	test_end_lab
 }
@@ -139,9 +190,9 @@ cmd_test() {
 	mkdir -p "$UI_LOGS/test"
 	if [ $# = 0 ]; then
 		test_units
-		test_scripts api 300
+		test_scripts test_start api 300
 	else
-		test_scripts api 300 "$@"
+		test_scripts test_start api 300 "$@"
 	fi
 	[ -n "$quick" ] || test_e2e "$@"
 	ui_give_back -R "$UI_LOGS/test"
