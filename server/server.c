@@ -460,6 +460,7 @@ int server_main(int argc, char **argv)
 	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_TRIM_THRESHOLD, 256 << 10);
 	umask(077);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write(2) */
 	uv_loop_init(&s.loop);
 	if (serve(&s, &err) < 0)
 		fatal(&s, &err);

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "server/store/store.h"
 
@@ -212,6 +213,58 @@ static void test_damage_is_refused(void **state)
 	uv_loop_close(&loop);
 }
 
+static void make_database(const char *sql)
+{
+	sqlite3 *db = NULL;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* Files of the form before schemas had numbers are taken over, whole and with their revision. */
+static void test_old_schema_is_converted(void **state)
+{
+	make_database("PRAGMA journal_mode = WAL;"
+		      "CREATE TABLE kv (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value "
+		      "BLOB NOT NULL, revision INTEGER NOT NULL);"
+		      "CREATE TABLE meta (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL);"
+		      "INSERT INTO meta VALUES (1, 9);"
+		      "INSERT INTO kv VALUES (1, '/b', x'6f6e65', 7), (2, '/a', x'74776f', 5)");
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	for (int round = 0; round < 2; round++) {
+		struct store *s = open_store(&loop);
+		struct rows rows = {0};
+		uint64_t revision;
+		assert_int_equal(s->ops->load(s, on_row, &rows, &revision, NULL), 0);
+		assert_string_equal(
+			rows.text, round ? "/a=two@5 /b=new@10 " : "/a=two@5 /b=one@7 ");
+		assert_int_equal(revision, round ? 10 : 9);
+		if (round == 0)
+			assert_int_equal(put(&loop, s, "/b", 7, "new").revision, 10);
+		close_store(&loop, s);
+	}
+	uv_loop_close(&loop);
+}
+
+static void test_other_databases_are_refused(void **state)
+{
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	struct store *s = NULL;
+	struct err err = ERR_INIT;
+	make_database("CREATE TABLE addresses (name TEXT)");
+	assert_int_equal(store_sqlite_open(&loop, path, &s, &err), -EBADMSG);
+	assert_non_null(strstr(err.msg, "another program"));
+	make_database("DROP TABLE addresses; PRAGMA application_id = 0x68616e6b; PRAGMA "
+		      "user_version = 99");
+	err = ERR_INIT;
+	assert_int_equal(store_sqlite_open(&loop, path, &s, &err), -EPROTO);
+	assert_non_null(strstr(err.msg, "newer hanok"));
+	assert_non_null(strstr(err.msg, path));
+	uv_loop_close(&loop);
+}
+
 static off_t wal_size(void)
 {
 	char wal[128];
@@ -381,6 +434,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_group_commit_keeps_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_second_opener_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_old_schema_is_converted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_other_databases_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_disk_heals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permissions, setup, teardown),
 		cmocka_unit_test(test_kill_loses_nothing_acknowledged),
