@@ -145,6 +145,8 @@ check_refused "a pod that may not be" \
 check "others may" pod_create p
 check_refused "changes are looked at, too" 'violates PodSecurity "baseline:latest": host namespaces' k set image pod/root c=other
 check "those that do not matter are not" k label pod root a=b
+check_refused "debugging containers, too" 'violates PodSecurity "baseline:latest": privileged \(container "e" must not set' \
+	k patch pod p --subresource=ephemeralcontainers --type strategic -p '{"spec":{"ephemeralContainers":[{"name":"e","image":"i","securityContext":{"privileged":true}}]}}'
 check_refused "levels have names" 'metadata.labels\[pod-security.kubernetes.io/warn\]: Invalid value: "strict": must be one of privileged, baseline, restricted' security warn=strict
 check_refused "versions have a form" 'Invalid value: "1.25": must be "latest" or "v1.x"' security enforce-version=1.25
 security warn=restricted warn-version=v1.25 >/dev/null
