@@ -200,6 +200,8 @@ static void book_sync(struct quota_book *book)
 /* The first object of a kind that a quota counts. */
 static void track(struct quota_book *book, const struct kind *k)
 {
+	if (book->closed)
+		return; /* the cache is about to go */
 	for (struct tracker *t = book->trackers; t; t = t->next)
 		if (t->kind == k->storage)
 			return;
