@@ -125,7 +125,8 @@ static uint32_t *index_of(const struct json *object)
 
 static bool same_name(const struct json_member *m, const char *name, size_t size)
 {
-	return m->name_size == size && memcmp(m->name, name, size) == 0;
+	return m->name_size == size && (size == 0 || m->name[0] == name[0]) &&
+	       memcmp(m->name, name, size) == 0;
 }
 
 /* The slot that holds `name`, or the free one where it belongs. */
@@ -501,22 +502,35 @@ const char *path_text_done(struct path_text *path)
 
 /* Whole documents. */
 
-static void copy_into(struct arena *a, struct json *to, const struct json *from)
+/* What a copy has in common with its original. */
+struct copy {
+	struct arena *arena;
+	bool texts;
+	const struct json *value; /* NULL = none */
+};
+
+static const char *copy_text(const struct copy *c, const char *s, size_t size)
+{
+	return c->texts ? s : arena_memdup(c->arena, s, size);
+}
+
+static void copy_into(const struct copy *c, struct json *to, const struct json *from)
 {
 	struct json *values;
 
 	*to = *from;
 	if (from->type == JSON_STRING) {
-		to->s = arena_memdup(a, from->s, from->count);
+		to->s = copy_text(c, from->s, from->count);
 	} else if (from->type == JSON_ARRAY) {
 		to->room = from->count & JSON_COUNT_MAX;
 		to->items = NULL;
 		if (!from->count)
 			return;
-		to->items = arena_alloc(a, from->count * (sizeof(*to->items) + sizeof(*values)));
+		to->items =
+			arena_alloc(c->arena, from->count * (sizeof(*to->items) + sizeof(*values)));
 		values = (struct json *)(void *)(to->items + to->room);
 		for (uint32_t i = 0; i < from->count; i++) {
-			copy_into(a, &values[i], from->items[i]);
+			copy_into(c, &values[i], from->items[i]);
 			to->items[i] = &values[i];
 		}
 	} else if (from->type == JSON_OBJECT) {
@@ -526,16 +540,19 @@ static void copy_into(struct arena *a, struct json *to, const struct json *from)
 		to->members = NULL;
 		if (!from->count)
 			return;
-		to->members = arena_alloc(a, bytes + from->count * sizeof(*values));
+		to->members = arena_alloc(c->arena, bytes + from->count * sizeof(*values));
 		values = (struct json *)(void *)((char *)to->members + bytes);
 		for (uint32_t i = 0; i < from->count; i++) {
 			const struct json_member *m = &from->members[i];
 
-			copy_into(a, &values[i], m->value);
+			bool shared = c->value == m->value;
+
+			if (!shared)
+				copy_into(c, &values[i], m->value);
 			to->members[i] = (struct json_member){
-				.name = arena_memdup(a, m->name, m->name_size),
+				.name = copy_text(c, m->name, m->name_size),
 				.name_size = m->name_size,
-				.value = &values[i],
+				.value = shared ? (struct json *)c->value : &values[i],
 			};
 		}
 		if (to->room > JSON_INDEX_ROOM)
@@ -545,12 +562,22 @@ static void copy_into(struct arena *a, struct json *to, const struct json *from)
 
 struct json *json_copy(struct arena *a, const struct json *v)
 {
+	struct copy c = {.arena = a};
 	struct json *copy;
 
 	if (!v)
 		return NULL;
 	copy = arena_alloc(a, sizeof(*copy));
-	copy_into(a, copy, v);
+	copy_into(&c, copy, v);
+	return copy;
+}
+
+struct json *json_copy_beside(struct arena *a, const struct json *v, const struct json *shared)
+{
+	struct copy c = {.arena = a, .texts = true, .value = shared};
+	struct json *copy = arena_alloc(a, sizeof(*copy));
+
+	copy_into(&c, copy, v);
 	return copy;
 }
 

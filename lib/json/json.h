@@ -95,6 +95,9 @@ struct json *json_new_printf(struct arena *a, const char *fmt, ...) _printf_(2, 
 struct json *json_new_array(struct arena *a);
 struct json *json_new_object(struct arena *a);
 struct json *json_copy(struct arena *a, const struct json *v); /* deep; NULL gives NULL */
+/* A copy that lives no longer than `v`: texts are shared, and so is `shared` (NULL: nothing), the
+ * value of a member somewhere in `v`. */
+struct json *json_copy_beside(struct arena *a, const struct json *v, const struct json *shared);
 /* With room for `room` members. */
 struct json *json_new_object_room(struct arena *a, size_t room);
 

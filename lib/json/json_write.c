@@ -150,73 +150,145 @@ static void new_line(struct buf *out, int level)
 		buf_add(out, "  ", 2);
 }
 
-/* level < 0: compact. */
-static void write_value(struct buf *out, const struct json *v, int level)
+static void write_scalar(struct buf *out, const struct json *v)
 {
-	int inner = level < 0 ? level : level + 1;
-
 	switch (v->type) {
-	case JSON_NULL:
-		buf_add(out, "null", 4);
-		break;
 	case JSON_BOOL:
 		if (v->b)
 			buf_add(out, "true", 4);
 		else
 			buf_add(out, "false", 5);
-		break;
+		return;
 	case JSON_INT:
 		write_int(out, v->i);
-		break;
+		return;
 	case JSON_DOUBLE:
 		json_write_double(out, v->d);
-		break;
+		return;
 	case JSON_STRING:
 		json_write_string(out, v->s, v->count);
-		break;
+		return;
+	case JSON_NULL:
 	case JSON_ARRAY:
+	case JSON_OBJECT:
+		buf_add(out, "null", 4);
+		return;
+	}
+}
+
+static void write_pretty(struct buf *out, const struct json *v, int level)
+{
+	int inner = level + 1;
+
+	if (v->type == JSON_ARRAY) {
 		buf_add_char(out, '[');
 		for (uint32_t i = 0; i < v->count; i++) {
 			if (i)
 				buf_add_char(out, ',');
-			if (level >= 0)
-				new_line(out, inner);
-			write_value(out, v->items[i], inner);
+			new_line(out, inner);
+			write_pretty(out, v->items[i], inner);
 		}
-		if (level >= 0 && v->count)
+		if (v->count)
 			new_line(out, level);
 		buf_add_char(out, ']');
-		break;
-	case JSON_OBJECT:
+	} else if (v->type == JSON_OBJECT) {
 		buf_add_char(out, '{');
 		for (uint32_t i = 0; i < v->count; i++) {
 			const struct json_member *m = &v->members[i];
 
 			if (i)
 				buf_add_char(out, ',');
-			if (level >= 0)
-				new_line(out, inner);
+			new_line(out, inner);
 			json_write_string(out, m->name, m->name_size);
-			buf_add_char(out, ':');
-			if (level >= 0)
-				buf_add_char(out, ' ');
-			write_value(out, m->value, inner);
+			buf_add(out, ": ", 2);
+			write_pretty(out, m->value, inner);
 		}
-		if (level >= 0 && v->count)
+		if (v->count)
 			new_line(out, level);
 		buf_add_char(out, '}');
-		break;
+	} else {
+		write_scalar(out, v);
+	}
+}
+
+/* ---- compact ----
+ *
+ * What every write and answer goes through: room is asked for once a member, and small values are
+ * put behind their names without a call. */
+
+static char *reserve(struct buf *out, size_t more)
+{
+	if (more >= out->room - out->size)
+		buf_reserve(out, more);
+	return out->data + out->size;
+}
+
+static void write_compact(struct buf *out, const struct json *v);
+
+static void write_member(struct buf *out, const struct json_member *m, bool comma)
+{
+	const struct json *v = m->value;
+	char *q = reserve(out, (size_t)m->name_size + 12);
+
+	if (comma)
+		*q++ = ',';
+	if (json_plain_run(m->name, m->name_size) == m->name_size) {
+		*q++ = '"';
+		memcpy(q, m->name, m->name_size);
+		q += m->name_size;
+		*q++ = '"';
+	} else {
+		out->size = (size_t)(q - out->data);
+		json_write_string(out, m->name, m->name_size);
+		q = reserve(out, 12);
+	}
+	*q++ = ':';
+	if (v->type == JSON_OBJECT && v->count == 0) {
+		*q++ = '{';
+		*q++ = '}';
+		out->size = (size_t)(q - out->data);
+		return;
+	}
+	out->size = (size_t)(q - out->data);
+	write_compact(out, v);
+}
+
+static void write_compact(struct buf *out, const struct json *v)
+{
+	if (v->type == JSON_OBJECT) {
+		*reserve(out, 1) = '{';
+		out->size++;
+		for (uint32_t i = 0; i < v->count; i++)
+			write_member(out, &v->members[i], i > 0);
+		*reserve(out, 1) = '}';
+		out->size++;
+	} else if (v->type == JSON_ARRAY) {
+		*reserve(out, 1) = '[';
+		out->size++;
+		for (uint32_t i = 0; i < v->count; i++) {
+			if (i) {
+				*reserve(out, 1) = ',';
+				out->size++;
+			}
+			write_compact(out, v->items[i]);
+		}
+		*reserve(out, 1) = ']';
+		out->size++;
+	} else {
+		write_scalar(out, v);
 	}
 }
 
 void json_write(struct buf *out, const struct json *v)
 {
-	write_value(out, v, -1);
+	write_compact(out, v);
+	buf_reserve(out, 1);
+	out->data[out->size] = '\0';
 }
 
 void json_write_pretty(struct buf *out, const struct json *v)
 {
-	write_value(out, v, 0);
+	write_pretty(out, v, 0);
 }
 
 char *json_text(struct arena *a, const struct json *v)

@@ -574,7 +574,7 @@ int managed_fields_apply(struct arena *a, const struct field_writer *w, bool for
 		self->doc = NULL;
 	}
 	/* The result must not share what the checks to come may change. */
-	*ret = json_copy(a, doc);
+	*ret = json_copy_beside(a, doc, managed_of(doc));
 	if (streq(w->manager, "kubectl"))
 		update_last_applied(a, *ret, config);
 	write_entries(a, *ret, &all);

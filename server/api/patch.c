@@ -72,8 +72,9 @@ static int change(struct update *u, const struct json *present, struct json **re
 	r = check_type(u, *ret);
 	if (r < 0)
 		return r;
-	/* The result may share parts with the present document, which is compared with it later. */
-	*ret = json_copy(req->arena, *ret);
+	/* The result may share parts with the present document, which is compared with it later;
+	 * what stands in managedFields is never changed in place. */
+	*ret = json_copy_beside(req->arena, *ret, json_path(*ret, "metadata.managedFields"));
 
 	struct json *warnings = NULL;
 	struct decode_options options = {
