@@ -24,7 +24,7 @@ int loops_start(struct api *api, const struct server_options *options, const cha
 		}
 	}
 	if (options->scheduler) {
-		l->scheduler_client = local_client_create(api, "default-scheduler");
+		l->scheduler_client = local_client_create(api, "kube-scheduler");
 		l->scheduler = scheduler_create(l->scheduler_client);
 	}
 	*ret = l;

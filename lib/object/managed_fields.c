@@ -541,6 +541,9 @@ int managed_fields_apply(struct arena *a, const struct field_writer *w, bool for
 		last = self ? self->fields : NULL;
 		doc = merge_apply(a, w->kind->schema, present, config);
 		doc = merge_prune(a, w->kind->schema, doc, last, field_set_union(a, owned, set));
+		/* What lost its last member is gone, unless it is wanted without any. */
+		if (last)
+			doc = merge_apply(a, w->kind->schema, doc, config);
 	}
 	c = fields_compare(a, w->kind->schema, present, doc);
 	conflicts = find_conflicts(a, &all, self, &c, NULL);

@@ -388,6 +388,8 @@ static void what_is_not_applied_any_more_goes(void **state)
 		{"{text: x, map: {a: x, b: w}}", "{text: x, map: {b: w}}",
 			"{text: x, map: {b: w}}"},
 		{"{text: x, map: {a: x}}", "{text: x}", "{text: x}"},
+		{"{text: x, map: {a: x}}", "{text: x, map: {}}", "{text: x, map: {}}"},
+		{"{text: x, inner: {a: x}}", "{text: x, inner: {}}", "{text: x, inner: {}}"},
 		{"{text: x, maps: {a: {b: c, d: e}}}", "{text: x, maps: {a: {b: c}}}",
 			"{text: x, maps: {a: {b: c}}}"},
 		{"{text: x, maps: {a: {b: c}, d: {e: f}}}", "{text: x, maps: {d: {e: f}}}",

@@ -68,17 +68,18 @@ static void drop_other_parts(const struct kind *kind, const char *part, struct j
 	json_remove(meta, "finalizers");
 }
 
-static int apply_to(struct update *u, const struct json *present, struct json **ret)
+int field_manager_merge(
+	struct update *u, const struct json *config, const struct json *present, struct json **ret)
 {
 	char time[TIME_RFC3339_ROOM];
 	struct field_writer w = writer(u->req, u->kind, u->part, time);
 	return managed_fields_apply(u->req->arena, &w, query_bool(&u->req->query, "force"), present,
-		u->body, ret, &u->req->st);
+		config, ret, &u->req->st);
 }
 
 static int change(struct update *u, const struct json *present, struct json **ret)
 {
-	return apply_to(u, present, ret);
+	return field_manager_merge(u, u->body, present, ret);
 }
 
 static int absent(struct update *u, struct json **ret)
@@ -98,7 +99,7 @@ static int absent(struct update *u, struct json **ret)
 				uid));
 	if (*json_str_or(json_get(meta, "resourceVersion"), ""))
 		return status_conflict(a, &u->req->st, u->kind, u->name, NULL);
-	return apply_to(u, NULL, ret);
+	return field_manager_merge(u, u->body, NULL, ret);
 }
 
 static int check_options(struct api_request *req)
@@ -159,13 +160,26 @@ static int check_config(struct api_request *req, const struct kind *k, const str
 	return 0;
 }
 
+bool field_manager_is_apply(const struct api_request *req)
+{
+	return streq(req->method, "PATCH") && req->content_type &&
+	       str_has_prefix(req->content_type, "application/apply-patch+yaml");
+}
+
+int field_manager_read(struct api_request *req, const struct kind *kind, struct json **ret)
+{
+	req->apply = true;
+	int r = check_options(req);
+	if (r == 0)
+		r = read_config(req, ret);
+	return r == 0 ? check_config(req, kind, *ret) : r;
+}
+
 void field_manager_apply(struct api_request *req)
 {
 	struct update *u = ARENA_NEW(req->arena, struct update);
 	struct json *config;
-	req->apply = true;
-	if (check_options(req) < 0 || read_config(req, &config) < 0 ||
-		check_config(req, req->kind, config) < 0) {
+	if (field_manager_read(req, req->kind, &config) < 0) {
 		api_fail(req);
 		return;
 	}

@@ -13,3 +13,10 @@ void field_manager_track(struct api_request *req, const struct kind *kind, const
 
 /* Checks the query of an apply request, reads its body, and changes or creates the object. */
 void field_manager_apply(struct api_request *req);
+/* The steps of it, for the scale subresource: is it one; its body as a document of `kind`; what
+ * comes of a configuration of the object itself. */
+bool field_manager_is_apply(const struct api_request *req);
+int field_manager_read(
+	struct api_request *req, const struct kind *kind, struct json **ret) _must_check_;
+int field_manager_merge(struct update *u, const struct json *config, const struct json *present,
+	struct json **ret) _must_check_;

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "server/api/api_internal.h"
+#include "server/api/field_manager.h"
 
 /* Paths in kind files are ".spec.replicas"; documents are asked with "spec.replicas". */
 static const char *dotted(const char *path)
@@ -66,13 +67,27 @@ static int scale_not_found(struct api_request *req)
 	return -EREMOTEIO;
 }
 
+/* An applied Scale is a configuration of the object in which it says the count. */
+static int apply_scale(struct update *u, const struct json *replicas, const struct json *present,
+	struct json **ret)
+{
+	struct arena *a = u->req->arena;
+	struct json *config = json_new_object(a);
+	json_set_str(a, config, "apiVersion", u->kind->gv);
+	json_set_str(a, config, "kind", u->kind->kind);
+	json_path_set(a, config, "metadata.name", json_new_string(a, u->name));
+	if (replicas)
+		json_path_set(a, config, dotted(u->kind->scale_spec_path), json_copy(a, replicas));
+	return field_manager_merge(u, config, present, ret);
+}
+
 static int change_scale(struct update *u, const struct json *present, struct json **ret)
 {
 	struct api_request *req = u->req;
 	struct arena *a = req->arena;
 	struct json *wanted = u->body;
 	struct json *scale = scale_of(a, u->kind, present);
-	if (streq(req->method, "PATCH")) {
+	if (streq(req->method, "PATCH") && !req->apply) {
 		const char *type = req->content_type ? req->content_type : "";
 		int r = str_has_prefix(type, "application/json-patch+json")
 				? patch_json(a, scale, u->body, &wanted, &req->st)
@@ -105,6 +120,8 @@ static int change_scale(struct update *u, const struct json *present, struct jso
 			"must be greater than or equal to 0");
 		return status_invalid(a, &req->st, &scale_name, u->name, &e);
 	}
+	if (req->apply)
+		return apply_scale(u, replicas, present, ret);
 	struct json *doc = json_copy(a, present);
 	json_path_set(a, doc, dotted(u->kind->scale_spec_path), json_new_int(a, n));
 	*ret = doc;
@@ -138,6 +155,8 @@ void api_scale(struct api_request *req)
 	int r = write_options(req, put ? "UpdateOptions" : "PatchOptions");
 	if (r == 0 && put)
 		r = write_decode(req, scale_kind(req), &u->body);
+	else if (r == 0 && field_manager_is_apply(req))
+		r = field_manager_read(req, scale_kind(req), &u->body);
 	else if (r == 0 &&
 		 json_parse(req->arena, req->body, req->body_size, NULL, &u->body, &err) < 0)
 		r = status_bad_request(req->arena, &req->st, "error decoding patch: %s", err.msg);

@@ -39,7 +39,7 @@ config one '' | file none
 check "the first lets go" apply none
 check_output "what the other has stays" '^z x$' k get cm one -o 'jsonpath={.data.a} {.data.b}'
 check "the other lets go" apply none --field-manager=other
-check_output "what nobody has is gone" '^-$' k get cm one -o 'jsonpath={.data}-'
+check_output "what nobody has is gone" '^(\{\})?-$' k get cm one -o 'jsonpath={.data}-'
 
 config two 'a: x, b: x, c: x' | file two
 k apply -f "$TEST_DIR/two.yaml" >/dev/null
@@ -109,6 +109,57 @@ check "apply to status" apply status --subresource=status --field-manager=teller
 check_output "only the status" '^7 5$' k get deploy web -o 'jsonpath={.status.replicas} {.spec.replicas}'
 check_output "is the teller's" 'teller Apply apps/v1 status \{"f:status":\{"f:replicas":\{\}\}\}' managers deploy/web
 check_output "status of nothing" '^404$' code patch apply-patch+yaml "${cm/configmaps/pods}/none/status?fieldManager=x" '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"none"}}'
+
+scale=/apis/apps/v1/namespaces/ssa/deployments/web/scale
+scaled='{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"web","namespace":"ssa"},"spec":{"replicas":8}}'
+check_output "apply to a scale" 'conflict with ..kubectl.. with subresource ..scale.. using apps/v1: .spec.replicas' patch apply-patch+yaml "$scale?fieldManager=hpa" "$scaled"
+check_output "by force" '"spec":\{"replicas":8\}' patch apply-patch+yaml "$scale?fieldManager=hpa&force=true" "$scaled"
+check_output "its count is its own" 'hpa Apply apps/v1 scale \{"f:spec":\{"f:replicas":\{\}\}\}' managers deploy/web
+
+file crd <<'END'
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.example.org}
+spec:
+  group: example.org
+  names: {kind: Thing, plural: things}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {status: {}}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              size: {type: integer, default: 1}
+              atoms: {type: object, x-kubernetes-map-type: atomic, properties: {a: {type: string}}}
+              parts:
+                type: array
+                x-kubernetes-list-type: map
+                x-kubernetes-list-map-keys: [id]
+                items: {type: object, required: [id], properties: {id: {type: string}, value: {type: string}}}
+              free: {type: object, x-kubernetes-preserve-unknown-fields: true}
+          status: {type: object, properties: {phase: {type: string}}}
+END
+k apply -f "$TEST_DIR/crd.yaml" >/dev/null
+k wait --for=condition=Established crd/things.example.org --timeout=20s >/dev/null
+thing() { printf 'apiVersion: example.org/v1\nkind: Thing\nmetadata: {name: t, namespace: ssa}\nspec: {%s}\n' "$1" | file thing; }
+thing 'atoms: {a: x}, parts: [{id: p, value: v}, {id: q}], free: {u: {w: [1, 2]}}'
+check_output "a custom resource" 'thing.example.org/t serverside-applied' apply thing
+check_output "by its schema" '^kubectl Apply example.org/v1 - \{"f:spec":\{"f:atoms":\{\},"f:free":\{"f:u":\{"\.":\{\},"f:w":\{\}\}\},"f:parts":\{"k:\{\\"id\\":\\"p\\"\}":\{"\.":\{\},"f:id":\{\},"f:value":\{\}\},' managers thing/t
+thing 'parts: [{id: q}], free: {}'
+check "less of it" apply thing
+check_output "is left" '^\{"free":\{\},"parts":\[\{"id":"q"\}\],"size":1\}$' k get thing t -o 'jsonpath={.spec}'
+thing 'parts: [{id: q}], nonsense: 1'
+check_refused "what its schema does not know" '.spec.nonsense: field not declared in schema' apply thing --validate=false
+check "patched by another" k patch thing t --type=merge -p '{"spec":{"parts":[{"id":"q","value":"x"}]}}'
+thing 'parts: [{id: q, value: w}]'
+check_refused "conflicts" 'conflict with "kubectl-patch" using example.org/v1: .spec.parts\[id="q"\].value' apply thing
 
 check_output "no manager" 'fieldManager: Required value: is required for apply patch' patch apply-patch+yaml $cm/one '{"apiVersion":"v1","kind":"ConfigMap"}'
 check_output "another kind" 'invalid object type: /v1, Kind=Secret' patch apply-patch+yaml "$cm/one?fieldManager=m" '{"apiVersion":"v1","kind":"Secret","metadata":{"name":"one"}}'
