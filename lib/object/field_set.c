@@ -292,6 +292,14 @@ const struct json *field_set_union(struct arena *a, const struct json *x, const 
 	return node_union(a, x, y, false, false);
 }
 
+const struct json *field_set_union_all(struct arena *a, const struct json **sets, size_t count)
+{
+	for (size_t step = 1; step < count; step *= 2)
+		for (size_t i = 0; i + step < count; i += step * 2)
+			sets[i] = field_set_union(a, sets[i], sets[i + step]);
+	return count ? sets[0] : NULL;
+}
+
 bool field_set_equal(const struct json *x, const struct json *y)
 {
 	if (x == y)

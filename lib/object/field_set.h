@@ -30,6 +30,8 @@ const struct json *field_set_difference(
 	struct arena *a, const struct json *x, const struct json *y);
 const struct json *field_set_intersection(
 	struct arena *a, const struct json *x, const struct json *y);
+/* Of many sets, in time that grows with their size, not with its square. The array is used up. */
+const struct json *field_set_union_all(struct arena *a, const struct json **sets, size_t count);
 bool field_set_equal(const struct json *x, const struct json *y);
 /* The set of one path of fields: "spec.replicas". */
 const struct json *field_set_path(struct arena *a, const char *dotted);

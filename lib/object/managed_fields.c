@@ -3,6 +3,7 @@
 #include "lib/object/merge.h"
 
 #define UPDATERS_MAX 10
+#define GIVEN_MAX 256 /* entries that a client may write; more are passed over */
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
 
 struct entry {
@@ -81,6 +82,8 @@ static bool same_manager(const struct entry *x, const struct entry *y)
 /* Upstream passes over a list with anything in it that it can't read. */
 static bool read_given(struct arena *a, const struct json *list, struct entries *ret)
 {
+	if (json_count(list) > GIVEN_MAX)
+		return false;
 	JSON_FOR_EACH_ITEM(doc, list) {
 		struct entry e = entry_of(doc);
 		struct entry *twin = NULL;
@@ -195,9 +198,10 @@ static void write_entries(struct arena *a, struct json *doc, struct entries *all
 	json_set(a, meta, "managedFields", list);
 }
 
-/* Many updaters: the oldest ones of a version become one. */
+/* The oldest updaters beyond the first ten become one for each version. */
 static void cap_updaters(struct arena *a, struct entries *all)
 {
+	const struct json **sets;
 	size_t updaters = 0;
 
 	for (size_t i = 0; i < all->count; i++)
@@ -206,35 +210,31 @@ static void cap_updaters(struct arena *a, struct entries *all)
 		return;
 	drop_empty(all);
 	qsort(all->items, all->count, sizeof(*all->items), entry_compare);
+	sets = arena_alloc(a, all->count * sizeof(*sets));
 	for (size_t i = 0; i < all->count && updaters > UPDATERS_MAX; i++) {
-		struct entry *e = &all->items[i], *first = NULL, *bucket = NULL;
+		struct entry *into = &all->items[i];
+		size_t count = 1;
 
-		if (!is_update(e))
+		if (!is_update(into) || !into->fields)
 			continue;
-		/* The first of each version makes the bucket that the next ones fall into. */
-		for (size_t j = 0; j < all->count; j++) {
-			struct entry *other = &all->items[j];
+		sets[0] = into->fields;
+		for (size_t j = i + 1; j < all->count && updaters > UPDATERS_MAX; j++) {
+			struct entry *e = &all->items[j];
 
-			if (!other->fields || other == e || !is_update(other) ||
-				!streq(other->api_version, e->api_version))
+			if (!is_update(e) || !e->fields ||
+				!streq(e->api_version, into->api_version))
 				continue;
-			if (streq(other->manager, "ancient-changes") && !other->subresource[0])
-				bucket = other;
-			else if (j < i && !first)
-				first = other;
+			sets[count++] = e->fields;
+			into->time = e->time;
+			e->fields = NULL;
+			updaters--;
 		}
-		if (!bucket && !first)
+		if (count == 1)
 			continue;
-		if (!bucket) {
-			bucket = first;
-			bucket->manager = "ancient-changes";
-			bucket->subresource = "";
-		}
-		bucket->fields = field_set_union(a, bucket->fields, e->fields);
-		bucket->time = e->time;
-		bucket->doc = NULL;
-		e->fields = NULL;
-		updaters--;
+		into->fields = field_set_union_all(a, sets, count);
+		into->manager = "ancient-changes";
+		into->subresource = "";
+		into->doc = NULL;
 	}
 }
 
@@ -518,7 +518,7 @@ int managed_fields_apply(struct arena *a, const struct field_writer *w, bool for
 	const struct json *present, const struct json *config, struct json **ret, struct status *st)
 {
 	_cleanup_(buf_finish) struct buf errors = BUF_INIT;
-	const struct json *owned = NULL, *last = NULL, *set, *doc = config, *allowed = NULL;
+	const struct json *owned, *last = NULL, *set, *doc = config, *allowed = NULL, **sets;
 	struct entries all = {0};
 	struct conflicts conflicts;
 	struct entry *self = NULL;
@@ -528,19 +528,25 @@ int managed_fields_apply(struct arena *a, const struct field_writer *w, bool for
 		return status_set(a, st, 500, "", "failed to create typed patch object (%s): %s",
 			object_text(a, w, config), errors.data);
 	read_trusted(a, managed_of(present), &all);
+	sets = arena_alloc(a, (all.count + 1) * sizeof(*sets));
 	for (size_t i = 0; i < all.count; i++) {
-		if (is_of(&all.items[i], w, "Apply"))
-			self = &all.items[i];
-		else if (!is_served(w, &all.items[i]))
-			all.items[i].fields = NULL;
+		struct entry *e = &all.items[i];
+
+		sets[i] = NULL;
+		if (is_of(e, w, "Apply"))
+			self = e;
+		else if (!is_served(w, e))
+			e->fields = NULL;
 		else
-			owned = field_set_union(a, owned, all.items[i].fields);
+			sets[i] = e->fields;
 	}
 	set = fields_applied(a, w->kind->schema, config);
+	sets[all.count] = set;
+	owned = field_set_union_all(a, sets, all.count + 1);
 	if (present) {
 		last = self ? self->fields : NULL;
 		doc = merge_apply(a, w->kind->schema, present, config);
-		doc = merge_prune(a, w->kind->schema, doc, last, field_set_union(a, owned, set));
+		doc = merge_prune(a, w->kind->schema, doc, last, owned);
 		/* What lost its last member is gone, unless it is wanted without any. */
 		if (last)
 			doc = merge_apply(a, w->kind->schema, doc, config);

@@ -612,6 +612,8 @@ static void old_updaters_become_one(void **state)
 		"{\"f:map\":{\".\":{},\"f:k00\":{},\"f:k01\":{},\"f:k02\":{},\"f:k03\":{},\"f:"
 		"k04\":"
 		"{}}}");
+	assert_string_equal(json_str(json_get(entry(t, "ancient-changes", "Update"), "time")),
+		"2026-01-01T00:00:04Z");
 	owns(t, "m00 update", NULL);
 	owns(t, "m05 update", "{\"f:map\":{\"f:k05\":{}}}");
 	owns(t, "m13 update", "{\"f:map\":{\"f:k13\":{}}}");
@@ -672,6 +674,24 @@ static void entries_of_versions_that_are_gone_go(void **state)
 	write_as(t, "u", "", doc);
 	owns(t, "m update", NULL);
 	owns(t, "u update", "{\"f:count\":{},\"f:text\":{}}");
+}
+
+static void too_many_entries_are_passed_over(void **state)
+{
+	struct test *t = *state;
+	struct json *doc = thing(t, "{count: 1}"), *list = json_new_array(&t->arena);
+
+	for (int i = 0; i < 300; i++)
+		json_push(&t->arena, list,
+			read_yaml(t, arena_printf(&t->arena,
+					     "{manager: m%d, operation: Apply, apiVersion: "
+					     "example.org/v1, fieldsType: FieldsV1, fieldsV1: "
+					     "{'f:spec': {'f:count': {}}}}",
+					     i)));
+	json_path_set(&t->arena, doc, "metadata.managedFields", list);
+	write_as(t, "u", "", doc);
+	assert_int_equal(json_count(json_path(t->live, "metadata.managedFields")), 1);
+	owns(t, "u update", "{\"f:count\":{}}");
 }
 
 static void same_document_but_times(void **state)
@@ -775,6 +795,7 @@ int main(void)
 		TEST(old_updaters_become_one),
 		TEST(clients_may_write_entries),
 		TEST(entries_of_versions_that_are_gone_go),
+		TEST(too_many_entries_are_passed_over),
 		TEST(same_document_but_times),
 		TEST(kubectl_takes_over_what_client_side_apply_set),
 		TEST(managers_of_user_agents),
