@@ -1,8 +1,9 @@
 /* CustomResourceDefinitions and their objects. The input is two texts with a zero byte between: a
- * schema and an object. Whatever is accepted must be buildable, and what is made of an object must
- * stay the same when it is made again. */
+ * schema (or, beginning with a dot or a bracket, a path) and an object. Whatever is accepted must
+ * be buildable, and what is made of an object must stay the same when it is made again. */
 #include "lib/object/custom.h"
 #include "server/api/hooks/crd.h"
+#include "server/api/jsonpath.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -65,6 +66,17 @@ static void try_object(struct arena *a, const struct kind *k, const char *text, 
 	object_unref(o);
 }
 
+static void try_path(const char *path, const char *text, size_t size)
+{
+	struct arena a = ARENA_INIT;
+	struct json *doc;
+
+	if (json_parse(&a, text, size, NULL, &doc, NULL) == 0 && jsonpath_first(doc, path) &&
+		!jsonpath_valid(path))
+		abort();
+	arena_finish(&a);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *)data, *zero = memchr(data, 0, size);
@@ -79,6 +91,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (kind_registry_load_builtin(registry, NULL) < 0)
 			abort();
 		api.kinds = registry;
+	}
+	if (zero && (*text == '.' || *text == '[')) {
+		try_path(text, zero + 1, size - schema_size - 1);
+		return 0;
 	}
 	if (json_parse(&a, text, schema_size, NULL, &schema, NULL) == 0) {
 		struct field_errors errors = {.arena = &a};
