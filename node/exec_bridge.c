@@ -182,6 +182,8 @@ static void on_reset(void *user, int status)
 	struct bridge_channel *c = user;
 
 	c->stream = NULL;
+	/* A runtime that breaks a stream off says no more on it than one that ends it. */
+	check_over(c->b);
 }
 
 static void on_runtime_drained(void *user)

@@ -6,6 +6,7 @@
 #include "lib/http/tls.h"
 #include "node/node_stream.h"
 #include "node/pod/pod_manager.h"
+#include "node/pod_proxy.h"
 #include "node/vm/vm_manager.h"
 
 struct node_server {
@@ -69,6 +70,10 @@ static void handle(struct http_request *req, void *user)
 	}
 	if (!s->n->pods || !s->n->vms) {
 		respond_text(req, 503, "the node agent is starting or stopping");
+		return;
+	}
+	if (str_has_prefix(req->path, "/podProxy/")) {
+		pod_proxy_serve(s->n, req);
 		return;
 	}
 	size_t n = split_path(req, p);

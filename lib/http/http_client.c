@@ -539,6 +539,11 @@ static void on_later(uv_idle_t *idle)
 	uv_close((uv_handle_t *)&e->later, on_handle_closed);
 }
 
+const char *http_endpoint_host(const struct http_endpoint *e)
+{
+	return e->host;
+}
+
 void http_endpoint_destroy(struct http_endpoint *e)
 {
 	if (!e || e->destroyed)

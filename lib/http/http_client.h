@@ -19,6 +19,7 @@ struct http_endpoint_options {
 };
 struct http_endpoint *http_endpoint_create(const struct http_endpoint_options *options);
 /* Requests in flight end with -ECANCELED, in the next turn of the loop. */
+const char *http_endpoint_host(const struct http_endpoint *e); /* the Host header */
 void http_endpoint_destroy(struct http_endpoint *e);
 
 struct http_response {

@@ -6,6 +6,7 @@
 #include "server/api/custom_resources.h"
 #include "server/api/auth/auth.h"
 #include "server/api/openapi.h"
+#include "server/api/proxy.h"
 #include "server/api/watch.h"
 
 #define NODE_PORT_FIRST 30000
@@ -102,6 +103,7 @@ void api_destroy(struct api *api)
 	openapi_destroy(api->openapi);
 	admission_destroy(api->admission);
 	auth_destroy(api->auth);
+	SSL_CTX_free(api->proxy_tls);
 	metrics_finish(&api->metrics);
 	allocator_finish(&api->service_ips);
 	allocator_finish(&api->node_ports);
@@ -131,13 +133,21 @@ static bool is_stream(const char *subresource)
 	       streq(subresource, "attach") || streq(subresource, "portforward");
 }
 
+/* What is asked for is another's to understand. */
+static bool passes_accept(const char *subresource)
+{
+	return is_stream(subresource) || streq(subresource, "proxy");
+}
+
 static void handle_subresource(struct api_request *req)
 {
 	const char *sub = req->subresource->name;
 	bool get = streq(req->method, "GET"), put = streq(req->method, "PUT");
 	bool patch = streq(req->method, "PATCH"), post = streq(req->method, "POST");
 
-	if (is_stream(sub)) {
+	if (streq(sub, "proxy")) {
+		api_proxy(req);
+	} else if (is_stream(sub)) {
 		if (get || (post && !streq(sub, "log")))
 			api_node_stream(req);
 		else
@@ -245,12 +255,12 @@ static void handle_resource(struct api_request *req)
 	}
 	if (r->subresource) {
 		req->subresource = kind_subresource(k, r->subresource);
-		if (!req->subresource || r->rest) {
+		if (!req->subresource || (r->rest && !streq(r->subresource, "proxy"))) {
 			api_fail_unknown_resource(req);
 			return;
 		}
 	}
-	if (!(req->subresource && is_stream(req->subresource->name)) &&
+	if (!(req->subresource && passes_accept(req->subresource->name)) &&
 		accept_parse(req->arena, req->accept,
 			SERVES(ACCEPT_TABLE) | SERVES(ACCEPT_PARTIAL) | SERVES(ACCEPT_PARTIAL_LIST),
 			&req->wanted) < 0) {

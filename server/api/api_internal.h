@@ -31,6 +31,7 @@ struct api {
 	struct cache *cache;
 	struct clock *clock;
 	struct random random;
+	SSL_CTX *proxy_tls;	 /* to pods that are asked by https; NULL until one is */
 	struct random audit_ids; /* no secrets: cheap */
 	const struct kind *namespaces, *nodes, *pods, *definitions;
 	struct ip_range service_range, pod_range;

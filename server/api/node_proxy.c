@@ -187,30 +187,36 @@ static const char *request_headers(struct api_request *req, bool upgrade)
 	return arena_memdup(req->arena, out.data ? out.data : "", out.size);
 }
 
-static const char *node_address(struct api_request *req, const struct object *node)
+bool node_endpoint(struct api_request *req, const struct object *node, struct node_endpoint *ret)
 {
 	struct json *doc = object_doc(node, req->arena);
 	int64_t port = json_path_int(doc, "status.daemonEndpoints.kubeletEndpoint.Port", 0);
 	if (port <= 0 || port > 65535)
-		return NULL;
+		return false;
 	JSON_FOR_EACH_ITEM(a, json_path(doc, "status.addresses")) {
 		const char *address = json_str(json_get(a, "address"));
 		if (!streq(json_str(json_get(a, "type")), "InternalIP") || !address)
 			continue;
-		return arena_printf(req->arena,
+		ret->address = arena_printf(req->arena,
 			strchr(address, ':') ? "tcp://[%s]:%" PRId64 : "tcp://%s:%" PRId64, address,
 			port);
+		ret->ip = arena_strdup(req->arena, address);
+		ret->port = (uint16_t)port;
+		/* Who else answers at that address is refused: its certificate is another's. */
+		ret->tls_name = arena_strdup(req->arena, node->name);
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 void node_proxy(struct api_request *req, const char *node, const char *target)
 {
 	const struct object *o =
 		node && *node ? cache_get(req->api->cache, req->api->nodes, "", node) : NULL;
-	const char *address = o ? node_address(req, o) : NULL;
+	struct node_endpoint e;
+	bool reachable = o && node_endpoint(req, o, &e);
 	const char *protocol;
-	if (!req->http || !address || !req->api->options.node_tls) {
+	if (!req->http || !reachable || !req->api->options.node_tls) {
 		if (!o)
 			status_not_found(req->arena, &req->st, req->api->nodes, node ? node : "");
 		else
@@ -228,10 +234,9 @@ void node_proxy(struct api_request *req, const char *node, const char *target)
 	uv_idle_init(req->api->loop, &p->end);
 	p->endpoint = http_endpoint_create(&(struct http_endpoint_options){
 		.loop = req->api->loop,
-		.address = address,
+		.address = e.address,
 		.tls = req->api->options.node_tls,
-		/* Who else answers at that address is refused: its certificate is another's. */
-		.tls_name = node,
+		.tls_name = e.tls_name,
 		.max_idle = 1,
 	});
 	req->http->user = p;

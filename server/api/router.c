@@ -65,6 +65,33 @@ static struct route parse_resource(
 	return r;
 }
 
+/* /api/v1/nodes/N/proxy/..., /api/v1/namespaces/NS/pods/N/proxy/...: what follows is another's
+ * path, of any form. */
+static const char *cut_proxied(struct arena *a, const char *path, const char **ret_rest)
+{
+	static const char version[] = "/api/v1/";
+	if (!str_has_prefix(path, version))
+		return path;
+	const char *p = path + sizeof(version) - 1;
+	int segments;
+	if (str_has_prefix(p, "nodes/"))
+		segments = 2;
+	else if (str_has_prefix(p, "namespaces/"))
+		segments = 4;
+	else
+		return path;
+	while (segments-- > 0) {
+		size_t size = strcspn(p, "/");
+		if (size == 0 || !p[size])
+			return path;
+		p += size + 1;
+	}
+	if (!str_has_prefix(p, "proxy/"))
+		return path;
+	*ret_rest = arena_strdup(a, p + strlen("proxy/"));
+	return arena_memdup(a, path, (size_t)(p - path) + strlen("proxy"));
+}
+
 struct route route_parse(struct arena *a, const char *path)
 {
 	struct route none = {.type = ROUTE_NONE};
@@ -80,6 +107,9 @@ struct route route_parse(struct arena *a, const char *path)
 	bool core = has_root(path, "/api");
 	if (!core && !has_root(path, "/apis"))
 		return none;
+	const char *rest = NULL;
+	if (core)
+		path = cut_proxied(a, path, &rest);
 	const char *segments[SEGMENT_MAX];
 	const char *tail = path + (core ? 4 : 5);
 	int n = split(a, *tail ? tail + 1 : tail, segments);
@@ -101,5 +131,8 @@ struct route route_parse(struct arena *a, const char *path)
 	r.version = *s++;
 	n--;
 	r.type = ROUTE_VERSION_LIST;
-	return parse_resource(a, r, s, n, path);
+	r = parse_resource(a, r, s, n, path);
+	if (rest)
+		r.rest = rest;
+	return r;
 }

@@ -46,6 +46,20 @@ def serve(connection):
                 connection.sendall(data.upper())
             connection.close()
             return
+        if "redirect" in target:
+            connection.sendall(
+                b"HTTP/1.1 302 Found\r\nLocation: "
+                + (f"http://{headers['host']}/other?x=1" if "whole" in target else "/other?x=1").encode()
+                + b"\r\nConnection: X-Private\r\nX-Private: 1\r\nX-Kept: 1\r\nContent-Length: 0\r\n\r\n"
+            )
+            continue
+        if "headers" in target:
+            size = int(headers.get("content-length", 0))
+            while len(rest) < size:
+                rest += connection.recv(65536)
+            body = (head + "\nbody " + rest.decode() + "\n").encode()
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/x-own\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            continue
         if "broken" in target:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it")
             connection.close()
