@@ -127,6 +127,22 @@ static void on_client_closed(void *user, unsigned code)
 
 /* ---- from the runtime ---- */
 
+void exec_message_send(
+	struct websocket *to, bool base64, unsigned channel, const char *p, size_t size)
+{
+	_cleanup_(buf_finish) struct buf m = BUF_INIT;
+	if (base64) {
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		buf_add_char(&m, (char)('0' + (int)channel));
+		buf_add_str(&m, base64_encode(&a, p, size));
+	} else {
+		buf_reserve(&m, size + 1);
+		buf_add_char(&m, (char)channel);
+		buf_add(&m, p, size);
+	}
+	websocket_send(to, base64, m.data, m.size);
+}
+
 static void on_data(void *user, const char *p, size_t size)
 {
 	struct bridge_channel *c = user;
@@ -134,17 +150,7 @@ static void on_data(void *user, const char *p, size_t size)
 
 	if (!b->client || b->closing || size == 0)
 		return;
-	_cleanup_(buf_finish) struct buf m = BUF_INIT;
-	if (b->base64) {
-		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-		buf_add_char(&m, (char)('0' + (int)c->number));
-		buf_add_str(&m, base64_encode(&a, p, size));
-	} else {
-		buf_reserve(&m, size + 1);
-		buf_add_char(&m, (char)c->number);
-		buf_add(&m, p, size);
-	}
-	websocket_send(b->client, b->base64, m.data, m.size);
+	exec_message_send(b->client, b->base64, c->number, p, size);
 	if (websocket_queued(b->client) > STREAM_HIGH_BYTES && !b->paused_runtime && c->stream) {
 		b->paused_runtime = true;
 		for (int i = 0; i < CHANNELS; i++) {

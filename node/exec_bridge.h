@@ -22,3 +22,7 @@ int exec_bridge_start(struct http_request *req, struct stream *runtime,
 struct arena;
 int exec_message_parse(struct arena *a, bool base64, bool text, const char *message, size_t size,
 	unsigned *ret_channel, const char **ret_data, size_t *ret_size) _must_check_;
+/* The other way. */
+struct websocket;
+void exec_message_send(
+	struct websocket *to, bool base64, unsigned channel, const char *p, size_t size);

@@ -2,7 +2,7 @@
  * client's upgrade is made there too, and then bytes flow between the two.
  *
  *   SPDY/3.1 clients    the same protocol on both sides: joined as they are
- *   WebSocket clients   translated by exec_bridge.c */
+ *   WebSocket clients   translated by exec_bridge.c and forward_bridge.c */
 #include "node/node_stream.h"
 
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/http/http_client.h"
 #include "node/exec_bridge.h"
+#include "node/forward_bridge.h"
 #include "node/pod/pod_manager.h"
 
 enum { CONNECT_TIMEOUT_MS = 30000 };
@@ -21,7 +22,8 @@ struct session {
 	struct grpc_call *grpc;
 	struct http_endpoint *endpoint;
 	struct http_call *call;
-	bool spdy; /* else WebSocket */
+	bool spdy;    /* else WebSocket */
+	bool forward; /* ports, else a container's streams */
 	struct exec_bridge_options options;
 };
 
@@ -63,10 +65,14 @@ static void on_upgraded(void *user, struct stream *runtime, const struct http_re
 	if (!s->spdy) {
 		struct err err = ERR_INIT;
 		struct exec_bridge_options options = s->options;
+		bool forward = s->forward;
 		session_free(s);
-		/* Answers the request in any case, and owns the stream from now on. */
-		if (exec_bridge_start(req, runtime, &options, &err) < 0)
-			log_warn("exec session", "reason", err.msg, NULL);
+		/* They answer the request in any case, and own the stream from now on. */
+		int started = forward ? forward_bridge_start(req, runtime, &err)
+				      : exec_bridge_start(req, runtime, &options, &err);
+		if (started < 0)
+			log_warn(forward ? "port forwarding" : "exec session", "reason", err.msg,
+				NULL);
 		return;
 	}
 	if (version)
@@ -116,7 +122,8 @@ static void connect_runtime(struct session *s, const char *url)
 					req->headers[i].value);
 		}
 	} else {
-		buf_add_str(&headers, "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n");
+		buf_printf(&headers, "X-Stream-Protocol-Version: %s\r\n",
+			s->forward ? "portforward.k8s.io" : "v4.channel.k8s.io");
 	}
 	s->endpoint = http_endpoint_create(&(struct http_endpoint_options){
 		.loop = s->n->loop,
@@ -273,9 +280,6 @@ void node_port_forward_serve(
 		refuse(s, 404, "the pod has no running sandbox on this node");
 		return;
 	}
-	if (!s->spdy) {
-		refuse(s, 400, "port forwarding is served over SPDY/3.1");
-		return;
-	}
+	s->forward = true;
 	s->grpc = cri_port_forward(pod_manager_cri(n->pods), sandbox, on_port_forward, s);
 }
