@@ -259,7 +259,7 @@ static void open_channel(struct forward *f, unsigned number, unsigned port)
 {
 	static const struct spdy_stream_handler handler = {
 		.data = on_data, .eof = on_eof, .reset = on_reset};
-	char port_text[8], id_text[8];
+	char port_text[12], id_text[12];
 	snprintf(port_text, sizeof(port_text), "%u", port);
 	snprintf(id_text, sizeof(id_text), "%u", number / 2);
 	struct spdy_header h[] = {{"streamtype", number % 2 ? "error" : "data"},

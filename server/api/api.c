@@ -1,5 +1,7 @@
 #include "server/api/api_internal.h"
 
+#include <openssl/ssl.h>
+
 #include "lib/base/log.h"
 #include "server/api/admission/admission.h"
 #include "server/api/conversions.h"

@@ -79,8 +79,7 @@ static void on_failed(struct http_request *http, const struct err *err, void *us
 {
 	struct api_request *req = user;
 	status_set(req->arena, &req->st, 503, "ServiceUnavailable",
-		arena_printf(req->arena, "error trying to reach service: %s",
-			err ? err->msg : "connection closed"));
+		"error trying to reach service: %s", err ? err->msg : "connection closed");
 	api_fail(req);
 }
 
@@ -240,7 +239,7 @@ static void proxy_service(struct api_request *req, const struct target *t)
 	}
 	if (!chosen) {
 		status_set(a, &req->st, 503, "ServiceUnavailable",
-			arena_printf(a, "no endpoints available for service \"%s\"", t->name));
+			"no endpoints available for service \"%s\"", t->name);
 		api_fail(req);
 		return;
 	}
@@ -268,8 +267,7 @@ static void proxy_node(struct api_request *req, const struct target *t)
 		api_fail(req);
 	} else if (!node_endpoint(req, node, &e)) {
 		status_set(req->arena, &req->st, 503, "ServiceUnavailable",
-			arena_printf(req->arena, "node \"%s\" has no address to reach its agent",
-				t->name));
+			"node \"%s\" has no address to reach its agent", t->name);
 		api_fail(req);
 	} else if (!*t->port || (parse_port(t->port, &port) && port == e.port)) {
 		pass_on(req, t, e.address, req->api->options.node_tls, e.tls_name, NULL, t->tail);
