@@ -50,6 +50,38 @@ bench_server_end() {
 # The load has a CPU of its own.
 bench_api_load() { taskset -c $(($(nproc) - 1)) "$BENCH_BUILD/bench/api-bench" "$@"; }
 
+# What the server adds to TLS and sockets, and what those who only wait cost it.
+bench_transport() {
+	local data=$BENCH_DIR/transport bare port round target=/api/v1/namespaces/default/configmaps/c
+	bench_title transport "get of 4.4 KB, against epoll and OpenSSL alone answering as much; CPU of one request"
+	bench_server "$data" || { bench_failed transport "the server did not start"; return; }
+	"$BENCH_BUILD/bench/bare-server" "$data/pki/server.crt" "$data/pki/server.key" >"$data.port" &
+	bare=$!
+	lab_await 5 "the bare server listens" test -s "$data.port"
+	port=$(cat "$data.port")
+	kubectl --kubeconfig "$data/admin.kubeconfig" create configmap c --from-literal=k="$(head -c 4150 /dev/zero | tr '\\0' x)" >/dev/null
+	for round in 1 2 3 4 5; do
+		BENCH_ADDRESS=tcp://127.0.0.1:$port bench_http "$data" "$bare" get 50000 $target | sed s/hanok/peer/
+		bench_http "$data" "$BENCH_SERVER" get 50000 $target
+	done >"$data.get"
+	bench_compare transport-get us 1.5 <"$data.get"
+	for round in 1 2 3; do bench_http "$data" "$BENCH_SERVER" get2 50000 $target; done >"$data.get2"
+	bench_bound transport-get-http2 us - <"$data.get2"
+	bench_note "10,000 watches that wait, 250 on a connection"
+	bench_http "$data" "$BENCH_SERVER" watch2 10000 "${target%/*}?watch=true&resourceVersion=1" >"$data.watch"
+	bench_bound transport-watch bytes 4096 <"$data.watch"
+	kill "$bare"
+	wait "$bare" 2>/dev/null
+	bench_server_end
+}
+
+# bench_http DATA PID MODE COUNT TARGET
+bench_http() {
+	local data=$1
+	shift
+	taskset -c $(($(nproc) - 1)) "$BENCH_BUILD/bench/http-bench" "$data/admin.kubeconfig" "$@" 2>/dev/null
+}
+
 bench_free_port() {
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }

@@ -5,6 +5,7 @@
  * Requests are taken from `loading` on; until the first objects are there /readyz says no. */
 #include "server/server.h"
 
+#include <sys/resource.h>
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
@@ -449,6 +450,16 @@ static int serve(struct server *s, struct err *err)
 	return 0;
 }
 
+/* A client may hold a connection for each of its watches. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int server_main(int argc, char **argv)
 {
 	struct server s = {.lock_fd = -1, .started_ns = clock_system()->mono_ns(clock_system())};
@@ -461,6 +472,7 @@ int server_main(int argc, char **argv)
 	mallopt(M_TRIM_THRESHOLD, 256 << 10);
 	umask(077);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write(2) */
+	raise_descriptor_limit();
 	uv_loop_init(&s.loop);
 	if (serve(&s, &err) < 0)
 		fatal(&s, &err);

@@ -4,6 +4,7 @@
 
 /* Pipelined requests beyond this wait in the kernel. */
 #define IN_MAX_BYTES (64u << 10)
+#define HANDSHAKE_MS 10000u
 
 /* Connections */
 
@@ -400,6 +401,11 @@ void http_conn_tick(struct http_conn *c, uint64_t now_ms)
 	if (!c->stream || c->gone)
 		return;
 	size_t queued = stream_queued(c->stream);
+	if (!c->greeted && stream_is_ready(c->stream)) {
+		c->greeted = true;
+		if (c->state == CONN_IDLE && !c->known)
+			conn_idle(c);
+	}
 	if (http_conn_stalled(c, now_ms)) {
 		http_conn_drop(c);
 	} else if (c->h2 && c->state != CONN_LINGERING) {
@@ -434,6 +440,8 @@ void http_conn_start(struct http_server *s, int fd)
 	list_append(&s->conns, &c->link);
 	s->conn_count++;
 	conn_idle(c);
+	if (s->tls)
+		conn_deadline(c, MIN(HANDSHAKE_MS, s->idle_timeout_ms));
 	stream_set_handler(stream, &handler, c);
 	stream_read_start(stream);
 }

@@ -89,6 +89,7 @@ struct http_conn {
 			   */
 	uint64_t stalled_ms; /* since when it takes nothing; 0 = it does */
 	enum conn_state state;
+	bool greeted;	/* the TLS handshake is done */
 	bool known;	/* which protocol it speaks */
 	bool eof;	/* the client has ended its direction */
 	bool gone;	/* the stream is closing */

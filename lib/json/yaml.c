@@ -9,6 +9,8 @@
 
 #define TAG_PREFIX "tag:yaml.org,2002:"
 #define TAG_DIRECTIVES_MAX 100
+/* libyaml looks at every open bracket again at each token. */
+#define FLOW_DEPTH_MAX 100
 #define NODE_WEIGHT 16 /* bytes that a value costs at least, for the limit on aliases */
 
 /* Where the value being read stands, for paths of duplicate keys. */
@@ -27,6 +29,7 @@ struct reader {
 	struct table anchors; /* struct json *, or &open_anchor */
 	size_t alias_bytes;   /* weight of all aliases so far */
 	unsigned duplicates_told;
+	unsigned flow_depth; /* brackets and braces that are open */
 };
 
 /* Stands for an anchor whose value is still being read. */
@@ -459,9 +462,17 @@ static int read_value(
 	if (r == 0 && type == YAML_SCALAR_EVENT && scalar.type == YAML_SCALAR_FLOAT &&
 		!isfinite(scalar.d))
 		r = bad(rd, &mark, "a number that JSON can't express");
+	bool flow = (type == YAML_SEQUENCE_START_EVENT &&
+			    event->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE) ||
+		    (type == YAML_MAPPING_START_EVENT &&
+			    event->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE);
 	yaml_event_delete(event);
 	if (r < 0)
 		return r;
+	if (flow && rd->flow_depth >= FLOW_DEPTH_MAX)
+		return err_set(rd->err, -E2BIG, "line %zu: brackets nested deeper than %u",
+			mark.line + 1, FLOW_DEPTH_MAX);
+	rd->flow_depth += flow;
 	if (type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT) {
 		if (place->depth >= rd->limits->depth)
 			return err_set(rd->err, -E2BIG, "line %zu: nested deeper than %u",
@@ -471,6 +482,7 @@ static int read_value(
 		if (r < 0)
 			return r;
 	}
+	rd->flow_depth -= flow;
 	if (anchor)
 		table_set(&rd->anchors, anchor, *ret);
 	return 0;

@@ -301,6 +301,10 @@ static void test_limits(void **state)
 	assert_int_equal(yaml_parse(&arena, "{a: {b: {}}}", 12, &limits, &v, NULL), -E2BIG);
 	assert_int_equal(
 		yaml_parse(&arena, "aaaaaaaaaaaaaaaaaaaaa", 21, &limits, &v, NULL), -E2BIG);
+	memset(deep, '[', 101);
+	memset(deep + 101, ']', 101);
+	assert_int_equal(yaml_parse(&arena, deep, 202, NULL, &v, NULL), -E2BIG);
+	assert_int_equal(yaml_parse(&arena, deep + 1, 200, NULL, &v, NULL), 0);
 	memset(deep, '[', sizeof(deep));
 	assert_int_equal(yaml_parse(&arena, deep, sizeof(deep), NULL, &v, NULL), -E2BIG);
 }
