@@ -57,5 +57,58 @@ check_output "whose options are too" '^400$' code_of $pods/big/eviction "${json[
 check_output "the pod is still there" '^big$' k_field pod/big .metadata.name
 
 check_output "False is false, as Python writes it" '"kind": ?"ConfigMapList"' raw "$maps?watch=False"
+# Bombs: what is small to send and large to hold. Each is refused, and within the time that a large honest body takes.
+yaml=(-H 'Content-Type: application/yaml')
+bomb() { # NAME REGEX CURL_ARG...
+	local name=$1 regex=$2
+	shift 2
+	check_output "$name" "$regex" code_of "$@" --max-time 10
+}
+python3 - "$TEST_DIR" <<'END'
+import json, sys
+def write(name, text):
+    open(f"{sys.argv[1]}/{name}", "w").write(text)
+head = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"bomb"},"data":'
+write("deep.json", head + '{"a":' * 200000 + "1" + "}" * 200001)
+write("arrays.json", head + "[" * 1000000)
+write("deep.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bomb}\ndata: " + "[" * 1500000 + "]" * 1500000)
+write("levels.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bomb}\ndata:\n- " + ("[" * 99 + "]" * 99 + "\n- ") * 15000 + "x\n")
+write("alias.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bomb}\ndata:\n  a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"  a{i}: &a{i} [" + ",".join([f"*a{i-1}"] * 9) + "]\n" for i in range(1, 12)))
+write("copy.json", json.dumps([{"op": "add", "path": "/data/a0", "value": "x" * 1000}] + [
+    {"op": "copy", "from": "/data", "path": f"/data/c{i}"} for i in range(40)]))
+write("operations.json", json.dumps([{"op": "test", "path": "/data", "value": {}}] * 10001))
+write("keys.json", head + "{" + ",".join(f'"k{i}":"{i}"' for i in range(150000)) + "}}")
+END
+for shape in deep.json arrays.json; do bomb "JSON nested without end ($shape)" '^400$' $maps "${json[@]}" --data-binary "@$TEST_DIR/$shape"; done
+for shape in deep.yaml levels.yaml alias.yaml; do
+	bomb "YAML that grows ($shape)" '^(400|413|422)$' $maps "${yaml[@]}" --data-binary "@$TEST_DIR/$shape"
+done
+raw $maps "${json[@]}" -d '{"metadata":{"name":"small"},"data":{}}' >/dev/null
+bomb "a patch that copies itself" '^(400|413|422)$' $maps/small -X PATCH -H 'Content-Type: application/json-patch+json' --data-binary "@$TEST_DIR/copy.json"
+bomb "one of 10,001 operations" '^413$' $maps/small -X PATCH -H 'Content-Type: application/json-patch+json' --data-binary "@$TEST_DIR/operations.json"
+bomb "150,000 keys" '^(201|413|422)$' "$maps?dryRun=All" "${json[@]}" --data-binary "@$TEST_DIR/keys.json"
+parameters=$(printf 'a%s=b&' {1..7000})
+bomb "7,000 parameters" '^(200|414|431)$' "$maps?$parameters"
+bomb "a selector of them" '^(200|400|414|431)$' "$maps?labelSelector=$(printf 'a%s=b,' {1..6000})c"
+
+# Clients that take their time: half a request, half a handshake, an answer that nobody reads. Others are served as before.
+python3 - "$SERVER_PORT" <<'END' &
+import socket, sys, time
+held = []
+for i in range(600):
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    if i % 2:
+        s.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    held.append(s)
+print("held", flush=True)
+time.sleep(20)
+END
+slow=$!
+sleep 1
+for i in 1 2 3; do bomb "served beside 600 half-open connections ($i)" '^200$' $maps; done
+kill $slow 2>/dev/null
+wait $slow 2>/dev/null
+
 check_output "still in health after all this" 'ok' raw /livez
 finish
