@@ -1,5 +1,5 @@
-/* bootstrap.h - the objects that every cluster has from the start: namespaces, priority classes, the
- * service by which pods reach the API, default roles and bindings. */
+/* bootstrap.h - the objects that every cluster has from the start: namespaces, priority classes,
+ * the service by which pods reach the API, default roles and bindings. */
 #pragma once
 
 #include "server/api/api.h"

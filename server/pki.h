@@ -1,8 +1,8 @@
 /* pki.h - the certificates of a cluster, as files in DIR/pki: ca, server (serving), node-client
  * (what the server shows to nodes), admin; each NAME.crt and NAME.key, keys mode 0600. Made when
  * they are missing, made anew when they are about to expire or, for `server`, when it lacks a name.
- * The CA is never replaced. sa.key signs service account tokens; sa.pub holds its public half, and may
- * hold those of earlier keys, whose tokens are then still taken. */
+ * The CA is never replaced. sa.key signs service account tokens; sa.pub holds its public half, and
+ * may hold those of earlier keys, whose tokens are then still taken. */
 #pragma once
 
 #include "lib/base/err.h"

@@ -209,13 +209,11 @@ static void values(void **state)
 
 static void versions_convert_by_their_schemas(void **state)
 {
-	struct kind *storage =
-		define(
-			VERSION("v1", "true",
-				"{type: object, properties: {a: {type: string}, b: {type: "
-				"string}}}") "," VERSION("v2", "false",
-				"{type: object, properties: {a: {type: string}, c: {type: "
-				"integer, default: 7}}}"));
+	struct kind *storage = define(VERSION("v1", "true",
+		"{type: object, properties: {a: {type: string}, b: {type: "
+		"string}}}") "," VERSION("v2", "false",
+		"{type: object, properties: {a: {type: string}, c: {type: "
+		"integer, default: 7}}}"));
 	const struct kind *v2 = kind_by_resource(registry, "example.org", "v2", "things");
 	struct arena a = ARENA_INIT;
 	struct json *doc = yaml(&a, "{kind: Thing, apiVersion: example.org/v1, metadata: {name: "

@@ -155,8 +155,8 @@ static void pull_with_secrets(struct pod_op *op)
 	const struct json *pod = pod_worker_doc(op->w, &a);
 
 	if (json_count(json_path(pod, "spec.imagePullSecrets")) > 0)
-		op->fetch = pod_refs_fetch(
-			op->w->n, pod, POD_REFS_PULL, op->w->tokens, on_refs, op);
+		op->fetch =
+			pod_refs_fetch(op->w->n, pod, POD_REFS_PULL, op->w->tokens, on_refs, op);
 	else
 		pull(op);
 }

@@ -68,7 +68,7 @@ struct pod_worker {
 	int64_t *touched_ns;	    /* the same, by container */
 	bool sandbox_unread; /* PodSandboxStatus could not be had: ask again at the next list */
 	struct pod_tokens *tokens;
-	int64_t refresh_ns;  /* volumes: next look at their contents, monotonic; 0 = never */
+	int64_t refresh_ns; /* volumes: next look at their contents, monotonic; 0 = never */
 	struct backoff sandbox_backoff, remove_backoff;
 	enum pod_phase ended_phase;
 	char *ended_reason, *ended_message;

@@ -24,7 +24,7 @@ struct api_options {
 	const char *pod_cidr;	  /* cut into /24 for the nodes, "10.244.0.0/16"; IPv4, /8 to /24 */
 	SSL_CTX *node_tls;	  /* client side of connections to nodes; NULL = none are made */
 	const struct auth_options *auth; /* auth/auth.h; NULL: certificates only */
-	struct store *store; /* for statistics and backups; NULL = none */
+	struct store *store;		 /* for statistics and backups; NULL = none */
 	/* Admission plugins beside the usual ones, and left out; "A,B", NULL = none. */
 	const char *enable_admission, *disable_admission;
 };

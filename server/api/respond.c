@@ -107,7 +107,8 @@ static void respond_table(
 	table_begin(&t, rv ? arena_printf(req->arena, "\"resourceVersion\":\"%s\"", rv) : "", true);
 	table_add(&t, req->arena, doc);
 	table_end(&t);
-	api_respond_text(req, code, "application/json", api_warning_headers(req), out.data, out.size);
+	api_respond_text(
+		req, code, "application/json", api_warning_headers(req), out.data, out.size);
 }
 
 void api_respond_unstored(
@@ -147,8 +148,8 @@ void api_fail(struct api_request *req)
 	const char *extra = api_warning_headers(req);
 	int64_t retry = json_path_int(req->st.doc, "details.retryAfterSeconds", 0);
 	if (retry > 0)
-		extra = arena_printf(req->arena, "%sRetry-After: %" PRId64 "\r\n",
-			extra ? extra : "", retry);
+		extra = arena_printf(
+			req->arena, "%sRetry-After: %" PRId64 "\r\n", extra ? extra : "", retry);
 	api_respond_text(req, req->st.code, "application/json", extra, out.data, out.size);
 }
 

@@ -394,7 +394,7 @@ static void pods(void **state)
 		{P, "{" POD "}", NULL},
 		{P,
 			"{" POD ",\"volumes\":[{\"name\":\"v\",\"azureDisk\":{\"diskName\":\"d\","
-				"\"diskURI\":"
+			"\"diskURI\":"
 			"\"x\"}}]}",
 			"spec.volumes[0].azureDisk.diskURI: Unsupported value: \"x\""},
 		{P,

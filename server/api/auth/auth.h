@@ -35,7 +35,8 @@ int auth_authenticate(struct api_request *req) _must_check_;
 /* May req->user do what the request's route says? Negative with req->st filled. */
 int auth_authorize(struct api_request *req) _must_check_;
 
-/* The same with another verb: a change that turns out to be a creation needs the right to create. */
+/* The same with another verb: a change that turns out to be a creation needs the right to create.
+ */
 int auth_authorize_verb(struct api_request *req, const char *verb) _must_check_;
 
 /* The question itself, for those who ask it about others or about more than the request: verbs such

@@ -125,8 +125,8 @@ static void secret_validate(struct hook *h, const struct json *doc)
 	JSON_FOR_EACH_MEMBER(m, data)
 		total += decoded_bytes(m->value);
 	if (total > DATA_MAX_BYTES)
-		field_error(h->errors, FIELD_TOO_LONG, "data", NULL, "may not be more than %u bytes",
-			DATA_MAX_BYTES);
+		field_error(h->errors, FIELD_TOO_LONG, "data", NULL,
+			"may not be more than %u bytes", DATA_MAX_BYTES);
 	if (streq(type, "kubernetes.io/tls")) {
 		need_key(h, doc, "tls.crt");
 		need_key(h, doc, "tls.key");
@@ -136,8 +136,7 @@ static void secret_validate(struct hook *h, const struct json *doc)
 		need_docker_config(h, doc, ".dockercfg");
 	} else if (streq(type, "kubernetes.io/ssh-auth")) {
 		if (!*json_str_or(json_get(data, "ssh-privatekey"), ""))
-			field_error(
-				h->errors, FIELD_REQUIRED, "data[ssh-privatekey]", NULL, NULL);
+			field_error(h->errors, FIELD_REQUIRED, "data[ssh-privatekey]", NULL, NULL);
 	} else if (streq(type, "kubernetes.io/basic-auth") && !json_get(data, "username") &&
 		   !json_get(data, "password")) {
 		need_key(h, doc, "username");
