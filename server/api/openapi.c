@@ -78,6 +78,21 @@ static void visit_schema(struct visit *v, const struct schema *s)
 		visit_below(v, s);
 }
 
+/* Kinds that only subresources speak of: scales, evictions, requests for tokens. */
+static void visit_subresources(struct visit *v, const struct kind *k)
+{
+	for (size_t i = 0; i < k->subresource_count; i++) {
+		const struct kind_subresource *sub = &k->subresources[i];
+		const struct kind *spoken =
+			kind_by_name(v->kinds, sub->group, sub->version, sub->kind);
+		char name[OPENAPI_NAME_ROOM];
+		if (!spoken || spoken->served)
+			continue;
+		openapi_definition_name(spoken, name);
+		visit_named(v, name, spoken->schema, spoken);
+	}
+}
+
 void openapi_visit_definitions(const struct kind_registry *kinds, const char *group,
 	const char *version, openapi_visit *visit, void *user)
 {
@@ -87,9 +102,10 @@ void openapi_visit_definitions(const struct kind_registry *kinds, const char *gr
 		if (!k->served ||
 			(group && (!streq(k->group, group) || !streq(k->version, version))))
 			continue;
-		char name[300];
-		snprintf(name, sizeof(name), "%s", k->schema->name ? k->schema->name : k->kind);
+		char name[OPENAPI_NAME_ROOM];
+		openapi_definition_name(k, name);
 		visit_named(&v, name, k->schema, k);
+		visit_subresources(&v, k);
 	}
 	table_finish(&v.seen);
 }
