@@ -69,6 +69,7 @@ struct schema {
 	const char **list_map_keys;
 	size_t list_map_key_count;
 	bool patch_merge, patch_retain_keys; /* x-kubernetes-patch-strategy */
+	bool patch_replace;		     /* the same, of objects: not merged */
 	const char *patch_merge_key;	     /* NULL for primitive lists */
 	const char *unique_key;		     /* x-hanok-unique: items must differ in this member */
 

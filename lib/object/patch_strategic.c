@@ -328,7 +328,7 @@ static int merge_member(struct merger *m, const struct schema *s, const struct m
 		*ret = (struct json *)target;
 		return 0;
 	}
-	if (json_is(target, JSON_OBJECT) && change->type == JSON_OBJECT)
+	if (json_is(target, JSON_OBJECT) && change->type == JSON_OBJECT && !(s && s->patch_replace))
 		return merge_map(m, s, target, change, ret);
 	*ret = plain(m, change);
 	if (*ret && order && change->type == JSON_ARRAY && s && s->patch_merge)

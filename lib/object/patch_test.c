@@ -44,6 +44,8 @@ static int apply(struct arena *a, enum form form, const char *kind, const struct
 
 	if (!k)
 		k = kind_by_name(registry, "", "v1", kind);
+	if (!k)
+		k = kind_by_name(registry, "policy", "v1", kind);
 	assert_non_null(k);
 	if (form == JSON)
 		return patch_json(a, target, patch, ret, st);
@@ -237,6 +239,15 @@ static void test_strategic_directives(void **state)
 	fails(STRATEGIC, "Pod", "{'spec':{}}", "[]", 400, NULL);
 }
 
+/* Objects that are one value: a selector with one more label would be another selector. */
+static void test_strategic_replaces(void **state)
+{
+	gives(STRATEGIC, "PodDisruptionBudget",
+		"{'spec':{'minAvailable':1,'selector':{'matchLabels':{'a':'1'}}}}",
+		"{'spec':{'selector':{'matchLabels':{'b':'2'}}}}",
+		"{'spec':{'minAvailable':1,'selector':{'matchLabels':{'b':'2'}}}}");
+}
+
 static void test_strategic_nulls(void **state)
 {
 	gives(STRATEGIC, "Pod", "{'spec':{'nodeName':'a','hostname':'h'}}",
@@ -266,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_strategic_merges_lists_by_key),
 		cmocka_unit_test(test_strategic_directives),
 		cmocka_unit_test(test_strategic_nulls),
+		cmocka_unit_test(test_strategic_replaces),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

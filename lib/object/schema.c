@@ -134,6 +134,7 @@ static int apply_common(
 	if ((text = json_str(json_get(json, "x-kubernetes-patch-strategy")))) {
 		s->patch_merge = strstr(text, "merge") != NULL;
 		s->patch_retain_keys = strstr(text, "retainKeys") != NULL;
+		s->patch_replace = streq(text, "replace");
 	}
 	if ((text = json_str(json_get(json, "x-kubernetes-map-type"))))
 		s->map_atomic = streq(text, "atomic");

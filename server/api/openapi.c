@@ -114,7 +114,7 @@ const char *openapi_patch_strategy(const struct schema *s)
 {
 	if (s->patch_merge)
 		return s->patch_retain_keys ? "merge,retainKeys" : "merge";
-	return s->patch_retain_keys ? "retainKeys" : NULL;
+	return s->patch_retain_keys ? "retainKeys" : s->patch_replace ? "replace" : NULL;
 }
 
 const char *openapi_type_name(enum schema_type t)
