@@ -75,11 +75,11 @@ cmd_fuzz() {
 	# shellcheck disable=SC2086
 	step packages deps_install $DEPS_BUILD $DEPS_FUZZ
 	step build build_directory "$ROOT/build-fuzz" -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
-	local targets=("$ROOT"/build-fuzz/fuzz/*_fuzz)
+	local targets=("$ROOT"/build-fuzz/fuzz/*-fuzz)
 	[ -x "${targets[0]}" ] || ui_die "no fuzz targets were built" "look at fuzz/meson.build"
 	ui_begin ${#targets[@]}
 	for target in "${targets[@]}"; do
-		name=$(basename "$target" _fuzz)
+		name=$(basename "$target" -fuzz)
 		step "fuzz $name" fuzz_target "$target" "$name" "$seconds"
 	done
 }

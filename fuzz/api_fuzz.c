@@ -106,7 +106,7 @@ static void send_request(struct api *api, uv_loop_t *loop, struct str text)
 		.user_agent = "fuzz",
 		.body = text.p ? arena_memdup(&a, text.p, text.size) : "",
 		.body_size = text.p ? text.size : 0,
-		.user = {"fuzz", (const char **)masters, 1},
+		.user = {.name = "fuzz", .groups = (const char **)masters, .group_count = 1},
 		.started_ns = fixed_ns(NULL),
 		.respond = on_answer,
 		.caller = &answers,

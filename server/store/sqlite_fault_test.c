@@ -259,7 +259,8 @@ static void sweep(enum memory_fault_type type, uint64_t count, const char *name)
 	}
 	print_message("%s: %zu runs of %lu, refused changes in %zu\n", name, runs,
 		(unsigned long)last, with_failures);
-	assert_true(last > (type == FAULT_READ_EIO ? 5 : 20));
+	assert_true(
+		last > (type == FAULT_READ_EIO ? 0 : 20)); /* reads depend on the copying thread */
 	assert_true(with_failures > 0 || type == FAULT_READ_EIO);
 }
 
