@@ -29,6 +29,28 @@ check_output "every one of 60 requests is answered" '^60$' answered 60
 check_output "the NodePort is answered by both kinds" 'container web-.*virtual machine web-vm' ask 30 "172.31.0.1:30080"
 pod=$(k get pods -l app=web -o 'jsonpath={.items[0].metadata.name}')
 check_output "a pod reaches the service, itself included" 'container' k exec "$pod" -- sh -c "for i in 1 2 3 4 5 6 7 8; do wget -q -O - http://$address/; done"
+base=/api/v1/namespaces/e2e-services
+check_output "a pod through the API" "^container $pod" k get --raw "$base/pods/$pod:80/proxy/"
+check_output "a service through the API" '(container|virtual machine) web' k get --raw "$base/services/web:80/proxy/"
+# Newer kubectls tunnel SPDY in a WebSocket, and fall back in silence: what is said of it is looked at.
+forwarded() {
+	local log=$TEST_DIR/forward.log pid port status=1
+	k port-forward -v 9 "pod/$pod" :80 >"$log" 2>&1 &
+	pid=$!
+	if eventually 20 grep -q '^Forwarding from 127' "$log"; then
+		port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\).*/\1/p' "$log")
+		curl -s --max-time 10 "http://127.0.0.1:$port/" && curl -s --max-time 10 "http://127.0.0.1:$port/" && status=0
+	fi
+	kill $pid
+	wait $pid 2>/dev/null
+	grep -iE 'tunnel|websocket|fallback' "$log" | sed 's/^/log: /'
+	return $status
+}
+check_output "port-forward" "container $pod.*container $pod" forwarded
+if "$KUBECTL" version --client -o json | grep -qE '"gitVersion": "v1\.(3[1-9]|[4-9][0-9])'; then
+	check_output "by a tunnel in a WebSocket" 'log: .*SPDY/3.1\+portforward.k8s.io' forwarded
+	check_fails "without falling back" bash -c "grep -i 'fallback to SPDY' '$TEST_DIR/forward.log'"
+fi
 check_output "another host in the fabric reaches the NodePort" '(container|virtual machine) web' \
 	lab_in fabric curl -s --max-time 5 http://172.31.0.1:30080/
 
