@@ -201,8 +201,10 @@ static const char *request_headers(struct proxy *p, const char *upgrade)
 	if (port)
 		buf_printf(&out, "X-Forwarded-For: %.*s\r\n", (int)(port - req->peer_address),
 			req->peer_address);
+	/* As it was sent: the decoded path may hold line ends. */
 	if (p->prefix)
-		buf_printf(&out, "X-Forwarded-Uri: %s\r\n", req->path);
+		buf_printf(&out, "X-Forwarded-Uri: %.*s\r\n", (int)strcspn(req->target, "?"),
+			req->target);
 	return arena_memdup(&p->arena, out.data ? out.data : "", out.size);
 }
 
