@@ -41,6 +41,10 @@ static void on_data(void *user, const char *p, size_t size)
 	}
 	for (ssize_t n; size > 0 && d->err.code == 0; p += n, size -= (size_t)n) {
 		n = write(d->fd, p, size);
+		if (n < 0 && errno == EINTR) {
+			n = 0;
+			continue;
+		}
 		if (n < 0) {
 			(void)err_errno(&d->err, -errno, "write");
 			return;
@@ -194,45 +198,61 @@ static void restore_usage(FILE *to)
 		    "  --replace   a store that is there is moved aside, not refused\n");
 }
 
-/* The store that is there gets another name, with its log. */
+static const char *const store_files[] = {"", "-wal", "-shm"};
+
+/* A log alone is one, too: it would be played back over the restored file. */
+static bool store_there(const char *db)
+{
+	bool there = false;
+	for (size_t i = 0; i < ARRAY_LEN(store_files); i++) {
+		_cleanup_(free_p) char *name = xasprintf("%s%s", db, store_files[i]);
+		there |= access(name, F_OK) == 0;
+	}
+	return there;
+}
+
+/* The store that is there gets another name; the file before its log, so that it is never left
+ * without one. */
 static int move_aside(const char *db, struct err *err)
 {
-	static const char *const suffixes[] = {"-wal", "-shm", ""};
 	char stamp[32];
 	time_t now = time(NULL);
 	struct tm tm;
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", gmtime_r(&now, &tm));
-	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-		_cleanup_(free_p) char *from = xasprintf("%s%s", db, suffixes[i]);
-		_cleanup_(free_p) char *to = xasprintf("%s.%s%s", db, stamp, suffixes[i]);
-		if (rename(from, to) < 0 && errno != ENOENT)
+	for (size_t i = 0; i < ARRAY_LEN(store_files); i++) {
+		_cleanup_(free_p) char *from = xasprintf("%s%s", db, store_files[i]);
+		_cleanup_(free_p) char *to = xasprintf("%s.%s%s", db, stamp, store_files[i]);
+		if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) {
+			if (i == 0)
+				printf("the store that was there is now '%s'\n", to);
+		} else if (errno != ENOENT) {
 			return err_errno(err, -errno, "rename '%s' to '%s'", from, to);
-		if (!*suffixes[i])
-			printf("the store that was there is now '%s'\n", to);
+		}
 	}
 	return 0;
 }
 
+/* Nothing that is there is touched before the new store is whole on the disk. */
 static int restore(const char *backup, const char *data, bool replace, const char *db,
 	struct store_backup_info *ret, struct err *err)
 {
 	_cleanup_(close_p) int lock = -1;
-	uint64_t above = 0;
-	/* Looked at before anything is touched. */
 	int r = store_sqlite_check(backup, ret, err);
 	if (r == 0)
 		r = data_dir_lock(data, &lock, err);
 	if (r < 0)
 		return r;
-	if (access(db, F_OK) == 0) {
-		if (!replace)
-			return err_set(err, -EEXIST,
-				"there is a store already, '%s': --replace moves it aside", db);
-		/* Damaged ones are what restoring is for: then the step above must do. */
-		above = store_sqlite_newest(db);
+	bool there = store_there(db);
+	if (there && !replace)
+		return err_set(err, -EEXIST,
+			"there is a store already, '%s' (or its log): --replace moves it aside",
+			db);
+	/* Damaged ones are what restoring is for: then the steps must do. */
+	uint64_t above = there ? store_sqlite_newest(db) : 0;
+	r = store_sqlite_restore_prepare(backup, db, above, ret, err);
+	if (r == 0 && there)
 		r = move_aside(db, err);
-	}
-	return r < 0 ? r : store_sqlite_restore(backup, data, db, above, ret, err);
+	return r < 0 ? r : store_sqlite_restore_finish(data, db, err);
 }
 
 int restore_main(int argc, char **argv)

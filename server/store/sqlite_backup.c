@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "lib/base/clock.h"
 #include "server/store/sqlite_private.h"
 
 int store_file_copy(const struct store_file *f, int *ret_fd, struct err *err)
@@ -122,29 +123,57 @@ static int sync_path(const char *path, int flags, struct err *err)
 	return 0;
 }
 
-int store_sqlite_restore(const char *backup, const char *directory, const char *path,
-	uint64_t above, struct store_backup_info *ret, struct err *err)
+static char *fresh_of(const char *path)
+{
+	return xasprintf("%s.restoring", path);
+}
+
+static void remove_fresh(const char *fresh)
+{
+	static const char *const suffixes[] = {"-wal", "-shm", ".lock", ""};
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		_cleanup_(free_p) char *name = xasprintf("%s%s", fresh, suffixes[i]);
+		unlink(name);
+	}
+}
+
+int store_sqlite_restore_prepare(const char *backup, const char *path, uint64_t above,
+	struct store_backup_info *ret, struct err *err)
 {
 	struct store_backup_info info;
-	if (access(path, F_OK) == 0)
-		return err_set(err, -EEXIST, "'%s' is there already", path);
+	struct clock *clock = clock_system();
 	int r = store_sqlite_check(backup, &info, err);
 	if (r < 0)
 		return r;
-	_cleanup_(free_p) char *fresh = xasprintf("%s.restoring", path);
-	info.revision = MAX(info.revision, above) + STORE_RESTORE_STEP;
+	_cleanup_(free_p) char *fresh = fresh_of(path);
+	uint64_t now_us = (uint64_t)clock->wall_ns(clock) / 1000;
+	info.revision = MAX(MAX(info.revision, above) + STORE_RESTORE_STEP, now_us);
+	/* What a restore that was cut has left. */
+	remove_fresh(fresh);
 	r = copy_bytes(backup, fresh, err);
 	if (r == 0)
 		r = raise_revision(fresh, info.revision, err);
 	if (r == 0)
 		r = sync_path(fresh, 0, err);
-	if (r == 0 && rename(fresh, path) < 0)
-		r = err_errno(err, -errno, "rename '%s' to '%s'", fresh, path);
-	if (r == 0)
-		r = sync_path(directory, O_DIRECTORY, err);
 	if (r < 0)
-		unlink(fresh);
+		remove_fresh(fresh);
 	else
 		*ret = info;
 	return r;
+}
+
+int store_sqlite_restore_finish(const char *directory, const char *path, struct err *err)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
+	_cleanup_(free_p) char *fresh = fresh_of(path);
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		_cleanup_(free_p) char *name = xasprintf("%s%s", path, suffixes[i]);
+		if (access(name, F_OK) < 0)
+			continue;
+		remove_fresh(fresh);
+		return err_set(err, -EEXIST, "'%s' is there already", name);
+	}
+	if (rename(fresh, path) < 0)
+		return err_errno(err, -errno, "rename '%s' to '%s'", fresh, path);
+	return sync_path(directory, O_DIRECTORY, err);
 }

@@ -82,9 +82,14 @@ int store_sqlite_check(
 	const char *path, struct store_backup_info *ret, struct err *err) _must_check_;
 /* The newest revision of a store that no server has open; 0 when it can't be read. */
 uint64_t store_sqlite_newest(const char *path);
-/* Makes the store `path` in `directory` of a backup, complete or not at all. -EEXIST when there is
- * one. Its revisions go on at least STORE_RESTORE_STEP above the backup's and above `above`, so
- * that none that a client has seen comes again with another meaning. */
+/* Restoring is two steps, so that the store that is there need not be touched before the new one is
+ * on the disk. The first makes `path`.restoring of a backup, whole and synced. Its revisions go on
+ * at least STORE_RESTORE_STEP above the backup's and above `above`, and above those of any restore
+ * before, so that none that a client has seen comes again with another meaning: not below the
+ * microseconds since 1970. The second gives it its name, in `directory`; -EEXIST when there is a
+ * store or the log of one. */
 #define STORE_RESTORE_STEP UINT64_C(1000000000)
-int store_sqlite_restore(const char *backup, const char *directory, const char *path,
-	uint64_t above, struct store_backup_info *ret, struct err *err) _must_check_;
+int store_sqlite_restore_prepare(const char *backup, const char *path, uint64_t above,
+	struct store_backup_info *ret, struct err *err) _must_check_;
+int store_sqlite_restore_finish(
+	const char *directory, const char *path, struct err *err) _must_check_;

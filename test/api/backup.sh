@@ -51,6 +51,14 @@ stop_server
 
 # Elsewhere.
 check_output "a backup makes a new store" 'objects; revisions go on' restore "$backup" --data "$TEST_DIR/elsewhere"
+mkdir "$TEST_DIR/leftover" && echo old >"$TEST_DIR/leftover/hanok.db-wal"
+check_refused "a log that was left over would be played back" '--replace moves it aside' restore "$backup" --data "$TEST_DIR/leftover"
+goes_on() { restore "$backup" --data "$TEST_DIR/leftover" --replace | sed -n 's/.*go on from //p'; }
+first=$(goes_on)
+check "it is moved aside" bash -c "ls $TEST_DIR/leftover/hanok.db.*-wal && ! ls $TEST_DIR/leftover/hanok.db-wal"
+sleep 1.1 # files that are moved aside are named by the second
+echo damaged >"$TEST_DIR/leftover/hanok.db"
+check "a second restore over a damaged store goes on further" test "$(goes_on)" -gt "$first"
 check_refused "no backup of ours" 'is no sound backup' restore "$KUBECONFIG_FILE" --data "$TEST_DIR/none"
 head -c 20000 "$backup" >"$TEST_DIR/short.db"
 check_refused "half of one" 'is no sound backup' restore "$TEST_DIR/short.db" --data "$TEST_DIR/none"
