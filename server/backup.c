@@ -248,7 +248,7 @@ static int restore(const char *backup, const char *data, bool replace, const cha
 			"there is a store already, '%s' (or its log): --replace moves it aside",
 			db);
 	/* Damaged ones are what restoring is for: then the steps must do. */
-	uint64_t above = there ? store_sqlite_newest(db) : 0;
+	uint64_t above = access(db, F_OK) == 0 ? store_sqlite_newest(db) : 0;
 	r = store_sqlite_restore_prepare(backup, db, above, ret, err);
 	if (r == 0 && there)
 		r = move_aside(db, err);
