@@ -148,7 +148,9 @@ struct update {
 	struct api_request *req;
 	const struct kind *kind;
 	const char *namespace, *name;
-	const char *part; /* "" the object, "status", "scale", ... : what may change */
+	/* "" the object, "status", "scale", ... : what may change. Of the request's own memory:
+	 * what a custom kind says may be replaced while the change waits. */
+	const char *part;
 	int (*change)(struct update *u, const struct json *present, struct json **ret);
 	/* For create_on_update and nothing there: NULL = 404. */
 	int (*absent)(struct update *u, struct json **ret);

@@ -1,6 +1,7 @@
 /* create.c - POST to a collection. */
 #include "server/api/admission/admission.h"
 #include "server/api/api_internal.h"
+#include "server/api/custom_resources.h"
 #include "server/api/field_manager.h"
 
 #define NAME_MAX_GENERATED 63
@@ -100,6 +101,8 @@ static struct cache_change decide(void *user, const struct object *present)
 			status_already_exists(req->arena, &req->st, req->kind, c->name);
 		return nothing;
 	}
+	if (custom_resource_check_create(req) < 0)
+		return nothing;
 	if (req->kind->namespaced && write_check_namespace(req, req->kind, c->name) < 0)
 		return nothing;
 	if (create_complete(req, c->kind, req->route.namespace, c->doc) < 0 || req->dry_run)

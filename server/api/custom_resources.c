@@ -439,6 +439,20 @@ void custom_resources_destroy(struct custom_resources *c)
 	free(c);
 }
 
+int custom_resource_check_create(struct api_request *req)
+{
+	const struct kind *k = req->kind;
+	if (!k->custom)
+		return 0;
+	if (k->terminating)
+		return status_set(req->arena, &req->st, 405, "MethodNotAllowed",
+			"create not allowed while custom resource definition is terminating");
+	if (!*k->kind) /* the definition is gone, or the version out of it */
+		return status_set(req->arena, &req->st, 404, "NotFound",
+			"the server could not find the requested resource");
+	return 0;
+}
+
 int custom_resource_request(struct api_request *req)
 {
 	const struct kind *k = req->kind;
@@ -449,9 +463,8 @@ int custom_resource_request(struct api_request *req)
 			"server does not call conversion webhooks; use version %s, as which the "
 			"objects are stored",
 			k->gv, k->kind, k->storage->version);
-	if (post && k->terminating)
-		return status_set(req->arena, &req->st, 405, "MethodNotAllowed",
-			"create not allowed while custom resource definition is terminating");
+	if (post && custom_resource_check_create(req) < 0)
+		return -EREMOTEIO;
 	if (k->deprecated && *k->deprecation_warning)
 		api_warn(req, k->deprecation_warning);
 	if (post && k->has_rules)

@@ -27,3 +27,6 @@ void custom_resources_destroy(struct custom_resources *c);
 /* A request for a custom kind: negative with req->st filled when it can't be served; adds the
  * warnings that it is to be answered with. */
 int custom_resource_request(struct api_request *req) _must_check_;
+/* The same for an object that is about to be made, whatever the method: asked when the write is
+ * decided, for the definition may have changed while it waited. */
+int custom_resource_check_create(struct api_request *req) _must_check_;

@@ -188,7 +188,7 @@ void field_manager_apply(struct api_request *req)
 		.kind = req->kind,
 		.namespace = req->kind->namespaced ? req->route.namespace : "",
 		.name = req->route.name,
-		.part = req->subresource ? req->subresource->name : "",
+		.part = req->subresource ? req->route.subresource : "",
 		.change = change,
 		.body = config,
 	};

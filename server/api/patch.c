@@ -136,7 +136,7 @@ void api_patch(struct api_request *req)
 		.kind = req->kind,
 		.namespace = req->kind->namespaced ? req->route.namespace : "",
 		.name = req->route.name,
-		.part = req->subresource ? req->subresource->name : "",
+		.part = req->subresource ? req->route.subresource : "",
 		.change = change,
 		.body = body,
 		.user = type,

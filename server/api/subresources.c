@@ -10,10 +10,25 @@ static const char *dotted(const char *path)
 	return path && *path == '.' ? path + 1 : path;
 }
 
-static const char *selector_of(struct arena *a, const struct kind *k, const struct json *doc)
+/* Where the object says it. Copies: what a custom kind says may be replaced while a change is on
+ * its way to the store. */
+struct scale_paths {
+	const char *spec, *status, *selector; /* selector: NULL = none */
+};
+
+static struct scale_paths *scale_paths(struct arena *a, const struct kind *k)
 {
-	const struct json *s =
-		k->scale_selector_path ? json_path(doc, dotted(k->scale_selector_path)) : NULL;
+	struct scale_paths *p = ARENA_NEW(a, struct scale_paths);
+	p->spec = arena_strdup(a, dotted(k->scale_spec_path));
+	p->status = arena_strdup(a, dotted(k->scale_status_path));
+	if (k->scale_selector_path)
+		p->selector = arena_strdup(a, dotted(k->scale_selector_path));
+	return p;
+}
+
+static const char *selector_of(struct arena *a, const struct scale_paths *p, const struct json *doc)
+{
+	const struct json *s = p->selector ? json_path(doc, p->selector) : NULL;
 	if (!s)
 		return "";
 	if (json_is(s, JSON_STRING))
@@ -29,7 +44,7 @@ static const char *selector_of(struct arena *a, const struct kind *k, const stru
 	return selector_text(a, &parsed);
 }
 
-static struct json *scale_of(struct arena *a, const struct kind *k, const struct json *doc)
+static struct json *scale_of(struct arena *a, const struct scale_paths *p, const struct json *doc)
 {
 	struct json *s = json_new_object(a), *meta = json_object_at(a, s, "metadata");
 	json_set_str(a, s, "kind", "Scale");
@@ -41,11 +56,9 @@ static struct json *scale_of(struct arena *a, const struct kind *k, const struct
 		if (v)
 			json_set(a, meta, kept[i], v);
 	}
-	json_path_set(a, s, "spec.replicas",
-		json_new_int(a, json_path_int(doc, dotted(k->scale_spec_path), 0)));
-	json_path_set(a, s, "status.replicas",
-		json_new_int(a, json_path_int(doc, dotted(k->scale_status_path), 0)));
-	json_path_set(a, s, "status.selector", json_new_string(a, selector_of(a, k, doc)));
+	json_path_set(a, s, "spec.replicas", json_new_int(a, json_path_int(doc, p->spec, 0)));
+	json_path_set(a, s, "status.replicas", json_new_int(a, json_path_int(doc, p->status, 0)));
+	json_path_set(a, s, "status.selector", json_new_string(a, selector_of(a, p, doc)));
 	return s;
 }
 
@@ -72,12 +85,13 @@ static int apply_scale(struct update *u, const struct json *replicas, const stru
 	struct json **ret)
 {
 	struct arena *a = u->req->arena;
+	const struct scale_paths *paths = u->user;
 	struct json *config = json_new_object(a);
 	json_set_str(a, config, "apiVersion", u->kind->gv);
 	json_set_str(a, config, "kind", u->kind->kind);
 	json_path_set(a, config, "metadata.name", json_new_string(a, u->name));
 	if (replicas)
-		json_path_set(a, config, dotted(u->kind->scale_spec_path), json_copy(a, replicas));
+		json_path_set(a, config, paths->spec, json_copy(a, replicas));
 	return field_manager_merge(u, config, present, ret);
 }
 
@@ -86,7 +100,11 @@ static int change_scale(struct update *u, const struct json *present, struct jso
 	struct api_request *req = u->req;
 	struct arena *a = req->arena;
 	struct json *wanted = u->body;
-	struct json *scale = scale_of(a, u->kind, present);
+	/* The definition may have lost its scale while this waited. */
+	if (!u->kind->scale_spec_path)
+		return scale_not_found(req);
+	const struct scale_paths *paths = u->user = scale_paths(a, u->kind);
+	struct json *scale = scale_of(a, paths, present);
 	if (streq(req->method, "PATCH") && !req->apply) {
 		const char *type = req->content_type ? req->content_type : "";
 		int r = str_has_prefix(type, "application/json-patch+json")
@@ -123,7 +141,7 @@ static int change_scale(struct update *u, const struct json *present, struct jso
 	if (req->apply)
 		return apply_scale(u, replicas, present, ret);
 	struct json *doc = json_copy(a, present);
-	json_path_set(a, doc, dotted(u->kind->scale_spec_path), json_new_int(a, n));
+	json_path_set(a, doc, paths->spec, json_new_int(a, n));
 	*ret = doc;
 	return 0;
 }
@@ -132,7 +150,7 @@ static void reply_scale(struct update *u, int code, struct object *o, struct jso
 {
 	struct json *stored = o ? object_doc_as(o, u->kind, u->req->arena) : doc;
 	api_respond_unstored(
-		u->req, code, scale_kind(u->req), scale_of(u->req->arena, u->kind, stored));
+		u->req, code, scale_kind(u->req), scale_of(u->req->arena, u->user, stored));
 }
 
 void api_scale(struct api_request *req)
@@ -146,7 +164,8 @@ void api_scale(struct api_request *req)
 	}
 	if (streq(req->method, "GET")) {
 		api_respond_unstored(req, 200, scale_kind(req),
-			scale_of(req->arena, req->kind, object_doc_as(o, req->kind, req->arena)));
+			scale_of(req->arena, scale_paths(req->arena, req->kind),
+				object_doc_as(o, req->kind, req->arena)));
 		return;
 	}
 	struct update *u = ARENA_NEW(req->arena, struct update);

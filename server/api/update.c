@@ -7,6 +7,7 @@
 #include "server/api/admission/admission.h"
 #include "server/api/api_internal.h"
 #include "server/api/auth/auth.h"
+#include "server/api/custom_resources.h"
 #include "server/api/field_manager.h"
 
 static void keep(struct arena *a, struct json *to, const struct json *from, const char *name)
@@ -200,8 +201,8 @@ static struct cache_change create_absent(struct update *u)
 		return nothing;
 	}
 	struct json *doc;
-	if (auth_authorize_verb(req, "create") < 0 || u->absent(u, &doc) < 0 ||
-		check_identity(u, NULL, doc) < 0)
+	if (auth_authorize_verb(req, "create") < 0 || custom_resource_check_create(req) < 0 ||
+		u->absent(u, &doc) < 0 || check_identity(u, NULL, doc) < 0)
 		return nothing;
 	const struct kind *kind = u->kind->checked_as;
 	doc = kind_convert(req->arena, u->kind, kind, doc);
@@ -318,7 +319,7 @@ void api_update(struct api_request *req)
 		.kind = req->kind,
 		.namespace = req->kind->namespaced ? req->route.namespace : "",
 		.name = req->route.name,
-		.part = req->subresource ? req->subresource->name : "",
+		.part = req->subresource ? req->route.subresource : "",
 		.change = change_put,
 		.body = u->body,
 	};

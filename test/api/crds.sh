@@ -91,7 +91,17 @@ check_fails "and not served" k get gadgets
 check "an owned object" k create configmap owned
 uid=$(k_field widget/one .metadata.uid)
 check "owned" k patch configmap owned --type merge -p "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"acme.example.com/v1\",\"kind\":\"Widget\",\"name\":\"one\",\"uid\":\"$uid\"}]}}"
-check "the definition is deleted, its objects first" k delete crd widgets.acme.example.com --timeout=10s
+# While an object holds the definition back, no request makes new ones.
+check "an object that stays for a while" k patch widget/one --type merge -p '{"metadata":{"finalizers":["example.com/hold"]}}'
+check "the definition is being deleted" k delete crd widgets.acme.example.com --wait=false
+check "its objects, too" eventually 5 matches '^2' k_field widget/one .metadata.deletionTimestamp
+widget v1 late '{size: 1}'
+check_refused "no new objects" 'create not allowed while custom resource definition is terminating' create
+check_refused "by server-side apply neither" 'create not allowed while custom resource definition is terminating' raw \
+	"/apis/acme.example.com/v1/namespaces/t/widgets/late?fieldManager=m" --fail-with-body -X PATCH --data-binary "@$TEST_DIR/widget.yaml" \
+	-H 'Content-Type: application/apply-patch+yaml'
+check "what is there changes still" k patch widget/one --type merge -p '{"metadata":{"finalizers":null}}'
+check "the definition goes after its objects" k wait --for delete crd/widgets.acme.example.com --timeout=10s
 check_fails "the resource is gone" k get widgets
 check "what the objects owned goes, too" eventually 5 matches '^0$' k_count configmaps --field-selector metadata.name=owned
 check "the names are free for the other" k wait --for condition=established --timeout=10s crd/gadgets.acme.example.com
