@@ -61,6 +61,7 @@ static ssize_t on_want_data(nghttp2_session *ng, int32_t id, uint8_t *room, size
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	if (n == x->out.bytes && x->out_ended)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	x->framed = true;
 	return (ssize_t)n;
 }
 
@@ -133,7 +134,8 @@ void h2_answer_abort(struct http_exchange *x)
 {
 	if (!x->open)
 		return;
-	stream_queue_clear(&x->out);
+	if (!x->framed)
+		stream_queue_clear(&x->out);
 	(void)nghttp2_submit_rst_stream(
 		x->conn->h2->ng, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_INTERNAL_ERROR);
 	h2_mark(x->conn->h2);
@@ -164,6 +166,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 		return NGHTTP2_ERR_WOULDBLOCK;
 	stream_write(h->conn->stream, frame_header, 9);
 	stream_write_queue(h->conn->stream, &x->out, size);
+	x->framed = false;
 	h2_budget_sent(&h->budget, size);
 	if (x->out.bytes)
 		h2_exchange_deadline(x);

@@ -28,14 +28,25 @@ static void exchange_gone(struct http_exchange *x)
 	http_exchange_release(x);
 }
 
+/* Large requests are not kept, nor counted, for as long as the client takes their answers. */
+static void forget_request(struct http_exchange *x)
+{
+	if (x->req.arena.used_bytes > HTTP_HELD_FREE_BYTES)
+		arena_finish(&x->req.arena);
+	if (x->body.room > HTTP_HELD_FREE_BYTES)
+		buf_finish(&x->body);
+}
+
 /* The answer is complete and the handler has returned. */
 static void exchange_answered(struct http_exchange *x)
 {
 	h2_budget_answered(&x->conn->h2->budget);
-	if (!x->open)
+	if (!x->open) {
 		exchange_gone(x);
-	else
-		http_exchange_close(x); /* what is left in `out` goes as the client takes it */
+		return;
+	}
+	http_exchange_close(x); /* what is left in `out` goes as the client takes it */
+	forget_request(x);
 }
 
 void h2_advance(struct http_exchange *x)

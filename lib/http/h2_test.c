@@ -742,6 +742,51 @@ static void test_drained(void **state)
 	assert_int_equal(closed_count, 1);
 }
 
+/* The stream is given up while a frame of it waits for room in the connection's queue. */
+static void test_abort_of_full(void **state)
+{
+	struct fixture *f = *state;
+	struct peer *p = peer_open(f, false);
+	peer_script(p, "4 0 0 0004 7fffffff;8 0 0 7f000000;1 5 1 " GET_LATER);
+	struct http_request *req = later[0];
+	http_stream_begin(req, 200, NULL, NULL);
+	while (http_stream_queued(req) <= 8 * STREAM_HIGH_BYTES)
+		http_stream_write(req, big_body, sizeof(big_body));
+	for (int i = 0; i < 20; i++) /* nobody reads */
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+	struct http_exchange *x = CONTAINER_OF(req, struct http_exchange, req);
+	assert_true(x->framed);
+	http_abort(req);
+	later_count = 0;
+	peer_turn(p, 100);
+	assert_true(saw(p, NGHTTP2_RST_STREAM, 1, NGHTTP2_INTERNAL_ERROR));
+	peer_script(p, "1 5 3 " GET);
+	assert_int_equal(p->status[3], 200);
+	peer_close(p);
+	assert_int_equal(closed_count, 2);
+}
+
+/* While the client leaves an answer untaken, its request takes no memory. */
+static void test_answered_request(void **state)
+{
+	struct fixture *f = *state;
+	struct peer *p = peer_open(f, false);
+	peer_script(p, "4 0 0 0004 00000000;1 4 1 " POST " 00 01 78 7f 80 60" /* x: 12,415 bytes */
+		       " 79 *12427");
+	peer_script(p, "0 0 1 61 *16384;0 1 1 61 *16384");
+	assert_int_equal(p->status[1], 200);
+	assert_int_equal(p->body[1], 0);
+	struct http_conn *c = CONTAINER_OF(f->server->conns.next, struct http_conn, link);
+	struct http_exchange *x = CONTAINER_OF(c->h2->exchanges.next, struct http_exchange, link);
+	assert_int_equal(x->out.bytes, 32768);
+	assert_int_equal(x->body.room, 0);
+	assert_int_equal(x->req.arena.used_bytes, 0);
+	assert_int_equal(f->server->held_bytes, 0);
+	peer_script(p, "4 0 0 0004 0000ffff");
+	assert_int_equal(p->body[1], 32768);
+	peer_close(p);
+}
+
 static void test_stop(void **state)
 {
 	struct fixture *f = *state;
@@ -803,6 +848,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_too_many_streams, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_drained, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_abort_of_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answered_request, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeouts, setup_impatient, teardown),
 	};

@@ -71,6 +71,7 @@ struct http_exchange {
 	bool handed : 1;     /* the handler has it, or it was refused */
 	bool out_ended : 1;  /* nothing follows what is in `out` */
 	bool deferred : 1;   /* nghttp2 waits for more in `out` */
+	bool framed : 1;     /* nghttp2 has a frame of `out` that does not fit yet */
 	bool above_high : 1; /* `drained` is owed */
 	bool too_large : 1;  /* its header list */
 };
