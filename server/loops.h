@@ -6,7 +6,7 @@
 
 struct loops;
 
-/* root_ca: the cluster's certificate authority (PEM); outlives the loops. */
+/* root_ca: the cluster's certificate authority (PEM). */
 int loops_start(struct api *api, const struct server_options *options, const char *root_ca,
 	struct loops **ret, struct err *err) _must_check_;
 void loops_stop(struct loops *l); /* NULL allowed */

@@ -7,8 +7,8 @@
 struct controllers;
 /* list: "*" all, "a,b" these, "*,-x" all but x, "-*" none, by upstream's names (controller_names).
  * An unknown name is -EINVAL. Begins at once: lists, then reconciles.
- * root_ca: the certificate (PEM) that namespaces are told to trust the API server by; must outlive
- * the loops; NULL = they are not told. */
+ * root_ca: the certificate (PEM) that namespaces are told to trust the API server by; NULL = they
+ * are not told. */
 struct controllers *controllers_create(
 	struct client *c, const char *list, const char *root_ca, struct err *err);
 void controllers_destroy(

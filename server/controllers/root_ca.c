@@ -7,7 +7,7 @@
 struct root_ca {
 	struct loop *loop;
 	struct informer *namespaces, *config_maps;
-	const char *certificate;
+	char *certificate; /* NULL = none is published */
 };
 
 static void on_created(struct sync *s, const struct client_result *r, void *user)
@@ -69,7 +69,7 @@ static void *create(struct shared *sh)
 	static const struct informer_handler namespace_handler = {.changed = on_namespace},
 					     config_map_handler = {.changed = on_config_map};
 	struct root_ca *c = xcalloc(1, sizeof(*c));
-	c->certificate = sh->root_ca;
+	c->certificate = sh->root_ca ? xstrdup(sh->root_ca) : NULL;
 	c->loop = loop_create(sh->client, "root-ca-cert-publisher", 1, reconcile, c);
 	c->namespaces = shared_informer(sh, "", "v1", "Namespace");
 	c->config_maps = shared_informer(sh, "", "v1", "ConfigMap");
@@ -87,6 +87,7 @@ static void destroy(void *self)
 {
 	struct root_ca *c = self;
 	loop_destroy(c->loop);
+	free(c->certificate);
 	free(c);
 }
 

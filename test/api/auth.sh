@@ -65,6 +65,9 @@ kill -HUP "$SERVER_PID"
 renewed() { [ "$(serial)" != "$SERIAL" ]; }
 check "certificates are renewed while it runs" eventually 5 renewed
 check_output "and are good" 'No resources' k get pods
+check "a namespace after that" k create namespace renewed
+published() { [ "$(k get configmap kube-root-ca.crt -n renewed -o 'jsonpath={.data.ca\.crt}')" = "$(cat "$SERVER_DIR/pki/ca.crt")" ]; }
+check "is told the authority" eventually 10 published
 
 # --- refusals ---
 check_refused "in a namespace" 'pods is forbidden: User "alice" cannot list resource "pods" in API group "" in the namespace "auth-test"' \
