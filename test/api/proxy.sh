@@ -87,6 +87,9 @@ for version in --http1.1 --http2; do
 	check_fails "what we were shown does not" grep -qiE '^(authorization|impersonate-|x-hop)' "$TEST_DIR/asked"
 	check "who asks does" grep -q '^X-Forwarded-For: 127.0.0.1' "$TEST_DIR/asked"
 done
+raw "$ns/pods/p1/proxy/headers%0d%0aX-Evil:%201%0d%0a%0d%0aGET%20/evil" >"$TEST_DIR/asked"
+check "line ends in a path stay escaped" grep -qi '^x-forwarded-uri: .*/headers%0d%0aX-Evil:%201%0d%0a%0d%0aGET' "$TEST_DIR/asked"
+check_fails "so they begin no header" grep -qi '^x-evil' "$TEST_DIR/asked"
 check_output "a type of its own" '[Cc]ontent-[Tt]ype: text/x-own' head_of $ns/pods/p1/proxy/headers
 check_output "redirects stay below the proxy" '[Ll]ocation: /api/v1/namespaces/default/pods/p1/proxy/other\?x=1' head_of $ns/pods/p1/proxy/redirect
 check_output "whole ones too" '[Ll]ocation: /api/v1/namespaces/default/pods/p1/proxy/other\?x=1' head_of $ns/pods/p1/proxy/redirect-whole
