@@ -75,7 +75,7 @@ check "power off from inside" python3 "$TEST_ROOT/test/terminal.py" 150 \
 check "is followed by a start (runStrategy Always)" eventually 60 matches '^[0-9a-f-]{36}$' other_instance
 check "Ready after that" k wait --for=condition=Ready vm/guest --timeout=120s
 check "delete" k delete vm guest --timeout=90s
-check "its instance is gone too" eventually 30 matches '^0$' k_count vmi
+check "its instance is gone too" eventually 60 matches '^0$' k_count vmi
 
 cat >"$TEST_DIR/kernel.yaml" <<'END'
 apiVersion: kubevirt.io/v1
