@@ -158,6 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		send_request(api, &loop, text);
 	send_request(api, &loop,
 		STR("GET /api/v1/pods\naccept:application/json;as=Table;v=v1;g=meta.k8s.io\n"));
+	api_shutdown(api);
 	cache_close(cache, on_closed, &closed);
 	while (!closed)
 		uv_run(&loop, UV_RUN_NOWAIT);

@@ -296,7 +296,8 @@ static bool paths_below(const struct scan *s, const struct paths *from, struct s
 		const char *rest = from->rest[i];
 		ret->rest[i] = NULL;
 		if (!rest || !name.size || *rest != *name.p ||
-			strncmp(rest, name.p, name.size) != 0)
+			strnlen(rest, name.size) < name.size ||
+			memcmp(rest, name.p, name.size) != 0)
 			continue;
 		if (rest[name.size] == '\0')
 			*ret_leaf = true;
