@@ -143,14 +143,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	uv_loop_init(&loop);
 	struct cache *cache = cache_create(&loop, kinds, &store.store, &clock);
-	if (cache_load(cache, NULL) < 0 || api_create(&(struct api_options){.loop = &loop,
-							      .kinds = kinds,
-							      .cache = cache,
-							      .clock = &clock,
-							      .random = random_seeded(1),
-							      .service_cidr = "10.96.0.0/24",
-							      .pod_cidr = "10.244.0.0/20"},
-						   &api, NULL) < 0)
+	if (cache_load(cache, NULL) < 0 ||
+		api_create(&(struct api_options){.loop = &loop,
+				   .kinds = kinds,
+				   .cache = cache,
+				   .clock = &clock,
+				   .random = random_seeded(1),
+				   .disable_admission =
+					   "ServiceAccount", /* it waits, for an account to come */
+				   .service_cidr = "10.96.0.0/24",
+				   .pod_cidr = "10.244.0.0/20"},
+			&api, NULL) < 0)
 		abort();
 	send_request(api, &loop,
 		STR("POST /api/v1/namespaces\napplication/json\n{\"metadata\":{\"name\":\"n\"}}"));
