@@ -141,6 +141,14 @@ k create clusterrolebinding binder --clusterrole=binder --user=dora >/dev/null
 check "unless he may bind it" user dora create rolebinding more --clusterrole=cluster-admin --user=erin
 check_output "which then holds here" '^yes$' user erin auth can-i delete secrets
 check_refused "and not elsewhere" 'no$' user erin auth can-i delete secrets -n default
+k create clusterrole labeller --verb=get,update,patch --resource=clusterroles.rbac.authorization.k8s.io >/dev/null
+k create clusterrolebinding labeller --clusterrole=labeller --user=dora >/dev/null
+check_refused "a role not held may not be labelled into one that is" \
+	'clusterroles.rbac.authorization.k8s.io "cluster-admin" is forbidden: user "dora" .* is attempting to grant RBAC permissions not currently held:' \
+	user dora label clusterrole cluster-admin rbac.authorization.k8s.io/aggregate-to-edit=true
+check "finalizers are no grant" user dora patch clusterrole cluster-admin --type merge -p '{"metadata":{"finalizers":["example.org/f"]}}'
+check "nor is taking them away" user dora patch clusterrole cluster-admin --type merge -p '{"metadata":{"finalizers":null}}'
+check "a role that is held may be labelled" user dora label clusterrole labeller who=dora
 k create clusterrole escalator --verb=escalate --resource=roles.rbac.authorization.k8s.io >/dev/null
 k create clusterrolebinding escalator --clusterrole=escalator --user=dora >/dev/null
 check "or may escalate" user dora create role more --verb=get --resource=nodes
