@@ -2,6 +2,8 @@
 
 /* Combinations of verb, group, resource and name that a role may have for an escalation check. */
 #define COMBINATIONS_MAX 50000
+/* Texts held that are looked at for them, some tenths of a second. */
+#define COMPARISONS_MAX 50000000
 #define MERGE_WINDOW 64 /* how far back parts of the same resource are looked for */
 
 static bool has(const struct texts *t, const char *s)
@@ -89,15 +91,19 @@ static void pack_texts(struct texts *to, const struct texts *from, const char **
 	}
 }
 
+size_t policy_rule_size(const struct policy_rule *r)
+{
+	return texts_bytes(&r->verbs) + texts_bytes(&r->groups) + texts_bytes(&r->resources) +
+	       texts_bytes(&r->names) + texts_bytes(&r->urls);
+}
+
 struct policy_rule *policy_pack(const struct policy *p)
 {
 	size_t texts = 0, bytes = 0;
 	for (size_t i = 0; i < p->count; i++) {
 		const struct policy_rule *r = &p->rules[i];
 		texts += texts_count(r);
-		bytes += texts_bytes(&r->verbs) + texts_bytes(&r->groups) +
-			 texts_bytes(&r->resources) + texts_bytes(&r->names) +
-			 texts_bytes(&r->urls);
+		bytes += policy_rule_size(r);
 	}
 	if (!p->count)
 		return NULL;
@@ -267,7 +273,7 @@ struct covering {
 	const struct policy *have;
 	struct policy_rule *missing;
 	size_t count, room;
-	size_t looked_at;
+	size_t looked_at, compared;
 };
 
 static bool same_target(const struct policy_rule *a, const struct policy_rule *b)
@@ -286,11 +292,14 @@ static void add_missing(struct covering *c, const struct policy_rule *part)
 		struct texts *verbs = &c->missing[i].verbs;
 		if (!same_target(&c->missing[i], part))
 			continue;
-		size_t size = verbs->count * sizeof(char *);
-		const char **items = arena_alloc(c->arena, size + sizeof(char *));
-		memcpy(items, verbs->items, size);
-		items[verbs->count] = part->verbs.items[0];
-		*verbs = (struct texts){items, verbs->count + 1};
+		/* Room for a power of two; the first one is the rule's own. */
+		if (!(verbs->count & (verbs->count - 1))) {
+			size_t size = verbs->count * sizeof(char *);
+			const char **items = arena_alloc(c->arena, size * 2);
+			memcpy(items, verbs->items, size);
+			verbs->items = items;
+		}
+		verbs->items[verbs->count++] = part->verbs.items[0];
 		return;
 	}
 	if (c->count == c->room) {
@@ -306,9 +315,13 @@ static int look_at(struct covering *c, const struct policy_rule *part)
 {
 	if (++c->looked_at > COMBINATIONS_MAX)
 		return -E2BIG;
-	for (size_t i = 0; i < c->have->count; i++)
+	for (size_t i = 0; i < c->have->count; i++) {
+		c->compared += 1 + texts_count(&c->have->rules[i]);
+		if (c->compared > COMPARISONS_MAX)
+			return -E2BIG;
 		if (rule_covers(&c->have->rules[i], part))
 			return 0;
+	}
 	add_missing(c, part);
 	return 0;
 }

@@ -24,6 +24,7 @@ struct policy {
 struct policy policy_decode(struct arena *a, const struct json *rules);
 /* One allocation with everything in it: free() it. NULL-ruled policies give NULL. */
 struct policy_rule *policy_pack(const struct policy *p);
+size_t policy_rule_size(const struct policy_rule *r); /* bytes of its texts */
 struct json *policy_encode(struct arena *a, const struct policy *p);
 
 bool policy_rule_allows(const struct policy_rule *r, const struct access *x);
@@ -31,8 +32,8 @@ bool policy_rule_allows(const struct policy_rule *r, const struct access *x);
 const struct policy_rule *policy_find(const struct policy *p, const struct access *x);
 
 /* Does `have` allow everything that `wanted` does? If not, ret_missing are the parts that it does
- * not, put together by resource. -E2BIG when `wanted` has more combinations than can be looked at.
- */
+ * not, put together by resource. -E2BIG when `wanted` has more combinations than can be looked at,
+ * or looking at them would take too long. */
 int policy_covers(struct arena *a, const struct policy *have, const struct policy *wanted,
 	struct policy *ret_missing) _must_check_;
 /* {APIGroups:["apps"], Resources:["deployments"], Verbs:["get" "list"]} */

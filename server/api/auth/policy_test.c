@@ -99,6 +99,50 @@ static void test_bounds(void **state)
 	arena_finish(&a);
 }
 
+static const char *list_of(struct arena *a, const char *prefix, int count)
+{
+	_cleanup_(buf_finish) struct buf list = BUF_INIT;
+	for (int i = 0; i < count; i++)
+		buf_printf(&list, "%c\"%s%d\"", i ? ',' : '[', prefix, i);
+	buf_add_char(&list, ']');
+	return arena_memdup(a, list.data, list.size);
+}
+
+/* Many parts of one resource take room for each of them, not for each pair. */
+static void test_many_verbs(void **state)
+{
+	(void)state;
+	struct arena a = ARENA_INIT;
+	enum { COUNT = 40000 };
+	struct policy wanted =
+		parse(&a, arena_printf(&a, "[" RULE("[\"\"]", "[\"pods\"]", "[]", "%s") "]",
+				  list_of(&a, "v", COUNT)));
+	struct policy have = {0}, missing;
+	size_t before = a.used_bytes;
+	assert_int_equal(policy_covers(&a, &have, &wanted, &missing), 0);
+	assert_true(a.used_bytes - before < 4u << 20);
+	assert_int_equal(missing.count, 1);
+	assert_int_equal(missing.rules[0].verbs.count, COUNT);
+	for (size_t i = 0; i < COUNT; i++)
+		assert_string_equal(
+			missing.rules[0].verbs.items[i], wanted.rules[0].verbs.items[i]);
+	arena_finish(&a);
+}
+
+/* Long lists held and long lists asked for are refused before they are compared. */
+static void test_many_names(void **state)
+{
+	(void)state;
+	struct arena a = ARENA_INIT;
+	const char *names = list_of(&a, "n", 20000);
+	struct policy p = parse(&a, arena_printf(&a,
+					    "[" RULE("[\"\"]", "[\"pods\"]", "%s", "[\"get\"]") "]",
+					    names)),
+		      missing;
+	assert_int_equal(policy_covers(&a, &p, &p, &missing), -E2BIG);
+	arena_finish(&a);
+}
+
 static void test_pack(void **state)
 {
 	(void)state;
@@ -121,6 +165,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_covers),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_many_verbs),
+		cmocka_unit_test(test_many_names),
 		cmocka_unit_test(test_pack),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

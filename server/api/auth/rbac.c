@@ -6,6 +6,7 @@
 struct role {
 	struct policy policy; /* packed */
 	size_t uses;	      /* bindings that refer to it, whether or not it is there */
+	uint64_t visit;	      /* the last walk that saw it: many bindings may lead to one role */
 	bool present;
 };
 
@@ -48,6 +49,7 @@ struct rbac {
 	struct table roles;		       /* "NS/NAME", "/NAME": struct role * */
 	struct table bindings;		       /* the same: struct binding * */
 	struct table users, groups;	       /* struct subject * */
+	uint64_t visit;			       /* of the present walk */
 };
 
 static char *key_of(const char *namespace, const char *name)
@@ -339,7 +341,15 @@ static bool visit_grants(struct rbac *r, const struct api_user *u, const char *n
 	return false;
 }
 
+static bool first_visit(const struct rbac *r, struct role *role)
+{
+	bool first = role->visit != r->visit;
+	role->visit = r->visit;
+	return first;
+}
+
 struct question {
+	const struct rbac *rbac;
 	const struct access *access;
 	const struct grant *grant;
 };
@@ -347,7 +357,8 @@ struct question {
 static bool decide(void *user, const struct grant *g)
 {
 	struct question *q = user;
-	if (!policy_find(&g->binding->role->policy, q->access))
+	struct role *role = g->binding->role;
+	if (!first_visit(q->rbac, role) || !policy_find(&role->policy, q->access))
 		return false;
 	q->grant = g;
 	return true;
@@ -356,7 +367,8 @@ static bool decide(void *user, const struct grant *g)
 bool rbac_allows(struct rbac *r, const struct access *x, struct rbac_grant *ret)
 {
 	follow(r);
-	struct question q = {.access = x};
+	r->visit++;
+	struct question q = {.rbac = r, .access = x};
 	const char *ns = x->is_resource ? x->namespace : "";
 	if (!visit_grants(r, x->user, "", decide, &q) &&
 		!(*ns && visit_grants(r, x->user, ns, decide, &q)))
@@ -437,6 +449,7 @@ const char *rbac_denied_reason(struct arena *a, struct rbac *r, const struct acc
 }
 
 struct gathering {
+	const struct rbac *rbac;
 	struct arena *arena;
 	struct policy_rule *rules;
 	size_t count, room;
@@ -446,6 +459,8 @@ static bool gather(void *user, const struct grant *g)
 {
 	struct gathering *all = user;
 	const struct policy *p = &g->binding->role->policy;
+	if (!first_visit(all->rbac, g->binding->role))
+		return false;
 	if (all->count + p->count > all->room) {
 		size_t room = MAX(all->room * 2, all->count + p->count);
 		all->rules = arena_grow(all->arena, all->rules, all->room * sizeof(*all->rules),
@@ -462,7 +477,8 @@ struct policy rbac_rules_of(
 	struct arena *a, struct rbac *r, const struct api_user *user, const char *namespace)
 {
 	follow(r);
-	struct gathering all = {.arena = a};
+	r->visit++;
+	struct gathering all = {.rbac = r, .arena = a};
 	visit_grants(r, user, "", gather, &all);
 	if (*namespace)
 		visit_grants(r, user, namespace, gather, &all);

@@ -37,7 +37,8 @@ const char *rbac_allowed_reason(struct arena *a, const struct rbac_grant *g);
  * there are none. */
 const char *rbac_denied_reason(struct arena *a, struct rbac *r, const struct access *x);
 
-/* All rules that a user has in a namespace ("" = those that hold everywhere). Borrowed as above. */
+/* All rules that a user has in a namespace ("" = those that hold everywhere), those of a role once.
+ * Borrowed as above. */
 struct policy rbac_rules_of(
 	struct arena *a, struct rbac *r, const struct api_user *user, const char *namespace);
 /* The rules of a role (namespace "" for a ClusterRole). False when there is no such role. */

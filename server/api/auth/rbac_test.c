@@ -548,6 +548,36 @@ static void test_reasons(void **state)
 	world_free(w);
 }
 
+/* However many bindings lead to a role, its rules are told and looked at once. */
+static void test_many_bindings(void **state)
+{
+	(void)state;
+	struct world *w = world_new(7);
+	struct arena a = ARENA_INIT;
+	struct json *role = new_doc(w, "ClusterRole", "", "shared");
+	json_push(&w->arena, json_array_at(&w->arena, role, "rules"), random_rule(w, true));
+	put_role(w, role);
+	for (int i = 0; i < 30; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "b%d", i);
+		struct json *doc = new_doc(w, i % 2 ? "RoleBinding" : "ClusterRoleBinding",
+			i % 2 ? "default" : "", name);
+		struct json *s = json_new_object(&w->arena);
+		json_set_str(&w->arena, s, "kind", "User");
+		json_set_str(&w->arena, s, "name", "alice");
+		json_push(&w->arena, json_array_at(&w->arena, doc, "subjects"), s);
+		struct json *ref = json_object_at(&w->arena, doc, "roleRef");
+		json_set_str(&w->arena, ref, "kind", "ClusterRole");
+		json_set_str(&w->arena, ref, "name", "shared");
+		put_binding(w, doc);
+	}
+	assert_int_equal(rbac_rules_of(&a, w->rbac, &users[0], "default").count, 1);
+	assert_int_equal(rbac_rules_of(&a, w->rbac, &users[0], "").count, 1);
+	assert_int_equal(rbac_rules_of(&a, w->rbac, &users[1], "default").count, 0);
+	arena_finish(&a);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -555,6 +585,7 @@ int main(void)
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_reasons),
+		cmocka_unit_test(test_many_bindings),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

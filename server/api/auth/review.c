@@ -4,6 +4,10 @@
 #include "server/api/api_internal.h"
 #include "server/api/auth/auth.h"
 
+/* What SelfSubjectRulesReview tells. */
+#define RULES_TOLD_MAX 20000
+#define RULES_TOLD_BYTES_MAX (4u << 20)
+
 typedef int answer(struct api_request *req, struct json *doc, struct field_errors *errors);
 
 static const char *text_at(const struct json *v, const char *name)
@@ -153,12 +157,20 @@ static int review_rules(struct api_request *req, struct json *doc, struct field_
 	if (!*ns)
 		return status_bad_request(a, &req->st, "no namespace on request");
 	struct policy p = rbac_rules_of(a, auth_rbac(req->api->auth), &req->user, ns);
+	size_t count = 0, bytes = 0;
+	while (count < MIN(p.count, (size_t)RULES_TOLD_MAX) && bytes < RULES_TOLD_BYTES_MAX)
+		bytes += policy_rule_size(&p.rules[count++]);
+	bool cut = count < p.count;
+	p.count = count;
 	struct json *rules = policy_encode(a, &p), *status = json_new_object(a);
 	struct json *resource = json_array_at(a, status, "resourceRules");
 	struct json *other = json_array_at(a, status, "nonResourceRules");
 	JSON_FOR_EACH_ITEM(rule, rules)
 		json_push(a, json_get(rule, "nonResourceURLs") ? other : resource, rule);
-	json_set_bool(a, status, "incomplete", false);
+	json_set_bool(a, status, "incomplete", cut);
+	if (cut)
+		json_set_str(
+			a, status, "evaluationError", "the user has more rules than are told here");
 	json_set(a, doc, "status", status);
 	return 0;
 }
