@@ -227,6 +227,8 @@ static int load_api(struct server *s, struct err *err)
 			.store = s->store,
 			.enable_admission = s->options.enable_admission,
 			.disable_admission = s->options.disable_admission,
+			.max_reading = s->options.max_reading,
+			.max_writing = s->options.max_writing,
 		},
 		&s->api, err);
 	if (r < 0 && token_file)

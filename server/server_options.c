@@ -35,6 +35,10 @@ static void usage(FILE *to)
 		"are\n"
 		"  --enable-admission-plugins A,B   plugins beside the usual ones\n"
 		"  --disable-admission-plugins A,B  usual plugins that are left out\n"
+		"  --max-requests-inflight N        reading requests under way at once (default "
+		"400; "
+		"0 = no limit)\n"
+		"  --max-mutating-requests-inflight N  writing ones (default 200; 0 = no limit)\n"
 		"  --log-format FORMAT    logfmt (default) or json\n"
 		"  --log-level LEVEL      debug, info (default), warn or error\n");
 }
@@ -48,6 +52,17 @@ static int bad(const char *option, const char *value, const char *want)
 static bool is_host(const char *s)
 {
 	return rule_holds(RULE_IP, s) || rule_holds(RULE_DNS_SUBDOMAIN, s);
+}
+
+#define COUNT_WANTED "a number from 0 (no limit) to 1000000"
+
+static bool parse_count(const char *text, unsigned *ret)
+{
+	uint64_t n;
+	if (parse_u64(str_from(text), &n) < 0 || n > 1000000)
+		return false;
+	*ret = (unsigned)n;
+	return true;
 }
 
 int server_options_parse(int argc, char **argv, struct server_options *ret)
@@ -65,6 +80,8 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		NODE_NETNS,
 		ENABLE_ADMISSION,
 		DISABLE_ADMISSION,
+		MAX_READING,
+		MAX_WRITING,
 		TLS_SAN,
 		TOKEN_FILE,
 		ISSUER,
@@ -84,6 +101,8 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		{"node-netns", required_argument, NULL, NODE_NETNS},
 		{"enable-admission-plugins", required_argument, NULL, ENABLE_ADMISSION},
 		{"disable-admission-plugins", required_argument, NULL, DISABLE_ADMISSION},
+		{"max-requests-inflight", required_argument, NULL, MAX_READING},
+		{"max-mutating-requests-inflight", required_argument, NULL, MAX_WRITING},
 		{"tls-san", required_argument, NULL, TLS_SAN},
 		{"token-auth-file", required_argument, NULL, TOKEN_FILE},
 		{"service-account-issuer", required_argument, NULL, ISSUER},
@@ -99,6 +118,8 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		.service_cidr = "10.96.0.0/16",
 		.pod_cidr = "10.244.0.0/16",
 		.event_ttl_ns = 3600 * NS_PER_S,
+		.max_reading = 400,
+		.max_writing = 200,
 	};
 	enum log_level level;
 	size_t sans = 0;
@@ -147,6 +168,15 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 			break;
 		case DISABLE_ADMISSION:
 			o.disable_admission = optarg;
+			break;
+		case MAX_READING:
+			if (!parse_count(optarg, &o.max_reading))
+				return bad("--max-requests-inflight", optarg, COUNT_WANTED);
+			break;
+		case MAX_WRITING:
+			if (!parse_count(optarg, &o.max_writing))
+				return bad(
+					"--max-mutating-requests-inflight", optarg, COUNT_WANTED);
 			break;
 		case TLS_SAN:
 			if (!is_host(optarg) || sans == SERVER_TLS_SANS_MAX)

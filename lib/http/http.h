@@ -45,6 +45,8 @@ struct http_request {
 	 * freed, whatever happened to it. The place to free what `user` holds. */
 	void (*closed)(struct http_request *req);
 	void *user; /* the handler's own */
+	/* Likewise: for who sets `closed` on the way to who answers and uses `user`. */
+	void *closed_user;
 };
 
 struct http_server;

@@ -24,6 +24,8 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 		.cache = options->cache,
 		.clock = options->clock,
 		.random = options->random,
+		.inflight = {.reading_max = options->max_reading,
+			.writing_max = options->max_writing},
 	};
 	api->audit_ids = random_seeded(random_u64(&api->random));
 	list_init(&api->watches);
@@ -285,6 +287,8 @@ static void handle_resource(struct api_request *req)
 void api_handle(struct api_request *req)
 {
 	req->route = route_parse(req->arena, req->path);
+	if (!inflight_enter(req))
+		return;
 	if (auth_authorize(req) < 0) {
 		api_fail(req);
 		return;

@@ -27,6 +27,8 @@ struct api_options {
 	struct store *store;		 /* for statistics and backups; NULL = none */
 	/* Admission plugins beside the usual ones, and left out; "A,B", NULL = none. */
 	const char *enable_admission, *disable_admission;
+	/* Requests that may be under way at the same time (inflight.h); 0 = no limit. */
+	unsigned max_reading, max_writing;
 };
 
 /* Reads what the cache holds to know which service addresses, ports and pod ranges are taken. */

@@ -10,6 +10,7 @@
 #include "server/api/api.h"
 #include "server/api/auth/user.h"
 #include "server/api/hooks.h"
+#include "server/api/inflight.h"
 #include "server/api/metrics.h"
 #include "server/api/negotiate.h"
 #include "server/api/query.h"
@@ -37,6 +38,7 @@ struct api {
 	struct ip_range service_range, pod_range;
 	struct allocator service_ips, node_ports, pod_subnets;
 	struct metrics metrics;
+	struct inflight inflight;
 	struct openapi *openapi;
 	struct discovery_etags discovery_etags;
 	struct custom_resources *custom_resources;
@@ -109,6 +111,7 @@ void api_openapi(struct api_request *req);
 void api_health(struct api_request *req);
 void api_metrics(struct api_request *req);
 void api_version(struct api_request *req);
+#define API_BACKUP_PATH "/hanok/backup"
 bool api_backup(struct api_request *req); /* false: not its path */
 void api_get(struct api_request *req);
 void api_list(struct api_request *req);

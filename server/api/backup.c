@@ -83,7 +83,7 @@ static void on_copied(void *user, int r, int fd, const struct err *err)
 
 bool api_backup(struct api_request *req)
 {
-	if (!streq(req->path, "/hanok/backup"))
+	if (!streq(req->path, API_BACKUP_PATH))
 		return false;
 	struct store *store = req->api->options.store;
 	if (!streq(req->method, "GET")) {

@@ -119,6 +119,13 @@ void api_metrics(struct api_request *req)
 	struct api *api = req->api;
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	metrics_write(&api->metrics, &out);
+	buf_printf(&out,
+		"# HELP apiserver_current_inflight_requests Requests under way, of those that are "
+		"limited.\n"
+		"# TYPE apiserver_current_inflight_requests gauge\n"
+		"apiserver_current_inflight_requests{request_kind=\"readOnly\"} %u\n"
+		"apiserver_current_inflight_requests{request_kind=\"mutating\"} %u\n",
+		api->inflight.reading, api->inflight.writing);
 	buf_add_str(&out, "# HELP apiserver_storage_objects Objects by resource.\n"
 			  "# TYPE apiserver_storage_objects gauge\n");
 	for (size_t i = 0; i < kind_count(api->kinds); i++) {
