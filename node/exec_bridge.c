@@ -6,6 +6,9 @@
 #include "lib/base/buf.h"
 #include "lib/http/spdy.h"
 #include "lib/http/websocket.h"
+#include "lib/json/json.h"
+
+#define STATUS_MAX_BYTES (64u << 10)
 
 enum channel { CH_STDIN, CH_STDOUT, CH_STDERR, CH_ERROR, CH_RESIZE, CHANNELS };
 enum { CH_CLOSE = 255 };
@@ -30,13 +33,18 @@ struct bridge {
 	struct websocket *client;     /* NULL = gone */
 	struct spdy_session *runtime; /* NULL = gone */
 	struct bridge_channel channels[CHANNELS];
+	bool plain_errors; /* the first version: the error channel is text, nothing when all is well
+			    */
+	struct buf status; /* of the runtime, until it is whole; for plain_errors */
 	bool base64, paused_client, paused_runtime, closing;
 };
 
 static void free_when_over(struct bridge *b)
 {
-	if (!b->client && !b->runtime)
-		free(b);
+	if (b->client || b->runtime)
+		return;
+	buf_finish(&b->status);
+	free(b);
 }
 
 static void end_client(struct bridge *b)
@@ -150,6 +158,11 @@ static void on_data(void *user, const char *p, size_t size)
 
 	if (!b->client || b->closing || size == 0)
 		return;
+	if (b->plain_errors && c->number == CH_ERROR) {
+		if (b->status.size + size <= STATUS_MAX_BYTES)
+			buf_add(&b->status, p, size);
+		return;
+	}
 	exec_message_send(b->client, b->base64, c->number, p, size);
 	if (websocket_queued(b->client) > STREAM_HIGH_BYTES && !b->paused_runtime && c->stream) {
 		b->paused_runtime = true;
@@ -158,6 +171,28 @@ static void on_data(void *user, const char *p, size_t size)
 				spdy_pause(b->channels[i].stream);
 		}
 	}
+}
+
+const char *exec_status_text(struct arena *a, const char *status, size_t size)
+{
+	struct json *v;
+	if (size == 0)
+		return NULL;
+	if (json_parse(a, status, size, NULL, &v, NULL) < 0)
+		return arena_memdup(a, status, size); /* a runtime's own words */
+	if (streq(json_str(json_get(v, "status")), "Success"))
+		return NULL;
+	return json_str_or(json_get(v, "message"), "the command failed");
+}
+
+/* The runtime has said how it went. */
+static void tell_status(struct bridge *b)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *text = exec_status_text(&a, b->status.data, b->status.size);
+	buf_clear(&b->status);
+	if (text && b->client && !b->closing)
+		exec_message_send(b->client, b->base64, CH_ERROR, text, strlen(text));
 }
 
 /* All that the runtime had to say has been said. */
@@ -180,6 +215,8 @@ static void on_eof(void *user)
 	struct bridge_channel *c = user;
 
 	c->ended = true;
+	if (c->number == CH_ERROR)
+		tell_status(c->b);
 	check_over(c->b);
 }
 
@@ -188,6 +225,8 @@ static void on_reset(void *user, int status)
 	struct bridge_channel *c = user;
 
 	c->stream = NULL;
+	if (c->number == CH_ERROR)
+		tell_status(c->b);
 	/* A runtime that breaks a stream off says no more on it than one that ends it. */
 	check_over(c->b);
 }
@@ -226,8 +265,8 @@ static void open_channel(struct bridge *b, enum channel number)
 int exec_bridge_start(struct http_request *req, struct stream *runtime,
 	const struct exec_bridge_options *options, struct err *err)
 {
-	static const char *const protocols[] = {
-		"v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", NULL};
+	static const char *const protocols[] = {"v5.channel.k8s.io", "v4.channel.k8s.io",
+		"v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io", NULL};
 	static const struct websocket_handler client_handler = {
 		.message = on_message,
 		.drained = on_client_drained,
@@ -247,13 +286,14 @@ int exec_bridge_start(struct http_request *req, struct stream *runtime,
 	int r = websocket_accept(req, protocols, &client_handler, b, &b->client, &protocol, err);
 	if (r < 0) {
 		const char *text = "no WebSocket sub-protocol that this node speaks: "
-				   "v5.channel.k8s.io, v4.channel.k8s.io";
+				   "v5.channel.k8s.io, v4.channel.k8s.io, channel.k8s.io";
 		http_respond(req, 400, "text/plain; charset=utf-8", NULL, text, strlen(text));
 		stream_close(runtime);
 		free(b);
 		return r;
 	}
 	b->base64 = strstr(protocol, "base64") != NULL;
+	b->plain_errors = protocol[0] != 'v';
 	b->runtime = spdy_session_create(runtime, false, &runtime_handler, b);
 	/* The runtime waits for exactly these. */
 	open_channel(b, CH_ERROR);

@@ -4,7 +4,8 @@
  *   0 stdin, 1 stdout, 2 stderr, 3 error (Status JSON), 4 resize; 255 = a channel is closed (v5)
  *
  * Sub-protocols v5.channel.k8s.io, v4.channel.k8s.io and v4.base64.channel.k8s.io, whose messages
- * are text: the channel as a digit, then base64. */
+ * are text: the channel as a digit, then base64. Older clients' channel.k8s.io and
+ * base64.channel.k8s.io get the Status' message as plain text, and nothing on success. */
 #pragma once
 
 #include "lib/http/http.h"
@@ -22,6 +23,8 @@ int exec_bridge_start(struct http_request *req, struct stream *runtime,
 struct arena;
 int exec_message_parse(struct arena *a, bool base64, bool text, const char *message, size_t size,
 	unsigned *ret_channel, const char **ret_data, size_t *ret_size) _must_check_;
+/* Pure: what the first version says of a runtime's Status; NULL = nothing, all is well. */
+const char *exec_status_text(struct arena *a, const char *status, size_t size);
 /* The other way. */
 struct websocket;
 void exec_message_send(
