@@ -20,7 +20,7 @@ struct server_options {
 	const char *tls_sans[SERVER_TLS_SANS_MAX + 1]; /* NULL-terminated */
 	int64_t event_ttl_ns; /* how long Events are kept after their last change */
 	const char *enable_admission, *disable_admission; /* plugins; NULL = as usual */
-	unsigned max_reading, max_writing; /* requests under way; 0 = no limit */
+	unsigned max_reading, max_writing;		  /* requests under way; 0 = no limit */
 };
 
 /* 0, or the exit code with which the program shall end (help: -1 for 0). */
