@@ -273,13 +273,15 @@ static void scan_meta(struct scan *s)
 			h->deleting = at(s, '"');
 			skip_value(s);
 		} else if (str_eq(name, "labels")) {
-			if (h->label_count)
+			if (h->label_count == 0)
+				scan_labels(s);
+			else
 				give_up(s); /* twice: which one counts, the parser knows */
-			scan_labels(s);
 		} else if (str_eq(name, "ownerReferences")) {
-			if (h->owner_count)
+			if (h->owner_count == 0)
+				scan_owners(s);
+			else
 				give_up(s);
-			scan_owners(s);
 		} else {
 			skip_value(s);
 		}
