@@ -455,6 +455,32 @@ static void pods(void **state)
 		check(&rows[i]);
 }
 
+/* Any number of tolerations in another order: each is found without looking at every pair. */
+static void tolerations(void **state)
+{
+	enum { COUNT = 5000 };
+	_cleanup_(arena_finish) struct arena a = {0};
+	_cleanup_(buf_finish) struct buf was = BUF_INIT, now = BUF_INIT;
+	for (int i = 0; i < COUNT; i++) {
+		buf_printf(&was, "%s{\"key\":\"k%d\",\"operator\":\"Exists\"}", i ? "," : "", i);
+		buf_printf(&now, "%s{\"key\":\"k%d\",\"operator\":\"Exists\"}", i ? "," : "",
+			COUNT - 1 - i);
+	}
+	struct row row = {.kind = P,
+		.was = arena_printf(&a, "{\"tolerations\":[%s]," POD "}", was.data),
+		.spec = arena_printf(&a, "{\"tolerations\":[%s]," POD "}", now.data)};
+	check(&row);
+	row.spec = arena_printf(&a,
+		"{\"tolerations\":[%s,{\"key\":\"x\",\"operator\":\"Exists\"}]," POD "}", now.data);
+	check(&row);
+	now.data[now.size - 1] = ' ';
+	row.spec = arena_printf(
+		&a, "{\"tolerations\":[%s,\"effect\":\"NoExecute\"}]," POD "}", now.data);
+	row.error = "spec.tolerations: Forbidden: existing toleration can not be modified except "
+		    "its tolerationSeconds";
+	check(&row);
+}
+
 static int set_up(void **state)
 {
 	struct err err = ERR_INIT;
@@ -474,6 +500,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(jobs), cmocka_unit_test(job_statuses),
 		cmocka_unit_test(volumes), cmocka_unit_test(limits_and_quotas),
-		cmocka_unit_test(pods)};
+		cmocka_unit_test(pods), cmocka_unit_test(tolerations)};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

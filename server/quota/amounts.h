@@ -13,6 +13,8 @@ struct amount {
 struct amounts {
 	struct amount *items; /* in the arena, in the order of first mention */
 	size_t count, room;
+	uint32_t *index; /* by name, once they are many: the place in items + 1, 0 = free */
+	size_t index_room;
 };
 
 struct amount *amounts_find(const struct amounts *list, const char *name); /* NULL when absent */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "lib/base/random.h"
+#include "server/quota/amounts.h"
 #include "server/quota/quota.h"
 
 static struct kind pods = {.group = "", .plural = "pods", .resource = "pods"};
@@ -277,6 +278,36 @@ static void test_adds_up(void **state)
 	arena_finish(&a);
 }
 
+/* Many names, sidecars and init containers take room and time for each, not for each pair. */
+static void test_many(void **state)
+{
+	(void)state;
+	enum { COUNT = 6000 };
+	struct arena a = ARENA_INIT;
+	struct json *spec = json_new_object(&a), *inits = json_array_at(&a, spec, "initContainers");
+	for (int i = 0; i < 2 * COUNT; i++) {
+		struct json *c = json_new_object(&a);
+		if (i < COUNT)
+			json_set_str(&a, c, "restartPolicy", "Always");
+		struct json *map = json_object_at(&a, json_object_at(&a, c, "resources"), "limits");
+		json_set_int(&a, map, arena_printf(&a, "example.org/r%d", i % COUNT), 1 + i % 7);
+		json_push(&a, inits, c);
+	}
+	size_t before = a.used_bytes;
+	struct amounts all = pod_amounts(&a, spec, "limits");
+	assert_true(a.used_bytes - before < 8u << 20);
+	assert_int_equal(all.count, COUNT);
+	for (int i = 0; i < COUNT; i++) {
+		const struct amount *found =
+			amounts_find(&all, arena_printf(&a, "example.org/r%d", i));
+		int64_t want = 1 + i % 7 + 1 + (i + COUNT) % 7;
+		assert_ptr_equal(found, &all.items[i]);
+		assert_true(found->value.nano == (__int128)want * 1000000000);
+	}
+	assert_null(amounts_find(&all, "example.org/r"));
+	arena_finish(&a);
+}
+
 int main(void)
 {
 	pods.storage = &pods;
@@ -290,6 +321,7 @@ int main(void)
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_over_already),
 		cmocka_unit_test(test_adds_up),
+		cmocka_unit_test(test_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

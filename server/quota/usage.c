@@ -1,5 +1,7 @@
 #include "server/quota/usage.h"
 
+#include "lib/base/listing.h"
+
 #define CLASS_SUFFIX ".storageclass.storage.k8s.io/"
 
 static bool core(const struct kind *k, const char *plural)
@@ -128,7 +130,7 @@ static const char *silent(struct arena *a, const struct json *pod, const char *r
 	size_t count = 0, room = 0;
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		room += json_count(json_get(json_get(pod, "spec"), lists[i]));
-	const char **names = arena_alloc(a, (room + 1) * sizeof(*names)), *text = NULL;
+	const char **names = arena_alloc(a, (room + 1) * sizeof(*names));
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		JSON_FOR_EACH_ITEM(c, json_get(json_get(pod, "spec"), lists[i])) {
 			struct amounts requests = {0}, limits = {0}, all = {0};
@@ -140,10 +142,11 @@ static const char *silent(struct arena *a, const struct json *pod, const char *r
 				names[count++] = json_str_or(json_get(c, "name"), "");
 		}
 	qsort(names, count, sizeof(*names), compare);
+	struct listing list = {.between = ","};
 	for (size_t i = 0; i < count; i++)
 		if (i == 0 || !streq(names[i], names[i - 1]))
-			text = text ? arena_printf(a, "%s,%s", text, names[i]) : names[i];
-	return text;
+			listing_add(&list, "%s", names[i]);
+	return count ? listing_take(&list, a) : NULL;
 }
 
 const char *usage_missing(struct arena *a, const struct json *pod, const char *const *resources,

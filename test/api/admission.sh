@@ -70,6 +70,8 @@ check_refused "too little" 'minimum cpu usage per Container is 100m, but request
 check_refused "too far apart" 'cpu max limit to request ratio per Container is 4, but provided ratio is 10.000000' limited p '{requests: {cpu: 100m}, limits: {cpu: 1}}'
 check_refused "too much together" 'pods "p" is forbidden: maximum cpu usage per Pod is 1500m, but limit is 2' \
 	pod_create p 'containers: [{name: a, image: i, resources: {limits: {cpu: 1}}}, {name: b, image: i, resources: {limits: {cpu: 1}}}]'
+check_refused "any number of containers is told of by the first" 'pods "p" is forbidden: \[maximum cpu usage per Container is 1, but limit is 2, .*, \.\.\.\]$' \
+	pod_create p "containers: [$(seq -s, -f '{name: c%.0f, image: i, resources: {limits: {cpu: 2}}}' 1000)]"
 claim() { object "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: $1}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: $2}}${3:+, $3}}}"; }
 check_refused "a claim too large" 'persistentvolumeclaims "big" is forbidden: maximum storage usage per PersistentVolumeClaim is 10Gi, but request is 20Gi' claim big 20Gi
 check_refused "a claim too small" 'minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 1Mi' claim small 1Mi

@@ -140,16 +140,20 @@ int admission_forbid(const struct admission_review *r, const char *fmt, ...)
 
 void admission_error(struct admission_errors *e, const char *fmt, ...)
 {
+	if (e->list.full)
+		return;
 	va_list ap;
 	va_start(ap, fmt);
 	char *text = arena_vprintf(e->arena, fmt, ap);
 	va_end(ap);
-	e->text = e->count++ ? arena_printf(e->arena, "%s, %s", e->text, text) : text;
+	e->list.between = ", ";
+	listing_add(&e->list, "%s", text);
 }
 
-int admission_refuse(const struct admission_review *r, const struct admission_errors *e)
+int admission_refuse(const struct admission_review *r, struct admission_errors *e)
 {
-	if (e->count == 0)
+	size_t count = e->list.count;
+	if (count == 0)
 		return 0;
-	return admission_forbid(r, e->count > 1 ? "[%s]" : "%s", e->text);
+	return admission_forbid(r, count > 1 ? "[%s]" : "%s", listing_take(&e->list, e->arena));
 }

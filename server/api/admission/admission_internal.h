@@ -1,6 +1,7 @@
 /* admission_internal.h - what the plugins share. A plugin is one file. */
 #pragma once
 
+#include "lib/base/listing.h"
 #include "lib/base/table.h"
 #include "server/api/admission/admission.h"
 
@@ -64,11 +65,11 @@ int admission_forbid(const struct admission_review *r, const char *fmt, ...) _pr
 /* Messages of one review: one is told as it is, several as "[a, b]". */
 struct admission_errors {
 	struct arena *arena;
-	const char *text; /* NULL while there is none */
-	size_t count;
+	struct listing list;
 };
 void admission_error(struct admission_errors *e, const char *fmt, ...) _printf_(2, 3);
-int admission_refuse(const struct admission_review *r, const struct admission_errors *e);
+/* Ends the errors, too. */
+int admission_refuse(const struct admission_review *r, struct admission_errors *e);
 
 static inline bool admission_is_pod(const struct admission_review *r)
 {

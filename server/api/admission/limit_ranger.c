@@ -5,6 +5,8 @@
 #include "server/api/hooks/hooks_internal.h"
 #include "server/quota/amounts.h"
 
+#define FILLED_MAX 100000 /* requests and limits put into one pod */
+
 /* The namespace's LimitRanges, as documents; empty where none is asked for. */
 static struct json *limit_ranges(const struct admission_review *r)
 {
@@ -39,11 +41,11 @@ static int compare_names(const void *a, const void *b)
 /* "cpu, memory" */
 static const char *join_sorted(struct arena *a, const char **names, size_t count)
 {
-	const char *text = "";
+	struct listing list = {.between = ", "};
 	qsort(names, count, sizeof(*names), compare_names);
 	for (size_t i = 0; i < count; i++)
-		text = arena_printf(a, "%s%s%s", text, i ? ", " : "", names[i]);
-	return text;
+		listing_add(&list, "%s", names[i]);
+	return listing_take(&list, a);
 }
 
 /* Puts in what is missing; the names of that, sorted, or NULL. */
@@ -65,25 +67,38 @@ static const char *fill(
 	return count ? join_sorted(a, names, count) : NULL;
 }
 
-static void merge(struct arena *a, const char **told, const char *names, const char *part,
-	const char *what, const struct json *container)
+static void tell(struct listing *told, const char *names, const char *part, const char *what,
+	const struct json *container)
 {
-	if (!names)
-		return;
-	const char *text = arena_printf(a, "%s %s for %s %s", names, part, what,
-		json_str_or(json_get(container, "name"), ""));
-	*told = *told ? arena_printf(a, "%s; %s", *told, text) : text;
+	if (names)
+		listing_add(told, "%s %s for %s %s", names, part, what,
+			json_str_or(json_get(container, "name"), ""));
 }
 
 static void fill_containers(const struct admission_review *r, const char *list, const char *what,
-	const struct json *requests, const struct json *limits, const char **told)
+	const struct json *requests, const struct json *limits, struct listing *told)
 {
 	struct arena *a = r->req->arena;
 	JSON_FOR_EACH_ITEM(c, json_get(json_get(r->doc, "spec"), list)) {
 		const char *set_limits = fill(a, c, "limits", limits);
-		merge(a, told, fill(a, c, "requests", requests), "request", what, c);
-		merge(a, told, set_limits, "limit", what, c);
+		tell(told, fill(a, c, "requests", requests), "request", what, c);
+		tell(told, set_limits, "limit", what, c);
 	}
+}
+
+/* What is put in is put in for each container. */
+static int check_size(const struct admission_review *r, const struct json *range, size_t defaults)
+{
+	const struct json *spec = json_get(r->doc, "spec");
+	size_t containers = json_count(json_get(spec, "containers")) +
+			    json_count(json_get(spec, "initContainers"));
+	if (!defaults || containers <= FILLED_MAX / defaults)
+		return 0;
+	return admission_forbid(r,
+		"limit range %s has %zu defaults for each of %zu containers: together they may be "
+		"at most %d",
+		json_str_or(json_path(range, "metadata.name"), ""), defaults, containers,
+		FILLED_MAX);
 }
 
 static int mutate(const struct admission_review *r)
@@ -102,11 +117,14 @@ static int mutate(const struct admission_review *r)
 			JSON_FOR_EACH_MEMBER(m, json_get(limit, "default"))
 				json_set_n(a, limits, m->name, m->name_size, m->value);
 		}
-		const char *said = NULL;
+		int result = check_size(r, range, json_count(requests) + json_count(limits));
+		if (result < 0)
+			return result;
+		struct listing said = {.between = "; "};
 		fill_containers(r, "containers", "container", requests, limits, &said);
 		fill_containers(r, "initContainers", "init container", requests, limits, &said);
-		if (said)
-			told = said;
+		if (said.count)
+			told = listing_take(&said, a);
 	}
 	if (!told)
 		return 0;
@@ -209,7 +227,7 @@ static void check(const struct bounds *b, const struct json *bounds,
 {
 	struct amount bound;
 	JSON_FOR_EACH_MEMBER(m, bounds)
-		if (amount_of(m->name, m->value, &bound))
+		if (!b->errors->list.full && amount_of(m->name, m->value, &bound))
 			one(b, &bound);
 }
 
@@ -269,7 +287,7 @@ static int validate(const struct admission_review *r)
 			pod ? check_pod(&b, limit) : check_claim(&b, limit);
 		}
 		/* One LimitRange at a time tells what is wrong. */
-		if (errors.count)
+		if (errors.list.count)
 			break;
 	}
 	return admission_refuse(r, &errors);

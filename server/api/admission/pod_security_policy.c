@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "lib/base/listing.h"
+
 #define APPARMOR_PREFIX "container.apparmor.security.beta.kubernetes.io/"
 #define SECCOMP_POD "seccomp.security.alpha.kubernetes.io/pod"
 #define SECCOMP_PREFIX "container.seccomp.security.alpha.kubernetes.io/"
@@ -43,6 +45,8 @@ char *pod_security_policy_text(struct arena *a, struct pod_security_policy p)
 
 /* ---- lists of words ---- */
 
+#define WORDS_MAX 1000 /* more than are told */
+
 struct words {
 	const char **items;
 	size_t count, room;
@@ -50,6 +54,8 @@ struct words {
 
 static void add(struct arena *a, struct words *w, const char *word)
 {
+	if (w->count == WORDS_MAX)
+		return;
 	if (w->count == w->room) {
 		size_t room = w->room ? w->room * 2 : 8;
 		w->items = arena_grow(
@@ -62,10 +68,15 @@ static void add(struct arena *a, struct words *w, const char *word)
 /* Sorted, each word once. */
 static void add_sorted(struct arena *a, struct words *w, const char *word)
 {
-	size_t at = 0;
-	while (at < w->count && strcmp(w->items[at], word) < 0)
-		at++;
-	if (at < w->count && streq(w->items[at], word))
+	size_t at = 0, end = w->count;
+	while (at < end) {
+		size_t middle = (at + end) / 2;
+		if (strcmp(w->items[middle], word) < 0)
+			at = middle + 1;
+		else
+			end = middle;
+	}
+	if (w->count == WORDS_MAX || (at < w->count && streq(w->items[at], word)))
 		return;
 	add(a, w, word);
 	memmove(&w->items[at + 1], &w->items[at], (w->count - 1 - at) * sizeof(*w->items));
@@ -74,18 +85,18 @@ static void add_sorted(struct arena *a, struct words *w, const char *word)
 
 static const char *join(struct arena *a, const struct words *w, const char *between)
 {
-	const char *text = "";
+	struct listing list = {.between = between};
 	for (size_t i = 0; i < w->count; i++)
-		text = arena_printf(a, "%s%s%s", text, i ? between : "", w->items[i]);
-	return text;
+		listing_add(&list, "%s", w->items[i]);
+	return listing_take(&list, a);
 }
 
 static const char *quoted(struct arena *a, const struct words *w)
 {
-	const char *text = "";
+	struct listing list = {.between = ", "};
 	for (size_t i = 0; i < w->count; i++)
-		text = arena_printf(a, "%s%s\"%s\"", text, i ? ", " : "", w->items[i]);
-	return text;
+		listing_add(&list, "\"%s\"", w->items[i]);
+	return listing_take(&list, a);
 }
 
 static const char *plural(const struct words *w, const char *one, const char *many)

@@ -273,12 +273,39 @@ static void test_parse(void **state)
 	arena_finish(&a);
 }
 
+/* A pod of any number of containers is told of by the first of them. */
+static void test_many(void **state)
+{
+	(void)state;
+	struct arena a = ARENA_INIT;
+	struct json *spec = json_new_object(&a), *list = json_array_at(&a, spec, "containers");
+	for (int i = 0; i < 20000; i++) {
+		struct json *c = json_new_object(&a);
+		json_set_str(&a, c, "name", arena_printf(&a, "c%d", i));
+		struct json *adds = json_array_at(&a,
+			json_object_at(
+				&a, json_object_at(&a, c, "securityContext"), "capabilities"),
+			"add");
+		json_push(&a, adds, json_new_printf(&a, "CAP%d", i));
+		json_push(&a, list, c);
+	}
+	const char *reasons, *details;
+	size_t before = a.used_bytes;
+	assert_false(
+		pod_security_allows(&a, (struct pod_security_policy){POD_SECURITY_RESTRICTED, L},
+			NULL, spec, &reasons, &details));
+	assert_true(a.used_bytes - before < 4u << 20);
+	assert_non_null(strstr(details, "\"c98\", \"c99\", ... must"));
+	arena_finish(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_checks),
 		cmocka_unit_test(test_reasons),
 		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

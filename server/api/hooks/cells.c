@@ -39,20 +39,20 @@ const char *labels_text(struct arena *a, const struct json *map, const char *non
 	struct json_member *sorted = arena_alloc(a, count * sizeof(*sorted));
 	memcpy(sorted, json_members(map), count * sizeof(*sorted));
 	qsort(sorted, count, sizeof(*sorted), by_name);
-	const char *text = "";
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
 	for (size_t i = 0; i < count; i++)
-		text = arena_printf(a, "%s%s%s=%s", text, i ? "," : "", sorted[i].name,
+		buf_printf(&text, "%s%s=%s", i ? "," : "", sorted[i].name,
 			json_str_or(sorted[i].value, ""));
-	return text;
+	return arena_memdup(a, text.data, text.size);
 }
 
 static const char *join(struct arena *a, const struct json *list, const char *member)
 {
-	const char *text = "";
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
 	JSON_FOR_EACH_ITEM(i, list)
-		text = arena_printf(
-			a, "%s%s%s", text, *text ? "," : "", json_str_or(json_get(i, member), ""));
-	return text;
+		buf_printf(
+			&text, "%s%s", text.size ? "," : "", json_str_or(json_get(i, member), ""));
+	return arena_memdup(a, text.size ? text.data : "", text.size);
 }
 
 struct json *cell_workload(const struct table_row *row, const char *column)

@@ -125,11 +125,11 @@ static void validate_update(struct hook *h, const struct json *doc, const struct
 
 static const char *names_of(const struct table_row *row, const char *member)
 {
-	const char *text = "";
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
 	JSON_FOR_EACH_ITEM(c, json_path(row->doc, "spec.jobTemplate.spec.template.spec.containers"))
-		text = arena_printf(row->arena, "%s%s%s", text, *text ? "," : "",
-			json_str_or(json_get(c, member), ""));
-	return text;
+		buf_printf(
+			&text, "%s%s", text.size ? "," : "", json_str_or(json_get(c, member), ""));
+	return arena_memdup(row->arena, text.size ? text.data : "", text.size);
 }
 
 static struct json *cell(const struct table_row *row, const char *column)

@@ -1,5 +1,6 @@
 /* pod_update.c - what may change of a pod: by the pod itself very little; by its subresources only
  * what they are for. */
+#include "lib/base/listing.h"
 #include "server/api/hooks/pod_spec.h"
 
 #define MIRROR "kubernetes.io/config.mirror"
@@ -281,12 +282,16 @@ static bool deadline_validate(struct hook *h, const struct json *spec, const str
 	return true;
 }
 
-static bool same_toleration(struct arena *a, const struct json *x, const struct json *y)
+/* By all but tolerationSeconds. */
+static int compare_tolerations(const void *a, const void *b)
 {
-	struct json *p = json_copy(a, x), *q = json_copy(a, y);
-	json_remove(p, "tolerationSeconds");
-	json_remove(q, "tolerationSeconds");
-	return json_equal(p, q);
+	static const char *const fields[] = {"key", "operator", "value", "effect"};
+	const struct json *x = *(const struct json *const *)a, *y = *(const struct json *const *)b;
+	int order = 0;
+	for (size_t i = 0; i < ARRAY_LEN(fields) && !order; i++)
+		order = strcmp(json_str_or(json_get(x, fields[i]), ""),
+			json_str_or(json_get(y, fields[i]), ""));
+	return order;
 }
 
 static void tolerations_validate_update(
@@ -295,18 +300,18 @@ static void tolerations_validate_update(
 	const struct json *now = json_get(spec, "tolerations");
 	if (json_equal(now, json_get(was, "tolerations")))
 		return;
-	JSON_FOR_EACH_ITEM(old, json_get(was, "tolerations")) {
-		bool found = false;
-		JSON_FOR_EACH_ITEM(t, now)
-			if ((found = same_toleration(h->arena, t, old)))
-				break;
-		if (!found) {
+	size_t count = json_count(now);
+	struct json **sorted = arena_alloc(h->arena, (count + 1) * sizeof(*sorted));
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = json_at(now, i);
+	qsort(sorted, count, sizeof(*sorted), compare_tolerations);
+	JSON_FOR_EACH_ITEM(old, json_get(was, "tolerations"))
+		if (!bsearch(&old, sorted, count, sizeof(*sorted), compare_tolerations)) {
 			forbid(h, "spec.tolerations",
 				"existing toleration can not be modified except its "
 				"tolerationSeconds");
 			return;
 		}
-	}
 }
 
 static void gates_validate_update(struct hook *h, const struct json *spec, const struct json *was)
@@ -383,14 +388,14 @@ static void gated_validate(struct hook *h, struct json *munged, const struct jso
 
 static const char *changed_fields(struct arena *a, const struct json *now, const struct json *was)
 {
-	const char *text = "";
+	struct listing list = {.between = ", "};
 	JSON_FOR_EACH_MEMBER(m, now)
 		if (!json_equal(m->value, json_get_n(was, m->name, m->name_size)))
-			text = arena_printf(a, "%s%sspec.%s", text, *text ? ", " : "", m->name);
+			listing_add(&list, "spec.%s", m->name);
 	JSON_FOR_EACH_MEMBER(m, was)
 		if (!json_get_n(now, m->name, m->name_size))
-			text = arena_printf(a, "%s%sspec.%s", text, *text ? ", " : "", m->name);
-	return text;
+			listing_add(&list, "spec.%s", m->name);
+	return listing_take(&list, a);
 }
 
 static void spec_validate_update(struct hook *h, const struct json *doc, const struct json *old)

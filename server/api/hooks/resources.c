@@ -1,4 +1,5 @@
 /* resources.c - names of resources and what amounts of them are right. */
+#include "lib/base/listing.h"
 #include "server/api/hooks/workload.h"
 
 #include "lib/object/quantity.h"
@@ -160,12 +161,21 @@ static void request_validate(struct requirements *r, const struct json_member *m
 			json_str_or(limit, ""));
 }
 
+static const char *claim_names(struct arena *a, const struct json *claims)
+{
+	struct listing list = {.between = ", "};
+	JSON_FOR_EACH_ITEM(c, claims)
+		listing_add(&list, "%s", json_str_or(json_get(c, "name"), ""));
+	return listing_take(&list, a);
+}
+
 static void claims_validate(
 	struct hook *h, const struct json *used, const struct json *claims, const char *at)
 {
+	const char *names = NULL; /* of the claims, for messages */
 	for (size_t i = 0; i < json_count(used); i++) {
 		const struct json *name = json_get(json_at(used, i), "name");
-		const char *field = at_item(h, at, i), *names = "";
+		const char *field = at_item(h, at, i);
 		bool found = false;
 		if (!*json_str_or(name, "")) {
 			required(h, field, NULL);
@@ -178,11 +188,11 @@ static void claims_validate(
 				field_error(h->errors, FIELD_DUPLICATE, field, name, NULL);
 				break;
 			}
-		JSON_FOR_EACH_ITEM(c, claims) {
-			found |= json_equal(json_get(c, "name"), name);
-			names = arena_printf(h->arena, "%s%s%s", names, *names ? ", " : "",
-				json_str_or(json_get(c, "name"), ""));
-		}
+		JSON_FOR_EACH_ITEM(c, claims)
+			if ((found = json_equal(json_get(c, "name"), name)))
+				break;
+		if (!found && !names)
+			names = claim_names(h->arena, claims);
 		if (!found)
 			field_error(h->errors, FIELD_NOT_FOUND, field, name,
 				"must be one of the names in pod.spec.resourceClaims%s%s",

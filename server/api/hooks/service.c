@@ -415,37 +415,39 @@ static void occupy(struct api *api, const struct json *doc, bool taken)
 
 static struct json *external_ip_cell(const struct table_row *row)
 {
-	struct arena *a = row->arena;
-	const char *text = "";
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
 	if (is_external_name(row->doc))
 		return cell_text(
 			row, "%s", json_str_or(json_path(row->doc, "spec.externalName"), ""));
 	if (streq(type_of(row->doc), "LoadBalancer"))
 		JSON_FOR_EACH_ITEM(i, json_path(row->doc, "status.loadBalancer.ingress")) {
 			const char *ip = json_str_or(json_get(i, "ip"), "");
-			text = arena_printf(a, "%s%s%s", text, *text ? "," : "",
+			buf_printf(&text, "%s%s", text.size ? "," : "",
 				*ip ? ip : json_str_or(json_get(i, "hostname"), ""));
 		}
-	if (strlen(text) > LOAD_BALANCER_SHOWN)
-		text = arena_printf(a, "%.*s...", LOAD_BALANCER_SHOWN - 3, text);
+	if (text.size > LOAD_BALANCER_SHOWN) {
+		text.size = LOAD_BALANCER_SHOWN - 3;
+		buf_add_str(&text, "...");
+	}
 	JSON_FOR_EACH_ITEM(i, json_path(row->doc, "spec.externalIPs"))
-		text = arena_printf(a, "%s%s%s", text, *text ? "," : "", json_str_or(i, ""));
-	if (!*text)
-		text = streq(type_of(row->doc), "LoadBalancer") ? "<pending>" : "<none>";
-	return cell_text(row, "%s", text);
+		buf_printf(&text, "%s%s", text.size ? "," : "", json_str_or(i, ""));
+	if (!text.size)
+		buf_add_str(
+			&text, streq(type_of(row->doc), "LoadBalancer") ? "<pending>" : "<none>");
+	return json_new_string_n(row->arena, text.data, text.size);
 }
 
 static struct json *ports_cell(const struct table_row *row)
 {
 	struct arena *a = row->arena;
-	const char *text = "";
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
 	JSON_FOR_EACH_ITEM(p, json_path(row->doc, "spec.ports")) {
 		int64_t node = json_path_int(p, "nodePort", 0);
-		text = arena_printf(a, "%s%s%" PRId64 "%s/%s", text, *text ? "," : "",
+		buf_printf(&text, "%s%" PRId64 "%s/%s", text.size ? "," : "",
 			json_path_int(p, "port", 0), node ? arena_printf(a, ":%" PRId64, node) : "",
 			json_str_or(json_get(p, "protocol"), "TCP"));
 	}
-	return cell_text(row, "%s", *text ? text : "<none>");
+	return cell_text(row, "%s", text.size ? text.data : "<none>");
 }
 
 static struct json *cell(const struct table_row *row, const char *column)
