@@ -1,5 +1,6 @@
 /* pod_proxy.c - see pod_proxy.h. The API server names the address, as it knows it from the pod's
- * status; that the pod is one of ours is checked here. */
+ * status; that the pod is one of ours, and the address its own, is checked here: else this would be
+ * a way to all that the node reaches. */
 #include "node/pod_proxy.h"
 
 #include <arpa/inet.h>
@@ -53,8 +54,13 @@ void pod_proxy_serve(struct node *n, struct http_request *req)
 		respond_text(req, 400, "want /podProxy/NAMESPACE/POD/SCHEME/IP/PORT/PATH\n");
 		return;
 	}
-	if (!pod_manager_sandbox(n->pods, parts[NAMESPACE], parts[POD])) {
+	const char *ip = pod_manager_ip(n->pods, parts[NAMESPACE], parts[POD]);
+	if (!ip) {
 		respond_text(req, 404, "the pod has no running sandbox on this node\n");
+		return;
+	}
+	if (!streq(ip, parts[IP])) {
+		respond_text(req, 403, "this is not the address of the pod\n");
 		return;
 	}
 	SSL_CTX *tls = NULL;

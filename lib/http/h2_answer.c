@@ -185,6 +185,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 	if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
 		!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
+	h2_budget_answered(&h->budget);
 	struct http_exchange *x = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
 	if (x)
 		x->deadline_ms = uv_now(h->conn->server->loop) + HTTP_LINGER_MS;

@@ -18,5 +18,5 @@ bool h2_budget_frame(struct h2_budget *b, uint64_t now_ms, uint8_t type, uint8_t
 	size_t size) _must_check_;
 /* A header was decoded; false for a block that only grows by decoding. */
 bool h2_budget_header(struct h2_budget *b, size_t size) _must_check_;
-void h2_budget_answered(struct h2_budget *b);		/* a request was answered in full */
+void h2_budget_answered(struct h2_budget *b);		/* an answer went out in full */
 void h2_budget_sent(struct h2_budget *b, size_t bytes); /* which the client will acknowledge */

@@ -40,7 +40,6 @@ static void forget_request(struct http_exchange *x)
 /* The answer is complete and the handler has returned. */
 static void exchange_answered(struct http_exchange *x)
 {
-	h2_budget_answered(&x->conn->h2->budget);
 	if (!x->open) {
 		exchange_gone(x);
 		return;
@@ -218,7 +217,7 @@ static bool on_head(struct h2_session *h, struct http_exchange *x, bool end)
 		refuse(x, 405, NULL, "no such method");
 		return false;
 	}
-	if (!http_exchange_parse_target(x)) {
+	if (!http_target_valid(req->target) || !http_exchange_parse_target(x)) {
 		refuse(x, 400, NULL, "malformed request target");
 		return false;
 	}

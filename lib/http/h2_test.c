@@ -477,6 +477,8 @@ static const struct protocol_case {
 	{":scheme twice", "1 5 1 82 86 86 84 41 01 61", "rst 1 1|goaway 1"},
 	{":path twice", "1 5 1 82 86 84 84 41 01 61", "rst 1 1|goaway 1"},
 	{":authority twice", "1 5 1 " GET " 01 01 62", "rst 1 1|goaway 1"},
+	{"a fragment in :path", "1 5 1 82 86 04 03 2f 23 61 41 01 61", "rst 1 1|status 1 400"},
+	{"no ASCII in it", "1 5 1 82 86 04 03 2f c3 a4 41 01 61", "rst 1 1|status 1 400"},
 	{"CONNECT", "1 4 1 02 07 434f4e4e454354 41 01 61", "status 1 405|rst 1 1"},
 	{"a way out of the tree", "1 5 1 82 86 04 06 2f612f2e2e2f 41 01 61", "status 1 400"},
 	/* 8.1.1 */

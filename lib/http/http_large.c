@@ -212,6 +212,10 @@ void http_respond_large(struct http_request *req, int status, const char *conten
 	const char *extra, const struct http_part *parts, size_t count, bool gzip)
 {
 	struct http_exchange *x = exchange_of(req);
+	if (client_gone(x)) { /* nothing would hold back what is compressed for nobody */
+		http_answer_done(x);
+		return;
+	}
 	struct http_large *l = x->large = large_new(x, parts, count);
 	size_t size = 0;
 	for (size_t i = 0; i < count; i++)

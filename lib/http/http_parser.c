@@ -213,6 +213,13 @@ static int parse_version(struct http_parser *p, const char *s, size_t size)
 	return 0;
 }
 
+bool http_target_valid(const char *target)
+{
+	while (is_target[(unsigned char)*target])
+		target++;
+	return !*target;
+}
+
 static int parse_request_line(struct http_parser *p, char *line, char *end)
 {
 	char *c = line;

@@ -66,6 +66,7 @@ size_t http_parser_feed(struct http_parser *p, const char *data, size_t size,
  * lasts until the end of the connection), HTTP_NEED_MORE when nothing had begun, else HTTP_BAD. */
 enum http_event http_parser_eof(struct http_parser *p);
 
+bool http_target_valid(const char *target); /* only bytes that a request target may have */
 const char *http_headers_get(
 	const struct http_header *headers, size_t count, const char *name); /* first, or NULL */
 /* Is `token` an element of the comma-separated list? Case-insensitive; list may be NULL. */

@@ -523,6 +523,13 @@ const char *pod_manager_sandbox(struct pod_manager *m, const char *ns, const cha
 	return w && w->view.sandbox_ready ? w->sandbox_id : NULL;
 }
 
+const char *pod_manager_ip(struct pod_manager *m, const char *ns, const char *pod)
+{
+	struct pod_worker *w = find(m, ns, pod, NULL);
+
+	return w && w->view.sandbox_ready ? w->pod_ip : NULL;
+}
+
 void pod_manager_list(struct pod_manager *m, struct buf *out)
 {
 	bool first = true;

@@ -28,6 +28,8 @@ int pod_manager_find(struct pod_manager *m, struct arena *a, const char *ns, con
 	struct err *err) _must_check_;
 /* The sandbox of a pod; NULL when it has none that is ready. */
 const char *pod_manager_sandbox(struct pod_manager *m, const char *ns, const char *pod);
+/* Its address, "" when not known yet; NULL as above. */
+const char *pod_manager_ip(struct pod_manager *m, const char *ns, const char *pod);
 /* PodList of all pods, as bytes. */
 void pod_manager_list(struct pod_manager *m, struct buf *out);
 struct cri *pod_manager_cri(struct pod_manager *m);
