@@ -119,6 +119,15 @@ static size_t utf8_sequence(const unsigned char *p, size_t left)
 	return more + 1;
 }
 
+size_t utf8_cut(const char *p, size_t size, size_t most)
+{
+	if (size <= most)
+		return size;
+	while (most > 0 && ((unsigned char)p[most] & 0xc0) == 0x80)
+		most--;
+	return most;
+}
+
 bool utf8_valid(const char *text, size_t size)
 {
 	const unsigned char *p = (const unsigned char *)text, *end = p + size;

@@ -34,7 +34,9 @@ char *hex_encode(struct arena *a, const void *p, size_t size);
 /* %XX and, if plus_is_space, '+'. Refuses bad escapes and NUL bytes. */
 int percent_decode(struct arena *a, struct str in, bool plus_is_space, char **ret) _must_check_;
 char *percent_encode(struct arena *a, struct str in); /* all but unreserved (RFC 3986 2.3) */
-bool utf8_valid(const char *p, size_t size);	      /* RFC 3629: no surrogates, no overlongs */
+/* How much of a text to show: at most `most` bytes of it, no character cut in two. */
+size_t utf8_cut(const char *p, size_t size, size_t most);
+bool utf8_valid(const char *p, size_t size); /* RFC 3629: no surrogates, no overlongs */
 /* Puts a '?' in place of each byte that is no part of a character: for texts of other programs
  * (error messages, output), which may also be cut anywhere, on their way into JSON. */
 void utf8_repair(char *p, size_t size);

@@ -3,6 +3,7 @@
 /* Enough for any person; bounds what a hostile body can make us say. */
 #define ERRORS_MAX 500
 #define PROBLEMS_MAX 100
+#define NAME_SHOWN_MAX 1024 /* bytes: of a field or key in a path */
 /* What a check may put into the arena: a body of "{}," a million times would have defaults of 250
  * MiB. */
 #define ADDED_BYTES_MAX (32u << 20)
@@ -24,11 +25,11 @@ static void add_path(struct buf *out, const struct place *at)
 	case PLACE_FIELD:
 		if (out->size > 0)
 			buf_add_char(out, '.');
-		buf_add(out, at->name, at->size);
+		buf_add(out, at->name, utf8_cut(at->name, at->size, NAME_SHOWN_MAX));
 		break;
 	case PLACE_KEY:
 		buf_add_char(out, '[');
-		buf_add(out, at->name, MIN(at->size, 1024u));
+		buf_add(out, at->name, utf8_cut(at->name, at->size, NAME_SHOWN_MAX));
 		buf_add_char(out, ']');
 		break;
 	case PLACE_ITEM:
@@ -55,7 +56,7 @@ static void add_decoder_path(struct buf *out, const struct place *at, bool with_
 	if (at->type == PLACE_FIELD || (at->type == PLACE_KEY && with_items)) {
 		if (out->size > 0)
 			buf_add_char(out, '.');
-		buf_add(out, at->name, MIN(at->size, 1024u));
+		buf_add(out, at->name, utf8_cut(at->name, at->size, NAME_SHOWN_MAX));
 	} else if (at->type == PLACE_ITEM && with_items) {
 		buf_printf(out, "[%u]", at->rank);
 	}

@@ -254,6 +254,18 @@ static int64_t code_points(const struct json *v)
 	return n;
 }
 
+static void validate_pattern(
+	struct check *c, const struct place *at, const struct schema *s, const struct json *v)
+{
+	int r = schema_regex_matches(s->regex, v->s, v->count, &c->steps);
+
+	if (r < 0)
+		c->steps = CHECK_STEPS_MAX + 1; /* see check_custom */
+	else if (r == 0)
+		check_error(c, at, FIELD_INVALID, v, "%s in body should match '%s'",
+			check_path(c, at), s->pattern);
+}
+
 static void validate_string(
 	struct check *c, const struct place *at, const struct schema *s, const struct json *v)
 {
@@ -264,9 +276,8 @@ static void validate_string(
 		check_error(c, at, FIELD_INVALID, v,
 			"%s in body should be at least %" PRId64 " chars long", check_path(c, at),
 			s->min_length);
-	if (s->regex && !schema_regex_matches(s->regex, v->s, v->count))
-		check_error(c, at, FIELD_INVALID, v, "%s in body should match '%s'",
-			check_path(c, at), s->pattern);
+	if (s->regex)
+		validate_pattern(c, at, s, v);
 	if (s->format && !format_holds(s->format, v->s, v->count))
 		check_error(c, at, FIELD_TYPE_INVALID, v,
 			"%s in body must be of type %s: \"%.256s\"", check_path(c, at), s->format,
@@ -278,9 +289,11 @@ static void validate_enum(
 {
 	_cleanup_(buf_finish) struct buf text = BUF_INIT;
 
+	c->steps += json_count(s->enum_values) / 8;
 	JSON_FOR_EACH_ITEM(it, s->enum_values)
 		if (json_equal(it, v))
 			return;
+	c->steps += json_count(s->enum_values); /* for the texts */
 	JSON_FOR_EACH_ITEM(it, s->enum_values) {
 		const char *one = json_is(it, JSON_STRING) ? it->s : json_text(c->arena, it);
 
@@ -379,6 +392,7 @@ static void validate_object(struct check *c, const struct place *at, const struc
 		check_error(c, at, FIELD_INVALID, json_new_int(c->arena, v->count),
 			"%s in body should have at least %" PRId64 " properties", check_path(c, at),
 			more->min_properties);
+	c->steps += (s->property_count + (more ? more->required_only_count : 0)) / 8;
 	for (size_t i = 0; i < s->property_count; i++)
 		if (s->properties[i].required)
 			require(c, at, s, v, s->properties[i].name, s->properties[i].name_size,
@@ -495,8 +509,13 @@ static void validate(
 {
 	if (++c->steps > CHECK_STEPS_MAX)
 		return;
-	if (c->steps % 1024 == 0 && check_too_large(c))
-		c->steps = CHECK_STEPS_MAX;
+	if (c->steps >= c->next_look) {
+		c->next_look = c->steps + 1024;
+		if (check_too_large(c)) {
+			c->steps = CHECK_STEPS_MAX + 1;
+			return;
+		}
+	}
 	if (v->type == JSON_NULL && s->nullable)
 		return;
 	if (!has_type(s, v)) {

@@ -33,7 +33,8 @@ struct check {
 	struct field_errors found; /* in the order of the walk */
 	VEC(struct found_error) order;
 	size_t used_before; /* of the arena, when the check began */
-	size_t steps;	    /* of the validation of a custom resource */
+	size_t steps;	    /* of the validation of a custom resource, each of some 100 ns */
+	size_t next_look;   /* the step at which the arena is looked at again */
 	unsigned quiet;	    /* errors are only counted, in quiet_errors */
 	size_t quiet_errors;
 	struct json *problems; /* unknown and duplicate fields: array of texts, NULL while none */

@@ -164,7 +164,7 @@ static void check_string(
 	if (s->max_length >= 0 && code_points(v->s, v->count) > s->max_length)
 		check_error(c, at, FIELD_TOO_LONG, NULL, "may not be more than %lld bytes",
 			(long long)s->max_length);
-	if (s->regex && !schema_regex_matches(s->regex, v->s, v->count))
+	if (s->regex && schema_regex_matches(s->regex, v->s, v->count, &c->steps) <= 0)
 		check_error(c, at, FIELD_INVALID, v, "must match '%s'", s->pattern);
 }
 

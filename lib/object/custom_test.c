@@ -366,11 +366,87 @@ static void alternatives_without_end_are_refused(void **state)
 	arena_finish(&a);
 }
 
+/* The code of the answer to a thing whose spec is `count` times the text; 0 = it is accepted. */
+static int code_of_list(const char *schema, const char *text, size_t count)
+{
+	struct arena a = ARENA_INIT;
+	struct field_errors errors = {.arena = &a};
+	struct status st = {0};
+	char *version = xasprintf(VERSION("v1", "true", "%s"), schema);
+	struct kind *k = define(version);
+	struct json *doc =
+		yaml(&a, "{kind: Thing, apiVersion: example.org/v1, metadata: {name: x}}");
+	struct json *list = json_new_array(&a);
+	int code;
+
+	for (size_t i = 0; i < count; i++)
+		json_push(&a, list, json_new_string(&a, text));
+	json_set(&a, doc, "spec", list);
+	code = object_check(k, &a, doc, NULL, &errors, &st) < 0 ? st.code
+	       : field_error_count(&errors)			? 422
+								: 0;
+	free(version);
+	arena_finish(&a);
+	return code;
+}
+
+static void slow_patterns_end_the_check(void **state)
+{
+	static const char schema[] = "{type: array, items: {type: string, pattern: "
+				     "'^([a-z0-9]+([-.][a-z0-9]+)*)+$'}}";
+
+	assert_int_equal(code_of_list(schema, "www.example-of-names.org", 10000), 0);
+	assert_int_equal(code_of_list(schema, "a!", 10), 422);
+	assert_int_equal(
+		code_of_list(schema, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", 60000), 413);
+	/* Each of these ends by itself, but all of them take too long. */
+	assert_int_equal(code_of_list(schema, "aaaaaaaaaaaaa!", 60000), 413);
+}
+
+static void long_enums_end_the_check(void **state)
+{
+	struct buf schema = BUF_INIT;
+
+	buf_add_str(&schema, "{type: array, items: {type: string, enum: [");
+	for (int i = 0; i < 2000; i++)
+		buf_printf(&schema, "v%d, ", i);
+	buf_add_str(&schema, "last]}}");
+	assert_int_equal(code_of_list(schema.data, "last", 1000), 0);
+	assert_int_equal(code_of_list(schema.data, "other", 10), 422);
+	assert_int_equal(code_of_list(schema.data, "last", 20000), 413);
+	assert_int_equal(code_of_list(schema.data, "other", 20000), 413);
+	buf_finish(&schema);
+}
+
+static void long_names_are_cut_in_errors(void **state)
+{
+	struct arena a = ARENA_INIT;
+	struct buf spec = BUF_INIT;
+	struct kind *k = define(
+		VERSION("v1", "true", "{type: object, additionalProperties: {type: integer}}"));
+	char *errors;
+
+	/* Two bytes each, the last of which would be cut. */
+	buf_add_str(&spec, "{? x");
+	for (int i = 0; i < 5000; i++)
+		buf_add_str(&spec, "\xc3\xa4");
+	buf_add_str(&spec, " : text}");
+	errors = checked(&a, k, spec.data);
+	assert_non_null(strstr(errors, "must be of type integer"));
+	assert_true(strlen(errors) < 4096);
+	assert_true(utf8_valid(errors, strlen(errors)));
+	buf_finish(&spec);
+	arena_finish(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pruning_and_defaults),
 		cmocka_unit_test(values),
+		cmocka_unit_test(slow_patterns_end_the_check),
+		cmocka_unit_test(long_enums_end_the_check),
+		cmocka_unit_test(long_names_are_cut_in_errors),
 		cmocka_unit_test(versions_convert_by_their_schemas),
 		cmocka_unit_test(rows_of_any_version_are_adopted),
 		cmocka_unit_test(kinds_come_change_and_go),

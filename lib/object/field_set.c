@@ -5,6 +5,7 @@
 
 /* Paths of outside sets may be as deep as documents. */
 #define DEPTH_MAX 256
+#define NAME_SHOWN_MAX 1024 /* bytes: of a field in the text of a path */
 
 static const struct json leaf = {.type = JSON_OBJECT};
 
@@ -460,7 +461,7 @@ void field_step_text(struct buf *out, const char *step, size_t size)
 
 	if (step[0] == 'f') {
 		buf_add_char(out, '.');
-		buf_add(out, step + 2, size - 2);
+		buf_add(out, step + 2, utf8_cut(step + 2, size - 2, NAME_SHOWN_MAX));
 		return;
 	}
 	buf_add_char(out, '[');

@@ -4,6 +4,9 @@
 
 #define UPDATERS_MAX 10
 #define GIVEN_MAX 256 /* entries that a client may write; more are passed over */
+/* What of the conflicts is told: enough for any person. */
+#define CONFLICTS_MAX 500
+#define CONFLICT_BYTES_MAX (1u << 20)
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
 
 struct entry {
@@ -386,15 +389,20 @@ static char *manager_text(struct arena *a, const struct entry *e)
 struct conflict_text {
 	struct arena *arena;
 	const char *manager;
-	struct json *causes;
-	struct buf message; /* "conflicts with "m":\n- .path\n..." */
+	struct json *causes; /* the first CONFLICTS_MAX */
+	struct buf message;  /* "conflicts with "m":\n- .path\n..." of those */
+	size_t count;	     /* of all */
 };
 
 static void add_conflict(void *user, const char *path)
 {
 	struct conflict_text *t = user;
-	struct json *cause = json_new_object(t->arena);
+	struct json *cause;
 
+	t->count++;
+	if (json_count(t->causes) == CONFLICTS_MAX || t->message.size > CONFLICT_BYTES_MAX)
+		return;
+	cause = json_new_object(t->arena);
 	json_set_str(t->arena, cause, "reason", "FieldManagerConflict");
 	json_set(t->arena, cause, "message",
 		json_new_printf(t->arena, "conflict with %s", t->manager));
@@ -414,12 +422,14 @@ static int fail_conflicts(struct arena *a, const struct conflicts *all, struct s
 		field_set_each(all->items[i].fields, add_conflict, &t);
 	}
 	first = json_at(t.causes, 0);
-	if (json_count(t.causes) == 1)
+	if (t.count > json_count(t.causes))
+		buf_printf(&t.message, "\n- and %zu more", t.count - json_count(t.causes));
+	if (t.count == 1)
 		status_set(a, st, 409, "Conflict", "Apply failed with 1 conflict: %s: %s",
 			json_str(json_get(first, "message")), json_str(json_get(first, "field")));
 	else
-		status_set(a, st, 409, "Conflict", "Apply failed with %zu conflicts: %s",
-			json_count(t.causes), t.message.data);
+		status_set(a, st, 409, "Conflict", "Apply failed with %zu conflicts: %s", t.count,
+			t.message.data);
 	status_detail(a, st, "causes", t.causes);
 	buf_finish(&t.message);
 	return -EREMOTEIO;

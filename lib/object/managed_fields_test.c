@@ -357,6 +357,25 @@ static void several_conflicts_are_listed(void **state)
 	assert_int_equal(json_count(json_path(t->st.doc, "details.causes")), 3);
 }
 
+static void the_first_of_many_conflicts_are_told(void **state)
+{
+	struct test *t = *state;
+	struct json *spec = json_new_object(&t->arena), *map;
+	const char *text;
+
+	map = json_object_at(&t->arena, spec, "map");
+	for (int i = 0; i < 600; i++)
+		json_set_str(&t->arena, map, arena_printf(&t->arena, "k%d", i), "v");
+	apply(t, "b", json_text(&t->arena, spec));
+	JSON_FOR_EACH_MEMBER(m, map)
+		m->value = json_new_string(&t->arena, "w");
+	text = json_text(&t->arena, spec);
+	assert_int_equal(apply_doc(t, "c", false, thing(t, text)), -EREMOTEIO);
+	assert_true(str_has_prefix(message(t), "Apply failed with 600 conflicts: "));
+	assert_true(str_has_suffix(message(t), "\n- and 100 more"));
+	assert_int_equal(json_count(json_path(t->st.doc, "details.causes")), 500);
+}
+
 static void atomic_values_conflict_as_a_whole(void **state)
 {
 	struct test *t = *state;
@@ -780,6 +799,7 @@ int main(void)
 		TEST(values_of_others_conflict),
 		TEST(updates_take_fields_over),
 		TEST(several_conflicts_are_listed),
+		TEST(the_first_of_many_conflicts_are_told),
 		TEST(atomic_values_conflict_as_a_whole),
 		TEST(what_is_not_applied_any_more_goes),
 		TEST(what_others_own_stays),

@@ -3,6 +3,10 @@
 
 #include <pcre2.h>
 
+/* Of backtracking, from the one to the other by powers of 16. */
+#define FIRST_LIMIT 256u
+#define LAST_LIMIT (1u << 20)
+
 /* struct schema_regex is never defined: it stands for pcre2_code, which kind.h need not know. */
 
 int schema_regex_compile(
@@ -21,20 +25,31 @@ int schema_regex_compile(
 	return 0;
 }
 
-bool schema_regex_matches(const struct schema_regex *re, const char *s, size_t size)
+int schema_regex_matches(const struct schema_regex *re, const char *s, size_t size, size_t *steps)
 {
 	const pcre2_code *code = (const pcre2_code *)re;
 	pcre2_match_context *limits = pcre2_match_context_create(NULL);
 	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-	int r;
+	int r = PCRE2_ERROR_MATCHLIMIT;
 
 	if (!limits || !data)
 		abort();
-	pcre2_set_match_limit(limits, 1000000);
 	pcre2_set_heap_limit(limits, 4096); /* KiB */
-	r = pcre2_match(code, (PCRE2_SPTR)s, size, 0, 0, data, limits);
+	*steps += 4 + size / 8;
+	/* PCRE does not tell how far it went: most matches end within the first limit, and who
+	 * needs a higher one pays for it. */
+	for (uint32_t limit = FIRST_LIMIT; limit <= LAST_LIMIT; limit *= 16) {
+		if (limit > FIRST_LIMIT)
+			*steps += limit / 16;
+		pcre2_set_match_limit(limits, limit);
+		r = pcre2_match(code, (PCRE2_SPTR)s, size, 0, 0, data, limits);
+		if (r != PCRE2_ERROR_MATCHLIMIT)
+			break;
+	}
 	pcre2_match_data_free(data);
 	pcre2_match_context_free(limits);
+	if (r == PCRE2_ERROR_MATCHLIMIT || r == PCRE2_ERROR_HEAPLIMIT)
+		return -E2BIG;
 	return r >= 0;
 }
 

@@ -19,7 +19,10 @@ struct schema_overlay {
 typedef VEC(struct schema_regex *) schema_regexes;
 int schema_regex_compile(schema_regexes *all, const char *pattern, const struct schema_regex **ret,
 	struct err *err) _must_check_;
-bool schema_regex_matches(const struct schema_regex *re, const char *s, size_t size);
+/* 1 = it matches, 0 = it does not, -E2BIG = it takes too long to tell. What it cost is added to
+ * steps, in units of about a hundred nanoseconds. */
+int schema_regex_matches(
+	const struct schema_regex *re, const char *s, size_t size, size_t *steps) _must_check_;
 void schema_regexes_finish(schema_regexes *all);
 
 struct schema_builder {
