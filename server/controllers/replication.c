@@ -74,6 +74,11 @@ static void write_status(struct sync *s)
 	struct json *conditions = json_path(p->doc, "status.conditions");
 	struct condition failure = {
 		"ReplicaFailure", "True", p->failure_reason, p->failure_message, false};
+	/* Messages name the pod, and its name is another at each try: the first one stays, else
+	 * each try would change the set and so be followed by the next one at once. */
+	const struct json *had = condition_find(conditions, "ReplicaFailure");
+	if (p->failure_reason && streq(json_str_or(json_get(had, "reason"), ""), p->failure_reason))
+		failure.message = json_str_or(json_get(had, "message"), "");
 	struct json *wanted = p->failure_reason ? condition_set(a, conditions, &failure, now_ns)
 						: condition_drop(a, conditions, "ReplicaFailure");
 	json_set(a, status, "conditions", json_count(wanted) ? wanted : json_new_null(a));

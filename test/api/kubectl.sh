@@ -62,6 +62,15 @@ check_output "a cluster address was given" '^[0-9.]+$' k get service shop -o 'js
 check "delete the deployment" k delete deployment shop
 check "its replica sets and pods go with it" eventually 15 matches '^0$' k_count rs,pods
 
+# Pods that are refused are tried ever more slowly: over two seconds a handful of times, not hundreds.
+k create deployment refused --image=nowhere --dry-run=client -o yaml | sed 's/^    spec:/    spec:\n      serviceAccountName: nosuch/' >"$TEST_DIR/refused.yaml"
+check "a deployment whose pods are refused" k create -f "$TEST_DIR/refused.yaml"
+check "says why" eventually 10 matches 'serviceaccount .*nosuch.* not found.*FailedCreate' k get rs -l app=refused -o 'jsonpath={.items[*].status.conditions}'
+tried() { k get events --field-selector reason=FailedCreate -o name | wc -l; }
+sleep 2
+check "tries grow rarer ($(tried) events)" test "$(tried)" -lt 20
+k delete deployment refused >/dev/null
+
 # The stream of changes, as kubectl get -w shows it.
 k get configmap -w -o 'custom-columns=NAME:.metadata.name' >"$TEST_DIR/watch.out" 2>&1 &
 watcher=$!
