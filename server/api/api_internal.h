@@ -129,6 +129,8 @@ void api_virtual_machine(struct api_request *req); /* subresources.kubevirt.io *
 
 /* Common to the writing verbs (write.c). Negative with req->st filled. */
 int write_options(struct api_request *req, const char *options_kind) _must_check_;
+/* dryRun of DeleteOptions in a body; 422 for what is not "All". */
+int write_dry_run_of_body(struct api_request *req, const struct json *options) _must_check_;
 /* The body as a document of the kind: checked, defaulted, pruned. */
 int write_decode(struct api_request *req, const struct kind *kind, struct json **ret) _must_check_;
 /* The stored form of a document that `checked` (kind->checked_as) completed and checked. The

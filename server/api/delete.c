@@ -105,9 +105,9 @@ int delete_options_parse(struct api_request *req, struct delete_options *ret)
 	o.orphan = json_bool_or(orphan, query_bool(&req->query, "orphanDependents"));
 	o.uid = json_path_str(body, "preconditions.uid");
 	o.revision = json_path_str(body, "preconditions.resourceVersion");
-	if (has_text(json_get(body, "dryRun"), "All"))
-		req->dry_run = true;
-	r = check_policy(req, &o);
+	r = write_dry_run_of_body(req, body);
+	if (r == 0)
+		r = check_policy(req, &o);
 	if (r < 0)
 		return r;
 	*ret = o;
@@ -186,7 +186,7 @@ static int64_t grace_of(const struct deletion *d, const struct json *doc)
 	int64_t grace = d->options.grace_given
 				? d->options.grace_s
 				: json_path_int(doc, "spec.terminationGracePeriodSeconds", 30);
-	return grace < 0 ? 1 : grace;
+	return grace < 0 ? 1 : MIN(grace, (int64_t)INT32_MAX);
 }
 
 static void set_deletion_time(struct deletion *d, struct json *meta, int64_t grace_s)

@@ -273,7 +273,9 @@ void api_evict(struct api_request *req)
 					},
 			},
 	};
-	JSON_FOR_EACH_ITEM(d, json_get(o, "dryRun"))
-		req->dry_run |= streq(json_str(d), "All");
+	if (write_dry_run_of_body(req, o) < 0) {
+		api_fail(req);
+		return;
+	}
 	run(e);
 }

@@ -44,6 +44,21 @@ int write_options(struct api_request *req, const char *options_kind)
 	return 0;
 }
 
+int write_dry_run_of_body(struct api_request *req, const struct json *options)
+{
+	struct json *list = json_get(options, "dryRun");
+	struct field_errors e = {.arena = req->arena};
+	JSON_FOR_EACH_ITEM(item, list) {
+		if (!streq(json_str(item), "All") && field_error_count(&e) == 0)
+			field_error(&e, FIELD_NOT_SUPPORTED, "dryRun", list,
+				"supported values: \"All\"");
+	}
+	if (field_error_count(&e))
+		return status_invalid(req->arena, &req->st, &delete_options_kind, "", &e);
+	req->dry_run |= json_count(list) > 0;
+	return 0;
+}
+
 int write_decode(struct api_request *req, const struct kind *kind, struct json **ret)
 {
 	struct json *warnings = NULL;

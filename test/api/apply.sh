@@ -210,7 +210,7 @@ for KUBECTL in "$dir"/kubectl.1.*; do
 	k apply -f "$TEST_DIR/v.yaml" >/dev/null
 	config "v${v/./-}" 'a: w' | file v
 	check_output "$v apply --server-side" 'serverside-applied' apply v
-	check_output "$v migrated" '^kubectl Apply v1 - \{"f:data":\{"f:a":\{\}\}\}' managers "cm/v${v/./-}"
+	check_output "$v migrated" 'kubectl Apply v1 - \{"f:data":\{"f:a":\{\}\}\}' managers "cm/v${v/./-}"
 	config "v${v/./-}" 'a: z' | file v
 	check_refused "$v conflict" 'conflict with "kubectl": .data.a' apply v --field-manager=other
 	check_output "$v diff --server-side" 'a: z' bash -c "HOME=$TEST_DIR $KUBECTL --kubeconfig $KUBECONFIG_FILE diff --server-side -f $TEST_DIR/v.yaml; [ \$? = 1 ]"

@@ -24,7 +24,7 @@ for line in sys.stdin:
     if line.startswith("#"):
         assert re.fullmatch(r"# (HELP|TYPE) [a-z_]+ .+", line), line
         continue
-    m = re.fullmatch(r"([a-z_]+)(\{[a-z]+=\"[^\"]*\"(,[a-z]+=\"[^\"]*\")*\})? [-+0-9.e]+", line)
+    m = re.fullmatch(r"([a-z_]+)(\{[a-z_]+=\"[^\"]*\"(,[a-z_]+=\"[^\"]*\")*\})? [-+0-9.e]+", line)
     assert m, line
     names.add(m[1])
 print(*sorted(names))'

@@ -41,10 +41,10 @@ static struct texts texts_decode(struct arena *a, const struct json *list)
 {
 	struct texts t = {.items = arena_alloc(a, (json_count(list) + 1) * sizeof(char *))};
 	JSON_FOR_EACH_ITEM(item, list) {
-		/* A NUL inside would make it another text. */
+		/* With a NUL inside it names nothing; left out, an empty list would mean all. */
 		const char *s = json_str(item);
-		if (s && strlen(s) == item->count)
-			t.items[t.count++] = arena_strdup(a, s);
+		bool whole = s && strlen(s) == item->count;
+		t.items[t.count++] = whole ? arena_strdup(a, s) : "\x7f";
 	}
 	return t;
 }

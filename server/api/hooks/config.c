@@ -45,7 +45,7 @@ static void config_map_validate(struct hook *h, const struct json *doc)
 {
 	size_t total = 0;
 	JSON_FOR_EACH_MEMBER(m, json_get(doc, "data")) {
-		total += strlen(json_str_or(m->value, ""));
+		total += json_is(m->value, JSON_STRING) ? m->value->count : 0;
 		check_only_here(h, doc, m, "data", "binaryData");
 	}
 	JSON_FOR_EACH_MEMBER(m, json_get(doc, "binaryData")) {
