@@ -21,17 +21,17 @@ LOOPS=$LOOPS,replicationcontroller,deployment,endpoint,endpointslice,resourcequo
 DIR=$(mktemp -d /tmp/hanok-record.XXXXXX)
 trap 'peer_stop; rm -rf "$DIR"' EXIT
 peer_build kube-apiserver kube-controller-manager kubectl || exit
-for kubectl in "${@:-$(commands_kubectls)}"; do
-	for kubectl in $kubectl; do
-		# A cluster of its own for each: nothing is left of the one before.
-		peer_start "$DIR" --authorization-mode RBAC || exit
-		"$PEER_CACHE/bin/kube-controller-manager" --kubeconfig "$PEER_CONFIG" --leader-elect=false --port=0 \
-			--secure-port=0 --controllers "$LOOPS" --service-account-private-key-file "$DIR/pki/sa.key" \
-			--root-ca-file "$DIR/pki/ca.crt" >"$DIR/kcm.log" 2>&1 &
-		PEER_PIDS+=($!)
-		"$HERE/run.py" record "$kubectl" "$PEER_CONFIG" "$HERE/expected/$(commands_version "$kubectl")" "$HERE"/scripts/*.txt
-		peer_stop
-		rm -rf "$DIR"
-		mkdir "$DIR"
-	done
+kubectls=("$@")
+[ $# -gt 0 ] || mapfile -t kubectls < <(commands_kubectls)
+for kubectl in "${kubectls[@]}"; do
+	# A cluster of its own for each: nothing is left of the one before.
+	peer_start "$DIR" --authorization-mode RBAC || exit
+	"$PEER_CACHE/bin/kube-controller-manager" --kubeconfig "$PEER_CONFIG" --leader-elect=false --port=0 \
+		--secure-port=0 --controllers "$LOOPS" --service-account-private-key-file "$DIR/pki/sa.key" \
+		--root-ca-file "$DIR/pki/ca.crt" >"$DIR/kcm.log" 2>&1 &
+	PEER_PIDS+=($!)
+	"$HERE/run.py" record "$kubectl" "$PEER_CONFIG" "$HERE/expected/$(commands_version "$kubectl")" "$HERE"/scripts/*.txt
+	peer_stop
+	rm -rf "$DIR"
+	mkdir "$DIR"
 done
