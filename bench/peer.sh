@@ -53,7 +53,7 @@ peer_source() {
 
 peer_go() {
 	(cd "$PEER_CACHE/go/src/k8s.io/kubernetes" &&
-		env GOPATH="$PEER_CACHE/go" GO111MODULE=off CGO_ENABLED=0 GOFLAGS= GOCACHE="$PEER_CACHE/gocache" \
+		env GOPATH="$PEER_CACHE/go" GO111MODULE=off CGO_ENABLED=0 GOFLAGS='' GOCACHE="$PEER_CACHE/gocache" \
 			PATH="$PEER_CACHE/tools:$PATH" nice go "$@")
 }
 
@@ -75,7 +75,7 @@ peer_generate() {
 	peer_go build -o "$PEER_CACHE/tools/go-bindata" $k/github.com/go-bindata/go-bindata/go-bindata || return
 	(
 		cd "$PEER_CACHE/go/src/k8s.io/kubernetes" || exit
-		export GOPATH=$PEER_CACHE/go GO111MODULE=off CGO_ENABLED=0 GOFLAGS= GOCACHE=$PEER_CACHE/gocache
+		export GOPATH=$PEER_CACHE/go GO111MODULE=off CGO_ENABLED=0 GOFLAGS='' GOCACHE=$PEER_CACHE/gocache
 		peer_openapi pkg/generated/openapi \
 			"$(grep -Rl --include=*.go '+k8s:openapi-gen=' pkg vendor/k8s.io/ | grep -vE 'code-generator|sample-apiserver|_test.go')" &&
 			peer_openapi staging/src/k8s.io/kube-aggregator/pkg/generated/openapi \
@@ -119,6 +119,7 @@ peer_start() {
 		--service-account-signing-key-file "$dir/pki/sa.key" "$@" >"$dir/apiserver.log" 2>&1 &
 	PEER_PIDS+=($!)
 	peer_config "$dir" "https://127.0.0.1:$port" >"$dir/kubeconfig"
+	# shellcheck disable=SC2034
 	PEER_CONFIG=$dir/kubeconfig
 	lab_await 90 "kube-apiserver is ready" curl -sSf --cacert "$dir/pki/ca.crt" --cert "$dir/pki/admin.crt" \
 		--key "$dir/pki/admin.key" "https://127.0.0.1:$port/readyz" && return

@@ -4,6 +4,7 @@
 start_server '--controllers=-*' --scheduler=off
 raw /version >/dev/null
 k create namespace ssa >/dev/null
+# shellcheck disable=SC2034
 TEST_NAMESPACE=(--namespace ssa)
 
 config() { printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: ssa%s}\ndata: {%s}\n' "$1" "${3:-}" "$2"; }
