@@ -220,6 +220,7 @@ static void proxy_service(struct api_request *req, const struct target *t)
 	const struct json *chosen = NULL;
 	int64_t port = 0;
 	uint64_t seen = 0;
+	bool pods_only = false;
 	if (o && port_name) {
 		JSON_FOR_EACH_ITEM(subset, json_get(object_doc(o, a), "subsets")) {
 			int64_t number = 0;
@@ -228,8 +229,17 @@ static void proxy_service(struct api_request *req, const struct target *t)
 					number = json_path_int(p, "port", 0);
 			if (number <= 0)
 				continue;
-			/* Each ready address with the same chance. */
+			/* Each ready address with the same chance; those of pods before others,
+			 * which only a server in their network reaches. */
 			JSON_FOR_EACH_ITEM(address, json_get(subset, "addresses")) {
+				bool is_pod =
+					streq(json_path_str(address, "targetRef.kind"), "Pod");
+				if (is_pod && !pods_only) {
+					pods_only = true;
+					seen = 0;
+				}
+				if (pods_only && !is_pod)
+					continue;
 				if (random_below(&api->audit_ids, ++seen) == 0) {
 					chosen = address;
 					port = number;
