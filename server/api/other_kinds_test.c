@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "server/api/hooks_test_util.h"
+
 static struct kind_registry *kinds;
 
 static int setup(void **state)
@@ -44,24 +46,6 @@ static struct json *parse(struct arena *a, const char *members)
 	return doc;
 }
 
-static void run(struct hook *h, const struct kind *k, struct json *doc, const struct json *old)
-{
-	const struct kind_hooks *hooks = hooks_find(k);
-	struct decode_options options = {.field_validation = FIELD_VALIDATION_IGNORE};
-	if (object_check(k, h->arena, doc, &options, h->errors, h->st) < 0)
-		fail_msg("%s", json_text(h->arena, h->st->doc));
-	if (hooks->set_defaults)
-		hooks->set_defaults(h, doc);
-	if (!old && hooks->prepare_create)
-		assert_int_equal(hooks->prepare_create(h, doc), 0);
-	if (old && hooks->prepare_update)
-		assert_int_equal(hooks->prepare_update(h, doc, old), 0);
-	if (hooks->validate && !streq(h->part, "status"))
-		hooks->validate(h, doc);
-	if (old && hooks->validate_update)
-		hooks->validate_update(h, doc, old);
-}
-
 static const char *line(const char *text, size_t n, size_t *ret_size)
 {
 	while (n-- && text)
@@ -84,10 +68,10 @@ static void check(const struct row *row)
 	assert_non_null(k);
 	struct json *old = row->was ? parse(&a, row->was) : NULL;
 	if (old)
-		run(&h, k, old, NULL);
+		hooks_run(&h, k, old, NULL);
 	h.errors = &errors;
 	h.part = row->part ? row->part : "";
-	run(&h, k, parse(&a, row->doc), old);
+	hooks_run(&h, k, parse(&a, row->doc), old);
 	size_t count = json_count(errors.causes), size;
 	for (size_t i = 0; i < count; i++) {
 		const struct json *c = json_at(errors.causes, i);

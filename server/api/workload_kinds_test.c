@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "server/api/hooks_test_util.h"
+
 /* Rows say only what they need to. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
@@ -37,24 +39,6 @@ static struct json *document(
 	return doc;
 }
 
-static void complete(struct hook *h, const struct kind *k, struct json *doc, const struct json *old)
-{
-	const struct kind_hooks *hooks = hooks_find(k);
-	struct decode_options options = {.field_validation = FIELD_VALIDATION_IGNORE};
-	if (object_check(k, h->arena, doc, &options, h->errors, h->st) < 0)
-		fail_msg("%s", json_text(h->arena, h->st->doc));
-	if (hooks->set_defaults)
-		hooks->set_defaults(h, doc);
-	if (!old && hooks->prepare_create)
-		assert_int_equal(hooks->prepare_create(h, doc), 0);
-	if (old && hooks->prepare_update)
-		assert_int_equal(hooks->prepare_update(h, doc, old), 0);
-	if (hooks->validate && !streq(h->part, "status"))
-		hooks->validate(h, doc);
-	if (old && hooks->validate_update)
-		hooks->validate_update(h, doc, old);
-}
-
 static void check(const struct row *row)
 {
 	_cleanup_(arena_finish) struct arena arena = {0};
@@ -74,7 +58,7 @@ static void check(const struct row *row)
 		struct hook before = h;
 		before.errors = &ignored;
 		old = document(&arena, k, row->was ? row->was : row->spec, row->old_status);
-		complete(&before, k, old, NULL);
+		hooks_run(&before, k, old, NULL);
 		if (row->old_status) /* what a creation drops */
 			json_set(&arena, old, "status",
 				json_get(
@@ -91,7 +75,7 @@ static void check(const struct row *row)
 			json_path_set(&arena, doc, "spec.template.metadata.labels", labels);
 	}
 	h.part = row->part ? row->part : "";
-	complete(&h, k, doc, old);
+	hooks_run(&h, k, doc, old);
 	const struct json *first = json_at(errors.causes, 0);
 	char *text =
 		first ? arena_printf(&arena, "%s: %s", json_str_or(json_get(first, "field"), ""),
