@@ -1,4 +1,4 @@
-#include "server/controllers/virtual_machine_plan.h"
+#include "server/controllers/machines/virtual_machine_plan.h"
 
 #include "server/controllers/meta.h"
 

@@ -3,7 +3,7 @@
  * only. */
 #pragma once
 
-#include "server/controllers/deployment_sets.h"
+#include "server/controllers/workloads/deployment_sets.h"
 
 struct deployment_view {
 	const struct object *object;

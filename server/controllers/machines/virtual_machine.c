@@ -5,7 +5,7 @@
 #include "lib/base/log.h"
 #include "server/controllers/controller.h"
 #include "server/controllers/meta.h"
-#include "server/controllers/virtual_machine_plan.h"
+#include "server/controllers/machines/virtual_machine_plan.h"
 
 #define COMPONENT "virtualmachine-controller"
 #define FINALIZER                                                                                  \

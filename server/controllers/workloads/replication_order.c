@@ -1,4 +1,4 @@
-#include "server/controllers/replication_order.h"
+#include "server/controllers/workloads/replication_order.h"
 
 /* -1, 0, 1 as a is less, equal, more. */
 static int order(int64_t a, int64_t b)

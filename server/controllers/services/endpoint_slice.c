@@ -1,6 +1,6 @@
 #include <inttypes.h>
 
-#include "server/controllers/backends.h"
+#include "server/controllers/services/backends.h"
 #include "server/controllers/meta.h"
 
 #define MANAGED_BY "endpointslice.kubernetes.io/managed-by"

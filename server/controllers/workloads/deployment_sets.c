@@ -1,4 +1,4 @@
-#include "server/controllers/deployment_sets.h"
+#include "server/controllers/workloads/deployment_sets.h"
 
 #include <inttypes.h>
 

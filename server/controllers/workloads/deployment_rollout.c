@@ -1,4 +1,4 @@
-#include "server/controllers/deployment_rollout.h"
+#include "server/controllers/workloads/deployment_rollout.h"
 
 #include <math.h>
 

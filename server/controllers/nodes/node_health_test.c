@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "lib/base/clock.h"
-#include "server/controllers/node_health.h"
+#include "server/controllers/nodes/node_health.h"
 
 #define NOW (INT64_C(1700000000) * NS_PER_S)
 

@@ -1,4 +1,4 @@
-#include "server/controllers/backends.h"
+#include "server/controllers/services/backends.h"
 
 #include <inttypes.h>
 

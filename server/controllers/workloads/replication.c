@@ -4,7 +4,7 @@
 #include "server/controllers/controller.h"
 #include "server/controllers/expectations.h"
 #include "server/controllers/meta.h"
-#include "server/controllers/replication_order.h"
+#include "server/controllers/workloads/replication_order.h"
 
 #define BURST 500 /* pods created or deleted in one sync */
 

@@ -3,7 +3,7 @@
 #include "lib/base/log.h"
 #include "server/controllers/claim.h"
 #include "server/controllers/controller.h"
-#include "server/controllers/deployment_status.h"
+#include "server/controllers/workloads/deployment_status.h"
 #include "server/controllers/meta.h"
 
 #define COMPONENT "deployment-controller"

@@ -1,4 +1,4 @@
-#include "server/controllers/node_health.h"
+#include "server/controllers/nodes/node_health.h"
 
 #include "server/controllers/meta.h"
 

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "server/controllers/deployment_rollout.h"
+#include "server/controllers/workloads/deployment_rollout.h"
 
 static struct rollout_limits limits(int64_t replicas, const char *surge, const char *unavailable)
 {

@@ -5,7 +5,7 @@
 #include "lib/base/table.h"
 #include "server/controllers/controller.h"
 #include "server/controllers/meta.h"
-#include "server/controllers/node_health.h"
+#include "server/controllers/nodes/node_health.h"
 
 #define LOOK_EVERY_MS 5000
 #define LEASES "kube-node-lease"

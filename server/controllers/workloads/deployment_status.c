@@ -1,4 +1,4 @@
-#include "server/controllers/deployment_status.h"
+#include "server/controllers/workloads/deployment_status.h"
 
 #include "server/controllers/meta.h"
 

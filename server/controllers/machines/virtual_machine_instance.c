@@ -3,7 +3,7 @@
  * no longer exists has failed. */
 #include "server/controllers/controller.h"
 #include "server/controllers/meta.h"
-#include "server/controllers/virtual_machine_plan.h"
+#include "server/controllers/machines/virtual_machine_plan.h"
 
 #define FINALIZER "foregroundDeleteVirtualMachine"
 #define QUARANTINE_MS 40000 /* a node that registers anew is gone for a moment */

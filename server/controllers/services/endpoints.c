@@ -1,4 +1,4 @@
-#include "server/controllers/backends.h"
+#include "server/controllers/services/backends.h"
 #include "server/controllers/meta.h"
 
 #define CHANGE_TIME "endpoints.kubernetes.io/last-change-trigger-time"

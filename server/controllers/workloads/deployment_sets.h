@@ -2,7 +2,7 @@
  * tie them together. Inside the deployment loop only. */
 #pragma once
 
-#include "server/controllers/deployment_rollout.h"
+#include "server/controllers/workloads/deployment_rollout.h"
 #include "server/controllers/loop.h"
 
 #define REVISION "deployment.kubernetes.io/revision"
