@@ -44,6 +44,12 @@ static void on_owner(struct sync *s, const struct client_result *r, void *user)
 struct claim claim_children(struct sync *s, const struct object *owner,
 	const struct selector *selector, struct informer *children)
 {
+	return claim_children_that(s, owner, selector, children, NULL);
+}
+
+struct claim claim_children_that(struct sync *s, const struct object *owner,
+	const struct selector *selector, struct informer *children, claim_fits *fits)
+{
 	struct arena *a = &s->arena;
 	struct object **all;
 	size_t count = informer_list(children, owner->namespace, a, &all);
@@ -56,6 +62,7 @@ struct claim claim_children(struct sync *s, const struct object *owner,
 		bool matches = selector_matches_labels(selector, child->labels, child->label_count);
 		if (controller && !streq(controller->uid, owner->uid))
 			continue;
+		matches = matches && (!fits || fits(owner, child));
 		if (controller && matches)
 			c.mine[c.count++] = child;
 		else if (controller && !owner->deleting)
@@ -74,4 +81,45 @@ struct claim claim_children(struct sync *s, const struct object *owner,
 		sync_hold(s, orphans[n]);
 	sync_get(s, owner->kind, owner->namespace, owner->name, on_owner, ad);
 	return c;
+}
+
+struct object *claim_owner(struct informer *owners, const struct object *child)
+{
+	const struct object_owner *ref = object_controller(child);
+	if (!ref || !streq(ref->kind, informer_kind(owners)->kind))
+		return NULL;
+	struct object *owner = informer_get(owners, child->namespace, ref->name);
+	return owner && streq(owner->uid, ref->uid) ? owner : NULL;
+}
+
+bool claim_selector(struct arena *a, const struct object *owner, struct selector *ret)
+{
+	const struct json *selector = json_path(object_doc(owner, a), "spec.selector");
+	if (!owner->kind->group[0])
+		selector_from_map(a, selector, ret);
+	else if (selector_from_label_selector(a, selector, ret, NULL) < 0)
+		return false;
+	return ret->count && !ret->nothing;
+}
+
+void claim_tell(
+	struct loop *l, struct informer *owners, const struct object *old, const struct object *new)
+{
+	struct object *was = old ? claim_owner(owners, old) : NULL,
+		      *is = new ? claim_owner(owners, new) : NULL;
+	if (was)
+		loop_add_object(l, was);
+	if (is && is != was)
+		loop_add_object(l, is);
+	if (!new || new->deleting || object_controller(new))
+		return;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **all;
+	size_t count = informer_list(owners, new->namespace, &a, &all);
+	for (size_t n = 0; n < count; n++) {
+		struct selector selector;
+		if (claim_selector(&a, all[n], &selector) &&
+			selector_matches_labels(&selector, new->labels, new->label_count))
+			loop_add_object(l, all[n]);
+	}
 }

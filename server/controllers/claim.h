@@ -16,3 +16,17 @@ struct claim {
  * there and not being deleted; the patches are conditional on the child's revision. */
 struct claim claim_children(struct sync *s, const struct object *owner,
 	const struct selector *selector, struct informer *children);
+/* The same where the selector is not all: owned children that do not fit are released, too. */
+typedef bool claim_fits(const struct object *owner, const struct object *child);
+struct claim claim_children_that(struct sync *s, const struct object *owner,
+	const struct selector *selector, struct informer *children, claim_fits *fits);
+
+/* The object among `owners` that is the child's controller; NULL = none of them is. */
+struct object *claim_owner(struct informer *owners, const struct object *child);
+/* The owner's spec.selector: a map for kinds of the core group, else a LabelSelector. False when it
+ * selects nothing or everything: no owner should have such a one. */
+bool claim_selector(struct arena *a, const struct object *owner, struct selector *ret);
+/* For a child's event: runs its owner's key, before and after the change. An orphan tells every
+ * owner that might adopt it; needs the index "namespace" of `owners`. */
+void claim_tell(struct loop *l, struct informer *owners, const struct object *old,
+	const struct object *new);

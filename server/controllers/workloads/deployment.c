@@ -497,37 +497,10 @@ static void on_deployment(void *user, const struct object *old, const struct obj
 	loop_add_object(c->loop, new ? new : old);
 }
 
-static struct object *owner_of(struct deployments *c, const struct object *set)
-{
-	const struct object_owner *owner = object_controller(set);
-	if (!owner || !streq(owner->kind, "Deployment"))
-		return NULL;
-	struct object *d = informer_get(c->deployments, set->namespace, owner->name);
-	return d && streq(d->uid, owner->uid) ? d : NULL;
-}
-
 static void on_set(void *user, const struct object *old, const struct object *new)
 {
 	struct deployments *c = user;
-	struct object *was = old ? owner_of(c, old) : NULL, *is = new ? owner_of(c, new) : NULL;
-	if (was)
-		loop_add_object(c->loop, was);
-	if (is && is != was)
-		loop_add_object(c->loop, is);
-	if (!new || new->deleting || object_controller(new))
-		return;
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct object **all;
-	size_t count = informer_list(c->deployments, new->namespace, &a, &all);
-	for (size_t n = 0; n < count; n++) {
-		struct selector selector;
-		struct json *doc = object_doc(all[n], &a);
-		if (selector_from_label_selector(
-			    &a, json_path(doc, "spec.selector"), &selector, NULL) == 0 &&
-			selector.count &&
-			selector_matches_labels(&selector, new->labels, new->label_count))
-			loop_add_object(c->loop, all[n]);
-	}
+	claim_tell(c->loop, c->deployments, old, new);
 }
 
 /* Recreate waits for the last old pod to go. */
@@ -536,11 +509,8 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 	struct deployments *c = user;
 	if (!old || (new && !pod_view(c->views, new)->terminal))
 		return;
-	const struct object_owner *owner = object_controller(old);
-	if (!owner || !streq(owner->kind, "ReplicaSet"))
-		return;
-	struct object *set = informer_get(c->sets, old->namespace, owner->name);
-	struct object *d = set && streq(set->uid, owner->uid) ? owner_of(c, set) : NULL;
+	struct object *set = claim_owner(c->sets, old);
+	struct object *d = set ? claim_owner(c->deployments, set) : NULL;
 	if (d)
 		loop_add_object(c->loop, d);
 }

@@ -4,6 +4,7 @@
 #include "server/controllers/controller.h"
 #include "server/controllers/expectations.h"
 #include "server/controllers/meta.h"
+#include "server/controllers/workloads/pod_template.h"
 #include "server/controllers/workloads/replication_order.h"
 
 #define BURST 500 /* pods created or deleted in one sync */
@@ -87,28 +88,6 @@ static void write_status(struct sync *s)
 
 /* Creating. */
 
-static struct json *pod_from_template(struct arena *a, const struct pass *p)
-{
-	struct json *template = json_get(owner_spec(p), "template"),
-		    *from = json_get(template, "metadata");
-	struct json *pod = json_new_object(a), *meta = json_new_object(a),
-		    *refs = json_new_array(a);
-	json_set_str(a, pod, "apiVersion", "v1");
-	json_set_str(a, pod, "kind", "Pod");
-	json_set(a, pod, "metadata", meta);
-	json_set(a, meta, "generateName", json_new_printf(a, "%s-", p->set->name));
-	json_set_str(a, meta, "namespace", p->set->namespace);
-	static const char *const copied[] = {"labels", "annotations", "finalizers"};
-	for (size_t n = 0; n < ARRAY_LEN(copied); n++)
-		if (json_get(from, copied[n]))
-			json_set(a, meta, copied[n], json_get(from, copied[n]));
-	json_push(a, refs, owner_reference(a, p->set));
-	json_set(a, meta, "ownerReferences", refs);
-	struct json *spec = json_get(template, "spec");
-	json_set(a, pod, "spec", spec ? spec : json_new_object(a));
-	return pod;
-}
-
 static void on_created(struct sync *s, const struct client_result *res, void *user)
 {
 	struct pass *p = s->state;
@@ -142,7 +121,8 @@ static void create_batch(struct sync *s)
 		write_status(s);
 		return;
 	}
-	struct json *pod = pod_from_template(&s->arena, p);
+	struct json *pod =
+		pod_from_template(&s->arena, p->set, json_get(owner_spec(p), "template"));
 	int64_t now = MIN(p->batch, p->to_create);
 	p->to_create -= now;
 	p->batch *= 2;
@@ -222,15 +202,6 @@ static void delete_surplus(struct sync *s, struct pass *p, size_t active, size_t
 	s->next = write_status;
 }
 
-static bool set_selector(struct arena *a, const struct pass *p, struct selector *ret)
-{
-	struct json *selector = json_get(owner_spec(p), "selector");
-	if (streq(p->set->kind->kind, "ReplicaSet"))
-		return selector_from_label_selector(a, selector, ret, NULL) == 0;
-	selector_from_map(a, selector, ret);
-	return true;
-}
-
 static void reconcile(struct sync *s)
 {
 	struct replication *r = s->self;
@@ -247,7 +218,7 @@ static void reconcile(struct sync *s)
 	p->doc = object_doc(set, a);
 	p->replicas = json_int_or(json_get(owner_spec(p), "replicas"), 1);
 	struct selector selector;
-	if (!set_selector(a, p, &selector) || selector.nothing || !selector.count)
+	if (!claim_selector(a, set, &selector))
 		return; /* validation keeps such selectors out */
 	bool ready_to_act = expectations_met(r->expectations, s->key);
 	struct claim claim = claim_children(s, set, &selector, r->pods);
@@ -281,39 +252,10 @@ static void reconcile(struct sync *s)
 
 /* Events: a pod tells its set; an orphan tells every set that might adopt it. */
 
-static struct object *set_of(struct replication *r, const struct object *pod)
-{
-	const struct object_owner *owner = object_controller(pod);
-	if (!owner || !streq(owner->kind, informer_kind(r->sets)->kind))
-		return NULL;
-	struct object *set = informer_get(r->sets, pod->namespace, owner->name);
-	return set && streq(set->uid, owner->uid) ? set : NULL;
-}
-
-static void tell_possible_owners(struct replication *r, const struct object *pod)
-{
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct object **sets;
-	size_t count = informer_list(r->sets, pod->namespace, &a, &sets);
-	for (size_t n = 0; n < count; n++) {
-		struct pass p = {.set = sets[n], .doc = object_doc(sets[n], &a)};
-		struct selector selector;
-		if (set_selector(&a, &p, &selector) && selector.count &&
-			selector_matches_labels(&selector, pod->labels, pod->label_count))
-			loop_add_object(r->loop, sets[n]);
-	}
-}
-
 static void on_pod(void *user, const struct object *old, const struct object *new)
 {
 	struct replication *r = user;
-	struct object *was = old ? set_of(r, old) : NULL, *is = new ? set_of(r, new) : NULL;
-	if (was)
-		loop_add_object(r->loop, was);
-	if (is && is != was)
-		loop_add_object(r->loop, is);
-	if (new && !new->deleting && !object_controller(new))
-		tell_possible_owners(r, new);
+	claim_tell(r->loop, r->sets, old, new);
 }
 
 static void on_set(void *user, const struct object *old, const struct object *new)
