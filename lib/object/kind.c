@@ -190,6 +190,8 @@ int kind_load(struct schema_builder *b, const struct json *j, struct kind *k, st
 	k->update_needs_revision = json_bool_or(json_get(j, "updateNeedsRevision"), false);
 	k->graceful_deletion = json_bool_or(json_get(j, "gracefulDeletion"), false);
 	k->strategic_patch = json_bool_or(json_get(j, "strategicPatch"), true);
+	k->deprecation_warning = schema_intern(b, json_str(json_get(j, "deprecationWarning")));
+	k->deprecated = k->deprecation_warning != NULL;
 	k->name_rule = schema_intern(b, name_rule);
 	if (rule_from_name(name_rule, &rule) < 0)
 		return err_set(err, -EINVAL, "unknown nameRule '%s'", name_rule);

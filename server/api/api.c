@@ -278,6 +278,8 @@ static void handle_resource(struct api_request *req)
 		api_fail(req);
 		return;
 	}
+	if (k->deprecated && *k->deprecation_warning)
+		api_warn(req, k->deprecation_warning);
 	if (req->subresource)
 		handle_subresource(req);
 	else

@@ -6,6 +6,9 @@ static const struct {
 } all[] = {
 	{"autoscaling", "v1", "HorizontalPodAutoscaler", &conversion_autoscaler_v1},
 	{"events.k8s.io", "v1", "Event", &conversion_event},
+	{"batch", "v1beta1", "CronJob", &conversion_cron_job_beta},
+	{"policy", "v1beta1", "PodDisruptionBudget", &conversion_disruption_budget_beta},
+	{"discovery.k8s.io", "v1beta1", "EndpointSlice", &conversion_endpoint_slice_beta},
 	{NULL, NULL, NULL, NULL},
 };
 

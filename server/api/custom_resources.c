@@ -465,8 +465,6 @@ int custom_resource_request(struct api_request *req)
 			k->gv, k->kind, k->storage->version);
 	if (post && custom_resource_check_create(req) < 0)
 		return -EREMOTEIO;
-	if (k->deprecated && *k->deprecation_warning)
-		api_warn(req, k->deprecation_warning);
 	if (post && k->has_rules)
 		api_warn(req, arena_printf(req->arena,
 				      "x-kubernetes-validations of %s %s are not enforced by this "

@@ -15,7 +15,8 @@ URL, CA, CERT, KEY, DATA = sys.argv[1:6]
 TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json'
 # Groups of this server's own, and versions that old clients ask for.
 OWN_GROUPS = ('kubevirt.io', 'subresources.kubevirt.io', 'snapshot.kubevirt.io', 'clone.kubevirt.io')
-OLD_VERSIONS = ('authentication.k8s.io/v1alpha1', 'authentication.k8s.io/v1beta1')
+OLD_VERSIONS = ('authentication.k8s.io/v1alpha1', 'authentication.k8s.io/v1beta1', 'batch/v1beta1', 'policy/v1beta1',
+                'discovery.k8s.io/v1beta1')
 # Required here by the schema, so that the error has its place among the others; by upstream's code there.
 REQUIRED_BY_SCHEMA = (('core/v1.Container', 'image'), ('core/v1.EphemeralContainer', 'image'))
 failed = count = 0
