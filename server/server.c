@@ -229,6 +229,7 @@ static int load_api(struct server *s, struct err *err)
 			.disable_admission = s->options.disable_admission,
 			.max_reading = s->options.max_reading,
 			.max_writing = s->options.max_writing,
+			.request_timeout_ms = (uint64_t)(s->options.request_timeout_ns / NS_PER_MS),
 		},
 		&s->api, err);
 	if (r < 0 && token_file)

@@ -39,6 +39,10 @@ static void usage(FILE *to)
 		"400; "
 		"0 = no limit)\n"
 		"  --max-mutating-requests-inflight N  writing ones (default 200; 0 = no limit)\n"
+		"  --request-timeout DURATION       within which requests are answered, but what "
+		"lasts by its\n"
+		"                         nature (watches, logs, exec, ...); 0 = no limit (default "
+		"1m)\n"
 		"  --log-format FORMAT    logfmt (default) or json\n"
 		"  --log-level LEVEL      debug, info (default), warn or error\n");
 }
@@ -82,6 +86,7 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		DISABLE_ADMISSION,
 		MAX_READING,
 		MAX_WRITING,
+		REQUEST_TIMEOUT,
 		TLS_SAN,
 		TOKEN_FILE,
 		ISSUER,
@@ -103,6 +108,7 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		{"disable-admission-plugins", required_argument, NULL, DISABLE_ADMISSION},
 		{"max-requests-inflight", required_argument, NULL, MAX_READING},
 		{"max-mutating-requests-inflight", required_argument, NULL, MAX_WRITING},
+		{"request-timeout", required_argument, NULL, REQUEST_TIMEOUT},
 		{"tls-san", required_argument, NULL, TLS_SAN},
 		{"token-auth-file", required_argument, NULL, TOKEN_FILE},
 		{"service-account-issuer", required_argument, NULL, ISSUER},
@@ -120,6 +126,7 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		.event_ttl_ns = 3600 * NS_PER_S,
 		.max_reading = 400,
 		.max_writing = 200,
+		.request_timeout_ns = 60 * NS_PER_S,
 	};
 	enum log_level level;
 	size_t sans = 0;
@@ -177,6 +184,13 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 			if (!parse_count(optarg, &o.max_writing))
 				return bad(
 					"--max-mutating-requests-inflight", optarg, COUNT_WANTED);
+			break;
+		case REQUEST_TIMEOUT:
+			if (duration_parse(optarg, &o.request_timeout_ns) < 0 ||
+				o.request_timeout_ns < 0 ||
+				(o.request_timeout_ns && o.request_timeout_ns < NS_PER_MS))
+				return bad(
+					"--request-timeout", optarg, "a duration such as 1m, or 0");
 			break;
 		case TLS_SAN:
 			if (!is_host(optarg) || sans == SERVER_TLS_SANS_MAX)

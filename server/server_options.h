@@ -18,6 +18,7 @@ struct server_options {
 	const char *issuer;	/* of service account tokens; NULL = the usual one */
 	const char *token_file; /* static tokens; NULL = none */
 	const char *tls_sans[SERVER_TLS_SANS_MAX + 1]; /* NULL-terminated */
+	int64_t request_timeout_ns;		       /* 0 = none */
 	int64_t event_ttl_ns; /* how long Events are kept after their last change */
 	const char *enable_admission, *disable_admission; /* plugins; NULL = as usual */
 	unsigned max_reading, max_writing;		  /* requests under way; 0 = no limit */

@@ -789,6 +789,42 @@ static void test_answered_request(void **state)
 	peer_close(p);
 }
 
+/* Answered in place of the handler, whose request stays until it is through. */
+static void test_answer_early(void **state)
+{
+	struct peer *p = peer_open(*state, false);
+	peer_script(p, "1 5 1 " GET_LATER ";1 5 3 " GET_LATER);
+	assert_int_equal(later_count, 2);
+	later[0]->cancelled = later[1]->cancelled = NULL; /* these handlers only know one end */
+	assert_true(http_respond_early(later[0], 504, NULL, NULL, "slow", 4));
+	assert_false(http_respond_early(later[0], 504, NULL, NULL, "slow", 4));
+	peer_turn(p, 6);
+	assert_int_equal(p->status[1], 504);
+	assert_int_equal(p->body[1], 4);
+	assert_int_equal(closed_count, 0);
+	http_respond(later[0], 200, NULL, NULL, "late", 4);
+	peer_turn(p, 6);
+	assert_int_equal(closed_count, 1);
+	/* The handler is through before the client takes the answer. */
+	peer_script(p, "4 0 0 0004 00000000;1 5 5 " GET_LATER);
+	later[2]->cancelled = NULL;
+	assert_true(http_respond_early(later[2], 504, NULL, NULL, "slow", 4));
+	peer_turn(p, 6);
+	http_respond(later[2], 200, NULL, NULL, "later", 5);
+	peer_script(p, "8 0 5 00000010");
+	peer_turn(p, 6);
+	assert_int_equal(p->status[5], 504);
+	assert_int_equal(p->body[5], 4);
+	/* Nobody waits: nothing is done. */
+	peer_script(p, "3 0 3 00000008");
+	assert_false(http_respond_early(later[1], 504, NULL, NULL, "slow", 4));
+	http_respond(later[1], 200, NULL, NULL, "late", 4);
+	later_count = 0;
+	peer_turn(p, 6);
+	assert_int_equal(closed_count, 3);
+	peer_close(p);
+}
+
 static void test_stop(void **state)
 {
 	struct fixture *f = *state;
@@ -852,6 +888,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_drained, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_abort_of_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answered_request, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answer_early, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeouts, setup_impatient, teardown),
 	};

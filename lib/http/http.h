@@ -102,6 +102,14 @@ void http_respond_parts(struct http_request *req, int status, const char *conten
 void http_respond_large(struct http_request *req, int status, const char *content_type,
 	const char *extra, const struct http_part *parts, size_t count, bool gzip);
 
+/* Answers in place of a handler that is too slow: what it answers later, as it still must, goes
+ * nowhere, and until then the request and its memory stay its own. (A client of HTTP/1 is asked to
+ * come by another connection; `cancelled` may be called.) False, and nothing is done, when an
+ * answer has begun or nobody waits for one. */
+bool http_respond_early(struct http_request *req, int status, const char *content_type,
+	const char *extra, const void *body, size_t size);
+bool http_answered(const struct http_request *req); /* it has begun */
+
 /* Streamed answers (chunked; HTTP/1.0 clients: until close). */
 void http_stream_begin(
 	struct http_request *req, int status, const char *content_type, const char *extra);

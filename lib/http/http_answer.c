@@ -98,13 +98,18 @@ static bool status_has_body(int status)
 	return status >= 200 && status != 204 && status != 304;
 }
 
+bool http_answer_unwanted(const struct http_exchange *x)
+{
+	return x->early || (x->stream_id ? !x->open : !x->conn->stream || x->conn->gone);
+}
+
 bool http_answer_begin(struct http_exchange *x, int status, const char *content_type,
 	const char *extra, size_t size)
 {
 	struct head h;
 	if (x->answer != ANSWER_NONE)
 		abort(); /* answered twice */
-	if (!x->conn->stream)
+	if (!x->conn->stream || x->early)
 		return false;
 	bool body = size > 0 && !answers_head(x) && status_has_body(status);
 	if (x->stream_id) {
@@ -148,6 +153,27 @@ void http_respond(struct http_request *req, int status, const char *content_type
 	http_answer_done(x);
 }
 
+bool http_respond_early(struct http_request *req, int status, const char *content_type,
+	const char *extra, const void *body, size_t size)
+{
+	struct http_exchange *x = exchange_of(req);
+	if (x->answer != ANSWER_NONE || http_answer_unwanted(x))
+		return false;
+	x->keep_alive = false; /* the next request would wait for the handler */
+	if (http_answer_begin(x, status, content_type, extra, size))
+		http_answer_write(x, body, size);
+	x->early = true;
+	if (x->stream_id)
+		h2_answer_end(x);
+	return true;
+}
+
+bool http_answered(const struct http_request *req)
+{
+	const struct http_exchange *x = exchange_of(req);
+	return x->early || x->answer != ANSWER_NONE;
+}
+
 void http_respond_parts(struct http_request *req, int status, const char *content_type,
 	const char *extra, const struct http_part *parts, size_t count)
 {
@@ -174,6 +200,8 @@ void http_stream_begin(
 	if (x->answer != ANSWER_NONE)
 		abort(); /* answered twice */
 	x->answer = ANSWER_STREAMING;
+	if (x->early)
+		return;
 	if (x->stream_id) {
 		if (x->conn->stream)
 			h2_answer_begin(x, status, content_type, extra, NULL, !answers_head(x));
@@ -194,7 +222,8 @@ void http_stream_begin(
 /* Is a piece of the body wanted? */
 static bool piece_wanted(struct http_exchange *x, size_t size)
 {
-	return x->answer == ANSWER_STREAMING && size > 0 && !answers_head(x) && x->conn->stream;
+	return x->answer == ANSWER_STREAMING && size > 0 && !x->early && !answers_head(x) &&
+	       x->conn->stream;
 }
 
 static void write_chunk_line(struct stream *s, size_t size)
@@ -260,7 +289,9 @@ void http_stream_end(struct http_request *req)
 void http_abort(struct http_request *req)
 {
 	struct http_exchange *x = exchange_of(req);
-	if (x->stream_id) {
+	if (x->early) {
+		/* the answer that went out is whole */
+	} else if (x->stream_id) {
 		h2_answer_abort(x);
 	} else {
 		x->conn->gone = true;
@@ -285,7 +316,7 @@ struct stream *http_upgrade(struct http_request *req, const char *protocol, cons
 	struct head h;
 	if (x->answer != ANSWER_NONE)
 		abort(); /* answered twice */
-	if (!c->stream || c->gone || c->eof || x->cancel_told) {
+	if (!c->stream || c->gone || c->eof || x->cancel_told || x->early) {
 		http_abort(req);
 		return NULL;
 	}

@@ -53,6 +53,7 @@ struct http_exchange {
 	size_t body_mark;  /* size of the body at which the deadline is next extended */
 	enum answer_state answer;
 	bool in_handler; /* the handler has not returned yet */
+	bool early;	 /* answered in place of the handler, whose own answer goes nowhere */
 	bool keep_alive; /* the connection goes on after the answer */
 	bool chunked;	 /* the streamed answer is */
 	bool cancel_told;
@@ -158,6 +159,8 @@ bool http_answer_begin(struct http_exchange *x, int status, const char *content_
 	const char *extra, size_t size);
 void http_answer_write(struct http_exchange *x, const void *p, size_t size);
 void http_answer_write_blob(struct http_exchange *x, struct blob *b);
+/* Nobody takes what is answered. */
+bool http_answer_unwanted(const struct http_exchange *x);
 /* The answer is complete: the exchange ends when the present callback has returned. */
 void http_answer_done(struct http_exchange *x);
 

@@ -92,11 +92,6 @@ static struct http_large *large_new(
 	return l;
 }
 
-static bool client_gone(const struct http_exchange *x)
-{
-	return x->stream_id ? !x->open : !x->conn->stream || x->conn->gone;
-}
-
 /* Takes the next part. */
 static struct iovec large_next(struct http_large *l)
 {
@@ -202,7 +197,7 @@ static void on_cancelled(struct http_request *req)
 {
 	struct http_exchange *x = exchange_of(req);
 	/* One that has only ended its direction still reads. */
-	if (client_gone(x))
+	if (http_answer_unwanted(x))
 		http_answer_done(x);
 	else
 		x->cancel_told = false;
@@ -212,7 +207,7 @@ void http_respond_large(struct http_request *req, int status, const char *conten
 	const char *extra, const struct http_part *parts, size_t count, bool gzip)
 {
 	struct http_exchange *x = exchange_of(req);
-	if (client_gone(x)) { /* nothing would hold back what is compressed for nobody */
+	if (http_answer_unwanted(x)) { /* nothing would hold back what is compressed for nobody */
 		http_answer_done(x);
 		return;
 	}

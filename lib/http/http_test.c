@@ -434,6 +434,74 @@ static void check_passes(struct fixture *f, size_t body_size)
 	free(body);
 }
 
+/* Answered in place of the handler, whose request stays until it is through. */
+static void test_answer_early(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = {0};
+	struct http_call_options o = call_options(&r, "GET", "/later");
+	for (int i = 0; i < 3; i++) {
+		closed_count = 0;
+		pending = NULL;
+		http_call(f->endpoint, &o);
+		run_while(f, !pending, 5000);
+		assert_false(http_answered(pending));
+		assert_true(http_respond_early(pending, 504, "text/plain", NULL, "slow", 4));
+		assert_true(http_answered(pending));
+		assert_false(http_respond_early(pending, 504, "text/plain", NULL, "slow", 4));
+		wait_result(f, &r);
+		assert_int_equal(r.status, 504);
+		assert_string_equal(r.body.data, "slow");
+		result_reset(&r);
+		assert_int_equal(closed_count, 0);
+		check_passes(f, 1);
+		closed_count = 0;
+		struct blob *b = blob_new("late", 4);
+		if (i == 0) {
+			http_respond(pending, 200, "text/plain", NULL, "late", 4);
+		} else if (i == 1) {
+			http_respond_large(
+				pending, 200, NULL, NULL, &(struct http_part){.blob = b}, 1, true);
+		} else {
+			http_stream_begin(pending, 200, NULL, NULL);
+			http_stream_write_blob(pending, b);
+			http_stream_end(pending);
+		}
+		blob_unref(b);
+		run_while(f, !closed_count, 5000);
+	}
+}
+
+static void test_answer_early_raw(void **state)
+{
+	struct fixture *f = *state;
+	/* One that does not close its connection gets what the handler says neither. */
+	int fd = raw_connect(f);
+	pending = NULL;
+	raw_send(fd, "GET /later HTTP/1.1\r\nHost: a\r\n\r\nGET /q HTTP/1.1\r\nHost: a\r\n\r\n");
+	run_while(f, !pending, 5000);
+	assert_true(http_respond_early(pending, 504, NULL, NULL, "slow", 4));
+	run_turns(f, 10);
+	http_respond(pending, 200, NULL, NULL, "late", 4);
+	char *all = raw_read_all(f, fd);
+	assert_non_null(strstr(all, "HTTP/1.1 504 "));
+	assert_non_null(strstr(all, "Connection: close\r\n"));
+	assert_string_equal(all + strlen(all) - 4, "slow");
+	free(all);
+	/* Nobody waits: nothing is done. */
+	fd = raw_connect(f);
+	pending = NULL;
+	cancelled_count = 0;
+	raw_send(fd, "GET /later HTTP/1.0\r\n\r\n");
+	run_while(f, !pending, 5000);
+	struct linger at_once = {.l_onoff = 1};
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+	close(fd);
+	run_while(f, !cancelled_count, 5000);
+	assert_false(http_respond_early(pending, 504, NULL, NULL, "slow", 4));
+	http_abort(pending);
+}
+
 static void test_call_timeout(void **state)
 {
 	struct fixture *f = *state;
@@ -984,6 +1052,8 @@ int main(void)
 		BOTH(test_aborted),
 		BOTH(test_cancelled),
 		BOTH(test_answer_later),
+		BOTH(test_answer_early),
+		PLAIN(test_answer_early_raw),
 		BOTH(test_call_timeout),
 		BOTH(test_endpoint_destroyed),
 		BOTH(test_cancel_in_callbacks),

@@ -29,6 +29,7 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 	};
 	api->audit_ids = random_seeded(random_u64(&api->random));
 	list_init(&api->watches);
+	api->deadlines = deadlines_create(api);
 	metrics_init(&api->metrics);
 	int r;
 	if (ip_range_parse(options->service_cidr, &api->service_range) < 0 ||
@@ -128,6 +129,7 @@ void api_shutdown(struct api *api)
 		auth_close(api->auth);
 	custom_resources_stop(api->custom_resources);
 	watches_end(api);
+	deadlines_close(TAKE_PTR(api->deadlines));
 	admission_shutdown(api->admission);
 }
 

@@ -29,6 +29,7 @@ struct api_options {
 	const char *enable_admission, *disable_admission;
 	/* Requests that may be under way at the same time (inflight.h); 0 = no limit. */
 	unsigned max_reading, max_writing;
+	uint64_t request_timeout_ms; /* within which requests are answered; 0 = no limit */
 };
 
 /* Reads what the cache holds to know which service addresses, ports and pod ranges are taken. */

@@ -9,6 +9,7 @@
 #include "server/api/allocator.h"
 #include "server/api/api.h"
 #include "server/api/auth/user.h"
+#include "server/api/deadline.h"
 #include "server/api/hooks.h"
 #include "server/api/inflight.h"
 #include "server/api/metrics.h"
@@ -39,6 +40,7 @@ struct api {
 	struct allocator service_ips, node_ports, pod_subnets;
 	struct metrics metrics;
 	struct inflight inflight;
+	struct deadlines *deadlines; /* NULL = of no request any more */
 	struct openapi *openapi;
 	struct discovery_etags discovery_etags;
 	struct custom_resources *custom_resources;
@@ -63,6 +65,12 @@ struct api_request {
 	void (*respond)(struct api_request *req, int code, const char *content_type,
 		const char *extra, const struct http_part *parts, size_t count);
 	void *caller;
+
+	/* Requests by HTTP that were not answered at once (deadline.h). */
+	struct list deadline;
+	uint64_t timeout_ms; /* wanted by the client; 0 = none */
+	uint64_t ends_ms;    /* loop time */
+	bool late;	     /* answered with 504 */
 
 	struct route route;
 	const struct kind *kind; /* of route.resource; NULL for paths that are no resources */
@@ -95,6 +103,8 @@ void api_respond_unstored(
 	struct api_request *req, int code, const struct kind *kind, struct json *doc);
 void api_respond_parts(struct api_request *req, int code, const char *content_type,
 	const char *extra, const struct http_part *parts, size_t count);
+/* In the metrics, unless another answer was. */
+void api_count_answer(struct api_request *req, int code);
 /* `extra` with the headers that every answer by HTTP has; in the arena. */
 const char *api_http_headers(struct api_request *req, const char *extra);
 void api_fail(struct api_request *req); /* answers req->st, which is filled */

@@ -42,6 +42,7 @@ static void respond_http(struct api_request *req, int code, const char *content_
 {
 	struct http_request *http = req->http;
 	size_t size = 0;
+	deadline_stop(req);
 	for (size_t i = 0; i < count && size < LARGE_BYTES; i++)
 		size += parts[i].blob ? parts[i].blob->size : parts[i].text_size;
 	extra = api_http_headers(req, extra);
@@ -59,26 +60,6 @@ static bool is_encoded(const struct http_request *http)
 {
 	const char *encoding = http_header_get(http, "Content-Encoding");
 	return encoding && *encoding && !streq(encoding, "identity");
-}
-
-/* ?timeout= is accepted of any request; all are answered well before any sensible one. */
-static bool bad_timeout(struct api_request *req)
-{
-	const char *text = query_get(&req->query, "timeout");
-	if (!text || !*text || streq(text, "0"))
-		return false;
-	while (*text) {
-		size_t number = strspn(text, "0123456789.");
-		size_t unit = strcspn(text + number, "0123456789.");
-		static const char *const units[] = {"ns", "us", "ms", "s", "m", "h"};
-		bool known = false;
-		for (size_t i = 0; i < ARRAY_LEN(units); i++)
-			known |= str_eq((struct str){text + number, unit}, units[i]);
-		if (number == 0 || !known)
-			return true;
-		text += number + unit;
-	}
-	return false;
 }
 
 void api_http_handler(struct http_request *http, void *user)
@@ -101,6 +82,7 @@ void api_http_handler(struct http_request *http, void *user)
 		.started_ns = http->received_ns,
 		.respond = respond_http,
 	};
+	list_init(&req->deadline);
 	if (auth_authenticate(req) < 0) {
 		api_fail(req);
 	} else if (is_encoded(http)) {
@@ -109,11 +91,11 @@ void api_http_handler(struct http_request *http, void *user)
 			"encodings "
 			"include: identity");
 		api_fail(req);
-	} else if (bad_timeout(req)) {
-		status_bad_request(
-			req->arena, &req->st, "invalid timeout specified in the request URL");
+	} else if (deadline_read(req) < 0) {
 		api_fail(req);
 	} else {
 		api_handle(req);
+		if (!http_answered(http) && !request_lasts(req))
+			deadline_start(req);
 	}
 }

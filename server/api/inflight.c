@@ -7,7 +7,7 @@ static bool is_reading(const char *method)
 	return streq(method, "GET") || streq(method, "HEAD");
 }
 
-static bool lasts(const struct api_request *req)
+bool request_lasts(const struct api_request *req)
 {
 	static const char *const subresources[] = {
 		"attach", "exec", "log", "portforward", "proxy", "console", "vnc"};
@@ -26,7 +26,7 @@ static bool lasts(const struct api_request *req)
 
 static bool is_exempt(const struct api_request *req)
 {
-	return !req->http || req->route.type == ROUTE_HEALTH || lasts(req) ||
+	return !req->http || req->route.type == ROUTE_HEALTH || request_lasts(req) ||
 	       user_in_group(&req->user, GROUP_MASTERS);
 }
 

@@ -19,6 +19,9 @@ struct inflight {
 	unsigned reading_max, writing_max; /* 0 = no limit */
 };
 
+/* Does it last by its nature? It has its route. */
+bool request_lasts(const struct api_request *req);
+
 /* Counts a request, which has its user and route, until its end. False: there are too many, and
  * it was answered so (429). */
 bool inflight_enter(struct api_request *req) _must_check_;

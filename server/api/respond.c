@@ -22,13 +22,20 @@ static const char *metric_verb(const struct api_request *req)
 	return req->method;
 }
 
-void api_respond_parts(struct api_request *req, int code, const char *content_type,
-	const char *extra, const struct http_part *parts, size_t count)
+void api_count_answer(struct api_request *req, int code)
 {
 	struct api *api = req->api;
+	if (req->late)
+		return;
 	metrics_count(&api->metrics, metric_verb(req), req->kind ? req->kind->plural : "",
 		req->route.subresource && req->kind ? req->route.subresource : "", code,
 		api->clock->mono_ns(api->clock) - req->started_ns);
+}
+
+void api_respond_parts(struct api_request *req, int code, const char *content_type,
+	const char *extra, const struct http_part *parts, size_t count)
+{
+	api_count_answer(req, code);
 	req->respond(req, code, content_type, extra, parts, count);
 }
 
