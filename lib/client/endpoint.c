@@ -22,6 +22,7 @@ int client_endpoint_create(
 		.tls = tls,
 		.tls_name = k->insecure ? NULL : k->tls_name,
 		.host = k->host,
+		.max_idle = 16,
 	};
 	*ret = http_endpoint_create(&o);
 	SSL_CTX_free(tls);

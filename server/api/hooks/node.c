@@ -49,10 +49,12 @@ static int allocate(struct hook *h, struct json *doc, const struct json *old)
 		}
 		return 0;
 	}
-	if (allocator_take_first(&api->pod_subnets, 0, &n) < 0)
-		return status_internal(h->arena, h->st,
-			"no pod range is left for another node: the server's --pod-cidr is used "
-			"up");
+	/* A node may also get addresses for its pods elsewhere: it is one all the same. */
+	if (allocator_take_first(&api->pod_subnets, 0, &n) < 0) {
+		api_warn(h->req, "no pod range is left for another node: the server's --pod-cidr "
+				 "is used up; this node has none");
+		return 0;
+	}
 	claim_add(h->arena, &h->req->claims, &api->pod_subnets, n, false);
 	char *cidr = arena_printf(
 		h->arena, "%s/24", ip_format(h->arena, api->pod_range.base + (n << 8)));
