@@ -13,6 +13,7 @@ static const struct controller_class *const classes[] = {
 	&replica_set_controller,
 	&replication_controller,
 	&deployment_controller,
+	&stateful_set_controller,
 	&endpoints_controller,
 	&endpoint_slice_controller,
 	&garbage_collector_controller,

@@ -95,3 +95,22 @@ struct json *count_or_null(struct arena *a, int64_t n)
 {
 	return n ? json_new_int(a, n) : json_new_null(a);
 }
+
+int64_t percent_of(int64_t percent, int64_t whole, bool round_up)
+{
+	return (whole * percent + (round_up ? 99 : 0)) / 100;
+}
+
+int64_t count_or_part(const struct json *v, int64_t whole, bool round_up)
+{
+	const char *text = json_str(v);
+	if (!text)
+		return MAX(json_int_or(v, 0), 0);
+	size_t size = strlen(text);
+	int64_t percent;
+	if (!size || text[size - 1] != '%' ||
+		parse_i64((struct str){text, size - 1}, &percent) < 0 || percent < 0 ||
+		percent > 1000000)
+		return 0;
+	return percent_of(percent, whole, round_up);
+}

@@ -25,3 +25,7 @@ struct json *owner_reference(struct arena *a, const struct object *owner);
 bool meta_has_finalizer(const struct json *doc, const char *finalizer);
 /* JSON integer, or null for 0: how status counts are written. */
 struct json *count_or_null(struct arena *a, int64_t n);
+
+/* An IntOrString: a number, or a percentage ("25%") of `whole`; 0 when it is neither. */
+int64_t count_or_part(const struct json *v, int64_t whole, bool round_up);
+int64_t percent_of(int64_t percent, int64_t whole, bool round_up);

@@ -48,10 +48,10 @@ void pod_views_destroy(struct pod_views *v)
 
 static unsigned phase_rank(const char *phase)
 {
-	return streq(phase, "Pending") || !phase[0] ? 0
-	       : streq(phase, "Unknown")	    ? 1
-	       : streq(phase, "Running")	    ? 2
-						    : 3;
+	return streq(phase, "Pending") || !phase[0] ? POD_PENDING
+	       : streq(phase, "Unknown")	    ? POD_UNKNOWN
+	       : streq(phase, "Running")	    ? POD_RUNNING
+						    : POD_OTHER;
 }
 
 static const char *keep(struct arena *a, const struct json *text)
@@ -71,6 +71,7 @@ static void decode(struct slot *slot, const struct object *pod)
 	struct pod_view *v = &slot->view;
 	*v = (struct pod_view){
 		.revision = pod->revision,
+		.failed = streq(phase, "Failed"),
 		.terminal = streq(phase, "Succeeded") || streq(phase, "Failed"),
 		.ready = streq(json_str(json_get(ready, "status")), "True"),
 		.phase = phase_rank(phase),

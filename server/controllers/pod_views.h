@@ -6,10 +6,11 @@
 
 struct pod_view {
 	uint64_t revision;
-	bool terminal;	/* phase Succeeded or Failed */
-	bool active;	/* neither terminal nor being deleted */
-	bool ready;	/* condition Ready is True */
-	unsigned phase; /* 0 Pending, 1 Unknown, 2 Running, 3 others: in order of deletion */
+	bool terminal; /* phase Succeeded or Failed */
+	bool active;   /* neither terminal nor being deleted */
+	bool ready;    /* condition Ready is True */
+	bool failed;   /* phase Failed */
+	enum { POD_PENDING, POD_UNKNOWN, POD_RUNNING, POD_OTHER } phase; /* in order of deletion */
 	int64_t ready_since_ns; /* wall; 0 when not ready */
 	int64_t created_ns;	/* wall */
 	int64_t restarts;	/* the most of any container */

@@ -2,20 +2,11 @@
 
 #include <math.h>
 
-/* A number, or a percentage of `whole`. */
+#include "server/controllers/meta.h"
+
 static int64_t part_of(const struct json *v, int64_t whole, bool round_up)
 {
-	int64_t n = json_int_or(v, 0);
-	const char *text = v ? json_str(v) : "25%";
-	if (!text)
-		return MAX(n, 0);
-	size_t size = strlen(text);
-	int64_t percent;
-	if (!size || text[size - 1] != '%' ||
-		parse_i64((struct str){text, size - 1}, &percent) < 0 || percent < 0 ||
-		percent > 1000000)
-		return 0;
-	return (whole * percent + (round_up ? 99 : 0)) / 100;
+	return v ? count_or_part(v, whole, round_up) : percent_of(25, whole, round_up);
 }
 
 struct rollout_limits rollout_limits(
