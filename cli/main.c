@@ -20,6 +20,7 @@ static const struct role {
 	{"backup", backup_main, "copy a running server's store into a file"},
 	{"restore", restore_main, "make a data directory's store of a backup"},
 	{"virt", virt_main, "virtual machines: console, start, stop, restart"},
+	{"explain", explain_main, "why an application runs where it runs"},
 };
 
 static void usage(FILE *to)
@@ -37,7 +38,8 @@ int main(int argc, char **argv)
 		SIG_IGN); /* broken connections are errors of write(2), not of the process */
 	const char *base = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	base = base ? base + 1 : (argc > 0 ? argv[0] : "hanok");
-	/* As a kubectl plugin the verb is in the name: `kubectl virt console NAME`. */
+	/* As a kubectl plugin the verb is in the name: `kubectl virt console NAME`. Called as
+	 * kubectl-hanok it is this program like any other name of it. */
 	if (streq(base, "kubectl-virt"))
 		return virt_main(argc, argv);
 	if (argc < 2) {

@@ -10,3 +10,4 @@ int kubeconfig_main(int argc, char **argv);
 int backup_main(int argc, char **argv);
 int restore_main(int argc, char **argv);
 int virt_main(int argc, char **argv);
+int explain_main(int argc, char **argv);

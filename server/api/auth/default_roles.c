@@ -127,6 +127,12 @@ const struct default_role default_roles[] = {
 			     "virtualmachineinstancemigrations",
 			READ " snapshot.kubevirt.io,export.kubevirt.io,clone.kubevirt.io,"
 			     "instancetype.kubevirt.io,pool.kubevirt.io,cdi.kubevirt.io *"}},
+	{.name = "hanok.io:edit",
+		.labels = "aggregate-to-edit",
+		.rules = {ALL " hanok.io applications,applications/scale"}},
+	{.name = "hanok.io:view",
+		.labels = "aggregate-to-view",
+		.rules = {READ " hanok.io applications,applications/scale,applications/status"}},
 	{.name = "system:discovery",
 		.rules = {"get /api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,"
 			  "/readyz,/version,/version/"}},

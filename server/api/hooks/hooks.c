@@ -20,7 +20,9 @@ static const struct kind_hooks *const all[] = {&hooks_custom_resource_definition
 	&hooks_certificate_signing_request, &hooks_mutating_webhook_configuration,
 	&hooks_validating_webhook_configuration, &hooks_validating_admission_policy,
 	&hooks_validating_admission_policy_binding, &hooks_flow_schema,
-	&hooks_priority_level_configuration};
+	&hooks_priority_level_configuration,
+	/* hanok.io */
+	&hooks_application};
 
 const struct kind_hooks *hooks_find(const struct kind *k)
 {

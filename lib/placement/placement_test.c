@@ -1,0 +1,189 @@
+/* The labelled set, the documentation's table, and the weights. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "lib/placement/placement.h"
+
+static const char *profiles_path, *manual_path;
+
+static void read_file(const char *path, struct buf *out)
+{
+	char part[4096];
+	FILE *f = fopen(path, "r");
+	if (!f)
+		fail_msg("no %s", path);
+	for (size_t n; (n = fread(part, 1, sizeof(part), f)) > 0;)
+		buf_add(out, part, n);
+	fclose(f);
+}
+
+static struct json *parse(struct arena *a, const char *text)
+{
+	struct json *doc = NULL;
+	struct err err = ERR_INIT;
+	if (yaml_parse(a, text, strlen(text), NULL, &doc, &err) < 0)
+		fail_msg("%s", err.msg);
+	return doc;
+}
+
+/* A row's spec with the image and the disk that the row does not write. */
+static struct json *row_spec(struct arena *a, const struct json *row)
+{
+	const char *only = json_str_or(json_get(row, "only"), "both");
+	struct json *spec = json_get(row, "spec");
+	if (streq(only, "both") || streq(only, "image"))
+		json_set_str(a, spec, "image", "registry.example/app:1");
+	if (streq(only, "both") || streq(only, "disk"))
+		json_set(a, spec, "disk",
+			parse(a, "{containerDisk: {image: registry.example/vm:1}}"));
+	return spec;
+}
+
+static void test_labelled_set(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+	read_file(profiles_path, &text);
+	struct json *rows = parse(&a, text.data);
+	struct placement_weights weights = placement_default_weights();
+	size_t checked = 0, wrong = 0;
+	JSON_FOR_EACH_ITEM(row, rows) {
+		if (!json_get(row, "spec"))
+			continue;
+		const char *name = json_str(json_get(row, "name"));
+		struct placement_facts f = placement_facts_of_application(&a, row_spec(&a, row));
+		struct placement_decision d = placement_decide(&a, &f, &weights);
+		struct json *doc = placement_decision_doc(&a, &d);
+		const char *because = json_str_or(json_get(row, "because"), "");
+		bool odd = json_bool_or(json_get(row, "odd"), false);
+		if (!streq(placement_isolation_name(d.isolation),
+			    json_str(json_get(row, "expect"))) ||
+			!str_has_prefix(json_str_or(json_at(d.reasons, 0), ""), because) ||
+			odd != (json_count(d.contradictions) > 0)) {
+			_cleanup_(buf_finish) struct buf table = BUF_INIT;
+			placement_print(&table, doc);
+			print_error("%s:\n%s\n", name, table.data);
+			wrong++;
+		}
+		checked++;
+	}
+	assert_int_equal(wrong, 0);
+	assert_true(checked >= 40);
+}
+
+/* The constraints win over any weights. */
+static void test_constraints_first(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *problems, *data = parse(&a, "{criticality: '1000', load: '0', legacy: '0'}");
+	struct placement_weights w = placement_weights_of_config(&a, data, &problems);
+	assert_null(problems);
+	struct json *spec =
+		parse(&a, "{image: i, profile: {criticality: mission-critical, load: variable}}");
+	struct placement_facts f = placement_facts_of_application(&a, spec);
+	struct placement_decision d = placement_decide(&a, &f, &w);
+	assert_int_equal(d.preferred, PLACEMENT_VIRTUAL_MACHINE);
+	assert_int_equal(d.isolation, PLACEMENT_CONTAINER);
+	assert_string_equal(json_str(json_at(d.reasons, 0)),
+		"no bootable disk: spec.disk is what a virtual machine boots");
+	assert_true(str_has_prefix(json_str(json_at(d.reasons, 1)),
+		"profile: by itself it would ask for a VirtualMachine (10"));
+	assert_string_equal(
+		placement_short_reason(&a, placement_decision_doc(&a, &d)), "no bootable disk");
+}
+
+static void test_weights_decide(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *problems;
+	struct json *spec = parse(&a, "{image: i, disk: {containerDisk: {image: d}}, profile: "
+				      "{criticality: mission-critical, load: variable}}");
+	struct placement_facts f = placement_facts_of_application(&a, spec);
+	struct placement_weights w = placement_default_weights();
+	assert_int_equal(placement_decide(&a, &f, &w).isolation, PLACEMENT_VIRTUAL_MACHINE);
+	w = placement_weights_of_config(&a, parse(&a, "{load: '90'}"), &problems);
+	assert_int_equal(placement_decide(&a, &f, &w).isolation, PLACEMENT_CONTAINER);
+	/* With no weights at all the lighter side wins. */
+	for (size_t i = 0; i < PLACEMENT_CRITERIA; i++)
+		w.of[i] = 0;
+	assert_int_equal(placement_decide(&a, &f, &w).isolation, PLACEMENT_CONTAINER);
+}
+
+static void test_bad_weights(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	static const char *const bad[] = {"{critcality: '1'}", "{load: many}", "{load: '-1'}",
+		"{load: '1001'}", "{load: '1.5'}", "{load: ''}", "{load: 3}",
+		"{load: '99999999999999999999'}"};
+	struct placement_weights defaults = placement_default_weights();
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct json *problems = NULL;
+		struct placement_weights w =
+			placement_weights_of_config(&a, parse(&a, bad[i]), &problems);
+		assert_int_equal(json_count(problems), 1);
+		assert_memory_equal(&w, &defaults, sizeof(w));
+	}
+	/* What is right beside what is wrong counts. */
+	struct json *problems = NULL;
+	struct placement_weights w = placement_weights_of_config(
+		&a, parse(&a, "{load: '7', no-such: '1', legacy: x}"), &problems);
+	assert_int_equal(json_count(problems), 2);
+	assert_int_equal(w.of[1], 7);
+}
+
+static void test_annotations(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *bad;
+	struct placement_facts f = placement_facts_of_annotations(&a,
+		parse(&a, "{hanok.io/criticality: mission-critical, hanok.io/load: wavy, "
+			  "hanok.io/legacy: 'true', hanok.io/data-sensitivity: restricted}"),
+		&bad);
+	assert_string_equal(f.criticality, "mission-critical");
+	assert_string_equal(f.sensitivity, "restricted");
+	assert_true(f.legacy);
+	assert_string_equal(f.load, "steady");
+	assert_string_equal(bad, "hanok.io/load: 'wavy' is none of steady, variable, scheduled");
+	placement_facts_of_annotations(&a, NULL, &bad);
+	assert_null(bad);
+}
+
+/* Each row of the table stands in the manual with the same numbers. */
+static void test_manual(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(buf_finish) struct buf manual = BUF_INIT;
+	read_file(manual_path, &manual);
+	for (size_t i = 0; i < PLACEMENT_CRITERIA; i++) {
+		const struct placement_criterion_class *c = &placement_criteria[i];
+		for (const struct placement_rule *r = c->rules; r->value; r++) {
+			char *row = arena_printf(&a, "| %s | %lld | %s | %d | %d | %s |\n", c->name,
+				(long long)c->weight, r->value, r->machine, r->container,
+				r->reason);
+			if (!strstr(manual.data, row))
+				fail_msg("the manual lacks: %s", row);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3)
+		return 2;
+	profiles_path = argv[1];
+	manual_path = argv[2];
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_labelled_set),
+		cmocka_unit_test(test_constraints_first),
+		cmocka_unit_test(test_weights_decide),
+		cmocka_unit_test(test_bad_weights),
+		cmocka_unit_test(test_annotations),
+		cmocka_unit_test(test_manual),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
