@@ -53,12 +53,12 @@ test_run() {
 	test_count "$log" $status "$name"
 }
 
-# Programs that do not disturb each other run side by side, one for each CPU, and are counted in the order
-# in which they were started:
+# Programs that do not disturb each other run side by side, one for each CPU and one more for when others
+# wait, and are counted in the order in which they were started:
 #
 #   test_start NAME SECONDS COMMAND...
 #   test_wait
-TEST_JOBS=$(nproc)
+TEST_JOBS=$(($(nproc) + 1))
 TEST_SIDE_BY_SIDE=
 TEST_ORDER=()
 declare -A TEST_PIDS=() TEST_ENDED=()
@@ -176,8 +176,8 @@ cmd_test() {
 		shift
 	fi
 	[ -n "$quick" ] || need_root "the whole test"
-	# Every kubectl that there is a record of, not the newest alone.
-	[ -n "$quick" ] || export COMMANDS_ALL=1
+	# Every kubectl there is, not the oldest and the newest alone.
+	[ -n "$quick" ] || export KUBECTL_ALL=1
 	ui_begin 2
 	local packages="$DEPS_BUILD $DEPS_TEST kubernetes-client"
 	[ -n "$quick" ] || packages="$packages $DEPS_NODE $DEPS_LAB"

@@ -10,6 +10,7 @@
 #   check_fails NAME COMMAND...       COMMAND must fail
 #   check_output NAME REGEX COMMAND...   COMMAND must succeed and its output match (extended regex)
 #   check_refused NAME REGEX COMMAND...  COMMAND must fail and its output match
+#   tap NAME COMMAND...               COMMAND prints TAP; its cases are the script's, that it ends well is one more
 #   k_count, k_field                  what kubectl get finds, in numbers and values
 #   eventually SECONDS COMMAND...     until COMMAND succeeds, else fails with its last output
 
@@ -95,6 +96,26 @@ test_match() {
 check_output() { test_match "$1" zero "${@:2}"; }
 check_refused() { test_match "$1" nonzero "${@:2}"; }
 
+tap() {
+	local name=$1 output=$TEST_DIR/tap.out status=0 line
+	shift
+	"$@" >"$output" 2>"$output.err" </dev/null || status=$?
+	while IFS= read -r line; do
+		case $line in
+		"ok "* | "not ok "*)
+			TEST_COUNT=$((TEST_COUNT + 1))
+			[[ $line == ok* ]] || TEST_FAILED=$((TEST_FAILED + 1))
+			echo "${line%% [0-9]*} $TEST_COUNT - ${line#* - }"
+			;;
+		1..*) continue ;;
+		*) echo "$line" ;;
+		esac
+	done <"$output"
+	grep -q '^1\.\.' "$output" || { status=1; echo "no end" >>"$output.err"; }
+	[ $status = 0 ] || echo "exit code $status: $*" >>"$output.err"
+	test_result $status "$name went to their end" "$output.err" || true
+}
+
 eventually() {
 	local seconds=$1
 	shift
@@ -132,6 +153,8 @@ start_server() {
 		exit 1
 	}
 	KUBECONFIG_FILE=$SERVER_DIR/admin.kubeconfig
+	# A kubectl lives for a moment: its collector of garbage would cost a third of its time.
+	export GOGC=off GOMEMLIMIT=256MiB
 }
 
 server_ready() {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Every kubectl command, its output compared with what the same kubectl printed on kube-apiserver: see
-# commands/run.py. The newest kubectl that there is a record of; COMMANDS_ALL=1: all of them.
+# commands/run.py. The newest kubectl that there is a record of; KUBECTL_ALL=1: all of them.
 . "$(dirname "$0")/../lib.sh"
 HERE=$(cd "$(dirname "$0")/commands" && pwd)
 # shellcheck source=test/api/commands/versions.sh
@@ -16,7 +16,7 @@ if [ ${#known[@]} = 0 ]; then
 	finish >/dev/null
 	exit
 fi
-[ -n "${COMMANDS_ALL:-}" ] || known=("${known[-1]}")
+[ -n "${KUBECTL_ALL:-}" ] || known=("${known[-1]}")
 for kubectl in "${known[@]}"; do
 	start_server --scheduler off --controllers "*,-nodelifecycle"
 	"$HERE/run.py" compare "$kubectl" "$KUBECONFIG_FILE" "$HERE/expected/$(commands_version "$kubectl")" "$HERE"/scripts/*.txt >"$TEST_DIR/compare.out"

@@ -3,6 +3,8 @@
 
 usage: fake_node.py CA CERT KEY      prints its port
 """
+import base64
+import hashlib
 import socket
 import ssl
 import sys
@@ -24,6 +26,16 @@ def chunk(data):
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+def chosen(headers):
+    """The first of the protocols that are offered, as headers."""
+    if headers["upgrade"].lower() == "websocket":
+        key = headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accepted = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+        protocol = headers.get("sec-websocket-protocol", "").split(",")[0].strip()
+        return f"Sec-WebSocket-Accept: {accepted}\r\nSec-WebSocket-Protocol: {protocol}".encode()
+    return b"X-Stream-Protocol-Version: " + headers.get("x-stream-protocol-version", "v4.channel.k8s.io").encode()
+
+
 def serve(connection):
     subject = dict(x[0] for x in connection.getpeercert()["subject"])
     while True:
@@ -32,13 +44,15 @@ def serve(connection):
             return
         lines = head.split("\r\n")
         method, target, _ = lines[0].split(" ")
-        headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines[1:])}
+        headers = {}
+        for name, _, value in (line.partition(":") for line in lines[1:]):
+            headers.setdefault(name.lower(), value.strip())  # the first of several
         asked = f"{subject.get('commonName')} {method} {target}\n".encode()
         if "upgrade" in headers:
             connection.sendall(
                 b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "
                 + headers["upgrade"].encode()
-                + b"\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n"
+                + b"\r\n" + chosen(headers) + b"\r\n\r\n"
                 + asked
                 + rest
             )

@@ -1,5 +1,6 @@
 #!/bin/bash
-# The same commands with every kubectl that is installed beside the default one (kubectl.1.27 ...).
+# The same commands with the oldest and the newest kubectl that are installed beside the default one
+# (kubectl.1.27 ...); KUBECTL_ALL=1: with all of them.
 # shellcheck disable=SC2016,SC2034
 . "$(dirname "$0")/../lib.sh"
 start_server
@@ -8,6 +9,7 @@ dir=$(dirname "$(readlink -f "$(command -v "$KUBECTL")")")
 versions=()
 for f in "$dir"/kubectl.1.*; do [ -x "$f" ] && versions+=("$f"); done
 [ ${#versions[@]} -gt 0 ] || versions=("$(command -v "$KUBECTL")")
+[ -n "${KUBECTL_ALL:-}" ] || [ ${#versions[@]} -lt 2 ] || versions=("${versions[0]}" "${versions[-1]}")
 
 deployment() {
 	cat <<-END

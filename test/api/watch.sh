@@ -25,14 +25,25 @@ post c6 b
 label c1 b
 raw "$base/c2" -X DELETE >/dev/null
 
-check_output "a watch without a revision begins with what is there" 'ADDED c1.*ADDED c3.*ADDED c6' events ''
-check_output "a watch from a revision shows what came after it" 'ADDED c6 *.MODIFIED c1 *.DELETED c2' events "resourceVersion=$start"
-check_output "selectors make events of what starts and stops to match" 'DELETED c1 *.DELETED c2' events "resourceVersion=$start&labelSelector=l%3Da"
-check_output "and of the other side" 'ADDED c6 *.ADDED c1' events "resourceVersion=$start&labelSelector=l%3Db"
-check_output "a watch of one name" 'MODIFIED c1' events "resourceVersion=$start&fieldSelector=metadata.name%3Dc1"
-check_output "a bookmark before the time is up" 'BOOKMARK - *.?$' events "resourceVersion=$(revision)&allowWatchBookmarks=true"
-check_output "a streamed list ends with its own bookmark" 'ADDED c6 *.BOOKMARK - end' \
-	events 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true'
+# The watches last a second each, side by side.
+watched() { cat "$TEST_DIR/events.$1"; }
+watch() { events "$2" >"$TEST_DIR/events.$1" & }
+watch all ''
+watch after "resourceVersion=$start"
+watch a "resourceVersion=$start&labelSelector=l%3Da"
+watch b "resourceVersion=$start&labelSelector=l%3Db"
+watch one "resourceVersion=$start&fieldSelector=metadata.name%3Dc1"
+watch bookmark "resourceVersion=$(revision)&allowWatchBookmarks=true"
+watch streamed 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true'
+# shellcheck disable=SC2046
+wait $(jobs -p | grep -vx "$SERVER_PID")
+check_output "a watch without a revision begins with what is there" 'ADDED c1.*ADDED c3.*ADDED c6' watched all
+check_output "a watch from a revision shows what came after it" 'ADDED c6 *.MODIFIED c1 *.DELETED c2' watched after
+check_output "selectors make events of what starts and stops to match" 'DELETED c1 *.DELETED c2' watched a
+check_output "and of the other side" 'ADDED c6 *.ADDED c1' watched b
+check_output "a watch of one name" 'MODIFIED c1' watched one
+check_output "a bookmark before the time is up" 'BOOKMARK - *.?$' watched bookmark
+check_output "a streamed list ends with its own bookmark" 'ADDED c6 *.BOOKMARK - end' watched streamed
 check_output "which needs the right options" '"code":422' raw "$base?watch=true&sendInitialEvents=true"
 
 tables=(-H 'Accept: application/json;as=Table;v=v1;g=meta.k8s.io,application/json')
