@@ -6,6 +6,7 @@ struct adoption {
 	const struct object *owner;
 	struct object **orphans; /* held by the sync */
 	size_t count;
+	const char *finalizer; /* that goes with it; NULL = none */
 };
 
 static struct json *references(struct arena *a, const struct object *child, const char *without_uid)
@@ -17,10 +18,19 @@ static struct json *references(struct arena *a, const struct object *child, cons
 	return refs;
 }
 
-static void patch_references(struct sync *s, const struct object *child, struct json *refs)
+static void patch_references(
+	struct sync *s, const struct object *child, struct json *refs, const char *finalizer)
 {
 	struct json *patch = json_new_object(&s->arena);
 	json_path_set(&s->arena, patch, "metadata.ownerReferences", refs);
+	if (finalizer) {
+		struct json *doc = object_doc(child, &s->arena), *all = json_new_array(&s->arena);
+		JSON_FOR_EACH_ITEM(it, json_path(doc, "metadata.finalizers"))
+			if (!streq(json_str(it), finalizer))
+				json_push(&s->arena, all, it);
+		json_push(&s->arena, all, json_new_string(&s->arena, finalizer));
+		json_path_set(&s->arena, patch, "metadata.finalizers", all);
+	}
 	sync_patch(s, child, NULL, patch, NULL, NULL);
 }
 
@@ -36,19 +46,14 @@ static void on_owner(struct sync *s, const struct client_result *r, void *user)
 		for (size_t n = 0; n < ad->count; n++) {
 			struct json *refs = references(&s->arena, ad->orphans[n], NULL);
 			json_push(&s->arena, refs, owner_reference(&s->arena, ad->owner));
-			patch_references(s, ad->orphans[n], refs);
+			patch_references(s, ad->orphans[n], refs, ad->finalizer);
 		}
 	}
 }
 
-struct claim claim_children(struct sync *s, const struct object *owner,
-	const struct selector *selector, struct informer *children)
-{
-	return claim_children_that(s, owner, selector, children, NULL);
-}
-
-struct claim claim_children_that(struct sync *s, const struct object *owner,
-	const struct selector *selector, struct informer *children, claim_fits *fits)
+static struct claim claim(struct sync *s, const struct object *owner,
+	const struct selector *selector, struct informer *children, claim_fits *fits,
+	const char *finalizer)
 {
 	struct arena *a = &s->arena;
 	struct object **all;
@@ -66,7 +71,7 @@ struct claim claim_children_that(struct sync *s, const struct object *owner,
 		if (controller && matches)
 			c.mine[c.count++] = child;
 		else if (controller && !owner->deleting)
-			patch_references(s, child, references(a, child, owner->uid));
+			patch_references(s, child, references(a, child, owner->uid), NULL);
 		else if (!controller && matches && !owner->deleting && !child->deleting)
 			orphans[orphan_count++] = child;
 	}
@@ -77,10 +82,29 @@ struct claim claim_children_that(struct sync *s, const struct object *owner,
 	ad->owner = sync_hold(s, owner);
 	ad->orphans = orphans;
 	ad->count = orphan_count;
+	ad->finalizer = finalizer;
 	for (size_t n = 0; n < orphan_count; n++)
 		sync_hold(s, orphans[n]);
 	sync_get(s, owner->kind, owner->namespace, owner->name, on_owner, ad);
 	return c;
+}
+
+struct claim claim_children(struct sync *s, const struct object *owner,
+	const struct selector *selector, struct informer *children)
+{
+	return claim(s, owner, selector, children, NULL, NULL);
+}
+
+struct claim claim_children_that(struct sync *s, const struct object *owner,
+	const struct selector *selector, struct informer *children, claim_fits *fits)
+{
+	return claim(s, owner, selector, children, fits, NULL);
+}
+
+struct claim claim_children_with_finalizer(struct sync *s, const struct object *owner,
+	const struct selector *selector, struct informer *children, const char *finalizer)
+{
+	return claim(s, owner, selector, children, NULL, finalizer);
 }
 
 struct object *claim_owner(struct informer *owners, const struct object *child)

@@ -20,6 +20,9 @@ struct claim claim_children(struct sync *s, const struct object *owner,
 typedef bool claim_fits(const struct object *owner, const struct object *child);
 struct claim claim_children_that(struct sync *s, const struct object *owner,
 	const struct selector *selector, struct informer *children, claim_fits *fits);
+/* The same for children that are tracked by a finalizer: adoption adds it. */
+struct claim claim_children_with_finalizer(struct sync *s, const struct object *owner,
+	const struct selector *selector, struct informer *children, const char *finalizer);
 
 /* The object among `owners` that is the child's controller; NULL = none of them is. */
 struct object *claim_owner(struct informer *owners, const struct object *child);

@@ -7,7 +7,7 @@
 
 struct expectation {
 	uint64_t revision; /* of the newest creation; 0 = none */
-	VEC(struct object *) deleted;
+	VEC(struct object *) deleted, changed;
 	int64_t since_ns; /* monotonic, of the newest write */
 };
 
@@ -31,7 +31,10 @@ static void expectation_free(struct expectation *x)
 		return;
 	for (size_t n = 0; n < x->deleted.count; n++)
 		object_unref(x->deleted.items[n]);
+	for (size_t n = 0; n < x->changed.count; n++)
+		object_unref(x->changed.items[n]);
 	VEC_FINISH(&x->deleted);
+	VEC_FINISH(&x->changed);
 	free(x);
 }
 
@@ -69,6 +72,19 @@ void expectations_deleted(struct expectations *e, const char *key, const struct 
 	VEC_PUSH(&x->deleted, object_ref((struct object *)child));
 }
 
+void expectations_changed(struct expectations *e, const char *key, const struct object *was)
+{
+	struct expectation *x = of_key(e, key);
+	VEC_PUSH(&x->changed, object_ref((struct object *)was));
+}
+
+/* What the cache has for an object, when it is the same one. */
+static const struct object *cached(struct expectations *e, const struct object *was)
+{
+	const struct object *is = informer_get(e->children, was->namespace, was->name);
+	return is && streq(is->uid, was->uid) ? is : NULL;
+}
+
 bool expectations_met(struct expectations *e, const char *key)
 {
 	struct expectation *x = table_get(&e->by_key, key);
@@ -78,9 +94,13 @@ bool expectations_met(struct expectations *e, const char *key)
 		if (informer_revision(e->children) < x->revision)
 			return false;
 		for (size_t n = 0; n < x->deleted.count; n++) {
-			struct object *was = x->deleted.items[n];
-			struct object *is = informer_get(e->children, was->namespace, was->name);
-			if (is && streq(is->uid, was->uid) && !is->deleting)
+			const struct object *is = cached(e, x->deleted.items[n]);
+			if (is && !is->deleting)
+				return false;
+		}
+		for (size_t n = 0; n < x->changed.count; n++) {
+			const struct object *was = x->changed.items[n], *is = cached(e, was);
+			if (is && is->revision <= was->revision)
 				return false;
 		}
 	}

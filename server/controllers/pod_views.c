@@ -60,6 +60,65 @@ static const char *keep(struct arena *a, const struct json *text)
 	return s && s[0] ? arena_strdup(a, s) : "";
 }
 
+static bool is_sidecar(const struct json *spec, const char *name)
+{
+	JSON_FOR_EACH_ITEM(c, json_get(spec, "initContainers"))
+		if (streq(json_str(json_get(c, "name")), name))
+			return streq(json_str(json_get(c, "restartPolicy")), "Always");
+	return false;
+}
+
+/* The latest end of all containers; 0 when one of them has none. */
+static int64_t containers_end_ns(const struct json *spec, const struct json *status)
+{
+	static const char *const lists[] = {"containerStatuses", "initContainerStatuses"};
+	int64_t end_ns = 0;
+	for (size_t n = 0; n < ARRAY_LEN(lists); n++)
+		JSON_FOR_EACH_ITEM(c, json_get(status, lists[n])) {
+			/* Init containers ended before; sidecars end last. */
+			if (n && !is_sidecar(spec, json_str(json_get(c, "name"))))
+				continue;
+			int64_t ns = meta_time_ns(json_path(c, "state.terminated.finishedAt"));
+			if (!ns)
+				return 0;
+			end_ns = MAX(end_ns, ns);
+		}
+	return end_ns;
+}
+
+static int64_t finished_ns(const struct json *doc)
+{
+	const struct json *status = json_get(doc, "status"), *meta = json_get(doc, "metadata");
+	int64_t ns = containers_end_ns(json_get(doc, "spec"), status);
+	const struct json *ready = condition_find(json_get(status, "conditions"), "Ready");
+	if (!ns && streq(json_str(json_get(ready, "status")), "False"))
+		ns = meta_time_ns(json_get(ready, "lastTransitionTime"));
+	if (!ns && json_get(meta, "deletionTimestamp"))
+		ns = meta_time_ns(json_get(meta, "deletionTimestamp")) -
+		     json_int_or(json_get(meta, "deletionGracePeriodSeconds"), 0) * NS_PER_S;
+	return ns ? ns : meta_time_ns(json_get(meta, "creationTimestamp"));
+}
+
+static int64_t annotation_number(
+	const struct json *annotations, const char *name, int64_t most, int64_t fallback)
+{
+	const char *text = json_str(json_get(annotations, name));
+	int64_t n;
+	return text && parse_i64(str_from(text), &n) == 0 && n >= 0 && n <= most ? n : fallback;
+}
+
+static void decode_job(struct pod_view *v, const struct json *doc)
+{
+	const struct json *annotations = json_path(doc, "metadata.annotations");
+	v->job_tracked = meta_has_finalizer(doc, "batch.kubernetes.io/job-tracking");
+	v->completion_index = annotation_number(
+		annotations, "batch.kubernetes.io/job-completion-index", INT64_MAX, -1);
+	v->index_failures = annotation_number(
+		annotations, "batch.kubernetes.io/job-index-failure-count", INT32_MAX, 0);
+	v->index_ignored_failures = annotation_number(
+		annotations, "batch.kubernetes.io/job-index-ignored-failure-count", INT32_MAX, 0);
+}
+
 static void decode(struct slot *slot, const struct object *pod)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -71,8 +130,8 @@ static void decode(struct slot *slot, const struct object *pod)
 	struct pod_view *v = &slot->view;
 	*v = (struct pod_view){
 		.revision = pod->revision,
+		.succeeded = streq(phase, "Succeeded"),
 		.failed = streq(phase, "Failed"),
-		.terminal = streq(phase, "Succeeded") || streq(phase, "Failed"),
 		.ready = streq(json_str(json_get(ready, "status")), "True"),
 		.phase = phase_rank(phase),
 		.created_ns = meta_time_ns(json_path(doc, "metadata.creationTimestamp")),
@@ -81,11 +140,20 @@ static void decode(struct slot *slot, const struct object *pod)
 		.hostname = keep(&slot->arena, json_get(spec, "hostname")),
 		.subdomain = keep(&slot->arena, json_get(spec, "subdomain")),
 	};
+	v->terminal = v->succeeded || v->failed;
 	v->active = !v->terminal && !pod->deleting;
 	if (v->ready)
 		v->ready_since_ns = meta_time_ns(json_get(ready, "lastTransitionTime"));
-	JSON_FOR_EACH_ITEM(c, json_get(status, "containerStatuses"))
-		v->restarts = MAX(v->restarts, json_int_or(json_get(c, "restartCount"), 0));
+	if (!v->active)
+		v->finished_ns = finished_ns(doc);
+	JSON_FOR_EACH_ITEM(c, json_get(status, "containerStatuses")) {
+		int64_t restarts = json_int_or(json_get(c, "restartCount"), 0);
+		v->restarts = MAX(v->restarts, restarts);
+		v->restarts_sum += restarts;
+	}
+	JSON_FOR_EACH_ITEM(c, json_get(status, "initContainerStatuses"))
+		v->restarts_sum += json_int_or(json_get(c, "restartCount"), 0);
+	decode_job(v, doc);
 	const char *cost = json_str(json_get(json_path(doc, "metadata.annotations"),
 		"controller.kubernetes.io/pod-deletion-cost"));
 	if (cost && parse_i64(str_from(cost), &v->deletion_cost) < 0)

@@ -14,10 +14,18 @@ struct pod_view {
 	int64_t ready_since_ns; /* wall; 0 when not ready */
 	int64_t created_ns;	/* wall */
 	int64_t restarts;	/* the most of any container */
+	int64_t restarts_sum;	/* of all containers, init containers too */
+	bool succeeded;		/* phase Succeeded */
+	int64_t finished_ns;	/* wall; when a pod that is over (or being deleted) ended */
 	const char *node;	/* "" = unassigned */
 	const char *ip;		/* "" = none */
 	const char *hostname, *subdomain;
 	int64_t deletion_cost; /* annotation controller.kubernetes.io/pod-deletion-cost */
+	/* Of a job's pods: the finalizer batch.kubernetes.io/job-tracking, and the annotations
+	 * job-completion-index (-1 = none), job-index-failure-count and
+	 * job-index-ignored-failure-count. */
+	bool job_tracked;
+	int64_t completion_index, index_failures, index_ignored_failures;
 };
 
 struct pod_views;

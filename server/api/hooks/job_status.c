@@ -101,7 +101,9 @@ static void times_validate(const struct job_status *s)
 	if (s->finished && !present(start) &&
 		(condition_set(s, "Complete") || condition_set(s, "Failed") || present(old_start)))
 		required(s->h, "status.startTime", "startTime is required for finished job");
-	if (present(old_start) && !json_equal(start, old_start) &&
+	/* A job that goes on after a suspension starts anew. */
+	bool resumed = condition_true(s->was, "Suspended") && !condition_true(s->now, "Suspended");
+	if (present(old_start) && !json_equal(start, old_start) && !(resumed && present(start)) &&
 		!json_bool_or(json_get(s->spec, "suspend"), false))
 		required(s->h, "status.startTime",
 			"startTime cannot be removed for unsuspended job");
