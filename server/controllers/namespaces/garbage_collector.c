@@ -288,6 +288,16 @@ static void remember_gone(struct collector *c, const char *uid)
 	table_set(&c->gone, uid, c);
 }
 
+static bool owners_changed(const struct object *old, const struct object *new)
+{
+	if (old->owner_count != new->owner_count)
+		return true;
+	for (size_t n = 0; n < new->owner_count; n++)
+		if (!streq(old->owners[n].uid, new->owners[n].uid))
+			return true;
+	return false;
+}
+
 static void on_object(void *user, const struct object *old, const struct object *new)
 {
 	struct collector *c = user;
@@ -302,8 +312,7 @@ static void on_object(void *user, const struct object *old, const struct object 
 	}
 	object_unref(table_set(&c->by_uid, new->uid, object_ref((struct object *)new)));
 	bool began = new->deleting && !(old && old->deleting);
-	if (new->deleting || (new->owner_count && !old) ||
-		(old && old->owner_count != new->owner_count))
+	if (new->deleting || (old ? owners_changed(old, new) : new->owner_count > 0))
 		loop_add(c->loop, "", new->uid);
 	if (old)
 		look_at_owners(c, old); /* its reference may be gone */
