@@ -2,120 +2,43 @@
 
 #include <stdio.h>
 
-#include "lib/object/quantity.h"
+#include "lib/base/clock.h"
 
-/* Upstream's stand-ins when scores (not fits) are computed for containers that request nothing. */
-#define SCORED_MILLI_CPU 100
-#define SCORED_MEMORY_BYTES (INT64_C(200) << 20)
+/* Virtual machines with processors of their own go where a node has them to give: KubeVirt's label.
+ */
+#define CPU_MANAGER_LABEL "cpumanager"
 
-/* What a virtual machine takes besides its guest's memory: QEMU itself and its devices, page
- * tables, and the code cache where the processor is emulated. */
-#define VM_OVERHEAD_BYTES (INT64_C(96) << 20)
-#define VM_GUEST_DEFAULT_BYTES (INT64_C(256) << 20)
-
-/* More than any node is taken to have, and so little that what a node's workloads ask for together
- * can be counted. Less than nothing would make room for others. */
-#define AMOUNT_MAX (INT64_C(1) << 48)
-
-static int64_t bounded(int64_t amount)
+struct workload *workload_ref(struct workload *w)
 {
-	return amount < 0 ? 0 : MIN(amount, AMOUNT_MAX);
+	w->refs++;
+	return w;
 }
 
-static int64_t offered(const struct json *amounts, const char *name, bool milli)
+void workload_unref(struct workload *w)
 {
-	const struct json *v = json_get(amounts, name);
-	int64_t n = milli ? quantity_json_milli(v, 0) : quantity_json_value(v, 0);
-	return MIN(bounded(n), AMOUNT_MAX - 1);
+	if (!w || --w->refs > 0)
+		return;
+	object_unref(w->object);
+	arena_finish(&w->arena);
+	free(w);
 }
 
-static struct resources container_request(
-	const struct json *container, struct resources *ret_scored)
+static void hold(struct workload *w, struct object *o)
 {
-	const struct json *requests = json_path(container, "resources.requests");
-	const struct json *limits = json_path(container, "resources.limits");
-	const struct json *cpu = json_get(requests, "cpu"), *memory = json_get(requests, "memory");
-	if (!cpu)
-		cpu = json_get(limits, "cpu");
-	if (!memory)
-		memory = json_get(limits, "memory");
-	struct resources r = {
-		bounded(quantity_json_milli(cpu, 0)), bounded(quantity_json_value(memory, 0))};
-	ret_scored->milli_cpu = cpu ? r.milli_cpu : SCORED_MILLI_CPU;
-	ret_scored->memory_bytes = memory ? r.memory_bytes : SCORED_MEMORY_BYTES;
-	return r;
+	w->object = object_ref(o);
+	w->ns = o->namespace;
+	w->name = o->name;
+	w->uid = o->uid;
+	w->labels = o->labels;
+	w->label_count = o->label_count;
+	w->terminating = o->deleting;
 }
 
-static void add(struct resources *to, struct resources r)
+void workload_renew(struct workload *w, struct object *o)
 {
-	to->milli_cpu = bounded(to->milli_cpu + r.milli_cpu);
-	to->memory_bytes = bounded(to->memory_bytes + r.memory_bytes);
-}
-
-static void at_least(struct resources *to, struct resources r)
-{
-	to->milli_cpu = MAX(to->milli_cpu, r.milli_cpu);
-	to->memory_bytes = MAX(to->memory_bytes, r.memory_bytes);
-}
-
-/* Containers run together; init containers one after the other, beside the sidecars (init
- * containers that restart always) that were started before them. */
-static void pod_request(const struct json *spec, struct workload *w)
-{
-	struct resources sidecars = {0}, sidecars_scored = {0}, peak = {0}, peak_scored = {0};
-	JSON_FOR_EACH_ITEM(c, json_get(spec, "containers")) {
-		struct resources scored, r = container_request(c, &scored);
-		add(&w->request, r);
-		add(&w->scored, scored);
-	}
-	JSON_FOR_EACH_ITEM(c, json_get(spec, "initContainers")) {
-		struct resources scored, r = container_request(c, &scored);
-		if (streq(json_str(json_get(c, "restartPolicy")), "Always")) {
-			add(&sidecars, r);
-			add(&sidecars_scored, scored);
-			r = scored = (struct resources){0};
-		}
-		add(&r, sidecars);
-		add(&scored, sidecars_scored);
-		at_least(&peak, r);
-		at_least(&peak_scored, scored);
-	}
-	add(&w->request, sidecars);
-	add(&w->scored, sidecars_scored);
-	at_least(&w->request, peak);
-	at_least(&w->scored, peak_scored);
-	const struct json *overhead = json_get(spec, "overhead");
-	struct resources more = {bounded(quantity_json_milli(json_get(overhead, "cpu"), 0)),
-		bounded(quantity_json_value(json_get(overhead, "memory"), 0))};
-	add(&w->request, more);
-	add(&w->scored, more);
-}
-
-static void instance_request(const struct json *spec, struct workload *w)
-{
-	const struct json *domain = json_get(spec, "domain"), *cpu = json_get(domain, "cpu");
-	const struct json *requests = json_path(domain, "resources.requests");
-	const struct json *limits = json_path(domain, "resources.limits");
-	int64_t vcpus = 1;
-	static const char *const factors[] = {"cores", "sockets", "threads"};
-	for (size_t n = 0; n < ARRAY_LEN(factors); n++) {
-		int64_t f = json_int_or(json_get(cpu, factors[n]), 1);
-		vcpus *= f > 0 && f < 1024 ? f : 1;
-	}
-	const struct json *cpu_asked = json_get(requests, "cpu");
-	if (!cpu_asked && !cpu)
-		cpu_asked = json_get(limits, "cpu");
-	/* Unless it says otherwise a guest's CPU is a tenth of one: KubeVirt's cpuAllocationRatio.
-	 */
-	w->request.milli_cpu = bounded(quantity_json_milli(cpu_asked, vcpus * 100));
-	const struct json *memory = json_get(requests, "memory");
-	if (!memory)
-		memory = json_path(domain, "memory.guest");
-	if (!memory)
-		memory = json_get(limits, "memory");
-	w->request.memory_bytes =
-		bounded(quantity_json_value(memory, VM_GUEST_DEFAULT_BYTES)) + VM_OVERHEAD_BYTES;
-	w->scored = w->request;
+	struct object *old = w->object;
+	hold(w, o);
+	object_unref(old);
 }
 
 /* Selectors of nodes. */
@@ -163,14 +86,17 @@ static struct node_term node_term(struct arena *a, const struct json *term, int6
 	};
 }
 
-static void affinity(struct arena *a, const struct json *spec, struct workload *w)
+static void read_node_affinity(struct workload *w, const struct json *spec)
 {
+	struct arena *a = &w->arena;
 	const struct json *node = json_path(spec, "affinity.nodeAffinity");
 	const struct json *required =
 		json_get(node, "requiredDuringSchedulingIgnoredDuringExecution");
 	const struct json *terms = json_get(required, "nodeSelectorTerms");
 	const struct json *preferred =
 		json_get(node, "preferredDuringSchedulingIgnoredDuringExecution");
+	if (!node)
+		return;
 	w->has_terms = json_is(required, JSON_OBJECT);
 	struct node_term *need = arena_alloc(a, (json_count(terms) + 1) * sizeof(*need));
 	JSON_FOR_EACH_ITEM(t, terms)
@@ -183,7 +109,28 @@ static void affinity(struct arena *a, const struct json *spec, struct workload *
 	w->preferred = like;
 }
 
-static enum taint_effect effect(const char *text)
+static void read_node_selector(struct workload *w, const struct json *spec, bool own_processors)
+{
+	const struct json *map = json_get(spec, "nodeSelector");
+	size_t count = json_count(map) + own_processors;
+	if (!count)
+		return;
+	struct requirement *items = arena_alloc(&w->arena, count * sizeof(*items));
+	w->selector.items = items;
+	JSON_FOR_EACH_MEMBER(m, map) {
+		const char **value = arena_alloc(&w->arena, sizeof(*value));
+		*value = arena_strdup(&w->arena, json_str_or(m->value, ""));
+		items[w->selector.count++] =
+			(struct requirement){arena_strdup(&w->arena, m->name), SEL_EQ, value, 1};
+	}
+	if (own_processors) {
+		static const char *yes[] = {"true"};
+		items[w->selector.count++] =
+			(struct requirement){CPU_MANAGER_LABEL, SEL_EQ, yes, 1};
+	}
+}
+
+static enum taint_effect effect_of(const char *text)
 {
 	return streq(text, "NoSchedule")	 ? TAINT_NO_SCHEDULE
 	       : streq(text, "PreferNoSchedule") ? TAINT_PREFER_NO_SCHEDULE
@@ -191,94 +138,170 @@ static enum taint_effect effect(const char *text)
 						 : TAINT_ANY;
 }
 
-static void tolerations(struct arena *a, const struct json *spec, struct workload *w)
+static void read_tolerations(struct workload *w, const struct json *spec)
 {
+	struct arena *a = &w->arena;
 	const struct json *list = json_get(spec, "tolerations");
-	struct toleration *all = arena_alloc(a, (json_count(list) + 1) * sizeof(*all));
+	if (!json_count(list))
+		return;
+	struct toleration *all = arena_alloc(a, json_count(list) * sizeof(*all));
 	JSON_FOR_EACH_ITEM(t, list)
 		all[w->toleration_count++] = (struct toleration){
 			.key = arena_strdup(a, json_str_or(json_get(t, "key"), "")),
 			.value = arena_strdup(a, json_str_or(json_get(t, "value"), "")),
 			.exists = streq(json_str(json_get(t, "operator")), "Exists"),
-			.effect = effect(json_str_or(json_get(t, "effect"), "")),
+			.effect = effect_of(json_str_or(json_get(t, "effect"), "")),
 		};
 	w->tolerations = all;
 }
 
-static void placement(struct arena *a, const struct json *spec, struct workload *w)
+bool workload_tolerates(const struct workload *w, const struct taint *t)
 {
-	struct selector s;
-	selector_from_map(a, json_get(spec, "nodeSelector"), &s);
-	w->selector = selector_copy(a, &s);
-	/* No nodeSelector is no wish, not a wish for nothing. */
-	w->selector.nothing = false;
-	affinity(a, spec, w);
-	tolerations(a, spec, w);
+	for (size_t n = 0; n < w->toleration_count; n++) {
+		const struct toleration *to = &w->tolerations[n];
+		if (to->effect != TAINT_ANY && to->effect != t->effect)
+			continue;
+		if (!to->key[0] ? to->exists
+				: streq(to->key, t->key) &&
+					  (to->exists || streq(to->value, t->value)))
+			return true;
+	}
+	return false;
 }
 
-static void host_ports(struct arena *a, const struct json *spec, struct workload *w)
+/* Pods. */
+
+static bool is_sidecar(const struct json *container)
 {
-	bool host_network = json_path_bool(spec, "hostNetwork", false);
-	size_t room = 0;
-	JSON_FOR_EACH_ITEM(c, json_get(spec, "containers"))
-		room += json_count(json_get(c, "ports"));
-	if (!room)
-		return;
-	struct host_port *all = arena_alloc(a, room * sizeof(*all));
-	JSON_FOR_EACH_ITEM(c, json_get(spec, "containers")) {
+	return streq(json_str(json_get(container, "restartPolicy")), "Always");
+}
+
+static void add_ports(
+	struct workload *w, const struct json *containers, bool sidecars, bool host_network)
+{
+	JSON_FOR_EACH_ITEM(c, containers) {
+		if (sidecars && !is_sidecar(c))
+			continue;
 		JSON_FOR_EACH_ITEM(p, json_get(c, "ports")) {
 			int64_t port = json_int_or(json_get(p, "hostPort"),
 				host_network ? json_int_or(json_get(p, "containerPort"), 0) : 0);
 			const char *ip = json_str_or(json_get(p, "hostIP"), "");
 			if (port <= 0)
 				continue;
-			struct host_port *to = &all[w->port_count++];
+			struct host_port *to = &w->ports[w->port_count++];
 			*to = (struct host_port){.port = port};
-			snprintf(to->ip, sizeof(to->ip), "%s", streq(ip, "0.0.0.0") ? "" : ip);
+			snprintf(to->ip, sizeof(to->ip), "%s",
+				streq(ip, "0.0.0.0") || streq(ip, "::") ? "" : ip);
 			snprintf(to->protocol, sizeof(to->protocol), "%s",
 				json_str_or(json_get(p, "protocol"), "TCP"));
 		}
 	}
-	w->ports = all;
 }
 
-void workload_from_pod(struct arena *a, const struct json *pod, struct workload *ret)
+static void read_ports(struct workload *w, const struct json *spec)
 {
-	const struct json *spec = json_get(pod, "spec");
-	*ret = (struct workload){0};
-	pod_request(spec, ret);
-	placement(a, spec, ret);
-	host_ports(a, spec, ret);
+	bool host_network = json_path_bool(spec, "hostNetwork", false);
+	const struct json *containers = json_get(spec, "containers"),
+			  *init = json_get(spec, "initContainers");
+	size_t room = 0;
+	JSON_FOR_EACH_ITEM(c, containers)
+		room += json_count(json_get(c, "ports"));
+	JSON_FOR_EACH_ITEM(c, init)
+		room += json_count(json_get(c, "ports"));
+	if (!room)
+		return;
+	w->ports = arena_alloc(&w->arena, room * sizeof(*w->ports));
+	add_ports(w, containers, false, host_network);
+	add_ports(w, init, true, host_network);
 }
 
-void workload_from_instance(struct arena *a, const struct json *vmi, struct workload *ret)
+/* "name" is "name:latest" on nodes. */
+static const char *image_name(struct arena *a, const char *image)
 {
-	const struct json *spec = json_get(vmi, "spec");
-	*ret = (struct workload){0};
-	instance_request(spec, ret);
-	placement(a, spec, ret);
+	const char *base = strrchr(image, '/');
+	return strpbrk(base ? base : image, ":@") ? arena_strdup(a, image)
+						  : arena_printf(a, "%s:latest", image);
 }
 
-void workload_node(
-	struct arena *a, const struct object *node, const struct json *doc, struct core_node *ret)
+static void read_images(struct workload *w, const struct json *spec)
 {
-	const struct json *allocatable = json_path(doc, "status.allocatable");
-	if (!allocatable)
-		allocatable = json_path(doc, "status.capacity");
-	const struct json *list = json_path(doc, "spec.taints");
-	struct taint *taints = arena_alloc(a, (json_count(list) + 1) * sizeof(*taints));
-	*ret = (struct core_node){
-		.name = node->name,
-		.allocatable = {offered(allocatable, "cpu", true),
-			offered(allocatable, "memory", false)},
-		.pods = offered(allocatable, "pods", false),
-		.unschedulable = json_path_bool(doc, "spec.unschedulable", false),
-		.labels = node->labels,
-		.label_count = node->label_count,
-		.taints = taints,
-	};
-	JSON_FOR_EACH_ITEM(t, list)
-		taints[ret->taint_count++] = (struct taint){json_str_or(json_get(t, "key"), ""),
-			json_str_or(json_get(t, "value"), ""),
-			effect(json_str_or(json_get(t, "effect"), ""))};
+	static const char *const lists[] = {"initContainers", "containers"};
+	size_t room = json_count(json_get(spec, "containers")) +
+		      json_count(json_get(spec, "initContainers"));
+	w->images = arena_alloc(&w->arena, (room + 1) * sizeof(*w->images));
+	for (size_t n = 0; n < ARRAY_LEN(lists); n++)
+		JSON_FOR_EACH_ITEM(c, json_get(spec, lists[n])) {
+			const char *image = json_str_or(json_get(c, "image"), "");
+			w->images[w->image_count++] = image_name(&w->arena, image);
+		}
+}
+
+static void add_claim(struct workload *w, const char *name)
+{
+	if (name && name[0])
+		w->claims[w->claim_count++] = arena_strdup(&w->arena, name);
+}
+
+static void read_claims(struct workload *w, const struct json *spec)
+{
+	const struct json *volumes = json_get(spec, "volumes");
+	if (!json_count(volumes))
+		return;
+	w->claims = arena_alloc(&w->arena, json_count(volumes) * sizeof(*w->claims));
+	JSON_FOR_EACH_ITEM(v, volumes) {
+		if (json_path(v, "ephemeral.volumeClaimTemplate"))
+			add_claim(w, arena_printf(&w->arena, "%s-%s", w->name,
+					     json_str_or(json_get(v, "name"), "")));
+		else if (json_get(v, "persistentVolumeClaim"))
+			add_claim(w, json_path_str(v, "persistentVolumeClaim.claimName"));
+		else if (json_path(v, "ephemeral.persistentVolumeClaim"))
+			add_claim(w, json_path_str(v, "ephemeral.persistentVolumeClaim.claimName"));
+		else if (json_get(v, "dataVolume")) /* makes a claim of its name */
+			add_claim(w, json_path_str(v, "dataVolume.name"));
+	}
+}
+
+static void read_pod(struct workload *w, const struct json *spec)
+{
+	const char *node = json_path_str(spec, "nodeName");
+	workload_pod_requests(w, spec);
+	read_ports(w, spec);
+	read_images(w, spec);
+	w->node_name = node && node[0] ? arena_strdup(&w->arena, node) : NULL;
+	w->gated = json_count(json_get(spec, "schedulingGates")) > 0;
+}
+
+static void read_status(struct workload *w, const struct json *status)
+{
+	const char *nominated = json_path_str(status, "nominatedNodeName");
+	const char *started = json_path_str(status, "startTime");
+	if (nominated && nominated[0])
+		w->nominated = arena_strdup(&w->arena, nominated);
+	if (started && time_parse_rfc3339(started, &w->started_ns) < 0)
+		w->started_ns = 0;
+}
+
+struct workload *workload_create(struct object *o)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *doc = object_doc(o, &a), *spec = json_get(doc, "spec");
+	bool pod = o->kind->group[0] == '\0';
+	struct workload *w = xcalloc(1, sizeof(*w));
+	w->refs = 1;
+	w->arena.first_size = 512;
+	hold(w, o);
+	if (pod)
+		read_pod(w, spec);
+	else
+		workload_instance_requests(w, spec);
+	read_node_selector(
+		w, spec, !pod && json_path_bool(spec, "domain.cpu.dedicatedCpuPlacement", false));
+	read_node_affinity(w, spec);
+	read_tolerations(w, spec);
+	read_claims(w, spec);
+	workload_read_affinity(w, spec);
+	read_status(w, json_get(doc, "status"));
+	w->priority = json_path_int(doc, "spec.priority", 0);
+	w->never_preempts = streq(json_path_str(spec, "preemptionPolicy"), "Never");
+	return w;
 }

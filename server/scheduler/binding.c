@@ -1,0 +1,219 @@
+/* binding.c - what the scheduler writes: bindings, the PodScheduled condition, events. */
+#include <inttypes.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/log.h"
+#include "server/scheduler/scheduler_impl.h"
+
+#define COMPONENT DEFAULT_SCHEDULER
+/* Events say what has been done, so doing comes first; but they do not pile up. */
+#define ANNOUNCEMENTS_MAX 4096
+#define ANNOUNCEMENTS_AT_ONCE 32
+
+static struct call *call_new(struct scheduler *s)
+{
+	struct call *call = xcalloc(1, sizeof(*call));
+	call->s = s;
+	list_append(&s->calls, &call->link);
+	return call;
+}
+
+static void call_free(struct call *call)
+{
+	list_remove(&call->link);
+	workload_unref(call->workload);
+	free(call->node);
+	free(call);
+}
+
+void scheduler_cancel_calls(struct scheduler *s)
+{
+	LIST_FOR_EACH(call, &s->calls, struct call, link) {
+		client_cancel(s->client, call->client_call);
+		call_free(call);
+	}
+	for (size_t n = s->announced; n < s->announcements.count; n++) {
+		object_unref(s->announcements.items[n].object);
+		free(s->announcements.items[n].node);
+	}
+	VEC_FINISH(&s->announcements);
+}
+
+/* ---- conditions ---- */
+
+/* The PodScheduled condition, which a virtual machine instance shows too. */
+static struct json *with_scheduled(struct arena *a, const struct json *conditions,
+	const char *status, const char *reason, const char *message, int64_t wall_ns)
+{
+	char now[TIME_RFC3339_ROOM];
+	time_format_rfc3339(wall_ns, now);
+	struct json *all = json_new_array(a), *new = json_new_object(a);
+	const char *since = now;
+	JSON_FOR_EACH_ITEM(c, conditions) {
+		if (!streq(json_str(json_get(c, "type")), "PodScheduled"))
+			json_push(a, all, c);
+		else if (streq(json_str(json_get(c, "status")), status))
+			since = json_str_or(json_get(c, "lastTransitionTime"), now);
+	}
+	json_set_str(a, new, "type", "PodScheduled");
+	json_set_str(a, new, "status", status);
+	json_set_str(a, new, "lastTransitionTime", since);
+	if (reason) {
+		json_set_str(a, new, "reason", reason);
+		json_set_str(a, new, "message", message);
+	}
+	json_push(a, all, new);
+	return all;
+}
+
+static struct json *patch_of(struct arena *a, const struct object *o)
+{
+	struct json *patch = json_new_object(a);
+	json_path_set(
+		a, patch, "metadata.resourceVersion", json_new_printf(a, "%" PRIu64, o->revision));
+	json_path_set(a, patch, "metadata.uid", json_new_string(a, o->uid));
+	return patch;
+}
+
+static int64_t wall(struct scheduler *s)
+{
+	return s->client->clock->wall_ns(s->client->clock);
+}
+
+static void on_condition_written(void *user, const struct client_result *r)
+{
+	/* A conflict: the object has changed and comes again. */
+	if (!client_ok(r) && r->code != 409 && r->code != 404)
+		log_info("cannot write the PodScheduled condition", "message", r->message, NULL);
+	call_free(user);
+}
+
+static bool says_so_already(const struct json *conditions, const char *message)
+{
+	JSON_FOR_EACH_ITEM(c, conditions)
+		if (streq(json_str(json_get(c, "type")), "PodScheduled"))
+			return streq(json_str(json_get(c, "status")), "False") &&
+			       streq(json_str(json_get(c, "reason")), "Unschedulable") &&
+			       streq(json_str(json_get(c, "message")), message);
+	return false;
+}
+
+void scheduler_refused(struct scheduler *s, const struct workload *w, const char *message)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct object *o = w->object;
+	client_event_as(
+		s->client, COMPONENT, o, NULL, "Warning", "FailedScheduling", "%s", message);
+	struct json *conditions = json_path(object_doc(o, &a), "status.conditions");
+	if (says_so_already(conditions, message))
+		return;
+	struct json *patch = patch_of(&a, o);
+	json_path_set(&a, patch, "status.conditions",
+		with_scheduled(&a, conditions, "False", "Unschedulable", message, wall(s)));
+	struct call *call = call_new(s);
+	call->client_call = client_patch(s->client, o->kind, o->namespace, o->name, "status",
+		"application/merge-patch+json", patch, on_condition_written, call);
+}
+
+/* ---- binding ---- */
+
+static void announce_one(struct scheduler *s)
+{
+	struct announcement *n = &s->announcements.items[s->announced++];
+	client_event_as(s->client, COMPONENT, n->object, NULL, "Normal", "Scheduled",
+		"Successfully assigned %s/%s to %s", n->object->namespace, n->object->name,
+		n->node);
+	object_unref(n->object);
+	free(n->node);
+	if (s->announced == s->announcements.count)
+		s->announced = s->announcements.count = 0;
+}
+
+bool scheduler_announce(struct scheduler *s, bool idle)
+{
+	size_t at_once = idle ? ANNOUNCEMENTS_AT_ONCE : 0;
+	while (s->announced < s->announcements.count &&
+		(at_once > 0 || s->announcements.count - s->announced > ANNOUNCEMENTS_MAX)) {
+		announce_one(s);
+		at_once -= at_once > 0;
+	}
+	/* What has been said does not keep the list growing. */
+	if (s->announced > ANNOUNCEMENTS_MAX) {
+		size_t left = s->announcements.count - s->announced;
+		memmove(s->announcements.items, s->announcements.items + s->announced,
+			left * sizeof(*s->announcements.items));
+		s->announcements.count = left;
+		s->announced = 0;
+	}
+	return s->announced < s->announcements.count;
+}
+
+/* The node's room was taken at once, so that the next placements see it; it is given back when the
+ * server refuses. */
+static void on_bound(void *user, const struct client_result *r)
+{
+	struct call *call = user;
+	struct scheduler *s = call->s;
+	const struct workload *bound = call->workload;
+	struct queued *w = queue_find(s->queue, bound->uid);
+	s->binding--;
+	if (client_ok(r)) {
+		/* The cache may have shown it already, or will; until then it must not be tried
+		 * again. */
+		VEC_PUSH(&s->announcements,
+			((struct announcement){object_ref(bound->object), TAKE_PTR(call->node)}));
+		scheduler_arm(s);
+	} else if (w && w->sm.state == QUEUE_TRYING) {
+		core_unassign(&s->core, bound->uid);
+		if (r->code != 409 && r->code != 404)
+			client_event_as(s->client, COMPONENT, bound->object, NULL, "Warning",
+				"FailedScheduling", "binding rejected: %s", r->message);
+		queue_retry(s->queue, w, scheduler_now(s));
+		scheduler_arm(s);
+	}
+	call_free(call);
+}
+
+static void bind_pod(struct scheduler *s, struct call *call)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct object *o = call->workload->object;
+	char *body = arena_printf(&a,
+		"{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"name\":\"%s\","
+		"\"namespace\":\"%s\",\"uid\":\"%s\"},\"target\":{\"apiVersion\":\"v1\","
+		"\"kind\":\"Node\",\"name\":\"%s\"}}",
+		o->name, o->namespace, o->uid, call->node);
+	struct client_request req = {
+		.method = "POST",
+		.path = client_path(&a, o->kind, o->namespace, o->name, "binding"),
+		.body = body,
+		.body_size = strlen(body),
+	};
+	call->client_call = client_request(s->client, &req, on_bound, call);
+}
+
+static void bind_instance(struct scheduler *s, struct call *call)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct object *o = call->workload->object;
+	struct json *patch = patch_of(&a, o);
+	struct json *conditions = json_path(object_doc(o, &a), "status.conditions");
+	json_path_set(&a, patch, "status.nodeName", json_new_string(&a, call->node));
+	json_path_set(&a, patch, "status.phase", json_new_string(&a, "Scheduled"));
+	json_path_set(&a, patch, "status.conditions",
+		with_scheduled(&a, conditions, "True", NULL, NULL, wall(s)));
+	call->client_call = client_patch(s->client, o->kind, o->namespace, o->name, "status",
+		"application/merge-patch+json", patch, on_bound, call);
+}
+
+void scheduler_bind(struct scheduler *s, struct workload *w, const char *node)
+{
+	struct call *call = call_new(s);
+	call->workload = workload_ref(w);
+	call->node = xstrdup(node);
+	s->binding++;
+	if (workload_is_pod(w))
+		bind_pod(s, call);
+	else
+		bind_instance(s, call);
+}

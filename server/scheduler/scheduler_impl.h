@@ -1,0 +1,49 @@
+/* scheduler_impl.h - what the files of the scheduler that talk to the API share. */
+#pragma once
+
+#include "lib/base/list.h"
+#include "lib/client/informer.h"
+#include "lib/client/wakeup.h"
+#include "server/scheduler/scheduler.h"
+#include "server/scheduler/scheduler_core.h"
+#include "server/scheduler/scheduler_queue.h"
+
+struct announcement {
+	struct object *object; /* a reference */
+	char *node;
+};
+
+struct scheduler {
+	struct client *client;
+	struct informers *informers;
+	struct informer *nodes, *pods, *instances, *namespaces;
+	struct scheduler_core core;
+	struct scheduler_queue *queue;
+	struct random random; /* for ties: quick, and seeded by the client's */
+	struct wakeup *wakeup;
+	bool synced;
+	struct list calls;
+	size_t binding; /* calls that bind, under way */
+	VEC(struct announcement) announcements;
+	size_t announced; /* of these, already */
+};
+
+/* An API call under way, so that destroying the scheduler can cancel it. */
+struct call {
+	struct list link;
+	struct scheduler *s;
+	struct client_call *client_call;
+	struct workload *workload; /* that is being bound; NULL for others */
+	char *node;
+};
+
+int64_t scheduler_now(const struct scheduler *s); /* monotonic */
+void scheduler_arm(struct scheduler *s);
+bool workload_is_pod(const struct workload *w);
+
+/* binding.c: writes. */
+void scheduler_bind(struct scheduler *s, struct workload *w, const char *node);
+void scheduler_refused(struct scheduler *s, const struct workload *w, const char *message);
+/* Events about what was bound, when there is nothing better to do. True when some are left. */
+bool scheduler_announce(struct scheduler *s, bool idle);
+void scheduler_cancel_calls(struct scheduler *s);
