@@ -68,6 +68,7 @@ struct http_call {
 };
 
 static void call_start(struct http_call *c, bool fresh);
+static void on_later(uv_idle_t *idle);
 
 const char *http_response_header(const struct http_response *r, const char *name)
 {
@@ -435,6 +436,39 @@ static void build_request(struct http_call *c, const struct http_call_options *o
 		buf_add(b, o->body, o->body_size);
 }
 
+/* Whole lines "Name: value\r\n" and nothing else: no line may be ended but where we do. */
+static bool lines_valid(const char *p)
+{
+	while (*p) {
+		size_t name = strcspn(p, ": \t\r\n");
+		if (name == 0 || p[name] != ':')
+			return false;
+		p += name + 1;
+		while ((unsigned char)*p >= ' ' || *p == '\t')
+			p++;
+		if (p[0] != '\r' || p[1] != '\n')
+			return false;
+		p += 2;
+	}
+	return true;
+}
+
+static bool request_valid(const struct http_call_options *o)
+{
+	return *o->method && !o->method[strcspn(o->method, " \t\r\n:/")] && *o->target &&
+	       http_target_valid(o->target) && (!o->headers || lines_valid(o->headers));
+}
+
+/* Tells of the failure in the next turn of the loop. */
+static void call_fail_later(struct http_call *c, int code, const char *text)
+{
+	call_detach(c);
+	c->is_due = true;
+	err_set(&c->err, code, "%s", text);
+	list_append(&c->endpoint->due, &c->link);
+	uv_idle_start(&c->endpoint->later, on_later);
+}
+
 struct http_call *http_call(struct http_endpoint *e, const struct http_call_options *options)
 {
 	struct http_call *c = xcalloc(1, sizeof(*c));
@@ -450,6 +484,10 @@ struct http_call *http_call(struct http_endpoint *e, const struct http_call_opti
 	if (!c->o.body_max_bytes)
 		c->o.body_max_bytes = BODY_MAX_BYTES;
 	list_append(&e->calls, &c->link);
+	if (!request_valid(options)) {
+		call_fail_later(c, -EINVAL, "the request's target or a header is malformed");
+		return c;
+	}
 	c->deadline_ms = uv_now(e->loop) + (options->timeout_ms ? options->timeout_ms : TIMEOUT_MS);
 	arm(e, c->deadline_ms);
 	call_start(c, false);
@@ -535,6 +573,9 @@ static void on_later(uv_idle_t *idle)
 		c->is_due = false;
 		call_tell(c, NULL, &c->err);
 	}
+	uv_idle_stop(&e->later);
+	if (!e->destroyed)
+		return;
 	uv_close((uv_handle_t *)&e->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&e->later, on_handle_closed);
 }
@@ -552,11 +593,7 @@ void http_endpoint_destroy(struct http_endpoint *e)
 	uv_timer_stop(&e->timer);
 	while (!list_empty(&e->idle))
 		conn_close(CONTAINER_OF(e->idle.next, struct client_conn, link));
-	LIST_FOR_EACH(c, &e->calls, struct http_call, link) {
-		call_detach(c);
-		c->is_due = true;
-		err_set(&c->err, -ECANCELED, "the endpoint was closed");
-		list_append(&e->due, &c->link);
-	}
+	LIST_FOR_EACH(c, &e->calls, struct http_call, link)
+		call_fail_later(c, -ECANCELED, "the endpoint was closed");
 	uv_idle_start(&e->later, on_later);
 }

@@ -32,6 +32,9 @@ struct http_response {
 };
 
 struct http_call_options {
+	/* Refused (-EINVAL) when they could be taken for more than they are: a target with blanks or
+	 * line ends, headers that are no whole lines. What comes from outside is checked before it
+	 * is put into a header's value: there a line end would begin another header. */
 	const char *method, *target;
 	const char *headers; /* "Name: value\r\n...", NULL = none */
 	const void *body;    /* copied */

@@ -502,6 +502,63 @@ static void test_answer_early_raw(void **state)
 	http_abort(pending);
 }
 
+static void test_malformed_calls(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *method, *target, *headers;
+	} bad[] = {
+		{"GET", "/q\r\nX: 1", NULL},
+		{"GET", "/q HTTP/1.1\r\n\r\n", NULL},
+		{"GET", "/a b", NULL},
+		{"GET", "", NULL},
+		{"GET /q", "/q", NULL},
+		{"", "/q", NULL},
+		{"GET", "/q", "X: 1"},
+		{"GET", "/q", "X: 1\n"},
+		{"GET", "/q", "X: a\nb\r\n"},
+		{"GET", "/q", "X: a\rb\r\n"},
+		{"GET", "/q", "X: a\r\n\r\nGET / HTTP/1.1\r\n"},
+		{"GET", "/q", "\r\n"},
+		{"GET", "/q", "X y: 1\r\n"},
+		{"GET", "/q", ": 1\r\n"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct result r = {0};
+		struct http_call_options o = call_options(&r, bad[i].method, bad[i].target);
+		o.headers = bad[i].headers;
+		http_call(f->endpoint, &o);
+		assert_false(r.done);
+		wait_result(f, &r);
+		assert_int_equal(r.err.code, -EINVAL);
+		result_reset(&r);
+		http_call_cancel(http_call(f->endpoint, &o));
+		run_turns(f, 3);
+		assert_false(r.done);
+	}
+	struct result r = {0};
+	struct http_call_options o = call_options(&r, "GET", "/q?a=%0d%0a");
+	o.headers = "X-Tab: a\tb\r\nX-None:\r\nX-High: \xc3\xa9\r\n";
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 200);
+	result_reset(&r);
+	/* One of them is told of with those that the endpoint's end cuts off. */
+	struct result one = {0}, two = {0};
+	o.target = "/later";
+	o.user = &one;
+	http_call(f->endpoint, &o);
+	o.target = "\n";
+	o.user = &two;
+	http_call(f->endpoint, &o);
+	http_endpoint_destroy(TAKE_PTR(f->endpoint));
+	run_while(f, !one.done || !two.done, 5000);
+	assert_int_equal(one.err.code, -ECANCELED);
+	assert_int_equal(two.err.code, -EINVAL);
+	result_reset(&one);
+	result_reset(&two);
+}
+
 static void test_call_timeout(void **state)
 {
 	struct fixture *f = *state;
@@ -1055,6 +1112,7 @@ int main(void)
 		BOTH(test_answer_early),
 		PLAIN(test_answer_early_raw),
 		BOTH(test_call_timeout),
+		PLAIN(test_malformed_calls),
 		BOTH(test_endpoint_destroyed),
 		BOTH(test_cancel_in_callbacks),
 		BOTH(test_stale_connection),
