@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#define FIELDS_MAX 40
+#define FIELDS_FEW 16 /* room without a look at how many there are */
 /* The connection's queue is kept this short, so that no stream waits long behind another's bytes.
  */
 #define QUEUE_MAX_BYTES STREAM_LOW_BYTES
@@ -19,6 +19,16 @@ static nghttp2_nv field(const char *name, size_t name_size, const char *value, s
 }
 
 #define FIELD(name, value) field(name, sizeof(name) - 1, value, strlen(value))
+
+static size_t line_count(const char *lines)
+{
+	size_t n = 0;
+	for (const char *p = lines; p && *p; n++) {
+		p = strstr(p, "\r\n");
+		p = p ? p + 2 : NULL;
+	}
+	return n;
+}
 
 /* Header lines as HTTP/1 has them, less those that speak of the connection. */
 static size_t fields_of_lines(struct arena *a, const char *lines, nghttp2_nv *ret, size_t room)
@@ -69,12 +79,15 @@ void h2_answer_begin(struct http_exchange *x, int status, const char *content_ty
 	const char *extra, const size_t *size, bool body)
 {
 	struct h2_session *h = x->conn->h2;
-	nghttp2_nv fields[FIELDS_MAX];
+	nghttp2_nv few[FIELDS_FEW], *fields = few;
 	char status_text[12], size_text[24];
 	size_t n = 0;
 	if (!x->open)
 		return;
 	snprintf(status_text, sizeof(status_text), "%d", status);
+	size_t room = 4 + line_count(extra);
+	if (room > FIELDS_FEW)
+		fields = arena_alloc(&x->req.arena, room * sizeof(*fields));
 	fields[n++] = FIELD(":status", status_text);
 	fields[n++] = FIELD("date", http_server_date(h->conn->server));
 	if (content_type)
@@ -84,7 +97,7 @@ void h2_answer_begin(struct http_exchange *x, int status, const char *content_ty
 		fields[n++] = FIELD("content-length", size_text);
 	}
 	if (extra)
-		n += fields_of_lines(&x->req.arena, extra, fields + n, FIELDS_MAX - n);
+		n += fields_of_lines(&x->req.arena, extra, fields + n, room - n);
 	nghttp2_data_provider provider = {.source.ptr = x, .read_callback = on_want_data};
 	if (!body)
 		x->out_ended = true;

@@ -488,8 +488,11 @@ struct http_call *http_call(struct http_endpoint *e, const struct http_call_opti
 		call_fail_later(c, -EINVAL, "the request's target or a header is malformed");
 		return c;
 	}
-	c->deadline_ms = uv_now(e->loop) + (options->timeout_ms ? options->timeout_ms : TIMEOUT_MS);
-	arm(e, c->deadline_ms);
+	if (options->timeout_ms != HTTP_NO_TIMEOUT) {
+		unsigned timeout_ms = options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
+		c->deadline_ms = uv_now(e->loop) + timeout_ms;
+		arm(e, c->deadline_ms);
+	}
 	call_start(c, false);
 	return c;
 }

@@ -31,15 +31,19 @@ struct http_response {
 	struct arena *arena; /* all of the above; freed after the callback */
 };
 
+#define HTTP_NO_TIMEOUT UINT_MAX
+
 struct http_call_options {
-	/* Refused (-EINVAL) when they could be taken for more than they are: a target with blanks or
-	 * line ends, headers that are no whole lines. What comes from outside is checked before it
-	 * is put into a header's value: there a line end would begin another header. */
+	/* Refused (-EINVAL) when they could be taken for more than they are: a target with blanks
+	 * or line ends, headers that are no whole lines. What comes from outside is checked before
+	 * it is put into a header's value: there a line end would begin another header. */
 	const char *method, *target;
 	const char *headers; /* "Name: value\r\n...", NULL = none */
 	const void *body;    /* copied */
 	size_t body_size;
-	unsigned timeout_ms;   /* for the header (and the whole body when data is NULL); 0 = 30 s */
+	/* For the header (and the whole body when data is NULL); 0 = 30 s. HTTP_NO_TIMEOUT: only
+	 * the connection must be there in time. */
+	unsigned timeout_ms;
 	size_t body_max_bytes; /* whole bodies only; 0 = 64 MiB, -EMSGSIZE above */
 	/* Header is in (may be NULL). */
 	void (*begin)(void *user, const struct http_response *r);

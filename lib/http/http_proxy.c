@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define TIMEOUT_MS 60000
-
 struct proxy {
 	struct http_request *req; /* NULL once the client was answered or went away */
 	struct http_endpoint *endpoint;
@@ -190,17 +188,22 @@ static const char *request_headers(struct proxy *p, const char *upgrade)
 {
 	const struct http_request *req = p->req;
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	_cleanup_(buf_finish) struct buf via = BUF_INIT; /* who it has come through before */
 	for (size_t i = 0; i < req->header_count; i++) {
 		const struct http_header *h = &req->headers[i];
-		if (!is_private(req->headers, req->header_count, h->name))
+		if (strcasecmp(h->name, "x-forwarded-for") == 0)
+			buf_printf(&via, "%s, ", h->value);
+		else if (p->prefix && strcasecmp(h->name, "x-forwarded-uri") == 0)
+			continue; /* ours is the one that is true */
+		else if (!is_private(req->headers, req->header_count, h->name))
 			buf_printf(&out, "%s: %s\r\n", h->name, h->value);
 	}
 	if (upgrade)
 		buf_printf(&out, "Connection: Upgrade\r\nUpgrade: %s\r\n", upgrade);
 	const char *port = strrchr(req->peer_address, ':');
 	if (port)
-		buf_printf(&out, "X-Forwarded-For: %.*s\r\n", (int)(port - req->peer_address),
-			req->peer_address);
+		buf_printf(&out, "X-Forwarded-For: %s%.*s\r\n", via.size ? via.data : "",
+			(int)(port - req->peer_address), req->peer_address);
 	/* As it was sent: the decoded path may hold line ends. */
 	if (p->prefix)
 		buf_printf(&out, "X-Forwarded-Uri: %.*s\r\n", (int)strcspn(req->target, "?"),
@@ -236,7 +239,7 @@ void http_proxy(struct http_request *req, const struct http_proxy_options *o)
 				     .headers = request_headers(p, upgrade),
 				     .body = req->body,
 				     .body_size = req->body_size,
-				     .timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS,
+				     .timeout_ms = o->timeout_ms ? o->timeout_ms : HTTP_NO_TIMEOUT,
 				     .begin = on_begin,
 				     .data = on_data,
 				     .done = on_done,

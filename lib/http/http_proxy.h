@@ -15,7 +15,7 @@ struct http_proxy_options {
 	/* What stands before the target in the client's view: redirects to paths of that server get
 	 * it. NULL = they are left alone. */
 	const char *prefix;
-	unsigned timeout_ms; /* until the answer's header; 0 = 60 s */
+	unsigned timeout_ms; /* until the answer's header; 0 = as long as the client waits */
 	const char *extra;   /* header lines for the answer; NULL = none */
 	/* Nothing came back; not called when the client has gone. The request is to be answered. */
 	void (*failed)(struct http_request *req, const struct err *err, void *user);

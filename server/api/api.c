@@ -129,6 +129,7 @@ void api_shutdown(struct api *api)
 		auth_close(api->auth);
 	custom_resources_stop(api->custom_resources);
 	watches_end(api);
+	api_backup_cancel(api);
 	deadlines_close(TAKE_PTR(api->deadlines));
 	admission_shutdown(api->admission);
 }

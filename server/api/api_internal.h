@@ -47,7 +47,7 @@ struct api {
 	struct admission *admission;
 	struct auth *auth;
 	struct list watches; /* struct watch.all */
-	bool ready, stopping;
+	bool ready, stopping, backup_under_way;
 };
 
 struct api_request {
@@ -123,6 +123,7 @@ void api_metrics(struct api_request *req);
 void api_version(struct api_request *req);
 #define API_BACKUP_PATH "/hanok/backup"
 bool api_backup(struct api_request *req); /* false: not its path */
+void api_backup_cancel(struct api *api);
 void api_get(struct api_request *req);
 void api_list(struct api_request *req);
 void api_watch(struct api_request *req);

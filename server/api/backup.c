@@ -1,7 +1,10 @@
 /* backup.c - GET /hanok/backup: the store's file as it is at this moment, streamed.
  *
  *	copying (off the loop, into an unlinked file beside the store) ---> sending ---> ended
- *	   client gone: the copy is thrown away when it is there ------------------------^
+ *	   client gone, or the server stops: the copying is given up -------------------^
+ *
+ * One at a time, from the beginning to the end: a copy takes as much of the disk as the store, for
+ * as long as its client takes to read it.
  *
  * Everything is in it, also Secrets: whoever may "get" this path by RBAC may read all. */
 #include <inttypes.h>
@@ -21,6 +24,7 @@ struct backup {
 static void on_closed(struct http_request *http)
 {
 	struct backup *b = http->user;
+	b->req->api->backup_under_way = false;
 	if (b->fd >= 0)
 		close(b->fd);
 	free(b);
@@ -51,6 +55,8 @@ static void on_cancelled(struct http_request *http)
 	b->gone = true;
 	if (b->fd >= 0)
 		http_abort(http);
+	else
+		store_sqlite_backup_cancel(b->req->api->options.store);
 }
 
 static void on_copied(void *user, int r, int fd, const struct err *err)
@@ -65,8 +71,9 @@ static void on_copied(void *user, int r, int fd, const struct err *err)
 	}
 	if (r == 0 && fstat(fd, &st) < 0)
 		r = -errno;
-	if (r == -EBUSY) {
-		status_set(req->arena, &req->st, 429, "TooManyRequests", "%s", err->msg);
+	if (r == -ECANCELED) {
+		status_set(
+			req->arena, &req->st, 503, "ServiceUnavailable", "the server is stopping");
 		api_fail(req);
 		return;
 	}
@@ -81,6 +88,12 @@ static void on_copied(void *user, int r, int fd, const struct err *err)
 	pump(req->http);
 }
 
+void api_backup_cancel(struct api *api)
+{
+	if (api->backup_under_way)
+		store_sqlite_backup_cancel(api->options.store);
+}
+
 bool api_backup(struct api_request *req)
 {
 	if (!streq(req->path, API_BACKUP_PATH))
@@ -92,6 +105,12 @@ bool api_backup(struct api_request *req)
 		status_set(req->arena, &req->st, 501, "NotImplemented",
 			"this server's store makes no backups");
 		api_fail(req);
+	} else if (req->api->backup_under_way || req->api->stopping) {
+		status_set(req->arena, &req->st, 429, "TooManyRequests",
+			"another backup is being made: try again when it has been taken");
+		status_detail(
+			req->arena, &req->st, "retryAfterSeconds", json_new_int(req->arena, 10));
+		api_fail(req);
 	} else {
 		struct backup *b = xcalloc(1, sizeof(*b));
 		b->req = req;
@@ -99,6 +118,7 @@ bool api_backup(struct api_request *req)
 		req->http->user = b;
 		req->http->closed = on_closed;
 		req->http->cancelled = on_cancelled;
+		req->api->backup_under_way = true;
 		store_sqlite_backup(store, on_copied, b);
 	}
 	return true;

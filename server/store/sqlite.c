@@ -14,6 +14,7 @@
  * whether it has the revision that we think; a file that has more is not written any more. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <uv.h>
 
 #include "lib/base/log.h"
@@ -53,6 +54,7 @@ struct sqlite_store {
 	bool stopping, checkpoint_stopping;
 	int wal_pages;
 	unsigned backups; /* under way */
+	struct store_copying copying;
 	struct store_stats stats;
 
 	bool suspect;	      /* the writer's: the last group failed */
@@ -445,6 +447,7 @@ static void sqlite_close(struct store *base, void (*done)(void *), void *user)
 	s->closed = done;
 	s->closed_user = user;
 	s->stopping = true;
+	atomic_store(&s->copying.stop, true);
 	uv_cond_signal(&s->work);
 	uv_mutex_unlock(&s->mutex);
 }
@@ -457,12 +460,19 @@ static const struct store_ops sqlite_ops = {
 	.close = sqlite_close,
 };
 
+static uint64_t free_bytes(int fd)
+{
+	struct statvfs st;
+	return fstatvfs(fd, &st) < 0 ? 0 : (uint64_t)st.f_bavail * st.f_frsize;
+}
+
 int store_sqlite_open_with(
 	const struct store_sqlite_options *o, struct store **ret, struct err *err)
 {
 	struct sqlite_store *s = xcalloc(1, sizeof(*s));
 	s->base.ops = &sqlite_ops;
 	s->checkpoint_pages = o->checkpoint_pages ? o->checkpoint_pages : CHECKPOINT_PAGES;
+	s->copying.free_bytes = o->free_bytes ? o->free_bytes : free_bytes;
 	list_init(&s->queue);
 	list_init(&s->results);
 	int r = store_file_open(o->path, o->vfs, &s->file, err);
@@ -521,7 +531,7 @@ static void backup_work(uv_work_t *work)
 	if (b->refused)
 		b->r = err_set(&b->err, -EBUSY, "another backup is being made");
 	else
-		b->r = store_file_copy(&b->store->file, &b->fd, &b->err);
+		b->r = store_file_copy(&b->store->file, &b->store->copying, &b->fd, &b->err);
 }
 
 static void backup_done(uv_work_t *work, int status)
@@ -536,6 +546,12 @@ static void backup_done(uv_work_t *work, int status)
 	free(b);
 }
 
+void store_sqlite_backup_cancel(struct store *base)
+{
+	struct sqlite_store *s = CONTAINER_OF(base, struct sqlite_store, base);
+	atomic_store(&s->copying.stop, true);
+}
+
 void store_sqlite_backup(struct store *base,
 	void (*done)(void *user, int r, int fd, const struct err *err), void *user)
 {
@@ -548,6 +564,8 @@ void store_sqlite_backup(struct store *base,
 	b->user = user;
 	uv_mutex_lock(&s->mutex);
 	b->refused = s->backups++ > 0;
+	if (!b->refused)
+		atomic_store(&s->copying.stop, s->stopping);
 	uv_mutex_unlock(&s->mutex);
 	if (uv_queue_work(s->wake.loop, &b->work, backup_work, backup_done) < 0)
 		abort();

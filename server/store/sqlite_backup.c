@@ -7,7 +7,34 @@
 #include "lib/base/clock.h"
 #include "server/store/sqlite_private.h"
 
-int store_file_copy(const struct store_file *f, int *ret_fd, struct err *err)
+#define PROGRESS_STEPS 1000 /* of SQLite's machine, after which it asks whether to go on */
+
+static int on_progress(void *user)
+{
+	const struct store_copying *c = user;
+	return atomic_load(&c->stop);
+}
+
+static uint64_t size_of(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
+static int check_room(const char *path, const struct store_copying *c, int fd, struct err *err)
+{
+	_cleanup_(free_p) char *log = xasprintf("%s-wal", path);
+	uint64_t wanted = 2 * (size_of(path) + size_of(log)), there = c->free_bytes(fd);
+	if (there >= wanted)
+		return 0;
+	return err_set(err, -ENOSPC,
+		"a copy of the store needs %" PRIu64 " MiB of free space beside '%s', and there "
+		"are %" PRIu64,
+		(wanted >> 20) + 1, path, there >> 20);
+}
+
+int store_file_copy(
+	const struct store_file *f, const struct store_copying *c, int *ret_fd, struct err *err)
 {
 	sqlite3 *db = NULL;
 	sqlite3_stmt *stmt = NULL;
@@ -19,14 +46,22 @@ int store_file_copy(const struct store_file *f, int *ret_fd, struct err *err)
 	_cleanup_(close_p) int fd = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_errno(err, -errno, "create '%s'", to);
-	if (sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, f->vfs) !=
-			SQLITE_OK ||
-		sqlite3_busy_timeout(db, 10000) != SQLITE_OK ||
+	r = check_room(f->path, c, fd, err);
+	if (r < 0) {
+		unlink(to);
+		return r;
+	}
+	if (sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, f->vfs) ==
+		SQLITE_OK)
+		sqlite3_progress_handler(
+			db, PROGRESS_STEPS, on_progress, (struct store_copying *)(uintptr_t)c);
+	if (sqlite3_busy_timeout(db, 10000) != SQLITE_OK ||
 		sqlite3_prepare_v2(db, "VACUUM INTO ?1", -1, &stmt, NULL) != SQLITE_OK ||
 		sqlite3_bind_text(stmt, 1, to, -1, SQLITE_STATIC) != SQLITE_OK ||
 		sqlite3_step(stmt) != SQLITE_DONE) {
 		r = store_sqlite_err(err, db, "copy the store");
-		r = err_context(err, r, "'%s'", to);
+		r = atomic_load(&c->stop) ? err_set(err, -ECANCELED, "the copy was given up")
+					  : err_context(err, r, "'%s'", to);
 	}
 	sqlite3_finalize(stmt);
 	sqlite3_close(db);
@@ -84,16 +119,18 @@ static int copy_bytes(const char *from, const char *to, struct err *err)
 	if (out < 0)
 		return err_errno(err, -errno, "create '%s'", to);
 	char piece[65536];
-	for (ssize_t n; (n = read(in, piece, sizeof(piece))) != 0;) {
+	for (;;) {
+		ssize_t n = TEMP_FAILURE_RETRY(read(in, piece, sizeof(piece)));
+		if (n == 0)
+			return 0;
 		if (n < 0)
 			return err_errno(err, -errno, "read '%s'", from);
 		for (ssize_t at = 0, wrote; at < n; at += wrote) {
-			wrote = write(out, piece + at, (size_t)(n - at));
+			wrote = TEMP_FAILURE_RETRY(write(out, piece + at, (size_t)(n - at)));
 			if (wrote <= 0)
 				return err_errno(err, wrote < 0 ? -errno : -EIO, "write '%s'", to);
 		}
 	}
-	return 0;
 }
 
 /* Revisions of before stay with the objects; new ones begin where no client can have seen any. */

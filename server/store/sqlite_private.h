@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "lib/base/list.h"
 #include "server/store/key_revisions.h"
@@ -41,5 +42,11 @@ int store_file_load(struct store_file *f, store_row *row, void *user, struct err
 int store_file_newest(struct store_file *f, uint64_t *ret);
 int store_file_set_newest(struct store_file *f, uint64_t revision);
 /* sqlite_backup.c: a consistent copy of a file that is in use, from any thread. Blocking. The file
- * has no name any more when this returns; PATH.backup is its name until then. */
-int store_file_copy(const struct store_file *f, int *ret_fd, struct err *err) _must_check_;
+ * has no name any more when this returns; PATH.backup is its name until then. -ENOSPC when the disk
+ * has not room for two of them: what writers need is not taken by a copy. */
+struct store_copying {
+	atomic_bool stop; /* ends it soon with -ECANCELED; may be set by another thread */
+	uint64_t (*free_bytes)(int fd);
+};
+int store_file_copy(const struct store_file *f, const struct store_copying *c, int *ret_fd,
+	struct err *err) _must_check_;

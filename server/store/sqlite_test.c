@@ -426,6 +426,102 @@ static void test_kill_loses_nothing_acknowledged(void **state)
 	munmap(shared, sizeof(*shared));
 }
 
+struct copy {
+	bool done;
+	int r;
+	off_t size;
+	char text[1024];
+};
+
+static void on_copied(void *user, int r, int fd, const struct err *err)
+{
+	struct copy *c = user;
+	struct stat st = {0};
+	c->r = r;
+	c->done = true;
+	if (r < 0)
+		snprintf(c->text, sizeof(c->text), "%s", err->msg);
+	if (fd >= 0) {
+		assert_int_equal(fstat(fd, &st), 0);
+		close(fd);
+	}
+	c->size = st.st_size;
+}
+
+static struct copy wait_copy(uv_loop_t *loop, struct copy *c)
+{
+	while (!c->done)
+		uv_run(loop, UV_RUN_ONCE);
+	struct copy result = *c;
+	*c = (struct copy){0};
+	return result;
+}
+
+/* A copy takes a while: it is given up when nobody wants it any more, and when the store closes. */
+static void test_backup_given_up(void **state)
+{
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	struct store *s = open_store(&loop);
+	static struct outcome outcomes[6000];
+	char key[32], *value = xcalloc(1, 8001);
+	memset(value, 'v', 8000);
+	for (size_t i = 0; i < ARRAY_LEN(outcomes); i++) {
+		snprintf(key, sizeof(key), "/big/%zu", i);
+		submit(s, key, 0, value, &outcomes[i]);
+	}
+	free(value);
+	while (!outcomes[ARRAY_LEN(outcomes) - 1].calls)
+		uv_run(&loop, UV_RUN_ONCE);
+	struct copy c = {0}, second = {0};
+	store_sqlite_backup(s, on_copied, &c);
+	store_sqlite_backup(s, on_copied, &second);
+	store_sqlite_backup_cancel(s);
+	assert_int_equal(wait_copy(&loop, &second).r, -EBUSY);
+	assert_int_equal(wait_copy(&loop, &c).r, -ECANCELED);
+	store_sqlite_backup(s, on_copied, &c);
+	struct copy whole = wait_copy(&loop, &c);
+	assert_int_equal(whole.r, 0);
+	assert_true(whole.size > (off_t)ARRAY_LEN(outcomes) * 8000);
+	store_sqlite_backup(s, on_copied, &c);
+	close_store(&loop, s);
+	assert_true(c.done);
+	assert_int_equal(c.r, -ECANCELED);
+	char name[128];
+	snprintf(name, sizeof(name), "%s.backup", path);
+	assert_int_equal(access(name, F_OK), -1);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static uint64_t disk_free;
+
+static uint64_t free_bytes(int fd)
+{
+	return disk_free;
+}
+
+/* What writers need is not taken by a copy. */
+static void test_backup_needs_room(void **state)
+{
+	uv_loop_t loop;
+	uv_loop_init(&loop);
+	struct store *s = NULL;
+	struct store_sqlite_options o = {.loop = &loop, .path = path, .free_bytes = free_bytes};
+	assert_int_equal(store_sqlite_open_with(&o, &s, NULL), 0);
+	put(&loop, s, "/a", 0, "1");
+	struct copy c = {0};
+	disk_free = 4096;
+	store_sqlite_backup(s, on_copied, &c);
+	struct copy refused = wait_copy(&loop, &c);
+	assert_int_equal(refused.r, -ENOSPC);
+	assert_non_null(strstr(refused.text, "MiB of free space"));
+	disk_free = UINT64_MAX;
+	store_sqlite_backup(s, on_copied, &c);
+	assert_int_equal(wait_copy(&loop, &c).r, 0);
+	close_store(&loop, s);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,6 +535,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_full_disk_heals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_permissions, setup, teardown),
 		cmocka_unit_test(test_kill_loses_nothing_acknowledged),
+		cmocka_unit_test_setup_teardown(test_backup_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_backup_needs_room, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
 }

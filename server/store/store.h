@@ -58,6 +58,8 @@ struct store_sqlite_options {
 	const char *path;
 	const char *vfs;      /* file layer by SQLite's name for it; NULL = the system's */
 	int checkpoint_pages; /* of the log, after which it is copied back; 0 = 500 */
+	/* On the disk of an open file, for those who are not root; NULL = as fstatvfs(3) has it. */
+	uint64_t (*free_bytes)(int fd);
 };
 int store_sqlite_open_with(
 	const struct store_sqlite_options *o, struct store **ret, struct err *err) _must_check_;
@@ -70,9 +72,13 @@ struct store_stats store_sqlite_stats(const struct store *s);
 
 /* Makes a consistent copy of the running store, off the loop and beside its file, and hands it out
  * as an open file that has no name any more; it is a store's file itself. Writers go on meanwhile.
- * One at a time: -EBUSY. `done` comes from the loop, and before the store has closed. */
+ * One at a time: -EBUSY. -ENOSPC unless the disk has room for two of them. `done` comes from the
+ * loop, and before the store has closed. */
 void store_sqlite_backup(struct store *s,
 	void (*done)(void *user, int r, int fd, const struct err *err), void *user);
+
+/* What is under way ends soon with -ECANCELED, as it does when the store is closed. */
+void store_sqlite_backup_cancel(struct store *s);
 
 struct store_backup_info {
 	uint64_t objects, revision;

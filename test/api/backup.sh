@@ -47,6 +47,16 @@ after=$(newest)
 check "revisions go on above all that were seen ($seen, $after)" test "$after" -gt $((seen + 900000000))
 check_output "who watched before is told to list again" '"reason":"Expired"' raw "/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion=$seen"
 check "and it takes writes" k create configmap fresh
+
+# Each takes the store's size of the disk until it was read: one at a time.
+head -c 900000 /dev/zero | tr '\0' x >"$TEST_DIR/large"
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do k create configmap "large-$i" --from-file="$TEST_DIR/large" >/dev/null; done
+raw /hanok/backup --limit-rate 50K --max-time 3 -o "$TEST_DIR/slow.db" 2>/dev/null &
+slow=$!
+eventually 10 test -s "$TEST_DIR/slow.db"
+check_output "a second one is refused while one is read" 'another backup is being made.*"code":429' raw /hanok/backup
+wait $slow
+check "and made when that one has gone" eventually 10 backup_to "$TEST_DIR/second.db"
 stop_server
 
 # Elsewhere.
