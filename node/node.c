@@ -17,6 +17,7 @@
 #include "node/node_server.h"
 #include "node/node_status.h"
 #include "node/pod/pod_manager.h"
+#include "node/stats/stats.h"
 #include "node/vm/libvirt_uri.h"
 #include "node/vm/vm_manager.h"
 #include "node/volume/volume.h"
@@ -191,6 +192,7 @@ static void stop(struct agent *g)
 	/* The server's requests reach into the managers, so it hears first that it is over. */
 	g->status = NULL;
 	node_server_stop(g->server, on_server_stopped, g);
+	node_stats_destroy(TAKE_PTR(n->stats));
 	vm_manager_destroy(TAKE_PTR(n->vms));
 	pod_manager_destroy(TAKE_PTR(n->pods));
 	net_destroy(TAKE_PTR(n->net));
@@ -245,6 +247,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	r = vm_manager_create(n, &n->vms, err);
 	if (r < 0)
 		return err_context(err, r, "virtual machines");
+	n->stats = node_stats_create(n);
 	return 0;
 }
 

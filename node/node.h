@@ -14,6 +14,7 @@
 struct node_net;    /* node/net/net.h */
 struct pod_manager; /* node/pod/pod_manager.h */
 struct vm_manager;  /* node/vm/vm_manager.h */
+struct node_stats;  /* node/stats/stats.h */
 
 struct node {
 	uv_loop_t *loop;
@@ -30,6 +31,7 @@ struct node {
 	struct node_net *net;
 	struct pod_manager *pods;
 	struct vm_manager *vms;
+	struct node_stats *stats;
 };
 
 /* For the Node's conditions and capacity: each part says what it knows, node.c writes the status.

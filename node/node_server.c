@@ -7,6 +7,7 @@
 #include "node/node_stream.h"
 #include "node/pod/pod_manager.h"
 #include "node/pod_proxy.h"
+#include "node/stats/stats.h"
 #include "node/vm/vm_manager.h"
 
 struct node_server {
@@ -54,6 +55,29 @@ static void serve_pods(struct node_server *s, struct http_request *req)
 	http_respond(req, 200, "application/json", NULL, b.data, b.size);
 }
 
+static void respond_usage(struct http_request *req, const struct usage *u, const char *type,
+	void (*write)(const struct usage *u, struct buf *out))
+{
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+
+	if (!u) {
+		respond_text(req, 503, "the node agent is stopping");
+		return;
+	}
+	write(u, &b);
+	http_respond(req, 200, type, NULL, b.data, b.size);
+}
+
+static void on_metrics(void *user, const struct usage *u)
+{
+	respond_usage(user, u, "text/plain; version=0.0.4; charset=utf-8", usage_write_metrics);
+}
+
+static void on_summary(void *user, const struct usage *u)
+{
+	respond_usage(user, u, "application/json", usage_write_summary);
+}
+
 static void handle(struct http_request *req, void *user)
 {
 	struct node_server *s = user;
@@ -68,7 +92,7 @@ static void handle(struct http_request *req, void *user)
 		respond_text(req, known ? 403 : 401, known ? "Forbidden" : "Unauthorized");
 		return;
 	}
-	if (!s->n->pods || !s->n->vms) {
+	if (!s->n->pods || !s->n->vms || !s->n->stats) {
 		respond_text(req, 503, "the node agent is starting or stopping");
 		return;
 	}
@@ -79,6 +103,10 @@ static void handle(struct http_request *req, void *user)
 	size_t n = split_path(req, p);
 	if (n == 1 && streq(p[0], "pods"))
 		serve_pods(s, req);
+	else if (n == 2 && streq(p[0], "metrics") && streq(p[1], "resource"))
+		node_stats_get(s->n->stats, on_metrics, req);
+	else if (n == 2 && streq(p[0], "stats") && streq(p[1], "summary"))
+		node_stats_get(s->n->stats, on_summary, req);
 	else if (n == 4 && streq(p[0], "containerLogs"))
 		node_logs_serve(s->n, req, p[1], p[2], p[3]);
 	else if ((n == 4 || n == 5) && (streq(p[0], "exec") || streq(p[0], "attach")))

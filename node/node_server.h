@@ -1,5 +1,5 @@
 /* node_server.h - the agent's HTTPS server, what kubelets have on port 10250: logs, exec, attach,
- * port-forward of containers, consoles of virtual machines, health. Only clients of system:masters
+ * port-forward of containers, consoles of virtual machines, usage figures, health. Only clients of system:masters
  * with a certificate of the cluster's CA get in; /healthz is for everybody. */
 #pragma once
 

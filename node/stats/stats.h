@@ -1,0 +1,16 @@
+/* stats.h - gathers what this node's guests use: containers from the runtime, virtual machines from
+ * libvirt, the host from /proc. Only when somebody asks; questions that come while one is being
+ * answered share its figures. */
+#pragma once
+
+#include "node/node.h"
+#include "node/stats/usage.h"
+
+struct node_stats;
+struct node_stats *node_stats_create(struct node *n);
+/* Ends what is under way: whoever waits is told NULL. NULL allowed. */
+void node_stats_destroy(struct node_stats *s);
+
+/* Called once, later; the figures live until it returns. NULL: the agent is stopping. */
+typedef void node_stats_done(void *user, const struct usage *u);
+void node_stats_get(struct node_stats *s, node_stats_done *done, void *user);

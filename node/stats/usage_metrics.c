@@ -1,0 +1,144 @@
+/* usage_metrics.c - /metrics/resource: the figures as Prometheus text. */
+#include <inttypes.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/str.h"
+#include "node/stats/usage.h"
+
+/* Names of objects need no escaping: the API lets only letters, digits, '-' and '.' in. */
+struct line {
+	struct buf *out;
+	const char *name;
+};
+
+static struct line begin(struct buf *out, const char *name, const char *type, const char *help)
+{
+	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+	return (struct line){out, name};
+}
+
+static void seconds(const struct line *l, const char *labels, uint64_t ns, int64_t time_ns)
+{
+	buf_printf(l->out, "%s%s %" PRIu64 ".%09" PRIu64 " %" PRId64 "\n", l->name, labels,
+		ns / (uint64_t)NS_PER_S, ns % (uint64_t)NS_PER_S, time_ns / NS_PER_MS);
+}
+
+static void number(const struct line *l, const char *labels, uint64_t value, int64_t time_ns)
+{
+	buf_printf(l->out, "%s%s %" PRIu64 " %" PRId64 "\n", l->name, labels, value,
+		time_ns / NS_PER_MS);
+}
+
+static const char *container_labels(struct arena *a, const struct container_usage *c)
+{
+	return arena_printf(
+		a, "{container=\"%s\",namespace=\"%s\",pod=\"%s\"}", c->container, c->ns, c->pod);
+}
+
+static const char *machine_labels(struct arena *a, const struct usage *u, const struct vm_usage *v)
+{
+	return arena_printf(
+		a, "{name=\"%s\",namespace=\"%s\",node=\"%s\"}", v->name, v->ns, u->node);
+}
+
+/* Containers of one pod stand side by side: where those of the pod that begins here end. */
+static size_t pod_end(const struct usage *u, size_t begin)
+{
+	size_t end = begin;
+
+	while (end < u->container_count && streq(u->containers[end].uid, u->containers[begin].uid))
+		end++;
+	return end;
+}
+
+static void write_pods(const struct usage *u, struct arena *a, struct buf *out, bool cpu)
+{
+	struct line l = cpu ? begin(out, "pod_cpu_usage_seconds_total", "counter",
+				      "[STABLE] CPU time that the pod has used, in seconds of one CPU")
+			    : begin(out, "pod_memory_working_set_bytes", "gauge",
+				      "[STABLE] Memory that the pod has in use");
+
+	for (size_t i = 0, end; i < u->container_count; i = end) {
+		uint64_t sum = 0;
+		const struct container_usage *c = &u->containers[i];
+		end = pod_end(u, i);
+		for (size_t n = i; n < end; n++)
+			sum += cpu ? u->containers[n].cpu_ns : u->containers[n].working_set_bytes;
+		const char *labels =
+			arena_printf(a, "{namespace=\"%s\",pod=\"%s\"}", c->ns, c->pod);
+		if (cpu)
+			seconds(&l, labels, sum, c->time_ns);
+		else
+			number(&l, labels, sum, c->time_ns);
+	}
+}
+
+static const struct {
+	const char *name, *type, *help;
+	size_t offset;
+} machine_figures[] = {
+	{"kubevirt_vmi_memory_resident_bytes", "gauge", "Host memory that the guest has resident",
+		offsetof(struct vm_usage, resident_bytes)},
+	{"kubevirt_vmi_memory_domain_bytes", "gauge", "Memory that the guest may use",
+		offsetof(struct vm_usage, guest_bytes)},
+	{"kubevirt_vmi_network_receive_bytes_total", "counter", "Bytes that the guest received",
+		offsetof(struct vm_usage, received_bytes)},
+	{"kubevirt_vmi_network_transmit_bytes_total", "counter", "Bytes that the guest sent",
+		offsetof(struct vm_usage, sent_bytes)},
+	{"kubevirt_vmi_storage_read_traffic_bytes_total", "counter", "Bytes read from its disks",
+		offsetof(struct vm_usage, read_bytes)},
+	{"kubevirt_vmi_storage_write_traffic_bytes_total", "counter", "Bytes written to its disks",
+		offsetof(struct vm_usage, written_bytes)},
+};
+
+static void write_machines(const struct usage *u, struct arena *a, struct buf *out)
+{
+	struct line l = begin(out, "kubevirt_vmi_cpu_usage_seconds_total", "counter",
+		"CPU time that the guest has used, in seconds of one CPU");
+
+	for (size_t i = 0; i < u->machine_count; i++) {
+		const struct machine_usage *m = &u->machines[i];
+		seconds(&l, machine_labels(a, u, &m->vm), m->vm.cpu_ns, m->time_ns);
+	}
+	for (size_t f = 0; f < ARRAY_LEN(machine_figures); f++) {
+		l = begin(out, machine_figures[f].name, machine_figures[f].type,
+			machine_figures[f].help);
+		for (size_t i = 0; i < u->machine_count; i++) {
+			const struct machine_usage *m = &u->machines[i];
+			uint64_t value;
+			memcpy(&value, (const char *)&m->vm + machine_figures[f].offset,
+				sizeof(value));
+			number(&l, machine_labels(a, u, &m->vm), value, m->time_ns);
+		}
+	}
+}
+
+void usage_write_metrics(const struct usage *u, struct buf *out)
+{
+	struct arena a = ARENA_INIT;
+	struct line l = begin(out, "container_cpu_usage_seconds_total", "counter",
+		"[STABLE] CPU time that the container has used, in seconds of one CPU");
+
+	for (size_t i = 0; i < u->container_count; i++)
+		seconds(&l, container_labels(&a, &u->containers[i]), u->containers[i].cpu_ns,
+			u->containers[i].time_ns);
+	l = begin(out, "container_memory_working_set_bytes", "gauge",
+		"[STABLE] Memory that the container has in use");
+	for (size_t i = 0; i < u->container_count; i++)
+		number(&l, container_labels(&a, &u->containers[i]),
+			u->containers[i].working_set_bytes, u->containers[i].time_ns);
+	l = begin(out, "node_cpu_usage_seconds_total", "counter",
+		"[STABLE] CPU time that the node has used, in seconds of one CPU");
+	seconds(&l, "", u->host.cpu_ns, u->host.time_ns);
+	l = begin(out, "node_memory_working_set_bytes", "gauge",
+		"[STABLE] Memory that the node has in use");
+	number(&l, "", u->host.working_set_bytes, u->host.time_ns);
+	write_pods(u, &a, out, true);
+	write_pods(u, &a, out, false);
+	write_machines(u, &a, out);
+	buf_printf(out,
+		"# HELP resource_scrape_error [STABLE] 1 if some figures could not be had, else 0\n"
+		"# TYPE resource_scrape_error gauge\nresource_scrape_error %d\n",
+		u->failures ? 1 : 0);
+	arena_finish(&a);
+}

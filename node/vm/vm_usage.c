@@ -1,0 +1,151 @@
+/* vm_usage.c - see vm_usage.h. One call gets the figures of all domains
+ * (virConnectGetAllDomainStats); domains that are not ours are passed over. */
+#include "node/vm/vm_usage.h"
+
+#include "lib/base/vec.h"
+#include "node/vm/vm_internal.h"
+
+#define ANSWER_MS 10000u
+
+/* Of virDomainStatsTypes and virConnectGetAllDomainStatsFlags. */
+enum { STATS_CPU = 2, STATS_BALLOON = 4, STATS_INTERFACE = 16, STATS_BLOCK = 32 };
+enum { ONLY_ACTIVE = 1, NO_WAIT = 1 << 29 };
+/* Of virTypedParameterType. */
+enum { PARAM_INT = 1, PARAM_UINT, PARAM_LLONG, PARAM_ULLONG, PARAM_DOUBLE, PARAM_BOOLEAN,
+	PARAM_STRING };
+
+struct vm_usage_call {
+	struct vm_manager *m;
+	struct libvirt_call *call;
+	vm_usage_done *done;
+	void *user;
+};
+
+static struct vm_worker *worker_of_uuid(struct vm_manager *m, const uint8_t *uuid)
+{
+	for (struct table_iter i = table_iterate(&m->workers); table_next(&i);) {
+		struct vm_worker *w = i.value;
+
+		if (memcmp(w->uuid, uuid, LIBVIRT_UUID_BYTES) == 0)
+			return w;
+	}
+	return NULL;
+}
+
+/* "net.12.rx.bytes" is a PREFIX net. and a SUFFIX .rx.bytes */
+static bool is_of(struct str field, const char *prefix, const char *suffix)
+{
+	size_t p = strlen(prefix), s = strlen(suffix);
+
+	return field.size > p + s && memcmp(field.p, prefix, p) == 0 &&
+	       memcmp(field.p + field.size - s, suffix, s) == 0;
+}
+
+static void take(struct vm_usage *u, struct str field, uint64_t value)
+{
+	if (str_eq(field, "cpu.time"))
+		u->cpu_ns = value;
+	else if (str_eq(field, "balloon.rss"))
+		u->resident_bytes = value * 1024;
+	else if (str_eq(field, "balloon.current"))
+		u->guest_bytes = value * 1024;
+	else if (is_of(field, "net.", ".rx.bytes"))
+		u->received_bytes += value;
+	else if (is_of(field, "net.", ".tx.bytes"))
+		u->sent_bytes += value;
+	else if (is_of(field, "block.", ".rd.bytes"))
+		u->read_bytes += value;
+	else if (is_of(field, "block.", ".wr.bytes"))
+		u->written_bytes += value;
+}
+
+static void read_params(struct xdr_reader *r, struct vm_usage *u)
+{
+	uint32_t count = xdr_get_u32(r);
+
+	for (uint32_t i = 0; i < count && !r->bad; i++) {
+		struct str field;
+		size_t ignored;
+
+		field.p = xdr_get_string(r, &field.size);
+		switch (xdr_get_u32(r)) {
+		case PARAM_INT:
+		case PARAM_UINT:
+		case PARAM_BOOLEAN:
+			xdr_get_u32(r);
+			break;
+		case PARAM_ULLONG: {
+			uint64_t value = xdr_get_u64(r);
+			if (!r->bad)
+				take(u, field, value);
+			break;
+		}
+		case PARAM_LLONG:
+		case PARAM_DOUBLE:
+			xdr_get_u64(r);
+			break;
+		case PARAM_STRING:
+			xdr_get_string(r, &ignored);
+			break;
+		default:
+			r->bad = true;
+		}
+	}
+}
+
+static void on_answer(void *user, const struct libvirt_reply *reply)
+{
+	struct vm_usage_call *c = user;
+	struct err err = ERR_INIT;
+	VEC(struct vm_usage) all = {0};
+
+	c->call = NULL;
+	if (!reply->ok) {
+		err_set(&err, -EIO, "libvirt: %s", reply->message);
+	} else {
+		struct xdr_reader r = reply->body;
+		uint32_t count = xdr_get_u32(&r);
+		for (uint32_t i = 0; i < count && !r.bad; i++) {
+			struct libvirt_domain d;
+			struct vm_usage u = {0};
+			xdr_get_domain(&r, &d);
+			read_params(&r, &u);
+			struct vm_worker *w = r.bad ? NULL : worker_of_uuid(c->m, d.uuid);
+			if (!w || !w->object)
+				continue;
+			u.ns = w->object->namespace;
+			u.name = w->object->name;
+			u.uid = w->object->uid;
+			VEC_PUSH(&all, u);
+		}
+		if (r.bad)
+			err_set(&err, -EBADMSG, "libvirt's statistics can't be read");
+	}
+	c->done(c->user, err.code ? NULL : all.items ? all.items : &(struct vm_usage){0},
+		err.code ? 0 : all.count, &err);
+	VEC_FINISH(&all);
+	free(c);
+}
+
+struct vm_usage_call *vm_usage_get(struct vm_manager *m, vm_usage_done *done, void *user)
+{
+	struct vm_usage_call *c = xcalloc(1, sizeof(*c));
+	_cleanup_(buf_finish) struct buf args = BUF_INIT;
+
+	*c = (struct vm_usage_call){.m = m, .done = done, .user = user};
+	xdr_put_u32(&args, 0); /* no list of domains: all */
+	xdr_put_u32(&args, STATS_CPU | STATS_BALLOON | STATS_INTERFACE | STATS_BLOCK);
+	xdr_put_u32(&args, ONLY_ACTIVE | NO_WAIT);
+	c->call = libvirt_call(m->libvirt, LIBVIRT_CONNECT_GET_ALL_DOMAIN_STATS, &args, ANSWER_MS,
+		on_answer, c);
+	return c;
+}
+
+void vm_usage_cancel(struct vm_usage_call *c)
+{
+	if (!c)
+		return;
+	if (c->call)
+		libvirt_call_cancel(c->call);
+	free(c);
+}

@@ -1,0 +1,21 @@
+/* vm_usage.h - what the guests of this node use, as libvirt counts it. */
+#pragma once
+
+#include "node/vm/vm_manager.h"
+
+struct vm_usage {
+	const char *ns, *name, *uid; /* of the VirtualMachineInstance */
+	uint64_t cpu_ns;	     /* by the whole guest since it started */
+	uint64_t resident_bytes;     /* of the host's memory */
+	uint64_t guest_bytes;	     /* that the guest may use now (its balloon) */
+	uint64_t received_bytes, sent_bytes; /* by all its network devices */
+	uint64_t read_bytes, written_bytes;  /* by all its disks */
+};
+
+/* Called once, later, with what runs; items and texts live until it returns. On failure (libvirt is
+ * away, does not answer within 10 s) items is NULL and err says why. */
+typedef void vm_usage_done(
+	void *user, const struct vm_usage *items, size_t count, const struct err *err);
+struct vm_usage_call;
+struct vm_usage_call *vm_usage_get(struct vm_manager *m, vm_usage_done *done, void *user);
+void vm_usage_cancel(struct vm_usage_call *c); /* done is not called; NULL allowed */
