@@ -9,7 +9,8 @@
 #include "lib/base/str.h"
 #include "node/stats/usage.h"
 
-/* The number behind NAME at the start of a line, with or without a colon; 0 when it is not there. */
+/* The number behind NAME at the start of a line, with or without a colon; 0 when it is not there.
+ */
 static uint64_t number_of(const char *text, const char *name)
 {
 	size_t size = strlen(name);

@@ -69,7 +69,8 @@ static uint64_t rate_of(struct node_stats *s, const char *id, int64_t time_ns, u
 	}
 	if (r->new_ns == r->old_ns)
 		return USAGE_UNKNOWN;
-	return (uint64_t)((double)(r->new_cpu - r->old_cpu) * 1e9 / (double)(r->new_ns - r->old_ns));
+	return (uint64_t)((double)(r->new_cpu - r->old_cpu) * 1e9 /
+			  (double)(r->new_ns - r->old_ns));
 }
 
 static void forget_unseen(struct node_stats *s)

@@ -53,10 +53,11 @@ static size_t pod_end(const struct usage *u, size_t begin)
 
 static void write_pods(const struct usage *u, struct arena *a, struct buf *out, bool cpu)
 {
-	struct line l = cpu ? begin(out, "pod_cpu_usage_seconds_total", "counter",
-				      "[STABLE] CPU time that the pod has used, in seconds of one CPU")
-			    : begin(out, "pod_memory_working_set_bytes", "gauge",
-				      "[STABLE] Memory that the pod has in use");
+	struct line l =
+		cpu ? begin(out, "pod_cpu_usage_seconds_total", "counter",
+			      "[STABLE] CPU time that the pod has used, in seconds of one CPU")
+		    : begin(out, "pod_memory_working_set_bytes", "gauge",
+			      "[STABLE] Memory that the pod has in use");
 
 	for (size_t i = 0, end; i < u->container_count; i = end) {
 		uint64_t sum = 0;

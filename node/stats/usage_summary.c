@@ -1,4 +1,5 @@
-/* usage_summary.c - /stats/summary: the figures as the Summary document of Kubernetes' stats API. */
+/* usage_summary.c - /stats/summary: the figures as the Summary document of Kubernetes' stats API.
+ */
 #include "lib/base/clock.h"
 #include "lib/json/json.h"
 #include "node/stats/usage.h"
@@ -34,8 +35,8 @@ static struct json *cpu(struct arena *a, int64_t time_ns, uint64_t nano_cores, u
 	return o;
 }
 
-static struct json *memory(struct arena *a, int64_t time_ns, uint64_t usage, uint64_t working_set,
-	uint64_t resident)
+static struct json *memory(
+	struct arena *a, int64_t time_ns, uint64_t usage, uint64_t working_set, uint64_t resident)
 {
 	struct json *o = timed(a, time_ns);
 
@@ -47,8 +48,7 @@ static struct json *memory(struct arena *a, int64_t time_ns, uint64_t usage, uin
 	return o;
 }
 
-static struct json *file_system(
-	struct arena *a, int64_t time_ns, const struct file_system_usage *f)
+static struct json *file_system(struct arena *a, int64_t time_ns, const struct file_system_usage *f)
 {
 	struct json *o = timed(a, time_ns);
 

@@ -9,7 +9,7 @@
 #include "node/stats/usage.h"
 
 static const char proc_stat[] = "cpu  100 20 30 4000 50 6 7 800 90 10\n"
-			   "cpu0 1 1 1 1\nbtime 1700000000\n";
+				"cpu0 1 1 1 1\nbtime 1700000000\n";
 static const char meminfo[] = "MemTotal:        1000 kB\nMemFree:          300 kB\n"
 			      "Inactive:         222 kB\nInactive(file):   100 kB\n"
 			      "AnonPages:        250 kB\n";
@@ -44,15 +44,38 @@ static void test_host_nothing(void **state)
 }
 
 static struct container_usage containers[] = {
-	{.ns = "a", .pod = "p", .uid = "1", .container = "x", .time_ns = 2000000000,
-		.cpu_ns = 1500000000, .working_set_bytes = 10, .usage_bytes = 20, .nano_cores = 5},
-	{.ns = "a", .pod = "p", .uid = "1", .container = "y", .time_ns = 2000000000,
-		.cpu_ns = 500000001, .working_set_bytes = 30, .nano_cores = USAGE_UNKNOWN},
-	{.ns = "b", .pod = "q", .uid = "2", .container = "z", .time_ns = 3000000000,
-		.cpu_ns = 7, .working_set_bytes = 4, .nano_cores = 9},
+	{.ns = "a",
+		.pod = "p",
+		.uid = "1",
+		.container = "x",
+		.time_ns = 2000000000,
+		.cpu_ns = 1500000000,
+		.working_set_bytes = 10,
+		.usage_bytes = 20,
+		.nano_cores = 5},
+	{.ns = "a",
+		.pod = "p",
+		.uid = "1",
+		.container = "y",
+		.time_ns = 2000000000,
+		.cpu_ns = 500000001,
+		.working_set_bytes = 30,
+		.nano_cores = USAGE_UNKNOWN},
+	{.ns = "b",
+		.pod = "q",
+		.uid = "2",
+		.container = "z",
+		.time_ns = 3000000000,
+		.cpu_ns = 7,
+		.working_set_bytes = 4,
+		.nano_cores = 9},
 };
 static struct machine_usage machines[] = {
-	{.vm = {.ns = "m", .name = "vm", .uid = "3", .cpu_ns = 250000000, .resident_bytes = 99,
+	{.vm = {.ns = "m",
+		 .name = "vm",
+		 .uid = "3",
+		 .cpu_ns = 250000000,
+		 .resident_bytes = 99,
 		 .received_bytes = 11},
 		.time_ns = 4000000000},
 };
@@ -77,7 +100,8 @@ static void test_metrics(void **state)
 	usage_write_metrics(&all, &b);
 	assert_has(&b, "\ncontainer_cpu_usage_seconds_total{container=\"x\",namespace=\"a\","
 		       "pod=\"p\"} 1.500000000 2000\n");
-	assert_has(&b, "\npod_cpu_usage_seconds_total{namespace=\"a\",pod=\"p\"} 2.000000001 2000\n");
+	assert_has(
+		&b, "\npod_cpu_usage_seconds_total{namespace=\"a\",pod=\"p\"} 2.000000001 2000\n");
 	assert_has(&b, "\npod_memory_working_set_bytes{namespace=\"a\",pod=\"p\"} 40 2000\n");
 	assert_has(&b, "\npod_memory_working_set_bytes{namespace=\"b\",pod=\"q\"} 4 3000\n");
 	assert_has(&b, "\nnode_cpu_usage_seconds_total 0.000000001 5000\n");

@@ -11,8 +11,15 @@
 enum { STATS_CPU = 2, STATS_BALLOON = 4, STATS_INTERFACE = 16, STATS_BLOCK = 32 };
 enum { ONLY_ACTIVE = 1, NO_WAIT = 1 << 29 };
 /* Of virTypedParameterType. */
-enum { PARAM_INT = 1, PARAM_UINT, PARAM_LLONG, PARAM_ULLONG, PARAM_DOUBLE, PARAM_BOOLEAN,
-	PARAM_STRING };
+enum {
+	PARAM_INT = 1,
+	PARAM_UINT,
+	PARAM_LLONG,
+	PARAM_ULLONG,
+	PARAM_DOUBLE,
+	PARAM_BOOLEAN,
+	PARAM_STRING
+};
 
 struct vm_usage_call {
 	struct vm_manager *m;
@@ -121,7 +128,10 @@ static void on_answer(void *user, const struct libvirt_reply *reply)
 		if (r.bad)
 			err_set(&err, -EBADMSG, "libvirt's statistics can't be read");
 	}
-	c->done(c->user, err.code ? NULL : all.items ? all.items : &(struct vm_usage){0},
+	c->done(c->user,
+		err.code    ? NULL
+		: all.items ? all.items
+			    : &(struct vm_usage){0},
 		err.code ? 0 : all.count, &err);
 	VEC_FINISH(&all);
 	free(c);
@@ -136,8 +146,8 @@ struct vm_usage_call *vm_usage_get(struct vm_manager *m, vm_usage_done *done, vo
 	xdr_put_u32(&args, 0); /* no list of domains: all */
 	xdr_put_u32(&args, STATS_CPU | STATS_BALLOON | STATS_INTERFACE | STATS_BLOCK);
 	xdr_put_u32(&args, ONLY_ACTIVE | NO_WAIT);
-	c->call = libvirt_call(m->libvirt, LIBVIRT_CONNECT_GET_ALL_DOMAIN_STATS, &args, ANSWER_MS,
-		on_answer, c);
+	c->call = libvirt_call(
+		m->libvirt, LIBVIRT_CONNECT_GET_ALL_DOMAIN_STATS, &args, ANSWER_MS, on_answer, c);
 	return c;
 }
 

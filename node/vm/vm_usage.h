@@ -4,10 +4,10 @@
 #include "node/vm/vm_manager.h"
 
 struct vm_usage {
-	const char *ns, *name, *uid; /* of the VirtualMachineInstance */
-	uint64_t cpu_ns;	     /* by the whole guest since it started */
-	uint64_t resident_bytes;     /* of the host's memory */
-	uint64_t guest_bytes;	     /* that the guest may use now (its balloon) */
+	const char *ns, *name, *uid;	     /* of the VirtualMachineInstance */
+	uint64_t cpu_ns;		     /* by the whole guest since it started */
+	uint64_t resident_bytes;	     /* of the host's memory */
+	uint64_t guest_bytes;		     /* that the guest may use now (its balloon) */
 	uint64_t received_bytes, sent_bytes; /* by all its network devices */
 	uint64_t read_bytes, written_bytes;  /* by all its disks */
 };

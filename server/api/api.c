@@ -9,6 +9,7 @@
 #include "server/api/auth/auth.h"
 #include "server/api/openapi.h"
 #include "server/api/proxy.h"
+#include "server/api/usage.h"
 #include "server/api/watch.h"
 
 #define NODE_PORT_FIRST 30000
@@ -92,6 +93,7 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 	r = custom_resources_create(api, &api->custom_resources, err);
 	if (r < 0)
 		goto fail;
+	api->usage = api_usage_create(api);
 	*ret = api;
 	return 0;
 fail:
@@ -105,6 +107,7 @@ void api_destroy(struct api *api)
 		return;
 	api_shutdown(api);
 	custom_resources_destroy(api->custom_resources);
+	api_usage_destroy(api->usage);
 	openapi_destroy(api->openapi);
 	admission_destroy(api->admission);
 	auth_destroy(api->auth);
@@ -128,6 +131,7 @@ void api_shutdown(struct api *api)
 	if (api->auth)
 		auth_close(api->auth);
 	custom_resources_stop(api->custom_resources);
+	api_usage_stop(api->usage);
 	watches_end(api);
 	api_backup_cancel(api);
 	deadlines_close(TAKE_PTR(api->deadlines));

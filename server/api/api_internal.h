@@ -46,6 +46,7 @@ struct api {
 	struct custom_resources *custom_resources;
 	struct admission *admission;
 	struct auth *auth;
+	struct api_usage *usage;
 	struct list watches; /* struct watch.all */
 	bool ready, stopping, backup_under_way;
 };

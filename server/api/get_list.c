@@ -5,8 +5,62 @@
 #include "server/api/api_internal.h"
 #include "server/api/table.h"
 
+/* Objects that are made for this request (hooks.h), instead of taken from the cache. */
+static size_t compute(struct api_request *req, const struct list_options *o, struct object ***ret)
+{
+	const struct compute c = {
+		.api = req->api,
+		.arena = req->arena,
+		.kind = req->kind,
+		.namespace = req->route.namespace,
+		.name = req->route.name,
+		.labels = o && o->labels.count ? &o->labels : NULL,
+	};
+	return hooks_find(req->kind)->compute(&c, ret);
+}
+
+static bool is_computed(const struct api_request *req)
+{
+	return !req->kind->custom && hooks_find(req->kind)->compute;
+}
+
+static void get_computed(struct api_request *req)
+{
+	struct object **found;
+	if (compute(req, NULL, &found) == 0) {
+		status_not_found(req->arena, &req->st, req->kind, req->route.name);
+		api_fail(req);
+		return;
+	}
+	struct object *o = found[0]; /* the arena goes with the answer */
+	api_respond_object(req, 200, o);
+	object_unref(o);
+}
+
+/* The items and their list are the caller's: the arena is gone before them. */
+static void list_computed(
+	struct api_request *req, const struct list_options *o, struct cache_page *ret)
+{
+	struct object **found;
+	size_t count = compute(req, o, &found);
+	*ret = (struct cache_page){
+		.items = xcalloc(count + 1, sizeof(*ret->items)),
+		.revision = cache_revision(req->api->cache),
+	};
+	for (size_t i = 0; i < count; i++) {
+		if (o->fields.count && !selector_matches_fields(&o->fields, found[i]))
+			object_unref(found[i]);
+		else
+			ret->items[ret->count++] = found[i];
+	}
+}
+
 void api_get(struct api_request *req)
 {
+	if (is_computed(req)) {
+		get_computed(req);
+		return;
+	}
 	const char *rv = query_get(&req->query, "resourceVersion");
 	if (rv && *rv && !streq(rv, "0")) {
 		uint64_t wanted;
@@ -211,7 +265,10 @@ void api_list(struct api_request *req)
 		return;
 	}
 	struct cache_page page;
-	if (list_page(req, &o, &page) < 0) {
+	bool computed = is_computed(req);
+	if (computed) {
+		list_computed(req, &o, &page);
+	} else if (list_page(req, &o, &page) < 0) {
 		api_fail(req);
 		return;
 	}
@@ -224,4 +281,9 @@ void api_list(struct api_request *req)
 		respond_yaml(req, &page, meta);
 	else
 		respond_objects(req, &page, meta);
+	if (!computed)
+		return;
+	for (size_t i = 0; i < page.count; i++)
+		object_unref(page.items[i]);
+	free(page.items);
 }

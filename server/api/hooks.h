@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/object/object.h"
+#include "lib/object/selector.h"
 
 struct api;
 struct api_request;
@@ -22,6 +23,16 @@ struct table_row {
 	struct arena *arena;
 	const struct json *doc;
 	int64_t now_ns;
+};
+
+/* For kinds whose objects are not stored but made when they are asked for (verbs get and list). */
+struct compute {
+	struct api *api;
+	struct arena *arena;
+	const struct kind *kind;
+	const char *namespace;	       /* NULL = all */
+	const char *name;	       /* NULL = all */
+	const struct selector *labels; /* NULL = all */
 };
 
 struct kind_hooks {
@@ -54,6 +65,8 @@ struct kind_hooks {
 	/* A table's computed cell; NULL = the column's jsonPath decides. */
 	struct json *(*cell)(const struct table_row *row, const char *column);
 	struct json *(*row_conditions)(const struct table_row *row);
+	/* All that match, by namespace and name; an array in the arena of new references. */
+	size_t (*compute)(const struct compute *c, struct object ***ret);
 	bool delete_returns_object; /* DELETE answers the last state instead of a Status */
 	bool orphan_by_default;	    /* dependents stay when the client names no policy */
 };

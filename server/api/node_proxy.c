@@ -187,23 +187,23 @@ static const char *request_headers(struct api_request *req, bool upgrade)
 	return arena_memdup(req->arena, out.data ? out.data : "", out.size);
 }
 
-bool node_endpoint(struct api_request *req, const struct object *node, struct node_endpoint *ret)
+bool node_endpoint(struct arena *a, const struct object *node, struct node_endpoint *ret)
 {
-	struct json *doc = object_doc(node, req->arena);
+	struct json *doc = object_doc(node, a);
 	int64_t port = json_path_int(doc, "status.daemonEndpoints.kubeletEndpoint.Port", 0);
 	if (port <= 0 || port > 65535)
 		return false;
-	JSON_FOR_EACH_ITEM(a, json_path(doc, "status.addresses")) {
-		const char *address = json_str(json_get(a, "address"));
-		if (!streq(json_str(json_get(a, "type")), "InternalIP") || !address)
+	JSON_FOR_EACH_ITEM(i, json_path(doc, "status.addresses")) {
+		const char *address = json_str(json_get(i, "address"));
+		if (!streq(json_str(json_get(i, "type")), "InternalIP") || !address)
 			continue;
-		ret->address = arena_printf(req->arena,
+		ret->address = arena_printf(a,
 			strchr(address, ':') ? "tcp://[%s]:%" PRId64 : "tcp://%s:%" PRId64, address,
 			port);
-		ret->ip = arena_strdup(req->arena, address);
+		ret->ip = arena_strdup(a, address);
 		ret->port = (uint16_t)port;
 		/* Who else answers at that address is refused: its certificate is another's. */
-		ret->tls_name = arena_strdup(req->arena, node->name);
+		ret->tls_name = arena_strdup(a, node->name);
 		return true;
 	}
 	return false;
@@ -214,7 +214,7 @@ void node_proxy(struct api_request *req, const char *node, const char *target)
 	const struct object *o =
 		node && *node ? cache_get(req->api->cache, req->api->nodes, "", node) : NULL;
 	struct node_endpoint e;
-	bool reachable = o && node_endpoint(req, o, &e);
+	bool reachable = o && node_endpoint(req->arena, o, &e);
 	const char *protocol;
 	if (!req->http || !reachable || !req->api->options.node_tls) {
 		if (!o)

@@ -146,7 +146,7 @@ static void proxy_pod_address(struct api_request *req, const struct target *t,
 		return;
 	}
 	struct node_endpoint e;
-	if (!node || !has_own_agent(object_doc(node, a)) || !node_endpoint(req, node, &e)) {
+	if (!node || !has_own_agent(object_doc(node, a)) || !node_endpoint(req->arena, node, &e)) {
 		proxy_address(req, t, ip, port);
 		return;
 	}
@@ -275,7 +275,7 @@ static void proxy_node(struct api_request *req, const struct target *t)
 	if (!node) {
 		status_not_found(req->arena, &req->st, req->api->nodes, t->name);
 		api_fail(req);
-	} else if (!node_endpoint(req, node, &e)) {
+	} else if (!node_endpoint(req->arena, node, &e)) {
 		status_set(req->arena, &req->st, 503, "ServiceUnavailable",
 			"node \"%s\" has no address to reach its agent", t->name);
 		api_fail(req);

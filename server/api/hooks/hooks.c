@@ -22,7 +22,9 @@ static const struct kind_hooks *const all[] = {&hooks_custom_resource_definition
 	&hooks_validating_admission_policy_binding, &hooks_flow_schema,
 	&hooks_priority_level_configuration,
 	/* hanok.io */
-	&hooks_application};
+	&hooks_application,
+	/* usage */
+	&hooks_node_metrics, &hooks_pod_metrics, &hooks_machine_metrics};
 
 const struct kind_hooks *hooks_find(const struct kind *k)
 {

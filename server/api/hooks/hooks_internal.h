@@ -27,6 +27,7 @@ extern const struct kind_hooks hooks_certificate_signing_request;
 extern const struct kind_hooks hooks_mutating_webhook_configuration,
 	hooks_validating_webhook_configuration, hooks_validating_admission_policy,
 	hooks_validating_admission_policy_binding;
+extern const struct kind_hooks hooks_node_metrics, hooks_pod_metrics, hooks_machine_metrics;
 extern const struct kind_hooks hooks_lease, hooks_flow_schema, hooks_priority_level_configuration;
 
 /* Cells (cells.c). */
