@@ -79,7 +79,8 @@ static void ensure(struct bootstrap *b, const struct kind *k, const char *ns, co
 static const char *const namespaces[] = {
 	"default", "kube-system", "kube-public", "kube-node-lease"};
 
-/* Not set right again when they differ: the server refuses other values itself. */
+/* Not set right again when they differ: the server refuses other values of the system's itself, and
+ * hanok's may be tuned. */
 static void ensure_priority_classes(struct bootstrap *b)
 {
 	static const struct {
@@ -93,6 +94,14 @@ static void ensure_priority_classes(struct bootstrap *b)
 			"{\"metadata\":{\"name\":\"system-cluster-critical\"},\"value\":2000000000,"
 			"\"description\":\"For pods that the cluster can't do without: they may be "
 			"moved.\"}"},
+		{"hanok-mission-critical",
+			"{\"metadata\":{\"name\":\"hanok-mission-critical\"},\"value\":1000000,"
+			"\"description\":\"For what is annotated hanok.io/criticality: "
+			"mission-critical.\"}"},
+		{"hanok-best-effort",
+			"{\"metadata\":{\"name\":\"hanok-best-effort\"},\"value\":-1000,"
+			"\"preemptionPolicy\":\"Never\",\"description\":\"For what is annotated "
+			"hanok.io/criticality: best-effort: it gives way to all others.\"}"},
 	};
 	const struct kind *k = kind_of(b, "scheduling.k8s.io", "priorityclasses");
 	for (size_t i = 0; i < ARRAY_LEN(classes); i++)

@@ -28,5 +28,5 @@ extern const struct controller_class namespace_controller, service_account_contr
 	deployment_controller, stateful_set_controller, endpoints_controller,
 	endpoint_slice_controller, garbage_collector_controller, node_lifecycle_controller,
 	pod_gc_controller, virtual_machine_controller, virtual_machine_instance_controller,
-	cluster_role_aggregation_controller, service_account_token_controller,
-	token_cleaner_controller, job_controller;
+	application_controller, cluster_role_aggregation_controller,
+	service_account_token_controller, token_cleaner_controller, job_controller;

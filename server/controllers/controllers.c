@@ -22,6 +22,7 @@ static const struct controller_class *const classes[] = {
 	&pod_gc_controller,
 	&virtual_machine_controller,
 	&virtual_machine_instance_controller,
+	&application_controller,
 	&cluster_role_aggregation_controller,
 	&service_account_token_controller,
 	&token_cleaner_controller,
