@@ -482,6 +482,36 @@ static void add_map(struct arena *a, const struct json *map, requirements *list)
 				       one_value(a, json_str_or(m->value, "")), 1}));
 }
 
+struct selector selector_from_node_requirements(struct arena *a, const struct json *list)
+{
+	static const struct {
+		const char *name;
+		enum selector_op op;
+	} operators[] = {{"In", SEL_IN}, {"NotIn", SEL_NOT_IN}, {"Exists", SEL_EXISTS},
+		{"DoesNotExist", SEL_NOT_EXISTS}, {"Gt", SEL_GT}, {"Lt", SEL_LT}};
+	struct requirement *items = arena_alloc(a, (json_count(list) + 1) * sizeof(*items));
+	struct selector s = {.items = items};
+	JSON_FOR_EACH_ITEM(it, list) {
+		const struct json *values = json_get(it, "values");
+		const char **texts = arena_alloc(a, (json_count(values) + 1) * sizeof(*texts));
+		struct requirement r = {
+			.key = json_str_or(json_get(it, "key"), ""), .values = texts};
+		JSON_FOR_EACH_ITEM(v, values)
+			texts[r.value_count++] = json_str_or(v, "");
+		size_t n = 0;
+		while (n < ARRAY_LEN(operators) &&
+			!streq(operators[n].name, json_str(json_get(it, "operator"))))
+			n++;
+		if (n < ARRAY_LEN(operators)) {
+			r.op = operators[n].op;
+			items[s.count++] = r;
+		} else {
+			s.nothing = true;
+		}
+	}
+	return s;
+}
+
 int selector_from_label_selector(
 	struct arena *a, const struct json *doc, struct selector *ret, struct err *err)
 {

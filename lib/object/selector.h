@@ -31,6 +31,9 @@ int selector_parse_fields(struct arena *a, const struct kind *k, const char *tex
  * matches nothing; {} matches everything. */
 int selector_from_label_selector(struct arena *a, const struct json *doc, struct selector *ret,
 	struct err *err) _must_check_;
+/* A node selector term's matchExpressions or matchFields: Gt and Lt, too. An operator that there is
+ * not makes it match nothing. Texts are the document's. */
+struct selector selector_from_node_requirements(struct arena *a, const struct json *list);
 void selector_from_map(struct arena *a, const struct json *map, struct selector *ret);
 bool selector_matches_labels(
 	const struct selector *s, const struct object_label *labels, size_t count);

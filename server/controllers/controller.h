@@ -25,7 +25,7 @@ struct controller_class {
 extern const struct controller_class namespace_controller, service_account_controller,
 	root_ca_controller, resource_quota_controller, claim_protection_controller,
 	volume_protection_controller, replica_set_controller, replication_controller,
-	deployment_controller, stateful_set_controller, endpoints_controller,
+	deployment_controller, stateful_set_controller, daemon_set_controller, endpoints_controller,
 	endpoint_slice_controller, garbage_collector_controller, node_lifecycle_controller,
 	pod_gc_controller, virtual_machine_controller, virtual_machine_instance_controller,
 	application_controller, cluster_role_aggregation_controller,

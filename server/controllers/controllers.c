@@ -14,6 +14,7 @@ static const struct controller_class *const classes[] = {
 	&replication_controller,
 	&deployment_controller,
 	&stateful_set_controller,
+	&daemon_set_controller,
 	&job_controller,
 	&endpoints_controller,
 	&endpoint_slice_controller,

@@ -112,13 +112,12 @@ struct json *node_taints(
 		json_path_bool(node, "spec.unschedulable", false), now_ns);
 }
 
-/* Seconds that the toleration allows; INT64_MAX = for ever, -1 = does not tolerate. */
-static int64_t tolerated_s(const struct json *toleration, const struct json *taint)
+int64_t taint_tolerated_s(const struct json *taint, const struct json *toleration)
 {
 	const char *effect = json_str_or(json_get(toleration, "effect"), "");
 	const char *key = json_str_or(json_get(toleration, "key"), "");
 	bool exists = streq(json_str(json_get(toleration, "operator")), "Exists");
-	if (effect[0] && !streq(effect, "NoExecute"))
+	if (effect[0] && !streq(effect, json_str(json_get(taint, "effect"))))
 		return -1;
 	if (key[0] ? !streq(key, json_str(json_get(taint, "key"))) : !exists)
 		return -1;
@@ -140,7 +139,7 @@ int64_t node_eviction_time_ns(
 			continue;
 		int64_t least_s = -1;
 		JSON_FOR_EACH_ITEM(toleration, tolerations) {
-			int64_t s = tolerated_s(toleration, taint);
+			int64_t s = taint_tolerated_s(taint, toleration);
 			if (s >= 0)
 				least_s = least_s < 0 ? s : MIN(least_s, s);
 		}

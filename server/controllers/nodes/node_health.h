@@ -18,6 +18,8 @@ struct json *node_taints(
 	struct arena *a, const struct json *node, bool evict, bool drop, int64_t now_ns);
 bool node_has_taint(const struct json *taints, const char *key, const char *effect);
 
+/* Seconds that the toleration allows; INT64_MAX = for ever, -1 = does not tolerate. */
+int64_t taint_tolerated_s(const struct json *taint, const struct json *toleration);
 /* When a pod must leave its node by the node's NoExecute taints: wall time, INT64_MAX = never. */
 int64_t node_eviction_time_ns(
 	const struct json *taints, const struct json *tolerations, int64_t now_ns);
