@@ -123,7 +123,7 @@ static int read_file(struct arena *a, const char *path, struct str *ret, struct 
 
 static int explain_file(const struct options *o, struct arena *a, struct err *err)
 {
-	struct str text;
+	struct str text = {NULL, 0};
 	struct json *all;
 	size_t found = 0;
 	int r = read_file(a, o->file, &text, err);

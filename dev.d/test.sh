@@ -178,6 +178,7 @@ cmd_test() {
 	[ -n "$quick" ] || need_root "the whole test"
 	# Every kubectl there is, not the oldest and the newest alone.
 	[ -n "$quick" ] || export KUBECTL_ALL=1
+	[ -z "$quick" ] || export HANOK_TEST_QUICK=1
 	ui_begin 2
 	local packages="$DEPS_BUILD $DEPS_TEST kubernetes-client"
 	[ -n "$quick" ] || packages="$packages $DEPS_NODE $DEPS_LAB"

@@ -206,6 +206,8 @@ int continue_decode(struct api_request *req, const char *token, uint64_t *ret_re
 /* Objects newer than what readers can see are asked for: 504 in upstream's words. */
 int status_too_new(struct api_request *req, uint64_t wanted);
 
+/* Lists and maps of metadata that are empty are not there, as in Kubernetes (metadata.c). */
+void metadata_drop_empty(struct json *meta);
 /* Validation of metadata (metadata.c). */
 void metadata_validate(struct field_errors *e, const struct kind *k, const struct json *doc);
 void metadata_validate_update(struct field_errors *e, const struct kind *k, const struct json *doc,

@@ -44,6 +44,7 @@ int create_complete(
 {
 	struct json *meta = json_object_at(req->arena, doc, "metadata");
 	metadata_begin(req, kind, namespace, meta);
+	metadata_drop_empty(meta);
 	if (kind->has_status && kind->status_dropped_on_create)
 		json_remove(doc, "status");
 

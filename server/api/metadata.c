@@ -3,6 +3,17 @@
 #include "lib/object/managed_fields.h"
 #include "server/api/api_internal.h"
 
+void metadata_drop_empty(struct json *meta)
+{
+	static const char *const names[] = {
+		"labels", "annotations", "finalizers", "ownerReferences"};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct json *v = json_get(meta, names[i]);
+		if ((json_is(v, JSON_OBJECT) || json_is(v, JSON_ARRAY)) && !json_count(v))
+			json_remove(meta, names[i]);
+	}
+}
+
 void metadata_validate(struct field_errors *e, const struct kind *k, const struct json *doc)
 {
 	const struct json *meta = json_get(doc, "metadata");

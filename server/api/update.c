@@ -140,6 +140,7 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 	const struct json *was = json_get(present, "metadata");
 	json_set_str(req->arena, meta, "name", u->name);
 	metadata_keep(u, meta, was);
+	metadata_drop_empty(meta);
 	keep_other_parts(u, present, doc);
 
 	struct field_errors errors = {.arena = req->arena};

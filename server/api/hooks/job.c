@@ -66,6 +66,13 @@ static void generate_selector(struct arena *a, struct json *doc)
 		json_set(a, match, uid_labels[1], json_get(meta, "uid"));
 }
 
+static int prepare_update(struct hook *h, struct json *doc, const struct json *old)
+{
+	if (streq(h->part, "status"))
+		job_status_prepare(h, doc, old);
+	return 0;
+}
+
 static int prepare_create(struct hook *h, struct json *doc)
 {
 	struct json *spec = json_get(doc, "spec");
@@ -599,6 +606,7 @@ const struct kind_hooks hooks_job = {
 	.kind = "Job",
 	.set_defaults = set_defaults,
 	.prepare_create = prepare_create,
+	.prepare_update = prepare_update,
 	.validate = validate,
 	.validate_update = validate_update,
 	.cell = job_cell,

@@ -161,6 +161,35 @@ static void indexes_validate(const struct job_status *s)
 	}
 }
 
+static struct json *same_condition(struct arena *a, const struct json *terminal, const char *type)
+{
+	struct json *c = json_copy(a, terminal);
+	json_set_str(a, c, "type", type);
+	return c;
+}
+
+void job_status_prepare(struct hook *h, struct json *doc, const struct json *old)
+{
+	static const char *const steps[][2] = {
+		{"Complete", "SuccessCriteriaMet"}, {"Failed", "FailureTarget"}};
+	const struct job_status s = {
+		.now = json_get(doc, "status"), .was = json_get(old, "status")};
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct json *all = json_get(s.now, "conditions"), *mended;
+		if (!condition_set(&s, steps[i][0]) || condition_true(s.now, steps[i][1]))
+			continue;
+		mended = json_new_array(h->arena);
+		JSON_FOR_EACH_ITEM(c, all) {
+			if (streq(json_str(json_get(c, "type")), steps[i][0]))
+				json_push(
+					h->arena, mended, same_condition(h->arena, c, steps[i][1]));
+			if (!streq(json_str(json_get(c, "type")), steps[i][1]))
+				json_push(h->arena, mended, c);
+		}
+		json_set(h->arena, json_get(doc, "status"), "conditions", mended);
+	}
+}
+
 void job_status_validate(struct hook *h, const struct json *doc, const struct json *old)
 {
 	struct job_status s = {
