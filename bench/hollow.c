@@ -618,6 +618,10 @@ static void begin(struct hollow *h, struct kind_registry *kinds)
 	h->renew_due = wakeup_create(&h->loop, h->client->clock, on_renew_due, h);
 	h->retry_due = wakeup_create(&h->loop, h->client->clock, on_retry_due, h);
 	h->started_ns = bench_now_ns();
+	/* Pods of hollow nodes with another prefix have other addresses, most likely. */
+	for (const char *c = h->prefix; *c; c++)
+		h->next_address = h->next_address * 31 + (unsigned char)*c;
+	h->next_address = (h->next_address & 127) << 16;
 	if (!h->idle) {
 		h->pods = informer_create(
 			h->client, kind_named(kinds, "", "Pod"), NULL, NULL, "spec.nodeName!=");

@@ -192,6 +192,7 @@ check "a namespace ends with all that is in it" k delete namespace work --timeou
 
 # Errors that are not about the API, each with its reason:
 #   no cloud provider           there is none
+#   could not find v1.Pers...   a pod was seen before its claim: there is a watch for each
 #   has been modified           it wrote by what its cache showed, and tries again
 #   horizontal.go               there are no metrics, as was checked above
 #   not found                   what it is about is gone already
@@ -199,7 +200,7 @@ check "a namespace ends with all that is in it" k delete namespace work --timeou
 #   because it is being ...     what goes with a namespace is made anew until its controller sees that
 #   series.count                its first series of an event counts to 1; Kubernetes asks for 2 since there are series
 explained='no cloud provider provided|the object has been modified|horizontal.go| not found$|already exists$'
-explained="$explained|because it is being terminated|series.count: Invalid value: \"\": should be at least 2"
+explained="$explained|could not find v1.PersistentVolumeClaim|because it is being terminated|series.count: Invalid value: \"\": should be at least 2"
 errors() { grep -aE '^[EF][0-9]{4} ' "$TEST_DIR/$1.log" | grep -avE "$explained" || true; }
 check_output "nothing unexplained in kube-controller-manager's log" '^$' errors controllers
 check_output "nor in kube-scheduler's" '^$' errors scheduler

@@ -54,14 +54,6 @@ static void conditions_validate(const struct job_status *s)
 		conditions_error(s, "cannot set Complete=True and Failed=true conditions");
 	if (s->complete && s->failure_target)
 		conditions_error(s, "cannot set Complete=True and FailureTarget=true conditions");
-	if (condition_set(s, "Failed") && !s->failure_target)
-		conditions_error(s,
-			"cannot set Failed=True condition without the FailureTarget=true "
-			"condition");
-	if (condition_set(s, "Complete") && !s->success_met)
-		conditions_error(s,
-			"cannot set Complete=True condition without the SuccessCriteriaMet=true "
-			"condition");
 	if (s->success_met && s->failed)
 		conditions_error(
 			s, "cannot set SuccessCriteriaMet=True and Failed=true conditions");
