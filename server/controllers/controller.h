@@ -22,11 +22,27 @@ struct controller_class {
 	void (*destroy)(void *self);
 };
 
-extern const struct controller_class namespace_controller, service_account_controller,
-	root_ca_controller, resource_quota_controller, claim_protection_controller,
-	volume_protection_controller, replica_set_controller, replication_controller,
-	deployment_controller, stateful_set_controller, daemon_set_controller, endpoints_controller,
-	endpoint_slice_controller, garbage_collector_controller, node_lifecycle_controller,
-	pod_gc_controller, virtual_machine_controller, virtual_machine_instance_controller,
-	application_controller, cluster_role_aggregation_controller,
-	service_account_token_controller, token_cleaner_controller, job_controller;
+extern const struct controller_class application_controller;
+extern const struct controller_class autoscaler_controller;
+extern const struct controller_class claim_protection_controller;
+extern const struct controller_class cluster_role_aggregation_controller;
+extern const struct controller_class daemon_set_controller;
+extern const struct controller_class deployment_controller;
+extern const struct controller_class endpoint_slice_controller;
+extern const struct controller_class endpoints_controller;
+extern const struct controller_class garbage_collector_controller;
+extern const struct controller_class job_controller;
+extern const struct controller_class namespace_controller;
+extern const struct controller_class node_lifecycle_controller;
+extern const struct controller_class pod_gc_controller;
+extern const struct controller_class replica_set_controller;
+extern const struct controller_class replication_controller;
+extern const struct controller_class resource_quota_controller;
+extern const struct controller_class root_ca_controller;
+extern const struct controller_class service_account_controller;
+extern const struct controller_class service_account_token_controller;
+extern const struct controller_class stateful_set_controller;
+extern const struct controller_class token_cleaner_controller;
+extern const struct controller_class virtual_machine_controller;
+extern const struct controller_class virtual_machine_instance_controller;
+extern const struct controller_class volume_protection_controller;

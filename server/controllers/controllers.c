@@ -27,6 +27,7 @@ static const struct controller_class *const classes[] = {
 	&cluster_role_aggregation_controller,
 	&service_account_token_controller,
 	&token_cleaner_controller,
+	&autoscaler_controller,
 };
 
 struct controllers {
