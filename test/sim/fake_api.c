@@ -7,6 +7,7 @@
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
 #include "lib/object/patch.h"
+#include "test/sim/fake_scale.h"
 
 /* Time. */
 
@@ -544,6 +545,11 @@ static struct answer handle(struct fake_api *f, struct arena *a, const struct cl
 	struct object *old = find(f, t.kind, t.ns, t.name);
 	if (!old)
 		return refuse(404, "NotFound", "not found");
+	bool scale = t.sub && streq(t.sub, "scale");
+	if (scale && !t.kind->scale_spec_path)
+		return refuse(404, "NotFound", "there is no scale");
+	if (scale && streq(req->method, "GET"))
+		return (struct answer){200, "", "", json_text(a, fake_scale_of(a, old))};
 	if (streq(req->method, "GET"))
 		return answer_object(a, 200, old);
 	if (streq(req->method, "POST"))
@@ -555,7 +561,7 @@ static struct answer handle(struct fake_api *f, struct arena *a, const struct cl
 	const char *conflict = precondition(a, old, body);
 	if (conflict)
 		return refuse(409, "Conflict", conflict);
-	return replace(f, a, &t, old, body, false);
+	return replace(f, a, &t, old, scale ? fake_scale_set(a, old, body) : body, false);
 }
 
 /* The transport. */

@@ -80,11 +80,10 @@ static void run_pod(struct fake_nodes *n, struct object *pod)
 		      streq(json_path_str(doc, "spec.containers[0].image"), n->broken_image);
 	unsigned address = ++n->next_address;
 	fake_api_patch_text(n->api, "Pod", pod->namespace, pod->name,
-		"{'status':{'phase':'%s','podIP':'10.1.%u.%u','conditions':[{'type':'Ready','"
-		"status':'%s',"
-		"'lastTransitionTime':'%s'}]}}",
-		broken ? "Pending" : "Running", address / 250, address % 250 + 1,
-		broken ? "False" : "True", now_text(n, now));
+		"{'status':{'phase':'%s','podIP':'10.1.%u.%u','startTime':'%s',"
+		"'conditions':[{'type':'Ready','status':'%s','lastTransitionTime':'%s'}]}}",
+		broken ? "Pending" : "Running", address / 250, address % 250 + 1, now_text(n, now),
+		broken ? "False" : "True", now);
 }
 
 static void run_instance(struct fake_nodes *n, struct object *vmi)

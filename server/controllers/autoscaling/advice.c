@@ -91,7 +91,8 @@ int advise(const struct advice_goal *g, const struct advice_pod *pods, size_t co
 		.utilization = g->utilization ? (int64_t)(told.used * 100 / told.requested) : 0,
 		.average = (int64_t)(told.used / (double)told.pods),
 	};
-	/* Unready pods matter only where more would be asked for: they will take some of the load. */
+	/* Unready pods matter only where more would be asked for: they will take some of the load.
+	 */
 	bool count_unready = unready > 0 && ratio > 1;
 	if (!count_unready && missing == 0) {
 		if (fabs(1 - ratio) > g->tolerance)

@@ -7,11 +7,11 @@
 /* What is known of one pod that the workload's selector finds. Amounts are in thousandths. */
 struct advice_pod {
 	const char *name;
-	bool gone;    /* failed or being deleted: does not count */
-	bool pending; /* does not run yet */
-	bool has_ready, ready;	    /* its condition Ready, if it has one */
-	int64_t ready_since_ns;	    /* the condition's last change */
-	int64_t started_ns;	    /* status.startTime; 0 = none */
+	bool gone;		/* failed or being deleted: does not count */
+	bool pending;		/* does not run yet */
+	bool has_ready, ready;	/* its condition Ready, if it has one */
+	int64_t ready_since_ns; /* the condition's last change */
+	int64_t started_ns;	/* status.startTime; 0 = none */
 	bool has_metric;
 	int64_t metric;
 	int64_t metric_time_ns, window_ns; /* the window ends at the time */
@@ -19,11 +19,11 @@ struct advice_pod {
 };
 
 struct advice_goal {
-	bool cpu;	   /* CPU that a pod uses while it starts says nothing */
-	bool utilization;  /* target is a percentage of the requests, else an amount a pod */
-	int64_t target;	   /* > 0 */
-	double tolerance;  /* so far off the target nothing is changed: 0.1 */
-	int64_t now_ns;	   /* wall clock */
+	bool cpu;	  /* CPU that a pod uses while it starts says nothing */
+	bool utilization; /* target is a percentage of the requests, else an amount a pod */
+	int64_t target;	  /* > 0 */
+	double tolerance; /* so far off the target nothing is changed: 0.1 */
+	int64_t now_ns;	  /* wall clock */
 };
 
 struct advice {

@@ -35,7 +35,8 @@
 	}
 #define GONE(used, asked)                                                                          \
 	{                                                                                          \
-		.name = "p", .gone = true, .has_metric = true, .metric = (used), .request = (asked) \
+		.name = "p", .gone = true, .has_metric = true, .metric = (used),                   \
+		.request = (asked)                                                                 \
 	}
 #define PODS(...)                                                                                  \
 	.pods = {__VA_ARGS__},                                                                     \
@@ -100,7 +101,8 @@ static void test_cases(void **state)
 			.now_ns = NOW};
 		struct advice advice;
 		struct err err = ERR_INIT;
-		int r = advise(&goal, cases[i].pods, cases[i].count, cases[i].current, &advice, &err);
+		int r = advise(
+			&goal, cases[i].pods, cases[i].count, cases[i].current, &advice, &err);
 		if (cases[i].replicas < 0) {
 			assert_int_equal(r, -ENODATA);
 			assert_non_null(strstr(err.msg, "did not receive metrics"));
@@ -125,7 +127,8 @@ static void test_starting(void **state)
 	pods[1].metric = 100;
 	pods[1].ready = false;
 	assert_int_equal(advise(&goal, pods, 2, 2, &advice, NULL), 0);
-	assert_int_equal(advice.utilization, 50); /* never ready: started when the condition was set */
+	assert_int_equal(
+		advice.utilization, 50); /* never ready: started when the condition was set */
 	pods[1].ready_since_ns = LONG_AGO + 60 * NS_PER_S;
 	assert_int_equal(advise(&goal, pods, 2, 2, &advice, NULL), 0);
 	assert_int_equal(advice.utilization, 30);

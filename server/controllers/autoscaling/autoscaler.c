@@ -68,13 +68,12 @@ static void memory_free(struct memory *m)
 	free(m);
 }
 
-static void set_condition(
-	struct sync *s, const char *type, const char *status, const char *reason, const char *message)
+static void set_condition(struct sync *s, const char *type, const char *status, const char *reason,
+	const char *message)
 {
 	struct pass *p = s->state;
 	struct condition c = {type, status, reason, message, false};
-	p->conditions = condition_set(
-		&s->arena, p->conditions, &c, loop_wall_ns(s->loop));
+	p->conditions = condition_set(&s->arena, p->conditions, &c, loop_wall_ns(s->loop));
 }
 
 static void tell(const struct pass *p, const char *type, const char *reason, const char *message)
@@ -121,7 +120,8 @@ static void on_scaled(struct sync *s, const struct client_result *r, void *user)
 		p->rescaled = true;
 		set_condition(s, "AbleToScale", "True", "SucceededRescale",
 			arena_printf(a,
-				"the HPA controller was able to update the target scale to %" PRId64,
+				"the HPA controller was able to update the target scale to "
+				"%" PRId64,
 				p->desired));
 		tell(p, "Normal", "SuccessfulRescale",
 			arena_printf(a, "New size: %" PRId64 "; reason: %s", p->desired, p->why));
@@ -170,8 +170,8 @@ static struct json *metric_status(
 {
 	const char *type = m->container ? "ContainerResource" : "Resource";
 	struct json *status = json_new_object(a), *current = json_new_object(a);
-	struct json *of = json_object_at(
-		a, status, m->container ? "containerResource" : "resource");
+	struct json *of =
+		json_object_at(a, status, m->container ? "containerResource" : "resource");
 	struct quantity average = {.nano = (__int128)advice->average * 1000000};
 	json_set_str(a, status, "type", type);
 	if (m->container)
@@ -428,8 +428,8 @@ static void look_at_target(struct sync *s)
 		&(struct client_request){
 			.method = "GET",
 			.path = client_path(a, p->c->metrics, s->ns, NULL, NULL),
-			.query = arena_printf(a, "labelSelector=%s",
-				percent_encode(a, str_from(selector))),
+			.query = arena_printf(
+				a, "labelSelector=%s", percent_encode(a, str_from(selector))),
 		},
 		on_metrics, NULL);
 }
@@ -454,8 +454,11 @@ static const struct kind *target_kind(struct sync *s)
 	const char *kind = json_str_or(json_path(p->spec, "scaleTargetRef.kind"), "");
 	const char *slash = strchr(gv, '/');
 	const char *group = slash ? arena_memdup(&s->arena, gv, (size_t)(slash - gv)) : "";
-	const struct kind *k = kind_by_name(
-		p->c->client->kinds, group, slash ? slash + 1 : *gv ? gv : "v1", kind);
+	const struct kind *k = kind_by_name(p->c->client->kinds, group,
+		slash ? slash + 1
+		: *gv ? gv
+		      : "v1",
+		kind);
 	if (k && k->namespaced && k->scale_spec_path)
 		return k;
 	fail(s, "AbleToScale", "FailedGetScale",
@@ -501,7 +504,7 @@ static void on_scaler(void *user, const struct object *old, const struct object 
 {
 	struct autoscalers *c = user;
 	struct arena a = ARENA_INIT;
-	bool same = old && new && streq(old->uid, new->uid) &&
+	bool same = old && new &&streq(old->uid, new->uid) &&
 		    json_equal(json_get(object_doc(old, &a), "spec"),
 			    json_get(object_doc(new, &a), "spec"));
 	arena_finish(&a);

@@ -19,9 +19,8 @@ bool autoscaler_metric_read(const struct json *spec, struct autoscaler_metric *r
 	};
 	int64_t percent = json_int_or(json_get(target, "averageUtilization"), 0);
 	ret->utilization = percent > 0;
-	ret->target = ret->utilization
-			      ? percent
-			      : quantity_json_milli(json_get(target, "averageValue"), 0);
+	ret->target = ret->utilization ? percent
+				       : quantity_json_milli(json_get(target, "averageValue"), 0);
 	return ret->target > 0;
 }
 
@@ -41,8 +40,9 @@ static int add_requests(const struct autoscaler_metric *m, const char *pod,
 		const struct json *request =
 			json_get(json_path(c, "resources.requests"), m->resource);
 		if (!request)
-			return err_set(err, -ENODATA, "missing request for %s in container %s of Pod %s",
-				m->resource, json_str_or(json_get(c, "name"), ""), pod);
+			return err_set(err, -ENODATA,
+				"missing request for %s in container %s of Pod %s", m->resource,
+				json_str_or(json_get(c, "name"), ""), pod);
 		*sum += quantity_json_milli(request, 0);
 	}
 	return 0;
@@ -88,8 +88,8 @@ static int read_pod(struct arena *a, const struct autoscaler_metric *m, const st
 	};
 	if (m->utilization) {
 		const struct json *spec = json_get(doc, "spec");
-		int r = add_requests(m, o->name, json_get(spec, "containers"), false,
-			&ret->request, err);
+		int r = add_requests(
+			m, o->name, json_get(spec, "containers"), false, &ret->request, err);
 		if (r == 0)
 			r = add_requests(m, o->name, json_get(spec, "initContainers"), true,
 				&ret->request, err);

@@ -1,5 +1,5 @@
-/* autoscaler_pods.h - what the advice wants to know of a workload's pods, out of their documents and
- * those of metrics.k8s.io. Inside the autoscaler's loop only. */
+/* autoscaler_pods.h - what the advice wants to know of a workload's pods, out of their documents
+ * and those of metrics.k8s.io. Inside the autoscaler's loop only. */
 #pragma once
 
 #include "lib/object/object.h"

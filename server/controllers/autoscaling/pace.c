@@ -4,10 +4,10 @@
 
 #include "lib/base/clock.h"
 
-#define WINDOW_S 300	   /* without behavior: downwards */
+#define WINDOW_S 300		  /* without behavior: downwards */
 #define KEPT_NS (3600 * NS_PER_S) /* the longest window and period that the API takes */
-#define QUICK_FACTOR 2	   /* without behavior: so many times the present number, */
-#define QUICK_LEAST 4	   /* or this */
+#define QUICK_FACTOR 2		  /* without behavior: so many times the present number, */
+#define QUICK_LEAST 4		  /* or this */
 
 static void rules_read(const struct json *r, int64_t window_s, struct pace_rules *ret)
 {
@@ -86,8 +86,8 @@ static int64_t policy_bound(const struct pace_rules *r, const struct pace_memory
 		int64_t since_ns = now_ns - p->period_s * NS_PER_S;
 		int64_t begin = current - sum_since(m->up.items, m->up.count, since_ns) +
 				sum_since(m->down.items, m->down.count, since_ns);
-		double change = p->percent ? (double)begin * (double)p->value / 100
-					   : (double)p->value;
+		double change =
+			p->percent ? (double)begin * (double)p->value / 100 : (double)p->value;
 		int64_t at = up ? (int64_t)ceil((double)begin + change)
 				: (int64_t)((double)begin - change);
 		bound = greatest ? MAX(bound, at) : MIN(bound, at);
@@ -129,7 +129,8 @@ static int64_t stabilize(const struct pace_limits *l, struct pace_memory *m, int
 	return to;
 }
 
-static void limit_by(struct pace_verdict *v, int64_t replicas, const char *reason, const char *message)
+static void limit_by(
+	struct pace_verdict *v, int64_t replicas, const char *reason, const char *message)
 {
 	v->replicas = replicas;
 	v->limited = true;

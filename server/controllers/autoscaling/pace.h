@@ -1,5 +1,6 @@
 /* pace.h - how fast an autoscaler may follow its metrics: stabilization windows, policies and the
- * bounds (HorizontalPodAutoscaler spec.behavior). Pure: remembers what it is told, time comes in. */
+ * bounds (HorizontalPodAutoscaler spec.behavior). Pure: remembers what it is told, time comes in.
+ */
 #pragma once
 
 #include "lib/base/vec.h"

@@ -106,11 +106,11 @@ static void test_policies(void **state)
 
 static void test_disabled_and_windows(void **state)
 {
-	struct pace_limits l = limits_of(
-		"{\"minReplicas\":1,\"maxReplicas\":100,\"behavior\":{\"scaleUp\":{"
-		"\"stabilizationWindowSeconds\":120,"
-		"\"policies\":[{\"type\":\"Pods\",\"value\":50,\"periodSeconds\":15}]},"
-		"\"scaleDown\":{\"selectPolicy\":\"Disabled\"}}}");
+	struct pace_limits l =
+		limits_of("{\"minReplicas\":1,\"maxReplicas\":100,\"behavior\":{\"scaleUp\":{"
+			  "\"stabilizationWindowSeconds\":120,"
+			  "\"policies\":[{\"type\":\"Pods\",\"value\":50,\"periodSeconds\":15}]},"
+			  "\"scaleDown\":{\"selectPolicy\":\"Disabled\"}}}");
 	struct pace_memory m = {0};
 	now_s += 5000;
 	assert_int_equal(decide(&l, &m, 10, 10).replicas, 10);
