@@ -11,3 +11,4 @@ int backup_main(int argc, char **argv);
 int restore_main(int argc, char **argv);
 int virt_main(int argc, char **argv);
 int explain_main(int argc, char **argv);
+int advise_main(int argc, char **argv);

@@ -135,6 +135,7 @@ struct placement_facts placement_facts_of_annotations(
 		annotated(a, annotations, "data-sensitivity", sensitivities, f.sensitivity, &bad);
 	f.latency = annotated(a, annotations, "latency-class", latencies, f.latency, &bad);
 	f.legacy = streq(annotated(a, annotations, "legacy", answers, "false", &bad), "true");
+	f.os = json_str_or(json_get(annotations, "hanok.io/os"), f.os);
 	f.has_image = f.has_disk = true;
 	if (ret_bad)
 		*ret_bad = bad;

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "lib/placement/placement.h"
+#include "lib/placement/advise.h"
 
 static const char *profiles_path, *manual_path;
 
@@ -74,6 +74,67 @@ static void test_labelled_set(void **state)
 	}
 	assert_int_equal(wrong, 0);
 	assert_true(checked >= 40);
+}
+
+static bool has_note(const struct json *notes, const char *text)
+{
+	JSON_FOR_EACH_ITEM(n, notes)
+		if (strstr(json_str_or(n, ""), text))
+			return true;
+	return *text == '\0';
+}
+
+/* The adviser on the rows of what runs: where it belongs, whether that is worth a move, and why. */
+static void test_labelled_advice(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+	read_file(profiles_path, &text);
+	struct json *rows = parse(&a, text.data);
+	struct placement_weights weights = placement_default_weights();
+	size_t checked = 0, wrong = 0;
+	JSON_FOR_EACH_ITEM(row, rows) {
+		const struct json *running = json_get(row, "running");
+		if (!running)
+			continue;
+		struct advice x = advise(&a, running, &weights);
+		bool saves = x.move && x.memory_saved_bytes > 0;
+		if (!streq(placement_isolation_name(x.recommended),
+			    json_str(json_get(row, "expect"))) ||
+			x.move != json_bool_or(json_get(row, "move"), false) ||
+			saves != json_bool_or(json_get(row, "saves"), false) ||
+			!str_has_prefix(json_str_or(json_at(x.reasons, 0), ""),
+				json_str_or(json_get(row, "because"), "")) ||
+			!has_note(x.notes, json_str_or(json_get(row, "note"), ""))) {
+			print_error("%s: %s\n", json_str(json_get(row, "name")),
+				json_text(&a, advice_doc(&a, &x)));
+			wrong++;
+		}
+		checked++;
+	}
+	assert_int_equal(wrong, 0);
+	assert_true(checked >= 25);
+}
+
+/* Four replicas of 4 Gi each that use 1 Gi: what a container of the same work would need. */
+static void test_saving(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct placement_weights weights = placement_default_weights();
+	struct json *w = parse(&a,
+		"{kind: VirtualMachine, replicas: 4, annotations: {hanok.io/load: variable}, spec: "
+		"{domain: {cpu: {cores: 2}, memory: {guest: 4Gi}}}, usage: {samples: 9, "
+		"cpuMeanMilli: 100, cpuPeakMilli: 800, memoryPeakBytes: 1073741824}}");
+	struct advice x = advise(&a, w, &weights);
+	assert_true(x.move);
+	int64_t each = (4096 + 64 - (1280 - 128)) * (INT64_C(1) << 20);
+	assert_int_equal(x.memory_saved_bytes, 4 * each);
+	assert_int_equal(x.cpu_saved_milli, 4 * (2000 - 1000));
+	/* The other way it costs a kernel and an emulator each. */
+	w = parse(&a, "{kind: Deployment, replicas: 3, annotations: {hanok.io/criticality: "
+		      "mission-critical}, spec: {containers: []}}");
+	x = advise(&a, w, &weights);
+	assert_int_equal(x.memory_saved_bytes, -3 * (ADVISE_GUEST_BYTES + ADVISE_EMULATOR_BYTES));
 }
 
 /* The constraints win over any weights. */
@@ -179,6 +240,8 @@ int main(int argc, char **argv)
 	manual_path = argv[2];
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_labelled_set),
+		cmocka_unit_test(test_labelled_advice),
+		cmocka_unit_test(test_saving),
 		cmocka_unit_test(test_constraints_first),
 		cmocka_unit_test(test_weights_decide),
 		cmocka_unit_test(test_bad_weights),

@@ -119,6 +119,29 @@ check "and on the ConfigMap" eventually 5 matches "InvalidWeight.*configmap/hano
 check "mended" k -n kube-system patch configmap hanok-placement --type merge -p '{"data":{"criticality":"60"}}'
 check "they count" eventually 10 matches '^60 *$' k_field app/bank '.status.decision.criteria[0].weight' '.status.conditions[?(@.type=="WeightsValid")].status'
 
+# Advised: what is said by annotation, and by privileges.
+k create -f - >/dev/null <<'END'
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ledger, annotations: {hanok.io/criticality: mission-critical}}
+spec:
+  selector: {matchLabels: {app: ledger}}
+  template: {metadata: {labels: {app: ledger}}, spec: {containers: [{name: c, image: i}]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: agent}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template: {metadata: {labels: {app: agent}}, spec: {hostNetwork: true, containers: [{name: c, image: i, securityContext: {privileged: true}}]}}
+END
+advise() { "$HANOK" advise "$@" --kubeconfig "$KUBECONFIG_FILE"; }
+check_output "advised to move, and what it costs" 'Deployment/ledger +Container +VirtualMachine +[0-9]+:[0-9]+ +-192Mi +criticality mission-critical: ' advise
+check_output "advised to stay" "Deployment/agent +Container +stay .*it has hostNetwork" advise -A
+check_output "as JSON" '"name": "ledger",.*"recommended": "VirtualMachine",.*"move": true,.*"reasons".*"memoryBytes": -201326592' advise --moves -o json
+check_refused "options are checked" "hanok advise: --samples '0': a number from 1 to 1000" advise --samples 0
+k delete deployment ledger agent >/dev/null
+
 check "deleted" k delete app --all
 check "all goes with it" eventually 20 matches '^2$' k_count vm,deployment,service,hpa,pdb
 finish
