@@ -249,10 +249,11 @@ static struct json *judge(struct advising *x, const struct json *workloads)
 	static const char *const told[] = {"namespace", "kind", "name", "replicas", "usage"};
 	struct json *items = json_new_array(x->a);
 	JSON_FOR_EACH_ITEM(w, workloads) {
-		struct advice advice = advise(x->a, w, &x->weights);
+		struct placement_advice advice = placement_advise(x->a, w, &x->weights);
 		if (x->options->moves_only && !advice.move)
 			continue;
-		struct json *doc = advice_doc(x->a, &advice), *item = json_new_object(x->a);
+		struct json *doc = placement_advice_doc(x->a, &advice),
+			    *item = json_new_object(x->a);
 		for (size_t i = 0; i < ARRAY_LEN(told); i++)
 			if (json_get(w, told[i]))
 				json_set(x->a, item, told[i], json_get(w, told[i]));

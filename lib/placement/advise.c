@@ -158,7 +158,7 @@ static int64_t with_room(int64_t peak)
 	return peak + peak / 4;
 }
 
-static void estimate(struct advice *x, const struct json *workload)
+static void estimate(struct placement_advice *x, const struct json *workload)
 {
 	const struct json *usage = json_get(workload, "usage"), *spec = json_get(workload, "spec");
 	int64_t memory_peak = json_path_int(usage, "memoryPeakBytes", 0),
@@ -178,7 +178,7 @@ static void estimate(struct advice *x, const struct json *workload)
 	x->cpu_saved_milli = cpu * MAX(x->facts.replicas, 1);
 }
 
-static void note_size(struct arena *a, struct advice *x, const struct json *workload)
+static void note_size(struct arena *a, struct placement_advice *x, const struct json *workload)
 {
 	const struct json *usage = json_get(workload, "usage"), *spec = json_get(workload, "spec");
 	int64_t memory_peak = json_path_int(usage, "memoryPeakBytes", 0),
@@ -207,7 +207,7 @@ static void note_size(struct arena *a, struct advice *x, const struct json *work
 }
 
 /* What a container is given directly has to come into the guest in another way. */
-static void note_work(struct arena *a, struct advice *x, const struct json *workload)
+static void note_work(struct arena *a, struct placement_advice *x, const struct json *workload)
 {
 	if (!x->move || x->current != PLACEMENT_CONTAINER)
 		return;
@@ -224,10 +224,10 @@ static void note_work(struct arena *a, struct advice *x, const struct json *work
 				a, "it has several containers, which share one guest then"));
 }
 
-struct advice advise(
+struct placement_advice placement_advise(
 	struct arena *a, const struct json *workload, const struct placement_weights *weights)
 {
-	struct advice x = {.notes = json_new_array(a)};
+	struct placement_advice x = {.notes = json_new_array(a)};
 	x.current = is_machine(workload) ? PLACEMENT_VIRTUAL_MACHINE : PLACEMENT_CONTAINER;
 	x.facts = facts_of(a, workload, x.notes);
 	x.decision = placement_decide(a, &x.facts, weights);
@@ -260,7 +260,7 @@ struct advice advise(
 	return x;
 }
 
-struct json *advice_doc(struct arena *a, const struct advice *x)
+struct json *placement_advice_doc(struct arena *a, const struct placement_advice *x)
 {
 	struct json *doc = json_new_object(a), *decision = placement_decision_doc(a, &x->decision);
 	json_set_str(a, doc, "current", placement_isolation_name(x->current));

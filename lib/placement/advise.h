@@ -15,7 +15,7 @@
 #define ADVISE_GUEST_BYTES ((int64_t)128 << 20)	  /* the guest's kernel and services */
 #define ADVISE_EMULATOR_BYTES ((int64_t)64 << 20) /* QEMU's own */
 
-struct advice {
+struct placement_advice {
 	enum placement_isolation current, recommended;
 	bool move; /* recommended is not current */
 	struct placement_facts facts;
@@ -35,7 +35,7 @@ struct advice {
  *     usage        {samples, cpuMeanMilli, cpuPeakMilli, cpuDeviationMilli, memoryPeakBytes}, of
  * one replica; absent = was not measured All but kind may be absent. Texts are in the arena, or
  * live as long as the workload. */
-struct advice advise(
+struct placement_advice placement_advise(
 	struct arena *a, const struct json *workload, const struct placement_weights *weights);
 /* {current, recommended, move, scores, constraints, reasons, saving, notes} */
-struct json *advice_doc(struct arena *a, const struct advice *advice);
+struct json *placement_advice_doc(struct arena *a, const struct placement_advice *advice);

@@ -97,7 +97,7 @@ static void test_labelled_advice(void **state)
 		const struct json *running = json_get(row, "running");
 		if (!running)
 			continue;
-		struct advice x = advise(&a, running, &weights);
+		struct placement_advice x = placement_advise(&a, running, &weights);
 		bool saves = x.move && x.memory_saved_bytes > 0;
 		if (!streq(placement_isolation_name(x.recommended),
 			    json_str(json_get(row, "expect"))) ||
@@ -107,7 +107,7 @@ static void test_labelled_advice(void **state)
 				json_str_or(json_get(row, "because"), "")) ||
 			!has_note(x.notes, json_str_or(json_get(row, "note"), ""))) {
 			print_error("%s: %s\n", json_str(json_get(row, "name")),
-				json_text(&a, advice_doc(&a, &x)));
+				json_text(&a, placement_advice_doc(&a, &x)));
 			wrong++;
 		}
 		checked++;
@@ -125,7 +125,7 @@ static void test_saving(void **state)
 		"{kind: VirtualMachine, replicas: 4, annotations: {hanok.io/load: variable}, spec: "
 		"{domain: {cpu: {cores: 2}, memory: {guest: 4Gi}}}, usage: {samples: 9, "
 		"cpuMeanMilli: 100, cpuPeakMilli: 800, memoryPeakBytes: 1073741824}}");
-	struct advice x = advise(&a, w, &weights);
+	struct placement_advice x = placement_advise(&a, w, &weights);
 	assert_true(x.move);
 	int64_t each = (4096 + 64 - (1280 - 128)) * (INT64_C(1) << 20);
 	assert_int_equal(x.memory_saved_bytes, 4 * each);
@@ -133,7 +133,7 @@ static void test_saving(void **state)
 	/* The other way it costs a kernel and an emulator each. */
 	w = parse(&a, "{kind: Deployment, replicas: 3, annotations: {hanok.io/criticality: "
 		      "mission-critical}, spec: {containers: []}}");
-	x = advise(&a, w, &weights);
+	x = placement_advise(&a, w, &weights);
 	assert_int_equal(x.memory_saved_bytes, -3 * (ADVISE_GUEST_BYTES + ADVISE_EMULATOR_BYTES));
 }
 
