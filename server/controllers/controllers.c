@@ -15,6 +15,7 @@ static const struct controller_class *const classes[] = {
 	&deployment_controller,
 	&stateful_set_controller,
 	&daemon_set_controller,
+	&disruption_budget_controller,
 	&job_controller,
 	&endpoints_controller,
 	&endpoint_slice_controller,
