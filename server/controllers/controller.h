@@ -22,12 +22,28 @@ struct controller_class {
 	void (*destroy)(void *self);
 };
 
-application_controller, autoscaler_controller, claim_protection_controller,
-	cluster_role_aggregation_controller, daemon_set_controller, deployment_controller,
-	endpoint_slice_controller, endpoints_controller, garbage_collector_controller,
-	job_controller, namespace_controller, node_lifecycle_controller, pod_gc_controller,
-	replica_set_controller, replication_controller, resource_quota_controller,
-	root_ca_controller, service_account_controller, service_account_token_controller,
-	stateful_set_controller, token_cleaner_controller, virtual_machine_controller,
-	virtual_machine_instance_controller, volume_protection_controller,
-	disruption_budget_controller;
+extern const struct controller_class application_controller;
+extern const struct controller_class autoscaler_controller;
+extern const struct controller_class claim_protection_controller;
+extern const struct controller_class cluster_role_aggregation_controller;
+extern const struct controller_class daemon_set_controller;
+extern const struct controller_class deployment_controller;
+extern const struct controller_class disruption_budget_controller;
+extern const struct controller_class endpoint_slice_controller;
+extern const struct controller_class endpoints_controller;
+extern const struct controller_class garbage_collector_controller;
+extern const struct controller_class job_controller;
+extern const struct controller_class namespace_controller;
+extern const struct controller_class node_lifecycle_controller;
+extern const struct controller_class pod_gc_controller;
+extern const struct controller_class replica_set_controller;
+extern const struct controller_class replication_controller;
+extern const struct controller_class resource_quota_controller;
+extern const struct controller_class root_ca_controller;
+extern const struct controller_class service_account_controller;
+extern const struct controller_class service_account_token_controller;
+extern const struct controller_class stateful_set_controller;
+extern const struct controller_class token_cleaner_controller;
+extern const struct controller_class virtual_machine_controller;
+extern const struct controller_class virtual_machine_instance_controller;
+extern const struct controller_class volume_protection_controller;
