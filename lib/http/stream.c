@@ -66,6 +66,8 @@ int stream_create(uv_loop_t *loop, int fd, SSL *ssl, struct stream **ret, struct
 	s->open_handles = 2;
 	s->fd = fd;
 	s->ssl = ssl;
+	if (ssl)
+		stream_tls_attach(s);
 	s->state = ssl ? STREAM_HANDSHAKE : STREAM_OPEN;
 	s->tls_wants_write = ssl && !SSL_is_server(ssl); /* the client speaks first */
 	struct stat st;
@@ -94,7 +96,7 @@ int stream_from_fd(uv_loop_t *loop, int fd, struct stream **ret, struct err *err
 
 int stream_from_fd_tls(uv_loop_t *loop, int fd, SSL_CTX *tls, struct stream **ret, struct err *err)
 {
-	SSL *ssl = stream_tls_new(tls, fd, true);
+	SSL *ssl = stream_tls_new(tls, true);
 	if (!ssl)
 		return err_set(err, -ENOMEM, "cannot set up TLS");
 	stream_tune_socket(fd);
@@ -212,7 +214,7 @@ static bool stream_has_buffered(const struct stream *s)
 
 static void stream_mark_dirty(struct stream *s)
 {
-	if (s->queue.bytes > STREAM_HIGH_BYTES)
+	if (stream_queued(s) > STREAM_HIGH_BYTES)
 		s->above_high = true;
 	s->dirty = true;
 	if (!s->blocked)
@@ -247,7 +249,7 @@ void stream_write_queue(struct stream *s, struct stream_queue *from, size_t size
 
 size_t stream_queued(const struct stream *s)
 {
-	return s->queue.bytes;
+	return s->queue.bytes + s->sealed.size;
 }
 
 uint64_t stream_written(const struct stream *s)
@@ -263,7 +265,7 @@ void stream_shutdown(struct stream *s)
 	stream_mark_dirty(s);
 }
 
-static ssize_t plain_write(struct stream *s, const char **ret_text)
+static int plain_flush(struct stream *s, const char **ret_text)
 {
 	struct iovec v[VECTORS_MAX];
 	int count = stream_queue_vectors(&s->queue, v, VECTORS_MAX);
@@ -281,7 +283,9 @@ static ssize_t plain_write(struct stream *s, const char **ret_text)
 		*ret_text = strerror(e);
 		return -e;
 	}
-	return n;
+	s->written_bytes += (uint64_t)n;
+	stream_queue_drop(&s->queue, (size_t)n);
+	return 0;
 }
 
 static void stream_end_direction(struct stream *s)
@@ -300,34 +304,32 @@ static void stream_flush(struct stream *s)
 	if (!s->dirty || s->blocked || s->state != STREAM_OPEN)
 		return;
 	s->tls_read_blocked = false;
-	bool had_bytes = s->queue.bytes > 0;
-	while (s->queue.bytes) {
+	bool had_bytes = stream_queued(s) > 0;
+	while (stream_queued(s)) {
 		const char *text = NULL;
-		ssize_t n = s->ssl ? stream_tls_write(s, &text) : plain_write(s, &text);
-		if (n == -EAGAIN) {
+		int r = s->ssl ? stream_tls_flush(s, &text) : plain_flush(s, &text);
+		if (r == -EAGAIN) {
 			if (!s->tls_read_blocked)
 				s->blocked = true;
 			break;
 		}
-		if (n < 0) {
-			stream_fail(s, (int)n, text);
+		if (r < 0) {
+			stream_fail(s, r, text);
 			return;
 		}
-		s->written_bytes += (uint64_t)n;
-		stream_queue_drop(&s->queue, (size_t)n);
 	}
-	if (s->queue.bytes == 0 && s->shutdown_wanted && !s->shutdown_done)
+	if (stream_queued(s) == 0 && s->shutdown_wanted && !s->shutdown_done)
 		stream_end_direction(s);
-	bool empty = s->queue.bytes == 0 && s->shutdown_done == s->shutdown_wanted;
+	bool empty = stream_queued(s) == 0 && s->shutdown_done == s->shutdown_wanted;
 	if (empty)
 		s->dirty = false;
-	if (s->above_high && s->queue.bytes < STREAM_LOW_BYTES) {
+	if (s->above_high && stream_queued(s) < STREAM_LOW_BYTES) {
 		s->above_high = false;
 		if (s->h.drained)
 			s->h.drained(s->user);
 	}
 	if (empty && (had_bytes || s->shutdown_done) && s->state == STREAM_OPEN &&
-		s->queue.bytes == 0 && s->h.flushed)
+		stream_queued(s) == 0 && s->h.flushed)
 		s->h.flushed(s->user);
 }
 
@@ -379,7 +381,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		stream_do_handshake(s);
 	if (s->state == STREAM_OPEN)
 		stream_do_read(s);
-	if (status < 0 && s->state == STREAM_OPEN && s->queue.bytes == 0) {
+	if (status < 0 && s->state == STREAM_OPEN && stream_queued(s) == 0) {
 		int e = 0;
 		socklen_t size = sizeof(e);
 		if (s->is_socket && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &e, &size) == 0 && e)
@@ -411,6 +413,7 @@ void stream_fail(struct stream *s, int code, const char *text)
 	uv_poll_stop(&s->poll);
 	uv_idle_stop(&s->later);
 	stream_queue_clear(&s->queue);
+	buf_finish(&s->sealed);
 	if (s->h.error)
 		s->h.error(s->user, code, text ? text : strerror(-code));
 	else
@@ -445,13 +448,14 @@ void stream_close(struct stream *s)
 		return;
 	/* Saying good-bye keeps the peer from taking the end for a cut; if it does not fit in the
 	 * kernel's buffer, so be it. */
-	if (s->ssl && s->state == STREAM_OPEN && s->queue.bytes == 0 && !s->shutdown_done)
+	if (s->ssl && s->state == STREAM_OPEN && stream_queued(s) == 0 && !s->shutdown_done)
 		(void)stream_tls_shutdown(s);
 	s->state = STREAM_CLOSING;
 	if (s->ssl)
 		SSL_free(s->ssl);
 	s->ssl = NULL;
 	stream_queue_clear(&s->queue);
+	buf_finish(&s->sealed);
 	buf_finish(&s->unread);
 	uv_close((uv_handle_t *)&s->poll, on_handle_closed);
 	uv_close((uv_handle_t *)&s->later, on_handle_closed);

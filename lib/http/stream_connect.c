@@ -144,7 +144,7 @@ static void connected(struct stream_connect *c)
 	int r;
 	SSL *ssl = NULL;
 	if (c->tls) {
-		ssl = stream_tls_new(c->tls, c->fd, false);
+		ssl = stream_tls_new(c->tls, false);
 		if (!ssl || (c->name && stream_tls_set_name(ssl, c->name) < 0)) {
 			SSL_free(ssl);
 			err_set(&c->err, -EINVAL, "cannot set up TLS for name '%s'",

@@ -40,7 +40,8 @@ struct stream {
 	void *user;
 	SSL *ssl; /* NULL = plain */
 	struct stream_queue queue;
-	struct buf unread;	  /* given back by stream_unread */
+	struct buf sealed; /* TLS records that the kernel has not taken; they go before the queue */
+	struct buf unread; /* given back by stream_unread */
 	struct stream_peer *peer; /* NULL until asked for */
 	uint64_t written_bytes;
 	/* Internal to stream_connect: told once when the handshake is done. */
@@ -71,13 +72,15 @@ void stream_tune_socket(int fd);
 /* Breaks the stream and tells the user. From the loop only. */
 void stream_fail(struct stream *s, int code, const char *text);
 
+SSL *stream_tls_new(SSL_CTX *ctx, bool server);
+void stream_tls_attach(struct stream *s); /* before anything else is done with its `ssl` */
 /* Results of the transport: bytes, 0 at the end of the peer's direction (reads), -EAGAIN, or
  * another negative errno with *text for people (static or thread-local storage). */
-SSL *stream_tls_new(SSL_CTX *ctx, int fd, bool server);
 int stream_tls_set_name(SSL *ssl, const char *name);
 int stream_tls_handshake(struct stream *s, const char **ret_text);
 ssize_t stream_tls_read(struct stream *s, char *p, size_t room, const char **ret_text);
-ssize_t stream_tls_write(struct stream *s, const char **ret_text);
+/* Writes from the queue, several records at a time: 0 when all of these went, else as above. */
+int stream_tls_flush(struct stream *s, const char **ret_text);
 int stream_tls_shutdown(struct stream *s); /* 0, -EAGAIN; failures do not matter any more */
 bool stream_tls_has_pending(const struct stream *s);
 void stream_tls_peer(const struct stream *s, struct stream_peer *peer);

@@ -1,6 +1,10 @@
 /* TLS for streams: OpenSSL straight on the descriptor through a small BIO of our own, so that an
  * idle connection holds no record buffers (SSL_MODE_RELEASE_BUFFERS, no memory BIOs) and writing to
- * a closed socket raises no SIGPIPE. */
+ * a closed socket raises no SIGPIPE.
+ *
+ * Records made of what is queued are collected in a room of the thread's and go to the kernel
+ * together: one send of 64 KiB costs it less than half of four of 16. What it does not take stays
+ * with the stream, and nothing else is written before that. */
 #include "lib/http/stream_impl.h"
 
 #include <arpa/inet.h>
@@ -13,21 +17,41 @@
 /* The largest TLS record: what one SSL_write takes. */
 #define RECORD_BYTES 16384u
 
+/* A record with its header and tag. */
+#define SEALED_BYTES (RECORD_BYTES + 256u)
+#define RECORDS_TOGETHER 4
+
 static _Thread_local char gather_room[RECORD_BYTES];
+static _Thread_local struct {
+	bool on; /* records go here, not to the kernel */
+	size_t size;
+	char room[RECORDS_TOGETHER * SEALED_BYTES];
+} sealed;
 static _Thread_local char error_text[512];
 
-static int bio_fd(BIO *b)
+static ssize_t send_some(int fd, const char *p, size_t size)
 {
-	return (int)(intptr_t)BIO_get_data(b);
+	ssize_t n;
+	do
+		n = send(fd, p, size, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n;
 }
 
 static int bio_write(BIO *b, const char *p, int size)
 {
+	struct stream *s = BIO_get_data(b);
 	BIO_clear_retry_flags(b);
-	ssize_t n;
-	do
-		n = send(bio_fd(b), p, (size_t)size, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
+	ssize_t n = -1;
+	if (sealed.on && sizeof(sealed.room) - sealed.size >= (size_t)size) {
+		memcpy(sealed.room + sealed.size, p, (size_t)size);
+		sealed.size += (size_t)size;
+		return size;
+	}
+	if (sealed.on || s->sealed.size)
+		errno = EAGAIN;
+	else
+		n = send_some(s->fd, p, (size_t)size);
 	if (n < 0 && errno == EAGAIN)
 		BIO_set_retry_write(b);
 	return (int)n;
@@ -35,10 +59,11 @@ static int bio_write(BIO *b, const char *p, int size)
 
 static int bio_read(BIO *b, char *p, int room)
 {
+	const struct stream *s = BIO_get_data(b);
 	BIO_clear_retry_flags(b);
 	ssize_t n;
 	do
-		n = recv(bio_fd(b), p, (size_t)room, 0);
+		n = recv(s->fd, p, (size_t)room, 0);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		BIO_set_retry_read(b);
@@ -73,7 +98,7 @@ static void bio_method_make(void)
 	BIO_meth_set_ctrl(bio_method, bio_ctrl);
 }
 
-SSL *stream_tls_new(SSL_CTX *ctx, int fd, bool server)
+SSL *stream_tls_new(SSL_CTX *ctx, bool server)
 {
 	pthread_once(&bio_method_once, bio_method_make);
 	SSL *ssl = SSL_new(ctx);
@@ -83,7 +108,6 @@ SSL *stream_tls_new(SSL_CTX *ctx, int fd, bool server)
 		BIO_free(b);
 		return NULL;
 	}
-	BIO_set_data(b, (void *)(intptr_t)fd);
 	BIO_set_init(b, 1);
 	SSL_set_bio(ssl, b, b);
 	if (server)
@@ -91,6 +115,11 @@ SSL *stream_tls_new(SSL_CTX *ctx, int fd, bool server)
 	else
 		SSL_set_connect_state(ssl);
 	return ssl;
+}
+
+void stream_tls_attach(struct stream *s)
+{
+	BIO_set_data(SSL_get_rbio(s->ssl), s);
 }
 
 int stream_tls_set_name(SSL *ssl, const char *name)
@@ -181,17 +210,54 @@ ssize_t stream_tls_read(struct stream *s, char *p, size_t room, const char **ret
 	return (ssize_t)at;
 }
 
-ssize_t stream_tls_write(struct stream *s, const char **ret_text)
+/* Tries to get rid of sealed bytes; what is left of them is kept. */
+static int send_sealed(struct stream *s, const char *p, size_t size, const char **ret_text)
 {
-	size_t size;
-	const char *p = stream_queue_front(&s->queue, gather_room, sizeof(gather_room), &size);
-	ERR_clear_error();
-	errno = 0;
-	int n = SSL_write(s->ssl, p, (int)size);
-	int saved = errno;
-	if (n > 0)
-		return n;
-	int what = SSL_get_error(s->ssl, n);
+	ssize_t n = size ? send_some(s->fd, p, size) : 0;
+	if (n < 0 && errno != EAGAIN) {
+		int e = errno;
+		*ret_text = strerror(e);
+		return -e;
+	}
+	size_t done = n < 0 ? 0 : (size_t)n;
+	s->written_bytes += done;
+	if (p == s->sealed.data) {
+		buf_drop_front(&s->sealed, done);
+		if (!s->sealed.size)
+			buf_finish(&s->sealed);
+	} else if (done < size) {
+		buf_add(&s->sealed, p + done, size - done);
+	}
+	return done < size ? -EAGAIN : 0;
+}
+
+int stream_tls_flush(struct stream *s, const char **ret_text)
+{
+	int n = 1, saved = 0;
+	if (s->sealed.size) {
+		int r = send_sealed(s, s->sealed.data, s->sealed.size, ret_text);
+		if (r < 0)
+			return r;
+	}
+	sealed.size = 0;
+	sealed.on = true;
+	while (s->queue.bytes && sizeof(sealed.room) - sealed.size >= SEALED_BYTES) {
+		size_t size;
+		const char *p =
+			stream_queue_front(&s->queue, gather_room, sizeof(gather_room), &size);
+		ERR_clear_error();
+		errno = 0;
+		n = SSL_write(s->ssl, p, (int)size);
+		saved = errno;
+		if (n <= 0)
+			break;
+		stream_queue_drop(&s->queue, (size_t)n);
+	}
+	sealed.on = false;
+	int what = n > 0 ? SSL_ERROR_NONE : SSL_get_error(s->ssl, n);
+	int r = send_sealed(s, sealed.room, sealed.size, ret_text);
+	if (r < 0 || what == SSL_ERROR_NONE)
+		return r;
 	if (what == SSL_ERROR_WANT_WRITE)
 		return -EAGAIN;
 	if (what == SSL_ERROR_WANT_READ) {
