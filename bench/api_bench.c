@@ -1,9 +1,10 @@
 /* api_bench.c - rates, latencies and the server's CPU time of plain API calls.
  *
- *     api-bench KUBECONFIG PID[,PID...] PODS [create]
+ *     api-bench KUBECONFIG PID[,PID...] PODS [PHASE...]
  *
  * Works with any Kubernetes API server on this machine; PIDs are of all processes that serve
  * (kube-apiserver and etcd). No scheduler takes the pods: they name one that does not exist.
+ * Without PHASEs all are run, in their order; the pods are created in any case.
  *
  * 16 TLS connections, kept alive, one request at a time on each, JSON, pods of about 1.5 KB; 100
  * watchers on connections of their own. A line a phase:
@@ -59,6 +60,8 @@ struct bench {
 	SSL_CTX *tls;
 	pid_t servers[SERVERS_MAX];
 	size_t server_count;
+	char **phases; /* to be run; none = all */
+	size_t phase_count;
 	struct random random;
 	struct connection connections[CONNECTIONS];
 	struct watcher watchers[WATCHERS];
@@ -452,6 +455,31 @@ static void run_paced(struct bench *b, unsigned count)
 	b->answered_ns = NULL;
 }
 
+static bool wanted(const struct bench *b, const char *phase)
+{
+	for (size_t i = 0; i < b->phase_count; i++)
+		if (streq(b->phases[i], phase))
+			return true;
+	return b->phase_count == 0;
+}
+
+static void run_watches(struct bench *b)
+{
+	bool create = wanted(b, "watch-create"), patch = wanted(b, "watch-patch");
+	bool delay = wanted(b, "watch-delay");
+	if (!create && !patch && !delay && !wanted(b, "watch-initial"))
+		return;
+	open_watchers(b);
+	if (create)
+		run_watched(b, "watch-create", make_watched_create, b->pods / 2);
+	if (patch)
+		run_watched(b, "watch-patch", make_patch, b->pods / 2);
+	if (delay)
+		run_paced(b, 100);
+	for (size_t i = 0; i < WATCHERS; i++)
+		stream_close(b->watchers[i].stream);
+}
+
 static void parse_servers(struct bench *b, char *text)
 {
 	for (char *rest = text, *one; (one = strsep(&rest, ","));) {
@@ -466,11 +494,11 @@ static void parse_servers(struct bench *b, char *text)
 
 int main(int argc, char **argv)
 {
-	bool create_only = argc == 5 && streq(argv[4], "create");
-	if (argc != 4 && !create_only)
-		bench_die("usage: api-bench KUBECONFIG PID[,PID...] PODS [create]");
 	static struct bench b;
+	if (argc < 4)
+		bench_die("usage: api-bench KUBECONFIG PID[,PID...] PODS [PHASE...]");
 	struct err err = ERR_INIT;
+	tls_keep_spare_buffers();
 	parse_servers(&b, argv[2]);
 	b.pods = bench_number(argv[3], "PODS");
 	b.random = random_seeded(1);
@@ -480,22 +508,23 @@ int main(int argc, char **argv)
 	bench_must(tls_client_context(&b.config.ca, &b.config.cert, &b.config.key, &b.tls, &err),
 		&err, "TLS");
 	connect_all(&b);
+	b.phases = argv + 4;
+	b.phase_count = (size_t)argc - 4;
 	run(&b, "create", make_create, b.pods);
-	if (create_only)
-		return 0;
-	run(&b, "get", make_get, b.pods * 4);
-	run(&b, "patch", make_patch, b.pods);
-	run(&b, "list", make_list, 48);
-	run(&b, "list-cached", make_list_cached, 48);
+	if (wanted(&b, "get"))
+		run(&b, "get", make_get, b.pods * 4);
+	if (wanted(&b, "patch"))
+		run(&b, "patch", make_patch, b.pods);
+	if (wanted(&b, "list"))
+		run(&b, "list", make_list, 48);
+	if (wanted(&b, "list-cached"))
+		run(&b, "list-cached", make_list_cached, 48);
 	b.parallel = 1;
-	run(&b, "list-alone", make_list, 8);
+	if (wanted(&b, "list-alone"))
+		run(&b, "list-alone", make_list, 8);
 	b.parallel = CONNECTIONS;
-	open_watchers(&b);
-	run_watched(&b, "watch-create", make_watched_create, b.pods / 2);
-	run_watched(&b, "watch-patch", make_patch, b.pods / 2);
-	run_paced(&b, 100);
-	for (size_t i = 0; i < WATCHERS; i++)
-		stream_close(b.watchers[i].stream);
-	run(&b, "delete", make_delete, b.pods);
+	run_watches(&b);
+	if (wanted(&b, "delete"))
+		run(&b, "delete", make_delete, b.pods);
 	return 0;
 }

@@ -473,6 +473,7 @@ int server_main(int argc, char **argv)
 	/* One thread allocates; arenas of others would only keep memory. */
 	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_TRIM_THRESHOLD, 256 << 10);
+	tls_keep_spare_buffers();
 	umask(077);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write(2) */
 	raise_descriptor_limit();

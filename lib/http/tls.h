@@ -21,6 +21,10 @@ int tls_context_renew(
 int tls_client_context(const struct str *ca_pem, const struct str *cert_pem,
 	const struct str *key_pem, SSL_CTX **ret, struct err *err) _must_check_;
 
+/* For a process whose calling thread serves or asks much: record buffers that connections give back
+ * are kept for the next record. Before anything else that uses OpenSSL, else nothing happens. */
+void tls_keep_spare_buffers(void);
+
 /* Certificates (ECDSA P-256). PEM texts are malloc'd; the caller frees. */
 int pki_make_ca(const char *cn, int days, char **ret_cert_pem, char **ret_key_pem,
 	struct err *err) _must_check_;
