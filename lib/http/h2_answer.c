@@ -128,12 +128,17 @@ void h2_answer_write(struct http_exchange *x, const void *p, size_t size)
 	out_grown(x);
 }
 
+void h2_answer_write_part(struct http_exchange *x, struct blob *b, size_t start, size_t size)
+{
+	if (!x->open || size == 0)
+		return;
+	stream_queue_add_part(&x->out, b, start, size);
+	out_grown(x);
+}
+
 void h2_answer_write_blob(struct http_exchange *x, struct blob *b)
 {
-	if (!x->open || b->size == 0)
-		return;
-	stream_queue_add_blob(&x->out, b);
-	out_grown(x);
+	h2_answer_write_part(x, b, 0, b->size);
 }
 
 void h2_answer_end(struct http_exchange *x)

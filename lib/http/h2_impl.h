@@ -62,6 +62,7 @@ void h2_answer_begin(struct http_exchange *x, int status, const char *content_ty
 	const char *extra, const size_t *size, bool body);
 void h2_answer_write(struct http_exchange *x, const void *p, size_t size);
 void h2_answer_write_blob(struct http_exchange *x, struct blob *b);
+void h2_answer_write_part(struct http_exchange *x, struct blob *b, size_t start, size_t size);
 void h2_answer_end(struct http_exchange *x);
 void h2_answer_abort(struct http_exchange *x);
 void h2_answer_callbacks(nghttp2_session_callbacks *callbacks);

@@ -732,8 +732,13 @@ static void test_drained(void **state)
 	http_stream_begin(req, 200, NULL, NULL);
 	http_stream_on_drained(req, on_drained);
 	size_t size = 0;
-	for (; http_stream_queued(req) <= 8 * STREAM_HIGH_BYTES; size += sizeof(big_body))
+	struct blob *piece = http_piece_new(
+		&(struct http_part){.text = big_body, .text_size = sizeof(big_body)}, 1);
+	for (; http_stream_queued(req) <= 8 * STREAM_HIGH_BYTES; size += 2 * sizeof(big_body)) {
 		http_stream_write(req, big_body, sizeof(big_body));
+		http_stream_write_piece(req, piece);
+	}
+	blob_unref(piece);
 	assert_int_equal(drained_count, 0);
 	for (int i = 0; i < 2000 && p->body[1] < size; i++)
 		peer_turn(p, 1);

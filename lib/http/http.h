@@ -114,7 +114,11 @@ bool http_answered(const struct http_request *req); /* it has begun */
 void http_stream_begin(
 	struct http_request *req, int status, const char *content_type, const char *extra);
 void http_stream_write(struct http_request *req, const void *p, size_t size);
-void http_stream_write_blob(struct http_request *req, struct blob *b);
+/* Several parts as one chunk. */
+void http_stream_write_parts(struct http_request *req, const struct http_part *parts, size_t count);
+/* A piece of a streamed answer that goes to many clients: framed once, held by reference. */
+struct blob *http_piece_new(const struct http_part *parts, size_t count);
+void http_stream_write_piece(struct http_request *req, struct blob *piece);
 size_t http_stream_queued(const struct http_request *req); /* bytes not yet taken by the kernel */
 /* Called when the queue fell below STREAM_LOW_BYTES after having been above STREAM_HIGH_BYTES. */
 void http_stream_on_drained(struct http_request *req, void (*drained)(struct http_request *));

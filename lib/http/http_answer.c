@@ -144,6 +144,24 @@ void http_answer_write_blob(struct http_exchange *x, struct blob *b)
 		stream_write_blob(x->conn->stream, b);
 }
 
+static size_t parts_size(const struct http_part *parts, size_t count)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < count; i++)
+		size += parts[i].blob ? parts[i].blob->size : parts[i].text_size;
+	return size;
+}
+
+static void write_parts(struct http_exchange *x, const struct http_part *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].blob)
+			http_answer_write_blob(x, parts[i].blob);
+		else
+			http_answer_write(x, parts[i].text, parts[i].text_size);
+	}
+}
+
 void http_respond(struct http_request *req, int status, const char *content_type, const char *extra,
 	const void *body, size_t size)
 {
@@ -178,17 +196,8 @@ void http_respond_parts(struct http_request *req, int status, const char *conten
 	const char *extra, const struct http_part *parts, size_t count)
 {
 	struct http_exchange *x = exchange_of(req);
-	size_t size = 0;
-	for (size_t i = 0; i < count; i++)
-		size += parts[i].blob ? parts[i].blob->size : parts[i].text_size;
-	if (http_answer_begin(x, status, content_type, extra, size)) {
-		for (size_t i = 0; i < count; i++) {
-			if (parts[i].blob)
-				http_answer_write_blob(x, parts[i].blob);
-			else
-				http_answer_write(x, parts[i].text, parts[i].text_size);
-		}
-	}
+	if (http_answer_begin(x, status, content_type, extra, parts_size(parts, count)))
+		write_parts(x, parts, count);
 	http_answer_done(x);
 }
 
@@ -226,41 +235,75 @@ static bool piece_wanted(struct http_exchange *x, size_t size)
 	       x->conn->stream;
 }
 
-static void write_chunk_line(struct stream *s, size_t size)
+#define CHUNK_LINE_ROOM 24
+
+/* What stands before a chunk, at the end of the room. */
+static struct str chunk_line(char *room, size_t size)
 {
 	static const char digits[] = "0123456789abcdef";
-	char text[24];
-	char *p = text + sizeof(text);
+	char *p = room + CHUNK_LINE_ROOM;
 	*--p = '\n';
 	*--p = '\r';
 	do
 		*--p = digits[size & 15];
 	while (size >>= 4);
-	stream_write(s, p, (size_t)(text + sizeof(text) - p));
+	return (struct str){p, (size_t)(room + CHUNK_LINE_ROOM - p)};
 }
 
-void http_stream_write(struct http_request *req, const void *p, size_t size)
+static void write_chunk_line(struct stream *s, size_t size)
+{
+	char room[CHUNK_LINE_ROOM];
+	struct str line = chunk_line(room, size);
+	stream_write(s, line.p, line.size);
+}
+
+void http_stream_write_parts(struct http_request *req, const struct http_part *parts, size_t count)
 {
 	struct http_exchange *x = exchange_of(req);
+	size_t size = parts_size(parts, count);
 	if (!piece_wanted(x, size))
 		return;
 	if (x->chunked)
 		write_chunk_line(x->conn->stream, size);
-	http_answer_write(x, p, size);
+	write_parts(x, parts, count);
 	if (x->chunked)
 		stream_write(x->conn->stream, "\r\n", 2);
 }
 
-void http_stream_write_blob(struct http_request *req, struct blob *b)
+void http_stream_write(struct http_request *req, const void *p, size_t size)
+{
+	http_stream_write_parts(req, &(struct http_part){.text = p, .text_size = size}, 1);
+}
+
+struct blob *http_piece_new(const struct http_part *parts, size_t count)
+{
+	char room[CHUNK_LINE_ROOM];
+	size_t size = parts_size(parts, count);
+	struct str line = chunk_line(room, size);
+	struct blob *piece = blob_alloc(line.size + size + 2);
+	char *p = mempcpy(piece->data, line.p, line.size);
+	for (size_t i = 0; i < count; i++)
+		p = parts[i].blob ? mempcpy(p, parts[i].blob->data, parts[i].blob->size)
+				  : mempcpy(p, parts[i].text, parts[i].text_size);
+	memcpy(p, "\r\n", 2);
+	return piece;
+}
+
+void http_stream_write_piece(struct http_request *req, struct blob *piece)
 {
 	struct http_exchange *x = exchange_of(req);
-	if (!piece_wanted(x, b->size))
+	if (!piece_wanted(x, piece->size))
 		return;
-	if (x->chunked)
-		write_chunk_line(x->conn->stream, b->size);
-	http_answer_write_blob(x, b);
-	if (x->chunked)
-		stream_write(x->conn->stream, "\r\n", 2);
+	if (x->chunked) {
+		stream_write_blob(x->conn->stream, piece);
+		return;
+	}
+	size_t line = (size_t)((char *)memchr(piece->data, '\n', piece->size) + 1 - piece->data);
+	size_t size = piece->size - line - 2;
+	if (x->stream_id)
+		h2_answer_write_part(x, piece, line, size);
+	else
+		stream_write(x->conn->stream, piece->data + line, size);
 }
 
 size_t http_stream_queued(const struct http_request *req)

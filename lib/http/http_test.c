@@ -64,9 +64,12 @@ static void handler(struct http_request *req, void *user)
 	} else if (streq(req->path, "/stream")) {
 		http_stream_begin(req, 200, "application/json", NULL);
 		http_stream_write(req, "one\n", 4);
-		struct blob *b = blob_new("two\n", 4);
-		http_stream_write_blob(req, b);
-		blob_unref(b);
+		struct http_part parts[] = {
+			{.text = "tw", .text_size = 2}, {.text = "o\n", .text_size = 2}};
+		struct blob *piece = http_piece_new(parts, ARRAY_LEN(parts));
+		http_stream_write_piece(req, piece);
+		http_stream_write_parts(req, parts, ARRAY_LEN(parts));
+		blob_unref(piece);
 		http_stream_end(req);
 	} else if (streq(req->path, "/flood")) {
 		static char zeros[65536];
@@ -344,7 +347,7 @@ static void test_stream(void **state)
 	http_call(f->endpoint, &o);
 	wait_result(f, &r);
 	assert_true(r.begun);
-	assert_string_equal(r.body.data, "one\ntwo\n");
+	assert_string_equal(r.body.data, "one\ntwo\ntwo\n");
 	result_reset(&r);
 	assert_int_equal(f->server->conn_count, 1);
 }
@@ -777,7 +780,7 @@ static void test_http10(void **state)
 	int fd = raw_connect(f);
 	raw_send(fd, "GET /stream HTTP/1.0\r\n\r\n");
 	char *text = raw_read_all(f, fd);
-	assert_non_null(strstr(text, "\r\n\r\none\ntwo\n"));
+	assert_non_null(strstr(text, "\r\n\r\none\ntwo\ntwo\n"));
 	assert_null(strstr(text, "chunked"));
 	free(text);
 }

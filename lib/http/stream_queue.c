@@ -58,16 +58,22 @@ void stream_queue_add(struct stream_queue *q, const void *p, size_t size)
 	c->size = size;
 }
 
-void stream_queue_add_blob(struct stream_queue *q, struct blob *b)
+void stream_queue_add_part(struct stream_queue *q, struct blob *b, size_t start, size_t size)
 {
-	if (b->size <= BLOB_COPY_MAX) {
-		stream_queue_add(q, b->data, b->size);
+	if (size <= BLOB_COPY_MAX) {
+		stream_queue_add(q, b->data + start, size);
 		return;
 	}
 	struct stream_chunk *c = queue_push(q, 0);
 	c->blob = blob_ref(b);
-	c->size = b->size;
-	q->bytes += b->size;
+	c->start = start;
+	c->size = start + size;
+	q->bytes += size;
+}
+
+void stream_queue_add_blob(struct stream_queue *q, struct blob *b)
+{
+	stream_queue_add_part(q, b, 0, b->size);
 }
 
 int stream_queue_vectors(const struct stream_queue *q, struct iovec *ret, int room)
@@ -134,11 +140,9 @@ void stream_queue_move(struct stream_queue *from, struct stream_queue *to, size_
 			continue;
 		}
 		if (n < left) {
-			struct stream_chunk *part = queue_push(to, 0);
-			part->blob = blob_ref(c->blob);
-			part->start = c->start;
-			part->size = c->start + n;
+			stream_queue_add_part(to, c->blob, c->start, n);
 			c->start += n;
+			to->bytes -= n;
 		} else {
 			from->head = c->next;
 			if (!from->head)

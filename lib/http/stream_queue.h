@@ -14,6 +14,7 @@ struct stream_queue {
 
 void stream_queue_add(struct stream_queue *q, const void *p, size_t size);
 void stream_queue_add_blob(struct stream_queue *q, struct blob *b);
+void stream_queue_add_part(struct stream_queue *q, struct blob *b, size_t start, size_t size);
 /* Fills up to `room` vectors from the front; returns how many. */
 int stream_queue_vectors(const struct stream_queue *q, struct iovec *ret, int room);
 /* The front bytes in one piece: points into the queue when its first chunk has at least `size`

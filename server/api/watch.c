@@ -104,9 +104,36 @@ static void write_converted_event(struct watch *w, const char *type, const struc
 	buf_finish(&out);
 }
 
-/* line may be NULL: the event is then put together around the object's bytes. */
+#define EVENT_PARTS 3
+
+/* The event around the object's bytes. `head` is where its beginning is put. */
+static void event_parts(const char *type, const struct object *o, char *head, size_t room,
+	struct http_part ret[EVENT_PARTS])
+{
+	int n = snprintf(head, room, "{\"type\":\"%s\",\"object\":", type);
+	ret[0] = (struct http_part){.text = head, .text_size = (size_t)n};
+	ret[1] = (struct http_part){.blob = o->bytes};
+	ret[2] = (struct http_part){.text = "}\n", .text_size = 2};
+}
+
+/* Of an event from the cache other watchers have most likely written the same already, or will. */
+static void write_object_event(struct watch *w, const char *type, const struct cache_event *e)
+{
+	char head[48];
+	struct http_part parts[EVENT_PARTS];
+	struct blob *piece = blob_ref(e->line);
+	if (!piece) {
+		event_parts(type, e->object, head, sizeof(head), parts);
+		piece = http_piece_new(parts, EVENT_PARTS);
+		cache_watch_share(w->watcher, blob_ref(piece));
+	}
+	http_stream_write_piece(w->req->http, piece);
+	blob_unref(piece);
+}
+
+/* e NULL: an object of the initial state. */
 static void write_event(
-	struct watch *w, const char *type, const struct object *o, struct blob *line)
+	struct watch *w, const char *type, const struct object *o, const struct cache_event *e)
 {
 	if (w->req->wanted.form == ACCEPT_TABLE) {
 		write_table_event(w, type, o);
@@ -114,14 +141,13 @@ static void write_event(
 		write_partial_event(w, type, o);
 	} else if (o->kind != w->req->kind) {
 		write_converted_event(w, type, o);
-	} else if (line) {
-		http_stream_write_blob(w->req->http, line);
+	} else if (e) {
+		write_object_event(w, type, e);
 	} else {
 		char head[48];
-		int n = snprintf(head, sizeof(head), "{\"type\":\"%s\",\"object\":", type);
-		http_stream_write(w->req->http, head, (size_t)n);
-		http_stream_write_blob(w->req->http, o->bytes);
-		http_stream_write(w->req->http, "}\n", 2);
+		struct http_part parts[EVENT_PARTS];
+		event_parts(type, o, head, sizeof(head), parts);
+		http_stream_write_parts(w->req->http, parts, EVENT_PARTS);
 	}
 }
 
@@ -209,7 +235,7 @@ static void watch_pump(struct watch *w)
 		}
 		if (r == 0)
 			return;
-		write_event(w, types[e.type], e.object, e.line);
+		write_event(w, types[e.type], e.object, &e);
 	}
 }
 

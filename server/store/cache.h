@@ -90,7 +90,8 @@ struct cache_event {
 		type; /* as this watcher must see it (selectors: may start or stop matching) */
 	struct object *object; /* borrowed until the next turn of the loop */
 	uint64_t revision;
-	struct blob *line; /* {"type":...,"object":...}\n, borrowed; made once for all watchers */
+	struct blob *line; /* what it was written as to a watcher before, who sees the same event;
+			    * borrowed, NULL = nobody has shared it */
 };
 struct cache_watch_options {
 	const struct kind *kind;
@@ -106,6 +107,8 @@ int cache_watch(struct cache *c, const struct cache_watch_options *options,
 	void (*notify)(void *user), void *user, struct cache_watcher **ret) _must_check_;
 /* 1 = event in *ret, 0 = nothing now, -ESTALE = fell off, close. */
 int cache_watch_next(struct cache_watcher *w, struct cache_event *ret) _must_check_;
+/* What the event just taken is written as, for the other watchers; takes the reference. */
+void cache_watch_share(struct cache_watcher *w, struct blob *line);
 /* Everything up to this revision has been seen by this watcher (for bookmarks). */
 uint64_t cache_watch_revision(const struct cache_watcher *w);
 void cache_watch_close(struct cache_watcher *w); /* NULL allowed */

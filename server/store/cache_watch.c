@@ -12,7 +12,7 @@ struct cache_watcher {
 	uint64_t sequence;   /* next event to look at */
 	uint64_t since;	     /* revision that everything up to has been seen */
 	struct object *left; /* of the last event, when it told that an object stopped matching */
-	struct blob *line;   /* of the last event, when it is not shared with other watchers */
+	bool shares;	     /* others see the last event as this one does */
 	void (*notify)(void *user);
 	void *user;
 };
@@ -48,17 +48,6 @@ static bool matches(const struct cache_watcher *w, const struct object *o)
 {
 	return !w->selective || (selector_matches_labels(&w->labels, o->labels, o->label_count) &&
 					selector_matches_fields(&w->fields, o));
-}
-
-static struct blob *make_line(enum cache_event_type type, const struct object *o)
-{
-	static const char *const names[] = {"ADDED", "MODIFIED", "DELETED"};
-	_cleanup_(buf_finish) struct buf b = BUF_INIT;
-	buf_reserve(&b, o->bytes->size + 40);
-	buf_printf(&b, "{\"type\":\"%s\",\"object\":", names[type]);
-	buf_add(&b, o->bytes->data, o->bytes->size);
-	buf_add_str(&b, "}\n");
-	return blob_new(b.data, b.size);
 }
 
 static enum cache_event_type own_type(const struct ring_event *e)
@@ -109,19 +98,23 @@ int cache_watch_next(struct cache_watcher *w, struct cache_event *ret)
 		ret->type = type;
 		ret->object = e->object;
 		ret->revision = e->revision;
-		if (type == own_type(e)) {
-			if (!e->line)
-				event_ring_set_line(ring, e, make_line(type, e->object));
-			ret->line = e->line;
-		} else {
-			if (type == CACHE_DELETED)
-				ret->object = w->left = last_seen(w, e);
-			blob_unref(w->line);
-			ret->line = w->line = make_line(type, ret->object);
-		}
+		w->shares = type == own_type(e);
+		if (!w->shares && type == CACHE_DELETED)
+			ret->object = w->left = last_seen(w, e);
+		ret->line = w->shares ? e->line : NULL;
 		return 1;
 	}
 	return 0;
+}
+
+void cache_watch_share(struct cache_watcher *w, struct blob *line)
+{
+	struct event_ring *ring = &w->kc->ring;
+	struct ring_event *e = w->shares ? event_ring_at(ring, w->sequence - 1) : NULL;
+	if (e)
+		event_ring_set_line(ring, e, line);
+	else
+		blob_unref(line);
 }
 
 uint64_t cache_watch_revision(const struct cache_watcher *w)
@@ -135,7 +128,6 @@ void cache_watch_close(struct cache_watcher *w)
 	if (!w)
 		return;
 	list_remove(&w->link);
-	blob_unref(w->line);
 	object_unref(w->left);
 	arena_finish(&w->arena);
 	free(w->namespace);
