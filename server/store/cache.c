@@ -65,6 +65,8 @@ struct cache *cache_create(uv_loop_t *loop, const struct kind_registry *kinds, s
 			cache_add_slot(c, kind_at(kinds, i));
 	uv_check_init(loop, &c->notifier);
 	c->notifier.data = c;
+	uv_timer_init(loop, &c->gather);
+	c->gather.data = c;
 	uv_timer_init(loop, &c->trimmer);
 	c->trimmer.data = c;
 	uv_timer_start(&c->trimmer, on_trimmer, TRIM_EVERY_MS, TRIM_EVERY_MS);
@@ -72,7 +74,7 @@ struct cache *cache_create(uv_loop_t *loop, const struct kind_registry *kinds, s
 	uv_async_init(loop, &c->kick, on_kick);
 	uv_unref((uv_handle_t *)&c->kick);
 	c->kick.data = c;
-	c->handles_open = 3;
+	c->handles_open = 4;
 	return c;
 }
 
@@ -396,6 +398,7 @@ static void on_store_closed(void *user)
 {
 	struct cache *c = user;
 	uv_close((uv_handle_t *)&c->notifier, on_handle_closed);
+	uv_close((uv_handle_t *)&c->gather, on_handle_closed);
 	uv_close((uv_handle_t *)&c->trimmer, on_handle_closed);
 	uv_close((uv_handle_t *)&c->kick, on_handle_closed);
 }

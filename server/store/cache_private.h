@@ -82,8 +82,11 @@ struct cache {
 	size_t writes_in_flight;
 	uv_check_t notifier; /* runs after the poll phase in which something changed */
 	bool notifying;
-	uv_async_t kick;    /* makes the loop go through its poll phase once more */
-	uv_timer_t trimmer; /* lets go of old events while nothing happens */
+	uv_timer_t gather;   /* the same, when many watch and events come fast */
+	int64_t notified_ns; /* when watchers were last notified, and... */
+	size_t notified;     /* ...how many */
+	uv_async_t kick;     /* makes the loop go through its poll phase once more */
+	uv_timer_t trimmer;  /* lets go of old events while nothing happens */
 	unsigned handles_open;
 	bool closing;
 	void (*closed)(void *user);

@@ -134,6 +134,19 @@ void cache_watch_close(struct cache_watcher *w)
 	free(w);
 }
 
+/* To wake a hundred watchers costs as much as some writes, for one event or for ten. When events
+ * come fast they are told of together; an event that follows on a quiet time is told at once. */
+#define MANY_WATCHERS 32
+#define FAST_NS (8 * NS_PER_MS)
+#define GATHER_MS 2
+
+static void on_gather(uv_timer_t *h)
+{
+	struct cache *c = h->data;
+	c->notifying = false;
+	cache_watch_notify_all(c);
+}
+
 static void on_notifier(uv_check_t *h)
 {
 	struct cache *c = h->data;
@@ -148,6 +161,11 @@ void cache_watch_mark(struct cache *c, struct kind_cache *kc)
 	if (c->notifying || c->closing)
 		return;
 	c->notifying = true;
+	if (c->notified >= MANY_WATCHERS &&
+		c->clock->mono_ns(c->clock) - c->notified_ns < FAST_NS) {
+		uv_timer_start(&c->gather, on_gather, GATHER_MS, 0);
+		return;
+	}
 	uv_check_start(&c->notifier, on_notifier);
 	/* A mark from outside the poll phase (a timer) must not wait for the next event from there.
 	 */
@@ -156,6 +174,8 @@ void cache_watch_mark(struct cache *c, struct kind_cache *kc)
 
 void cache_watch_notify_all(struct cache *c)
 {
+	c->notified = 0;
+	c->notified_ns = c->clock->mono_ns(c->clock);
 	for (size_t i = 0; i < c->slot_count; i++) {
 		struct kind_cache *kc = c->by_slot[i];
 		if (!kc || !kc->dirty)
@@ -175,6 +195,7 @@ void cache_watch_notify_all(struct cache *c)
 				CONTAINER_OF(todo.next, struct cache_watcher, link);
 			list_remove(&w->link);
 			list_append(&kc->watchers, &w->link);
+			c->notified++;
 			w->notify(w->user);
 		}
 	}
