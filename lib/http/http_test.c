@@ -467,7 +467,7 @@ static void test_answer_early(void **state)
 				pending, 200, NULL, NULL, &(struct http_part){.blob = b}, 1, true);
 		} else {
 			http_stream_begin(pending, 200, NULL, NULL);
-			http_stream_write_blob(pending, b);
+			http_stream_write_parts(pending, &(struct http_part){.blob = b}, 1);
 			http_stream_end(pending);
 		}
 		blob_unref(b);
