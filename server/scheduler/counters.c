@@ -1,7 +1,5 @@
 #include "server/scheduler/counters.h"
 
-#include <stdio.h>
-
 #include "lib/base/buf.h"
 #include "server/scheduler/snapshot.h"
 
@@ -16,23 +14,38 @@ struct bucket {
 	VEC(void *) entries;
 };
 
+static char *put(char *at, const char *end, const char *text)
+{
+	while (*text && at < end)
+		*at++ = *text++;
+	return at;
+}
+
 static void bucket_name(
 	char room[BUCKET_ROOM], const char *ns, const char *label, const char *value)
 {
-	snprintf(room, BUCKET_ROOM, "%s\x01%s\x01%s", ns, label, value);
+	const char *end = room + BUCKET_ROOM - 1;
+	char *at = put(put(room, end, ns), end, "\x01");
+	at = put(put(put(at, end, label), end, "\x01"), end, value);
+	*at = '\0';
+}
+
+/* A label that must have one value; NULL = there is none. */
+static const struct requirement *needed_label(const struct pod_matcher *m)
+{
+	for (size_t n = 0; n < m->labels.count; n++) {
+		const struct requirement *r = &m->labels.items[n];
+		if ((r->op == SEL_EQ || r->op == SEL_IN) && r->value_count == 1)
+			return r;
+	}
+	return NULL;
 }
 
 static void bucket_of(char room[BUCKET_ROOM], const struct pod_matcher *m)
 {
 	const char *ns = m->namespace_count == 1 && !m->by_namespace_labels ? m->namespaces[0] : "";
-	for (size_t n = 0; n < m->labels.count; n++) {
-		const struct requirement *r = &m->labels.items[n];
-		if ((r->op != SEL_EQ && r->op != SEL_IN) || r->value_count != 1)
-			continue;
-		bucket_name(room, ns, r->key, r->values[0]);
-		return;
-	}
-	bucket_name(room, ns, "", "");
+	const struct requirement *r = needed_label(m);
+	bucket_name(room, ns, r ? r->key : "", r ? r->values[0] : "");
 }
 
 static void index_add(struct matcher_index *x, const struct pod_matcher *m, void *entry)
@@ -138,6 +151,7 @@ void counters_finish(struct counters *c)
 	table_finish(&c->held);
 	index_finish(&c->index);
 	index_finish(&c->held_index);
+	pod_index_finish(&c->pods);
 }
 
 void counters_grow(struct snapshot *s, uint32_t old_room, uint32_t room)
@@ -206,28 +220,44 @@ static bool counts(struct snapshot *s, const struct counter *c, const struct wor
 	return true;
 }
 
+static void count_these(
+	struct snapshot *s, struct counter *c, struct assigned *const *pods, size_t count)
+{
+	for (size_t n = 0; n < count; n++)
+		if (!pods[n]->removed && counts(s, c, pods[n]->workload))
+			c->count[pods[n]->slot]++;
+}
+
+static void count_namespace(struct snapshot *s, struct counter *c, const char *name)
+{
+	const struct requirement *needed = needed_label(&c->matchers[0]);
+	if (needed) {
+		const struct pod_list *list =
+			pod_index_get(s, name, needed->key, needed->values[0]);
+		if (list)
+			count_these(s, c, list->pods.items, list->pods.count);
+		return;
+	}
+	const struct pods_of_namespace *ns = snapshot_namespace(s, name);
+	if (ns)
+		count_these(s, c, ns->pods.items, ns->pods.count);
+}
+
 static void count_all(struct snapshot *s, struct counter *c)
 {
 	const struct pod_matcher *first = &c->matchers[0];
 	if (first->by_namespace_labels) {
-		struct table_iter it = table_iterate(&s->assigned);
-		while (table_next(&it)) {
-			const struct assigned *as = it.value;
-			if (!as->removed && counts(s, c, as->workload))
-				c->count[as->slot]++;
-		}
+		struct table_iter it = table_iterate(&s->namespaces);
+		while (table_next(&it))
+			count_namespace(s, c, it.key);
 		return;
 	}
 	for (size_t n = 0; n < first->namespace_count; n++) {
-		const struct pods_of_namespace *ns = snapshot_namespace(s, first->namespaces[n]);
 		bool again = false; /* a namespace that is named twice counts once */
 		for (size_t m = 0; m < n; m++)
 			again |= streq(first->namespaces[m], first->namespaces[n]);
-		for (size_t m = 0; ns && !again && m < ns->pods.count; m++) {
-			const struct assigned *as = ns->pods.items[m];
-			if (!as->removed && counts(s, c, as->workload))
-				c->count[as->slot]++;
-		}
+		if (!again)
+			count_namespace(s, c, first->namespaces[n]);
 	}
 }
 
@@ -355,6 +385,7 @@ void counters_account(struct snapshot *s, struct assigned *as, int sign)
 {
 	struct count_one one = {s, as, sign};
 	index_each(&s->counters.index, as->workload, count_one, &one);
+	pod_index_account(&s->counters.pods, as, sign);
 	if (sign > 0)
 		hold_terms(&s->counters, as);
 	else

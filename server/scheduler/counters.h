@@ -7,9 +7,7 @@
  * that concern it. */
 #pragma once
 
-#include "lib/base/table.h"
-#include "lib/base/vec.h"
-#include "server/scheduler/workload.h"
+#include "server/scheduler/pod_index.h"
 
 struct snapshot;
 struct assigned;
@@ -52,6 +50,7 @@ struct matcher_index {
 };
 
 struct counters {
+	struct pod_index pods;
 	struct table by_key; /* -> counter */
 	struct matcher_index index;
 	struct table held; /* key -> held_term */

@@ -12,6 +12,11 @@ static const struct counter *counter_of(struct pass *p, const struct spread *c)
 	return counters_get(p->s, &m, 1);
 }
 
+static bool every_node_counts(const struct pass *p, const struct spread *c)
+{
+	return (c->every_node || (!p->has_selector && !p->w->has_terms)) && !c->skip_tainted;
+}
+
 static bool node_counts(struct pass *p, const struct spread *c, uint32_t slot)
 {
 	return (c->every_node || (!p->has_selector && !p->w->has_terms) ||
@@ -52,33 +57,35 @@ static struct spread_test make(struct pass *p, const struct spread *c)
 	};
 }
 
+/* Nodes without the label, and slots without a node, have no value in the column. */
+static void count_test(
+	struct pass *p, struct spread_test *t, const struct spread_test *tests, size_t count)
+{
+	const int32_t *at = t->column->at, *here = t->counter->count;
+	bool simple = count == 1 && every_node_counts(p, t->constraint);
+	t->value_count = t->column->domains.count;
+	t->sum = arena_alloc(p->a, (t->value_count + 1) * sizeof(*t->sum));
+	for (size_t n = 0; n < t->value_count; n++)
+		t->sum[n] = simple && t->column->domains.items[n].value ? 0 : NOT_COUNTED;
+	for (uint32_t slot = 0; slot < p->s->slot_count; slot++) {
+		if (at[slot] < 0 || (simple && !here[slot]))
+			continue;
+		if (!simple && (!has_all_labels(tests, count, slot) ||
+				       !node_counts(p, t->constraint, slot)))
+			continue;
+		t->sum[at[slot]] = MAX(t->sum[at[slot]], 0) + here[slot];
+	}
+}
+
 void spread_begin(struct pass *p)
 {
-	struct snapshot *s = p->s;
 	struct spread_test *all = arena_alloc(p->a, p->w->spread_count * sizeof(*all));
 	size_t count = 0;
 	for (size_t n = 0; n < p->w->spread_count; n++)
 		if (p->w->spreads[n].required)
 			all[count++] = make(p, &p->w->spreads[n]);
-	for (size_t n = 0; n < count; n++) {
-		struct spread_test *t = &all[n];
-		t->value_count = t->column->domains.count;
-		t->sum = arena_alloc(p->a, (t->value_count + 1) * sizeof(*t->sum));
-		for (size_t m = 0; m < t->value_count; m++)
-			t->sum[m] = NOT_COUNTED;
-	}
-	const uint32_t *order = snapshot_order(s);
-	for (uint32_t m = 0; m < s->alive_count && count; m++) {
-		uint32_t slot = order[m];
-		if (!has_all_labels(all, count, slot))
-			continue;
-		for (size_t n = 0; n < count; n++) {
-			if (!node_counts(p, all[n].constraint, slot))
-				continue;
-			int32_t *sum = &all[n].sum[all[n].column->at[slot]];
-			*sum = MAX(*sum, 0) + all[n].counter->count[slot];
-		}
-	}
+	for (size_t n = 0; n < count; n++)
+		count_test(p, &all[n], all, count);
 	p->spread = (struct spread_pass){all, count};
 }
 
@@ -141,11 +148,9 @@ static void count_wish(struct pass *p, struct wish *w, const struct wish *wishes
 		t->sum[at] = 0;
 		domains++;
 	}
-	const uint32_t *order = snapshot_order(s);
-	for (uint32_t m = 0; m < s->alive_count; m++) {
-		uint32_t slot = order[m];
+	for (uint32_t slot = 0; slot < s->slot_count; slot++) {
 		int32_t at = t->column->at[slot], here = t->counter->count[slot];
-		if (at < 0 || !here || t->sum[at] == NOT_COUNTED)
+		if (!here || at < 0 || t->sum[at] == NOT_COUNTED)
 			continue;
 		if (node_counts(p, t->constraint, slot))
 			t->sum[at] += here;
