@@ -8,6 +8,7 @@ struct loops {
 	struct client *controllers_client, *scheduler_client;
 	struct controllers *controllers;
 	struct scheduler *scheduler;
+	struct api *api;
 };
 
 int loops_start(struct api *api, const struct server_options *options, const char *root_ca,
@@ -26,6 +27,8 @@ int loops_start(struct api *api, const struct server_options *options, const cha
 	if (options->scheduler) {
 		l->scheduler_client = local_client_create(api, "kube-scheduler");
 		l->scheduler = scheduler_create(l->scheduler_client);
+		api_set_more_metrics(api, scheduler_write_metrics, l->scheduler);
+		l->api = api;
 	}
 	*ret = l;
 	return 0;
@@ -35,6 +38,8 @@ void loops_stop(struct loops *l)
 {
 	if (!l)
 		return;
+	if (l->api)
+		api_set_more_metrics(l->api, NULL, NULL);
 	scheduler_destroy(l->scheduler);
 	controllers_destroy(l->controllers);
 	client_destroy(l->scheduler_client);

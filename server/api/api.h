@@ -42,6 +42,8 @@ http_handler api_http_handler;
 
 /* What /readyz says until it is set: not ready (500). */
 void api_set_ready(struct api *api, bool ready);
+/* What else /metrics says: of the loops of the same process. NULL = no more. */
+void api_set_more_metrics(struct api *api, void (*write)(void *user, struct buf *out), void *user);
 /* Ends all watches in order, so that clients come back to whoever serves next; new ones are refused
  * with 503. */
 void api_shutdown(struct api *api);

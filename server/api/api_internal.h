@@ -39,6 +39,8 @@ struct api {
 	struct ip_range service_range, pod_range;
 	struct allocator service_ips, node_ports, pod_subnets;
 	struct metrics metrics;
+	void (*more_metrics)(void *user, struct buf *out);
+	void *more_metrics_user;
 	struct inflight inflight;
 	struct deadlines *deadlines; /* NULL = of no request any more */
 	struct openapi *openapi;

@@ -114,6 +114,12 @@ static int64_t resident_bytes(void)
 	return resident * sysconf(_SC_PAGESIZE);
 }
 
+void api_set_more_metrics(struct api *api, void (*write)(void *user, struct buf *out), void *user)
+{
+	api->more_metrics = write;
+	api->more_metrics_user = user;
+}
+
 void api_metrics(struct api_request *req)
 {
 	struct api *api = req->api;
@@ -164,6 +170,8 @@ void api_metrics(struct api_request *req)
 		"# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %" PRId64
 		"\n",
 		resident_bytes());
+	if (api->more_metrics)
+		api->more_metrics(api->more_metrics_user, &out);
 	api_respond_text(
 		req, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, out.data, out.size);
 }

@@ -156,8 +156,13 @@ static void on_bound(void *user, const struct client_result *r)
 	struct scheduler *s = call->s;
 	const struct workload *bound = call->workload;
 	struct queued *w = queue_find(s->queue, bound->uid);
+	int64_t now_ns = scheduler_now(s);
+	enum attempt_result result = client_ok(r) ? ATTEMPT_SCHEDULED : ATTEMPT_ERROR;
 	s->binding--;
+	s->metrics.attempts[result]++;
+	durations_add(&s->metrics.attempt[result], now_ns - call->begun_ns);
 	if (client_ok(r)) {
+		durations_add(&s->metrics.waited, now_ns - call->added_ns);
 		/* The cache may have shown it already, or will; until then it must not be tried
 		 * again. */
 		VEC_PUSH(&s->announcements,
@@ -168,7 +173,7 @@ static void on_bound(void *user, const struct client_result *r)
 		if (r->code != 409 && r->code != 404)
 			client_event_as(s->client, COMPONENT, bound->object, NULL, "Warning",
 				"FailedScheduling", "binding rejected: %s", r->message);
-		queue_retry(s->queue, w, scheduler_now(s));
+		queue_retry(s->queue, w, now_ns);
 		scheduler_arm(s);
 	}
 	call_free(call);
@@ -206,11 +211,14 @@ static void bind_instance(struct scheduler *s, struct call *call)
 		"application/merge-patch+json", patch, on_bound, call);
 }
 
-void scheduler_bind(struct scheduler *s, struct workload *w, const char *node)
+void scheduler_bind(struct scheduler *s, const struct queued *q, const char *node)
 {
+	struct workload *w = q->workload;
 	struct call *call = call_new(s);
 	call->workload = workload_ref(w);
 	call->node = xstrdup(node);
+	call->added_ns = q->added_ns;
+	call->begun_ns = q->sm.since_ns;
 	s->binding++;
 	if (workload_is_pod(w))
 		bind_pod(s, call);

@@ -31,14 +31,19 @@ void scheduler_arm(struct scheduler *s)
 static void try_one(struct scheduler *s, struct queued *q)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	int64_t from_ns = scheduler_now(s);
 	struct placement p = core_place(&s->core, q->workload, &s->random, &a);
+	int64_t took_ns = scheduler_now(s) - from_ns;
+	durations_add(&s->metrics.algorithm, took_ns);
 	if (!p.node) {
+		s->metrics.attempts[ATTEMPT_UNSCHEDULABLE]++;
+		durations_add(&s->metrics.attempt[ATTEMPT_UNSCHEDULABLE], took_ns);
 		scheduler_refused(s, q->workload, p.message);
 		queue_unschedulable(s->queue, q, p.refused_by, scheduler_now(s));
 		return;
 	}
 	core_assign(&s->core, q->workload, p.node);
-	scheduler_bind(s, q->workload, p.node);
+	scheduler_bind(s, q, p.node);
 }
 
 static void on_wakeup(void *user)
@@ -301,6 +306,18 @@ struct scheduler *scheduler_create(struct client *c)
 	informers_on_synced(s->informers, on_synced, s);
 	informers_start(s->informers);
 	return s;
+}
+
+void scheduler_write_metrics(void *user, struct buf *out)
+{
+	struct scheduler *s = user;
+	struct pending_counts pending = {
+		.active = queue_count(s->queue, QUEUE_ACTIVE),
+		.backoff = queue_count(s->queue, QUEUE_BACKOFF),
+		.unschedulable = queue_count(s->queue, QUEUE_UNSCHEDULABLE),
+		.gated = queue_count(s->queue, QUEUE_GATED),
+	};
+	scheduler_metrics_write(&s->metrics, &pending, out);
 }
 
 void scheduler_destroy(struct scheduler *s)

@@ -6,6 +6,7 @@
 #include "lib/client/wakeup.h"
 #include "server/scheduler/scheduler.h"
 #include "server/scheduler/scheduler_core.h"
+#include "server/scheduler/scheduler_metrics.h"
 #include "server/scheduler/scheduler_queue.h"
 
 struct announcement {
@@ -22,6 +23,7 @@ struct scheduler {
 	struct random random; /* for ties: quick, and seeded by the client's */
 	struct wakeup *wakeup;
 	bool synced;
+	struct scheduler_metrics metrics;
 	struct list calls;
 	size_t binding; /* calls that bind, under way */
 	VEC(struct announcement) announcements;
@@ -35,6 +37,7 @@ struct call {
 	struct client_call *client_call;
 	struct workload *workload; /* that is being bound; NULL for others */
 	char *node;
+	int64_t begun_ns, added_ns;
 };
 
 int64_t scheduler_now(const struct scheduler *s); /* monotonic */
@@ -42,7 +45,7 @@ void scheduler_arm(struct scheduler *s);
 bool workload_is_pod(const struct workload *w);
 
 /* binding.c: writes. */
-void scheduler_bind(struct scheduler *s, struct workload *w, const char *node);
+void scheduler_bind(struct scheduler *s, const struct queued *q, const char *node);
 void scheduler_refused(struct scheduler *s, const struct workload *w, const char *message);
 /* Events about what was bound, when there is nothing better to do. True when some are left. */
 bool scheduler_announce(struct scheduler *s, bool idle);
