@@ -10,7 +10,7 @@
 #define ANNOUNCEMENTS_MAX 4096
 #define ANNOUNCEMENTS_AT_ONCE 32
 
-static struct call *call_new(struct scheduler *s)
+struct call *scheduler_call(struct scheduler *s)
 {
 	struct call *call = xcalloc(1, sizeof(*call));
 	call->s = s;
@@ -18,7 +18,7 @@ static struct call *call_new(struct scheduler *s)
 	return call;
 }
 
-static void call_free(struct call *call)
+void scheduler_call_free(struct call *call)
 {
 	list_remove(&call->link);
 	workload_unref(call->workload);
@@ -30,7 +30,7 @@ void scheduler_cancel_calls(struct scheduler *s)
 {
 	LIST_FOR_EACH(call, &s->calls, struct call, link) {
 		client_cancel(s->client, call->client_call);
-		call_free(call);
+		scheduler_call_free(call);
 	}
 	for (size_t n = s->announced; n < s->announcements.count; n++) {
 		object_unref(s->announcements.items[n].object);
@@ -41,32 +41,43 @@ void scheduler_cancel_calls(struct scheduler *s)
 
 /* ---- conditions ---- */
 
-/* The PodScheduled condition, which a virtual machine instance shows too. */
-static struct json *with_scheduled(struct arena *a, const struct json *conditions,
-	const char *status, const char *reason, const char *message, int64_t wall_ns)
+static int64_t wall(struct scheduler *s)
+{
+	return s->client->clock->wall_ns(s->client->clock);
+}
+
+struct json *scheduler_with_condition(struct scheduler *s, struct arena *a,
+	const struct json *conditions, const struct scheduler_condition *c)
 {
 	char now[TIME_RFC3339_ROOM];
-	time_format_rfc3339(wall_ns, now);
+	time_format_rfc3339(wall(s), now);
 	struct json *all = json_new_array(a), *new = json_new_object(a);
 	const char *since = now;
-	JSON_FOR_EACH_ITEM(c, conditions) {
-		if (!streq(json_str(json_get(c, "type")), "PodScheduled"))
-			json_push(a, all, c);
-		else if (streq(json_str(json_get(c, "status")), status))
-			since = json_str_or(json_get(c, "lastTransitionTime"), now);
+	bool there = false;
+	JSON_FOR_EACH_ITEM(it, conditions) {
+		if (!streq(json_str(json_get(it, "type")), c->type)) {
+			json_push(a, all, it);
+			continue;
+		}
+		if (streq(json_str(json_get(it, "status")), c->status))
+			since = json_str_or(json_get(it, "lastTransitionTime"), now);
+		json_push(a, all, new);
+		there = true;
 	}
-	json_set_str(a, new, "type", "PodScheduled");
-	json_set_str(a, new, "status", status);
+	json_set_str(a, new, "type", c->type);
+	json_set_str(a, new, "status", c->status);
+	json_set(a, new, "lastProbeTime", json_new_null(a));
 	json_set_str(a, new, "lastTransitionTime", since);
-	if (reason) {
-		json_set_str(a, new, "reason", reason);
-		json_set_str(a, new, "message", message);
+	if (c->reason) {
+		json_set_str(a, new, "reason", c->reason);
+		json_set_str(a, new, "message", c->message);
 	}
-	json_push(a, all, new);
+	if (!there)
+		json_push(a, all, new);
 	return all;
 }
 
-static struct json *patch_of(struct arena *a, const struct object *o)
+struct json *scheduler_patch_of(struct arena *a, const struct object *o)
 {
 	struct json *patch = json_new_object(a);
 	json_path_set(
@@ -75,17 +86,34 @@ static struct json *patch_of(struct arena *a, const struct object *o)
 	return patch;
 }
 
-static int64_t wall(struct scheduler *s)
-{
-	return s->client->clock->wall_ns(s->client->clock);
-}
-
-static void on_condition_written(void *user, const struct client_result *r)
+static void on_status_written(void *user, const struct client_result *r)
 {
 	/* A conflict: the object has changed and comes again. */
 	if (!client_ok(r) && r->code != 409 && r->code != 404)
-		log_info("cannot write the PodScheduled condition", "message", r->message, NULL);
-	call_free(user);
+		log_info("cannot write why a workload waits", "message", r->message, NULL);
+	scheduler_call_free(user);
+}
+
+static void write_status(struct scheduler *s, const struct object *o, const struct json *patch)
+{
+	struct call *call = scheduler_call(s);
+	call->client_call = client_patch(s->client, o->kind, o->namespace, o->name, "status",
+		"application/merge-patch+json", patch, on_status_written, call);
+}
+
+static struct json *name_or_null(struct arena *a, const char *name)
+{
+	return name ? json_new_string(a, name) : json_new_null(a);
+}
+
+void scheduler_write_nomination(struct scheduler *s, const struct workload *w, const char *node)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	if (!workload_is_pod(w))
+		return;
+	struct json *patch = scheduler_patch_of(&a, w->object);
+	json_path_set(&a, patch, "status.nominatedNodeName", name_or_null(&a, node));
+	write_status(s, w->object, patch);
 }
 
 static bool says_so_already(const struct json *conditions, const char *message)
@@ -98,21 +126,27 @@ static bool says_so_already(const struct json *conditions, const char *message)
 	return false;
 }
 
-void scheduler_refused(struct scheduler *s, const struct workload *w, const char *message)
+void scheduler_refused(
+	struct scheduler *s, const struct workload *w, const char *message, const char *nominated)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct object *o = w->object;
 	client_event_as(
 		s->client, COMPONENT, o, NULL, "Warning", "FailedScheduling", "%s", message);
-	struct json *conditions = json_path(object_doc(o, &a), "status.conditions");
-	if (says_so_already(conditions, message))
+	const struct json *status = json_get(object_doc(o, &a), "status");
+	const struct json *conditions = json_get(status, "conditions");
+	bool same_node =
+		!workload_is_pod(w) || streq(json_str_or(json_get(status, "nominatedNodeName"), ""),
+					       nominated ? nominated : "");
+	if (same_node && says_so_already(conditions, message))
 		return;
-	struct json *patch = patch_of(&a, o);
-	json_path_set(&a, patch, "status.conditions",
-		with_scheduled(&a, conditions, "False", "Unschedulable", message, wall(s)));
-	struct call *call = call_new(s);
-	call->client_call = client_patch(s->client, o->kind, o->namespace, o->name, "status",
-		"application/merge-patch+json", patch, on_condition_written, call);
+	const struct scheduler_condition c = {"PodScheduled", "False", "Unschedulable", message};
+	struct json *patch = scheduler_patch_of(&a, o);
+	json_path_set(
+		&a, patch, "status.conditions", scheduler_with_condition(s, &a, conditions, &c));
+	if (!same_node)
+		json_path_set(&a, patch, "status.nominatedNodeName", name_or_null(&a, nominated));
+	write_status(s, o, patch);
 }
 
 /* ---- binding ---- */
@@ -176,7 +210,7 @@ static void on_bound(void *user, const struct client_result *r)
 		queue_retry(s->queue, w, now_ns);
 		scheduler_arm(s);
 	}
-	call_free(call);
+	scheduler_call_free(call);
 }
 
 static void bind_pod(struct scheduler *s, struct call *call)
@@ -201,12 +235,13 @@ static void bind_instance(struct scheduler *s, struct call *call)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct object *o = call->workload->object;
-	struct json *patch = patch_of(&a, o);
+	struct json *patch = scheduler_patch_of(&a, o);
 	struct json *conditions = json_path(object_doc(o, &a), "status.conditions");
 	json_path_set(&a, patch, "status.nodeName", json_new_string(&a, call->node));
 	json_path_set(&a, patch, "status.phase", json_new_string(&a, "Scheduled"));
-	json_path_set(&a, patch, "status.conditions",
-		with_scheduled(&a, conditions, "True", NULL, NULL, wall(s)));
+	const struct scheduler_condition c = {"PodScheduled", "True", NULL, NULL};
+	json_path_set(
+		&a, patch, "status.conditions", scheduler_with_condition(s, &a, conditions, &c));
 	call->client_call = client_patch(s->client, o->kind, o->namespace, o->name, "status",
 		"application/merge-patch+json", patch, on_bound, call);
 }
@@ -214,7 +249,7 @@ static void bind_instance(struct scheduler *s, struct call *call)
 void scheduler_bind(struct scheduler *s, const struct queued *q, const char *node)
 {
 	struct workload *w = q->workload;
-	struct call *call = call_new(s);
+	struct call *call = scheduler_call(s);
 	call->workload = workload_ref(w);
 	call->node = xstrdup(node);
 	call->added_ns = q->added_ns;

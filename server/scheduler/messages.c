@@ -21,6 +21,8 @@ static const char *const texts[REFUSALS] = {
 	[REFUSED_BY_OTHERS] = "node(s) didn't satisfy existing pods anti-affinity rules",
 	[REFUSED_POD_AFFINITY] = "node(s) didn't match pod affinity rules",
 	[REFUSED_POD_ANTI_AFFINITY] = "node(s) didn't match pod anti-affinity rules",
+	[REFUSED_NO_VICTIMS] = "No preemption victims found for incoming pod",
+	[REFUSED_NOT_HELPFUL] = "Preemption is not helpful for scheduling",
 };
 
 struct reason {

@@ -29,7 +29,9 @@ enum refusal {
 	REFUSED_BY_OTHERS,
 	REFUSED_POD_AFFINITY,
 	REFUSED_POD_ANTI_AFFINITY,
-	REFUSED_NOT_ASKED, /* matchFields leave it out: no reason is shown */
+	REFUSED_NOT_ASKED,  /* matchFields leave it out: no reason is shown */
+	REFUSED_NO_VICTIMS, /* these two only by preemption */
+	REFUSED_NOT_HELPFUL,
 	REFUSALS
 };
 #define REFUSAL(code, detail) ((uint32_t)(code) | (uint32_t)(detail) << 8)

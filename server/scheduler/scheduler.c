@@ -28,6 +28,21 @@ void scheduler_arm(struct scheduler *s)
 		wakeup_at(s->wakeup, due_ns);
 }
 
+static void refused(struct scheduler *s, struct queued *q, const struct placement *p)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *node = NULL, *message = p->message;
+	struct workload *w = q->workload;
+	if (s->core.snapshot.alive_count) {
+		const char *why_not = scheduler_preempt(s, w, &a, &node);
+		if (why_not)
+			message = arena_printf(&a, "%s preemption: %s", message, why_not);
+	}
+	if (!node)
+		snapshot_nominate(&s->core.snapshot, w, NULL);
+	scheduler_refused(s, w, message, node);
+}
+
 static void try_one(struct scheduler *s, struct queued *q)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -38,7 +53,7 @@ static void try_one(struct scheduler *s, struct queued *q)
 	if (!p.node) {
 		s->metrics.attempts[ATTEMPT_UNSCHEDULABLE]++;
 		durations_add(&s->metrics.attempt[ATTEMPT_UNSCHEDULABLE], took_ns);
-		scheduler_refused(s, q->workload, p.message);
+		refused(s, q, &p);
 		queue_unschedulable(s->queue, q, p.refused_by, scheduler_now(s));
 		return;
 	}
@@ -190,6 +205,16 @@ static bool same_labels(const struct object *a, const struct object *b)
 	return true;
 }
 
+/* It waits no longer, for whatever reason. */
+static void forget(struct scheduler *s, const char *uid)
+{
+	struct queued *q = queue_find(s->queue, uid);
+	if (!q)
+		return;
+	snapshot_nominate(&s->core.snapshot, q->workload, NULL);
+	queue_remove(s->queue, uid);
+}
+
 /* Most events are about placed workloads whose requests do not change. */
 static bool nothing_new(struct scheduler *s, const struct object *o, const char *node)
 {
@@ -198,7 +223,7 @@ static bool nothing_new(struct scheduler *s, const struct object *o, const char 
 		!same_labels(as->workload->object, o))
 		return false;
 	workload_renew(as->workload, (struct object *)o);
-	queue_remove(s->queue, o->uid);
+	forget(s, o->uid);
 	return true;
 }
 
@@ -216,6 +241,8 @@ static void on_waiting(struct scheduler *s, const struct object *old, struct wor
 	bool changed =
 		old && q && q->sm.state == QUEUE_UNSCHEDULABLE && asks_differently(old, w->object);
 	queue_add(s->queue, w, changed, scheduler_now(s));
+	if (w->nominated)
+		snapshot_nominate(&s->core.snapshot, w, w->nominated);
 	scheduler_arm(s);
 }
 
@@ -225,7 +252,7 @@ static void on_workload(void *user, const struct object *old, const struct objec
 	const struct object *o = new ? new : old;
 	bool pod = !o->kind->group[0];
 	if (!new || is_final(object_field(o, "status.phase"))) {
-		queue_remove(s->queue, o->uid);
+		forget(s, o->uid);
 		freed(s, o->uid);
 		return;
 	}
@@ -235,12 +262,12 @@ static void on_workload(void *user, const struct object *old, const struct objec
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct workload *w = workload_create((struct object *)o);
 	if (node && node[0]) {
-		queue_remove(s->queue, o->uid);
+		forget(s, o->uid);
 		placed(s, w, node);
 	} else if (waits_for_us(o, object_doc(o, &a))) {
 		on_waiting(s, old, w);
 	} else {
-		queue_remove(s->queue, o->uid);
+		forget(s, o->uid);
 	}
 	workload_unref(w);
 }
@@ -299,6 +326,7 @@ struct scheduler *scheduler_create(struct client *c)
 	s->pods = informers_get(s->informers, "", "v1", "Pod");
 	s->instances = informers_get(s->informers, "kubevirt.io", "v1", "VirtualMachineInstance");
 	s->namespaces = informers_get(s->informers, "", "v1", "Namespace");
+	s->budgets = informers_get(s->informers, "policy", "v1", "PodDisruptionBudget");
 	informer_add_handler(s->nodes, &node_handler, s);
 	informer_add_handler(s->pods, &workload_handler, s);
 	informer_add_handler(s->instances, &workload_handler, s);

@@ -17,7 +17,7 @@ struct announcement {
 struct scheduler {
 	struct client *client;
 	struct informers *informers;
-	struct informer *nodes, *pods, *instances, *namespaces;
+	struct informer *nodes, *pods, *instances, *namespaces, *budgets;
 	struct scheduler_core core;
 	struct scheduler_queue *queue;
 	struct random random; /* for ties: quick, and seeded by the client's */
@@ -46,7 +46,24 @@ bool workload_is_pod(const struct workload *w);
 
 /* binding.c: writes. */
 void scheduler_bind(struct scheduler *s, const struct queued *q, const char *node);
-void scheduler_refused(struct scheduler *s, const struct workload *w, const char *message);
+/* Says why it waits, and on which node room is being made for it (NULL: on none). */
+void scheduler_refused(
+	struct scheduler *s, const struct workload *w, const char *message, const char *nominated);
+void scheduler_write_nomination(struct scheduler *s, const struct workload *w, const char *node);
+struct scheduler_condition {
+	const char *type, *status, *reason, *message; /* reason NULL: none, nor a message */
+};
+struct json *scheduler_with_condition(struct scheduler *s, struct arena *a,
+	const struct json *conditions, const struct scheduler_condition *c);
+/* The beginning of a merge patch that is for this state of the object only. */
+struct json *scheduler_patch_of(struct arena *a, const struct object *o);
+struct call *scheduler_call(struct scheduler *s);
+void scheduler_call_free(struct call *call);
 /* Events about what was bound, when there is nothing better to do. True when some are left. */
 bool scheduler_announce(struct scheduler *s, bool idle);
 void scheduler_cancel_calls(struct scheduler *s);
+
+/* eviction.c: right after core_place found nothing. NULL: room is being made on *ret_node; else why
+ * not, as it follows "preemption: ". */
+const char *scheduler_preempt(
+	struct scheduler *s, struct workload *w, struct arena *a, const char **ret_node);

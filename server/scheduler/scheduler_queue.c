@@ -218,6 +218,13 @@ void queue_move(struct scheduler_queue *q, queue_helps *helps, void *user, int64
 			reconsider(q, p->all.items[n], now_ns);
 }
 
+void queue_move_one(struct scheduler_queue *q, const char *uid, int64_t now_ns)
+{
+	struct queued *w = table_get(&q->by_uid, uid);
+	if (w && w->sm.state == QUEUE_UNSCHEDULABLE)
+		reconsider(q, w, now_ns);
+}
+
 static bool waited_long(void *user, const struct queued *w)
 {
 	return w->sm.since_ns + UNSCHEDULABLE_MAX_NS <= *(const int64_t *)user;

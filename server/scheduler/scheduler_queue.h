@@ -45,6 +45,7 @@ bool queue_remove(struct scheduler_queue *q, const char *uid);
 struct queued *queue_find(struct scheduler_queue *q, const char *uid);
 /* Something changed: those unschedulable workloads for which it `helps` move. helps NULL: all. */
 typedef bool queue_helps(void *user, const struct queued *w);
+void queue_move_one(struct scheduler_queue *q, const char *uid, int64_t now_ns);
 void queue_move(struct scheduler_queue *q, queue_helps *helps, void *user, int64_t now_ns);
 /* When the queue wants to be looked at: now_ns when something is active; INT64_MAX = never. Moves
  * what is due. */

@@ -52,6 +52,7 @@ void snapshot_finish(struct snapshot *s)
 	}
 	VEC_FINISH(&s->taint_sets);
 	VEC_FINISH(&s->free_slots);
+	VEC_FINISH(&s->priorities);
 	table_finish(&s->by_name);
 	table_finish(&s->taint_set_by_key);
 	table_finish(&s->images);
@@ -336,6 +337,28 @@ void snapshot_account(struct snapshot *s, struct assigned *as, bool there)
 	counters_account(s, as, sign);
 }
 
+static void count_priority(struct snapshot *s, int64_t priority, int sign)
+{
+	for (size_t n = 0; n < s->priorities.count; n++) {
+		struct priority_count *p = &s->priorities.items[n];
+		if (p->priority != priority)
+			continue;
+		p->count += (size_t)sign;
+		if (!p->count)
+			*p = s->priorities.items[--s->priorities.count];
+		return;
+	}
+	VEC_PUSH(&s->priorities, ((struct priority_count){priority, 1}));
+}
+
+bool snapshot_has_lower(const struct snapshot *s, int64_t priority)
+{
+	for (size_t n = 0; n < s->priorities.count; n++)
+		if (s->priorities.items[n].priority < priority)
+			return true;
+	return false;
+}
+
 static struct pods_of_namespace *namespace_of(struct snapshot *s, const char *name)
 {
 	struct pods_of_namespace *ns = table_get(&s->namespaces, name);
@@ -398,6 +421,7 @@ struct assigned *snapshot_try(struct snapshot *s, struct workload *w, uint32_t s
 	VEC_PUSH(&i->assigned, as);
 	VEC_PUSH(&ns->pods, as);
 	table_set(&s->assigned, w->uid, as);
+	count_priority(s, w->priority, 1);
 	snapshot_account(s, as, true);
 	return as;
 }
@@ -422,6 +446,7 @@ void snapshot_unassign(struct snapshot *s, struct assigned *as)
 	ns->pods.items[as->at_namespace] = last;
 	last->at_namespace = as->at_namespace;
 	table_remove(&s->assigned, as->workload->uid);
+	count_priority(s, as->workload->priority, -1);
 	forget_namespace(s, as->workload->ns, ns);
 	release(s, i);
 	assigned_destroy(as);

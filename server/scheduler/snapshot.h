@@ -79,6 +79,11 @@ struct pods_of_namespace {
 	bool known; /* there is such a namespace */
 };
 
+struct priority_count {
+	int64_t priority;
+	size_t count;
+};
+
 struct snapshot {
 	struct node_row *rows;
 	struct node_info **info; /* NULL: free */
@@ -98,6 +103,7 @@ struct snapshot {
 	struct table namespaces;       /* name -> pods_of_namespace */
 	struct table nominated;	       /* uid -> node_info */
 	struct counters counters;
+	VEC(struct priority_count) priorities; /* of the assigned ones; few are different */
 	uint64_t pass; /* number of the present pass */
 };
 
@@ -123,6 +129,8 @@ void snapshot_account(struct snapshot *s, struct assigned *as, bool there);
 void snapshot_nominate(struct snapshot *s, struct workload *w, const char *node);
 void snapshot_namespace_set(struct snapshot *s, const char *name, const struct object_label *labels,
 	size_t count, bool known);
+/* Is anything assigned whose priority is lower? */
+bool snapshot_has_lower(const struct snapshot *s, int64_t priority);
 struct pods_of_namespace *snapshot_namespace(const struct snapshot *s, const char *name);
 
 /* The column of a label; NULL when no node has it. It stays valid until the pass ends. */

@@ -110,8 +110,9 @@ static bool big_refused(struct sim *s)
 	struct json *doc = sim_doc(s, &a, "Pod", "big");
 	return streq(json_path_str(doc, "status.conditions[0].message"),
 		       "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated "
-		       "taint "
-		       "{only: vms}.") &&
+		       "taint {only: vms}. preemption: 0/2 nodes are available: 1 No preemption "
+		       "victims found for incoming pod, 1 Preemption is not helpful for "
+		       "scheduling.") &&
 	       sim_condition_is(s, "Pod", "big", "PodScheduled", "False", "Unschedulable");
 }
 
@@ -159,7 +160,8 @@ static bool port_is_refused(struct sim *s)
 	struct json *doc = sim_doc(s, &a, "Pod", "second");
 	return streq(json_path_str(doc, "status.conditions[0].message"),
 		"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod "
-		"ports.");
+		"ports. preemption: 0/1 nodes are available: 1 No preemption victims found for "
+		"incoming pod.");
 }
 
 static bool others_are_placed(struct sim *s)
@@ -250,6 +252,89 @@ static void test_spreads(void **state)
 	sim_end(&s);
 }
 
+static void make_urgent(struct sim *s, const char *name, int cpu, int priority, const char *extra)
+{
+	fake_api_create_text(s->api,
+		"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'%s','labels':{'app':'%s'}},"
+		"'spec':{'priority':%d,%s'terminationGracePeriodSeconds':1,'containers':[{'name':"
+		"'c','image':'i','resources':{'requests':{'cpu':'%d'}}}]}}",
+		name, name, priority, extra, cpu);
+}
+
+static bool runs_on(struct sim *s, const char *name, const char *node)
+{
+	return sim_text_is(s, "Pod", name, "spec.nodeName", node);
+}
+
+static bool low_ones_run(struct sim *s)
+{
+	return runs_on(s, "low", "n1") && runs_on(s, "guarded", "n2") && runs_on(s, "middle", "n3");
+}
+
+static bool high_runs(struct sim *s)
+{
+	return runs_on(s, "high", "n1");
+}
+
+static bool polite_says_why(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	return streq(json_path_str(sim_doc(s, &a, "Pod", "polite"), "status.conditions[0].message"),
+		"0/3 nodes are available: 3 Insufficient cpu. preemption: not eligible due to "
+		"preemptionPolicy=Never.");
+}
+
+static void check_victims(void *user, const struct object *old, const struct object *new)
+{
+	if (!new || !streq(new->kind->kind, "Pod") || !new->deleting)
+		return;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	assert_string_equal(new->name, "low");
+	const char *reason = "";
+	JSON_FOR_EACH_ITEM(c, json_path(object_doc(new, &a), "status.conditions"))
+		if (streq(json_str(json_get(c, "type")), "DisruptionTarget"))
+			reason = json_str_or(json_get(c, "reason"), "");
+	assert_string_equal(reason, "PreemptionByScheduler");
+	*(int *)user += !old->deleting;
+}
+
+/* Three nodes are full: of the pods there, one has a budget that allows nothing, one has a higher
+ * priority; the third makes room. */
+static void test_preempts(void **state)
+{
+	struct sim s;
+	int victims = 0;
+	sim_begin(&s, 1, "-*", true);
+	fake_node_add(s.nodes, "n1", "4", "4Gi", 110);
+	fake_node_add(s.nodes, "n2", "4", "4Gi", 110);
+	fake_node_add(s.nodes, "n3", "4", "4Gi", 110);
+	for (int n = 1; n <= 3; n++) {
+		char name[8];
+		snprintf(name, sizeof(name), "n%d", n);
+		fake_api_patch_text(
+			s.api, "Node", "", name, "{'metadata':{'labels':{'n':'%s'}}}", name);
+	}
+	fake_api_create_text(s.api,
+		"{'apiVersion':'policy/v1','kind':'PodDisruptionBudget','metadata':{'name':'b'},"
+		"'spec':{'minAvailable':1,'selector':{'matchLabels':{'app':'guarded'}}},'status':{"
+		"'disruptionsAllowed':0,'currentHealthy':1,'desiredHealthy':1,'expectedPods':1}}");
+	make_urgent(&s, "low", 3, 0, "'nodeSelector':{'n':'n1'},");
+	make_urgent(&s, "guarded", 3, 0, "'nodeSelector':{'n':'n2'},");
+	make_urgent(&s, "middle", 3, 5, "'nodeSelector':{'n':'n3'},");
+	sim_until(&s, low_ones_run, 20000);
+	make_urgent(&s, "polite", 2, 10, "'preemptionPolicy':'Never',");
+	sim_until(&s, polite_says_why, 20000);
+	fake_api_on_change(s.api, check_victims, &victims);
+	make_urgent(&s, "high", 2, 10, "");
+	sim_until(&s, high_runs, 60000);
+	assert_int_equal(victims, 1);
+	assert_true(sim_text_is(&s, "Pod", "high", "status.nominatedNodeName", "n1"));
+	/* What the victim leaves is enough for both, and more than who waits needs. */
+	sim_run_ms(&s, 20000);
+	assert_true(runs_on(&s, "polite", "n1"));
+	sim_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_host_ports),
 		cmocka_unit_test(test_selects),
 		cmocka_unit_test(test_spreads),
+		cmocka_unit_test(test_preempts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
