@@ -20,6 +20,7 @@ struct json *fake_scale_of(struct arena *a, const struct object *o)
 	json_set_str(a, s, "apiVersion", "autoscaling/v1");
 	json_path_set(a, s, "metadata.name", json_new_string(a, o->name));
 	json_path_set(a, s, "metadata.namespace", json_new_string(a, o->namespace));
+	json_path_set(a, s, "metadata.uid", json_new_string(a, o->uid));
 	json_path_set(
 		a, s, "metadata.resourceVersion", json_new_printf(a, "%" PRIu64, o->revision));
 	json_path_set(a, s, "spec.replicas",

@@ -151,6 +151,46 @@ static void delete_object(struct sync *s)
 	sync_delete(s, p->object, -1, policy, NULL, NULL);
 }
 
+static void delete_unblocked(struct sync *s)
+{
+	if (!s->failed)
+		delete_object(s);
+}
+
+static bool waits(const struct pass *p, const char *uid)
+{
+	for (size_t n = 0; n < p->waiting_count; n++)
+		if (streq(p->waiting[n], uid))
+			return true;
+	return false;
+}
+
+/* A dependent that waits for its own dependents may wait, through them, for this object, which
+ * would then wait for itself: its owners no longer wait for it. */
+static bool unblock_owners(struct sync *s, struct object **all, size_t count)
+{
+	struct pass *p = s->state;
+	struct arena *a = &s->arena;
+	size_t n = 0;
+	while (n < count &&
+		!(all[n]->deleting && meta_has_finalizer(object_doc(all[n], a), FOREGROUND)))
+		n++;
+	if (n == count || !p->waiting_count)
+		return false;
+	struct json *refs = json_copy(a, json_path(p->doc, "metadata.ownerReferences"));
+	bool changed = false;
+	JSON_FOR_EACH_ITEM(ref, refs) {
+		if (!waits(p, json_str_or(json_get(ref, "uid"), "")) ||
+			!json_bool_or(json_get(ref, "blockOwnerDeletion"), false))
+			continue;
+		json_set_bool(a, ref, "blockOwnerDeletion", false);
+		changed = true;
+	}
+	if (changed)
+		patch_references(s, p->object, refs);
+	return changed;
+}
+
 static void decide(struct sync *s)
 {
 	struct pass *p = s->state;
@@ -159,8 +199,12 @@ static void decide(struct sync *s)
 		return;
 	if (!p->solid_count) {
 		struct object **all;
-		p->dependents_block = dependents(p->c, p->object->uid, a, &all) > 0;
-		delete_object(s);
+		size_t dependent_count = dependents(p->c, p->object->uid, a, &all);
+		p->dependents_block = dependent_count > 0;
+		if (unblock_owners(s, all, dependent_count))
+			s->next = delete_unblocked;
+		else
+			delete_object(s);
 		return;
 	}
 	size_t count = 0;
@@ -191,6 +235,17 @@ static void on_owner(struct sync *s, const struct client_result *r, void *user)
 	}
 }
 
+static void tell_invalid_namespace(struct sync *s, const struct object_owner *owner)
+{
+	struct pass *p = s->state;
+	const char *ns = p->object->namespace;
+	client_event_as(p->c->client, loop_name(s->loop), p->object, NULL, "Warning",
+		"OwnerRefInvalidNamespace",
+		"ownerRef [%s/%s, namespace: %s, name: %s, uid: %s] does not exist in namespace "
+		"\"%s\"",
+		owner->api_version, owner->kind, ns, owner->name, owner->uid, ns);
+}
+
 /* What no cache knows may be too new for it: the server is asked before anything is deleted. */
 static void ask_for_owner(struct sync *s, const struct object_owner *owner)
 {
@@ -204,14 +259,14 @@ static void ask_for_owner(struct sync *s, const struct object_owner *owner)
 		return;
 	}
 	if (k->namespaced && !p->object->namespace[0]) {
-		client_event_as(p->c->client, loop_name(s->loop), p->object, NULL, "Warning",
-			"OwnerRefInvalidNamespace",
-			"ownerRef [%s/%s, name: %s, uid: %s] names a namespaced owner of a "
-			"cluster-scoped object",
-			owner->api_version, owner->kind, owner->name, owner->uid);
+		/* Nobody can say in which namespace to look: such an object stays. */
+		tell_invalid_namespace(s, owner);
 		p->solid_count++;
 		return;
 	}
+	const struct object *elsewhere = table_get(&p->c->by_uid, owner->uid);
+	if (elsewhere && k->namespaced)
+		tell_invalid_namespace(s, owner);
 	sync_get(s, k, p->object->namespace, owner->name, on_owner,
 		arena_strdup(&s->arena, owner->uid));
 }

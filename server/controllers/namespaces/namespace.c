@@ -10,6 +10,8 @@
 #define NEXT_PAGE_MS 10
 #define LOOK_AGAIN_MS 1000
 #define LOOK_AGAIN_MAX_MS 16000
+#define HOLDERS_MAX 16	      /* finalizers that are named in the status */
+#define FAILURE_SIZE_MAX 4096 /* of the texts of failures */
 
 struct namespaces {
 	struct loop *loop;
@@ -19,8 +21,12 @@ struct namespaces {
 
 struct remaining {
 	const struct kind *kind;
-	int64_t count, finalizer_count;
-	char *finalizer; /* one of them */
+	int64_t count;
+};
+
+struct holder {
+	const char *finalizer;
+	int64_t count; /* objects that have it */
 };
 
 struct pass {
@@ -33,9 +39,12 @@ struct pass {
 	bool second_part;
 	struct remaining *remaining;
 	size_t remaining_count;
+	struct holder holders[HOLDERS_MAX];
+	size_t holder_count;
 	bool more;	     /* beyond a page of which something was deleted just now */
 	int64_t grace_s;     /* the longest of what is being deleted */
-	const char *failure; /* NULL = none */
+	const char *failure; /* NULL = none; of several, those that there is room for */
+	int64_t failure_count;
 };
 
 static bool runs(const struct kind *k)
@@ -70,25 +79,41 @@ static struct json *set(struct arena *a, struct json *conditions, const char *ty
 	return condition_set(a, conditions, &c, now_ns);
 }
 
+/* "pods. has 2 resource instances": a resource and its group, which is empty for pods. */
+static const char *remaining_text(struct arena *a, const struct pass *p)
+{
+	const char *text = NULL;
+	for (size_t n = 0; n < p->remaining_count; n++) {
+		const struct remaining *r = &p->remaining[n];
+		text = arena_printf(a, "%s %s.%s has %" PRId64 " resource instances",
+			text ? arena_printf(a, "%s,", text) : "Some resources are remaining:",
+			r->kind->plural, r->kind->group, r->count);
+	}
+	return text;
+}
+
+static const char *holders_text(struct arena *a, const struct pass *p)
+{
+	const char *text = NULL;
+	for (size_t n = 0; n < p->holder_count; n++)
+		text = arena_printf(a, "%s %s in %" PRId64 " resource instances",
+			text ? arena_printf(a, "%s,", text)
+			     : "Some content in the namespace has finalizers remaining:",
+			p->holders[n].finalizer, p->holders[n].count);
+	return text;
+}
+
 static void write_status(struct sync *s)
 {
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
 	int64_t now_ns = loop_wall_ns(s->loop);
-	const char *left = "Some resources are remaining:",
-		   *held = "Some content in the namespace has finalizers remaining:";
-	bool any_held = false;
-	for (size_t n = 0; n < p->remaining_count; n++) {
-		const struct remaining *r = &p->remaining[n];
-		left = arena_printf(a, "%s%s %s has %" PRId64 " resource instances", left,
-			n ? "," : "", r->kind->resource, r->count);
-		if (!r->finalizer_count)
-			continue;
-		held = arena_printf(a, "%s%s %s in %" PRId64 " resource instances", held,
-			any_held ? "," : "", r->finalizer, r->finalizer_count);
-		any_held = true;
-	}
-	bool any_left = p->remaining_count > 0;
+	const char *left = remaining_text(a, p), *held = holders_text(a, p), *failure = NULL;
+	bool any_left = left != NULL, any_held = held != NULL;
+	if (p->failure)
+		failure = arena_printf(a,
+			"Failed to delete all resource types, %" PRId64 " remaining: %s",
+			p->failure_count, p->failure);
 	struct json *c = json_path(p->doc, "status.conditions");
 	c = set(a, c, "NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered",
 		"All resources successfully discovered", now_ns);
@@ -96,7 +121,7 @@ static void write_status(struct sync *s)
 		"All legacy kube types successfully parsed", now_ns);
 	c = set(a, c, "NamespaceDeletionContentFailure", p->failure != NULL,
 		p->failure ? "ContentDeletionFailed" : "ContentDeleted",
-		p->failure ? p->failure
+		p->failure ? failure
 			   : "All content successfully deleted, may be waiting on finalization",
 		now_ns);
 	c = set(a, c, "NamespaceContentRemaining", any_left,
@@ -131,8 +156,11 @@ static void fail(struct sync *s, const struct client_result *r)
 {
 	struct pass *p = s->state;
 	s->failed = true;
+	p->failure_count++;
 	if (!p->failure)
 		p->failure = arena_strdup(&s->arena, r->message);
+	else if (strlen(p->failure) + strlen(r->message) < FAILURE_SIZE_MAX)
+		p->failure = arena_printf(&s->arena, "%s, %s", p->failure, r->message);
 }
 
 static void on_deleted(struct sync *s, const struct client_result *r, void *user)
@@ -163,6 +191,18 @@ static void delete_item(struct sync *s, const struct kind *k, const struct json 
 	sync_request(s, &req, on_deleted, NULL);
 }
 
+static void count_holder(struct pass *p, const char *finalizer)
+{
+	size_t n = 0;
+	while (n < p->holder_count && !streq(p->holders[n].finalizer, finalizer))
+		n++;
+	if (n == HOLDERS_MAX)
+		return;
+	if (n == p->holder_count)
+		p->holders[p->holder_count++].finalizer = finalizer;
+	p->holders[n].count++;
+}
+
 static void on_page(struct sync *s, const struct client_result *r, void *user)
 {
 	struct pass *p = s->state;
@@ -179,12 +219,8 @@ static void on_page(struct sync *s, const struct client_result *r, void *user)
 	bool deleted = false;
 	JSON_FOR_EACH_ITEM(item, json_get(list, "items")) {
 		left.count++;
-		const char *finalizer =
-			json_str(json_at(json_path(item, "metadata.finalizers"), 0));
-		if (finalizer) {
-			left.finalizer_count++;
-			left.finalizer = arena_strdup(a, finalizer);
-		}
+		JSON_FOR_EACH_ITEM(f, json_path(item, "metadata.finalizers"))
+			count_holder(p, json_str_or(f, ""));
 		p->grace_s = MAX(
 			p->grace_s, json_path_int(item, "metadata.deletionGracePeriodSeconds", 0));
 		if (!json_path(item, "metadata.deletionTimestamp")) {

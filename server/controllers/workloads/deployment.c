@@ -262,10 +262,10 @@ static void on_created(struct sync *s, const struct client_result *r, void *user
 		s->failed = true;
 		p->progress_status = "False";
 		p->progress_reason = "ReplicaSetCreateError";
-		p->progress_message = arena_strdup(&s->arena, r->message);
+		p->progress_message = arena_printf(
+			&s->arena, "Failed to create new replica set \"%s\": %s", name, r->message);
 		client_event_as(p->c->client, COMPONENT, p->object, NULL, "Warning",
-			"ReplicaSetCreateError", "Failed to create new replica set \"%s\": %s",
-			name, r->message);
+			"ReplicaSetCreateError", "%s", p->progress_message);
 		s->next = write_status;
 	}
 }

@@ -321,7 +321,7 @@ static size_t misplaced(struct job_pass *p, struct deletion_rank *ranks, size_t 
 		bool valid = index >= 0 && index < p->completions;
 		for (; n < count && ranks[n].pod->completion_index == index; n++)
 			group[members++] = ranks[n];
-		deletion_order(group, members);
+		deletion_order(group, members, 0);
 		for (size_t m = 0; m < members; m++)
 			if (valid && m + 1 == members)
 				keep[kept++] = group[m];
@@ -345,7 +345,7 @@ static void remove_surplus(struct job_pass *p, int64_t wanted)
 		gone = misplaced(p, ranks, count);
 	size_t surplus = (size_t)MAX(p->active - wanted, 0);
 	if (gone < surplus) {
-		deletion_order(ranks + gone, count - gone);
+		deletion_order(ranks + gone, count - gone, 0);
 		gone = surplus;
 	}
 	gone = MIN(gone, (size_t)JOB_BURST);

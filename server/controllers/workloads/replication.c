@@ -159,7 +159,7 @@ static bool same_family(const struct object *a, const struct object *b)
 	return streq(a->uid, b->uid) || (ca && cb && streq(ca->uid, cb->uid));
 }
 
-/* Counts, for each pod, the ready pods of the same family on its node: where more are, one is
+/* Counts, for each pod, the active pods of the same family on its node: where more are, one is
  * missed least. */
 static void count_neighbours(
 	struct sync *s, struct pass *p, struct deletion_rank *ranks, size_t count)
@@ -174,7 +174,7 @@ static void count_neighbours(
 		size_t pod_count = informer_by_index(p->r->pods, "owner", sets[n]->uid, a, &pods);
 		for (size_t m = 0; m < pod_count; m++) {
 			const struct pod_view *v = pod_view(p->r->views, pods[m]);
-			if (!v->active || !v->ready || !v->node[0])
+			if (!v->active || !v->node[0])
 				continue;
 			for (size_t i = 0; i < count; i++)
 				if (streq(ranks[i].pod->node, v->node))
@@ -194,7 +194,7 @@ static void delete_surplus(struct sync *s, struct pass *p, size_t active, size_t
 	}
 	if (surplus < count) {
 		count_neighbours(s, p, ranks, count);
-		deletion_order(ranks, count);
+		deletion_order(ranks, count, loop_wall_ns(s->loop));
 	}
 	for (size_t n = 0; n < MIN(surplus, (size_t)BURST); n++)
 		sync_delete(
