@@ -152,6 +152,77 @@ static void test_owners(void **state)
 	}
 }
 
+static struct object *owned(
+	struct sim *s, const char *kind, const char *name, const char *owner, const char *owner_uid)
+{
+	return fake_api_create_text(s->api,
+		"{'apiVersion':'v1','kind':'%s','metadata':{'name':'%s','ownerReferences':[{"
+		"'apiVersion':'v1','kind':'ConfigMap','name':'%s','uid':'%s','blockOwnerDeletion':"
+		"true}]}}",
+		kind, name, owner, owner_uid);
+}
+
+/* Two that own each other, one of them deleted in the foreground: each would wait for the other. */
+static void test_cycle(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		sim_begin(&s, seed, "garbagecollector", false);
+		struct object *a = fake_api_create_text(
+			s.api, "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'a'}}");
+		struct object *b = owned(&s, "ConfigMap", "b", "a", a->uid);
+		fake_api_patch_text(s.api, "ConfigMap", "default", "a",
+			"{'metadata':{'ownerReferences':[{'apiVersion':'v1','kind':'ConfigMap','"
+			"name':'b','uid':'%s','blockOwnerDeletion':true}]}}",
+			b->uid);
+		sim_run_ms(&s, 5000);
+		assert_int_equal(sim_count(&s, "ConfigMap"), 2);
+		sim_faults(&s, seed % 2);
+		fake_api_delete(s.api, "ConfigMap", "default", "a", -1, "Foreground");
+		sim_run_ms(&s, 20000);
+		sim_faults(&s, false);
+		sim_run_ms(&s, 100000);
+		assert_int_equal(sim_count(&s, "ConfigMap"), 0);
+		sim_end(&s);
+	}
+}
+
+static bool told_of_namespace(struct sim *s, const char *about)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **all;
+	size_t count = fake_api_list(s->api, "Event", NULL, &a, &all);
+	for (size_t n = 0; n < count; n++) {
+		struct json *doc = object_doc(all[n], &a);
+		if (streq(json_path_str(doc, "reason"), "OwnerRefInvalidNamespace") &&
+			streq(json_path_str(doc, "involvedObject.name"), about))
+			return true;
+	}
+	return false;
+}
+
+/* An owner in another namespace is none, and is told; one in a namespace that nobody can name keeps
+ * what it is said to own. */
+static void test_other_namespace(void **state)
+{
+	struct sim s;
+	sim_begin(&s, 1, "garbagecollector", false);
+	fake_api_create_text(
+		s.api, "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':'other'}}");
+	struct object *a = fake_api_create_text(s.api,
+		"{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'a','namespace':'other'}"
+		"}");
+	owned(&s, "Secret", "far", "a", a->uid);
+	owned(&s, "Namespace", "wide", "a", a->uid);
+	sim_run_ms(&s, 20000);
+	assert_null(fake_api_get(s.api, "Secret", "default", "far"));
+	assert_true(told_of_namespace(&s, "far"));
+	assert_non_null(fake_api_get(s.api, "Namespace", "", "wide"));
+	assert_true(told_of_namespace(&s, "wide"));
+	sim_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +230,8 @@ int main(void)
 		cmocka_unit_test(test_foreground),
 		cmocka_unit_test(test_orphan),
 		cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_cycle),
+		cmocka_unit_test(test_other_namespace),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
