@@ -22,7 +22,7 @@ struct controller_class {
 	void (*destroy)(void *self);
 };
 
-extern const struct controller_class application_controller;
+extern const struct controller_class application_controller, annotated_workload_controller;
 extern const struct controller_class autoscaler_controller;
 extern const struct controller_class claim_protection_controller;
 extern const struct controller_class cluster_role_aggregation_controller;

@@ -25,6 +25,7 @@ static const struct controller_class *const classes[] = {
 	&virtual_machine_controller,
 	&virtual_machine_instance_controller,
 	&application_controller,
+	&annotated_workload_controller,
 	&cluster_role_aggregation_controller,
 	&service_account_token_controller,
 	&token_cleaner_controller,

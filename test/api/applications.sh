@@ -54,7 +54,7 @@ check "an event says it" eventually 5 matches 'Normal +Placed +application/bank 
 	k get events --field-selector involvedObject.name=bank
 
 # What comes of it.
-check_output "a Deployment at its autoscaler's size" '^1 registry.example/web:1 8080 0 Application homepage$' k_field deployment/homepage .spec.replicas \
+check_output "a Deployment at its autoscaler's size" '^2 registry.example/web:1 8080 0 Application homepage$' k_field deployment/homepage .spec.replicas \
 	'.spec.template.spec.containers[0].image' '.spec.template.spec.containers[0].readinessProbe.tcpSocket.port' \
 	.spec.strategy.rollingUpdate.maxUnavailable '.metadata.ownerReferences[0].kind' '.metadata.ownerReferences[0].name'
 check_output "an autoscaler" '^2 8 homepage 80$' k_field hpa/homepage .spec.minReplicas .spec.maxReplicas .spec.scaleTargetRef.name \
@@ -141,6 +141,50 @@ check_output "advised to stay" "Deployment/agent +Container +stay .*it has hostN
 check_output "as JSON" '"name": "ledger",.*"recommended": "VirtualMachine",.*"move": true,.*"reasons".*"memoryBytes": -201326592' advise --moves -o json
 check_refused "options are checked" "hanok advise: --samples '0': a number from 1 to 1000" advise --samples 0
 k delete deployment ledger agent >/dev/null
+
+# Annotations on anybody's workload: defaults where the client said nothing.
+workload() {
+	cat <<-END
+		apiVersion: apps/v1
+		kind: ${3:-Deployment}
+		metadata: {name: $1, annotations: {$2}}
+		spec:
+		  replicas: 3
+		  selector: {matchLabels: {app: $1}}
+		  template: {metadata: {labels: {app: $1}}, spec: {${4:-}containers: [{name: c, image: i}]}}
+	END
+}
+template=.spec.template.spec
+antiaffinity="$template.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector.matchLabels.app"
+check "a Deployment of theirs" k create -f <(workload ledger 'hanok.io/criticality: mission-critical')
+check_output "gets a priority, and its pods keep apart" '^hanok-mission-critical ledger$' k_field deployment/ledger "$template.priorityClassName" "$antiaffinity"
+check "and a disruption budget" eventually 10 matches '^1 ledger Deployment$' k_field pdb/ledger-deployment-critical .spec.maxUnavailable .spec.selector.matchLabels.app '.metadata.ownerReferences[0].kind'
+check "whose pods have it" eventually 10 matches '^1000000 hanok-mission-critical' k get pods -l app=ledger -o 'jsonpath={.items[0].spec.priority} {.items[0].spec.priorityClassName}'
+check "a StatefulSet" k create -f <(workload db 'hanok.io/criticality: mission-critical' StatefulSet 'priorityClassName: system-cluster-critical, affinity: {}, ')
+check_output "keeps what was said" '^system-cluster-critical \{\}$' k_field statefulset/db "$template.priorityClassName" "$template.affinity"
+check "gets a budget" eventually 10 k get pdb db-statefulset-critical
+check "a best-effort one" k create -f <(workload toy 'hanok.io/criticality: best-effort')
+check_output "gives way" '^hanok-best-effort $' k_field deployment/toy "$template.priorityClassName" "$antiaffinity"
+check_output "a value that is none is told" "Warning: metadata.annotations: hanok.io/criticality: 'vital' is none of mission-critical, standard, best-effort" \
+	k create -f <(workload typo 'hanok.io/criticality: vital')
+check_output "and does nothing" '^ $' k_field deployment/typo "$template.priorityClassName" "$antiaffinity"
+check_output "one without annotations is left alone" '^ $' k_field deployment/taken "$template.priorityClassName" "$antiaffinity"
+machine() {
+	cat <<-END
+		apiVersion: kubevirt.io/v1
+		kind: VirtualMachine
+		metadata: {name: $1, annotations: {hanok.io/criticality: mission-critical}}
+		spec: {runStrategy: Halted, template: {metadata: {labels: {app: $1}}, spec: {domain: {devices: {}}}}}
+	END
+}
+check "a machine" k create -f <(machine core)
+check_output "too" '^hanok-mission-critical core$' k_field vm/core "$template.priorityClassName" "$antiaffinity"
+check "a budget of theirs" k create pdb own --selector=app=ledger --min-available=1
+check "takes the place of ours" eventually 10 gone pdb ledger-deployment-critical
+k delete deployment ledger toy typo >/dev/null
+k delete statefulset db >/dev/null
+k delete pdb own >/dev/null
+k delete vm core >/dev/null
 
 check "deleted" k delete app --all
 check "all goes with it" eventually 20 matches '^2$' k_count vm,deployment,service,hpa,pdb

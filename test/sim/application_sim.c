@@ -417,6 +417,77 @@ static void test_machines_scale_and_roll(void **state)
 	}
 }
 
+static bool budgeted(struct sim *s)
+{
+	return sim_count(s, "PodDisruptionBudget") == 1 &&
+	       sim_int(s, "PodDisruptionBudget", "ledger-deployment-critical",
+		       "spec.maxUnavailable", 0) == 1 &&
+	       sim_text_is(s, "PodDisruptionBudget", "ledger-deployment-critical",
+		       "spec.selector.matchLabels.app", "ledger");
+}
+
+static bool theirs_only(struct sim *s)
+{
+	return sim_count(s, "PodDisruptionBudget") == 1 &&
+	       sim_text_is(s, "PodDisruptionBudget", "theirs", "metadata.name", "theirs");
+}
+
+static bool no_budget(struct sim *s)
+{
+	return sim_count(s, "PodDisruptionBudget") == 0;
+}
+
+static void patch_ledger(struct sim *s, const char *text)
+{
+	fake_api_patch_text(s->api, "Deployment", "default", "ledger", "%s", text);
+}
+
+/* A budget follows the annotation and the size, and gives way to somebody else's. */
+static void test_annotated(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		sim_begin(&s, seed, "workload-annotations,garbagecollector", false);
+		fake_api_create_text(s.api,
+			"{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'ledger',"
+			"'annotations':{'hanok.io/criticality':'mission-critical'}},'spec':{"
+			"'replicas':1,'selector':{'matchLabels':{'app':'ledger'}},'template':{"
+			"'metadata':{'labels':{'app':'ledger'}},'spec':{'containers':[{'name':'c',"
+			"'image':'i'}]}}}}");
+		sim_faults(&s, true);
+		sim_holds(&s, no_budget, 5000);
+		patch_ledger(&s, "{'spec':{'replicas':3}}");
+		sim_run_ms(&s, 5000);
+		sim_faults(&s, false);
+		sim_until(&s, budgeted, 60000);
+		sim_holds(&s, budgeted, 5000);
+		sim_faults(&s, true);
+		fake_api_create_text(s.api,
+			"{'apiVersion':'policy/v1','kind':'PodDisruptionBudget','metadata':{"
+			"'name':'theirs'},'spec':{'minAvailable':1,'selector':{'matchLabels':{"
+			"'app':'ledger'}}}}");
+		sim_run_ms(&s, 5000);
+		sim_faults(&s, false);
+		sim_until(&s, theirs_only, 60000);
+		sim_holds(&s, theirs_only, 5000);
+		fake_api_delete(s.api, "PodDisruptionBudget", "default", "theirs", 0, NULL);
+		sim_until(&s, budgeted, 60000);
+		fake_api_patch_text(s.api, "PodDisruptionBudget", "default",
+			"ledger-deployment-critical", "{'spec':{'maxUnavailable':3}}");
+		sim_until(&s, budgeted, 60000);
+		patch_ledger(
+			&s, "{'metadata':{'annotations':{'hanok.io/criticality':'standard'}}}");
+		sim_until(&s, no_budget, 60000);
+		patch_ledger(&s,
+			"{'metadata':{'annotations':{'hanok.io/criticality':'mission-critical'}}}");
+		sim_until(&s, budgeted, 60000);
+		fake_api_delete(s.api, "Deployment", "default", "ledger", 0, NULL);
+		sim_until(&s, no_budget, 60000);
+		sim_end(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +500,7 @@ int main(void)
 		cmocka_unit_test(test_drift),
 		cmocka_unit_test(test_name_taken),
 		cmocka_unit_test(test_machines_scale_and_roll),
+		cmocka_unit_test(test_annotated),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@ static const struct admission_plugin *const plugins[] = {
 	&admission_limit_ranger,
 	&admission_service_account,
 	&admission_taint_nodes_by_condition,
+	&admission_placement, /* before Priority */
 	&admission_pod_security,
 	&admission_priority,
 	&admission_default_toleration_seconds,

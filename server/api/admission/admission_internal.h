@@ -17,7 +17,7 @@ extern const struct admission_plugin admission_claim_resize, admission_default_s
 	admission_default_toleration_seconds, admission_deny_service_external_ips,
 	admission_limit_ranger, admission_pod_security, admission_priority, admission_runtime_class,
 	admission_resource_quota, admission_service_account, admission_storage_protection,
-	admission_taint_nodes_by_condition;
+	admission_taint_nodes_by_condition, admission_placement;
 
 extern const struct admission_plugin admission_certificate_approval, admission_certificate_signing,
 	admission_certificate_subject_restriction, admission_default_ingress_class;

@@ -171,7 +171,12 @@ static void keep_containers(struct sync *s)
 {
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
-	ensure(s, p->c->deployments, application_deployment(a, p->object, p->doc));
+	struct json *deployment = application_deployment(a, p->object, p->doc);
+	/* An autoscaler finds a side that bears the least load from its first moment. */
+	if (!informer_get(p->c->deployments, s->ns, s->name))
+		json_path_set(a, deployment, "spec.replicas",
+			json_new_int(a, application_replicas(p->doc)));
+	ensure(s, p->c->deployments, deployment);
 	ensure_or_remove(s, p->c->autoscalers, application_autoscaler(a, p->object, p->doc));
 	ensure_or_remove(s, p->c->budgets, application_budget(a, p->object, p->doc));
 }

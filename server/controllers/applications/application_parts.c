@@ -16,13 +16,6 @@ int64_t application_replicas(const struct json *doc)
 					  : json_path_int(doc, "spec.replicas", 1);
 }
 
-const char *application_priority_class(const char *criticality)
-{
-	if (streq(criticality, "mission-critical"))
-		return PRIORITY_MISSION_CRITICAL;
-	return streq(criticality, "best-effort") ? PRIORITY_BEST_EFFORT : NULL;
-}
-
 struct json *application_selector(
 	struct arena *a, const struct object *app, enum application_selects selects)
 {
@@ -67,21 +60,6 @@ struct json *application_part(struct arena *a, const struct object *app, const s
 	json_push(a, json_array_at(a, meta, "ownerReferences"), owner_reference(a, app));
 	json_set(a, part, "spec", spec);
 	return part;
-}
-
-struct json *spread_over_nodes(struct arena *a, const struct json *match_labels)
-{
-	struct json *affinity = json_new_object(a), *term = json_new_object(a),
-		    *weighted = json_new_object(a);
-	json_path_set(a, term, "labelSelector.matchLabels", json_copy(a, match_labels));
-	json_set_str(a, term, "topologyKey", "kubernetes.io/hostname");
-	json_set_int(a, weighted, "weight", 100);
-	json_set(a, weighted, "podAffinityTerm", term);
-	json_push(a,
-		json_array_at(a, json_object_at(a, affinity, "podAntiAffinity"),
-			"preferredDuringSchedulingIgnoredDuringExecution"),
-		weighted);
-	return affinity;
 }
 
 /* The Service. */

@@ -2,6 +2,7 @@
  * the Application's document. */
 #pragma once
 
+#include "lib/placement/placement_defaults.h"
 #include "server/controllers/applications/application_plan.h"
 #include "server/controllers/controller.h"
 
@@ -9,8 +10,6 @@
 #define LABEL_ISOLATION "hanok.io/isolation"
 /* On each part: the hash of the document that it was last made from. */
 #define ANNOTATION_MADE_FROM "hanok.io/made-from"
-#define PRIORITY_MISSION_CRITICAL "hanok-mission-critical"
-#define PRIORITY_BEST_EFFORT "hanok-best-effort"
 
 /* A document without what the server sets, owned by the application. */
 struct json *application_deployment(
@@ -33,10 +32,6 @@ int64_t application_machine_number(const struct object *app, const char *name);
 int64_t application_replicas(const struct json *doc);
 bool application_has_range(const struct json *doc);
 enum application_selects application_service_selects(const struct json *service);
-/* The priority class of the application's replicas; NULL = the cluster's default. */
-const char *application_priority_class(const char *criticality);
-/* Preferably not on a node that runs another replica with these labels. */
-struct json *spread_over_nodes(struct arena *a, const struct json *match_labels);
 
 /* The base that all parts have: kind, name, labels, owner, and the hash of `spec`. */
 struct json *application_part(struct arena *a, const struct object *app, const struct json *doc,

@@ -101,7 +101,7 @@ struct json *application_deployment(
 		    *template = json_new_object(a), *containers = json_new_array(a);
 	struct json *container = container_of(a, app, spec);
 	const char *criticality = json_path_str(spec, "profile.criticality");
-	const char *priority = application_priority_class(criticality);
+	const char *priority = placement_priority_class(criticality);
 	struct json *selector = application_selector(a, app, SELECTS_CONTAINERS);
 	json_push(a, containers, container);
 	json_set(a, pod, "containers", containers);
@@ -114,7 +114,7 @@ struct json *application_deployment(
 	if (priority)
 		json_set_str(a, pod, "priorityClassName", priority);
 	if (!streq(criticality, "best-effort"))
-		json_set(a, pod, "affinity", spread_over_nodes(a, selector));
+		json_set(a, pod, "affinity", placement_spread(a, selector));
 	json_path_set(a, template, "metadata.labels",
 		application_template_labels(a, app, doc, PLACEMENT_CONTAINER));
 	json_set(a, template, "spec", pod);

@@ -189,7 +189,7 @@ struct json *application_machine(
 	struct json *wanted = json_new_object(a), *template = json_new_object(a),
 		    *spec = json_new_object(a), *root = json_copy(a, json_get(from, "disk"));
 	const char *criticality = json_path_str(from, "profile.criticality");
-	const char *priority = application_priority_class(criticality);
+	const char *priority = placement_priority_class(criticality);
 	struct json *probe = readiness(a, from);
 	set_size(a, from, spec);
 	add_disk(a, spec, ROOT_DISK, root ? root : json_new_object(a));
@@ -204,7 +204,7 @@ struct json *application_machine(
 		json_set_str(a, spec, "priorityClassName", priority);
 	if (!streq(criticality, "best-effort"))
 		json_set(a, spec, "affinity",
-			spread_over_nodes(a, application_selector(a, app, SELECTS_MACHINES)));
+			placement_spread(a, application_selector(a, app, SELECTS_MACHINES)));
 	json_path_set(a, template, "metadata.labels",
 		application_template_labels(a, app, doc, PLACEMENT_VIRTUAL_MACHINE));
 	json_set(a, template, "spec", spec);
