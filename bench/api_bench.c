@@ -480,18 +480,6 @@ static void run_watches(struct bench *b)
 		stream_close(b->watchers[i].stream);
 }
 
-static void parse_servers(struct bench *b, char *text)
-{
-	for (char *rest = text, *one; (one = strsep(&rest, ","));) {
-		if (b->server_count == SERVERS_MAX)
-			bench_die("at most %d processes", SERVERS_MAX);
-		pid_t pid = (pid_t)bench_number(one, "PID");
-		if (bench_cpu_ns(pid) == 0)
-			bench_die("no process %s", one);
-		b->servers[b->server_count++] = pid;
-	}
-}
-
 int main(int argc, char **argv)
 {
 	static struct bench b;
@@ -499,7 +487,7 @@ int main(int argc, char **argv)
 		bench_die("usage: api-bench KUBECONFIG PID[,PID...] PODS [PHASE...]");
 	struct err err = ERR_INIT;
 	tls_keep_spare_buffers();
-	parse_servers(&b, argv[2]);
+	b.server_count = bench_pids(argv[2], b.servers, SERVERS_MAX);
 	b.pods = bench_number(argv[3], "PODS");
 	b.random = random_seeded(1);
 	b.parallel = CONNECTIONS;

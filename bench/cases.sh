@@ -26,14 +26,14 @@ bench_start_rounds() {
 	bench_bound "$name" ms "$goal" <"$BENCH_DIR/$name"
 }
 
-# bench_server DATA [OPTION...]: a server without control loops, BENCH_SERVER its PID; fails when it does not
-# become ready.
+# bench_server DATA [OPTION...]: a server without control loops, and without OPTIONs without scheduler and service
+# accounts, BENCH_SERVER its PID; fails when it does not become ready.
 bench_server() {
 	local data=$1 port
 	shift
 	port=$(bench_free_port)
-	"$HANOK" server --data "$data" --listen "127.0.0.1:$port" --controllers '-*' --scheduler off \
-		--disable-admission-plugins ServiceAccount 2>"$data.log" &
+	[ $# -gt 0 ] || set -- --scheduler off --disable-admission-plugins ServiceAccount
+	"$HANOK" server --data "$data" --listen "127.0.0.1:$port" --controllers '-*' "$@" 2>"$data.log" &
 	BENCH_SERVER=$!
 	lab_await 20 "the server is ready" curl -sSf --cacert "$data/pki/ca.crt" "https://127.0.0.1:$port/readyz" && return
 	tail -n 3 "$data.log"
@@ -48,7 +48,8 @@ bench_server_end() {
 }
 
 # The load has a CPU of its own.
-bench_api_load() { taskset -c $(($(nproc) - 1)) "$BENCH_BUILD/bench/api-bench" "$@"; }
+bench_api_load() { bench_on_last "$BENCH_BUILD/bench/api-bench" "$@"; }
+bench_on_last() { taskset -c $(($(nproc) - 1)) "$@"; }
 
 # What the server adds to TLS and sockets, and what those who only wait cost it.
 bench_transport() {

@@ -87,6 +87,19 @@ char *bench_read_file(const char *path, size_t *ret_size)
 	return text;
 }
 
+size_t bench_pids(const char *text, pid_t *ret, size_t max)
+{
+	struct str rest = str_from(text), part;
+	size_t count = 0;
+	while (str_split(&rest, ',', &part)) {
+		uint64_t pid;
+		if (count == max || parse_u64(part, &pid) < 0)
+			bench_die("PID[,PID...]: at most %zu, not '%s'", max, text);
+		ret[count++] = (pid_t)pid;
+	}
+	return count;
+}
+
 unsigned bench_number(const char *text, const char *what)
 {
 	uint64_t n;

@@ -22,6 +22,8 @@ void bench_wait(uv_loop_t *loop, const bool *done, unsigned seconds, const char 
 
 /* Whole file, malloc'd and NUL-terminated. */
 char *bench_read_file(const char *path, size_t *ret_size);
+/* "PID[,PID...]": how many, at most max. */
+size_t bench_pids(const char *text, pid_t *ret, size_t max);
 /* Positive number or the program ends. */
 unsigned bench_number(const char *text, const char *what);
 
