@@ -47,6 +47,7 @@ static void try_one(struct scheduler *s, struct queued *q)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	int64_t from_ns = scheduler_now(s);
+	default_spread_apply(s->default_spread, q->workload);
 	struct placement p = core_place(&s->core, q->workload, &s->random, &a);
 	int64_t took_ns = scheduler_now(s) - from_ns;
 	durations_add(&s->metrics.algorithm, took_ns);
@@ -331,6 +332,7 @@ struct scheduler *scheduler_create(struct client *c)
 	informer_add_handler(s->pods, &workload_handler, s);
 	informer_add_handler(s->instances, &workload_handler, s);
 	informer_add_handler(s->namespaces, &namespace_handler, s);
+	s->default_spread = default_spread_create(s->informers);
 	informers_on_synced(s->informers, on_synced, s);
 	informers_start(s->informers);
 	return s;
@@ -354,6 +356,7 @@ void scheduler_destroy(struct scheduler *s)
 		return;
 	scheduler_cancel_calls(s);
 	informers_destroy(s->informers);
+	default_spread_destroy(s->default_spread);
 	wakeup_destroy(s->wakeup);
 	queue_destroy(s->queue);
 	core_finish(&s->core);

@@ -4,6 +4,7 @@
 #include "lib/base/list.h"
 #include "lib/client/informer.h"
 #include "lib/client/wakeup.h"
+#include "server/scheduler/default_spread.h"
 #include "server/scheduler/scheduler.h"
 #include "server/scheduler/scheduler_core.h"
 #include "server/scheduler/scheduler_metrics.h"
@@ -18,6 +19,7 @@ struct scheduler {
 	struct client *client;
 	struct informers *informers;
 	struct informer *nodes, *pods, *instances, *namespaces, *budgets;
+	struct default_spread *default_spread;
 	struct scheduler_core core;
 	struct scheduler_queue *queue;
 	struct random random; /* for ties: quick, and seeded by the client's */

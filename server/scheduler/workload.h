@@ -126,6 +126,10 @@ void workload_unref(struct workload *w); /* NULL allowed */
 /* A newer state of the same object in which nothing has changed that the scheduler looks at. */
 void workload_renew(struct workload *w, struct object *o);
 
+/* Spreads a workload that asks for no spreading itself over hosts and zones, among the pods of its
+ * namespace that `pods` selects; none when that has no requirement. May be repeated. */
+void workload_spread_by_default(struct workload *w, const struct selector *pods);
+
 bool workload_tolerates(const struct workload *w, const struct taint *t);
 bool pod_matcher_matches(const struct pod_matcher *m, const struct workload *w,
 	const struct object_label *namespace_labels, size_t namespace_label_count);

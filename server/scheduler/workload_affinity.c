@@ -174,6 +174,39 @@ void workload_read_affinity(struct workload *w, const struct json *spec)
 	w->spreads = all;
 }
 
+void workload_spread_by_default(struct workload *w, const struct selector *pods)
+{
+	static const struct {
+		const char *topology_key;
+		int64_t max_skew;
+	} over[] = {{"kubernetes.io/hostname", 3}, {"topology.kubernetes.io/zone", 5}};
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	if (!pods->count) {
+		w->spread_count = 0;
+		return;
+	}
+	struct pod_matcher m = {
+		.namespaces = (const char *[]){w->ns}, .namespace_count = 1, .labels = *pods};
+	make_key(&a, &m);
+	if (w->spread_count && streq(w->spreads[0].pods.key, m.key))
+		return;
+	struct spread *all = arena_alloc(&w->arena, ARRAY_LEN(over) * sizeof(*all));
+	m.key = arena_strdup(&w->arena, m.key);
+	m.labels = selector_copy(&w->arena, pods);
+	own_namespace(w, &m);
+	for (size_t n = 0; n < ARRAY_LEN(over); n++)
+		all[n] = (struct spread){
+			.pods = m,
+			.topology_key = over[n].topology_key,
+			.max_skew = over[n].max_skew,
+			.min_domains = 1,
+			.matches_itself = true,
+		};
+	w->spreads = all;
+	w->spread_count = ARRAY_LEN(over);
+	w->spreads_by_default = true;
+}
+
 bool pod_matcher_matches(const struct pod_matcher *m, const struct workload *w,
 	const struct object_label *namespace_labels, size_t namespace_label_count)
 {
