@@ -20,7 +20,7 @@ BENCH_SCHEDULER_PODS=${BENCH_SCHEDULER_PODS:-5000}
 
 bench_scheduler() {
 	local round figure ratio bound out=$BENCH_DIR/scheduler rounds=${BENCH_SCHEDULER_ROUNDS:-3}
-	bench_title scheduler "$BENCH_SCHEDULER_PODS pods, $BENCH_SCHEDULER_NODES hollow nodes, ten services; 16 TLS connections create"
+	bench_title scheduler "$BENCH_SCHEDULER_PODS pods, $BENCH_SCHEDULER_NODES hollow nodes, ten services; 64 TLS connections create"
 	if [ -n "$BENCH_PEER" ]; then
 		peer_build kube-scheduler kube-controller-manager || {
 			tail -n 3 "$PEER_CACHE/build.log"
@@ -42,7 +42,7 @@ bench_scheduler() {
 bench_scheduler_round() {
 	local side=$1 data=$BENCH_DIR/scheduler.data config=$BENCH_DIR/scheduler.data/admin.kubeconfig scheduler=off pids hollow peer='' status=0
 	[ "$side" = peer ] || scheduler=on
-	rm -rf "$data"
+	rm -rf "$data" "$data".*
 	bench_server "$data" --scheduler $scheduler --disable-admission-plugins ServiceAccount,TaintNodesByCondition >&2 || return
 	pids=$BENCH_SERVER
 	bench_on_last "$BENCH_BUILD/bench/hollow" --idle --nodes "$BENCH_SCHEDULER_NODES" "$config" >"$data.hollow" 2>&1 &

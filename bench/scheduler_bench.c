@@ -26,7 +26,8 @@
 #include "lib/client/client.h"
 #include "lib/object/quantity.h"
 
-#define CONNECTIONS 16
+#define CLIENTS 4
+#define CONNECTIONS 16 /* of each client, as many as one keeps */
 #define SERVICES 10
 #define ZONES_MAX 32
 #define SERVERS_MAX 4
@@ -40,7 +41,8 @@ struct node {
 
 struct bench {
 	uv_loop_t loop;
-	struct client *client;
+	struct client *clients[CLIENTS];
+	unsigned posts;
 	const struct kind *pods_kind;
 	struct arena arena;
 	struct table nodes; /* name to struct node */
@@ -83,7 +85,7 @@ static void post(
 {
 	struct client_request request = {
 		.method = "POST", .path = path, .body = body->data, .body_size = body->size};
-	client_request(b->client, &request, done, user);
+	client_request(b->clients[b->posts++ % CLIENTS], &request, done, user);
 }
 
 /* ---- before the clock starts ---- */
@@ -291,14 +293,14 @@ static void prepare(struct bench *b, const struct kind_registry *kinds)
 	static const struct client_watch_handler handler = {
 		.event = on_event, .ended = on_watch_ended};
 	struct client_list_options list = {.kind = kind_by_name(kinds, "", "v1", "Node")};
-	b->client->ops->list(b->client, &list, on_nodes, b);
+	b->clients[0]->ops->list(b->clients[0], &list, on_nodes, b);
 	bench_wait(&b->loop, &b->listed, GIVE_UP_S, "the nodes");
 	b->listed = false;
 	list.kind = b->pods_kind;
-	b->client->ops->list(b->client, &list, on_pods, b);
+	b->clients[0]->ops->list(b->clients[0], &list, on_pods, b);
 	bench_wait(&b->loop, &b->listed, GIVE_UP_S, "the pods");
 	struct client_watch_options watch = {.kind = b->pods_kind, .since = b->revision};
-	b->client->ops->watch(b->client, &watch, &handler, b);
+	b->clients[0]->ops->watch(b->clients[0], &watch, &handler, b);
 	make_services(b);
 	bench_wait(&b->loop, &b->served, GIVE_UP_S, "the services");
 	_cleanup_(buf_finish) struct buf body = BUF_INIT;
@@ -321,15 +323,17 @@ int main(int argc, char **argv)
 	b.bound_at_ns = xcalloc(b.pods, sizeof(*b.bound_at_ns));
 	struct kind_registry *kinds = kind_registry_create();
 	bench_must(kind_registry_load_builtin(kinds, &err), &err, "kinds");
-	bench_must(client_https_create(&b.loop, kinds, argv[1], "scheduler-bench", &b.client, &err),
-		&err, argv[1]);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		bench_must(client_https_create(
+				   &b.loop, kinds, argv[1], "scheduler-bench", &b.clients[i], &err),
+			&err, argv[1]);
 	b.pods_kind = kind_by_name(kinds, "", "v1", "Pod");
 	prepare(&b, kinds);
 
 	for (size_t i = 0; i < b.server_count; i++)
 		cpu_before[i] = bench_cpu_ns(b.servers[i]);
 	b.started_ns = bench_now_ns();
-	for (unsigned i = 0; i < CONNECTIONS; i++)
+	for (unsigned i = 0; i < CLIENTS * CONNECTIONS; i++)
 		create_next(&b);
 	bench_wait(&b.loop, &b.done, GIVE_UP_S, "the last pod's node");
 	if (!b.created_ns)

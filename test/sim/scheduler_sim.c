@@ -335,6 +335,61 @@ static void test_preempts(void **state)
 	sim_end(&s);
 }
 
+static size_t pods_on(struct sim *s, const char *node, const char *app)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **pods;
+	size_t here = 0, count = fake_api_list(s->api, "Pod", NULL, &a, &pods);
+	for (size_t m = 0; m < count; m++)
+		here += streq(object_field(pods[m], "spec.nodeName"), node) &&
+			object_label(pods[m], "app") && streq(object_label(pods[m], "app"), app);
+	return here;
+}
+
+/* One node has so much room that balance alone would put all there: services and controllers keep
+ * their pods apart all the same. */
+static void test_spreads_by_default(void **state)
+{
+	struct sim s;
+	char name[32];
+	sim_begin(&s, 5, "-*", true);
+	for (int n = 0; n < 4; n++) {
+		snprintf(name, sizeof(name), "n%d", n);
+		fake_node_add(s.nodes, name, n ? "8" : "100", n ? "16Gi" : "400Gi", 110);
+		fake_api_patch_text(s.api, "Node", "", name,
+			"{'metadata':{'labels':{'kubernetes.io/"
+			"hostname':'%s','topology.kubernetes.io/zone':'z%d'}}}",
+			name, n % 2);
+	}
+	fake_api_create_text(s.api, "{'apiVersion':'v1','kind':'Service','metadata':{'name':'s'},"
+				    "'spec':{'selector':{'app':'served'}}}");
+	struct object *set = fake_api_create_text(s.api,
+		"{'apiVersion':'apps/v1','kind':'ReplicaSet','metadata':{'name':'r'},'spec':{"
+		"'replicas':0,'selector':{'matchLabels':{'app':'owned'}},'template':{'metadata':{"
+		"'labels':{'app':'owned'}},'spec':{'containers':[{'name':'c','image':'i'}]}}}}");
+	sim_run_ms(&s, 2000);
+	for (int n = 0; n < 8; n++) {
+		static const char spec[] = "'spec':{'containers':[{'name':'c','image':'i',"
+					   "'resources':{'requests':{'cpu':'500m'}}}]}";
+		fake_api_create_text(s.api,
+			"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'served-%d','labels':{"
+			"'app':'served'}},%s}",
+			n, spec);
+		fake_api_create_text(s.api,
+			"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'owned-%d','labels':{"
+			"'app':'owned'},'ownerReferences':[{'apiVersion':'apps/v1','kind':"
+			"'ReplicaSet','name':'r','uid':'%s','controller':true}]},%s}",
+			n, set->uid, spec);
+	}
+	sim_run_ms(&s, 10000);
+	for (int n = 0; n < 4; n++) {
+		snprintf(name, sizeof(name), "n%d", n);
+		assert_int_equal(pods_on(&s, name, "served"), 2);
+		assert_int_equal(pods_on(&s, name, "owned"), 2);
+	}
+	sim_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_host_ports),
 		cmocka_unit_test(test_selects),
 		cmocka_unit_test(test_spreads),
+		cmocka_unit_test(test_spreads_by_default),
 		cmocka_unit_test(test_preempts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
