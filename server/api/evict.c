@@ -14,6 +14,7 @@ struct eviction {
 	struct deletion deletion;
 	const struct kind *budgets;
 	const char *budget; /* name */
+	bool marked;	    /* the pod has its condition */
 };
 
 static void evict_reply(struct deletion *d, struct object *result)
@@ -174,6 +175,64 @@ static struct cache_change take_disruption(void *user, const struct object *pres
 	};
 }
 
+/* ---- the pod's own condition, so that its controller knows why it went ---- */
+
+static struct cache_change mark_pod(void *user, const struct object *present)
+{
+	struct eviction *e = user;
+	struct api_request *req = e->req;
+	struct arena *a = req->arena;
+	const struct delete_options *o = &e->deletion.options;
+	char time[TIME_RFC3339_ROOM];
+	/* What does not meet the preconditions is left to the deletion, which says so. */
+	if (!present || present->deleting || req->dry_run ||
+		(o->uid && !streq(o->uid, present->uid)))
+		return (struct cache_change){.verdict = CACHE_NOTHING};
+	struct json *pod = object_doc(present, a);
+	const char *phase = json_path_str(pod, "status.phase");
+	if ((o->revision && !streq(o->revision, json_path_str(pod, "metadata.resourceVersion"))) ||
+		streq(phase, "Succeeded") || streq(phase, "Failed"))
+		return (struct cache_change){.verdict = CACHE_NOTHING};
+	struct json *status = json_object_at(a, pod, "status"), *conditions = json_new_array(a),
+		    *target = json_new_object(a);
+	JSON_FOR_EACH_ITEM(c, json_get(status, "conditions"))
+		if (!streq(json_str(json_get(c, "type")), "DisruptionTarget"))
+			json_push(a, conditions, c);
+	time_format_rfc3339(api_now_ns(req), time);
+	json_set_str(a, target, "type", "DisruptionTarget");
+	json_set_str(a, target, "status", "True");
+	json_set(a, target, "lastProbeTime", json_new_null(a));
+	json_set_str(a, target, "lastTransitionTime", time);
+	json_set_str(a, target, "reason", "EvictionByEvictionAPI");
+	json_set_str(a, target, "message", "Eviction API: evicting");
+	json_push(a, conditions, target);
+	json_set(a, status, "conditions", conditions);
+	e->marked = true;
+	return (struct cache_change){
+		.verdict = CACHE_PUT, .stored = object_stored_form(present->kind, a, pod)};
+}
+
+static void marked(void *user, int r, struct object *result, const struct err *err)
+{
+	struct eviction *e = user;
+	if (r < 0) {
+		write_fail_store(e->req, r, err);
+		return;
+	}
+	/* The revision that was asked for is the one before the mark. */
+	if (e->deletion.options.revision && e->marked)
+		e->deletion.options.revision =
+			arena_printf(e->req->arena, "%llu", (unsigned long long)result->revision);
+	deletion_run(&e->deletion);
+}
+
+static void remove_pod(struct eviction *e)
+{
+	struct api_request *req = e->req;
+	cache_write(req->api->cache, req->kind, req->route.namespace, e->deletion.name, mark_pod,
+		marked, e);
+}
+
 static void taken(void *user, int r, struct object *result, const struct err *err)
 {
 	struct eviction *e = user;
@@ -182,7 +241,7 @@ static void taken(void *user, int r, struct object *result, const struct err *er
 	else if (e->req->st.doc)
 		api_fail(e->req);
 	else
-		deletion_run(&e->deletion);
+		remove_pod(e);
 }
 
 static void run(struct eviction *e)
@@ -193,7 +252,7 @@ static void run(struct eviction *e)
 	const struct object *found = NULL;
 	struct json *doc = pod ? object_doc(pod, req->arena) : NULL;
 	if (!pod || is_idle(pod, doc)) {
-		deletion_run(&e->deletion); /* tells that there is none, too */
+		remove_pod(e); /* tells that there is none, too */
 		return;
 	}
 	size_t count = find_budgets(e, pod, &found);
@@ -215,7 +274,7 @@ static void run(struct eviction *e)
 			take_disruption, taken, e);
 		return;
 	}
-	deletion_run(&e->deletion);
+	remove_pod(e);
 }
 
 static int parse_body(struct api_request *req, struct json **ret)

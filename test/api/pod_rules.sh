@@ -123,4 +123,13 @@ check "a second budget" k create pdb b2 --selector=app --max-unavailable=1
 check_output "is one too many" 'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.* 500$' evict e2
 check_output "a pod that waits may go" ' 201$' evict sidecar
 check_output "a pod that is none" ' 404$' evict nothing
+create "$(pod held "$c")" >/dev/null
+k patch pod held --type=merge -p '{"metadata":{"labels":null,"finalizers":["example.com/hold"]}}' >/dev/null
+revision=$(k_field pod/held .metadata.resourceVersion)
+check_output "one of another revision may not" ' 409$' evict held ",\"deleteOptions\":{\"preconditions\":{\"resourceVersion\":\"1\"}}"
+check_output "and is not marked" '^$' k_field pod/held '.status.conditions[?(@.type=="DisruptionTarget")].status'
+check_output "one that its finalizer keeps may go" ' 201$' evict held ",\"deleteOptions\":{\"preconditions\":{\"resourceVersion\":\"$revision\"}}"
+check_output "and says why it does" '^True EvictionByEvictionAPI Eviction API: evicting$' k get pod held -o \
+	'jsonpath={range .status.conditions[?(@.type=="DisruptionTarget")]}{.status} {.reason} {.message}{end}'
+check "without it, it does" k patch pod held --type=merge -p '{"metadata":{"finalizers":null}}'
 finish
