@@ -208,6 +208,8 @@ uint32_t pass_check_plain(struct pass *p, uint32_t slot)
 	uint32_t refusal = pass_check_node(p, slot);
 	if (refusal)
 		return refusal;
+	if (p->volumes.active && (refusal = volume_check(p, slot)))
+		return refusal;
 	if (p->spread.count && (refusal = spread_check(p, slot)))
 		return refusal;
 	return p->affinity.active ? affinity_check(p, slot) : FITS;
@@ -228,12 +230,14 @@ uint32_t pass_check(struct pass *p, uint32_t slot)
 			snapshot_assigned(p->s, w->uid))
 			continue;
 		added[count] = snapshot_try(p->s, w, slot);
+		volume_account(p, added[count], 1);
 		spread_account(p, added[count], 1);
 		affinity_account(p, added[count++], 1);
 	}
 	uint32_t refusal = count ? pass_check_plain(p, slot) : FITS;
 	while (count > 0) {
-		spread_account(p, added[--count], -1);
+		volume_account(p, added[--count], -1);
+		spread_account(p, added[count], -1);
 		affinity_account(p, added[count], -1);
 		snapshot_unassign(p->s, added[count]);
 	}
@@ -243,6 +247,7 @@ uint32_t pass_check(struct pass *p, uint32_t slot)
 void pass_account(struct pass *p, struct assigned *as, bool there)
 {
 	snapshot_account(p->s, as, there);
+	volume_account(p, as, there ? 1 : -1);
 	spread_account(p, as, there ? 1 : -1);
 	affinity_account(p, as, there ? 1 : -1);
 }
@@ -285,7 +290,8 @@ void pass_begin(struct pass *p, struct snapshot *s, const struct volumes *v,
 	if (w->has_terms && w->term_count)
 		find_named(p);
 	p->refusals = arena_alloc(a, (s->slot_count + 1) * sizeof(*p->refusals));
-	(void)v;
+	if (w->claim_count)
+		volume_begin(p, v);
 	if (w->spread_count)
 		spread_begin(p);
 	affinity_begin(p);

@@ -20,6 +20,7 @@ void scheduler_arm(struct scheduler *s)
 	if (!s->synced)
 		return;
 	int64_t now_ns = scheduler_now(s), due_ns = queue_next_due(s->queue, now_ns);
+	due_ns = MIN(due_ns, scheduler_volume_deadline(s));
 	if (s->announced < s->announcements.count)
 		due_ns = MIN(due_ns, now_ns);
 	if (due_ns == INT64_MAX)
@@ -58,8 +59,15 @@ static void try_one(struct scheduler *s, struct queued *q)
 		queue_unschedulable(s->queue, q, p.refused_by, scheduler_now(s));
 		return;
 	}
+	if (!s->core.pass.volumes.unbound_count) {
+		core_assign(&s->core, q->workload, p.node);
+		scheduler_bind(s, q, p.node);
+		return;
+	}
+	struct volume_choice *choices;
+	size_t count = volume_choose(&s->core.pass, p.slot, &choices);
 	core_assign(&s->core, q->workload, p.node);
-	scheduler_bind(s, q, p.node);
+	scheduler_bind_volumes(s, q, p.node, choices, count);
 }
 
 static void on_wakeup(void *user)
@@ -67,6 +75,8 @@ static void on_wakeup(void *user)
 	struct scheduler *s = user;
 	int64_t now_ns = scheduler_now(s), end_ns = now_ns + TURN_NS;
 	queue_next_due(s->queue, now_ns);
+	if (scheduler_volume_deadline(s) <= now_ns)
+		scheduler_check_volume_waits(s);
 	struct queued *q;
 	while (s->binding < BINDING_MAX && (q = queue_pop(s->queue, now_ns))) {
 		try_one(s, q);
@@ -213,6 +223,7 @@ static void forget(struct scheduler *s, const char *uid)
 	if (!q)
 		return;
 	snapshot_nominate(&s->core.snapshot, q->workload, NULL);
+	scheduler_drop_volume_wait(s, uid);
 	queue_remove(s->queue, uid);
 }
 
@@ -302,6 +313,47 @@ static void on_namespace(void *user, const struct object *old, const struct obje
 	scheduler_arm(s);
 }
 
+/* ---- volumes ---- */
+
+static bool waits_for_volumes(void *user, const struct queued *q)
+{
+	static const uint32_t by_volumes =
+		REFUSAL_BIT(REFUSED_CLAIM_IN_USE) | REFUSAL_BIT(REFUSED_VOLUME_LIMIT) |
+		REFUSAL_BIT(REFUSED_VOLUME_AFFINITY) | REFUSAL_BIT(REFUSED_VOLUME_GONE) |
+		REFUSAL_BIT(REFUSED_NO_VOLUME) | REFUSAL_BIT(REFUSED_VOLUME_ZONE);
+	return q->workload->claim_count && q->refused_by & by_volumes;
+}
+
+static void volumes_moved(struct scheduler *s)
+{
+	if (!list_empty(&s->volume_waits))
+		scheduler_check_volume_waits(s);
+	if (queue_count(s->queue, QUEUE_UNSCHEDULABLE))
+		queue_move(s->queue, waits_for_volumes, NULL, scheduler_now(s));
+	scheduler_arm(s);
+}
+
+static void on_claim(void *user, const struct object *old, const struct object *new)
+{
+	struct scheduler *s = user;
+	volumes_claim_changed(&s->core.volumes, old, new);
+	volumes_moved(s);
+}
+
+static void on_volume(void *user, const struct object *old, const struct object *new)
+{
+	struct scheduler *s = user;
+	volumes_volume_changed(&s->core.volumes, old, new);
+	volumes_moved(s);
+}
+
+static void on_class(void *user, const struct object *old, const struct object *new)
+{
+	struct scheduler *s = user;
+	volumes_class_changed(&s->core.volumes, old, new);
+	volumes_moved(s);
+}
+
 static void on_synced(void *user)
 {
 	struct scheduler *s = user;
@@ -314,11 +366,15 @@ struct scheduler *scheduler_create(struct client *c)
 {
 	static const struct informer_handler workload_handler = {.changed = on_workload},
 					     node_handler = {.changed = on_node},
-					     namespace_handler = {.changed = on_namespace};
+					     namespace_handler = {.changed = on_namespace},
+					     claim_handler = {.changed = on_claim},
+					     volume_handler = {.changed = on_volume},
+					     class_handler = {.changed = on_class};
 	struct scheduler *s = xcalloc(1, sizeof(*s));
 	s->client = c;
 	s->random = random_seeded(random_u64(client_random(c)));
 	list_init(&s->calls);
+	list_init(&s->volume_waits);
 	core_init(&s->core);
 	s->queue = queue_create();
 	s->wakeup = wakeup_create(c->loop, c->clock, on_wakeup, s);
@@ -328,6 +384,12 @@ struct scheduler *scheduler_create(struct client *c)
 	s->instances = informers_get(s->informers, "kubevirt.io", "v1", "VirtualMachineInstance");
 	s->namespaces = informers_get(s->informers, "", "v1", "Namespace");
 	s->budgets = informers_get(s->informers, "policy", "v1", "PodDisruptionBudget");
+	s->claims = informers_get(s->informers, "", "v1", "PersistentVolumeClaim");
+	s->volumes = informers_get(s->informers, "", "v1", "PersistentVolume");
+	s->classes = informers_get(s->informers, "storage.k8s.io", "v1", "StorageClass");
+	informer_add_handler(s->claims, &claim_handler, s);
+	informer_add_handler(s->volumes, &volume_handler, s);
+	informer_add_handler(s->classes, &class_handler, s);
 	informer_add_handler(s->nodes, &node_handler, s);
 	informer_add_handler(s->pods, &workload_handler, s);
 	informer_add_handler(s->instances, &workload_handler, s);
@@ -355,6 +417,7 @@ void scheduler_destroy(struct scheduler *s)
 	if (!s)
 		return;
 	scheduler_cancel_calls(s);
+	scheduler_drop_volume_wait(s, NULL);
 	informers_destroy(s->informers);
 	default_spread_destroy(s->default_spread);
 	wakeup_destroy(s->wakeup);

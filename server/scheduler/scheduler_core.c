@@ -18,6 +18,7 @@ void core_init(struct scheduler_core *c)
 void core_finish(struct scheduler_core *c)
 {
 	snapshot_finish(&c->snapshot);
+	volumes_finish(&c->volumes);
 	arena_finish(&c->scratch);
 	free(c->fitting);
 }
@@ -105,11 +106,12 @@ struct placement core_place(
 		c->fitting_room = s->slot_room;
 		c->fitting = xrealloc(c->fitting, c->fitting_room * sizeof(*c->fitting));
 	}
-	pass_begin(p, s, NULL, w, &c->scratch);
+	pass_begin(p, s, &c->volumes, w, &c->scratch);
 	size_t count = p->refused ? 0 : p->only_some ? find_among(c, p) : find(c, p);
-	if (count)
-		return (struct placement){
-			.node = s->info[pass_best(p, c->fitting, count, random)]->name};
+	if (count) {
+		uint32_t slot = pass_best(p, c->fitting, count, random);
+		return (struct placement){.slot = slot, .node = s->info[slot]->name};
+	}
 	return (struct placement){
 		.refused_by = all_refusals(p, s), .message = message_refused(p, a)};
 }

@@ -7,6 +7,7 @@
 
 struct scheduler_core {
 	struct snapshot snapshot;
+	struct volumes volumes;
 	struct arena scratch; /* of the present pass */
 	struct pass pass;     /* the latest: valid until the next, or until something changes */
 	uint32_t *fitting;
@@ -22,6 +23,7 @@ void core_assign(struct scheduler_core *c, struct workload *w, const char *node)
 bool core_unassign(struct scheduler_core *c, const char *uid);
 
 struct placement {
+	uint32_t slot;
 	const char *node;    /* NULL: none will do. Valid until nodes change */
 	uint32_t refused_by; /* bits by enum refusal: what stood in the way on any node */
 	const char *message; /* in upstream's words, without what preemption says; in the arena */

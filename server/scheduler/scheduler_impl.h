@@ -18,7 +18,8 @@ struct announcement {
 struct scheduler {
 	struct client *client;
 	struct informers *informers;
-	struct informer *nodes, *pods, *instances, *namespaces, *budgets;
+	struct informer *nodes, *pods, *instances, *namespaces, *budgets, *claims, *volumes,
+		*classes;
 	struct default_spread *default_spread;
 	struct scheduler_core core;
 	struct scheduler_queue *queue;
@@ -26,7 +27,7 @@ struct scheduler {
 	struct wakeup *wakeup;
 	bool synced;
 	struct scheduler_metrics metrics;
-	struct list calls;
+	struct list calls, volume_waits;
 	size_t binding; /* calls that bind, under way */
 	VEC(struct announcement) announcements;
 	size_t announced; /* of these, already */
@@ -64,6 +65,13 @@ void scheduler_call_free(struct call *call);
 /* Events about what was bound, when there is nothing better to do. True when some are left. */
 bool scheduler_announce(struct scheduler *s, bool idle);
 void scheduler_cancel_calls(struct scheduler *s);
+
+/* volume_binding.c: in place of scheduler_bind when claims are not bound yet. */
+void scheduler_bind_volumes(struct scheduler *s, const struct queued *q, const char *node,
+	const struct volume_choice *choices, size_t count);
+void scheduler_check_volume_waits(struct scheduler *s); /* claims have changed, or time passed */
+void scheduler_drop_volume_wait(struct scheduler *s, const char *uid); /* NULL: all */
+int64_t scheduler_volume_deadline(const struct scheduler *s);	       /* INT64_MAX = none */
 
 /* eviction.c: right after core_place found nothing. NULL: room is being made on *ret_node; else why
  * not, as it follows "preemption: ". */

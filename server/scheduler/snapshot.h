@@ -104,7 +104,7 @@ struct snapshot {
 	struct table nominated;	       /* uid -> node_info */
 	struct counters counters;
 	VEC(struct priority_count) priorities; /* of the assigned ones; few are different */
-	uint64_t pass; /* number of the present pass */
+	uint64_t pass;			       /* number of the present pass */
 };
 
 void snapshot_init(struct snapshot *s);

@@ -86,6 +86,15 @@ static struct node_term node_term(struct arena *a, const struct json *term, int6
 	};
 }
 
+const struct node_term *node_terms_read(struct arena *a, const struct json *list, size_t *ret_count)
+{
+	struct node_term *all = arena_alloc(a, (json_count(list) + 1) * sizeof(*all));
+	*ret_count = 0;
+	JSON_FOR_EACH_ITEM(t, list)
+		all[(*ret_count)++] = node_term(a, t, 0);
+	return all;
+}
+
 static void read_node_affinity(struct workload *w, const struct json *spec)
 {
 	struct arena *a = &w->arena;
@@ -98,14 +107,11 @@ static void read_node_affinity(struct workload *w, const struct json *spec)
 	if (!node)
 		return;
 	w->has_terms = json_is(required, JSON_OBJECT);
-	struct node_term *need = arena_alloc(a, (json_count(terms) + 1) * sizeof(*need));
-	JSON_FOR_EACH_ITEM(t, terms)
-		need[w->term_count++] = node_term(a, t, 0);
+	w->terms = node_terms_read(a, terms, &w->term_count);
 	struct node_term *like = arena_alloc(a, (json_count(preferred) + 1) * sizeof(*like));
 	JSON_FOR_EACH_ITEM(t, preferred)
 		like[w->preferred_count++] = node_term(
 			a, json_get(t, "preference"), json_int_or(json_get(t, "weight"), 0));
-	w->terms = need;
 	w->preferred = like;
 }
 
@@ -236,10 +242,11 @@ static void read_images(struct workload *w, const struct json *spec)
 		}
 }
 
-static void add_claim(struct workload *w, const char *name)
+static void add_claim(struct workload *w, const char *name, bool ephemeral)
 {
 	if (name && name[0])
-		w->claims[w->claim_count++] = arena_strdup(&w->arena, name);
+		w->claims[w->claim_count++] =
+			(struct workload_claim){arena_strdup(&w->arena, name), ephemeral};
 }
 
 static void read_claims(struct workload *w, const struct json *spec)
@@ -250,14 +257,17 @@ static void read_claims(struct workload *w, const struct json *spec)
 	w->claims = arena_alloc(&w->arena, json_count(volumes) * sizeof(*w->claims));
 	JSON_FOR_EACH_ITEM(v, volumes) {
 		if (json_path(v, "ephemeral.volumeClaimTemplate"))
-			add_claim(w, arena_printf(&w->arena, "%s-%s", w->name,
-					     json_str_or(json_get(v, "name"), "")));
+			add_claim(w,
+				arena_printf(&w->arena, "%s-%s", w->name,
+					json_str_or(json_get(v, "name"), "")),
+				true);
 		else if (json_get(v, "persistentVolumeClaim"))
-			add_claim(w, json_path_str(v, "persistentVolumeClaim.claimName"));
+			add_claim(w, json_path_str(v, "persistentVolumeClaim.claimName"), false);
 		else if (json_path(v, "ephemeral.persistentVolumeClaim"))
-			add_claim(w, json_path_str(v, "ephemeral.persistentVolumeClaim.claimName"));
+			add_claim(w, json_path_str(v, "ephemeral.persistentVolumeClaim.claimName"),
+				false);
 		else if (json_get(v, "dataVolume")) /* makes a claim of its name */
-			add_claim(w, json_path_str(v, "dataVolume.name"));
+			add_claim(w, json_path_str(v, "dataVolume.name"), false);
 	}
 }
 

@@ -75,6 +75,12 @@ struct spread {
 	bool matches_itself; /* the workload is one of the pods that are counted */
 };
 
+/* A persistent volume claim in the workload's namespace. */
+struct workload_claim {
+	const char *name;
+	bool ephemeral; /* somebody makes it for the workload */
+};
+
 struct workload {
 	unsigned refs;
 	struct arena arena;
@@ -115,7 +121,7 @@ struct workload {
 	const struct spread *spreads;
 	size_t spread_count;
 	bool spreads_by_default; /* they are the profile's, not the workload's own */
-	const char **claims;	 /* names of persistent volume claims, in its namespace */
+	struct workload_claim *claims;
 	size_t claim_count;
 };
 
@@ -133,6 +139,9 @@ void workload_spread_by_default(struct workload *w, const struct selector *pods)
 bool workload_tolerates(const struct workload *w, const struct taint *t);
 bool pod_matcher_matches(const struct pod_matcher *m, const struct workload *w,
 	const struct object_label *namespace_labels, size_t namespace_label_count);
+
+const struct node_term *node_terms_read(
+	struct arena *a, const struct json *list, size_t *ret_count);
 
 /* Parts of workload_create, each in a file of its own. */
 void workload_pod_requests(struct workload *w, const struct json *spec);
