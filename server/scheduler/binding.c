@@ -182,6 +182,14 @@ bool scheduler_announce(struct scheduler *s, bool idle)
 	return s->announced < s->announcements.count;
 }
 
+/* An answer may be lost, and a conflict may be with a binding of ours whose answer was: the node's
+ * room stays taken until the cache says whether it is, and the next attempt is for the same node.
+ */
+static bool certainly_not_bound(const struct client_result *r)
+{
+	return r->code >= 400 && r->code < 500 && r->code != 409;
+}
+
 /* The node's room was taken at once, so that the next placements see it; it is given back when the
  * server refuses. */
 static void on_bound(void *user, const struct client_result *r)
@@ -203,7 +211,8 @@ static void on_bound(void *user, const struct client_result *r)
 			((struct announcement){object_ref(bound->object), TAKE_PTR(call->node)}));
 		scheduler_arm(s);
 	} else if (w && w->sm.state == QUEUE_TRYING) {
-		core_unassign(&s->core, bound->uid);
+		if (certainly_not_bound(r))
+			core_unassign(&s->core, bound->uid);
 		if (r->code != 409 && r->code != 404)
 			client_event_as(s->client, COMPONENT, bound->object, NULL, "Warning",
 				"FailedScheduling", "binding rejected: %s", r->message);

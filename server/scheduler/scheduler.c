@@ -44,8 +44,24 @@ static void refused(struct scheduler *s, struct queued *q, const struct placemen
 	scheduler_refused(s, w, message, node);
 }
 
+/* Whether it is bound to the node that was chosen before is not known: it is asked again. */
+static bool ask_again(struct scheduler *s, struct queued *q)
+{
+	struct assigned *as = snapshot_assigned(&s->core.snapshot, q->workload->uid);
+	if (!as)
+		return false;
+	if (s->core.snapshot.rows[as->slot].alive) {
+		scheduler_bind(s, q, s->core.snapshot.info[as->slot]->name);
+		return true;
+	}
+	core_unassign(&s->core, q->workload->uid);
+	return false;
+}
+
 static void try_one(struct scheduler *s, struct queued *q)
 {
+	if (ask_again(s, q))
+		return;
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	int64_t from_ns = scheduler_now(s);
 	default_spread_apply(s->default_spread, q->workload);

@@ -1,5 +1,6 @@
 /* snapshot_test.c - random events; after each, what the snapshot that was kept up by them says of
- * every node is what plain loops over a plain list of pods say, and what a snapshot made anew says. */
+ * every node is what plain loops over a plain list of pods say, and what a snapshot made anew says.
+ */
 #include "server/scheduler/core_test_util.h"
 
 #include <stdio.h>
@@ -89,8 +90,8 @@ static struct workload *make_pod(struct cluster *c, const struct model_pod *p, i
 		spec = arena_printf(&a, "%s'nodeSelector':{'zone':'%d'},", spec, p->zone_wanted);
 	char *container = arena_printf(&a, "'resources':{'requests':{'cpu':'%d'}}", p->cpu);
 	if (p->port)
-		container = arena_printf(&a, "%s,'ports':[{'containerPort':1,'hostPort':%d}]",
-			container, p->port);
+		container = arena_printf(
+			&a, "%s,'ports':[{'containerPort':1,'hostPort':%d}]", container, p->port);
 	return cluster_pod(c, arena_printf(&a, "p%d", at), arena_printf(&a, "'app':'%d'", p->app),
 		spec, container);
 }
