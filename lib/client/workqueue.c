@@ -15,15 +15,16 @@
  *            add                 worker free              done
  *   (none) ------> READY list ------------------> running ------> (none), or READY again if it was
  *      ^  add_after  ^                                            added meanwhile, or the heap if
- * it
- *      '------> heap-' due                                        failed
+ *      '------> heap-' due                                        it failed or rests
  */
 struct item {
 	struct list link; /* in q->ready while ready */
 	bool ready, running;
 	bool dirty;	   /* added while running */
 	unsigned failures; /* in a row */
-	int64_t due_ns;	   /* of the delayed add; meaningful while heap_at > 0 */
+	int64_t wanted_ns; /* of the delayed add; INT64_MAX = none */
+	int64_t rest_ns;   /* it does not run before; 0 = it does not rest */
+	int64_t due_ns;	   /* when one of these is to be looked at; meaningful in the heap */
 	size_t heap_at;	   /* place in the heap plus one; 0 = none */
 	char key[];
 };
@@ -91,6 +92,7 @@ static struct item *item_of(struct workqueue *q, const char *key)
 	size_t size = strlen(key) + 1;
 	it = xcalloc(1, sizeof(*it) + size);
 	memcpy(it->key, key, size);
+	it->wanted_ns = INT64_MAX;
 	list_init(&it->link);
 	table_set(&q->items, key, it);
 	return it;
@@ -114,10 +116,34 @@ static void arm(struct workqueue *q)
 		wakeup_at(q->wakeup, q->heap[0]->due_ns);
 }
 
+/* Puts the item to its place in the heap, or takes it out when there is nothing to wait for. */
+static void wait_for_next(struct workqueue *q, struct item *it)
+{
+	int64_t due_ns = it->wanted_ns == INT64_MAX ? it->rest_ns : MAX(it->wanted_ns, it->rest_ns);
+	if (!due_ns) {
+		if (it->heap_at)
+			heap_remove(q, it);
+		return;
+	}
+	it->due_ns = due_ns;
+	if (!it->heap_at) {
+		if (q->heap_count == q->heap_room) {
+			q->heap_room = q->heap_room ? 2 * q->heap_room : 16;
+			q->heap = xrealloc(q->heap, q->heap_room * sizeof(*q->heap));
+		}
+		heap_put(q, q->heap_count++, it);
+	}
+	heap_up(q, it->heap_at - 1);
+	heap_down(q, it->heap_at - 1);
+}
+
 static void make_ready(struct workqueue *q, struct item *it)
 {
 	if (it->running) {
 		it->dirty = true;
+	} else if (it->rest_ns) {
+		it->wanted_ns = 0;
+		wait_for_next(q, it);
 	} else if (!it->ready) {
 		it->ready = true;
 		list_append(&q->ready, &it->link);
@@ -132,8 +158,14 @@ int64_t workqueue_run_due(struct workqueue *q)
 	int64_t now = q->clock->mono_ns(q->clock);
 	while (q->heap_count && q->heap[0]->due_ns <= now) {
 		struct item *it = q->heap[0];
-		heap_remove(q, it);
-		make_ready(q, it);
+		bool wanted = it->wanted_ns <= now;
+		it->rest_ns = 0;
+		if (wanted)
+			it->wanted_ns = INT64_MAX;
+		wait_for_next(q, it);
+		if (wanted)
+			make_ready(q, it);
+		item_drop_if_idle(q, it);
 	}
 	for (unsigned n = 0; n < KEYS_PER_TURN && q->ready_count && q->running < q->workers; n++) {
 		struct item *it = CONTAINER_OF(q->ready.next, struct item, link);
@@ -196,21 +228,8 @@ void workqueue_add_after(struct workqueue *q, const char *key, int64_t delay_ms)
 		return;
 	}
 	struct item *it = item_of(q, key);
-	int64_t due_ns = q->clock->mono_ns(q->clock) + delay_ms * NS_PER_MS;
-	if (it->heap_at) {
-		if (due_ns >= it->due_ns)
-			return;
-		it->due_ns = due_ns;
-		heap_up(q, it->heap_at - 1);
-	} else {
-		if (q->heap_count == q->heap_room) {
-			q->heap_room = q->heap_room ? 2 * q->heap_room : 16;
-			q->heap = xrealloc(q->heap, q->heap_room * sizeof(*q->heap));
-		}
-		it->due_ns = due_ns;
-		heap_put(q, q->heap_count++, it);
-		heap_up(q, q->heap_count - 1);
-	}
+	it->wanted_ns = MIN(it->wanted_ns, q->clock->mono_ns(q->clock) + delay_ms * NS_PER_MS);
+	wait_for_next(q, it);
 	arm(q);
 }
 
@@ -236,6 +255,15 @@ void workqueue_done(struct workqueue *q, const char *key, bool failed)
 	}
 	item_drop_if_idle(q, it);
 	arm(q);
+}
+
+void workqueue_rest(struct workqueue *q, const char *key, int64_t rest_ms)
+{
+	struct item *it = table_get(&q->items, key);
+	if (!it || !it->running)
+		return;
+	it->rest_ns = q->clock->mono_ns(q->clock) + rest_ms * NS_PER_MS;
+	wait_for_next(q, it);
 }
 
 void workqueue_start(struct workqueue *q)

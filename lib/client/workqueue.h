@@ -20,6 +20,8 @@ void workqueue_add_after(
 	struct workqueue *q, const char *key, int64_t delay_ms); /* earliest wins */
 /* failed: run again after its back-off; else the back-off is forgotten. */
 void workqueue_done(struct workqueue *q, const char *key, bool failed);
+/* Of a key under way, before it is done: it is not run again within this time, whoever adds it. */
+void workqueue_rest(struct workqueue *q, const char *key, int64_t rest_ms);
 void workqueue_start(struct workqueue *q);	    /* nothing runs before (informers sync first) */
 size_t workqueue_length(const struct workqueue *q); /* waiting to run now, and running */
 /* For simulation without a loop (loop NULL): runs what is due now, returns when the next is due

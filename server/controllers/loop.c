@@ -22,6 +22,13 @@ struct call {
 	bool absent_is_fine;
 };
 
+/* A key whose reconcile is long (a service of thousands of pods) rests for many times as long
+ * before the next, so that the events that come meanwhile are one reconcile, and it takes no more
+ * than this share of the process. */
+#define LONG_NS (2 * NS_PER_MS)
+#define REST_TIMES 9
+#define REST_MAX_MS 1000
+
 static void sync_free(struct sync *s)
 {
 	list_remove(&s->link);
@@ -36,12 +43,16 @@ static void settle(struct sync *s)
 {
 	while (!s->pending && s->next) {
 		sync_step *step = s->next;
+		int64_t from_ns = loop_mono_ns(s->loop);
 		s->next = NULL;
 		step(s);
+		s->busy_ns += loop_mono_ns(s->loop) - from_ns;
 	}
 	if (s->pending)
 		return;
 	struct workqueue *q = s->loop->queue;
+	if (s->busy_ns >= LONG_NS)
+		workqueue_rest(q, s->key, MIN(s->busy_ns * REST_TIMES / NS_PER_MS, REST_MAX_MS));
 	if (s->again_ms >= 0)
 		workqueue_add_after(q, s->key, s->again_ms);
 	/* The key is in the arena: the queue must be told before the sync goes. */

@@ -29,6 +29,7 @@ struct sync {
 	/* inside loop.c */
 	struct list link, calls;
 	unsigned pending;
+	int64_t busy_ns; /* in its steps */
 	VEC(struct object *) held;
 };
 

@@ -12,8 +12,9 @@ struct worker {
 	char ran[64][16];
 	int64_t at_ms[64];
 	unsigned count;
-	bool hold;     /* keys stay under way */
-	unsigned fail; /* so many more times */
+	bool hold;	 /* keys stay under way */
+	unsigned fail;	 /* so many more times */
+	int64_t rest_ms; /* of each key after it ran */
 };
 
 static void on_key(void *user, const char *key)
@@ -27,6 +28,8 @@ static void on_key(void *user, const char *key)
 	bool failed = w->fail > 0;
 	if (failed)
 		w->fail--;
+	if (w->rest_ms)
+		workqueue_rest(w->q, key, w->rest_ms);
 	workqueue_done(w->q, key, failed);
 }
 
@@ -121,6 +124,55 @@ static void test_queue_delays(void **state)
 	assert_int_equal(w.count, 60);
 	for (int n = 1; n < 60; n++)
 		assert_true(w.at_ms[n - 1] <= w.at_ms[n]);
+	workqueue_destroy(w.q);
+}
+
+static void test_queue_rests(void **state)
+{
+	struct sim_clock c;
+	struct worker w;
+	queue_begin(&w, &c, 1);
+	workqueue_start(w.q);
+	w.rest_ms = 100;
+	workqueue_add(w.q, "a");
+	run(&c, 10);
+	/* Many adds are one run, when the rest is over; other keys do not wait for it. */
+	workqueue_add(w.q, "a");
+	workqueue_add(w.q, "a");
+	workqueue_add_after(w.q, "a", 20);
+	workqueue_add(w.q, "b");
+	run(&c, 500);
+	assert_int_equal(w.count, 3);
+	assert_string_equal(w.ran[1], "b");
+	assert_string_equal(w.ran[2], "a");
+	assert_int_equal(w.at_ms[2], 100);
+	/* A delay that is longer than the rest, a failure, and an add while the key is under way.
+	 */
+	w.count = 0;
+	w.fail = 1;
+	workqueue_add(w.q, "a");
+	run(&c, 0);
+	workqueue_add_after(w.q, "a", 250);
+	run(&c, 150);
+	assert_int_equal(w.count, 2);
+	assert_int_equal(w.at_ms[1] - w.at_ms[0], 100);
+	run(&c, 1000);
+	w.count = 0;
+	w.hold = true;
+	workqueue_add(w.q, "a");
+	run(&c, 1);
+	workqueue_add(w.q, "a");
+	w.hold = false;
+	workqueue_rest(w.q, "a", 50);
+	workqueue_done(w.q, "a", false);
+	run(&c, 49);
+	assert_int_equal(w.count, 1);
+	run(&c, 1);
+	assert_int_equal(w.count, 2);
+	/* Nothing is wanted: the key is forgotten. */
+	run(&c, 1000);
+	assert_int_equal(w.count, 2);
+	assert_int_equal(workqueue_length(w.q), 0);
 	workqueue_destroy(w.q);
 }
 
@@ -301,6 +353,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_queue_merges),
 		cmocka_unit_test(test_queue_delays),
+		cmocka_unit_test(test_queue_rests),
 		cmocka_unit_test(test_informer),
 		cmocka_unit_test(test_informer_follows),
 		cmocka_unit_test(test_events),
