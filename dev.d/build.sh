@@ -99,7 +99,7 @@ cmd_bench() {
 	build_select
 	ui_begin 2
 	# shellcheck disable=SC2086
-	step packages deps_install $DEPS_BUILD $DEPS_NODE $DEPS_LAB $DEPS_TEST kubernetes-client
+	step packages deps_install $DEPS_BUILD $DEPS_SERVER $DEPS_NODE $DEPS_LAB $DEPS_TEST kubernetes-client
 	step build build_directory "$BUILD_DIR"
 	[ -x "$ROOT/bench/run" ] || ui_die "bench/run is missing"
 	"$ROOT/bench/run" "$@"

@@ -9,6 +9,8 @@ DEPS_NODE="containerd runc containernetworking-plugins libvirt-daemon-system lib
 # What a lab and its sample images need besides.
 DEPS_LAB="docker-registry skopeo busybox-static cpio kmod e2fsprogs curl util-linux libdevmapper1.02.1 liblzma5"
 DEPS_TEST="python3 curl"
+# What hanok server works with besides its libraries: time zones of cron jobs.
+DEPS_SERVER="tzdata"
 DEPS_LINT="clang-format shellcheck"
 DEPS_FUZZ="clang llvm libclang-rt-14-dev"
 
@@ -84,5 +86,5 @@ deps_apt() {
 cmd_deps() {
 	ui_begin 1
 	# shellcheck disable=SC2086
-	step packages deps_install $DEPS_BUILD $DEPS_NODE $DEPS_LAB $DEPS_TEST $DEPS_LINT $DEPS_FUZZ kubernetes-client
+	step packages deps_install $DEPS_BUILD $DEPS_SERVER $DEPS_NODE $DEPS_LAB $DEPS_TEST $DEPS_LINT $DEPS_FUZZ kubernetes-client
 }

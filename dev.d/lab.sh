@@ -167,7 +167,7 @@ cmd_up() {
 	lab_lock
 	ui_begin 8
 	# shellcheck disable=SC2086
-	step packages deps_install $DEPS_BUILD $DEPS_NODE $DEPS_LAB kubernetes-client
+	step packages deps_install $DEPS_BUILD $DEPS_SERVER $DEPS_NODE $DEPS_LAB kubernetes-client
 	if [ -z "${HANOK_BIN:-}" ]; then step build build_directory "$ROOT/build"; else UI_STEP=$((UI_STEP + 1)); fi
 	step "network and registry" lab_step_network
 	step images lab_step_images
@@ -182,7 +182,7 @@ cmd_up() {
 up_host() {
 	ui_begin 3
 	# shellcheck disable=SC2086
-	step packages deps_install $DEPS_BUILD $DEPS_NODE kubernetes-client
+	step packages deps_install $DEPS_BUILD $DEPS_SERVER $DEPS_NODE kubernetes-client
 	step build build_directory "$ROOT/build"
 	step "containerd and libvirt" up_host_check
 	echo "hanok up --data /var/lib/hanok; in another terminal: export KUBECONFIG=/var/lib/hanok/server/admin.kubeconfig"

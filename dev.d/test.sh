@@ -180,7 +180,7 @@ cmd_test() {
 	[ -n "$quick" ] || export KUBECTL_ALL=1
 	[ -z "$quick" ] || export HANOK_TEST_QUICK=1
 	ui_begin 2
-	local packages="$DEPS_BUILD $DEPS_TEST kubernetes-client"
+	local packages="$DEPS_BUILD $DEPS_SERVER $DEPS_TEST kubernetes-client"
 	[ -n "$quick" ] || packages="$packages $DEPS_NODE $DEPS_LAB"
 	# shellcheck disable=SC2086
 	step packages deps_install $packages

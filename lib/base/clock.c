@@ -30,9 +30,8 @@ struct clock *clock_system(void)
 	return &c;
 }
 
-/* Days since 1970-01-01 of a date in the proleptic Gregorian calendar and back, counting years
- * from March so that the leap day is a year's last. */
-static int64_t days_from_date(int64_t year, int64_t month, int64_t day)
+/* Years are counted from March, so that the leap day is a year's last. */
+int64_t days_from_date(int64_t year, int64_t month, int64_t day)
 {
 	int64_t y = month <= 2 ? year - 1 : year;
 	int64_t era = (y >= 0 ? y : y - 399) / 400;
@@ -43,7 +42,7 @@ static int64_t days_from_date(int64_t year, int64_t month, int64_t day)
 	return era * 146097 + day_of_era - 719468;
 }
 
-static void date_from_days(int64_t days, int *ret_year, int *ret_month, int *ret_day)
+void date_from_days(int64_t days, int *ret_year, int *ret_month, int *ret_day)
 {
 	int64_t z = days + 719468;
 	int64_t era = (z >= 0 ? z : z - 146096) / 146097;

@@ -16,6 +16,11 @@ struct clock *clock_system(void);
 #define TIME_RFC3339_ROOM 21	   /* 2006-01-02T15:04:05Z and NUL */
 #define TIME_RFC3339_MICRO_ROOM 28 /* 2006-01-02T15:04:05.000000Z and NUL */
 
+/* Days since 1970-01-01 of a date in the proleptic Gregorian calendar, and back. Years of any sign,
+ * months from 1; days beyond the month's end go on into the next. */
+int64_t days_from_date(int64_t year, int64_t month, int64_t day);
+void date_from_days(int64_t days, int *ret_year, int *ret_month, int *ret_day);
+
 /* metav1.Time and metav1.MicroTime in UTC, as Kubernetes writes them. */
 void time_format_rfc3339(int64_t wall_ns, char ret[TIME_RFC3339_ROOM]);
 void time_format_rfc3339_micro(int64_t wall_ns, char ret[TIME_RFC3339_MICRO_ROOM]);

@@ -26,6 +26,7 @@ extern const struct controller_class application_controller, annotated_workload_
 extern const struct controller_class autoscaler_controller;
 extern const struct controller_class claim_protection_controller;
 extern const struct controller_class cluster_role_aggregation_controller;
+extern const struct controller_class cron_job_controller;
 extern const struct controller_class daemon_set_controller;
 extern const struct controller_class deployment_controller;
 extern const struct controller_class disruption_budget_controller;
@@ -33,6 +34,7 @@ extern const struct controller_class endpoint_slice_controller;
 extern const struct controller_class endpoints_controller;
 extern const struct controller_class garbage_collector_controller;
 extern const struct controller_class job_controller;
+extern const struct controller_class job_ttl_controller;
 extern const struct controller_class namespace_controller;
 extern const struct controller_class node_lifecycle_controller;
 extern const struct controller_class pod_gc_controller;

@@ -17,6 +17,8 @@ static const struct controller_class *const classes[] = {
 	&daemon_set_controller,
 	&disruption_budget_controller,
 	&job_controller,
+	&job_ttl_controller,
+	&cron_job_controller,
 	&endpoints_controller,
 	&endpoint_slice_controller,
 	&garbage_collector_controller,

@@ -20,6 +20,8 @@ struct fake_nodes {
 	VEC(struct fake_node) nodes;
 	const char *crash_phase, *broken_image;
 	unsigned next_address;
+	fake_pod_end *end; /* NULL = pods run on */
+	void *end_user;
 };
 
 static const char *now_text(struct fake_nodes *n, char text[TIME_RFC3339_ROOM])
@@ -61,6 +63,17 @@ static bool soon(struct fake_nodes *n)
 	return random_below(n->random, 4) == 0;
 }
 
+static void end_pod(struct fake_nodes *n, const struct object *pod, const char *phase, int code)
+{
+	char now[TIME_RFC3339_ROOM];
+	fake_api_patch_text(n->api, "Pod", pod->namespace, pod->name,
+		"{'status':{'phase':'%s','conditions':[{'type':'Ready','status':'False',"
+		"'lastTransitionTime':'%s'}],'containerStatuses':[{'name':'c','image':'i',"
+		"'imageID':'','ready':false,'restartCount':0,'state':{'terminated':{"
+		"'exitCode':%d,'finishedAt':'%s'}}}]}}",
+		phase, now_text(n, now), code, now);
+}
+
 static void run_pod(struct fake_nodes *n, struct object *pod)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -71,7 +84,19 @@ static void run_pod(struct fake_nodes *n, struct object *pod)
 	if (!node || !alive(n, node) || !soon(n))
 		return;
 	if (pod->deleting) {
-		fake_api_delete(n->api, "Pod", pod->namespace, pod->name, 0, NULL);
+		object_ref(pod);
+		if (!streq(phase, "Succeeded") && !streq(phase, "Failed"))
+			end_pod(n, pod, "Failed", 143);
+		if (json_path_int(doc, "metadata.deletionGracePeriodSeconds", 0) > 0)
+			fake_api_delete(n->api, "Pod", pod->namespace, pod->name, 0, NULL);
+		object_unref(pod);
+		return;
+	}
+	int code = 0;
+	const char *end =
+		n->end && streq(phase, "Running") ? n->end(n->end_user, pod, &code) : NULL;
+	if (end) {
+		end_pod(n, pod, end, code);
 		return;
 	}
 	if (streq(phase, "Running") || streq(phase, "Succeeded") || streq(phase, "Failed"))
@@ -189,4 +214,10 @@ void fake_nodes_crash_instances(struct fake_nodes *n, const char *phase)
 void fake_nodes_broken_image(struct fake_nodes *n, const char *image)
 {
 	n->broken_image = image;
+}
+
+void fake_nodes_end_pods(struct fake_nodes *n, fake_pod_end *end, void *user)
+{
+	n->end = end;
+	n->end_user = user;
 }

@@ -18,3 +18,6 @@ void fake_node_silence(
 void fake_nodes_crash_instances(struct fake_nodes *n, const char *phase);
 /* Pods whose first container has this image never become ready; NULL = none. */
 void fake_nodes_broken_image(struct fake_nodes *n, const char *image);
+/* How a running pod ends: "Succeeded", "Failed", or NULL = it runs on. Asked again and again. */
+typedef const char *fake_pod_end(void *user, const struct object *pod, int *ret_exit_code);
+void fake_nodes_end_pods(struct fake_nodes *n, fake_pod_end *end, void *user);

@@ -4,7 +4,6 @@
 #include "lib/base/cron.h"
 
 #define NAME_MAX_BYTES 52 /* 63 of a job's name less "-" and the time's ten digits */
-#define ZONES "/usr/share/zoneinfo"
 
 static void set_defaults(struct hook *h, struct json *doc)
 {
@@ -48,11 +47,14 @@ static bool zone_part_valid(struct str part)
 	return true;
 }
 
-static bool zone_exists(struct hook *h, const char *name)
+static bool zone_exists(const char *name)
 {
-	if (streq(name, "UTC") || access(ZONES, R_OK) < 0)
+	struct zone *zone = NULL;
+	if (access(ZONE_DIRECTORY, R_OK) < 0)
 		return true; /* without the database any well-formed name is taken */
-	return access(arena_printf(h->arena, ZONES "/%s", name), R_OK) == 0;
+	int r = zone_load(name, &zone, NULL);
+	zone_destroy(zone);
+	return r == 0;
 }
 
 static void zone_validate(struct hook *h, const struct json *zone)
@@ -76,7 +78,7 @@ static void zone_validate(struct hook *h, const struct json *zone)
 		invalid(h, at, zone,
 			"timeZone must be an explicit time zone as defined in "
 			"https://www.iana.org/time-zones");
-	if (!zone_exists(h, text))
+	if (!zone_exists(text))
 		invalid(h, at, zone, "unknown time zone %s", text);
 }
 

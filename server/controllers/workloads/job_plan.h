@@ -20,8 +20,9 @@
 #include "server/controllers/workloads/job_policy.h"
 
 #define JOB_TRACKING_FINALIZER "batch.kubernetes.io/job-tracking"
-#define JOB_BURST 500 /* pods created, deleted, or put on the list of uncounted ones in one pass   \
-		       */
+#define JOB_BURST                                                                                  \
+	500 /* pods created, deleted, or put on the list of uncounted ones in one pass             \
+	     */
 
 enum job_uncounted { JOB_NOT_LISTED, JOB_LISTED_SUCCEEDED, JOB_LISTED_FAILED };
 
