@@ -1,7 +1,6 @@
 #include "server/loops.h"
 
 #include "lib/base/str.h"
-#include "server/controllers/controllers.h"
 #include "server/scheduler/scheduler.h"
 
 struct loops {
@@ -11,14 +10,14 @@ struct loops {
 	struct api *api;
 };
 
-int loops_start(struct api *api, const struct server_options *options, const char *root_ca,
+int loops_start(struct api *api, const struct server_options *options, const struct cluster_ca *ca,
 	struct loops **ret, struct err *err)
 {
 	struct loops *l = xcalloc(1, sizeof(*l));
 	if (!streq(options->controllers, "-*")) {
 		l->controllers_client = local_client_create(api, "kube-controller-manager");
-		l->controllers = controllers_create(
-			l->controllers_client, options->controllers, root_ca, err);
+		l->controllers =
+			controllers_create(l->controllers_client, options->controllers, ca, err);
 		if (!l->controllers) {
 			loops_stop(l);
 			return -EINVAL;

@@ -369,7 +369,8 @@ static void bootstrapped(void *user, int r, const struct err *err)
 	struct server *s = user;
 	struct err failure = ERR_INIT;
 	if (r == 0 && !s->stopping)
-		r = loops_start(s->api, &s->options, s->pki.ca_cert, &s->loops, &failure);
+		r = loops_start(s->api, &s->options,
+			&(struct cluster_ca){s->pki.ca_cert, s->pki.ca_key}, &s->loops, &failure);
 	else if (r < 0)
 		failure = *err;
 	if (r < 0) {

@@ -1,13 +1,14 @@
 /* controller.h - what a control loop is to controllers.c, and what the loops of a process share. */
 #pragma once
 
+#include "server/controllers/controllers.h"
 #include "server/controllers/loop.h"
 #include "server/controllers/pod_views.h"
 
 struct shared {
 	struct client *client;
 	struct informers *informers;
-	const char *root_ca;	     /* PEM; NULL = none is published */
+	struct cluster_ca ca;	     /* members NULL = there is none */
 	struct pod_views *pod_views; /* decoded pods; made at first use by shared_pod_views */
 };
 struct pod_views *shared_pod_views(struct shared *sh);
@@ -24,6 +25,9 @@ struct controller_class {
 
 extern const struct controller_class application_controller, annotated_workload_controller;
 extern const struct controller_class autoscaler_controller;
+extern const struct controller_class certificate_approving_controller;
+extern const struct controller_class certificate_cleaner_controller;
+extern const struct controller_class certificate_signing_controller;
 extern const struct controller_class claim_protection_controller;
 extern const struct controller_class cluster_role_aggregation_controller;
 extern const struct controller_class cron_job_controller;

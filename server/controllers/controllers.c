@@ -29,6 +29,9 @@ static const struct controller_class *const classes[] = {
 	&application_controller,
 	&annotated_workload_controller,
 	&cluster_role_aggregation_controller,
+	&certificate_approving_controller,
+	&certificate_cleaner_controller,
+	&certificate_signing_controller,
 	&service_account_token_controller,
 	&token_cleaner_controller,
 	&autoscaler_controller,
@@ -105,14 +108,15 @@ static void on_synced(void *user)
 }
 
 struct controllers *controllers_create(
-	struct client *client, const char *list, const char *root_ca, struct err *err)
+	struct client *client, const char *list, const struct cluster_ca *ca, struct err *err)
 {
 	bool chosen[ARRAY_LEN(classes)];
 	if (choose(list, chosen, err) < 0)
 		return NULL;
 	struct controllers *c = xcalloc(1, sizeof(*c));
 	c->shared.client = client;
-	c->shared.root_ca = root_ca;
+	if (ca)
+		c->shared.ca = *ca;
 	c->shared.informers = informers_create(client);
 	for (size_t n = 0; n < ARRAY_LEN(classes); n++)
 		if (chosen[n])

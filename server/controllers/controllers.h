@@ -4,13 +4,18 @@
 
 #include "lib/client/client.h"
 
+/* The cluster's certificate authority, PEM; the texts outlive the loops. */
+struct cluster_ca {
+	const char *certificate; /* by which namespaces are told to trust the API server */
+	const char *key;	 /* signs certificates of clients and nodes; NULL = does not */
+};
+
 struct controllers;
 /* list: "*" all, "a,b" these, "*,-x" all but x, "-*" none, by upstream's names (controller_names).
  * An unknown name is -EINVAL. Begins at once: lists, then reconciles.
- * root_ca: the certificate (PEM) that namespaces are told to trust the API server by; NULL = they
- * are not told. */
+ * ca: NULL = there is none: no namespace is told of it, nothing is signed. */
 struct controllers *controllers_create(
-	struct client *c, const char *list, const char *root_ca, struct err *err);
+	struct client *c, const char *list, const struct cluster_ca *ca, struct err *err);
 void controllers_destroy(
 	struct controllers *c); /* stops at once; NULL allowed. The client stays. */
 bool controllers_running(const struct controllers *c); /* first lists are in, loops work */

@@ -69,7 +69,7 @@ static void *create(struct shared *sh)
 	static const struct informer_handler namespace_handler = {.changed = on_namespace},
 					     config_map_handler = {.changed = on_config_map};
 	struct root_ca *c = xcalloc(1, sizeof(*c));
-	c->certificate = sh->root_ca ? xstrdup(sh->root_ca) : NULL;
+	c->certificate = sh->ca.certificate ? xstrdup(sh->ca.certificate) : NULL;
 	c->loop = loop_create(sh->client, "root-ca-cert-publisher", 1, reconcile, c);
 	c->namespaces = shared_informer(sh, "", "v1", "Namespace");
 	c->config_maps = shared_informer(sh, "", "v1", "ConfigMap");
