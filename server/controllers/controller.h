@@ -35,6 +35,7 @@ extern const struct controller_class daemon_set_controller;
 extern const struct controller_class deployment_controller;
 extern const struct controller_class disruption_budget_controller;
 extern const struct controller_class endpoint_slice_controller;
+extern const struct controller_class endpoint_slice_mirroring_controller;
 extern const struct controller_class endpoints_controller;
 extern const struct controller_class garbage_collector_controller;
 extern const struct controller_class job_controller;

@@ -21,6 +21,7 @@ static const struct controller_class *const classes[] = {
 	&cron_job_controller,
 	&endpoints_controller,
 	&endpoint_slice_controller,
+	&endpoint_slice_mirroring_controller,
 	&garbage_collector_controller,
 	&node_lifecycle_controller,
 	&pod_gc_controller,
