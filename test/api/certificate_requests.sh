@@ -31,7 +31,7 @@ check "until somebody approves" k certificate approve jane
 check "and is signed" eventually 10 issued jane
 check_output "by the cluster" 'jane.crt: OK' openssl verify -CAfile "$SERVER_DIR/pki/ca.crt" -purpose sslclient "$TEST_DIR/jane.crt"
 check_output "as kubectl shows" 'jane .*Approved,Issued$' k get csr jane --no-headers
-check_output "for an hour" 'will expire' certificate jane -checkend 3660
+check_refused "for an hour" 'will expire' certificate jane -checkend 3660
 check_output "and no less" 'will not expire' certificate jane -checkend 3500
 check_output "for a client only" 'TLS Web Client Authentication$' certificate jane -ext extendedKeyUsage
 check_refused "it is somebody for the server" 'User "jane" cannot list resource "pods"' with jane get pods
