@@ -207,7 +207,7 @@ static void print_table(struct advising *x, const struct json *items)
 		printf("%-16s %-28s %-15s %-15s %-9s %-9s %s\n", json_str(json_get(i, "namespace")),
 			name, json_str(json_get(i, "current")),
 			move ? json_str(json_get(i, "recommended")) : "stay", points,
-			move ? amount(x->a, json_get(i, "saving")) : "",
+			json_get(i, "saving") ? amount(x->a, json_get(i, "saving")) : "",
 			json_str_or(json_at(json_get(i, "reasons"), 0), ""));
 		JSON_FOR_EACH_ITEM(note, json_get(i, "notes"))
 			printf("%-16s   note: %s\n", "", json_str(note));
@@ -264,8 +264,35 @@ static struct json *judge(struct advising *x, const struct json *workloads)
 	return items;
 }
 
+/* Applications are judged by their own loop, which says what came of it. */
+static void add_applications(struct advising *x, const struct json *list, struct json *items)
+{
+	struct arena *a = x->a;
+	JSON_FOR_EACH_ITEM(app, json_get(list, "items")) {
+		const struct json *status = json_get(app, "status"),
+				  *decision = json_get(status, "decision");
+		const char *current = json_str_or(json_get(status, "isolation"), ""),
+			   *wanted = json_str_or(json_get(decision, "isolation"), "");
+		bool move = *current && *wanted && !streq(current, wanted);
+		struct json *item = json_new_object(a);
+		if (!decision || (x->options->moves_only && !move))
+			continue;
+		json_set(a, item, "namespace", json_path(app, "metadata.namespace"));
+		json_set_str(a, item, "kind", "Application");
+		json_set(a, item, "name", json_path(app, "metadata.name"));
+		json_set_str(a, item, "current", current);
+		json_set_str(a, item, "recommended", move ? wanted : current);
+		json_set_bool(a, item, "move", move);
+		json_set(a, item, "scores", json_get(decision, "scores"));
+		json_set(a, item, "criteria", json_get(decision, "criteria"));
+		json_set(a, item, "reasons", json_get(decision, "reasons"));
+		json_push(a, items, item);
+	}
+}
+
 static int run(struct options *o, struct arena *a, struct err *err)
 {
+	const struct json *applications = NULL;
 	struct advising x = {.options = o, .a = a};
 	struct advise_lists lists = {0};
 	struct advise_samples *samples = advise_samples_create(a);
@@ -279,10 +306,16 @@ static int run(struct options *o, struct arena *a, struct err *err)
 	r = measure(&x, samples, err);
 	if (r == 0)
 		r = get_lists(&x, &lists, err);
+	/* Another system's server has none. */
+	if (r == 0 && get_list(&x, "/apis/hanok.io/v1", "applications", &applications, NULL) < 0)
+		applications = NULL;
 	api_session_close(x.session);
-	if (r == 0)
-		print(&x, judge(&x, advise_gather(a, &lists, samples)));
-	return r;
+	if (r < 0)
+		return r;
+	struct json *items = judge(&x, advise_gather(a, &lists, samples));
+	add_applications(&x, applications, items);
+	print(&x, items);
+	return 0;
 }
 
 int advise_main(int argc, char **argv)

@@ -1,4 +1,6 @@
 /* placement_facts.c - what an Application's spec, or annotations, say about placement. */
+#include <inttypes.h>
+
 #include "lib/object/quantity.h"
 #include "lib/placement/placement.h"
 
@@ -71,6 +73,21 @@ static int64_t memory_of(const struct json *resources)
 	return bytes ? bytes : quantity_json_value(json_path(resources, "limits.memory"), 0);
 }
 
+/* A disk that outlives its guest is one guest's: several would spoil it. */
+static const char *shared_disk(
+	struct arena *a, const struct json *spec, const struct placement_facts *f)
+{
+	static const char *const lasting[] = {
+		"persistentVolumeClaim", "hostDisk", "dataVolume", NULL};
+	const char *type = type_among(json_get(spec, "disk"), lasting);
+	int64_t replicas = f->replicas_max ? f->replicas_min : f->replicas;
+	if (!type || replicas < 2)
+		return NULL;
+	return arena_printf(a,
+		"spec.disk is one %s, and %" PRId64 " virtual machines would write to it", type,
+		replicas);
+}
+
 struct placement_facts placement_facts_of_application(struct arena *a, const struct json *spec)
 {
 	struct placement_facts f = defaults();
@@ -97,6 +114,7 @@ struct placement_facts placement_facts_of_application(struct arena *a, const str
 	f.replicas_min = f.replicas_max ? json_path_int(spec, "minReplicas", 1) : 0;
 	const char *load = f.replicas_max > f.replicas_min ? "variable" : "steady";
 	f.load = json_str_or(json_get(p, "load"), load);
+	f.odd = shared_disk(a, spec, &f);
 	f.memory_bytes = memory_of(json_get(spec, "resources"));
 	return f;
 }

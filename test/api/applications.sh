@@ -138,6 +138,7 @@ END
 advise() { "$HANOK" advise "$@" --kubeconfig "$KUBECONFIG_FILE"; }
 check_output "advised to move, and what it costs" 'Deployment/ledger +Container +VirtualMachine +[0-9]+:[0-9]+ +-192Mi +criticality mission-critical: ' advise
 check_output "advised to stay" "Deployment/agent +Container +stay .*it has hostNetwork" advise -A
+check_output "an Application by its own decision" 'Application/homepage +Container +VirtualMachine .*criticality mission-critical' advise --moves
 check_output "as JSON" '"name": "ledger",.*"recommended": "VirtualMachine",.*"move": true,.*"reasons".*"memoryBytes": -201326592' advise --moves -o json
 check_refused "options are checked" "hanok advise: --samples '0': a number from 1 to 1000" advise --samples 0
 k delete deployment ledger agent >/dev/null

@@ -49,6 +49,26 @@ check "many requests were made ($(wc -l <"$TEST_DIR/answers"))" test "$(wc -l <"
 check "both sides answered some ($(answers container) and $(answers virtual))" test "$(answers container)" -gt 10 -a "$(answers virtual)" -gt 10
 check_output "none was lost" '^0$' bash -c "grep -vc '^\(container\|virtual\)$' '$TEST_DIR/answers' || true"
 grep -v '^\(container\|virtual\)$' "$TEST_DIR/answers" | head -n 5 | sed 's/^/# /'
-check "delete it" k delete app homepage --timeout=30s
+# Advice about what runs beside it, with what the node has measured.
+cat >"$TEST_DIR/ledger.yaml" <<'END'
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ledger, annotations: {hanok.io/criticality: mission-critical, hanok.io/data-sensitivity: restricted}}
+spec:
+  selector: {matchLabels: {app: ledger}}
+  template:
+    metadata: {labels: {app: ledger}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: c, image: "registry.lab:5000/web:latest"}]
+END
+advise() { "$LAB/bin/hanok" advise "$@" --kubeconfig "$KUBECONFIG_FILE" -n e2e-applications; }
+check "a Deployment that says what it is" k apply -f "$TEST_DIR/ledger.yaml"
+check "runs at its priority" eventually 60 matches '^1000000 Running$' k get pods -l app=ledger -o 'jsonpath={.items[0].spec.priority} {.items[0].status.phase}'
+check "is measured, and advised to move" eventually 90 matches '"name": "ledger",.*"samples": [1-9].*"memoryPeakBytes": [1-9].*"recommended": "VirtualMachine".*"reasons".*mission-critical' \
+	advise -o json --moves
+check "delete it" k delete deployment ledger --timeout=30s
+
+check "delete the application" k delete app homepage --timeout=30s
 check "all goes with it" eventually 60 matches '^0$' k_count deployment,vm,vmi,service,pod
 finish

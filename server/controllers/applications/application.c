@@ -279,7 +279,10 @@ static void look_at_machines(struct sync *s)
 			continue;
 		side->current &=
 			!condition_is(json_get(status, "conditions"), "RestartRequired", "True");
+		const struct json *failure =
+			condition_find(json_get(status, "conditions"), "Failure");
 		const char *state = json_str_or(json_get(status, "printableStatus"), "Starting");
+		state = json_str_or(json_get(failure, "message"), state);
 		if (!ready && !p->findings.waits_for && p->view.target == PLACEMENT_VIRTUAL_MACHINE)
 			p->findings.waits_for = arena_printf(a, "%s: %s", o->name, state);
 	}
