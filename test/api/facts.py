@@ -14,7 +14,8 @@ import urllib.parse
 URL, CA, CERT, KEY, DATA = sys.argv[1:6]
 TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json'
 # Groups of this server's own, and versions that old clients ask for.
-OWN_GROUPS = ('kubevirt.io', 'subresources.kubevirt.io', 'snapshot.kubevirt.io', 'clone.kubevirt.io')
+OWN_GROUPS = ('kubevirt.io', 'subresources.kubevirt.io', 'snapshot.kubevirt.io', 'clone.kubevirt.io', 'hanok.io',
+              'metrics.k8s.io')
 OLD_VERSIONS = ('authentication.k8s.io/v1alpha1', 'authentication.k8s.io/v1beta1', 'batch/v1beta1', 'policy/v1beta1',
                 'discovery.k8s.io/v1beta1')
 # Required here by the schema, so that the error has its place among the others; by upstream's code there.
@@ -241,7 +242,7 @@ def openapi():
     code, root = call('GET', '/openapi/v3')
     schemas, operations = {}, {}
     for gv, entry in root.get('paths', {}).items():
-        if gv in ('apis/kubevirt.io/v1',):
+        if gv in ('apis/kubevirt.io/v1', 'apis/hanok.io/v1'):
             continue
         document = call('GET', entry['serverRelativeURL'])[1]
         schemas.update(document.get('components', {}).get('schemas', {}))
