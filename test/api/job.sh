@@ -4,7 +4,7 @@
 start_server '--controllers=*,-nodelifecycle'
 use_namespace jobs
 
-patch_status() { raw "$1/status" -X PATCH -H 'Content-Type: application/merge-patch+json' -d "$2" --fail-with-body; }
+patch_status() { raw "$1/status" -X PATCH -H 'Content-Type: application/merge-patch+json' -d "$2" --fail-with-body -o /dev/null; }
 k create -f - >/dev/null <<-END
 	{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}
 END

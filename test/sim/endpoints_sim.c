@@ -202,12 +202,119 @@ static void test_many(void **state)
 	sim_end(&s);
 }
 
+static bool zoned(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **all;
+	size_t count = fake_api_list(s->api, "EndpointSlice", "default", &a, &all);
+	struct json *doc = count == 1 ? object_doc(all[0], &a) : NULL;
+	return streq(json_path_str(doc, "endpoints[0].zone"), "z1") &&
+	       streq(json_path_str(doc, "endpoints[0].hints.forZones[0].name"), "z1");
+}
+
+static void test_zones(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		sim_begin(&s, seed, CONTROLLERS, false);
+		fake_node_add(s.nodes, "n1", "8", "8Gi", 110);
+		make_service(&s, "[{'port':80,'protocol':'TCP','targetPort':80}]");
+		fake_api_patch_text(s.api, "Service", "default", "web",
+			"{'spec':{'trafficDistribution':'PreferClose'}}");
+		make_pod(&s, "a", "80");
+		sim_faults(&s, true);
+		fake_api_patch_text(s.api, "Node", "", "n1",
+			"{'metadata':{'labels':{'topology.kubernetes.io/zone':'z1'}}}");
+		sim_run_ms(&s, 10000);
+		sim_faults(&s, false);
+		sim_until(&s, zoned, 100000);
+		sim_end(&s);
+	}
+}
+
+/* What the slices of a service's mirrored endpoints say: "10.0.0.1 true," of each. */
+static char *mirrored(struct sim *s, struct arena *a, size_t *ret_slices)
+{
+	struct object **all;
+	*ret_slices = fake_api_list(s->api, "EndpointSlice", "default", a, &all);
+	char *text = "";
+	for (size_t n = 0; n < *ret_slices; n++)
+		JSON_FOR_EACH_ITEM(e, json_path(object_doc(all[n], a), "endpoints"))
+			text = arena_printf(a, "%s%s %d,", text, json_path_str(e, "addresses[0]"),
+				json_path_bool(e, "conditions.ready", false));
+	return text;
+}
+
+static bool mirrors_three(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	size_t slices;
+	const char *text = mirrored(s, &a, &slices);
+	return slices == 2 && strstr(text, "10.0.0.1 1,10.0.0.2 0,") && strstr(text, "fd00::1 1,");
+}
+
+static bool mirrors_one(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	size_t slices;
+	return streq(mirrored(s, &a, &slices), "10.0.0.9 1,") && slices == 1;
+}
+
+static bool mirrors_none(struct sim *s)
+{
+	return sim_count(s, "EndpointSlice") == 0;
+}
+
+static void test_mirroring(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		sim_begin(&s, seed, "endpointslicemirroring", false);
+		sim_faults(&s, true);
+		fake_api_create_text(s.api,
+			"{'apiVersion':'v1','kind':'Service','metadata':{'name':'web'},'spec':{"
+			"'clusterIP':'10.96.0.10','ports':[{'port':80,'protocol':'TCP'}]}}");
+		fake_api_create_text(s.api,
+			"{'apiVersion':'v1','kind':'Endpoints','metadata':{'name':'web','labels':{"
+			"'team':'a'}},'subsets':[{'addresses':[{'ip':'10.0.0.1'},{'ip':'fd00::1'}],"
+			"'notReadyAddresses':[{'ip':'10.0.0.2'}],'ports':[{'name':'http','port':80"
+			",'protocol':'TCP'}]}]}");
+		sim_run_ms(&s, 20000);
+		sim_faults(&s, false);
+		sim_until(&s, mirrors_three, 100000);
+		sim_faults(&s, true);
+		fake_api_patch_text(s.api, "Endpoints", "default", "web",
+			"{'subsets':[{'addresses':[{'ip':'10.0.0.9'}],'ports':[{'port':81,"
+			"'protocol':'TCP'}]}]}");
+		sim_run_ms(&s, 20000);
+		sim_faults(&s, false);
+		sim_until(&s, mirrors_one, 100000);
+		sim_holds(&s, mirrors_one, 5000);
+		/* A service with a selector has slices of its own. */
+		fake_api_patch_text(
+			s.api, "Service", "default", "web", "{'spec':{'selector':{'app':'web'}}}");
+		sim_until(&s, mirrors_none, 30000);
+		fake_api_patch_text(
+			s.api, "Service", "default", "web", "{'spec':{'selector':null}}");
+		sim_until(&s, mirrors_one, 30000);
+		fake_api_patch_text(s.api, "Endpoints", "default", "web",
+			"{'metadata':{'labels':{'endpointslice.kubernetes.io/"
+			"skip-mirror':'true'}}}");
+		sim_until(&s, mirrors_none, 30000);
+		sim_end(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mixed),
 		cmocka_unit_test(test_named_ports),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_zones),
+		cmocka_unit_test(test_mirroring),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

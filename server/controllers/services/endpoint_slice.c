@@ -8,10 +8,12 @@
 #define SERVICE_NAME "kubernetes.io/service-name"
 #define CHANGE_TIME "endpoints.kubernetes.io/last-change-trigger-time"
 #define ENDPOINTS_MAX 100 /* in one slice */
+#define ZONE "topology.kubernetes.io/zone"
+#define ZONES_CHANGED_MS 1000 /* labels of nodes change together */
 
 struct slices {
 	struct loop *loop;
-	struct informer *objects;
+	struct informer *objects, *nodes;
 	struct backends *backends;
 };
 
@@ -24,13 +26,38 @@ struct slice {
 	bool keep;
 };
 
+struct plan {
+	struct slice *slices;
+	size_t count;
+	struct informer *nodes;
+	bool prefer_close; /* the service's trafficDistribution */
+};
+
 static const char *family_of(const struct backend *b)
 {
 	return b->ipv6 ? "IPv6" : "IPv4";
 }
 
-static struct json *endpoint(struct arena *a, const struct backend *b)
+static const char *zone_of(const struct plan *p, const struct backend *b)
 {
+	const struct object *node = b->node[0] ? informer_get(p->nodes, "", b->node) : NULL;
+	return node ? object_label(node, ZONE) : NULL;
+}
+
+/* Proxies of that zone are to prefer it. */
+static struct json *hints_for(struct arena *a, const char *zone)
+{
+	struct json *hints = json_new_object(a), *zones = json_new_array(a),
+		    *one = json_new_object(a);
+	json_set_str(a, one, "name", zone);
+	json_push(a, zones, one);
+	json_set(a, hints, "forZones", zones);
+	return hints;
+}
+
+static struct json *endpoint(struct arena *a, const struct plan *p, const struct backend *b)
+{
+	const char *zone = zone_of(p, b);
 	struct json *e = json_new_object(a), *addresses = json_new_array(a),
 		    *conditions = json_new_object(a);
 	json_push(a, addresses, json_new_string(a, b->ip));
@@ -43,6 +70,11 @@ static struct json *endpoint(struct arena *a, const struct backend *b)
 		json_set_str(a, e, "hostname", b->hostname);
 	if (b->node[0])
 		json_set_str(a, e, "nodeName", b->node);
+	if (zone && zone[0]) {
+		json_set_str(a, e, "zone", zone);
+		if (p->prefer_close && b->ready)
+			json_set(a, e, "hints", hints_for(a, zone));
+	}
 	json_set(a, e, "targetRef", backend_target(a, b));
 	return e;
 }
@@ -56,11 +88,6 @@ static bool in_slice(const struct slice *slice, const struct backend *b)
 			return true;
 	return false;
 }
-
-struct plan {
-	struct slice *slices;
-	size_t count;
-};
 
 static struct slice *find_room(struct plan *p, const char *family, const struct json *ports)
 {
@@ -87,7 +114,7 @@ static void plan_group(struct arena *a, struct plan *p, const struct backend *gr
 			if (placed[m] || json_count(x->endpoints) >= ENDPOINTS_MAX ||
 				!in_slice(x, &group[m]))
 				continue;
-			json_push(a, x->endpoints, endpoint(a, &group[m]));
+			json_push(a, x->endpoints, endpoint(a, p, &group[m]));
 			placed[m] = x->keep = true;
 		}
 	}
@@ -106,7 +133,7 @@ static void plan_group(struct arena *a, struct plan *p, const struct backend *gr
 		}
 		x->ports = ports;
 		x->keep = true;
-		json_push(a, x->endpoints, endpoint(a, &group[m]));
+		json_push(a, x->endpoints, endpoint(a, p, &group[m]));
 	}
 }
 
@@ -187,7 +214,10 @@ static void reconcile(struct sync *s)
 	found_count = selects ? backends_find(c->backends, a, service, service_doc, &found) : 0;
 
 	struct plan p = {
-		.slices = arena_alloc(a, (present_count + found_count + 1) * sizeof(*p.slices))};
+		.slices = arena_alloc(a, (present_count + found_count + 1) * sizeof(*p.slices)),
+		.nodes = c->nodes,
+		.prefer_close = streq(
+			json_path_str(service_doc, "spec.trafficDistribution"), "PreferClose")};
 	for (size_t n = 0; n < present_count; n++) {
 		if (!streq(object_label(present[n], MANAGED_BY), MANAGER) || present[n]->deleting)
 			continue;
@@ -236,13 +266,31 @@ static void on_slice(void *user, const struct object *old, const struct object *
 		loop_add(c->loop, (new ? new : old)->namespace, service);
 }
 
+/* Zones are in the slices: another zone of a node concerns every service. */
+static void on_node(void *user, const struct object *old, const struct object *new)
+{
+	struct slices *c = user;
+	const char *was = old ? object_label(old, ZONE) : NULL,
+		   *is = new ? object_label(new, ZONE) : NULL;
+	if (streq(was, is))
+		return;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **all;
+	size_t count = informer_list(backends_services(c->backends), NULL, &a, &all);
+	for (size_t n = 0; n < count; n++)
+		loop_add_after(c->loop, all[n]->namespace, all[n]->name, ZONES_CHANGED_MS);
+}
+
 static void *create(struct shared *sh)
 {
-	static const struct informer_handler handler = {.changed = on_slice};
+	static const struct informer_handler handler = {.changed = on_slice},
+					     node_handler = {.changed = on_node};
 	struct slices *c = xcalloc(1, sizeof(*c));
 	c->loop = loop_create(sh->client, "endpoint-slice-controller", 5, reconcile, c);
 	c->objects = shared_informer(sh, "discovery.k8s.io", "v1", "EndpointSlice");
 	c->backends = backends_create(sh, on_service, c);
+	c->nodes = shared_informer(sh, "", "v1", "Node");
+	informer_add_handler(c->nodes, &node_handler, c);
 	informer_add_index(c->objects, "owner");
 	informer_add_handler(c->objects, &handler, c);
 	return c;
