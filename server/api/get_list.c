@@ -141,8 +141,16 @@ static int list_page(struct api_request *req, const struct list_options *o, stru
 		return r;
 	if (revision != CONTINUE_IN_PRESENT && revision > cache_revision(req->api->cache))
 		return status_too_new(req, revision);
-	if (cache_list_at(req->api->cache, &q, revision, req->arena, ret) == 0)
+	r = cache_list_at(req->api->cache, &q, revision, req->arena, ret);
+	if (r == 0)
 		return 0;
+	if (r == -EAGAIN) {
+		status_set(req->arena, &req->st, 429, "TooManyRequests",
+			"too many lists of earlier resource versions, please try again later");
+		status_detail(
+			req->arena, &req->st, "retryAfterSeconds", json_new_int(req->arena, 1));
+		return r;
+	}
 	if (o->continue_token)
 		return status_continue_expired(req, &q);
 	return status_set(req->arena, &req->st, 410, "Expired",

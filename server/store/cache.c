@@ -205,9 +205,10 @@ int cache_list_at(const struct cache *c, const struct cache_query *q, uint64_t r
 {
 	const struct object_set *exceptions = NULL;
 	if (revision < c->revision) {
-		exceptions = cache_history_find(writable(c), cache_kind(c, q->kind), revision);
-		if (!exceptions)
-			return -ESTALE;
+		int r = cache_history_find(
+			writable(c), cache_kind(c, q->kind), revision, &exceptions);
+		if (r < 0)
+			return r;
 	}
 	list(writable(c), q, exceptions, MIN(revision, c->revision), a, ret);
 	return 0;

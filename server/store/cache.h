@@ -63,7 +63,8 @@ struct cache_page {
 void cache_list(const struct cache *c, const struct cache_query *q, struct arena *a,
 	struct cache_page *ret);
 /* As it was at an earlier revision. -ESTALE when what happened since is no longer all kept (see
- * event_ring.h); a revision of the future is the present. */
+ * event_ring.h), -EAGAIN when lists of too many other revisions were asked for just now; a revision
+ * of the future is the present. */
 int cache_list_at(const struct cache *c, const struct cache_query *q, uint64_t revision,
 	struct arena *a, struct cache_page *ret) _must_check_;
 

@@ -7,46 +7,70 @@
  * happened since. */
 #include "server/store/cache_private.h"
 
+/* Events that may be gone through for new histories: two rings at once, then one a second. Lists of
+ * ever other revisions would else keep the loop from all other work; those that are being paged
+ * through only pay for what is new. */
+#define BUDGET_EVENTS (2 * (int64_t)EVENT_RING_MAX_COUNT)
+#define BUDGET_EVENTS_PER_S (int64_t) EVENT_RING_MAX_COUNT
+
+static bool may_start(struct cache *c)
+{
+	int64_t now = c->clock->mono_ns(c->clock);
+	int64_t earned =
+		MIN((now - c->histories_at_ns) / (NS_PER_S / BUDGET_EVENTS_PER_S), BUDGET_EVENTS);
+	c->histories_spent = MAX(c->histories_spent - earned, 0);
+	c->histories_at_ns = now;
+	return c->histories_spent < BUDGET_EVENTS;
+}
+
 static void history_drop(struct kind_cache *kc, size_t at)
 {
 	object_set_finish(&kc->histories.items[at].exceptions);
 	VEC_REMOVE(&kc->histories, at);
 }
 
-static struct cache_history *history_get(struct cache *c, struct kind_cache *kc, uint64_t revision)
+static int history_get(
+	struct cache *c, struct kind_cache *kc, uint64_t revision, struct cache_history **ret)
 {
 	size_t oldest = 0;
 	for (size_t i = 0; i < kc->histories.count; i++) {
-		if (kc->histories.items[i].revision == revision)
-			return &kc->histories.items[i];
+		if (kc->histories.items[i].revision == revision) {
+			*ret = &kc->histories.items[i];
+			return 0;
+		}
 		if (kc->histories.items[i].used < kc->histories.items[oldest].used)
 			oldest = i;
 	}
-	if (kc->histories.count == CACHE_HISTORY_MAX)
-		history_drop(kc, oldest);
 	struct cache_history fresh = {.revision = revision};
 	if (!event_ring_seek(&kc->ring, revision, &fresh.sequence))
-		return NULL;
+		return -ESTALE;
+	if (!may_start(c))
+		return -EAGAIN;
+	if (kc->histories.count == CACHE_HISTORY_MAX)
+		history_drop(kc, oldest);
 	VEC_PUSH(&kc->histories, fresh);
-	return &kc->histories.items[kc->histories.count - 1];
+	*ret = &kc->histories.items[kc->histories.count - 1];
+	return 0;
 }
 
-const struct object_set *cache_history_find(
-	struct cache *c, struct kind_cache *kc, uint64_t revision)
+int cache_history_find(
+	struct cache *c, struct kind_cache *kc, uint64_t revision, const struct object_set **ret)
 {
+	struct cache_history *h;
 	cache_history_trim(kc);
-	struct cache_history *h = history_get(c, kc, revision);
-	if (!h)
-		return NULL;
+	int r = history_get(c, kc, revision, &h);
+	if (r < 0)
+		return r;
 	h->used = ++c->query_count;
 	for (struct ring_event *e; (e = event_ring_at(&kc->ring, h->sequence)) != NULL;
-		h->sequence++) {
+		h->sequence++, c->histories_spent++) {
 		/* A creation is itself the exception: its revision says that it was not there. */
 		struct object *then = e->before ? e->before : e->object;
 		if (!object_set_get(&h->exceptions, then->namespace, then->name))
 			object_set_put(&h->exceptions, then);
 	}
-	return &h->exceptions;
+	*ret = &h->exceptions;
+	return 0;
 }
 
 void cache_history_trim(struct kind_cache *kc)

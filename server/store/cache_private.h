@@ -78,7 +78,10 @@ struct cache {
 	VEC(struct unknown_row) unknown;
 	uint64_t revision;
 	uint64_t query_count;
-	struct table pending; /* store key -> struct list of writes, the first is under way */
+	int64_t histories_spent; /* events gone through for histories, less what time has forgiven
+				  */
+	int64_t histories_at_ns; /* when it last was */
+	struct table pending;	 /* store key -> struct list of writes, the first is under way */
 	size_t writes_in_flight;
 	uv_check_t notifier; /* runs after the poll phase in which something changed */
 	bool notifying;
@@ -109,9 +112,10 @@ const struct object_set *cache_index_find(struct cache *c, struct kind_cache *kc
 void cache_index_update(struct kind_cache *kc, struct object *before, struct object *after);
 void cache_index_finish(struct kind_cache *kc);
 
-/* cache_history.c: the exceptions as of the revision, NULL when its events are not all held. */
-const struct object_set *cache_history_find(
-	struct cache *c, struct kind_cache *kc, uint64_t revision);
+/* cache_history.c: the exceptions as of the revision. -ESTALE when its events are not all held,
+ * -EAGAIN when too many others were asked for just now. */
+int cache_history_find(struct cache *c, struct kind_cache *kc, uint64_t revision,
+	const struct object_set **ret) _must_check_;
 void cache_history_trim(struct kind_cache *kc); /* lets go of what the ring let go of */
 void cache_history_finish(struct kind_cache *kc);
 /* Walks the present objects, or with exceptions those of the revision, behind (namespace, name). */

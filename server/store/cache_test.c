@@ -15,6 +15,7 @@ struct fixture {
 	uv_loop_t loop;
 	struct kind_registry *kinds;
 	const struct kind *kind;
+	struct clock *clock;
 	struct cache *cache;
 	bool closed;
 };
@@ -25,7 +26,7 @@ static void open_cache(struct fixture *f)
 	struct err err = ERR_INIT;
 	if (store_sqlite_open(&f->loop, f->path, &store, &err) < 0)
 		fail_msg("%s", err.msg);
-	f->cache = cache_create(&f->loop, f->kinds, store, clock_system());
+	f->cache = cache_create(&f->loop, f->kinds, store, f->clock);
 	if (cache_load(f->cache, &err) < 0)
 		fail_msg("%s", err.msg);
 	f->closed = false;
@@ -53,6 +54,7 @@ static int setup(void **state)
 	uv_loop_init(&f->loop);
 	f->kinds = test_kinds_create();
 	f->kind = test_kind(f->kinds);
+	f->clock = clock_system();
 	open_cache(f);
 	*state = f;
 	return 0;
@@ -480,6 +482,55 @@ static void test_list_at_any_revision(void **state)
 	arena_finish(&a);
 }
 
+static int64_t slow_ns;
+
+static int64_t slow_clock_ns(struct clock *c)
+{
+	return slow_ns;
+}
+
+/* Lists of ever other revisions are not for free; one that is being paged through goes on. */
+static void test_histories_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	static struct clock clock = {slow_clock_ns, slow_clock_ns};
+	struct arena a = ARENA_INIT;
+	struct cache_query q = {.kind = f->kind, .limit = 1};
+	struct cache_page page;
+	enum { STEPS = 800 };
+	static struct write w[STEPS];
+	close_cache(f);
+	slow_ns = 5 * NS_PER_S;
+	f->clock = &clock;
+	open_cache(f);
+	for (size_t i = 0; i < STEPS; i++) {
+		w[i] = (struct write){.f = f,
+			.namespace = "a",
+			.name = i % 2 ? "odd" : "even",
+			.app = i % 4 < 2 ? "web" : "db",
+			.verdict = CACHE_PUT};
+		start(&w[i]);
+	}
+	while (!w[STEPS - 1].done || !w[STEPS - 2].done)
+		uv_run(&f->loop, UV_RUN_ONCE);
+	assert_int_equal(cache_list_at(f->cache, &q, w[STEPS / 2].result, &a, &page), 0);
+	size_t refused = 0;
+	for (size_t i = 1; i < STEPS - 1; i++) {
+		int r = cache_list_at(f->cache, &q, w[i].result, &a, &page);
+		assert_true(r == 0 || r == -EAGAIN);
+		refused += r < 0;
+		/* In use all the time. */
+		r = cache_list_at(f->cache, &q, w[STEPS / 2].result, &a, &page);
+		assert_int_equal(r, 0);
+		assert_int_equal(page.revision, w[STEPS / 2].result);
+	}
+	assert_in_range(refused, STEPS / 2, STEPS * 3 / 4);
+	assert_int_equal(cache_list_at(f->cache, &q, w[1].result, &a, &page), -EAGAIN);
+	slow_ns += NS_PER_S / 10;
+	assert_int_equal(cache_list_at(f->cache, &q, w[1].result, &a, &page), 0);
+	arena_finish(&a);
+}
+
 static void test_restart(void **state)
 {
 	struct fixture *f = *state;
@@ -514,6 +565,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_watch_with_selector, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watch_shares, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list_at_any_revision, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_histories_are_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
