@@ -84,14 +84,15 @@ cmd_fuzz() {
 	done
 }
 
-# fuzz_target PROGRAM NAME SECONDS: the repository's corpus is read, what is new goes to .cache.
+# fuzz_target PROGRAM NAME SECONDS: the repository's corpus is read, what is new goes to .cache, and what
+# breaks the target to a folder of its own there, so that a later run does not begin with it.
 fuzz_target() {
-	local found=$ROOT/.cache/fuzz/$2
-	mkdir -p "$found" "$ROOT/fuzz/corpus/$2"
+	local found=$ROOT/.cache/fuzz/$2 broken=$ROOT/.cache/fuzz-findings/$2
+	mkdir -p "$found" "$broken" "$ROOT/fuzz/corpus/$2"
 	cd "$found" || exit 1
-	"$1" -max_total_time="$3" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$found/" \
+	"$1" -max_total_time="$3" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$broken/" \
 		"$found" "$ROOT/fuzz/corpus/$2" ||
-		fail "$2: the fuzzer found an input that breaks it, see $found" \
+		fail "$2: the fuzzer found an input that breaks it, see $broken" \
 			"correct the parser and add that input to fuzz/corpus/$2"
 }
 
