@@ -11,6 +11,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/blob.h"
+#include "lib/base/buf.h"
 #include "lib/base/str.h"
 #include "lib/http/http_parser.h"
 #include "lib/http/stream.h"
@@ -65,6 +66,9 @@ struct http_server_options {
 	 * the first 8 KiB of each: what is beyond is refused with 429 and "Retry-After: 1", while
 	 * small requests always pass. 0 = 64 MiB. */
 	size_t held_max_bytes;
+	/* The same for answers that wait for their clients to take them: beyond it what is read is
+	 * refused, except for answers of up to 8 KiB. 0 = 256 MiB. */
+	size_t waiting_max_bytes;
 };
 
 struct http_server *http_server_create(const struct http_server_options *options);
@@ -101,6 +105,18 @@ void http_respond_parts(struct http_request *req, int status, const char *conten
  * more compressor. `cancelled` is taken over. */
 void http_respond_large(struct http_request *req, int status, const char *content_type,
 	const char *extra, const struct http_part *parts, size_t count, bool gzip);
+
+/* What is made piece by piece, as the client takes it: tables of thousands of rows. An answer of
+ * one piece has a Content-Length. */
+struct http_source {
+	/* Adds the next piece to out, some 64 KiB that take a few milliseconds; false: the last. */
+	bool (*next)(void *user, struct buf *out);
+	void (*finish)(void *user); /* once: nothing more will be asked for */
+	void *user;
+};
+/* gzip as above. `cancelled` is taken over. */
+void http_respond_source(struct http_request *req, int status, const char *content_type,
+	const char *extra, const struct http_source *source, bool gzip);
 
 /* Answers in place of a handler that is too slow: what it answers later, as it still must, goes
  * nowhere, and until then the request and its memory stay its own. (A client of HTTP/1 is asked to

@@ -162,10 +162,24 @@ static void write_parts(struct http_exchange *x, const struct http_part *parts, 
 	}
 }
 
+bool http_answer_refused(struct http_exchange *x, size_t size)
+{
+	static const char text[] = "too many answers wait to be taken\n";
+	struct http_server *s = x->conn->server;
+	if (size <= HTTP_WAITING_FREE_BYTES || s->waiting_bytes + size <= s->waiting_max_bytes ||
+		strcmp(x->req.method, "GET") != 0)
+		return false;
+	http_respond(&x->req, 429, "text/plain; charset=utf-8", "Retry-After: 1\r\n", text,
+		sizeof(text) - 1);
+	return true;
+}
+
 void http_respond(struct http_request *req, int status, const char *content_type, const char *extra,
 	const void *body, size_t size)
 {
 	struct http_exchange *x = exchange_of(req);
+	if (http_answer_refused(x, size))
+		return;
 	if (http_answer_begin(x, status, content_type, extra, size))
 		http_answer_write(x, body, size);
 	http_answer_done(x);
@@ -196,6 +210,11 @@ void http_respond_parts(struct http_request *req, int status, const char *conten
 	const char *extra, const struct http_part *parts, size_t count)
 {
 	struct http_exchange *x = exchange_of(req);
+	size_t copied = 0;
+	for (size_t i = 0; i < count; i++)
+		copied += parts[i].blob ? 0 : parts[i].text_size;
+	if (http_answer_refused(x, copied))
+		return;
 	if (http_answer_begin(x, status, content_type, extra, parts_size(parts, count)))
 		write_parts(x, parts, count);
 	http_answer_done(x);
@@ -365,6 +384,7 @@ struct stream *http_upgrade(struct http_request *req, const char *protocol, cons
 	}
 	struct stream *s = TAKE_PTR(c->stream);
 	stream_set_handler(s, NULL, NULL);
+	stream_count_held(s, NULL);
 	stream_read_stop(s);
 	head_begin(&h, x, 101);
 	head_add_str(&h, "Connection: Upgrade\r\nUpgrade: ");

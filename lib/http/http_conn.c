@@ -367,6 +367,7 @@ static void on_flushed(void *user)
 static void on_closed(void *user)
 {
 	struct http_conn *c = user;
+	stream_count_held(c->stream, NULL);
 	c->stream = NULL;
 	http_conn_free_if_over(c);
 }
@@ -437,6 +438,7 @@ void http_conn_start(struct http_server *s, int fd)
 	struct http_conn *c = xcalloc(1, sizeof(*c));
 	c->server = s;
 	c->stream = stream;
+	stream_count_held(stream, &s->waiting_bytes);
 	list_append(&s->conns, &c->link);
 	s->conn_count++;
 	conn_idle(c);

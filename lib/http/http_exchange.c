@@ -20,6 +20,7 @@ struct http_exchange *http_exchange_new(struct http_conn *c)
 	}
 	x->next_free = NULL;
 	x->conn = c;
+	x->out.held = &s->waiting_bytes;
 	list_init(&x->ready);
 	list_init(&x->link);
 	x->req.arena.first_size = c->h2 ? H2_ARENA_BYTES : 0;

@@ -33,6 +33,8 @@
 #define HTTP_HELD_FREE_BYTES (8u << 10)
 /* A body must grow by this much within the idle time. */
 #define HTTP_BODY_STEP_BYTES (64u << 10)
+/* Answers up to this size are given whatever waits. */
+#define HTTP_WAITING_FREE_BYTES (8u << 10)
 #define HTTP_LINGER_MS 2000
 
 enum conn_state { CONN_IDLE, CONN_READING, CONN_HANDLING, CONN_LINGERING };
@@ -108,11 +110,14 @@ struct http_server {
 	unsigned idle_timeout_ms, max_connections;
 	size_t held_bytes; /* of requests in memory, beyond what is free for each */
 	size_t held_max_bytes;
+	size_t waiting_bytes; /* of answers that clients have not taken, without blobs of others */
+	size_t waiting_max_bytes;
 	struct http_listener *listeners;
 	struct list conns;
 	unsigned conn_count;
-	struct list ready; /* exchanges */
-	struct list dirty; /* h2_sessions that have something to send */
+	struct list ready;  /* exchanges */
+	struct list dirty;  /* h2_sessions that have something to send */
+	struct list making; /* http_large whose source is to be asked for the next piece */
 	struct http_exchange *free_exchanges;
 	unsigned free_exchange_count;
 	uv_timer_t tick;   /* deadlines, while there are connections */
@@ -164,11 +169,16 @@ bool http_answer_unwanted(const struct http_exchange *x);
 /* The answer is complete: the exchange ends when the present callback has returned. */
 void http_answer_done(struct http_exchange *x);
 
+/* Would this many more bytes of answers be too many? Then 429 was answered. Answers to what may
+ * have changed something always pass. */
+bool http_answer_refused(struct http_exchange *x, size_t size);
+
 /* http_large.c */
 void http_large_finish(struct http_large *l); /* NULL allowed */
+void http_large_make(struct http_server *s);  /* goes through `making` */
 
 /* http_server.c */
-/* Goes through `ready` and `dirty` in the next turn. */
+/* Goes through `ready`, `making` and `dirty` in the next turn. */
 void http_server_run_ready(struct http_server *s);
 void http_server_conn_gone(struct http_server *s); /* a connection was freed */
 const char *http_server_date(struct http_server *s);

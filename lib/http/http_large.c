@@ -1,7 +1,7 @@
 /* http_large.c - answers that are too large to be queued whole: lists of thousands of objects. They
- * are held as references to the objects' bytes and written as fast as the client takes them, so
- * that a client that does not costs little; on request compressed on the way, a slice at a time on
- * the thread pool. */
+ * are held as references to the objects' bytes, or as a source that makes them piece by piece, and
+ * written as fast as the client takes them, so that a client that does not costs little; on request
+ * compressed on the way, a slice at a time on the thread pool. */
 #include <zlib.h>
 
 #include "lib/http/h2_impl.h"
@@ -25,9 +25,16 @@ struct http_large {
 	struct http_exchange *x;
 	struct large_part *parts;
 	size_t count, at;
-	char *texts;	/* of the parts that are texts */
-	size_t text_at; /* of the part `at` */
+	char *texts;	      /* of the parts that are texts */
+	size_t text_at;	      /* of the part `at` */
+	size_t waiting_bytes; /* counted in the server's */
 	bool cancelled;
+
+	/* Instead of parts. */
+	struct http_source source; /* next NULL = none, or no more */
+	struct buf piece;
+	bool made;	    /* all of it */
+	struct list making; /* in server->making */
 
 	/* Compressed answers only. */
 	bool gzip, working, begun;
@@ -50,6 +57,7 @@ static void large_free(struct http_large *l)
 		buf_finish(&l->out);
 		free(l->slice);
 	}
+	buf_finish(&l->piece);
 	free(l->parts);
 	free(l->texts);
 	free(l);
@@ -59,17 +67,28 @@ void http_large_finish(struct http_large *l)
 {
 	if (!l)
 		return;
+	l->x->conn->server->waiting_bytes -= l->waiting_bytes;
+	if (l->source.finish)
+		l->source.finish(l->source.user);
+	list_remove(&l->making);
 	l->cancelled = true;
 	if (!l->working)
 		large_free(l);
 }
 
-static struct http_large *large_new(
-	struct http_exchange *x, const struct http_part *parts, size_t count)
+static struct http_large *large_new(struct http_exchange *x, size_t waiting_bytes)
 {
-	struct http_large *l = xcalloc(1, sizeof(*l));
-	size_t text_size = 0;
+	struct http_large *l = x->large = xcalloc(1, sizeof(*l));
 	l->x = x;
+	l->waiting_bytes = waiting_bytes;
+	x->conn->server->waiting_bytes += waiting_bytes;
+	list_init(&l->making);
+	return l;
+}
+
+static void large_take_parts(struct http_large *l, const struct http_part *parts, size_t count)
+{
+	size_t text_size = 0;
 	l->parts = xcalloc(count, sizeof(*l->parts));
 	for (size_t i = 0; i < count; i++)
 		if (!parts[i].blob && parts[i].text_size <= TEXT_MAX)
@@ -89,7 +108,6 @@ static struct http_large *large_new(
 			to->text_size = (uint32_t)p->text_size;
 		}
 	}
-	return l;
 }
 
 /* Takes the next part. */
@@ -121,13 +139,47 @@ static void large_pump_plain(struct http_large *l)
 		http_answer_done(x);
 }
 
+/* The next piece is made when others have had their turn. */
+static void large_make_later(struct http_large *l)
+{
+	struct http_server *s = l->x->conn->server;
+	if (list_empty(&l->making))
+		list_append(&s->making, &l->making);
+	http_server_run_ready(s);
+}
+
+static void large_make_piece(struct http_large *l)
+{
+	buf_clear(&l->piece);
+	l->made = !l->source.next(l->source.user, &l->piece);
+}
+
+static void large_pump_source(struct http_large *l)
+{
+	struct http_request *req = &l->x->req;
+	if (!l->piece.size)
+		large_make_piece(l);
+	http_stream_write(req, l->piece.data, l->piece.size);
+	buf_clear(&l->piece);
+	if (l->made)
+		http_stream_end(req);
+	else if (http_stream_queued(req) <= STREAM_HIGH_BYTES)
+		large_make_later(l);
+}
+
+/* Is there nothing more to compress? */
+static bool large_at_end(const struct http_large *l)
+{
+	return l->source.next ? l->made : l->at == l->count;
+}
+
 /* On a thread of the pool. */
 static void compress_slice(uv_work_t *work)
 {
 	struct http_large *l = CONTAINER_OF(work, struct http_large, work);
 	for (size_t i = 0; i <= l->slice_count; i++) {
 		bool last = i == l->slice_count;
-		if (last && l->at < l->count)
+		if (last && !large_at_end(l))
 			break;
 		l->z.next_in = last ? NULL : l->slice[i].iov_base;
 		l->z.avail_in = last ? 0 : (uInt)l->slice[i].iov_len;
@@ -140,7 +192,7 @@ static void compress_slice(uv_work_t *work)
 		} while (l->z.avail_out == 0);
 	}
 	/* What was compressed is of no use to the client while it waits in the compressor. */
-	if (!l->begun && l->at < l->count) {
+	if (!l->begun && !large_at_end(l)) {
 		l->z.avail_in = 0;
 		buf_reserve(&l->out, 16384);
 		l->z.next_out = (Bytef *)l->out.data + l->out.size;
@@ -161,10 +213,12 @@ static void on_compressed(uv_work_t *work, int status)
 		large_free(l);
 		return;
 	}
+	if (x->answer == ANSWER_DONE) /* given up */
+		return;
 	l->begun = true;
 	http_stream_write(&x->req, l->out.data, l->out.size);
 	buf_clear(&l->out);
-	if (l->at == l->count)
+	if (large_at_end(l))
 		http_stream_end(&x->req);
 	else if (http_stream_queued(&x->req) <= STREAM_HIGH_BYTES)
 		large_pump_gzip(l);
@@ -174,6 +228,11 @@ static void large_pump_gzip(struct http_large *l)
 {
 	size_t size = 0, limit = l->begun ? SLICE_BYTES : SLICE_FIRST_BYTES;
 	l->slice_count = 0;
+	if (l->source.next) {
+		if (!l->piece.size || l->begun)
+			large_make_piece(l);
+		l->slice[l->slice_count++] = (struct iovec){l->piece.data, l->piece.size};
+	}
 	while (l->at < l->count && l->slice_count < SLICE_PARTS && size < limit) {
 		struct iovec v = large_next(l);
 		l->slice[l->slice_count++] = v;
@@ -187,10 +246,29 @@ static void large_pump_gzip(struct http_large *l)
 static void on_drained(struct http_request *req)
 {
 	struct http_large *l = exchange_of(req)->large;
-	if (!l->gzip)
+	if (l->source.next && !l->gzip)
+		large_make_later(l);
+	else if (!l->gzip)
 		large_pump_plain(l);
 	else if (!l->working)
 		large_pump_gzip(l);
+}
+
+void http_large_make(struct http_server *s)
+{
+	struct list now;
+	list_init(&now);
+	while (!list_empty(&s->making)) {
+		struct list *l = s->making.next;
+		list_remove(l);
+		list_append(&now, l);
+	}
+	while (!list_empty(&now)) {
+		struct http_large *l = CONTAINER_OF(now.next, struct http_large, making);
+		list_remove(&l->making);
+		if (l->x->answer == ANSWER_STREAMING)
+			large_pump_source(l);
+	}
 }
 
 static void on_cancelled(struct http_request *req)
@@ -203,6 +281,28 @@ static void on_cancelled(struct http_request *req)
 		x->cancel_told = false;
 }
 
+/* Sets up the compressor, if there is room for one more. */
+static bool large_compress(struct http_large *l)
+{
+	if (l->x->parser.http10 || compressors >= COMPRESSORS_MAX ||
+		deflateInit2(&l->z, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) !=
+			Z_OK)
+		return false;
+	compressors++;
+	l->gzip = true;
+	l->slice = xcalloc(SLICE_PARTS, sizeof(*l->slice));
+	return true;
+}
+
+static void large_begin_gzip(
+	struct http_large *l, int status, const char *content_type, const char *extra)
+{
+	struct http_request *req = &l->x->req;
+	http_stream_begin(req, status, content_type,
+		arena_printf(&req->arena, "%sContent-Encoding: gzip\r\n", extra ? extra : ""));
+	large_pump_gzip(l);
+}
+
 void http_respond_large(struct http_request *req, int status, const char *content_type,
 	const char *extra, const struct http_part *parts, size_t count, bool gzip)
 {
@@ -211,26 +311,49 @@ void http_respond_large(struct http_request *req, int status, const char *conten
 		http_answer_done(x);
 		return;
 	}
-	struct http_large *l = x->large = large_new(x, parts, count);
-	size_t size = 0;
-	for (size_t i = 0; i < count; i++)
+	size_t size = 0, waiting = count * sizeof(struct large_part) + req->arena.used_bytes;
+	for (size_t i = 0; i < count; i++) {
 		size += parts[i].blob ? parts[i].blob->size : parts[i].text_size;
+		waiting += parts[i].blob ? 0 : parts[i].text_size;
+	}
+	if (http_answer_refused(x, waiting))
+		return;
+	struct http_large *l = large_new(x, waiting);
+	large_take_parts(l, parts, count);
 	req->cancelled = on_cancelled;
 	x->drained = on_drained;
-	if (gzip && !x->parser.http10 && compressors < COMPRESSORS_MAX &&
-		deflateInit2(&l->z, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) ==
-			Z_OK) {
-		compressors++;
-		l->gzip = true;
-		l->slice = xcalloc(SLICE_PARTS, sizeof(*l->slice));
-		http_stream_begin(req, status, content_type,
-			arena_printf(
-				&req->arena, "%sContent-Encoding: gzip\r\n", extra ? extra : ""));
-		large_pump_gzip(l);
+	if (gzip && large_compress(l)) {
+		large_begin_gzip(l, status, content_type, extra);
 	} else if (http_answer_begin(x, status, content_type, extra, size)) {
 		x->answer = ANSWER_STREAMING;
 		large_pump_plain(l);
 	} else {
 		http_answer_done(x);
+	}
+}
+
+void http_respond_source(struct http_request *req, int status, const char *content_type,
+	const char *extra, const struct http_source *source, bool gzip)
+{
+	struct http_exchange *x = exchange_of(req);
+	/* What it is made of is pinned for as long as it takes, and a piece of it is in memory. */
+	size_t waiting = req->arena.used_bytes + HTTP_WAITING_FREE_BYTES;
+	if (http_answer_unwanted(x) || http_answer_refused(x, waiting)) {
+		source->finish(source->user);
+		http_answer_done(x);
+		return;
+	}
+	struct http_large *l = large_new(x, waiting);
+	l->source = *source;
+	req->cancelled = on_cancelled;
+	x->drained = on_drained;
+	large_make_piece(l);
+	if (l->made) {
+		http_respond(req, status, content_type, extra, l->piece.data, l->piece.size);
+	} else if (gzip && large_compress(l)) {
+		large_begin_gzip(l, status, content_type, extra);
+	} else {
+		http_stream_begin(req, status, content_type, extra);
+		large_pump_source(l);
 	}
 }

@@ -14,6 +14,7 @@
 #define IDLE_TIMEOUT_MS 60000
 #define MAX_CONNECTIONS 20000
 #define HELD_MAX_BYTES ((size_t)64 << 20)
+#define WAITING_MAX_BYTES ((size_t)256 << 20)
 
 struct http_listener {
 	struct http_server *server;
@@ -53,6 +54,8 @@ struct http_server *http_server_create(const struct http_server_options *options
 	s->idle_timeout_ms = options->idle_timeout_ms ? options->idle_timeout_ms : IDLE_TIMEOUT_MS;
 	s->max_connections = options->max_connections ? options->max_connections : MAX_CONNECTIONS;
 	s->held_max_bytes = options->held_max_bytes ? options->held_max_bytes : HELD_MAX_BYTES;
+	s->waiting_max_bytes =
+		options->waiting_max_bytes ? options->waiting_max_bytes : WAITING_MAX_BYTES;
 	if (options->tls) {
 		SSL_CTX_up_ref(options->tls);
 		s->tls = options->tls;
@@ -60,6 +63,7 @@ struct http_server *http_server_create(const struct http_server_options *options
 	list_init(&s->conns);
 	list_init(&s->ready);
 	list_init(&s->dirty);
+	list_init(&s->making);
 	uv_timer_init(s->loop, &s->tick);
 	uv_timer_init(s->loop, &s->grace);
 	uv_idle_init(s->loop, &s->advance);
@@ -80,6 +84,7 @@ static void on_advance(uv_idle_t *idle)
 		else
 			http_conn_advance(x->conn);
 	}
+	http_large_make(s);
 	while (!list_empty(&s->dirty)) {
 		struct h2_session *h = CONTAINER_OF(s->dirty.next, struct h2_session, dirty);
 		list_remove(&h->dirty);

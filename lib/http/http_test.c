@@ -32,6 +32,28 @@ static char big_text[32 << 20]; /* more than the kernel's buffers on both sides 
 #define LARGE_PARTS 4000
 #define LARGE_BYTES (LARGE_PARTS * 5001 + LARGE_PARTS / 100 * 499)
 
+#define SOURCE_LINES 400000u
+#define SOURCE_SIZE (SOURCE_LINES * 8)
+#define SOURCE_ENDLESS 4000000u /* more than the kernel's buffers on both sides take */
+static unsigned sources_finished;
+
+struct lines {
+	unsigned at, end;
+};
+
+static bool source_next(void *user, struct buf *out)
+{
+	struct lines *l = user;
+	for (unsigned i = 0; i < 8000 && l->at < l->end; i++)
+		buf_printf(out, "%07u\n", l->at++);
+	return l->at < l->end;
+}
+
+static void source_finish(void *user)
+{
+	sources_finished++;
+}
+
 static void handler(struct http_request *req, void *user)
 {
 	req->closed = on_request_closed;
@@ -94,6 +116,15 @@ static void handler(struct http_request *req, void *user)
 		http_respond_large(req, 200, NULL, "X-Extra: 2\r\n", parts, LARGE_PARTS * 2,
 			streq(req->path, "/large-gzip"));
 		blob_unref(b);
+	} else if (strncmp(req->path, "/source", 7) == 0) {
+		struct lines *l = ARENA_NEW(&req->arena, struct lines);
+		l->end = streq(req->path, "/source-few")       ? 3
+			 : streq(req->path, "/source-endless") ? SOURCE_ENDLESS
+							       : SOURCE_LINES;
+		http_respond_source(req, 200, "text/plain", "X-Extra: 3\r\n",
+			&(struct http_source){source_next, source_finish, l},
+			streq(req->path, "/source-gzip"));
+		pending = req;
 	} else if (streq(req->path, "/abort")) {
 		http_abort(req);
 	} else if (streq(req->path, "/q")) {
@@ -224,6 +255,126 @@ static int teardown(void **state)
 }
 
 /* --- whole answers --- */
+
+static void check_passes(struct fixture *f, size_t body_size)
+{
+	struct result r = {0};
+	struct http_call_options o = call_options(&r, "POST", "/echo");
+	char *body = xcalloc(1, body_size);
+	o.body = body;
+	o.body_size = body_size;
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 200);
+	assert_int_equal(r.body.size, body_size);
+	result_reset(&r);
+	free(body);
+}
+
+static void check_source(const struct result *r)
+{
+	assert_int_equal(r->status, 200);
+	assert_string_equal(r->extra, "3");
+	assert_int_equal(r->body.size, SOURCE_SIZE);
+	for (unsigned i = 0; i < SOURCE_LINES; i += 997) {
+		char line[16];
+		snprintf(line, sizeof(line), "%07u\n", i);
+		assert_memory_equal(r->body.data + i * 8, line, 8);
+	}
+}
+
+/* Answers that are made as they are taken. */
+static void test_source(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = {0};
+	struct http_call_options o = call_options(&r, "GET", "/source");
+	sources_finished = 0;
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	check_source(&r);
+	result_reset(&r);
+	run_while(f, sources_finished != 1, 5000);
+
+	o.target = "/source-few";
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.body.size, 24);
+	result_reset(&r);
+	run_while(f, sources_finished != 2, 5000);
+
+	/* The client takes nothing for a while: nor is more made. */
+	r.pause_on_data = true;
+	o.target = "/source";
+	o.data = result_data;
+	o.target = "/source-endless";
+	struct http_call *c = r.call = http_call(f->endpoint, &o);
+	run_while(f, !r.body.size, 5000);
+	run_turns(f, 200);
+	assert_in_range(f->server->waiting_bytes, 1, 2 * STREAM_HIGH_BYTES);
+	r.pause_on_data = false;
+	http_call_cancel(c);
+	run_while(f, sources_finished != 3, 5000);
+	result_reset(&r);
+	assert_int_equal(f->server->waiting_bytes, 0);
+}
+
+static void test_source_aborted(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const paths[] = {"/source", "/source-gzip"};
+	for (int i = 0; i < 2; i++) {
+		struct result r = {0};
+		struct http_call_options o = call_options(&r, "GET", paths[i]);
+		sources_finished = 0;
+		pending = NULL;
+		http_call(f->endpoint, &o);
+		run_while(f, !pending, 5000);
+		http_abort(pending);
+		wait_result(f, &r);
+		assert_int_equal(r.err.code, -ECONNRESET);
+		run_while(f, !sources_finished, 5000);
+		result_reset(&r);
+	}
+	run_turns(f, 20);
+	assert_int_equal(f->server->waiting_bytes, 0);
+}
+
+/* Who takes nothing of large answers holds up further ones, and nothing else. */
+static void test_too_much_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = {0};
+	struct http_call_options o = call_options(&r, "GET", "/source");
+	f->server->waiting_max_bytes = 300000;
+	int fd = raw_connect(f);
+	raw_send(fd, "GET /source-endless HTTP/1.1\r\nHost: a\r\n\r\n");
+	run_while(f, f->server->waiting_bytes < 300000, 5000);
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 429);
+	result_reset(&r);
+	o.target = "/large";
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 429);
+	result_reset(&r);
+	o.target = "/q?a=1";
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_int_equal(r.status, 200);
+	result_reset(&r);
+	check_passes(f, 50000); /* a write: what it did is done */
+	close(fd);
+	run_while(f, f->server->waiting_bytes > 100000, 5000);
+	o.target = "/source";
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	check_source(&r);
+	result_reset(&r);
+	run_turns(f, 20);
+	assert_int_equal(f->server->waiting_bytes, 0);
+}
 
 static void test_echo(void **state)
 {
@@ -420,21 +571,6 @@ static void test_answer_later(void **state)
 	wait_result(f, &r);
 	assert_string_equal(r.body.data, "late");
 	result_reset(&r);
-}
-
-static void check_passes(struct fixture *f, size_t body_size)
-{
-	struct result r = {0};
-	struct http_call_options o = call_options(&r, "POST", "/echo");
-	char *body = xcalloc(1, body_size);
-	o.body = body;
-	o.body_size = body_size;
-	http_call(f->endpoint, &o);
-	wait_result(f, &r);
-	assert_int_equal(r.status, 200);
-	assert_int_equal(r.body.size, body_size);
-	result_reset(&r);
-	free(body);
 }
 
 /* Answered in place of the handler, whose request stays until it is through. */
@@ -1123,6 +1259,9 @@ int main(void)
 		BOTH(test_stop_waits_for_answers),
 		BOTH(test_stop_after_grace),
 		BOTH(test_large),
+		BOTH(test_source),
+		PLAIN(test_source_aborted),
+		PLAIN(test_too_much_waits),
 		PLAIN(test_large_gzip),
 		PLAIN(test_query_and_path),
 		PLAIN(test_refused_connection),

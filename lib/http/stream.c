@@ -247,6 +247,11 @@ void stream_write_queue(struct stream *s, struct stream_queue *from, size_t size
 	stream_mark_dirty(s);
 }
 
+void stream_count_held(struct stream *s, size_t *held)
+{
+	stream_queue_count(&s->queue, held);
+}
+
 size_t stream_queued(const struct stream *s)
 {
 	return s->queue.bytes + s->sealed.size;

@@ -68,6 +68,8 @@ void stream_write_blob(struct stream *s, struct blob *b);
 struct stream_queue;
 /* Moves bytes from the front of a queue of the caller's. */
 void stream_write_queue(struct stream *s, struct stream_queue *from, size_t size);
+/* Memory that what is queued takes is counted there from now on; NULL = nowhere. */
+void stream_count_held(struct stream *s, size_t *held);
 /* Bytes queued and not yet taken by the kernel. Writers stop above STREAM_HIGH_BYTES and go on at
  * `drained`. */
 size_t stream_queued(const struct stream *s);

@@ -21,6 +21,27 @@ static const char *chunk_bytes(const struct stream_chunk *c)
 	return (c->blob ? c->blob->data : c->data) + c->start;
 }
 
+/* Blobs are others' bytes. */
+static size_t chunk_held(const struct stream_chunk *c)
+{
+	return sizeof(*c) + c->room;
+}
+
+static void count(struct stream_queue *q, const struct stream_chunk *c, bool more)
+{
+	if (q->held)
+		*q->held += more ? chunk_held(c) : 0 - chunk_held(c);
+}
+
+void stream_queue_count(struct stream_queue *q, size_t *held)
+{
+	for (const struct stream_chunk *c = q->head; c; c = c->next)
+		count(q, c, false);
+	q->held = held;
+	for (const struct stream_chunk *c = q->head; c; c = c->next)
+		count(q, c, true);
+}
+
 static void queue_link(struct stream_queue *q, struct stream_chunk *c)
 {
 	if (q->tail)
@@ -28,6 +49,7 @@ static void queue_link(struct stream_queue *q, struct stream_chunk *c)
 	else
 		q->head = c;
 	q->tail = c;
+	count(q, c, true);
 }
 
 static struct stream_chunk *queue_push(struct stream_queue *q, size_t room)
@@ -123,6 +145,7 @@ void stream_queue_drop(struct stream_queue *q, size_t size)
 		q->head = c->next;
 		if (!q->head)
 			q->tail = NULL;
+		count(q, c, false);
 		blob_unref(c->blob);
 		free(c);
 	}
@@ -148,6 +171,7 @@ void stream_queue_move(struct stream_queue *from, struct stream_queue *to, size_
 			if (!from->head)
 				from->tail = NULL;
 			c->next = NULL;
+			count(from, c, false);
 			queue_link(to, c);
 		}
 		from->bytes -= n;

@@ -10,7 +10,11 @@ struct stream_chunk;
 struct stream_queue {
 	struct stream_chunk *head, *tail;
 	size_t bytes;
+	size_t *held; /* what the queue takes of memory is counted there; NULL = nowhere */
 };
+
+/* From now on counted there. */
+void stream_queue_count(struct stream_queue *q, size_t *held);
 
 void stream_queue_add(struct stream_queue *q, const void *p, size_t size);
 void stream_queue_add_blob(struct stream_queue *q, struct blob *b);

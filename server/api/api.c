@@ -30,6 +30,7 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 	};
 	api->audit_ids = random_seeded(random_u64(&api->random));
 	list_init(&api->watches);
+	list_init(&api->sliced_lists);
 	api->deadlines = deadlines_create(api);
 	metrics_init(&api->metrics);
 	int r;

@@ -49,7 +49,8 @@ struct api {
 	struct admission *admission;
 	struct auth *auth;
 	struct api_usage *usage;
-	struct list watches; /* struct watch.all */
+	struct list watches;	  /* struct watch.all */
+	struct list sliced_lists; /* struct sliced_list.link */
 	bool ready, stopping, backup_under_way;
 };
 
@@ -106,6 +107,11 @@ void api_respond_unstored(
 	struct api_request *req, int code, const struct kind *kind, struct json *doc);
 void api_respond_parts(struct api_request *req, int code, const char *content_type,
 	const char *extra, const struct http_part *parts, size_t count);
+/* 200, piece by piece (http.h); `large`: to be compressed if the client takes that. */
+void api_respond_source(struct api_request *req, const char *content_type,
+	const struct http_source *source, bool large);
+void api_http_respond_source(struct api_request *req, const char *content_type,
+	const struct http_source *source, bool large);
 /* In the metrics, unless another answer was. */
 void api_count_answer(struct api_request *req, int code);
 /* `extra` with the headers that every answer by HTTP has; in the arena. */

@@ -7,6 +7,7 @@
 #include "server/api/api_internal.h"
 #include "server/api/custom_names.h"
 #include "server/api/delete.h"
+#include "server/api/sliced_list.h"
 #include "server/api/watch.h"
 
 #define DELETE_BATCH 100
@@ -66,8 +67,10 @@ static void put_in(struct definition *d, const struct json *doc, uint64_t hash)
 	struct err err = ERR_INIT;
 	/* First: watches hold on to nothing of the kind, but their pages do. */
 	struct kind *was = kind_registry_custom(api->kinds, d->name);
-	if (was)
+	if (was) {
 		watches_end_kind(api, was);
+		sliced_lists_end_kind(api, was);
+	}
 	if (kind_registry_set_custom(api->kinds, doc, &storage, &err) < 0) {
 		log_error("a CustomResourceDefinition can't be served", "reason", err.msg, NULL);
 		return;
@@ -85,6 +88,7 @@ static void take_out(struct definition *d)
 	cache_watch_close(TAKE_PTR(d->objects));
 	if (was) {
 		watches_end_kind(api, was);
+		sliced_lists_end_kind(api, was);
 		cache_kind_removed(api->cache, was);
 		kind_registry_remove_custom(api->kinds, d->name);
 		kind_registry_notify(api->kinds, was);

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "server/api/api_internal.h"
-#include "server/api/table.h"
+#include "server/api/sliced_list.h"
 
 /* Objects that are made for this request (hooks.h), instead of taken from the cache. */
 static size_t compute(struct api_request *req, const struct list_options *o, struct object ***ret)
@@ -201,70 +201,6 @@ static void respond_objects(
 	free(parts);
 }
 
-static void respond_table(struct api_request *req, const struct cache_page *page, const char *meta)
-{
-	_cleanup_(buf_finish) struct buf out = BUF_INIT;
-	const char *include = query_get(&req->query, "includeObject");
-	struct table_writer t = {
-		.kind = req->kind,
-		.version = req->wanted.version,
-		.include = streq(include, "Object") ? INCLUDE_OBJECT
-			   : streq(include, "None") ? INCLUDE_NONE
-						    : INCLUDE_METADATA,
-		.now_ns = api_now_ns(req),
-		.out = &out,
-	};
-	struct arena scratch = ARENA_INIT;
-	table_begin(&t, meta, true);
-	for (size_t i = 0; i < page->count; i++) {
-		table_add(&t, &scratch, object_doc_as(page->items[i], req->kind, &scratch));
-		arena_reset(&scratch);
-	}
-	table_end(&t);
-	arena_finish(&scratch);
-	api_respond_text(
-		req, 200, "application/json", api_warning_headers(req), out.data, out.size);
-}
-
-static void respond_partial(
-	struct api_request *req, const struct cache_page *page, const char *meta)
-{
-	_cleanup_(buf_finish) struct buf out = BUF_INIT;
-	buf_printf(&out,
-		"{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/%s\","
-		"\"metadata\":{%s},\"items\":[",
-		req->wanted.version, meta);
-	struct arena scratch = ARENA_INIT;
-	for (size_t i = 0; i < page->count; i++) {
-		if (i)
-			buf_add_char(&out, ',');
-		json_write(&out, partial_metadata(&scratch,
-					 object_doc_as(page->items[i], req->kind, &scratch),
-					 req->wanted.version));
-		arena_reset(&scratch);
-	}
-	buf_add_str(&out, "]}\n");
-	arena_finish(&scratch);
-	api_respond_text(
-		req, 200, "application/json", api_warning_headers(req), out.data, out.size);
-}
-
-static void respond_yaml(struct api_request *req, const struct cache_page *page, const char *meta)
-{
-	struct json *list = json_new_object(req->arena), *items = json_new_array(req->arena);
-	json_set_str(req->arena, list, "kind", req->kind->list_kind);
-	json_set_str(req->arena, list, "apiVersion", req->kind->gv);
-	const char *text = arena_printf(req->arena, "{%s}", meta);
-	struct json *metadata;
-	if (json_parse(req->arena, text, strlen(text), NULL, &metadata, NULL) < 0)
-		abort();
-	json_set(req->arena, list, "metadata", metadata);
-	json_set(req->arena, list, "items", items);
-	for (size_t i = 0; i < page->count; i++)
-		json_push(req->arena, items, object_doc_as(page->items[i], req->kind, req->arena));
-	api_respond_doc(req, 200, list);
-}
-
 void api_list(struct api_request *req)
 {
 	struct list_options o;
@@ -281,12 +217,9 @@ void api_list(struct api_request *req)
 		return;
 	}
 	const char *meta = list_meta(req, &page, o.labels.count || o.fields.count);
-	if (req->wanted.form == ACCEPT_TABLE)
-		respond_table(req, &page, meta);
-	else if (req->wanted.form != ACCEPT_OBJECT)
-		respond_partial(req, &page, meta);
-	else if (req->wanted.yaml || query_bool(&req->query, "pretty"))
-		respond_yaml(req, &page, meta);
+	if (req->wanted.form != ACCEPT_OBJECT || req->wanted.yaml ||
+		query_bool(&req->query, "pretty"))
+		sliced_list_respond(req, &page, meta);
 	else
 		respond_objects(req, &page, meta);
 	if (!computed)

@@ -55,6 +55,16 @@ static void respond_http(struct api_request *req, int code, const char *content_
 		streq(http->method, "GET") && takes_gzip(http));
 }
 
+void api_http_respond_source(struct api_request *req, const char *content_type,
+	const struct http_source *source, bool large)
+{
+	const char *extra = api_http_headers(req, api_warning_headers(req));
+	if (large)
+		extra = arena_printf(req->arena, "%sVary: Accept-Encoding\r\n", extra);
+	http_respond_source(
+		req->http, 200, content_type, extra, source, large && takes_gzip(req->http));
+}
+
 /* Bodies come as they are: what a compressed one grows to is only known after the work. */
 static bool is_encoded(const struct http_request *http)
 {

@@ -39,6 +39,21 @@ void api_respond_parts(struct api_request *req, int code, const char *content_ty
 	req->respond(req, code, content_type, extra, parts, count);
 }
 
+void api_respond_source(struct api_request *req, const char *content_type,
+	const struct http_source *source, bool large)
+{
+	if (req->http) {
+		api_count_answer(req, 200);
+		api_http_respond_source(req, content_type, source, large);
+		return;
+	}
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	while (source->next(source->user, &out))
+		;
+	source->finish(source->user);
+	api_respond_text(req, 200, content_type, api_warning_headers(req), out.data, out.size);
+}
+
 void api_respond_text(struct api_request *req, int code, const char *content_type,
 	const char *extra, const char *text, size_t size)
 {

@@ -40,6 +40,27 @@ check_output "objects are not for caches" '[Cc]ache-[Cc]ontrol: no-cache, privat
 check_output "nor are errors" '[Cc]ache-[Cc]ontrol: no-cache, private' head_of $maps/none
 pretty() { raw "$maps/large-1?pretty=true" | grep -v '"a":'; }
 check_output "pretty" ' {4}"name": "large-1"' pretty
+# What is made of parsed objects comes piece by piece: nothing of it may be lost or said twice.
+for i in {1..90}; do printf -- '---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: piece-%02d, labels: {piece: "yes"}}\n' "$i"; done >"$TEST_DIR/pieces.yaml"
+k create -f "$TEST_DIR/pieces.yaml" >/dev/null
+pieces() { raw "$maps?labelSelector=piece$1" "${@:2}"; }
+plain=$(pieces '' | python3 -c 'import json, sys; d = json.load(sys.stdin); print([i["metadata"]["uid"] for i in d["items"]])')
+same_in() { [ "$(python3 -c "import json, sys; print([i${1}['metadata']['uid'] for i in json.load(sys.stdin)['$2']])")" = "$plain" ]; }
+table() { pieces '' -H 'Accept: application/json;as=Table;g=meta.k8s.io;v=v1' | same_in "['object']" rows; }
+metadata() { pieces '' -H 'Accept: application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1' | same_in '' items; }
+indented() { pieces '&pretty=true' | same_in '' items; }
+in_yaml() {
+	pieces '' -H 'Accept: application/yaml' >"$TEST_DIR/list.yaml"
+	[ "$(sed -n "s/^    uid: \(.*\)/'\1'/p" "$TEST_DIR/list.yaml" | paste -sd, | sed 's/,/, /g; s/.*/[&]/')" = "$plain" ] &&
+		[ "$(k create --dry-run=client -f "$TEST_DIR/list.yaml" -o name | wc -l)" = 90 ]
+}
+check "a table of many rows" table
+check "their metadata" metadata
+check "a list that is indented" indented
+check "and one in YAML" in_yaml
+pages() { [ "$(k get configmaps -l piece --chunk-size=35 --no-headers | wc -l)" = 90 ]; }
+check "a table in pages" pages
+
 check_output "a timeout is taken" '^200$' code_of "$maps?timeout=32s"
 check_output "one that is none is not" '^400$' code_of "$maps?timeout=soon"
 check_output "a compressed body is refused" '^415$' code_of $maps "${json[@]}" -H 'Content-Encoding: gzip' --data-binary x
