@@ -18,7 +18,7 @@ if [ ${#known[@]} = 0 ]; then
 fi
 [ -n "${KUBECTL_ALL:-}" ] || known=("${known[-1]}")
 for kubectl in "${known[@]}"; do
-	start_server --scheduler off --controllers "*,-nodelifecycle"
+	start_server --scheduler off --controllers "$COMMANDS_LOOPS"
 	"$HERE/run.py" compare "$kubectl" "$KUBECONFIG_FILE" "$HERE/expected/$(commands_version "$kubectl")" "$HERE"/scripts/*.txt >"$TEST_DIR/compare.out"
 	while IFS= read -r line; do
 		case $line in

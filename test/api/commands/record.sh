@@ -15,9 +15,6 @@ ROOT=$(cd "$HERE/../../.." && pwd)
 # shellcheck source=test/api/commands/versions.sh
 . "$HERE/versions.sh"
 
-LOOPS=namespace,serviceaccount,serviceaccount-token,root-ca-cert-publisher,garbagecollector,replicaset
-LOOPS=$LOOPS,replicationcontroller,deployment,endpoint,endpointslice,resourcequota,clusterrole-aggregation
-
 DIR=$(mktemp -d /tmp/hanok-record.XXXXXX)
 trap 'peer_stop; rm -rf "$DIR"' EXIT
 peer_build kube-apiserver kube-controller-manager kubectl || exit
@@ -27,7 +24,7 @@ for kubectl in "${kubectls[@]}"; do
 	# A cluster of its own for each: nothing is left of the one before.
 	peer_start "$DIR" --authorization-mode RBAC || exit
 	"$PEER_CACHE/bin/kube-controller-manager" --kubeconfig "$PEER_CONFIG" --leader-elect=false --port=0 \
-		--secure-port=0 --controllers "$LOOPS" --service-account-private-key-file "$DIR/pki/sa.key" \
+		--secure-port=0 --controllers "$COMMANDS_LOOPS" --service-account-private-key-file "$DIR/pki/sa.key" \
 		--root-ca-file "$DIR/pki/ca.crt" >"$DIR/kcm.log" 2>&1 &
 	PEER_PIDS+=($!)
 	"$HERE/run.py" record "$kubectl" "$PEER_CONFIG" "$HERE/expected/$(commands_version "$kubectl")" "$HERE"/scripts/*.txt

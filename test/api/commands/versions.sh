@@ -13,3 +13,7 @@ commands_kubectls() {
 
 # commands_version KUBECTL: "1.33".
 commands_version() { "$1" version --client -o json | sed -n 's/.*"gitVersion": *"v\(1\.[0-9]*\).*/\1/p'; }
+
+# The loops that ran beside kube-apiserver when it was recorded, and run when hanok is compared with it.
+# shellcheck disable=SC2034
+COMMANDS_LOOPS=namespace,serviceaccount,serviceaccount-token,root-ca-cert-publisher,garbagecollector,replicaset,replicationcontroller,deployment,endpoint,endpointslice,resourcequota,clusterrole-aggregation
