@@ -483,6 +483,7 @@ void kind_registry_notify(struct kind_registry *r, const struct kind *storage)
 
 /* What checking defaults may put into memory: they may have defaults in them, over and over. */
 #define DEFAULTS_BYTES_MAX (64u << 20)
+#define DEFAULT_PATH_BYTES_MAX 1024 /* what is told of where one stands */
 
 struct defaults {
 	struct arena scratch;
@@ -500,7 +501,9 @@ static void check_defaults(struct defaults *d, const struct schema *s, struct bu
 	if (s->default_value) {
 		buf_add_str(path, ".default");
 		check_custom_value(s, &d->scratch, json_copy(&d->scratch, s->default_value),
-			&options, arena_memdup(d->errors->arena, path->data, path->size),
+			&options,
+			arena_memdup(
+				&d->scratch, path->data, MIN(path->size, DEFAULT_PATH_BYTES_MAX)),
 			d->errors);
 		path->size = size;
 	}

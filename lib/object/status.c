@@ -68,6 +68,24 @@ static void add_string_map(struct arena *a, struct buf *out, const struct json *
 	buf_add_char(out, '}');
 }
 
+/* The text would be longer than *left bytes; found without writing it. */
+static bool is_longer(const struct json *v, size_t *left)
+{
+	size_t own = v->type == JSON_STRING ? v->count : 1;
+	if (own > *left)
+		return true;
+	*left -= own;
+	if (v->type == JSON_ARRAY)
+		for (uint32_t i = 0; i < v->count; i++)
+			if (is_longer(v->items[i], left))
+				return true;
+	if (v->type == JSON_OBJECT)
+		for (uint32_t i = 0; i < v->count; i++)
+			if (v->members[i].name_size > *left || is_longer(v->members[i].value, left))
+				return true;
+	return false;
+}
+
 /* As Go's %#v writes simple values; others as JSON. */
 static void add_value(struct arena *a, struct buf *out, const struct json *v)
 {
@@ -101,8 +119,11 @@ static void add_value(struct arena *a, struct buf *out, const struct json *v)
 	case JSON_DOUBLE:
 		break;
 	}
-	json_write(out, v);
-	if (out->size - before > SHOWN_BYTES_MAX) {
+	size_t left = SHOWN_BYTES_MAX;
+	bool longer = is_longer(v, &left);
+	if (!longer)
+		json_write(out, v);
+	if (longer || out->size - before > SHOWN_BYTES_MAX) {
 		out->size = before;
 		buf_add_str(out, v->type == JSON_ARRAY ? "[...]" : "{...}");
 	}
@@ -127,8 +148,10 @@ void field_error_v(struct field_errors *e, enum field_error_type type, const cha
 	};
 	_cleanup_(buf_finish) struct buf message = BUF_INIT;
 	struct arena *a = e->arena;
-	struct json *cause = json_new_object(a);
 
+	if (json_count(e->causes) >= FIELD_ERRORS_MAX)
+		return;
+	struct json *cause = json_new_object(a);
 	buf_add_str(&message, types[type].text);
 	if (value && types[type].shows_value) {
 		buf_add_str(&message, ": ");

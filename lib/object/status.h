@@ -17,6 +17,8 @@ enum field_error_type {
 };
 
 /* Errors of one object, collected in the order of the walk. */
+#define FIELD_ERRORS_MAX 500 /* more are not told */
+
 struct field_errors {
 	struct arena *arena;
 	struct json *causes; /* array of {reason, message, field}; NULL while empty */

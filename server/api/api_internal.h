@@ -121,6 +121,7 @@ void api_fail(struct api_request *req); /* answers req->st, which is filled */
 void api_fail_method(struct api_request *req);
 void api_fail_unknown_resource(struct api_request *req);
 void api_warn(struct api_request *req, const char *text);
+void api_warnings_cut(struct api_request *req, size_t count); /* the first ones stay */
 const char *api_warning_headers(struct api_request *req); /* NULL = none */
 int64_t api_now_ns(const struct api_request *req);	  /* wall clock */
 
@@ -186,6 +187,7 @@ struct update {
 	/* set inside */
 	struct json *result;
 	bool created, nothing;
+	size_t warnings; /* that were there before it ran */
 };
 void update_run(struct update *u);
 /* Checks and completes a wanted document against the present one (present NULL: creation), both as

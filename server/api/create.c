@@ -116,11 +116,26 @@ static struct cache_change decide(void *user, const struct object *present)
 
 static void run(struct creation *c);
 
+static int decode(struct creation *c)
+{
+	struct api_request *req = c->req;
+	if (write_decode(req, req->kind, &c->doc) < 0)
+		return -EREMOTEIO;
+	c->kind = req->kind->checked_as;
+	c->doc = kind_convert(req->arena, req->kind, c->kind, c->doc);
+	return 0;
+}
+
+/* From the beginning: what admission has put into the document is no wish of the client's. */
 static void again(void *user)
 {
 	struct creation *c = user;
 	c->req->st = (struct status){0};
-	run(c);
+	api_warnings_cut(c->req, 0);
+	if (decode(c) < 0)
+		api_fail(c->req);
+	else
+		run(c);
 }
 
 static void done(void *user, int r, struct object *result, const struct err *err)
@@ -168,7 +183,7 @@ void api_create_object(struct api_request *req)
 {
 	struct creation *c = ARENA_NEW(req->arena, struct creation);
 	c->req = req;
-	if (write_options(req, "CreateOptions") < 0 || write_decode(req, req->kind, &c->doc) < 0) {
+	if (write_options(req, "CreateOptions") < 0 || decode(c) < 0) {
 		api_fail(req);
 		return;
 	}
@@ -191,8 +206,6 @@ void api_create_object(struct api_request *req)
 		api_fail(req);
 		return;
 	}
-	c->kind = req->kind->checked_as;
-	c->doc = kind_convert(req->arena, req->kind, c->kind, c->doc);
 	if (!*c->name && !c->generate) {
 		/* No key to write to: all that can come of it are the errors. */
 		if ((!req->kind->namespaced || write_check_namespace(req, req->kind, "") == 0) &&

@@ -128,6 +128,12 @@ static void on_retry(uv_timer_t *timer)
 	look_at_all(timer->data);
 }
 
+/* For what no event tells of: a write that has failed. */
+static void retry(struct custom_resources *c)
+{
+	uv_timer_start(c->retry, on_retry, RETRY_MS, 0);
+}
+
 static void done(void *user, int r, struct object *result, const struct err *err)
 {
 	struct change *w = user;
@@ -143,7 +149,7 @@ static void done(void *user, int r, struct object *result, const struct err *err
 	if (r < 0) {
 		log_warn("the status of a CustomResourceDefinition was not written", "name",
 			d->name, "reason", err->msg, NULL);
-		uv_timer_start(c->retry, on_retry, RETRY_MS, 0);
+		retry(c);
 		return;
 	}
 	if (again)
@@ -168,6 +174,7 @@ struct batch {
 	struct arena arena;
 	struct api_request req;
 	size_t pending;
+	bool failed; /* one of them: the next try waits */
 };
 
 static void batch_step(struct batch *b)
@@ -175,20 +182,27 @@ static void batch_step(struct batch *b)
 	if (--b->pending > 0)
 		return;
 	struct definition *d = b->definition;
+	bool failed = b->failed;
 	arena_finish(&b->arena);
 	free(b);
 	d->deleting = false;
-	if (!d->owner->stopped)
+	if (d->owner->stopped)
+		return;
+	if (failed)
+		retry(d->owner);
+	else
 		look_at(d);
 }
 
 static void object_deleted(struct deletion *deletion, struct object *result)
 {
 	struct batch *b = deletion->user;
-	if (deletion->st.doc && deletion->st.code != 404)
+	if (deletion->st.doc && deletion->st.code != 404) {
+		b->failed = true;
 		log_warn("an object of a CustomResourceDefinition that is being deleted stays",
 			"definition", b->definition->name, "object", deletion->name, "reason",
 			json_str_or(json_get(deletion->st.doc, "message"), ""), NULL);
+	}
 	batch_step(b);
 }
 
@@ -284,7 +298,10 @@ static void terminate(struct definition *d, const struct json *doc)
 					   .kind = storage, .since = cache_revision(api->cache)},
 				   on_objects, d, &d->objects) < 0)
 		d->objects = NULL;
-	delete_batch(d, storage);
+	/* Objects that are being deleted tell of their end; a creation under way may come to
+	 * nothing. */
+	if (!delete_batch(d, storage) && (!d->objects || cache_kind_busy(api->cache, storage)))
+		retry(d->owner);
 }
 
 /* ---- one definition as it is now ---- */

@@ -1,5 +1,6 @@
 /* metadata.c - checks of metadata that the schema can't make: the name's rule, finalizers, what may
  * not change. */
+#include "lib/json/json_seen.h"
 #include "lib/object/managed_fields.h"
 #include "server/api/api_internal.h"
 
@@ -68,14 +69,6 @@ void metadata_validate(struct field_errors *e, const struct kind *k, const struc
 			"may not be more than 262144 bytes");
 }
 
-static bool has_text(const struct json *list, const char *text)
-{
-	JSON_FOR_EACH_ITEM(i, list)
-		if (streq(json_str(i), text))
-			return true;
-	return false;
-}
-
 void metadata_validate_update(struct field_errors *e, const struct kind *k, const struct json *doc,
 	const struct json *old)
 {
@@ -83,8 +76,9 @@ void metadata_validate_update(struct field_errors *e, const struct kind *k, cons
 	if (!json_get(was, "deletionTimestamp"))
 		return;
 	struct json *added = json_new_array(e->arena);
+	struct json_seen had = json_seen_of(e->arena, json_get(was, "finalizers"), NULL);
 	JSON_FOR_EACH_ITEM(f, json_get(meta, "finalizers"))
-		if (!has_text(json_get(was, "finalizers"), json_str_or(f, "")))
+		if (!json_seen_find(&had, f))
 			json_push(e->arena, added, f);
 	if (json_count(added))
 		field_error(e, FIELD_FORBIDDEN, "metadata.finalizers", NULL,

@@ -68,6 +68,12 @@ void api_warn(struct api_request *req, const char *text)
 	json_push(req->arena, req->warnings, json_new_string(req->arena, text));
 }
 
+void api_warnings_cut(struct api_request *req, size_t count)
+{
+	if (json_count(req->warnings) > count)
+		req->warnings->count = (uint32_t)count;
+}
+
 /* Warning headers (RFC 7234 5.5 with code 299), which kubectl prints. */
 const char *api_warning_headers(struct api_request *req)
 {

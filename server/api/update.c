@@ -250,6 +250,14 @@ static struct cache_change decide(void *user, const struct object *present)
 	};
 }
 
+static void again(void *user)
+{
+	struct update *u = user;
+	u->req->st = (struct status){0};
+	api_warnings_cut(u->req, u->warnings);
+	update_run(u);
+}
+
 static void done(void *user, int r, struct object *result, const struct err *err)
 {
 	struct update *u = user;
@@ -260,6 +268,8 @@ static void done(void *user, int r, struct object *result, const struct err *err
 	}
 	bool committed = !req->st.doc && !req->dry_run && !u->nothing;
 	write_settle(req, committed);
+	if (req->st.doc && req->awaits && admission_wait(req, again, u))
+		return;
 	if (req->st.doc) {
 		api_fail(req);
 		return;
@@ -280,6 +290,7 @@ static void done(void *user, int r, struct object *result, const struct err *err
 
 void update_run(struct update *u)
 {
+	u->warnings = json_count(u->req->warnings);
 	cache_write(u->req->api->cache, u->kind, u->namespace, u->name, decide, done, u);
 }
 
@@ -304,7 +315,7 @@ static int change_put(struct update *u, const struct json *present, struct json 
 
 static int absent_put(struct update *u, struct json **ret)
 {
-	*ret = u->body;
+	*ret = json_copy(u->req->arena, u->body); /* it may have to be made again */
 	return 0;
 }
 

@@ -170,6 +170,27 @@ check_output "a new node takes no pods yet" 'node.kubernetes.io/not-ready:NoSche
 check_refused "some namespaces stay" 'namespaces "kube-system" is forbidden: this namespace may not be deleted' k delete namespace kube-system
 check_output "namespaces are labelled by name" '^admission-test$' k_field namespace/admission-test '.metadata.labels.kubernetes\.io/metadata\.name'
 
+# A write that waits for its account: by apply as by POST, and what admission had put in by then is nobody's wish.
+stop_server
+echo 'token-of-ann,ann,uid-ann' >"$TEST_DIR/tokens"
+start_server '--controllers=-*' --token-auth-file "$TEST_DIR/tokens"
+k create clusterrolebinding ann --clusterrole=cluster-admin --user=ann >/dev/null # who is counted among the requests under way
+waits() { # NAMESPACE POD CURL-OPTION...: the account comes while the request is under way
+	local pods=/api/v1/namespaces/$1/pods name=$2 pid
+	k create namespace "$1" >/dev/null
+	raw "/api/v1/namespaces/$1/limitranges" -H 'Content-Type: application/json' -o /dev/null \
+		-d '{"metadata":{"name":"l"},"spec":{"limits":[{"type":"Container","defaultRequest":{"cpu":"10m"}}]}}'
+	[ "$3" = PATCH ] && pods="$pods/$name?fieldManager=me"
+	curl -sS --cacert "$TEST_DIR/ca.crt" -H 'Authorization: Bearer token-of-ann' "$SERVER_URL$pods" -X "$3" -H "Content-Type: $4" --data-binary "$(pod "$name")" >"$TEST_DIR/waits" &
+	pid=$!
+	eventually 1 matches 'mutating"\} [1-9]' raw /metrics >/dev/null
+	raw "/api/v1/namespaces/$1/serviceaccounts" -H 'Content-Type: application/json' -d '{"metadata":{"name":"default"}}' -o /dev/null
+	wait $pid
+	cat "$TEST_DIR/waits"
+}
+check_output "a waiting POST: the default is there, and not the client's" '^[^#]*"f:resources":\{\}[^#]*"cpu":"10m"' waits late1 p POST application/yaml
+check_output "a waiting apply" '^[^#]*"manager":"me"[^#]*"cpu":"10m"' waits late2 p PATCH application/apply-patch+yaml
+
 # Plugins by option.
 stop_server
 check_refused "an unknown plugin is told" "there is no admission plugin 'Nonsense'" "$HANOK" server --data "$SERVER_DIR" --enable-admission-plugins Nonsense

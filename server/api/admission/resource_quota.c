@@ -135,6 +135,7 @@ static void load_quotas(struct quota_book *book)
 		for (struct table_iter q = table_iterate(&space->quotas); table_next(&q);)
 			if (!cache_get(book->api->cache, book->kind, s.key, q.key))
 				quota_destroy(table_remove(&space->quotas, q.key));
+		space_drop(book, s.key);
 	}
 	for (size_t i = 0; i < page.count; i++)
 		quota_seen(book, page.items[i]);

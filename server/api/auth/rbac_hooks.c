@@ -4,6 +4,8 @@
 #include "server/api/hooks/hooks_internal.h"
 
 #define RBAC_GROUP "rbac.authorization.k8s.io"
+#define RULES_MAX 10000 /* of one role: each request of whom it is bound to looks at all of them   \
+			 */
 #define DESCRIBED_MAX 1000 /* missing rights that a refusal lists */
 #define DESCRIBED_BYTES_MAX (256u << 10)
 
@@ -193,8 +195,15 @@ static void validate_rule(struct hook *h, const struct json *rule, const char *a
 
 static void validate_rules(struct hook *h, const struct json *doc, bool namespaced)
 {
+	const struct json *rules = json_get(doc, "rules");
 	size_t i = 0;
-	JSON_FOR_EACH_ITEM(rule, json_get(doc, "rules"))
+	if (json_count(rules) > RULES_MAX) {
+		field_error(h->errors, FIELD_TOO_MANY, "rules",
+			json_new_int(h->arena, (int64_t)json_count(rules)),
+			"must have at most %d items", RULES_MAX);
+		return;
+	}
+	JSON_FOR_EACH_ITEM(rule, rules)
 		validate_rule(h, rule, arena_printf(h->arena, "rules[%zu]", i++), namespaced);
 }
 

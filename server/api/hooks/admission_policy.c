@@ -112,6 +112,7 @@ static void check_annotations(struct hook *h, const struct json *doc, const stru
 	if (json_count(list) > ANNOTATIONS_MAX)
 		invalid(h, field, list, "must not have more than %d auditAnnotations",
 			ANNOTATIONS_MAX);
+	struct json_seen keys = {.arena = h->arena, .by = {"key"}};
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *a = json_at(list, i), *key = json_get(a, "key");
 		const char *value = json_str_or(json_get(a, "valueExpression"), "");
@@ -128,7 +129,7 @@ static void check_annotations(struct hook *h, const struct json *doc, const stru
 		else if (strlen(value) > VALUE_EXPRESSION_MAX)
 			required(h, at(h, "%s.valueExpression", path),
 				at(h, "must not exceed %d bytes in length", VALUE_EXPRESSION_MAX));
-		if (is_repeated(list, i, "key"))
+		if (json_seen_put(&keys, json_at(list, i)))
 			duplicate(h, at(h, "%s.key", path), key);
 	}
 }
@@ -222,10 +223,11 @@ static void check_actions(struct hook *h, const struct json *list)
 {
 	static const char *const known[] = {"Audit", "Deny", "Warn", NULL};
 	static const char field[] = "spec.validationActions";
+	struct json_seen seen = {.arena = h->arena};
 	for (size_t i = 0; i < json_count(list); i++) {
 		const char *path = at(h, "%s[%zu]", field, i);
 		check_one_of(h, path, json_at(list, i), known);
-		if (is_repeated(list, i, NULL))
+		if (json_seen_put(&seen, json_at(list, i)))
 			duplicate(h, path, json_at(list, i));
 	}
 	if (has_text(list, "Deny") && has_text(list, "Warn"))

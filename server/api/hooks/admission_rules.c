@@ -57,11 +57,12 @@ static void check_resources(struct hook *h, const struct json *list, const char 
 
 static void check_resource_names(struct hook *h, const struct json *names, const char *path)
 {
+	struct json_seen seen = {.arena = h->arena};
 	for (size_t i = 0; i < json_count(names); i++) {
 		const struct json *name = json_at(names, i);
 		const char *field = at(h, "%s.resourceNames[%zu]", path, i);
 		check_rule_at(h, RULE_PATH_SEGMENT, field, name);
-		if (is_repeated(names, i, NULL))
+		if (json_seen_put(&seen, name))
 			duplicate(h, field, name);
 	}
 }
@@ -105,13 +106,14 @@ void check_match_conditions(struct hook *h, const struct json *list, const char 
 		field_error(h->errors, FIELD_TOO_MANY, path,
 			json_new_int(h->arena, (int64_t)json_count(list)),
 			"must have at most %d items", CONDITIONS_MAX);
+	struct json_seen names = {.arena = h->arena, .by = {"name"}};
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *c = json_at(list, i), *name = json_get(c, "name");
 		const char *field = at(h, "%s[%zu]", path, i);
 		if (is_blank(json_str_or(json_get(c, "expression"), "")))
 			required(h, at(h, "%s.expression", field), NULL);
 		check_name_at(h, RULE_QUALIFIED_NAME, at(h, "%s.name", field), name);
-		if (*json_str_or(name, "") && is_repeated(list, i, "name"))
+		if (*json_str_or(name, "") && json_seen_put(&names, c))
 			duplicate(h, at(h, "%s.name", field), name);
 	}
 }

@@ -44,6 +44,7 @@ static void check_replicas(struct hook *h, const struct json *spec)
 
 static void check_ports(struct hook *h, const struct json *ports, const char *type)
 {
+	struct json_seen seen = {.arena = h->arena, .by = {"port", "protocol"}};
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(p, ports) {
 		char *field = at_item(h, "spec.ports", i);
@@ -52,12 +53,8 @@ static void check_ports(struct hook *h, const struct json *ports, const char *ty
 		if (streq(type, "ClusterIP") && present(json_get(p, "nodePort")))
 			forbidden(h, at_child(h, field, "nodePort"),
 				"only with the serviceType NodePort or LoadBalancer");
-		for (size_t n = 0; n < i; n++) {
-			const struct json *other = json_at(ports, n);
-			if (json_equal(json_get(p, "port"), json_get(other, "port")) &&
-				json_equal(json_get(p, "protocol"), json_get(other, "protocol")))
-				duplicate(h, at_child(h, field, "port"), json_get(p, "port"));
-		}
+		if (json_seen_put(&seen, p))
+			duplicate(h, at_child(h, field, "port"), json_get(p, "port"));
 		i++;
 	}
 }
@@ -66,6 +63,7 @@ static void check_volumes(struct hook *h, const struct json *volumes)
 {
 	static const char *const types[] = {"persistentVolumeClaim", "emptyDir", "configMap",
 		"secret", "hostPath", "emptyDisk", "hostDisk", "containerDisk", NULL};
+	struct json_seen mounts = {.arena = h->arena, .by = {"mountPath"}};
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(v, volumes) {
 		char *field = at_item(h, "spec.volumes", i);
@@ -75,7 +73,7 @@ static void check_volumes(struct hook *h, const struct json *volumes)
 		if (present(path) && json_str_or(path, "")[0] != '/')
 			invalid(h, at_child(h, field, "mountPath"), path,
 				"must be an absolute path");
-		else if (present(path) && is_repeated(volumes, i, "mountPath"))
+		else if (present(path) && json_seen_put(&mounts, v))
 			duplicate(h, at_child(h, field, "mountPath"), path);
 		/* The names of the disks that every virtual machine of an application has. */
 		const char *name = json_str_or(json_get(v, "name"), "");
@@ -125,7 +123,7 @@ static void validate(struct hook *h, const struct json *doc)
 	check_ports(h, json_get(spec, "ports"), json_str(json_get(spec, "serviceType")));
 	check_volumes(h, json_get(spec, "volumes"));
 	check_probe(h, json_get(spec, "readinessProbe"));
-	container_resources_validate(h, json_get(spec, "resources"), NULL, "spec.resources");
+	container_resources_validate(h, json_get(spec, "resources"), NULL, NULL, "spec.resources");
 	check_placement(h, spec);
 }
 

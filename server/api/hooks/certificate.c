@@ -68,18 +68,18 @@ static void keep_decisions(struct hook *h, struct json *doc, const struct json *
 static void set_times(struct hook *h, struct json *doc, const struct json *old)
 {
 	char now[TIME_RFC3339_ROOM];
+	struct json_seen had = {.arena = h->arena, .by = {"type", "status"}};
+	JSON_FOR_EACH_ITEM(was, json_path(old, "status.conditions"))
+		json_seen_put(&had, was);
 	time_format_rfc3339(h->now_ns, now);
 	JSON_FOR_EACH_ITEM(c, json_path(doc, "status.conditions")) {
-		const char *since = now;
 		if (!json_get(c, "lastUpdateTime"))
 			json_set_str(h->arena, c, "lastUpdateTime", now);
 		if (json_get(c, "lastTransitionTime"))
 			continue;
-		JSON_FOR_EACH_ITEM(was, json_path(old, "status.conditions"))
-			if (json_equal(json_get(was, "type"), json_get(c, "type")) &&
-				json_equal(json_get(was, "status"), json_get(c, "status")))
-				since = json_str_or(json_get(was, "lastTransitionTime"), now);
-		json_set_str(h->arena, c, "lastTransitionTime", since);
+		const struct json *was = json_seen_put(&had, c);
+		json_set_str(h->arena, c, "lastTransitionTime",
+			json_str_or(json_get(was, "lastTransitionTime"), now));
 	}
 }
 
@@ -171,8 +171,9 @@ static void check_usages(struct hook *h, const struct json *usages)
 		required(h, "spec.usages", NULL);
 	for (size_t i = 0; i < json_count(usages); i++)
 		check_one_of(h, at(h, "spec.usages[%zu]", i), json_at(usages, i), known);
+	struct json_seen seen = {.arena = h->arena};
 	for (size_t i = 0; i < json_count(usages); i++)
-		if (is_repeated(usages, i, NULL))
+		if (json_seen_put(&seen, json_at(usages, i)))
 			duplicate(h, at(h, "spec.usages[%zu]", i), json_at(usages, i));
 }
 
@@ -181,6 +182,7 @@ static void check_conditions(struct hook *h, const struct json *conditions)
 	static const char *const any[] = {"False", "True", "Unknown", NULL};
 	static const char *const only_true[] = {"True", NULL};
 	bool approved = false, denied = false;
+	struct json_seen types = {.arena = h->arena, .by = {"type"}};
 	for (size_t i = 0; i < json_count(conditions); i++) {
 		const struct json *c = json_at(conditions, i), *type = json_get(c, "type");
 		const char *path = at(h, "status.conditions[%zu]", i);
@@ -196,7 +198,7 @@ static void check_conditions(struct hook *h, const struct json *conditions)
 		if ((streq(name, "Approved") && denied) || (streq(name, "Denied") && approved))
 			invalid(h, type_field, type,
 				"Approved and Denied conditions are mutually exclusive");
-		if (is_repeated(conditions, i, "type"))
+		if (json_seen_put(&types, c))
 			duplicate(h, type_field, type);
 	}
 }

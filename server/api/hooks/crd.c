@@ -2,6 +2,7 @@
  * names are free, and the resource itself, is custom_resources.c's business. */
 #include "server/api/hooks/crd.h"
 
+#include "lib/json/json_seen.h"
 #include "server/api/custom_names.h"
 #include "server/api/custom_resources.h"
 #include "server/api/jsonpath.h"
@@ -230,6 +231,7 @@ static void check_selectable(struct hook *h, const char *at, const struct json *
 	const struct json *fields = json_get(version, "selectableFields");
 	const struct json *schema = json_path(version, "schema.openAPIV3Schema");
 	struct arena *a = h->arena;
+	struct json_seen seen = {.arena = h->arena, .by = {"jsonPath"}};
 	size_t i = 0;
 	if (json_count(fields) > SELECTABLE_FIELDS_MAX)
 		field_error(h->errors, FIELD_TOO_MANY, at,
@@ -239,9 +241,7 @@ static void check_selectable(struct hook *h, const char *at, const struct json *
 		const struct json *value = json_get(f, "jsonPath");
 		const char *path = json_str_or(value, "");
 		const char *field = arena_printf(a, "%s[%zu].jsonPath", at, i);
-		bool again = false;
-		for (size_t n = 0; n < i; n++)
-			again |= streq(json_str(json_get(json_at(fields, n), "jsonPath")), path);
+		bool again = json_seen_put(&seen, f) != NULL;
 		i++;
 		if (!*path) {
 			field_error(h->errors, FIELD_REQUIRED, field, NULL, NULL);
@@ -314,12 +314,11 @@ static void check_versions(struct hook *h, const struct json *doc)
 {
 	const struct json *versions = json_path(doc, "spec.versions");
 	size_t storage = 0, i = 0;
+	struct json_seen seen = {.arena = h->arena, .by = {"name"}};
 	bool again = false;
 	JSON_FOR_EACH_ITEM(v, versions) {
 		storage += json_bool_or(json_get(v, "storage"), false);
-		for (size_t n = 0; n < i; n++)
-			again |= streq(json_str(json_get(json_at(versions, n), "name")),
-				json_str(json_get(v, "name")));
+		again |= json_seen_put(&seen, v) != NULL;
 		check_version(h, i++, v);
 	}
 	struct json *names = json_new_array(h->arena);

@@ -3,6 +3,7 @@
  * the path in the definition, in upstream's words. */
 #include "server/api/hooks/crd.h"
 
+#include "lib/json/json_seen.h"
 #include "lib/object/custom.h"
 
 #define ERRORS_MAX 100
@@ -134,14 +135,6 @@ static bool is_scalar(const struct json *s)
 	       streq(type, "boolean") || flag(s, "x-kubernetes-int-or-string");
 }
 
-static bool has_text(const struct json *list, const char *t)
-{
-	JSON_FOR_EACH_ITEM(it, list)
-		if (streq(json_str(it), t))
-			return true;
-	return false;
-}
-
 static void check_map_keys(struct walk *w, const struct at *at, const struct json *s)
 {
 	const struct json *items = json_get(s, "items");
@@ -155,17 +148,16 @@ static void check_map_keys(struct walk *w, const struct at *at, const struct jso
 		error(w, &items_at, "type", FIELD_INVALID,
 			json_new_string(w->arena, text(items, "type")),
 			"must be object if parent array's x-kubernetes-list-type is map");
+	struct json_seen seen = {.arena = w->arena};
+	struct json_seen needed = json_seen_of(w->arena, json_get(items, "required"), NULL);
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(key, keys) {
 		const char *name = json_str_or(key, "");
 		const struct json *p = json_get(properties, name);
 		struct at key_at = {at, "x-kubernetes-list-map-keys", NULL, i};
 		struct at property_at = {&items_at, "properties", name, SIZE_MAX};
-		for (size_t j = 0; j < i; j++)
-			if (streq(json_str(json_at(keys, j)), name)) {
-				error(w, &key_at, "", FIELD_DUPLICATE, key, NULL);
-				break;
-			}
+		if (json_seen_put(&seen, key))
+			error(w, &key_at, "", FIELD_DUPLICATE, key, NULL);
 		i++;
 		if (!p) {
 			error(w, &key_at, "", FIELD_INVALID, key,
@@ -181,7 +173,7 @@ static void check_map_keys(struct walk *w, const struct at *at, const struct jso
 			error(w, &property_at, "nullable", FIELD_FORBIDDEN, NULL,
 				"this property is in x-kubernetes-list-map-keys, so it cannot be "
 				"nullable");
-		if (!json_get(p, "default") && !has_text(json_get(items, "required"), name))
+		if (!json_get(p, "default") && !json_seen_find(&needed, key))
 			error(w, &property_at, "default", FIELD_REQUIRED, NULL,
 				"this property is in x-kubernetes-list-map-keys, so it must have a "
 				"default or be a required property");

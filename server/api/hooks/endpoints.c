@@ -140,10 +140,11 @@ static void check_hints(struct hook *h, const struct json *hints, const char *pa
 			too_many(h, field, json_count(list), 8);
 			continue;
 		}
+		struct json_seen seen = {.arena = h->arena, .by = {"name"}};
 		for (size_t i = 0; i < json_count(list); i++) {
 			const struct json *name = json_get(json_at(list, i), "name");
 			const char *name_field = at(h, "%s[%zu].name", field, i);
-			if (is_repeated(list, i, "name"))
+			if (json_seen_put(&seen, json_at(list, i)))
 				duplicate(h, name_field, name);
 			check_rule_at(h, l == 0 ? RULE_LABEL_VALUE : RULE_DNS_SUBDOMAIN, name_field,
 				name);
@@ -196,9 +197,10 @@ static void slice_validate(struct hook *h, const struct json *doc)
 		too_many(h, "ports", json_count(ports), 20000);
 		return;
 	}
+	struct json_seen names = {.arena = h->arena, .by = {"name"}};
 	for (i = 0; i < json_count(ports); i++) {
 		const struct json *p = json_at(ports, i);
-		if (is_repeated(ports, i, "name"))
+		if (json_seen_put(&names, p))
 			duplicate(h, at(h, "ports[%zu].name", i), json_get(p, "name"));
 		if (json_get(p, "appProtocol"))
 			check_rule_at(h, RULE_QUALIFIED_NAME, at(h, "ports[%zu].appProtocol", i),

@@ -171,10 +171,11 @@ static void check_flow_rule(struct hook *h, const struct json *rule, const char 
 static void check_conditions(struct hook *h, const struct json *doc)
 {
 	const struct json *list = json_path(doc, "status.conditions");
+	struct json_seen types = {.arena = h->arena, .by = {"type"}};
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *type = json_get(json_at(list, i), "type");
 		const char *field = at(h, "status.conditions[%zu].type", i);
-		if (is_repeated(list, i, "type"))
+		if (json_seen_put(&types, json_at(list, i)))
 			duplicate(h, field, type);
 		if (!*json_str_or(type, ""))
 			required(h, field, "must not be empty");

@@ -123,17 +123,14 @@ static void exit_codes_validate(
 		return;
 	}
 	bool ordered = true;
+	struct json_seen seen = {.arena = h->arena};
 	for (size_t i = 0; i < json_count(values); i++) {
 		const struct json *v = json_at(values, i);
 		if (streq(operator, "In") && json_int_or(v, 1) == 0)
 			invalid(h, at_item(h, values_at, i), v,
 				"must not be 0 for the In operator");
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(v, json_at(values, n))) {
-				field_error(h->errors, FIELD_DUPLICATE, at_item(h, values_at, i), v,
-					NULL);
-				break;
-			}
+		if (json_seen_put(&seen, v))
+			duplicate(h, at_item(h, values_at, i), v);
 		if (i && json_int_or(json_at(values, i - 1), 0) > json_int_or(v, 0))
 			ordered = false;
 	}

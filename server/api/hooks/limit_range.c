@@ -130,16 +130,13 @@ static void limit_validate(struct hook *h, const struct json *limit, const char 
 static void validate(struct hook *h, const struct json *doc)
 {
 	const struct json *limits = json_path(doc, "spec.limits");
+	struct json_seen types = {.arena = h->arena, .by = {"type"}};
 	for (size_t i = 0; i < json_count(limits); i++) {
 		const struct json *type = json_get(json_at(limits, i), "type");
 		const char *at = arena_printf(h->arena, "spec.limits[%zu]", i);
 		type_validate(h, type, at_child(h, at, "type"));
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(type, json_get(json_at(limits, n), "type"))) {
-				field_error(h->errors, FIELD_DUPLICATE, at_child(h, at, "type"),
-					type, NULL);
-				break;
-			}
+		if (json_seen_put(&types, json_at(limits, i)))
+			duplicate(h, at_child(h, at, "type"), type);
 		limit_validate(h, json_at(limits, i), at);
 	}
 }

@@ -81,20 +81,15 @@ static int prepare_update(struct hook *h, struct json *doc, const struct json *o
 
 static void taints_validate(struct hook *h, const struct json *taints)
 {
+	struct json_seen seen = {.arena = h->arena, .by = {"key", "effect"}};
 	for (size_t i = 0; i < json_count(taints); i++) {
 		const struct json *t = json_at(taints, i), *value = json_get(t, "value");
 		if (*json_str_or(value, ""))
 			check_rule_at(
 				h, RULE_LABEL_VALUE, at(h, "metadata.taints[%zu].value", i), value);
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(json_get(t, "key"), json_get(json_at(taints, n), "key")) &&
-				json_equal(json_get(t, "effect"),
-					json_get(json_at(taints, n), "effect"))) {
-				field_error(h->errors, FIELD_DUPLICATE,
-					at(h, "metadata.taints[%zu]", i), t,
-					"taints must be unique by key and effect pair");
-				break;
-			}
+		if (json_seen_put(&seen, t))
+			field_error(h->errors, FIELD_DUPLICATE, at(h, "metadata.taints[%zu]", i), t,
+				"taints must be unique by key and effect pair");
 	}
 }
 
@@ -121,13 +116,10 @@ static void validate(struct hook *h, const struct json *doc)
 
 static void addresses_validate(struct hook *h, const struct json *addresses)
 {
-	for (size_t i = 1; i < json_count(addresses); i++)
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(json_at(addresses, i), json_at(addresses, n))) {
-				duplicate(h, at(h, "status.addresses[%zu]", i),
-					json_at(addresses, i));
-				break;
-			}
+	struct json_seen seen = {.arena = h->arena};
+	for (size_t i = 0; i < json_count(addresses); i++)
+		if (json_seen_put(&seen, json_at(addresses, i)))
+			duplicate(h, at(h, "status.addresses[%zu]", i), json_at(addresses, i));
 }
 
 static void validate_update(struct hook *h, const struct json *doc, const struct json *old)

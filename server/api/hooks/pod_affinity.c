@@ -252,24 +252,19 @@ static void constraint_validate(struct hook *h, const struct json *c, const char
 
 void topology_spread_validate(struct hook *h, const struct json *constraints, const char *at)
 {
+	/* Told at those that come again later. */
+	struct json_seen later = {.arena = h->arena, .by = {"topologyKey", "whenUnsatisfiable"}};
+	bool *again = arena_zalloc(h->arena, json_count(constraints) + 1);
+	for (size_t i = json_count(constraints); i-- > 0;)
+		again[i] = json_seen_put(&later, json_at(constraints, i)) != NULL;
 	for (size_t i = 0; i < json_count(constraints); i++) {
 		const struct json *c = json_at(constraints, i);
 		const char *field = at_item(h, at, i);
 		constraint_validate(h, c, field);
-		for (size_t n = i + 1; n < json_count(constraints); n++) {
-			const struct json *other = json_at(constraints, n);
-			if (!json_equal(
-				    json_get(c, "topologyKey"), json_get(other, "topologyKey")) ||
-				!json_equal(json_get(c, "whenUnsatisfiable"),
-					json_get(other, "whenUnsatisfiable")))
-				continue;
-			field_error(h->errors, FIELD_DUPLICATE,
-				at_child(h, field, "{topologyKey, whenUnsatisfiable}"),
+		if (again[i])
+			duplicate(h, at_child(h, field, "{topologyKey, whenUnsatisfiable}"),
 				json_new_printf(h->arena, "{%s, %s}",
 					json_str_or(json_get(c, "topologyKey"), ""),
-					json_str_or(json_get(c, "whenUnsatisfiable"), "")),
-				NULL);
-			break;
-		}
+					json_str_or(json_get(c, "whenUnsatisfiable"), "")));
 	}
 }

@@ -2,48 +2,17 @@
  * kinds of containers may have. */
 #include "server/api/hooks/pod_spec.h"
 
-static const struct json *volume_named(const struct json *spec, const char *name)
-{
-	JSON_FOR_EACH_ITEM(v, json_get(spec, "volumes"))
-		if (streq(json_str(json_get(v, "name")), name))
-			return v;
-	return NULL;
-}
-
-static bool has_item(const struct json *list, const char *member, const struct json *value)
-{
-	JSON_FOR_EACH_ITEM(i, list)
-		if (json_equal(json_get(i, member), value))
-			return true;
-	return false;
-}
-
 /* ---- ports ---- */
 
 static void ports_validate(const struct pod_check *p, const struct json *container, const char *at)
 {
 	const struct json *ports = json_get(container, "ports");
-	for (size_t i = 1; i < json_count(ports); i++) {
-		const struct json *name = json_get(json_at(ports, i), "name");
-		if (!*json_str_or(name, ""))
-			continue;
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(name, json_get(json_at(ports, n), "name"))) {
-				field_error(p->h->errors, FIELD_DUPLICATE,
-					arena_printf(p->h->arena, "%s.ports[%zu].name", at, i),
-					name, NULL);
-				break;
-			}
+	struct json_seen names = {.arena = p->h->arena, .by = {"name"}};
+	for (size_t i = 0; i < json_count(ports); i++) {
+		const struct json *port = json_at(ports, i), *name = json_get(port, "name");
+		if (*json_str_or(name, "") && json_seen_put(&names, port))
+			duplicate(p->h, at(p->h, "%s.ports[%zu].name", at, i), name);
 	}
-}
-
-static bool same_host_port(const struct json *a, const struct json *b)
-{
-	int64_t port = json_int_or(json_get(a, "hostPort"), 0);
-	return port && port == json_int_or(json_get(b, "hostPort"), 0) &&
-	       json_equal(json_get(a, "protocol"), json_get(b, "protocol")) &&
-	       streq(json_str_or(json_get(a, "hostIP"), ""),
-		       json_str_or(json_get(b, "hostIP"), ""));
 }
 
 /* A port of the node is taken once; among containers[first..last]. */
@@ -51,30 +20,22 @@ static void host_ports_validate(
 	const struct pod_check *p, const char *list, size_t first, size_t last)
 {
 	const struct json *containers = json_get(p->spec, list);
+	struct json_seen taken = {.arena = p->h->arena};
 	for (size_t c = first; c <= last; c++) {
 		const struct json *ports = json_get(json_at(containers, c), "ports");
 		for (size_t i = 0; i < json_count(ports); i++) {
 			const struct json *port = json_at(ports, i);
-			bool taken = false;
-			if (!json_int_or(json_get(port, "hostPort"), 0))
+			int64_t number = json_int_or(json_get(port, "hostPort"), 0);
+			if (!number)
 				continue;
-			for (size_t oc = first; oc <= c && !taken; oc++) {
-				const struct json *others =
-					json_get(json_at(containers, oc), "ports");
-				size_t count = oc == c ? i : json_count(others);
-				for (size_t oi = 0; oi < count && !taken; oi++)
-					taken = same_host_port(port, json_at(others, oi));
-			}
-			if (taken)
-				field_error(p->h->errors, FIELD_DUPLICATE,
-					arena_printf(p->h->arena, "%s.%s[%zu].ports[%zu].hostPort",
-						p->at, list, c, i),
-					json_new_printf(p->h->arena, "%s/%s/%lld",
-						json_str_or(json_get(port, "protocol"), ""),
-						json_str_or(json_get(port, "hostIP"), ""),
-						(long long)json_int_or(
-							json_get(port, "hostPort"), 0)),
-					NULL);
+			struct json *place = json_new_printf(p->h->arena, "%s/%s/%lld",
+				json_str_or(json_get(port, "protocol"), ""),
+				json_str_or(json_get(port, "hostIP"), ""), (long long)number);
+			if (json_seen_put(&taken, place))
+				duplicate(p->h,
+					at(p->h, "%s.%s[%zu].ports[%zu].hostPort", p->at, list, c,
+						i),
+					place);
 		}
 	}
 }
@@ -107,7 +68,22 @@ struct mounting {
 	const struct json *container;
 	const char *at; /* of the list */
 	size_t i;
+	struct json_seen names, paths;		   /* of the list, so far */
+	struct json_seen other_names, other_paths; /* of the other list: devices, or mounts */
 };
+
+/* A place that containers see: a mount or a device. */
+static void mounting_begin(struct mounting *m, const char *list, const char *at, const char *path,
+	const char *other, const char *other_path)
+{
+	struct arena *a = m->p->h->arena;
+	const struct json *others = json_get(m->container, other);
+	m->at = at_child(m->p->h, at, list);
+	m->names = (struct json_seen){.arena = a, .by = {"name"}};
+	m->paths = (struct json_seen){.arena = a, .by = {path}};
+	m->other_names = json_seen_of(a, others, "name");
+	m->other_paths = json_seen_of(a, others, other_path);
+}
 
 static char *mount_at(const struct mounting *m, const char *name)
 {
@@ -152,23 +128,18 @@ static void read_only_validate(const struct mounting *m, const struct json *moun
 			"may only be specified when mountPropagation is None or not specified");
 }
 
-static void mount_validate(const struct mounting *m, const struct json *mount)
+static void mount_validate(struct mounting *m, const struct json *mount)
 {
 	struct hook *h = m->p->h;
 	const struct json *name = json_get(mount, "name"), *path = json_get(mount, "mountPath");
-	const struct json *devices = json_get(m->container, "volumeDevices");
-	const struct json *volume = volume_named(m->p->spec, json_str_or(name, ""));
-	const struct json *mounts = json_get(m->container, "volumeMounts");
+	const struct json *volume = json_seen_find(&m->p->volumes, name);
 	if (*json_str_or(name, "") && !volume)
 		field_error(h->errors, FIELD_NOT_FOUND, mount_at(m, "name"), name, NULL);
-	for (size_t n = 0; path && n < m->i; n++)
-		if (json_equal(path, json_get(json_at(mounts, n), "mountPath"))) {
-			invalid(h, mount_at(m, "mountPath"), path, "must be unique");
-			break;
-		}
-	if (json_count(devices) && has_item(devices, "name", name))
+	if (path && json_seen_put(&m->paths, mount))
+		invalid(h, mount_at(m, "mountPath"), path, "must be unique");
+	if (json_seen_find(&m->other_names, name))
 		invalid(h, mount_at(m, "name"), name, "must not already exist in volumeDevices");
-	if (json_count(devices) && has_item(devices, "devicePath", path))
+	if (json_seen_find(&m->other_paths, path))
 		invalid(h, mount_at(m, "mountPath"), path,
 			"must not already exist as a path in volumeDevices");
 	if (json_get(mount, "subPath") || json_get(mount, "subPathExpr"))
@@ -182,14 +153,11 @@ static void mount_validate(const struct mounting *m, const struct json *mount)
 		read_only_validate(m, mount);
 }
 
-static void device_validate(const struct mounting *m, const struct json *device)
+static void device_validate(struct mounting *m, const struct json *device)
 {
 	struct hook *h = m->p->h;
 	const struct json *name = json_get(device, "name"), *path = json_get(device, "devicePath");
-	const struct json *devices = json_get(m->container, "volumeDevices");
-	const struct json *mounts = json_get(m->container, "volumeMounts");
-	const struct json *volume = volume_named(m->p->spec, json_str_or(name, ""));
-	static const char *const members[] = {"name", "devicePath"};
+	const struct json *volume = json_seen_find(&m->p->volumes, name);
 	if (volume && !present(json_get(volume, "persistentVolumeClaim")) &&
 		!present(json_get(volume, "ephemeral")))
 		invalid(h, mount_at(m, "name"), name,
@@ -197,14 +165,10 @@ static void device_validate(const struct mounting *m, const struct json *device)
 			"block mode");
 	if (!volume)
 		field_error(h->errors, FIELD_NOT_FOUND, mount_at(m, "name"), name, NULL);
-	for (size_t k = 0; k < ARRAY_LEN(members); k++)
-		for (size_t n = 0; n < m->i; n++)
-			if (json_equal(json_get(device, members[k]),
-				    json_get(json_at(devices, n), members[k]))) {
-				invalid(h, mount_at(m, members[k]), json_get(device, members[k]),
-					"must be unique");
-				break;
-			}
+	if (json_seen_put(&m->names, device))
+		invalid(h, mount_at(m, "name"), name, "must be unique");
+	if (json_seen_put(&m->paths, device))
+		invalid(h, mount_at(m, "devicePath"), path, "must be unique");
 	struct str rest = str_from(json_str_or(path, "")), part;
 	while (str_split(&rest, '/', &part))
 		if (str_eq(part, "..")) {
@@ -212,9 +176,9 @@ static void device_validate(const struct mounting *m, const struct json *device)
 				"can not contain backsteps ('..')");
 			break;
 		}
-	if (has_item(mounts, "name", name))
+	if (json_seen_find(&m->other_names, name))
 		invalid(h, mount_at(m, "name"), name, "must not already exist in volumeMounts");
-	if (has_item(mounts, "mountPath", path))
+	if (json_seen_find(&m->other_paths, path))
 		invalid(h, mount_at(m, "devicePath"), path,
 			"must not already exist as a path in volumeMounts");
 }
@@ -224,10 +188,12 @@ static void mounts_validate(const struct pod_check *p, const struct json *contai
 	struct mounting m = {.p = p, .container = container};
 	const struct json *mounts = json_get(container, "volumeMounts");
 	const struct json *devices = json_get(container, "volumeDevices");
-	m.at = json_count(mounts) ? at_child(p->h, at, "volumeMounts") : "";
+	if (json_count(mounts))
+		mounting_begin(&m, "volumeMounts", at, "mountPath", "volumeDevices", "devicePath");
 	for (m.i = 0; m.i < json_count(mounts); m.i++)
 		mount_validate(&m, json_at(mounts, m.i));
-	m.at = json_count(devices) ? at_child(p->h, at, "volumeDevices") : "";
+	if (json_count(devices))
+		mounting_begin(&m, "volumeDevices", at, "devicePath", "volumeMounts", "mountPath");
 	for (m.i = 0; m.i < json_count(devices); m.i++)
 		device_validate(&m, json_at(devices, m.i));
 }
@@ -239,15 +205,12 @@ static void resize_policy_validate(
 {
 	static const char *const resources[] = {"cpu", "memory", NULL};
 	static const char *const restarts[] = {"NotRequired", "RestartContainer", NULL};
+	struct json_seen seen = {.arena = p->h->arena, .by = {"resourceName"}};
 	for (size_t i = 0; i < json_count(policies); i++) {
 		const struct json *resource = json_get(json_at(policies, i), "resourceName");
 		const struct json *restart = json_get(json_at(policies, i), "restartPolicy");
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(resource, json_get(json_at(policies, n), "resourceName"))) {
-				field_error(p->h->errors, FIELD_DUPLICATE, at_item(p->h, at, i),
-					resource, NULL);
-				break;
-			}
+		if (json_seen_put(&seen, json_at(policies, i)))
+			duplicate(p->h, at_item(p->h, at, i), resource);
 		if (!*json_str_or(resource, ""))
 			required(p->h, at, NULL);
 		else
@@ -275,7 +238,7 @@ static void container_validate(
 	mounts_validate(p, container, at);
 	if (json_count(resources))
 		container_resources_validate(p->h, resources, json_get(p->spec, "resourceClaims"),
-			at_child(p->h, at, "resources"));
+			&p->claims, at_child(p->h, at, "resources"));
 	if (json_count(policies))
 		resize_policy_validate(p, policies, at_child(p->h, at, "resizePolicy"));
 	if (json_count(context))
@@ -309,9 +272,8 @@ static void ephemeral_container_validate(
 	static const char *const sub_paths[] = {"subPath", "subPathExpr"};
 	struct hook *h = p->h;
 	const struct json *target = json_get(container, "targetContainerName");
-	if (*json_str_or(target, "") &&
-		!has_item(json_get(p->spec, "containers"), "name", target) &&
-		!has_item(json_get(p->spec, "initContainers"), "name", target))
+	if (*json_str_or(target, "") && !json_seen_find(&p->containers, target) &&
+		!json_seen_find(&p->init_containers, target))
 		field_error(h->errors, FIELD_NOT_FOUND, at_child(h, at, "targetContainerName"),
 			target, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
@@ -334,32 +296,27 @@ static void ephemeral_container_validate(
 
 /* Names differ among all containers; within containers and within initContainers the schema sees
  * to it. */
-static void name_validate(const struct pod_check *p, const struct json *container, const char *at,
-	const char *list, size_t i)
+static bool name_taken(const struct pod_check *p, const struct json *container, size_t list,
+	struct json_seen *ephemeral)
 {
-	static const char *const others[] = {"containers", "initContainers"};
 	const struct json *name = json_get(container, "name");
-	bool ephemeral = streq(list, "ephemeralContainers"), taken = false;
-	if (streq(list, "containers"))
-		return;
-	for (size_t o = 0; o < (ephemeral ? 2u : 1u); o++)
-		taken |= has_item(json_get(p->spec, others[o]), "name", name);
-	for (size_t n = 0; ephemeral && n < i; n++)
-		taken |= json_equal(name, json_get(json_at(json_get(p->spec, list), n), "name"));
-	if (taken)
-		field_error(p->h->errors, FIELD_DUPLICATE, at_child(p->h, at, "name"), name, NULL);
+	return list > 0 && (json_seen_find(&p->containers, name) ||
+				   (list == 2 && (json_seen_find(&p->init_containers, name) ||
+							 json_seen_put(ephemeral, container))));
 }
 
 void pod_containers_validate(const struct pod_check *p)
 {
 	static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers"};
+	struct json_seen ephemeral = {.arena = p->h->arena, .by = {"name"}};
 	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
 		const struct json *list = json_get(p->spec, lists[l]);
 		for (size_t i = 0; i < json_count(list); i++) {
 			const struct json *c = json_at(list, i);
 			const char *at = at_child_item(p->h, p->at, lists[l], i);
 			container_validate(p, c, at);
-			name_validate(p, c, at, lists[l], i);
+			if (name_taken(p, c, l, &ephemeral))
+				duplicate(p->h, at_child(p->h, at, "name"), json_get(c, "name"));
 			if (l == 0) {
 				pod_probes_validate(p, c, at);
 				if (present(json_get(c, "restartPolicy")))

@@ -65,10 +65,12 @@ void container_security_validate(
 		invalid(h, at, context,
 			"cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
 	JSON_FOR_EACH_ITEM(cap, json_path(context, "capabilities.add"))
-		if (streq(json_str(cap), "CAP_SYS_ADMIN"))
+		if (streq(json_str(cap), "CAP_SYS_ADMIN")) {
 			invalid(h, at, context,
 				"cannot set `allowPrivilegeEscalation` to false and "
 				"`capabilities.Add` CAP_SYS_ADMIN");
+			break;
+		}
 }
 
 /* Segments of lower case letters, digits, - and _ (not at their ends), between . or /. */
@@ -110,6 +112,7 @@ static bool sysctl_of_ipc(const char *name)
 static void sysctls_validate(const struct pod_check *p, const struct json *list, const char *at)
 {
 	bool host_ipc = json_bool_or(json_get(p->spec, "hostIPC"), false);
+	struct json_seen names = {.arena = p->h->arena, .by = {"name"}};
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *name = json_get(json_at(list, i), "name");
 		const char *text = json_str_or(name, "");
@@ -123,11 +126,8 @@ static void sysctls_validate(const struct pod_check *p, const struct json *list,
 				"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*"
 				"[a-z0-9])?$",
 				SYSCTL_MAX_BYTES);
-		for (size_t n = 0; valid && n < i; n++)
-			if (json_equal(name, json_get(json_at(list, n), "name"))) {
-				field_error(p->h->errors, FIELD_DUPLICATE, field, name, NULL);
-				break;
-			}
+		if (valid && json_seen_put(&names, json_at(list, i)))
+			duplicate(p->h, field, name);
 		if (p->host_network && sysctl_is(text, "net"))
 			invalid(p->h, field, name,
 				"may not be specified when 'hostNetwork' is true");

@@ -29,6 +29,7 @@ static void resource_claims_validate(const struct pod_check *p)
 {
 	static const char *const refs[] = {"resourceClaimName", "resourceClaimTemplateName"};
 	const struct json *claims = json_get(p->spec, "resourceClaims");
+	struct json_seen names = {.arena = p->h->arena, .by = {"name"}};
 	for (size_t i = 0; i < json_count(claims); i++) {
 		const struct json *claim = json_at(claims, i), *name = json_get(claim, "name");
 		const char *at = arena_printf(p->h->arena, "%s.resourceClaims[%zu]", p->at, i);
@@ -37,12 +38,8 @@ static void resource_claims_validate(const struct pod_check *p)
 			required(p->h, at_child(p->h, at, "name"), NULL);
 		else
 			check_rule_at(p->h, RULE_DNS_LABEL, at_child(p->h, at, "name"), name);
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(name, json_get(json_at(claims, n), "name"))) {
-				field_error(p->h->errors, FIELD_DUPLICATE,
-					at_child(p->h, at, "name"), name, NULL);
-				break;
-			}
+		if (json_seen_put(&names, claim))
+			duplicate(p->h, at_child(p->h, at, "name"), name);
 		for (size_t n = 0; n < ARRAY_LEN(refs); n++)
 			count += present(json_get(claim, refs[n]));
 		if (count > 1)
@@ -124,16 +121,11 @@ static void dns_validate(const struct pod_check *p)
 static void gates_validate(const struct pod_check *p)
 {
 	const struct json *gates = json_get(p->spec, "schedulingGates");
-	for (size_t i = 1; i < json_count(gates); i++)
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(json_get(json_at(gates, i), "name"),
-				    json_get(json_at(gates, n), "name"))) {
-				field_error(p->h->errors, FIELD_DUPLICATE,
-					arena_printf(
-						p->h->arena, "%s.schedulingGates[%zu]", p->at, i),
-					json_get(json_at(gates, i), "name"), NULL);
-				break;
-			}
+	struct json_seen names = {.arena = p->h->arena, .by = {"name"}};
+	for (size_t i = 0; i < json_count(gates); i++)
+		if (json_seen_put(&names, json_at(gates, i)))
+			duplicate(p->h, at(p->h, "%s.schedulingGates[%zu]", p->at, i),
+				json_get(json_at(gates, i), "name"));
 }
 
 static void names_validate(const struct pod_check *p)
@@ -221,6 +213,10 @@ void pod_spec_check(
 		.host_network = json_bool_or(json_get(spec, "hostNetwork"), false),
 		.is_pod = is_pod,
 		.restart_policy = json_str_or(json_get(spec, "restartPolicy"), "Always"),
+		.volumes = json_seen_of(h->arena, json_get(spec, "volumes"), "name"),
+		.containers = json_seen_of(h->arena, json_get(spec, "containers"), "name"),
+		.init_containers = json_seen_of(h->arena, json_get(spec, "initContainers"), "name"),
+		.claims = json_seen_of(h->arena, json_get(spec, "resourceClaims"), "name"),
 	};
 	volumes_validate(&p, pod_name);
 	resource_claims_validate(&p);

@@ -2,6 +2,7 @@
  * field only when there is something to say about it. */
 #pragma once
 
+#include "lib/json/json_seen.h"
 #include "server/api/hooks/workload.h"
 
 /* What the checks of parts need to know of the whole. */
@@ -12,6 +13,7 @@ struct pod_check {
 	int64_t grace_period_s;		       /* terminationGracePeriodSeconds */
 	bool host_users, host_network, is_pod; /* is_pod: not a template */
 	const char *restart_policy;
+	struct json_seen volumes, containers, init_containers, claims; /* by name */
 };
 
 void pod_containers_validate(const struct pod_check *p);

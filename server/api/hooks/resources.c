@@ -169,28 +169,21 @@ static const char *claim_names(struct arena *a, const struct json *claims)
 	return listing_take(&list, a);
 }
 
-static void claims_validate(
-	struct hook *h, const struct json *used, const struct json *claims, const char *at)
+static void claims_validate(struct hook *h, const struct json *used, const struct json *claims,
+	const struct json_seen *known, const char *at)
 {
 	const char *names = NULL; /* of the claims, for messages */
+	struct json_seen seen = {.arena = h->arena, .by = {"name", "request"}};
 	for (size_t i = 0; i < json_count(used); i++) {
 		const struct json *name = json_get(json_at(used, i), "name");
 		const char *field = at_item(h, at, i);
-		bool found = false;
 		if (!*json_str_or(name, "")) {
 			required(h, field, NULL);
 			continue;
 		}
-		for (size_t n = 0; n < i; n++)
-			if (json_equal(name, json_get(json_at(used, n), "name")) &&
-				json_equal(json_get(json_at(used, i), "request"),
-					json_get(json_at(used, n), "request"))) {
-				field_error(h->errors, FIELD_DUPLICATE, field, name, NULL);
-				break;
-			}
-		JSON_FOR_EACH_ITEM(c, claims)
-			if ((found = json_equal(json_get(c, "name"), name)))
-				break;
+		if (json_seen_put(&seen, json_at(used, i)))
+			duplicate(h, field, name);
+		bool found = known && json_seen_find(known, name);
 		if (!found && !names)
 			names = claim_names(h->arena, claims);
 		if (!found)
@@ -200,8 +193,8 @@ static void claims_validate(
 	}
 }
 
-void container_resources_validate(
-	struct hook *h, const struct json *resources, const struct json *claims, const char *at)
+void container_resources_validate(struct hook *h, const struct json *resources,
+	const struct json *claims, const struct json_seen *names, const char *at)
 {
 	struct requirements r = {
 		.h = h,
@@ -219,5 +212,5 @@ void container_resources_validate(
 		forbid(h, at, "HugePages require cpu or memory");
 	const struct json *used = json_get(resources, "claims");
 	if (json_count(used))
-		claims_validate(h, used, claims, at_child(h, at, "claims"));
+		claims_validate(h, used, claims, names, at_child(h, at, "claims"));
 }

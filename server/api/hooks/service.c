@@ -177,6 +177,8 @@ static int prepare_update(struct hook *h, struct json *doc, const struct json *o
 static void validate_ports(struct hook *h, const struct json *doc)
 {
 	const struct json *ports = json_path(doc, "spec.ports");
+	struct json_seen names = {.arena = h->arena, .by = {"name"}};
+	struct json_seen numbers = {.arena = h->arena, .by = {"port", "protocol"}};
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(p, ports) {
 		const char *at = arena_printf(h->arena, "spec.ports[%zu]", i);
@@ -184,20 +186,14 @@ static void validate_ports(struct hook *h, const struct json *doc)
 		if (!*name && json_count(ports) > 1)
 			field_error(h->errors, FIELD_REQUIRED,
 				arena_printf(h->arena, "%s.name", at), NULL, NULL);
-		for (size_t n = 0; n < i; n++) {
-			const struct json *other = json_at(ports, n);
-			if (*name && streq(name, json_str(json_get(other, "name"))))
-				field_error(h->errors, FIELD_DUPLICATE,
-					arena_printf(h->arena, "%s.name", at), json_get(p, "name"),
-					NULL);
-			if (json_get(p, "port") && json_get(p, "protocol") &&
-				json_equal(json_get(p, "port"), json_get(other, "port")) &&
-				json_equal(json_get(p, "protocol"), json_get(other, "protocol"))) {
-				struct json *v = json_new_object(h->arena);
-				json_set(h->arena, v, "protocol", json_get(p, "protocol"));
-				json_set(h->arena, v, "port", json_get(p, "port"));
-				field_error(h->errors, FIELD_DUPLICATE, at, v, NULL);
-			}
+		if (*name && json_seen_put(&names, p))
+			field_error(h->errors, FIELD_DUPLICATE,
+				arena_printf(h->arena, "%s.name", at), json_get(p, "name"), NULL);
+		if (json_get(p, "port") && json_get(p, "protocol") && json_seen_put(&numbers, p)) {
+			struct json *v = json_new_object(h->arena);
+			json_set(h->arena, v, "protocol", json_get(p, "protocol"));
+			json_set(h->arena, v, "port", json_get(p, "port"));
+			field_error(h->errors, FIELD_DUPLICATE, at, v, NULL);
 		}
 		if (json_path_int(p, "nodePort", 0) && !wants_node_ports(doc))
 			field_error(h->errors, FIELD_FORBIDDEN,

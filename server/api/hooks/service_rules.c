@@ -56,15 +56,11 @@ static void external_name_validate(struct hook *h, const struct json *spec)
 
 static void node_ports_validate(struct hook *h, const struct json *ports)
 {
-	for (size_t i = 1; i < json_count(ports); i++) {
+	struct json_seen seen = {.arena = h->arena, .by = {"nodePort", "protocol"}};
+	for (size_t i = 0; i < json_count(ports); i++) {
 		const struct json *p = json_at(ports, i), *port = json_get(p, "nodePort");
-		for (size_t n = 0; json_int_or(port, 0) && n < i; n++)
-			if (json_equal(port, json_get(json_at(ports, n), "nodePort")) &&
-				json_equal(json_get(p, "protocol"),
-					json_get(json_at(ports, n), "protocol"))) {
-				duplicate(h, at(h, "spec.ports[%zu].nodePort", i), port);
-				break;
-			}
+		if (json_int_or(port, 0) && json_seen_put(&seen, p))
+			duplicate(h, at(h, "spec.ports[%zu].nodePort", i), port);
 	}
 }
 
@@ -135,16 +131,16 @@ static void families_validate(struct hook *h, const struct json *spec)
 {
 	static const char *const known[] = {"IPv4", "IPv6", NULL};
 	const struct json *families = json_get(spec, "ipFamilies");
+	struct json_seen seen = {.arena = h->arena};
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(family, families) {
-		const char *field = at(h, "spec.ipFamilies[%zu]", i);
+		const char *field = at(h, "spec.ipFamilies[%zu]", i++);
 		if (!check_one_of(h, field, family, known))
 			continue;
-		if (is_repeated(families, i, NULL))
+		if (json_seen_put(&seen, family))
 			duplicate(h, field, family);
 		else if (!streq(json_str(family), "IPv4"))
 			invalid(h, field, family, "not configured on this cluster");
-		i++;
 	}
 	if (streq(json_str(json_get(spec, "ipFamilyPolicy")), "RequireDualStack"))
 		invalid(h, "spec.ipFamilyPolicy", json_get(spec, "ipFamilyPolicy"),

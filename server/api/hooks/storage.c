@@ -42,17 +42,19 @@ static void check_driver_name(struct hook *h, const char *field, const struct js
 static void check_topology(struct hook *h, const struct json *term, const char *path)
 {
 	const struct json *list = json_get(term, "matchLabelExpressions");
+	struct json_seen keys = {.arena = h->arena, .by = {"key"}};
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(e, list) {
 		const char *field = at(h, "%s.matchLabelExpressions[%zu]", path, i);
 		const struct json *key = json_get(e, "key"), *values = json_get(e, "values");
+		struct json_seen seen = {.arena = h->arena};
 		check_rule_at(h, RULE_QUALIFIED_NAME, at(h, "%s.key", field), key);
-		if (is_repeated(list, i, "key"))
+		if (json_seen_put(&keys, e))
 			duplicate(h, at(h, "%s.key", field), key);
 		if (json_count(values) == 0)
 			required(h, at(h, "%s.values", field), NULL);
 		for (size_t n = 0; n < json_count(values); n++)
-			if (is_repeated(values, n, NULL))
+			if (json_seen_put(&seen, json_at(values, n)))
 				duplicate(h, at(h, "%s.values[%zu]", field, n), json_at(values, n));
 		i++;
 	}
@@ -75,10 +77,11 @@ static void class_validate(struct hook *h, const struct json *doc)
 		if (map_bytes(parameters) > PARAMETERS_BYTES_MAX)
 			too_long(h, "parameters", PARAMETERS_BYTES_MAX);
 	}
+	struct json_seen seen = {.arena = h->arena};
 	for (size_t i = 0; i < json_count(topologies); i++) {
 		const char *path = at(h, "allowedTopologies[%zu]", i);
 		check_topology(h, json_at(topologies, i), path);
-		if (is_repeated(topologies, i, NULL))
+		if (json_seen_put(&seen, json_at(topologies, i)))
 			duplicate(h, at(h, "%s.matchLabelExpressions", path), NULL);
 	}
 }
@@ -198,11 +201,12 @@ const struct kind_hooks hooks_volume_attachment = {
 
 static void check_token_requests(struct hook *h, const struct json *list)
 {
+	struct json_seen audiences = {.arena = h->arena, .by = {"audience"}};
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *t = json_at(list, i), *audience = json_get(t, "audience");
 		const struct json *seconds = json_get(t, "expirationSeconds");
 		const char *path = at(h, "spec.tokenRequests[%zu]", i);
-		if (is_repeated(list, i, "audience")) {
+		if (json_seen_put(&audiences, t)) {
 			duplicate(h, at(h, "%s.audience", path), audience);
 			continue;
 		}
@@ -293,11 +297,12 @@ const struct kind_hooks hooks_csi_driver = {
 /* ---- CSINode ---- */
 
 static void check_node_driver(
-	struct hook *h, const struct json *list, size_t index, const char *path)
+	struct hook *h, const struct json *d, struct json_seen *names, const char *path)
 {
-	const struct json *d = json_at(list, index), *name = json_get(d, "name");
+	const struct json *name = json_get(d, "name");
 	const struct json *id = json_get(d, "nodeID"), *keys = json_get(d, "topologyKeys");
 	const struct json *count = json_path(d, "allocatable.count");
+	struct json_seen seen = {.arena = h->arena};
 	check_driver_name(h, at(h, "%s.name", path), name);
 	if (require_text(h, at(h, "%s.nodeID", path), id) && id->count > NODE_ID_MAX)
 		invalid(h, at(h, "%s.nodeID", path), id, "must be %d characters or less",
@@ -305,12 +310,12 @@ static void check_node_driver(
 	if (json_int_or(count, 0) < 0)
 		invalid(h, at(h, "%s.allocatable.count", path), count,
 			"must be greater than or equal to 0");
-	if (is_repeated(list, index, "name"))
+	if (json_seen_put(names, d))
 		duplicate(h, at(h, "%s.name", path), name);
 	for (size_t i = 0; i < json_count(keys); i++) {
 		const struct json *key = json_at(keys, i);
 		require_text(h, path, key);
-		if (is_repeated(keys, i, NULL))
+		if (json_seen_put(&seen, key))
 			duplicate(h, path, key);
 		check_rule_at(h, RULE_QUALIFIED_NAME, path, key);
 	}
@@ -319,8 +324,9 @@ static void check_node_driver(
 static void csi_node_validate(struct hook *h, const struct json *doc)
 {
 	const struct json *drivers = json_path(doc, "spec.drivers");
+	struct json_seen names = {.arena = h->arena, .by = {"name"}};
 	for (size_t i = 0; i < json_count(drivers); i++)
-		check_node_driver(h, drivers, i, at(h, "spec.drivers[%zu]", i));
+		check_node_driver(h, json_at(drivers, i), &names, at(h, "spec.drivers[%zu]", i));
 }
 
 static struct json *find_driver(const struct json *doc, const struct json *name)

@@ -262,17 +262,6 @@ bool has_text(const struct json *list, const char *s)
 	return false;
 }
 
-bool is_repeated(const struct json *list, size_t i, const char *member)
-{
-	const struct json *item = json_at(list, i), *v = member ? json_get(item, member) : item;
-	for (size_t n = 0; n < i; n++) {
-		const struct json *other = json_at(list, n);
-		if (json_equal(member ? json_get(other, member) : other, v))
-			return true;
-	}
-	return false;
-}
-
 char *lower_text(struct arena *a, const char *s)
 {
 	char *copy = arena_strdup(a, s);

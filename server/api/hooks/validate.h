@@ -2,6 +2,7 @@
  * of the value: "spec.rules[0].host". An absent value counts as "". */
 #pragma once
 
+#include "lib/json/json_seen.h" /* for what comes twice */
 #include "server/api/hooks/hooks_internal.h"
 
 /* A path: at(h, "%s.rules[%zu]", outer, i). */
@@ -52,8 +53,6 @@ void check_full_name_at(struct hook *h, const char *field, const struct json *va
 void check_port_at(struct hook *h, const char *field, const struct json *value);
 
 bool has_text(const struct json *list, const char *s);
-/* Item i (its member, when one is named) equals an earlier one. */
-bool is_repeated(const struct json *list, size_t i, const char *member);
 char *lower_text(struct arena *a, const char *s); /* ASCII */
 
 /* Paths below a path, for checks that get theirs handed in. */

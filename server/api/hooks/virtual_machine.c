@@ -2,26 +2,21 @@
  */
 #include "server/api/hooks/hooks_internal.h"
 
+#include "lib/json/json_seen.h"
+
 /* Holds an instance until its node's agent has stopped the guest. */
 #define INSTANCE_FINALIZER "foregroundDeleteVirtualMachine"
-
-static bool has_named(const struct json *list, const char *name)
-{
-	JSON_FOR_EACH_ITEM(i, list)
-		if (streq(json_str(json_get(i, "name")), name))
-			return true;
-	return false;
-}
 
 /* Every disk, file system and interface names something that is there. */
 static void check_names(struct hook *h, const struct json *users, const char *users_at,
 	const struct json *named, const char *what)
 {
+	struct json_seen known = json_seen_of(h->arena, named, "name");
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(u, users) {
 		const struct json *name = json_get(u, "name");
 		const char *field = arena_printf(h->arena, "%s[%zu].name", users_at, i++);
-		if (json_str(name) && !has_named(named, json_str(name)))
+		if (json_str(name) && !json_seen_find(&known, name))
 			field_error(h->errors, FIELD_NOT_FOUND, field, name, "there is no such %s",
 				what);
 	}
@@ -44,6 +39,7 @@ static void check_sources(struct hook *h, const struct json *list, const char *a
 static void check_disks(struct hook *h, const struct json *disks, const char *at)
 {
 	static const char *const types[] = {"disk", "lun", "cdrom", "floppy"};
+	struct json_seen orders = {.arena = h->arena, .by = {"bootOrder"}};
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(d, disks) {
 		const char *field = arena_printf(h->arena, "%s[%zu]", at, i);
@@ -54,10 +50,9 @@ static void check_disks(struct hook *h, const struct json *disks, const char *at
 			field_error(h->errors, FIELD_INVALID, field, json_get(d, "name"),
 				"must be only one of disk, lun and cdrom");
 		const struct json *order = json_get(d, "bootOrder");
-		for (size_t n = 0; n < i && json_is(order, JSON_INT); n++)
-			if (json_equal(order, json_get(json_at(disks, n), "bootOrder")))
-				field_error(h->errors, FIELD_DUPLICATE,
-					arena_printf(h->arena, "%s.bootOrder", field), order, NULL);
+		if (json_is(order, JSON_INT) && json_seen_put(&orders, d))
+			field_error(h->errors, FIELD_DUPLICATE,
+				arena_printf(h->arena, "%s.bootOrder", field), order, NULL);
 		i++;
 	}
 }
@@ -118,10 +113,12 @@ static int instance_prepare_create(struct hook *h, struct json *doc)
 		json_push(a, json_array_at(a, spec, "networks"), n);
 	}
 	/* A volume without a disk is one all the same. */
+	struct json_seen disks = json_seen_of(a, json_get(devices, "disks"), "name");
+	struct json_seen filesystems = json_seen_of(a, json_get(devices, "filesystems"), "name");
 	JSON_FOR_EACH_ITEM(v, json_get(spec, "volumes")) {
 		const char *name = json_str(json_get(v, "name"));
-		if (!name || has_named(json_get(devices, "disks"), name) ||
-			has_named(json_get(devices, "filesystems"), name))
+		if (!name || json_seen_find(&disks, json_get(v, "name")) ||
+			json_seen_find(&filesystems, json_get(v, "name")))
 			continue;
 		struct json *d = json_new_object(a), *disk = json_object_at(a, d, "disk");
 		json_set_str(a, disk, "bus", "virtio");

@@ -109,13 +109,11 @@ static void check_review_versions(struct hook *h, const char *path, const struct
 		required(h, path, "must specify one of v1, v1beta1");
 		return;
 	}
+	struct json_seen seen = {.arena = h->arena};
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *v = json_at(list, i);
 		const char *field = at(h, "%s[%zu]", path, i);
-		bool again = false;
-		for (size_t n = 0; n < i && !again; n++)
-			again = json_equal(json_at(list, n), v);
-		if (again)
+		if (json_seen_put(&seen, v))
 			invalid(h, field, v, "duplicate version");
 		else
 			check_rule_at(h, RULE_DNS_1035_LABEL, field, v);
@@ -158,13 +156,14 @@ static void check_webhook(struct hook *h, const struct json *w, const char *path
 static void validate(struct hook *h, const struct json *doc)
 {
 	const struct json *list = json_get(doc, "webhooks");
+	struct json_seen names = {.arena = h->arena, .by = {"name"}};
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json *w = json_at(list, i), *name = json_get(w, "name");
 		const char *path = at(h, "webhooks[%zu]", i);
 		check_webhook(h, w, path);
 		check_review_versions(h, at(h, "%s.admissionReviewVersions", path),
 			json_get(w, "admissionReviewVersions"));
-		if (*json_str_or(name, "") && is_repeated(list, i, "name"))
+		if (*json_str_or(name, "") && json_seen_put(&names, w))
 			duplicate(h, at(h, "%s.name", path), name);
 	}
 }

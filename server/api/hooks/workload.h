@@ -26,9 +26,10 @@ void resource_amount_validate(
 /* The amount's order against another, as Go's Cmp; bad text counts as 0. */
 int resource_compare(const struct json *a, const struct json *b);
 bool resource_is_positive(const struct json *amount);
-/* ResourceRequirements of a container. `claims` are the pod's resourceClaims, for the names. */
-void container_resources_validate(
-	struct hook *h, const struct json *resources, const struct json *claims, const char *at);
+/* ResourceRequirements of a container. `claims` are the pod's resourceClaims, by name; NULL: none.
+ */
+void container_resources_validate(struct hook *h, const struct json *resources,
+	const struct json *claims, const struct json_seen *names, const char *at);
 
 /* Whether a volume's member of this name says what the volume is (volume_sources.c). */
 bool volume_type_known(const char *type);
