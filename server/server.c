@@ -18,9 +18,11 @@
 
 #include "lib/base/log.h"
 #include "lib/http/tls.h"
+#include "server/api/admission/admission.h"
 #include "server/api/allocator.h"
 #include "server/api/auth/auth.h"
 #include "server/bootstrap.h"
+#include "server/controllers/controllers.h"
 #include "server/data_dir.h"
 #include "server/loops.h"
 #include "server/pki.h"
@@ -36,7 +38,8 @@ struct server {
 	uv_loop_t loop;
 	uv_signal_t term, interrupt, hangup;
 	uv_timer_t renewal;
-	int lock_fd; /* flock(2) on DIR/lock: one server a directory */
+	int lock_fd;	  /* flock(2) on DIR/lock: one server a directory */
+	char *token_file; /* its text; NULL = none */
 	struct pki pki;
 	SSL_CTX *tls, *node_tls;
 	struct http_server *http;
@@ -96,16 +99,15 @@ static int load_pki(struct server *s, struct err *err)
 	return pki_load(s->options.data, hosts, &s->pki, err);
 }
 
-/* Where pods reach the API: the nodes' address, else ours when it is no loopback one, else the
- * first address of this machine when all are listened on. */
+/* Where pods reach the API: the nodes' address, else ours, when it is no loopback one; else, and
+ * when all are listened on, the first address of this machine, as upstream advertises it. */
 static void find_endpoint(struct server *s)
 {
 	_cleanup_(free_p) char *host =
 		host_of(s->options.node_listen ? s->options.node_listen : s->options.listen);
 	uint32_t ip;
-	if (!is_any(host)) {
-		if (ip_parse(host, &ip) == 0 && ip >> 24 != 127)
-			snprintf(s->endpoint_ip, sizeof(s->endpoint_ip), "%s", host);
+	if (!is_any(host) && ip_parse(host, &ip) == 0 && ip >> 24 != 127) {
+		snprintf(s->endpoint_ip, sizeof(s->endpoint_ip), "%s", host);
 		return;
 	}
 	struct ifaddrs *all;
@@ -191,7 +193,6 @@ static int listen_all(struct server *s, struct err *err)
 /* What authentication needs beside the cache. */
 static int load_api(struct server *s, struct err *err)
 {
-	_cleanup_(free_p) char *token_file = NULL;
 	_cleanup_(free_p) char *host = host_of(s->options.listen);
 	_cleanup_(free_p) char *keys_url =
 		xasprintf(strchr(host, ':') ? "https://[%s]:%d/openid/v1/jwks"
@@ -200,20 +201,15 @@ static int load_api(struct server *s, struct err *err)
 			: *s->endpoint_ip ? s->endpoint_ip
 					  : "127.0.0.1",
 			s->port);
-	if (s->options.token_file) {
-		int r = file_read(s->options.token_file, &token_file, err);
-		if (r < 0)
-			return r;
-	}
 	struct auth_options auth = {
 		.issuer = s->options.issuer,
 		.sa_key = s->pki.sa_key,
 		.sa_pub = s->pki.sa_pub,
 		.ca_cert = s->pki.ca_cert,
 		.keys_url = s->options.issuer ? NULL : keys_url,
-		.token_file = token_file,
+		.token_file = s->token_file,
 	};
-	int r = api_create(
+	return api_create(
 		&(struct api_options){
 			.loop = &s->loop,
 			.kinds = s->kinds,
@@ -232,10 +228,6 @@ static int load_api(struct server *s, struct err *err)
 			.request_timeout_ms = (uint64_t)(s->options.request_timeout_ns / NS_PER_MS),
 		},
 		&s->api, err);
-	if (r < 0 && token_file)
-		return err_context(
-			err, r, "start of the API (token file '%s')", s->options.token_file);
-	return r;
 }
 
 static int load_data(struct server *s, struct err *err)
@@ -422,16 +414,37 @@ static void server_finish(struct server *s)
 	SSL_CTX_free(s->tls);
 	SSL_CTX_free(s->node_tls);
 	pki_finish(&s->pki);
+	free(s->token_file);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
+}
+
+/* What is wrong with the options is told before anything is written. */
+static int check_options(struct server *s, struct err *err)
+{
+	struct admission_options admission = {
+		.enable = s->options.enable_admission,
+		.disable = s->options.disable_admission,
+	};
+	int r = find_service_ip(s, err);
+	if (r == 0)
+		r = admission_options_check(&admission, err);
+	if (r == 0 && !streq(s->options.controllers, "-*"))
+		r = controllers_check(s->options.controllers, err);
+	if (r < 0 || !s->options.token_file)
+		return r;
+	r = file_read(s->options.token_file, &s->token_file, err);
+	if (r == 0)
+		r = auth_check_tokens(s->token_file, err);
+	return r < 0 ? err_context(err, r, "token file '%s'", s->options.token_file) : 0;
 }
 
 /* Runs everything between start and stop. */
 static int serve(struct server *s, struct err *err)
 {
-	int r = data_dir_lock(s->options.data, &s->lock_fd, err);
+	int r = check_options(s, err);
 	if (r == 0)
-		r = find_service_ip(s, err);
+		r = data_dir_lock(s->options.data, &s->lock_fd, err);
 	if (r < 0)
 		return r;
 	find_endpoint(s);

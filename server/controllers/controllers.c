@@ -98,6 +98,12 @@ static int choose(const char *list, bool chosen[], struct err *err)
 	return 0;
 }
 
+int controllers_check(const char *list, struct err *err)
+{
+	bool chosen[ARRAY_LEN(classes)];
+	return choose(list, chosen, err);
+}
+
 static void on_synced(void *user)
 {
 	struct controllers *c = user;

@@ -12,8 +12,9 @@ struct cluster_ca {
 
 struct controllers;
 /* list: "*" all, "a,b" these, "*,-x" all but x, "-*" none, by upstream's names (controller_names).
- * An unknown name is -EINVAL. Begins at once: lists, then reconciles.
- * ca: NULL = there is none: no namespace is told of it, nothing is signed. */
+ * An unknown name is -EINVAL (controllers_check asks no more). Begins at once: lists, then
+ * reconciles. ca: NULL = there is none: no namespace is told of it, nothing is signed. */
+int controllers_check(const char *list, struct err *err) _must_check_;
 struct controllers *controllers_create(
 	struct client *c, const char *list, const struct cluster_ca *ca, struct err *err);
 void controllers_destroy(

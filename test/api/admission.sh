@@ -193,7 +193,12 @@ check_output "a waiting apply" '^[^#]*"manager":"me"[^#]*"cpu":"10m"' waits late
 
 # Plugins by option.
 stop_server
-check_refused "an unknown plugin is told" "there is no admission plugin 'Nonsense'" "$HANOK" server --data "$SERVER_DIR" --enable-admission-plugins Nonsense
+check_refused "an unknown plugin is told" "there is no admission plugin 'Nonsense'" "$HANOK" server --data "$TEST_DIR/none" --enable-admission-plugins Nonsense
+check_refused "an unknown controller" "there is no controller 'nonsense'" "$HANOK" server --data "$TEST_DIR/none" --controllers nonsense
+check_refused "a range that is none" "service-cidr 'x': want an IPv4 range" "$HANOK" server --data "$TEST_DIR/none" --service-cidr x
+echo nonsense >"$TEST_DIR/bad-tokens"
+check_refused "a token file that is none" "bad-tokens': line 1: want token,user,uid" "$HANOK" server --data "$TEST_DIR/none" --token-auth-file "$TEST_DIR/bad-tokens"
+check_fails "before anything is written" test -e "$TEST_DIR/none"
 start_server --disable-admission-plugins=Priority,LimitRanger --enable-admission-plugins=DenyServiceExternalIPs
 check "plugins can be left out" pod_create free 'priority: 5' 'containers: [{name: c, image: i}]'
 check_refused "and added" 'services "s" is forbidden: Use of external IPs is denied by admission control' \

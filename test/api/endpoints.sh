@@ -14,6 +14,14 @@ check_output "no such check" '^404$' raw /readyz/nonsense -o /dev/null -w '%{htt
 check_output "/version is open" '"gitVersion":"v1\.33\.0\+hanok-' open /version
 check_output "/metrics is not" '^403$' open /metrics -o /dev/null -w '%{http_code}'
 
+check_output "Endpoints are on their way out" '^.arning: 299 - "v1 Endpoints is deprecated in v1.33\+; use discovery.k8s.io/v1 EndpointSlice"' sh -c \
+	"curl -sS -D - -o /dev/null --cacert $TEST_DIR/ca.crt --cert $TEST_DIR/client.crt --key $TEST_DIR/client.key $SERVER_URL/api/v1/endpoints | grep -i ^warning"
+if [ -n "$(hostname -I | tr -d ' ')" ]; then
+	check_output "where the API itself is" '^[1-9][0-9.]+ [0-9]+ [1-9][0-9.]+$' sh -c "
+		echo \$($KUBECTL --kubeconfig $KUBECONFIG_FILE get endpoints kubernetes -o 'jsonpath={.subsets[0].addresses[0].ip} {.subsets[0].ports[0].port}' 2>/dev/null) \
+			\$($KUBECTL --kubeconfig $KUBECONFIG_FILE get endpointslice kubernetes -o 'jsonpath={.endpoints[0].addresses[0]}')"
+fi
+
 raw /api/v1/namespaces >/dev/null
 metrics() {
 	raw /metrics | python3 -c '

@@ -83,4 +83,28 @@ wait $watcher 2>/dev/null
 use_namespace default
 check "delete of a namespace" k delete namespace kubectl-test --timeout=30s
 check_refused "and all in it" 'NotFound' k -n kubectl-test get secret keys
+
+# What stays until it is ended.
+k proxy --port=0 >"$TEST_DIR/proxy.out" 2>&1 &
+proxy_pid=$!
+check "kubectl proxy begins" eventually 10 grep -q 'Starting to serve on' "$TEST_DIR/proxy.out"
+proxy=$(sed -n 's/Starting to serve on //p' "$TEST_DIR/proxy.out")
+check_output "and serves the API" '"kind":"NamespaceList"' curl -sS --max-time 10 "http://$proxy/api/v1/namespaces"
+check_output "watches, too" '"type":"ADDED"' curl -sS --max-time 10 "http://$proxy/api/v1/namespaces?watch=true&timeoutSeconds=1"
+kill $proxy_pid
+wait $proxy_pid 2>/dev/null
+k events --watch >"$TEST_DIR/events.out" 2>&1 &
+events_pid=$!
+note() {
+	k create -f - <<-END
+		{apiVersion: v1, kind: Event, metadata: {generateName: note}, reason: Noted, message: something new, type: Normal,
+		 involvedObject: {kind: ConfigMap, name: c, namespace: "${TEST_NAMESPACE[1]:-default}"}}
+	END
+}
+noted() {
+	note >/dev/null && grep -q 'Noted.*something new' "$TEST_DIR/events.out"
+}
+check "kubectl events --watch" eventually 10 noted
+kill $events_pid
+wait $events_pid 2>/dev/null
 finish

@@ -52,12 +52,16 @@ static const struct kind *served(struct api *api, const char *group, const char 
 	return k && k->served ? k : NULL;
 }
 
+int admission_options_check(const struct admission_options *options, struct err *err)
+{
+	int r = check_names(options->enable, "--enable-admission-plugins", err);
+	return r == 0 ? check_names(options->disable, "--disable-admission-plugins", err) : r;
+}
+
 int admission_create(struct api *api, const struct admission_options *options,
 	struct admission **ret, struct err *err)
 {
-	int r = check_names(options->enable, "--enable-admission-plugins", err);
-	if (r == 0)
-		r = check_names(options->disable, "--disable-admission-plugins", err);
+	int r = admission_options_check(options, err);
 	if (r < 0)
 		return r;
 	struct admission *a = xcalloc(1, sizeof(*a));

@@ -18,6 +18,8 @@ struct admission_options {
 	const char *enable, *disable;
 };
 
+/* -EINVAL for a name that no plugin has. */
+int admission_options_check(const struct admission_options *options, struct err *err) _must_check_;
 int admission_create(struct api *api, const struct admission_options *options,
 	struct admission **ret, struct err *err) _must_check_;
 void admission_destroy(struct admission *a); /* NULL allowed */

@@ -24,6 +24,9 @@ struct auth_options {
 	const char *token_file;
 };
 
+/* Of a token file's text: -EINVAL with the line that is wrong. */
+int auth_check_tokens(const char *text, struct err *err) _must_check_;
+
 /* Reads the roles and bindings from the cache. The options are copied. */
 int auth_create(struct api *api, const struct auth_options *options, struct auth **ret,
 	struct err *err) _must_check_;

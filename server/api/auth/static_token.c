@@ -101,6 +101,15 @@ int static_tokens_parse(const char *text, struct table *ret, struct err *err)
 	return r;
 }
 
+int auth_check_tokens(const char *text, struct err *err)
+{
+	struct table t = TABLE_INIT;
+	int r = static_tokens_parse(text, &t, err);
+	if (r == 0)
+		static_tokens_finish(&t);
+	return r;
+}
+
 void static_tokens_finish(struct table *t)
 {
 	struct table_iter it = table_iterate(t);
