@@ -33,7 +33,7 @@ static int check_policy(struct api_request *req, const struct delete_options *o)
 }
 
 /* Options that are not understood must not be passed over: a precondition may be among them. */
-int delete_options_check(struct api_request *req, const struct json *body)
+static int check_types(struct api_request *req, const struct json *body)
 {
 	static const struct {
 		const char *path;
@@ -53,6 +53,38 @@ int delete_options_check(struct api_request *req, const struct json *body)
 				known[i].path);
 	}
 	return 0;
+}
+
+/* What the body says goes before what *o has already. */
+static int read_body(struct api_request *req, const struct json *body, struct delete_options *o)
+{
+	int r = check_types(req, body);
+	if (r < 0)
+		return r;
+	const struct json *grace = json_get(body, "gracePeriodSeconds");
+	const struct json *orphan = json_get(body, "orphanDependents");
+	const char *policy = json_str(json_get(body, "propagationPolicy"));
+	if (json_is(grace, JSON_INT)) {
+		o->grace_s = grace->i;
+		o->grace_given = true;
+	}
+	if (policy)
+		o->policy = *policy ? policy : NULL;
+	if (json_is(orphan, JSON_BOOL)) {
+		o->orphan_given = true;
+		o->orphan = orphan->b;
+	}
+	o->uid = json_path_str(body, "preconditions.uid");
+	o->revision = json_path_str(body, "preconditions.resourceVersion");
+	r = write_dry_run_of_body(req, body);
+	return r == 0 ? check_policy(req, o) : r;
+}
+
+int delete_options_read(
+	struct api_request *req, const struct json *body, struct delete_options *ret)
+{
+	*ret = (struct delete_options){.grace_s = -1};
+	return json_is(body, JSON_NULL) ? 0 : read_body(req, body, ret);
 }
 
 int delete_options_parse(struct api_request *req, struct delete_options *ret)
@@ -79,11 +111,7 @@ int delete_options_parse(struct api_request *req, struct delete_options *ret)
 			return status_bad_request(
 				a, &req->st, "DeleteOptions can't be read: %s", err.msg);
 		}
-		r = delete_options_check(req, body);
-		if (r < 0)
-			return r;
 	}
-	const struct json *grace = json_get(body, "gracePeriodSeconds");
 	const char *grace_query = query_get(&req->query, "gracePeriodSeconds");
 	if (grace_query && *grace_query) {
 		if (parse_i64(str_from(grace_query), &o.grace_s) < 0)
@@ -91,23 +119,12 @@ int delete_options_parse(struct api_request *req, struct delete_options *ret)
 				"strconv.ParseInt: parsing \"%s\": invalid syntax", grace_query);
 		o.grace_given = true;
 	}
-	if (json_is(grace, JSON_INT)) {
-		o.grace_s = grace->i;
-		o.grace_given = true;
-	}
-	o.policy = json_str(json_get(body, "propagationPolicy"));
-	if (!o.policy)
-		o.policy = query_get(&req->query, "propagationPolicy");
+	o.policy = query_get(&req->query, "propagationPolicy");
 	if (o.policy && !*o.policy)
 		o.policy = NULL;
-	const struct json *orphan = json_get(body, "orphanDependents");
-	o.orphan_given = json_is(orphan, JSON_BOOL) || query_get(&req->query, "orphanDependents");
-	o.orphan = json_bool_or(orphan, query_bool(&req->query, "orphanDependents"));
-	o.uid = json_path_str(body, "preconditions.uid");
-	o.revision = json_path_str(body, "preconditions.resourceVersion");
-	r = write_dry_run_of_body(req, body);
-	if (r == 0)
-		r = check_policy(req, &o);
+	o.orphan_given = query_get(&req->query, "orphanDependents") != NULL;
+	o.orphan = query_bool(&req->query, "orphanDependents");
+	r = read_body(req, body, &o);
 	if (r < 0)
 		return r;
 	*ret = o;

@@ -14,10 +14,11 @@ struct delete_options {
 	const char *uid, *revision; /* preconditions; NULL = none */
 };
 
-/* From the body or the query. Negative with req->st filled. */
-/* Options from a body: what is there is of the right type. */
-int delete_options_check(struct api_request *req, const struct json *body) _must_check_;
+/* From the body, then the query. Negative with req->st filled. */
 int delete_options_parse(struct api_request *req, struct delete_options *ret) _must_check_;
+/* From the DeleteOptions in another body; NULL: there are none. */
+int delete_options_read(
+	struct api_request *req, const struct json *body, struct delete_options *ret) _must_check_;
 
 struct deletion {
 	struct api_request *req;

@@ -290,9 +290,6 @@ static int parse_body(struct api_request *req, struct json **ret)
 	if (!json_is(*ret, JSON_OBJECT))
 		return status_bad_request(
 			req->arena, &req->st, "Eviction can't be read: it is no object");
-	const struct json *given = json_get(*ret, "deleteOptions");
-	if (given && !json_is(given, JSON_NULL) && delete_options_check(req, given) < 0)
-		return -EREMOTEIO;
 	const char *name = json_path_str(*ret, "metadata.name");
 	if (name && *name && !streq(name, req->route.name))
 		return status_bad_request(
@@ -303,14 +300,12 @@ static int parse_body(struct api_request *req, struct json **ret)
 void api_evict(struct api_request *req)
 {
 	struct json *body;
-	if (write_options(req, "CreateOptions") < 0 || parse_body(req, &body) < 0) {
+	struct delete_options options;
+	if (write_options(req, "CreateOptions") < 0 || parse_body(req, &body) < 0 ||
+		delete_options_read(req, json_get(body, "deleteOptions"), &options) < 0) {
 		api_fail(req);
 		return;
 	}
-	const struct json *o = json_get(body, "deleteOptions");
-	const struct json *grace = json_get(o, "gracePeriodSeconds");
-	const char *uid = json_path_str(o, "preconditions.uid");
-	const char *revision = json_path_str(o, "preconditions.resourceVersion");
 	struct eviction *e = ARENA_NEW(req->arena, struct eviction);
 	*e = (struct eviction){
 		.req = req,
@@ -323,18 +318,8 @@ void api_evict(struct api_request *req)
 				.name = req->route.name,
 				.done = evict_reply,
 				.user = e,
-				.options =
-					{
-						.grace_given = json_is(grace, JSON_INT),
-						.grace_s = json_int_or(grace, -1),
-						.uid = uid,
-						.revision = revision,
-					},
+				.options = options,
 			},
 	};
-	if (write_dry_run_of_body(req, o) < 0) {
-		api_fail(req);
-		return;
-	}
 	run(e);
 }
