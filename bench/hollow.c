@@ -260,7 +260,8 @@ static void add_work(struct hollow *h, enum work_type type, unsigned node, const
 	w->type = type;
 	w->node = node;
 	w->uid = uid ? xstrdup(uid) : NULL;
-	list_append(&h->queue, &w->link);
+	/* A node's own thread would renew its lease, however many pods it has. */
+	list_append(type == WORK_LEASE_RENEW ? h->queue.next : &h->queue, &w->link);
 	pump(h);
 }
 

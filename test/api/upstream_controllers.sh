@@ -35,7 +35,7 @@ hollow --nodes 3
 PIDS+=($!)
 hollow --nodes 1 --prefix silent-
 silent=$!
-PIDS+=($silent)
+PIDS+=("$silent")
 
 mkdir "$TEST_DIR/tmp" "$TEST_DIR/flex"
 TMPDIR=$TEST_DIR/tmp "$PEER/kube-controller-manager" --kubeconfig "$config" --leader-elect=false --port=0 --secure-port=0 \

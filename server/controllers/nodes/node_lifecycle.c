@@ -17,8 +17,9 @@ struct lifecycle {
 	struct loop *nodes_loop, *pods_loop;
 	struct client *client;
 	struct informer *nodes, *leases, *pods;
-	struct table heartbeats; /* node name -> heartbeat */
-	struct table zones;	 /* zone name -> zone */
+	struct table heartbeats;	/* node name -> heartbeat */
+	struct table zones;		/* zone name -> zone */
+	size_t nodes_count, down_count; /* in all zones */
 };
 
 /* Heartbeats are compared, not read: whether one is new does not depend on the node's clock. */
@@ -26,10 +27,13 @@ struct heartbeat {
 	char *lease_time, *status_time;
 	int64_t seen_ns; /* monotonic: when the newest came */
 	bool ever;
+	struct zone *zone; /* where the node is counted; NULL = not yet */
+	bool down;	   /* and as what */
 };
 
 struct zone {
 	int64_t next_ns; /* monotonic: the next node may be given up */
+	size_t nodes, down;
 };
 
 struct pass {
@@ -46,17 +50,23 @@ static bool replace(char **text, const char *with)
 	return true;
 }
 
+static struct heartbeat *heartbeat_of(struct lifecycle *c, const char *node)
+{
+	struct heartbeat *h = table_get(&c->heartbeats, node);
+	if (h)
+		return h;
+	h = xcalloc(1, sizeof(*h));
+	h->seen_ns = loop_mono_ns(c->nodes_loop);
+	table_set(&c->heartbeats, node, h);
+	return h;
+}
+
 /* Notes what came, and returns how long the node has been silent. */
 static int64_t silent_ns(struct lifecycle *c, struct arena *a, const struct object *node,
 	const struct json *doc, bool *ret_ever)
 {
-	struct heartbeat *h = table_get(&c->heartbeats, node->name);
+	struct heartbeat *h = heartbeat_of(c, node->name);
 	int64_t now_ns = loop_mono_ns(c->nodes_loop);
-	if (!h) {
-		h = xcalloc(1, sizeof(*h));
-		h->seen_ns = now_ns;
-		table_set(&c->heartbeats, node->name, h);
-	}
 	struct object *lease = informer_get(c->leases, LEASES, node->name);
 	struct json *ready = condition_find(json_path(doc, "status.conditions"), "Ready");
 	const char *reason = json_str_or(json_get(ready, "reason"), "");
@@ -103,37 +113,51 @@ static const char *zone_of(const struct object *node)
 	return zone ? zone : "";
 }
 
-static enum node_state state_of(const struct object *node, struct arena *a)
+static struct zone *zone_named(struct lifecycle *c, const char *name)
 {
-	return node_state(object_doc(node, a));
+	struct zone *z = table_get(&c->zones, name);
+	if (!z) {
+		z = xcalloc(1, sizeof(*z));
+		table_set(&c->zones, name, z);
+	}
+	return z;
+}
+
+static void uncount_node(struct lifecycle *c, struct heartbeat *h)
+{
+	if (!h || !h->zone)
+		return;
+	h->zone->nodes--;
+	h->zone->down -= h->down;
+	c->nodes_count--;
+	c->down_count -= h->down;
+	h->zone = NULL;
+}
+
+/* Kept up by events: when many nodes fall silent, none of them asks about all the others. */
+static void count_node(struct lifecycle *c, const struct object *node, const struct json *doc)
+{
+	struct heartbeat *h = heartbeat_of(c, node->name);
+	uncount_node(c, h);
+	h->zone = zone_named(c, zone_of(node));
+	h->down = node_state(doc) != NODE_READY;
+	h->zone->nodes++;
+	h->zone->down += h->down;
+	c->nodes_count++;
+	c->down_count += h->down;
 }
 
 /* May this node be given up now? *ret_all_down: no node anywhere is ready, so the fault is more
  * likely here than there. */
 static bool may_evict(struct lifecycle *c, const struct object *node, bool *ret_all_down)
 {
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct object **all;
-	size_t count = informer_list(c->nodes, NULL, &a, &all), in_zone = 0, down_in_zone = 0,
-	       down = 0;
-	for (size_t n = 0; n < count; n++) {
-		bool is_down = state_of(all[n], &a) != NODE_READY;
-		bool here = streq(zone_of(all[n]), zone_of(node));
-		down += is_down;
-		in_zone += here;
-		down_in_zone += here && is_down;
-	}
-	*ret_all_down = down == count;
+	struct zone *z = zone_named(c, zone_of(node));
+	*ret_all_down = c->down_count == c->nodes_count;
 	if (*ret_all_down)
 		return false;
-	int64_t interval_ns = zone_interval_ns(zone_state(in_zone, down_in_zone), in_zone);
+	int64_t interval_ns = zone_interval_ns(zone_state(z->nodes, z->down), z->nodes);
 	if (interval_ns == INT64_MAX)
 		return false;
-	struct zone *z = table_get(&c->zones, zone_of(node));
-	if (!z) {
-		z = xcalloc(1, sizeof(*z));
-		table_set(&c->zones, zone_of(node), z);
-	}
 	int64_t now_ns = loop_mono_ns(c->nodes_loop);
 	if (now_ns < z->next_ns)
 		return false;
@@ -234,12 +258,15 @@ static void on_node(void *user, const struct object *old, const struct object *n
 {
 	struct lifecycle *c = user;
 	if (!new) {
-		heartbeat_free(table_remove(&c->heartbeats, old->name));
+		struct heartbeat *h = table_remove(&c->heartbeats, old->name);
+		uncount_node(c, h);
+		heartbeat_free(h);
 		return;
 	}
 	loop_add_object(c->nodes_loop, new);
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct json *is = json_path(object_doc(new, &a), "spec.taints");
+	struct json *doc = object_doc(new, &a), *is = json_path(doc, "spec.taints");
+	count_node(c, new, doc);
 	struct json *was = old ? json_path(object_doc(old, &a), "spec.taints") : NULL;
 	if (!is || (was && json_equal(was, is)))
 		return;
