@@ -7,7 +7,9 @@
  * Without PHASEs all are run, in their order; the pods are created in any case.
  *
  * 16 TLS connections, kept alive, one request at a time on each, JSON, pods of about 1.5 KB; 100
- * watchers on connections of their own. A line a phase:
+ * watchers on connections of their own. A watch that the server ends (kube-apiserver cuts watchers
+ * that are too slow for it) is begun again behind the last event; stderr tells how often. A line a
+ * phase:
  *
  *     PHASE per_second p50_ms p99_ms server_us client_us resident_mib bytes first_ms
  *
@@ -28,6 +30,7 @@
 #define WATCHERS 100
 #define GIVE_UP_S 300
 #define SERVERS_MAX 4
+#define TAIL_BYTES (16u << 10)
 #define PODS "/api/v1/namespaces/default/pods"
 
 struct bench;
@@ -48,7 +51,9 @@ struct watcher {
 	struct bench *bench;
 	struct stream *stream;
 	uint64_t events;
-	char last; /* byte of the last read */
+	char tail[TAIL_BYTES]; /* of what was read: the last event begins in it */
+	size_t tail_size;
+	char revision[24]; /* where the watch was begun; "" = with what was there */
 };
 
 /* Appends the request number i of a phase. */
@@ -78,6 +83,8 @@ struct bench {
 
 	/* watchers */
 	uint64_t events, events_expected;
+	unsigned watches_ended;
+	bool watching; /* the watchers have what was there at first */
 	bool watched;
 
 	/* paced writes: event i of each watcher is about write i */
@@ -252,6 +259,57 @@ static void on_read(void *user, const char *data, size_t size)
 	}
 }
 
+static void watch_begin(struct watcher *w)
+{
+	_cleanup_(buf_finish) struct buf request = BUF_INIT;
+	char target[128];
+	snprintf(target, sizeof(target), PODS "?watch=true%s%s",
+		*w->revision ? "&resourceVersion=" : "", w->revision);
+	add_request(w->bench, &request, "GET", target, NULL, NULL);
+	stream_write(w->stream, request.data, request.size);
+}
+
+static void keep_tail(struct watcher *w, const char *data, size_t size)
+{
+	if (size >= TAIL_BYTES) {
+		memcpy(w->tail, data + size - TAIL_BYTES, TAIL_BYTES);
+		w->tail_size = TAIL_BYTES;
+		return;
+	}
+	size_t keep = MIN(w->tail_size, TAIL_BYTES - size);
+	memmove(w->tail, w->tail + w->tail_size - keep, keep);
+	memcpy(w->tail + keep, data, size);
+	w->tail_size = keep + size;
+}
+
+static bool watch_ended(const struct watcher *w)
+{
+	static const char end[] = "\n\r\n0\r\n\r\n";
+	size_t size = sizeof(end) - 1;
+	return w->tail_size >= size && memcmp(w->tail + w->tail_size - size, end, size) == 0;
+}
+
+static void watch_again(struct watcher *w)
+{
+	static const char key[] = "\"metadata\":{", name[] = "\"resourceVersion\":\"";
+	struct str rest = {w->tail, w->tail_size};
+	/* The last event's, which comes before any other of its members of that name. */
+	for (const char *p; (p = memmem(rest.p, rest.size, key, sizeof(key) - 1));) {
+		rest = (struct str){p + 1, rest.size - (size_t)(p + 1 - rest.p)};
+		p = memmem(rest.p, rest.size, name, sizeof(name) - 1);
+		if (p)
+			(void)sscanf(p + sizeof(name) - 1, "%20[0-9]", w->revision);
+	}
+	/* What is there at first comes in no order that one could go on in. */
+	bool initial = !w->bench->watching && w->events > 0;
+	if (initial || memmem(w->tail, w->tail_size, "\"type\":\"ERROR\"", 14))
+		bench_die("a watch was ended and cannot go on where it was: %.*s",
+			(int)MIN(w->tail_size, 1024u), w->tail);
+	w->bench->watches_ended++;
+	w->tail_size = 0;
+	watch_begin(w);
+}
+
 static void on_watch_read(void *user, const char *data, size_t size)
 {
 	struct watcher *w = user;
@@ -263,7 +321,7 @@ static void on_watch_read(void *user, const char *data, size_t size)
 		p = memchr(p, '\n', (size_t)(end - p));
 		if (!p)
 			break;
-		if ((p > data ? p[-1] : w->last) == '\r')
+		if ((p > data ? p[-1] : w->tail[w->tail_size - 1]) == '\r')
 			continue;
 		if (b->answered_ns) {
 			/* Not answered yet: the event came first. */
@@ -273,9 +331,11 @@ static void on_watch_read(void *user, const char *data, size_t size)
 		w->events++;
 		b->events++;
 	}
-	w->last = data[size - 1];
+	keep_tail(w, data, size);
 	if (b->events == b->events_expected)
 		b->watched = true;
+	if (watch_ended(w))
+		watch_again(w);
 }
 
 static void on_eof(void *user)
@@ -312,9 +372,7 @@ static void on_watch_connected(void *user, struct stream *s, const struct err *e
 	w->stream = s;
 	stream_set_handler(s, &handler, w);
 	stream_read_start(s);
-	_cleanup_(buf_finish) struct buf request = BUF_INIT;
-	add_request(b, &request, "GET", PODS "?watch=true", NULL, NULL);
-	stream_write(s, request.data, request.size);
+	watch_begin(w);
 	b->all_connected = ++b->connected == WATCHERS;
 }
 
@@ -414,6 +472,7 @@ static void open_watchers(struct bench *b)
 	}
 	bench_wait(&b->loop, &b->all_connected, GIVE_UP_S, "the watchers' connections");
 	bench_wait(&b->loop, &b->watched, GIVE_UP_S, "the watchers' first events");
+	b->watching = true;
 	bench_samples_finish(&b->latencies);
 	b->body_size = 0;
 	report(b, "watch-initial", &from, b->events_expected);
@@ -478,6 +537,8 @@ static void run_watches(struct bench *b)
 		run_paced(b, 100);
 	for (size_t i = 0; i < WATCHERS; i++)
 		stream_close(b->watchers[i].stream);
+	if (b->watches_ended)
+		fprintf(stderr, "api-bench: the server ended watches %u times\n", b->watches_ended);
 }
 
 int main(int argc, char **argv)
