@@ -38,8 +38,8 @@ struct watch {
 	uv_timer_t timer;
 	int64_t ends_ns, bookmark_ns; /* monotonic; bookmark_ns INT64_MAX = none wanted */
 	bool table_columns_sent;
-	struct cache_page page; /* initial: of the request's arena, with references from `sent` on
-				 */
+	struct arena arena;	/* of `page`: the request's lives as long as the watch */
+	struct cache_page page; /* the initial state, with references from `sent` on */
 	size_t sent;
 	bool tells_initial_end;
 };
@@ -191,6 +191,7 @@ static void watch_end(struct watch *w)
 	sm_move(&w->sm, WATCH_ENDED, mono_ns(w));
 	for (; w->sent < w->page.count; w->sent++)
 		object_unref(w->page.items[w->sent]);
+	arena_finish(&w->arena);
 	list_remove(&w->all);
 	w->api->metrics.watches--;
 	cache_watch_close(w->watcher);
@@ -254,6 +255,9 @@ static void watch_pump_initial(struct watch *w)
 		write_event(w, "ADDED", o, NULL);
 		object_unref(o);
 	}
+	w->page = (struct cache_page){0};
+	w->sent = 0;
+	arena_finish(&w->arena);
 	if (w->tells_initial_end)
 		write_bookmark(w, true);
 	sm_move(&w->sm, WATCH_STREAMING, mono_ns(w));
@@ -307,7 +311,7 @@ static void take_initial(struct watch *w, const struct list_options *o)
 			.labels = o->labels.count ? &o->labels : NULL,
 			.fields = o->fields.count ? &o->fields : NULL,
 		},
-		w->req->arena, &w->page);
+		&w->arena, &w->page);
 	for (size_t i = 0; i < w->page.count; i++)
 		object_ref(w->page.items[i]);
 }

@@ -224,6 +224,7 @@ static void apply(struct cache *c, struct kind_cache *kc, struct object *before,
 		object_set_put(&kc->objects, after);
 	cache_index_update(kc, before, removed ? NULL : after);
 	c->revision = MAX(c->revision, revision);
+	kc->ring.present_bytes = kc->objects.bytes;
 	event_ring_push(&kc->ring, revision, c->clock->mono_ns(c->clock), after, before, removed);
 	cache_watch_mark(c, kc);
 }

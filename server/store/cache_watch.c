@@ -109,10 +109,8 @@ int cache_watch_next(struct cache_watcher *w, struct cache_event *ret)
 
 void cache_watch_share(struct cache_watcher *w, struct blob *line)
 {
-	struct event_ring *ring = &w->kc->ring;
-	struct ring_event *e = w->shares ? event_ring_at(ring, w->sequence - 1) : NULL;
-	if (e)
-		event_ring_set_line(ring, e, line);
+	if (w->shares)
+		event_ring_set_line(&w->kc->ring, w->sequence - 1, line);
 	else
 		blob_unref(line);
 }

@@ -25,15 +25,24 @@ static void drop_line(struct event_ring *r, struct ring_event *e)
 	if (!e->line)
 		return;
 	r->bytes -= e->line->size;
+	r->line_bytes -= e->line->size;
 	blob_unref(e->line);
 	e->line = NULL;
 }
 
-void event_ring_set_line(struct event_ring *r, struct ring_event *e, struct blob *line)
+void event_ring_set_line(struct event_ring *r, uint64_t sequence, struct blob *line)
 {
+	struct ring_event *e = event_ring_at(r, sequence);
+	if (!e || sequence < r->lines) {
+		blob_unref(line);
+		return;
+	}
 	drop_line(r, e);
 	e->line = line;
 	r->bytes += line->size;
+	r->line_bytes += line->size;
+	while (r->line_bytes > EVENT_RING_LINES_MAX_BYTES)
+		drop_line(r, slot(r, r->lines++));
 }
 
 static void drop_first(struct event_ring *r)
@@ -113,10 +122,16 @@ bool event_ring_seek(struct event_ring *r, uint64_t revision, uint64_t *ret_sequ
 	return true;
 }
 
+static size_t max_bytes(const struct event_ring *r)
+{
+	size_t part = MIN(r->present_bytes / EVENT_RING_PART, (size_t)EVENT_RING_MOST_BYTES);
+	return MAX(part, (size_t)EVENT_RING_MAX_BYTES);
+}
+
 void event_ring_trim(struct event_ring *r, int64_t now_ns)
 {
 	while (r->first < r->end &&
-		(r->end - r->first >= EVENT_RING_MAX_COUNT || r->bytes > EVENT_RING_MAX_BYTES ||
+		(r->end - r->first >= EVENT_RING_MAX_COUNT || r->bytes > max_bytes(r) ||
 			now_ns - slot(r, r->first)->at_ns > EVENT_RING_KEEP_NS))
 		drop_first(r);
 	for (; r->lines < r->end && now_ns - slot(r, r->lines)->at_ns > EVENT_RING_KEEP_LINES_NS;

@@ -9,9 +9,14 @@
  * can resume from it. */
 #define EVENT_RING_KEEP_NS (INT64_C(300) * 1000000000)
 #define EVENT_RING_MAX_COUNT 102400u
-#define EVENT_RING_MAX_BYTES (32u << 20)
+/* Bytes that a ring may hold, and the part of those of the present objects when that is more: who
+ * follows many objects must be able to be away for longer, since to list them anew takes longer. */
+#define EVENT_RING_MAX_BYTES (16u << 20)
+#define EVENT_RING_MOST_BYTES (128u << 20)
+#define EVENT_RING_PART 4
 /* Watch lines are for those who follow closely; who comes later has them made anew. */
 #define EVENT_RING_KEEP_LINES_NS (INT64_C(2) * 1000000000)
+#define EVENT_RING_LINES_MAX_BYTES (4u << 20)
 
 struct ring_event {
 	uint64_t revision;
@@ -25,10 +30,12 @@ struct ring_event {
 struct event_ring {
 	struct ring_event *events; /* circular, room is a power of two */
 	size_t room;
-	uint64_t first, end; /* sequence numbers: [first, end) are held */
-	uint64_t lines;	     /* sequence number of the first event that may have its line */
-	size_t bytes;	     /* of what only the ring holds: earlier states, watch lines */
-	uint64_t floor;	     /* every event after this revision is held */
+	uint64_t first, end;  /* sequence numbers: [first, end) are held */
+	uint64_t lines;	      /* sequence number of the first event that may have its line */
+	size_t bytes;	      /* of what only the ring holds: earlier states, watch lines */
+	size_t present_bytes; /* of the kind's objects, as the user of the ring has told */
+	size_t line_bytes;    /* of the lines among it */
+	uint64_t floor;	      /* every event after this revision is held */
 };
 
 void event_ring_finish(struct event_ring *r);
@@ -41,5 +48,5 @@ bool event_ring_seek(struct event_ring *r, uint64_t revision, uint64_t *ret_sequ
 /* Forgets everything up to the revision; every cursor has fallen off. */
 void event_ring_clear(struct event_ring *r, uint64_t revision);
 void event_ring_trim(struct event_ring *r, int64_t now_ns);
-void event_ring_set_line(struct event_ring *r, struct ring_event *e, struct blob *line); /* takes it
-											   over */
+/* The line of an event, unless it is one of those that have none any more. Takes the reference. */
+void event_ring_set_line(struct event_ring *r, uint64_t sequence, struct blob *line);

@@ -60,24 +60,40 @@ static void test_bytes_are_bounded(void **state)
 	struct event_ring r = {0};
 	for (uint64_t i = 0; i < 5; i++) {
 		event_ring_push(&r, i + 1, (int64_t)i * SECOND, o, i ? o : NULL, i == 4);
-		event_ring_set_line(&r, event_ring_at(&r, i), blob_new("line", 4));
+		event_ring_set_line(&r, i, blob_new("line", 4));
 	}
 	assert_true(r.bytes > 5 * o->bytes->size + 5 * 4);
 	/* A line lives two seconds. */
 	event_ring_trim(&r, 5 * SECOND);
 	for (uint64_t i = 0; i < 5; i++)
 		assert_int_equal(event_ring_at(&r, i)->line != NULL, i >= 3);
-	_cleanup_(free_p) char *text = xcalloc(1, EVENT_RING_MAX_BYTES / 4);
+	event_ring_set_line(&r, 2, blob_new("late", 4));
+	assert_null(event_ring_at(&r, 2)->line);
+	_cleanup_(free_p) char *text = xcalloc(1, EVENT_RING_LINES_MAX_BYTES / 4);
 	for (uint64_t i = 5; i < 20; i++) {
 		event_ring_push(&r, i + 1, 5 * SECOND, o, o, false);
-		event_ring_set_line(
-			&r, event_ring_at(&r, i), blob_new(text, EVENT_RING_MAX_BYTES / 4));
-		event_ring_trim(&r, 5 * SECOND);
-		assert_true(r.bytes <= EVENT_RING_MAX_BYTES);
+		event_ring_set_line(&r, i, blob_new(text, EVENT_RING_LINES_MAX_BYTES / 4));
+		assert_non_null(event_ring_at(&r, i)->line);
+		assert_true(r.line_bytes <= EVENT_RING_LINES_MAX_BYTES);
 	}
-	assert_true(r.end - r.first <= 4);
+	assert_int_equal(r.end - r.first, 20);
+	assert_null(event_ring_at(&r, 15)->line);
+	event_ring_set_line(&r, 19, blob_new(text, EVENT_RING_LINES_MAX_BYTES / 4));
+	assert_non_null(event_ring_at(&r, 19)->line);
 	event_ring_trim(&r, 1000 * SECOND);
 	assert_int_equal(r.bytes, 0);
+	assert_int_equal(r.line_bytes, 0);
+	/* What many objects are, more may be held of. */
+	size_t held[2];
+	for (unsigned many = 0; many < 2; many++) {
+		r.present_bytes = many ? 8 * (size_t)EVENT_RING_MAX_BYTES : 0;
+		for (uint64_t i = 0; i < 90000; i++)
+			event_ring_push(&r, 100, 1000 * SECOND, o, o, false);
+		held[many] = r.bytes;
+	}
+	assert_in_range(held[0], EVENT_RING_MAX_BYTES / 2, EVENT_RING_MAX_BYTES + 4096);
+	assert_in_range(
+		held[1], held[0] + EVENT_RING_MAX_BYTES / 2, 2 * EVENT_RING_MAX_BYTES + 4096);
 	event_ring_finish(&r);
 	object_unref(o);
 	kind_registry_destroy(kinds);

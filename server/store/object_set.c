@@ -117,6 +117,7 @@ static void split_leaf(struct object_set *s, size_t at, bool append)
 
 void object_set_put(struct object_set *s, struct object *o)
 {
+	s->bytes += o->bytes->size;
 	if (s->leaf_count == 0) {
 		struct object_leaf *first = new_leaf(LEAF_FIRST_ROOM);
 		first->items[0] = object_ref(o);
@@ -132,6 +133,7 @@ void object_set_put(struct object_set *s, struct object *o)
 	if (found) {
 		struct object *old = leaf->items[at];
 		leaf->items[at] = object_ref(o);
+		s->bytes -= old->bytes->size;
 		object_unref(old);
 		return;
 	}
@@ -160,6 +162,7 @@ bool object_set_remove(struct object_set *s, const char *namespace, const char *
 	size_t at = find_in_leaf(leaf, namespace, name, &found);
 	if (!found)
 		return false;
+	s->bytes -= leaf->items[at]->bytes->size;
 	object_unref(leaf->items[at]);
 	leaf->count--;
 	s->count--;

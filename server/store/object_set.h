@@ -11,6 +11,7 @@ struct object_set {
 	struct object_leaf **leaves; /* in order, none empty */
 	size_t leaf_count, leaf_room;
 	size_t count; /* objects in all */
+	size_t bytes; /* of their JSON */
 };
 
 #define OBJECT_SET_INIT ((struct object_set){0})

@@ -27,8 +27,9 @@ static void check_order(const struct object_set *s, size_t expected)
 {
 	struct object_set_iter it = object_set_after(s, "", "");
 	const struct object *before = NULL;
-	size_t count = 0;
+	size_t count = 0, bytes = 0;
 	for (struct object *o; (o = object_set_next(&it)) != NULL; before = o, count++) {
+		bytes += o->bytes->size;
 		if (!before)
 			continue;
 		int c = strcmp(before->namespace, o->namespace);
@@ -36,6 +37,7 @@ static void check_order(const struct object_set *s, size_t expected)
 	}
 	assert_int_equal(count, expected);
 	assert_int_equal(s->count, expected);
+	assert_int_equal(s->bytes, bytes);
 }
 
 static void test_random_changes(void **state)
