@@ -138,6 +138,8 @@ void http_stream_write_piece(struct http_request *req, struct blob *piece);
 size_t http_stream_queued(const struct http_request *req); /* bytes not yet taken by the kernel */
 /* Called when the queue fell below STREAM_LOW_BYTES after having been above STREAM_HIGH_BYTES. */
 void http_stream_on_drained(struct http_request *req, void (*drained)(struct http_request *));
+/* Asks for that call from above STREAM_LOW_BYTES already, for answers that many get at a time. */
+void http_stream_tell_drained(struct http_request *req);
 void http_stream_end(struct http_request *req);
 
 void http_abort(struct http_request *req); /* closes the connection without (more of) an answer */

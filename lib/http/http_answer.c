@@ -338,6 +338,15 @@ void http_stream_on_drained(struct http_request *req, void (*drained)(struct htt
 	exchange_of(req)->drained = drained;
 }
 
+void http_stream_tell_drained(struct http_request *req)
+{
+	struct http_exchange *x = exchange_of(req);
+	if (x->stream_id)
+		x->above_high = true;
+	else if (x->conn->stream)
+		stream_tell_drained(x->conn->stream);
+}
+
 void http_stream_end(struct http_request *req)
 {
 	struct http_exchange *x = exchange_of(req);

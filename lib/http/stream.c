@@ -257,6 +257,12 @@ size_t stream_queued(const struct stream *s)
 	return s->queue.bytes + s->sealed.size;
 }
 
+void stream_tell_drained(struct stream *s)
+{
+	if (stream_usable(s))
+		s->above_high = true;
+}
+
 uint64_t stream_written(const struct stream *s)
 {
 	return s->written_bytes;

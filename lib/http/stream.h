@@ -74,6 +74,9 @@ void stream_count_held(struct stream *s, size_t *held);
  * `drained`. */
 size_t stream_queued(const struct stream *s);
 uint64_t stream_written(const struct stream *s); /* bytes taken by the kernel since the beginning */
+/* `drained` is to be told though the queue was not above the high mark: for writers that stop
+ * earlier. The queue must not be below the low mark. */
+void stream_tell_drained(struct stream *s);
 #define STREAM_HIGH_BYTES (1u << 20)
 #define STREAM_LOW_BYTES (256u << 10)
 

@@ -249,8 +249,10 @@ static void on_notify(void *user)
 static void watch_pump_initial(struct watch *w)
 {
 	for (; w->sent < w->page.count; w->sent++) {
-		if (http_stream_queued(w->req->http) > STREAM_HIGH_BYTES)
+		if (http_stream_queued(w->req->http) > STREAM_LOW_BYTES) {
+			http_stream_tell_drained(w->req->http);
 			return;
+		}
 		struct object *o = w->page.items[w->sent];
 		write_event(w, "ADDED", o, NULL);
 		object_unref(o);
