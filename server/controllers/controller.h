@@ -42,6 +42,7 @@ extern const struct controller_class job_controller;
 extern const struct controller_class job_ttl_controller;
 extern const struct controller_class namespace_controller;
 extern const struct controller_class node_lifecycle_controller;
+extern const struct controller_class node_ttl_controller;
 extern const struct controller_class pod_gc_controller;
 extern const struct controller_class replica_set_controller;
 extern const struct controller_class replication_controller;

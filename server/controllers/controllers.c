@@ -24,6 +24,7 @@ static const struct controller_class *const classes[] = {
 	&endpoint_slice_mirroring_controller,
 	&garbage_collector_controller,
 	&node_lifecycle_controller,
+	&node_ttl_controller,
 	&pod_gc_controller,
 	&virtual_machine_controller,
 	&virtual_machine_instance_controller,

@@ -163,12 +163,62 @@ static void test_removed(void **state)
 	}
 }
 
+static size_t nodes_with_ttl(struct sim *s, const char *ttl)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **all;
+	size_t count = fake_api_list(s->api, "Node", NULL, &a, &all), with = 0;
+	for (size_t n = 0; n < count; n++)
+		with += streq(ttl,
+			json_str(json_get(json_path(object_doc(all[n], &a), "metadata.annotations"),
+				"node.alpha.kubernetes.io/ttl")));
+	return with;
+}
+
+static bool hundred_short(struct sim *s)
+{
+	return nodes_with_ttl(s, "0") == 100;
+}
+
+static bool all_longer(struct sim *s)
+{
+	return nodes_with_ttl(s, "15") == 101;
+}
+
+static bool few_short(struct sim *s)
+{
+	return nodes_with_ttl(s, "0") == 89;
+}
+
+static void test_ttl(void **state)
+{
+	struct sim s;
+	char name[16];
+	sim_begin(&s, 1, "ttl", false);
+	sim_faults(&s, true);
+	for (int n = 0; n < 100; n++) {
+		snprintf(name, sizeof(name), "n%d", n);
+		fake_node_add(s.nodes, name, "8", "8Gi", 110);
+	}
+	sim_until(&s, hundred_short, 300000);
+	fake_node_add(s.nodes, "more", "8", "8Gi", 110);
+	sim_until(&s, all_longer, 300000);
+	/* Far fewer than a hundred lead back. */
+	for (int n = 0; n < 12; n++) {
+		snprintf(name, sizeof(name), "n%d", n);
+		fake_api_delete(s.api, "Node", "", name, -1, NULL);
+	}
+	sim_until(&s, few_short, 300000);
+	sim_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_partition),
 		cmocka_unit_test(test_all_silent),
 		cmocka_unit_test(test_removed),
+		cmocka_unit_test(test_ttl),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
