@@ -3,15 +3,7 @@
 usage: history.py HANOK DATA PORT KILLS SEED
 
 Writers create, update (compare and swap), read and delete ten ConfigMaps and list them; watchers follow,
-resume and list anew. Then:
-
-  linearizable  each key's history is one of a single register (Wing and Gong's search, as Lowe's and
-                porcupine do it): every operation takes effect at one moment between call and answer.
-                What was under way when the server died took effect before it died, or never.
-  lists         hold, at their revision, what the writes with lower revisions left.
-  revisions     rise with real time; none is given twice; none goes back over a restart.
-  watches       Ordered, Unique, Filter, Reliable (everything acknowledged in the range that was
-                followed was told), Resumable, Bookmarkable; a gap is announced by 410.
+resume and list anew, and a gap is announced by 410. history_judge.py says what is wrong with what they saw.
 
 Prints what it saw; the exit code is 1 and the violations are named when there are any.
 """
@@ -26,6 +18,8 @@ import subprocess
 import sys
 import threading
 import time
+
+from history_judge import Judgement, Operation, Watch
 
 HANOK, DATA, PORT, KILLS, SEED = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
 BASE = "/api/v1/namespaces/default/configmaps"
@@ -132,16 +126,6 @@ class Client:
             raise OSError(str(e)) from e
 
 
-class Operation:
-    __slots__ = ("kind", "key", "value", "expected", "call", "end", "result", "revision", "sure")
-
-    def __init__(self, kind, key, value=None, expected=None):
-        self.kind, self.key, self.value, self.expected = kind, key, value, expected
-        self.call, self.end = time.monotonic(), None
-        self.result = self.revision = None
-        self.sure = True
-
-
 def version(o):
     return int(o["metadata"]["resourceVersion"])
 
@@ -225,14 +209,6 @@ def writer(number):
             operations.append(op)
 
 
-class Watch:
-    """One watcher's history: segments begin with a list; within one nothing may be missing."""
-
-    def __init__(self, label):
-        self.label = label
-        self.segments = []  # {"from": revision, "items": {...}, "events": [...], "to": revision}
-
-
 def watcher(number):
     label = None if number % 2 else str(number // 2 % 2)
     selector = f"&labelSelector=even%3D{label}" if label else ""
@@ -267,10 +243,10 @@ def watcher(number):
                     break
                 o = event["object"]
                 revision = version(o)
-                if revision < segment["to"] or (revision == segment["to"] and event["type"] != "BOOKMARK"):
-                    violation(f"watch not Ordered or not Unique: {revision} after {segment['to']}")
                 segment["to"] = revision
-                if event["type"] != "BOOKMARK" and o["metadata"]["name"] in KEYS:
+                if event["type"] == "BOOKMARK":
+                    segment["events"].append(("BOOKMARK", None, None, revision, None))
+                elif o["metadata"]["name"] in KEYS:
                     segment["events"].append((event["type"], o["metadata"]["name"], value_of(o), revision,
                                               o["metadata"]["labels"]["even"]))
             client.connection.close()
@@ -278,152 +254,6 @@ def watcher(number):
         except (OSError, http.client.HTTPException, ValueError):
             client.connection = None
             time.sleep(0.01)
-
-
-# ---- judging ----
-
-
-def step(op, state):
-    """What a register does: the new state when the operation can have had this result, else None."""
-    if op.kind == "get":
-        return state if (op.result if op.result != "absent" else "") == state else None
-    if op.kind == "create":
-        if op.result == "refused":
-            return state if state else None
-        return str(op.value) if not state else None
-    if op.kind == "update":
-        if op.result == "ok" or not op.sure:
-            return str(op.value) if state == op.expected[0] else None
-        if op.result == "absent":
-            return state if not state else None
-        return state if state != op.expected[0] else None
-    if op.result == "absent":
-        return state if not state else None
-    return "" if state else None
-
-
-def linearizable(ops):
-    """Searches for an order of one key's operations. What changes nothing and fits takes effect at once: later
-    it could only fit less. Of changes, every one that may be next is tried; a search that was at a set of
-    operations with a state is not made twice."""
-    ops = sorted(ops, key=lambda o: o.call)
-    n = len(ops)
-    seen = set()
-    todo = [(0, frozenset(), "")]
-    while todo:
-        front, done, state = todo.pop()
-        moved = True
-        while moved:
-            moved = False
-            while front in done:
-                done = done - {front}
-                front += 1
-            candidates, first_end = [], float("inf")
-            for i in range(front, n):
-                if ops[i].call > first_end:
-                    break
-                if i not in done:
-                    candidates.append(i)
-                    first_end = min(first_end, ops[i].end)
-            quiet = [i for i in candidates if ops[i].sure and step(ops[i], state) == state]
-            if quiet:
-                done, moved = done | set(quiet), True
-        if front == n:
-            return True
-        if (front, done, state) in seen:
-            continue
-        seen.add((front, done, state))
-        if len(seen) > 1000000:
-            raise SystemExit("the search for an order is too large: fewer writers or kills are needed")
-        for i in candidates:
-            if not ops[i].sure:
-                todo.append((front, done | {i}, state))
-        for i in candidates:
-            after = step(ops[i], state)
-            if after is not None:
-                todo.append((front, done | {i}, after))
-    return False
-
-
-def judge_registers():
-    per_key = {k: [] for k in KEYS}
-    for op in operations:
-        if op.key:
-            per_key[op.key].append(op)
-        else:
-            for k in KEYS:  # a list is a read of each key
-                read = Operation("get", k)
-                read.call, read.end = op.call, op.end
-                read.result = op.result[k][0] if k in op.result else "absent"
-                per_key[k].append(read)
-    for k, ops in per_key.items():
-        if not linearizable(ops):
-            violation(f"the history of {k} is not linearizable ({len(ops)} operations)")
-
-
-def judge_revisions():
-    writes = sorted((o for o in operations if o.revision and o.kind in ("create", "update")), key=lambda o: o.call)
-    owner = {}
-    for o in writes:
-        if o.revision in owner:
-            violation(f"revision {o.revision} was given twice")
-        owner[o.revision] = o
-    answered = sorted(writes, key=lambda o: o.end)
-    newest, at = 0, 0
-    for o in writes:  # everything answered before this call has a lower revision
-        while at < len(answered) and answered[at].end < o.call:
-            newest = max(newest, answered[at].revision)
-            at += 1
-        if o.revision <= newest:
-            violation(f"revision {o.revision} was given after {newest} had been answered")
-    newest, at, answered = 0, 0, sorted((o for o in operations if o.revision), key=lambda o: o.end)
-    for o in sorted((o for o in operations if o.kind == "list"), key=lambda o: o.call):
-        while at < len(answered) and answered[at].end < o.call:
-            newest = max(newest, answered[at].revision)
-            at += 1
-        if o.revision < newest:
-            violation(f"a list is of revision {o.revision} after {newest} had been seen")
-    return owner
-
-
-def judge_lists(owner):
-    for o in operations:
-        if o.kind != "list":
-            continue
-        for k in KEYS:
-            below = [r for r, w in owner.items() if w.key == k and r <= o.revision]
-            if k in o.result:
-                value, revision = o.result[k]
-                if revision > o.revision or (below and max(below) > revision):
-                    violation(f"list of {o.revision} has {k} as of {revision}, newer was {max(below, default=0)}")
-                if revision in owner and str(owner[revision].value) != value:
-                    violation(f"list of {o.revision} has another value of {k}@{revision}")
-
-
-def judge_watches(owner):
-    told = resumed = 0
-    for w in watches:
-        for s in w.segments:
-            resumed += 1
-            by_revision = {e[3]: e for e in s["events"]}
-            told += len(s["events"])
-            present = dict(s["items"])
-            for kind, key, value, revision, even in s["events"]:
-                if w.label is not None and even != w.label:
-                    violation(f"watch not Filtered: {key} {value}")
-                if (kind == "ADDED") != (key not in present):
-                    violation(f"{kind} of {key} at {revision}, which the watcher had: {key in present}")
-                if kind == "DELETED":
-                    present.pop(key, None)
-                else:
-                    present[key] = revision
-                    if revision in owner and str(owner[revision].value) != value:
-                        violation(f"event {revision} of {key} has another value")
-            for revision, o in owner.items():
-                matching = w.label is None or str(o.value % 2) == w.label
-                if s["from"] < revision <= s["to"] and matching and revision not in by_revision:
-                    violation(f"watch not Reliable: {o.key} at {revision} is missing in ({s['from']}, {s['to']}]")
-    return told, resumed
 
 
 def main():
@@ -451,16 +281,14 @@ def main():
     server.process.wait()
     for t in threads[WRITERS:]:
         t.join(60)
-    judge_registers()
-    owner = judge_revisions()
-    judge_lists(owner)
-    told, segments = judge_watches(owner)
+    j = Judgement(KEYS, operations, watches)
+    violations.extend(j.violations)
     unknown = sum(not o.sure for o in operations)
-    print(f"{KILLS} kills, {len(operations)} operations ({unknown} of unknown outcome), {len(owner)} acknowledged writes, "
-          f"{told} events told in {segments} segments, {len(violations)} violations (seed {SEED})")
+    print(f"{KILLS} kills, {len(operations)} operations ({unknown} of unknown outcome), {len(j.owner)} acknowledged writes, "
+          f"{j.told} events told in {j.segments} segments, {len(violations)} violations (seed {SEED})")
     for v in violations[:20]:
         print("violation:", v)
-    sys.exit(1 if violations or len(owner) < 20 * max(KILLS, 1) // 4 else 0)
+    sys.exit(1 if violations or len(j.owner) < 20 * max(KILLS, 1) // 4 else 0)
 
 
 main()
