@@ -273,8 +273,19 @@ static const char *begin(const char *path)
 
 const struct json *jsonpath_first(const struct json *doc, const char *path)
 {
-	size_t left = STEPS_MAX;
-	return strlen(path) > PATH_MAX_BYTES ? NULL : find(doc, begin(path), &left);
+	size_t allowance = STEPS_MAX;
+	return jsonpath_first_within(doc, path, &allowance);
+}
+
+const struct json *jsonpath_first_within(
+	const struct json *doc, const char *path, size_t *allowance)
+{
+	size_t given = MIN(*allowance, (size_t)STEPS_MAX), left = given;
+	if (strlen(path) > PATH_MAX_BYTES)
+		return NULL;
+	const struct json *found = find(doc, begin(path), &left);
+	*allowance -= given - left;
+	return found;
 }
 
 bool jsonpath_valid(const char *path)

@@ -11,4 +11,8 @@
 
 /* NULL: nothing there, or no such path. */
 const struct json *jsonpath_first(const struct json *doc, const char *path);
+/* The same, with an allowance that many searches share: what this one looks at is taken from it,
+ * and nothing is found any more when it is used up. */
+const struct json *jsonpath_first_within(
+	const struct json *doc, const char *path, size_t *allowance);
 bool jsonpath_valid(const char *path);

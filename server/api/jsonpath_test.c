@@ -68,11 +68,34 @@ static void what_is_no_path(void **state)
 			fail_msg("%s is a path", all[i]);
 }
 
+/* Searches that share an allowance end together; plain ones take little of it. */
+static void allowance(void **state)
+{
+	struct arena a = ARENA_INIT;
+	struct json *doc = json_new_object(&a), *items = json_new_array(&a);
+	json_set(&a, doc, "items", items);
+	json_set_str(&a, doc, "name", "x");
+	for (int i = 0; i < 5000; i++)
+		json_push(&a, items, json_new_int(&a, i));
+	size_t left = 100000, before = left;
+	assert_non_null(jsonpath_first_within(doc, ".name", &left));
+	assert_in_range(before - left, 1, 8);
+	assert_null(jsonpath_first_within(doc, "..none", &left));
+	assert_in_range(before - left, 5000, 20000);
+	for (int i = 0; i < 50; i++)
+		assert_null(jsonpath_first_within(doc, "..none", &left));
+	assert_int_equal(left, 0);
+	assert_null(jsonpath_first_within(doc, ".name", &left));
+	assert_non_null(jsonpath_first(doc, ".name"));
+	arena_finish(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(paths),
 		cmocka_unit_test(what_is_no_path),
+		cmocka_unit_test(allowance),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

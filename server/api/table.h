@@ -15,6 +15,7 @@ struct table_writer {
 	int64_t now_ns;
 	struct buf *out;
 	size_t row_count;
+	size_t steps; /* that paths of custom columns may still take */
 };
 
 /* list_meta: text inside the braces of metadata, such as "\"resourceVersion\":\"5\"". columns false
