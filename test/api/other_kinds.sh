@@ -124,7 +124,7 @@ check_output "its table" 'c1 +fast +10Gi' k get csistoragecapacity
 # ---- scheduling, node ----
 check_output "the system's priorities" 'NAME +VALUE +GLOBAL-DEFAULT +AGE +PREEMPTIONPOLICY
 system-cluster-critical +2000000000 +false +[0-9]+s +PreemptLowerPriority
-system-node-critical +2000001000 +false +[0-9]+s +PreemptLowerPriority' k get pc
+system-node-critical +2000001000 +false +[0-9]+s +PreemptLowerPriority' k get pc system-cluster-critical system-node-critical
 check "create priorityclass" k create priorityclass high --value=1000 --global-default --description=important
 check_output "as kubectl sent it" '^1000 true important PreemptLowerPriority$' k get pc high -o 'jsonpath={.value} {.globalDefault} {.description} {.preemptionPolicy}'
 check_refused "one default at most" 'is forbidden: PriorityClass high is already marked as default. Only one default can exist' k create priorityclass other --value=1 --global-default
