@@ -1,7 +1,7 @@
 /* scheduler_core_bench.c - how many workloads a second the scheduler places, without API and store:
  * nodes and pods in memory, one pass after the other, each placement counted before the next.
  *
- * usage: scheduler-core-bench [NODES [PODS]]        5000 and 50000
+ * usage: scheduler_core-bench [NODES [PODS]]        5000 and 50000
  *
  * "read" is the time from an object to what the scheduler knows of it, "place" the passes alone.
  * The rate is that of CPU time, so that others on the machine do not count. */
@@ -167,7 +167,7 @@ int main(int argc, char **argv)
 	size_t pods = argc > 2 ? strtoul(argv[2], NULL, 10) : 50000;
 	struct err err = ERR_INIT;
 	if (!nodes || !pods || nodes > 1000000 || pods > 10000000) {
-		fprintf(stderr, "usage: scheduler-core-bench [NODES [PODS]]\n");
+		fprintf(stderr, "usage: scheduler_core-bench [NODES [PODS]]\n");
 		return 2;
 	}
 	kinds = kind_registry_create();

@@ -34,8 +34,7 @@ node n1 2 'disk: ssd, zone: a'
 node n2 4 'disk: hdd, zone: b'
 check "a pod that waits goes to the first node" eventually 10 matches '^n[12]$' node_of early
 check "PodScheduled is True" matches '^True$' k get pod early -o 'jsonpath={.status.conditions[?(@.type=="PodScheduled")].status}'
-check_output "the event" "Successfully assigned default/early to n[12]" eventually 10 \
-	matches 'Successfully assigned default/early to' k get events --field-selector reason=Scheduled
+check "the event" eventually 10 matches 'Successfully assigned default/early to n[12]' k get events --field-selector reason=Scheduled
 
 pod select ', nodeSelector: {disk: ssd}'
 check "by node selector" eventually 10 matches '^n1$' node_of select
@@ -50,13 +49,13 @@ pod mixed '' 3
 check "different reasons" eventually 10 matches '^0/2 nodes are available: 1 Insufficient cpu, 1 node\(s\) had untolerated taint \{only: vms\}. preemption: ' message_of mixed
 k taint node n2 only=vms:NoSchedule- >/dev/null
 check "it goes when the taint goes" eventually 10 matches '^n2$' node_of mixed
-k delete pod mixed big lost early --now >/dev/null
+k delete pod mixed big lost early --force --grace-period=0 >/dev/null 2>&1
 k cordon n1 >/dev/null
 pod cordoned ', nodeSelector: {disk: ssd}'
 check "a cordoned node" eventually 10 matches "1 node\\(s\\) were unschedulable" message_of cordoned
 k uncordon n1 >/dev/null
 check "an uncordoned one" eventually 10 matches '^n1$' node_of cordoned
-k delete pod cordoned select --now >/dev/null
+k delete pod cordoned select --force --grace-period=0 >/dev/null 2>&1
 
 pod mine ', schedulerName: mine'
 pod gated ', schedulingGates: [{name: example.com/wait}]'
@@ -67,17 +66,17 @@ two_nodes() { [ "$(for n in 1 2 3; do node_of db-$n; echo; done | grep -c . || t
 check "anti-affinity: one on each node" eventually 10 two_nodes
 refused_db() { for n in 1 2 3; do message_of db-$n; done; }
 check "and none more" eventually 10 matches "2 node\\(s\\) didn't match pod anti-affinity rules. preemption: 0/2 nodes are available: 2 No preemption victims" refused_db
-k delete pod db-1 db-2 db-3 --now >/dev/null
+k delete pod db-1 db-2 db-3 --force --grace-period=0 >/dev/null 2>&1
 spread='topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}}]'
 for n in 1 2 3 4; do pod web-$n ", $spread"; done
 even() { [ "$(for n in 1 2 3 4; do node_of web-$n; echo; done | sort | uniq -c | tr -d ' \n')" = 2n12n2 ]; }
 check "spread over zones" eventually 10 even
-k delete pod web-1 web-2 web-3 web-4 --now >/dev/null
+k delete pod web-1 web-2 web-3 web-4 --force --grace-period=0 >/dev/null 2>&1
 check_output "gates wait" '^$' node_of gated
 k patch pod gated --type=json -p '[{"op":"remove","path":"/spec/schedulingGates"}]' >/dev/null
 check "until they are gone" eventually 10 matches '^n[12]$' node_of gated
 check_output "another scheduler's pod is left alone" '^$' node_of mine
-k delete pod gated mine --now >/dev/null
+k delete pod gated mine --force --grace-period=0 >/dev/null 2>&1
 
 k create priorityclass high --value=1000 >/dev/null
 k create priorityclass polite --value=1000 --preemption-policy=Never >/dev/null
@@ -86,7 +85,7 @@ pod low2 ', nodeSelector: {disk: hdd}' 4
 check "nodes are full" eventually 10 matches '^n2$' node_of low2
 pod polite ', priorityClassName: polite' 2
 check "who does not preempt" eventually 10 matches 'preemption: not eligible due to preemptionPolicy=Never.$' message_of polite
-k delete pod polite --now >/dev/null
+k delete pod polite --force --grace-period=0 >/dev/null 2>&1
 k create -f - >/dev/null <<'END'
 apiVersion: policy/v1
 kind: PodDisruptionBudget
@@ -98,7 +97,7 @@ check "a node is chosen and made free" eventually 10 matches '^n2$' node_of high
 check_output "the budget is respected" '^n1$' node_of low1
 check_fails "the victim is gone" k get pod low2
 check_output "it was told" 'Preempted by pod [0-9a-f-]+ on node n2' k get events --field-selector reason=Preempted
-k delete pod high low1 --now >/dev/null
+k delete pod high low1 --force --grace-period=0 >/dev/null 2>&1
 
 k create -f - >/dev/null <<'END'
 apiVersion: storage.k8s.io/v1
