@@ -6,6 +6,8 @@
 #include "server/scheduler/preemption.h"
 #include "server/scheduler/scheduler_impl.h"
 
+#define TRIES_MAX 3 /* to say why a victim goes, when others write at the same time */
+
 static struct budget read_budget(struct arena *a, const struct object *o)
 {
 	struct err err = ERR_INIT;
@@ -49,16 +51,54 @@ static void delete_victim(struct call *call)
 		-1, NULL, on_deleted, call);
 }
 
-/* Why it goes is said before it goes; when that can't be written it goes all the same. */
+static void on_told(void *user, const struct client_result *r);
+
+/* Why it goes is said before it goes. */
+static void tell_victim(struct call *call, const struct object *o)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *patch = scheduler_patch_of(&a, o);
+	const struct scheduler_condition c = {"DisruptionTarget", "True", "PreemptionByScheduler",
+		DEFAULT_SCHEDULER ": preempting to accommodate a higher priority pod"};
+	json_path_set(&a, patch, "status.conditions",
+		scheduler_with_condition(
+			call->s, &a, json_path(object_doc(o, &a), "status.conditions"), &c));
+	call->client_call = client_patch(call->s->client, o->kind, o->namespace, o->name, "status",
+		"application/merge-patch+json", patch, on_told, call);
+}
+
+static void on_read(void *user, const struct client_result *r)
+{
+	struct call *call = user;
+	const struct object *known = call->workload->object;
+	_cleanup_(object_unref_p) struct object *o = NULL;
+	struct err err = ERR_INIT;
+	if (client_ok(r) && object_from_bytes(known->kind, r->body, r->body_size, &o, &err) == 0 &&
+		streq(o->uid, known->uid))
+		tell_victim(call, o);
+	else
+		delete_victim(call);
+}
+
+/* Somebody else has written meanwhile: once more, on what it is now. When it can't be written, the
+ * victim goes all the same. */
 static void on_told(void *user, const struct client_result *r)
 {
-	delete_victim(user);
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct call *call = user;
+	const struct workload *w = call->workload;
+	if (r->code != 409 || call->tries++ >= TRIES_MAX) {
+		delete_victim(call);
+		return;
+	}
+	struct client_request req = {
+		.method = "GET", .path = client_path(&a, w->object->kind, w->ns, w->name, NULL)};
+	call->client_call = client_request(call->s->client, &req, on_read, call);
 }
 
 static void evict(
 	struct scheduler *s, struct workload *victim, const struct workload *w, const char *node)
 {
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct object *o = victim->object;
 	if (victim->terminating)
 		return;
@@ -71,14 +111,7 @@ static void evict(
 		delete_victim(call);
 		return;
 	}
-	struct json *patch = scheduler_patch_of(&a, o);
-	const struct scheduler_condition c = {"DisruptionTarget", "True", "PreemptionByScheduler",
-		DEFAULT_SCHEDULER ": preempting to accommodate a higher priority pod"};
-	json_path_set(&a, patch, "status.conditions",
-		scheduler_with_condition(
-			s, &a, json_path(object_doc(o, &a), "status.conditions"), &c));
-	call->client_call = client_patch(s->client, o->kind, o->namespace, o->name, "status",
-		"application/merge-patch+json", patch, on_told, call);
+	tell_victim(call, o);
 }
 
 /* Those of lower priority that were promised this node have to look anew. */

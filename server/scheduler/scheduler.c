@@ -20,6 +20,9 @@ void scheduler_arm(struct scheduler *s)
 	if (!s->synced)
 		return;
 	int64_t now_ns = scheduler_now(s), due_ns = queue_next_due(s->queue, now_ns);
+	/* With as much under way as may be, the next answer goes on. */
+	if (due_ns <= now_ns && s->binding >= BINDING_MAX)
+		due_ns = INT64_MAX;
 	due_ns = MIN(due_ns, scheduler_volume_deadline(s));
 	if (s->announced < s->announcements.count)
 		due_ns = MIN(due_ns, now_ns);

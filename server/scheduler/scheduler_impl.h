@@ -41,6 +41,7 @@ struct call {
 	struct workload *workload; /* that is being bound; NULL for others */
 	char *node;
 	int64_t begun_ns, added_ns;
+	unsigned tries;
 };
 
 int64_t scheduler_now(const struct scheduler *s); /* monotonic */
