@@ -10,6 +10,7 @@ static const struct controller_class *const classes[] = {
 	&resource_quota_controller,
 	&claim_protection_controller,
 	&volume_protection_controller,
+	&volume_binder_controller,
 	&replica_set_controller,
 	&replication_controller,
 	&deployment_controller,
