@@ -18,6 +18,7 @@
 #include "node/node_status.h"
 #include "node/pod/pod_manager.h"
 #include "node/stats/stats.h"
+#include "node/storage/local_provisioner.h"
 #include "node/vm/libvirt_uri.h"
 #include "node/vm/vm_manager.h"
 #include "node/volume/volume.h"
@@ -32,6 +33,7 @@ struct agent {
 	struct kubeconfig kubeconfig;
 	struct node_status *status;
 	struct node_server *server;
+	struct local_provisioner *provisioner;
 	uv_signal_t term, interrupt;
 	bool stopping;
 };
@@ -193,6 +195,7 @@ static void stop(struct agent *g)
 	g->status = NULL;
 	node_server_stop(g->server, on_server_stopped, g);
 	node_stats_destroy(TAKE_PTR(n->stats));
+	local_provisioner_destroy(TAKE_PTR(g->provisioner));
 	vm_manager_destroy(TAKE_PTR(n->vms));
 	pod_manager_destroy(TAKE_PTR(n->pods));
 	net_destroy(TAKE_PTR(n->net));
@@ -248,6 +251,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	if (r < 0)
 		return err_context(err, r, "virtual machines");
 	n->stats = node_stats_create(n);
+	g->provisioner = local_provisioner_create(n);
 	return 0;
 }
 

@@ -108,6 +108,19 @@ static void ensure_priority_classes(struct bootstrap *b)
 		ensure(b, k, "", classes[i].name, NULL, classes[i].text);
 }
 
+/* Once, when the cluster begins: who deletes it or chooses another default means it. */
+static void make_storage_class(struct bootstrap *b)
+{
+	const struct kind *k = kind_of(b, "storage.k8s.io", "storageclasses");
+	if (cache_get(b->options.cache, kind_of(b, "", "namespaces"), "", "default"))
+		return;
+	ensure(b, k, "", "local", NULL,
+		"{\"metadata\":{\"name\":\"local\",\"annotations\":{"
+		"\"storageclass.kubernetes.io/is-default-class\":\"true\"}},"
+		"\"provisioner\":\"hanok.io/local\",\"reclaimPolicy\":\"Delete\","
+		"\"volumeBindingMode\":\"WaitForFirstConsumer\",\"allowVolumeExpansion\":true}");
+}
+
 static void ensure_service_range(struct bootstrap *b)
 {
 	ensure(b, kind_of(b, "networking.k8s.io", "servicecidrs"), "", "kubernetes", NULL,

@@ -5,11 +5,13 @@
 #include "lib/base/table.h"
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
+#include "node/volume/claim_volume.h"
 
 struct pod_refs {
 	struct arena arena;
-	struct table objects; /* "configmaps/NAME", "secrets/NAME", "tokens/KEY" -> struct
-				 json (of tokens: a string) */
+	struct table objects; /* "configmaps/NAME", "secrets/NAME", "persistentvolumeclaims/NAME",
+				 "persistentvolumes/NAME", "tokens/KEY" -> struct json (of tokens:
+				 a string) */
 };
 
 struct fetch_call {
@@ -44,6 +46,29 @@ const struct json *pod_refs_secret(const struct pod_refs *r, const char *name)
 	return r ? table_get(&r->objects, key) : NULL;
 }
 
+int pod_refs_claim(const struct pod_refs *r, const char *claim, const struct json **ret_volume,
+	struct err *err)
+{
+	_cleanup_(free_p) char *key = xasprintf("persistentvolumeclaims/%s", claim);
+	const struct json *doc = r ? table_get(&r->objects, key) : NULL;
+	const char *name = json_str_or(json_path(doc, "spec.volumeName"), "");
+
+	if (!doc)
+		return err_set(err, -ENOENT, "persistentvolumeclaim \"%s\" not found", claim);
+	if (!streq(json_path_str(doc, "status.phase"), "Bound") || !*name)
+		return err_set(err, -ENOENT, "persistentvolumeclaim \"%s\" is not bound", claim);
+	_cleanup_(free_p) char *volume = xasprintf("persistentvolumes/%s", name);
+	*ret_volume = table_get(&r->objects, volume);
+	if (!*ret_volume)
+		return err_set(err, -ENOENT, "persistentvolume \"%s\" of claim \"%s\" not found",
+			name, claim);
+	if (!streq(json_path_str(*ret_volume, "spec.claimRef.uid"),
+		    json_path_str(doc, "metadata.uid")))
+		return err_set(err, -ENOENT, "persistentvolume \"%s\" is not bound to claim \"%s\"",
+			name, claim);
+	return 0;
+}
+
 void pod_refs_destroy(struct pod_refs *r)
 {
 	if (!r)
@@ -72,8 +97,14 @@ static void ref(
 		each(user, resource, name);
 }
 
-static void walk_volume(const struct json *v, on_ref *each, void *user)
+static void walk_volume(
+	const struct json *pod, const struct json *v, on_ref *each, void *user)
 {
+	_cleanup_(arena_finish) struct arena scratch = ARENA_INIT;
+	const char *claim = claim_volume_name(&scratch, pod, v);
+
+	if (*claim)
+		each(user, "persistentvolumeclaims", claim);
 	ref(each, user, "configmaps", json_get(v, "configMap"), "name");
 	ref(each, user, "secrets", json_get(v, "secret"), "secretName");
 	JSON_FOR_EACH_ITEM(src, json_path(v, "projected.sources")) {
@@ -103,7 +134,7 @@ static void walk(const struct json *pod, unsigned parts, on_ref *each, void *use
 {
 	if (parts & POD_REFS_VOLUMES)
 		JSON_FOR_EACH_ITEM(v, json_path(pod, "spec.volumes"))
-			walk_volume(v, each, user);
+			walk_volume(pod, v, each, user);
 	if (parts & POD_REFS_ENV) {
 		JSON_FOR_EACH_ITEM(i, json_path(pod, "spec.initContainers"))
 			walk_container(i, each, user);
@@ -196,6 +227,17 @@ static void on_token(struct fetch_call *c, const struct client_result *r)
 		log_warn("token could not be renewed", "reason", err.msg, NULL);
 }
 
+static void call_start(struct pod_refs_fetch *f, const char *resource, const char *name);
+
+/* Of a claim its volume is wanted, too. */
+static void take_object(struct fetch_call *c, struct json *doc)
+{
+	table_set(&c->f->result->objects, c->key, doc);
+	const char *volume = json_str_or(json_path(doc, "spec.volumeName"), "");
+	if (str_has_prefix(c->key, "persistentvolumeclaims/") && *volume)
+		call_start(c->f, "persistentvolumes", volume);
+}
+
 static void on_answer(void *user, const struct client_result *r)
 {
 	struct fetch_call *c = user;
@@ -211,7 +253,7 @@ static void on_answer(void *user, const struct client_result *r)
 		if (json_parse(&f->result->arena, r->body, r->body_size, NULL, &doc, &err) < 0)
 			err_set(&f->err, err.code, "%s: %s", c->key, err.msg);
 		else
-			table_set(&f->result->objects, c->key, doc);
+			take_object(c, doc);
 	} else if (r->code != 404) {
 		err_set(&f->err, -EIO, "%s: %s", c->key, r->message);
 	}
@@ -258,6 +300,15 @@ static void call_send(struct fetch_call *c, const struct json *pod)
 	}
 	c->call = client_request(n->client, &request, on_answer, c);
 	c->f->open++;
+}
+
+static void call_start(struct pod_refs_fetch *f, const char *resource, const char *name)
+{
+	size_t before = f->calls.count;
+
+	start(f, resource, name);
+	if (f->calls.count > before)
+		call_send(f->calls.items[before], NULL);
 }
 
 struct pod_refs_fetch *pod_refs_fetch(struct node *n, const struct json *pod, unsigned parts,

@@ -1,5 +1,5 @@
-/* pod_refs.h - the ConfigMaps, Secrets and service account tokens that a pod refers to (volumes,
- * environment, image pull secrets), fetched from the API when they are needed, so that the agent
+/* pod_refs.h - the ConfigMaps, Secrets, claims with their volumes, and service account tokens that a
+ * pod refers to (volumes, environment, image pull secrets), fetched from the API when they are needed, so that the agent
  * keeps no secret longer than a step takes (tokens: as long as they are good), and none of pods
  * that are not its own. */
 #pragma once
@@ -10,6 +10,9 @@
 struct pod_refs; /* what was found; absent objects are simply not in it */
 const struct json *pod_refs_config_map(const struct pod_refs *r, const char *name);
 const struct json *pod_refs_secret(const struct pod_refs *r, const char *name);
+/* The PersistentVolume that a claim is bound to; -ENOENT and why, when there is none. */
+int pod_refs_claim(const struct pod_refs *r, const char *claim, const struct json **ret_volume,
+	struct err *err) _must_check_;
 /* For a projected serviceAccountToken source. */
 const char *pod_refs_token(const struct pod_refs *r, const struct json *source);
 void pod_refs_destroy(struct pod_refs *r); /* NULL allowed */

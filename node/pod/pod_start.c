@@ -26,6 +26,14 @@ static const struct json *source_secret(void *user, const char *name)
 	return pod_refs_secret(op->refs, name);
 }
 
+static int source_claim(
+	void *user, const char *name, const struct json **ret_volume, struct err *err)
+{
+	struct pod_op *op = user;
+
+	return pod_refs_claim(op->refs, name, ret_volume, err);
+}
+
 static void fill_env_context(struct pod_op *op, struct arena *a, struct env_context *ctx)
 {
 	struct pod_manager *m = op->w->m;
@@ -97,6 +105,7 @@ static int setup_volumes(struct pod_op *op, struct err *err)
 		.user = op,
 		.config_map = source_config_map,
 		.secret = source_secret,
+		.claim = source_claim,
 		.field = source_field,
 		.resource = source_resource,
 		.token = source_token,

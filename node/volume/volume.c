@@ -14,6 +14,7 @@
 #include "lib/base/vec.h"
 #include "lib/object/quantity.h"
 #include "node/volume/atomic_writer.h"
+#include "node/volume/claim_volume.h"
 
 enum { TMPFS_MAGIC_NUMBER = 0x01021994 };
 
@@ -233,7 +234,7 @@ static int setup_empty_dir(
 	return 0;
 }
 
-static int setup_host_path(const struct json *spec, struct err *err)
+int volume_check_host_path(const struct json *spec, struct err *err)
 {
 	const char *path = json_str_or(json_get(spec, "path"), "");
 	const char *type = json_str_or(json_get(spec, "type"), "");
@@ -344,9 +345,11 @@ int volumes_setup(struct arena *a, const char *pod_dir, const struct json *pod,
 		for (size_t i = 0; i < ARRAY_LEN(files); i++)
 			is_files = is_files || json_get(v, files[i]);
 		if (json_get(v, "hostPath"))
-			r = setup_host_path(json_get(v, "hostPath"), err);
+			r = volume_check_host_path(json_get(v, "hostPath"), err);
 		else if (is_files)
 			r = setup_files(a, v, pod, path, source, err);
+		else if (*claim_volume_name(a, pod, v))
+			r = claim_volume_setup(a, pod, v, path, source, err);
 		else if (json_get(v, "emptyDir") || json_count(v) == 1)
 			r = setup_empty_dir(json_get(v, "emptyDir"), pod, path, err);
 		else
@@ -464,6 +467,12 @@ int volume_mount_path(struct arena *a, const char *pod_dir, const struct json *p
 			 json_get(v, "downwardAPI") || json_get(v, "projected");
 	if (!base)
 		base = volume_path(a, pod_dir, name);
+	if (*claim_volume_name(a, pod, v)) {
+		*ret_read_only = json_path_bool(v, "persistentVolumeClaim.readOnly", false);
+		int r = claim_volume_target(a, base, &base, err);
+		if (r < 0)
+			return r;
+	}
 	if (!sub_path || !*sub_path) {
 		struct stat st;
 		/* As the field does it: a hostPath without a type is made when it is missing. */
@@ -600,14 +609,19 @@ static int remove_below(
 	return 0;
 }
 
-int volumes_remove(const char *pod_dir, struct err *err)
+int volume_remove_tree(const char *path, struct err *err)
 {
 	struct stat st;
 
-	unmount_below(pod_dir);
-	if (lstat(pod_dir, &st) < 0)
-		return errno == ENOENT ? 0 : err_errno(err, -errno, "stat '%s'", pod_dir);
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : err_errno(err, -errno, "stat '%s'", path);
 	struct removal m = {.top = -1, .dev = st.st_dev};
-	int r = remove_below(&m, AT_FDCWD, pod_dir, 0, err);
-	return r < 0 ? err_context(err, r, "remove '%s'", pod_dir) : 0;
+	int r = remove_below(&m, AT_FDCWD, path, 0, err);
+	return r < 0 ? err_context(err, r, "remove '%s'", path) : 0;
+}
+
+int volumes_remove(const char *pod_dir, struct err *err)
+{
+	unmount_below(pod_dir);
+	return volume_remove_tree(pod_dir, err);
 }

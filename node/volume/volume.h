@@ -1,5 +1,5 @@
 /* volume.h - the volumes of a pod on this host: emptyDir, hostPath, configMap, secret, downwardAPI,
- * projected. Everything of a pod lives under one directory:
+ * projected, and claims (claim_volume.h). Everything of a pod lives under one directory:
  *
  *   POD_DIR/volumes/NAME                what is mounted into containers (tmpfs for secrets and
  *                                       emptyDir with medium Memory)
@@ -21,6 +21,10 @@ struct volume_source {
 		void *user, struct arena *a, const char *path, const char **ret, struct err *err);
 	int (*resource)(void *user, struct arena *a, const struct json *resource_field_ref,
 		const char **ret, struct err *err);
+	/* The PersistentVolume that a claim of the pod's namespace is bound to; says why there is
+	 * none. NULL: claims are not known here. */
+	int (*claim)(
+		void *user, const char *name, const struct json **ret_volume, struct err *err);
 	/* projected serviceAccountToken */
 	int (*token)(void *user, struct arena *a, const struct json *source, const char **ret,
 		struct err *err);
@@ -39,5 +43,10 @@ int volume_mount_path(struct arena *a, const char *pod_dir, const struct json *p
 	const char **ret, bool *ret_read_only, struct err *err) _must_check_;
 /* Unmounts everything below the directory and removes it. Files on hostPaths are never touched. */
 int volumes_remove(const char *pod_dir, struct err *err) _must_check_;
+/* The type of a hostPath source is what it says; what it says to create is created. */
+int volume_check_host_path(const struct json *source, struct err *err) _must_check_;
+/* Removes a directory with all that is in it, never crossing into another file system; nothing
+ * there is success. */
+int volume_remove_tree(const char *path, struct err *err) _must_check_;
 /* mkdir -p with mode for the last part. */
 int volume_make_dirs(const char *path, unsigned mode, struct err *err) _must_check_;
