@@ -246,6 +246,7 @@ void bootstrap_run(const struct bootstrap_options *options)
 		ensure(b, kind_of(b, "", "namespaces"), "", namespaces[i], NULL,
 			arena_printf(&b->arena, "{\"metadata\":{\"name\":\"%s\"}}", namespaces[i]));
 	ensure_priority_classes(b);
+	make_storage_class(b);
 	ensure_service_range(b);
 	step_done(b);
 }

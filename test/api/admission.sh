@@ -1,7 +1,8 @@
 #!/bin/bash
 # What admission plugins put into objects, and what they refuse, in Kubernetes' words.
 . "$(dirname "$0")/../lib.sh"
-start_server
+# Claims are bound by hand here.
+start_server '--controllers=*,-persistentvolume-binder'
 use_namespace admission-test
 
 # pod NAME [SPEC-LINE...]: a pod of one container, with more lines in its spec.

@@ -122,7 +122,7 @@ capacity: 10Gi'
 check_output "its table" 'c1 +fast +10Gi' k get csistoragecapacity
 
 # ---- scheduling, node ----
-check_output "the system's priorities" 'NAME +VALUE +GLOBAL-DEFAULT +AGE +PREEMPTIONPOLICY
+check_output "the system's priorities" 'NAME +VALUE +GLOBAL-DEFAULT +AGE +PREEMPTIONPOLICY.*
 system-cluster-critical +2000000000 +false +[0-9]+s +PreemptLowerPriority
 system-node-critical +2000001000 +false +[0-9]+s +PreemptLowerPriority' k get pc system-cluster-critical system-node-critical
 check "create priorityclass" k create priorityclass high --value=1000 --global-default --description=important
