@@ -126,8 +126,8 @@ static int make_directory(struct local_provisioner *p, struct arena *a, const st
 		return err_set(err, -ENOSPC,
 			"the claim wants %s, the whole file system of '%s' on node \"%s\" has %s: "
 			"ask for less, or choose another storage class",
-			quantity_format_bytes(a, wanted), p->directory, p->n->name,
-			quantity_format_bytes(a, there));
+			json_str_or(json_path(claim, "spec.resources.requests.storage"), ""),
+			p->directory, p->n->name, arena_printf(a, "%" PRId64 "Mi", there >> 20));
 	if (mkdir(path, 0777) < 0 && errno != EEXIST)
 		return err_errno(err, -errno, "create directory '%s'", path);
 	/* Whatever user the container has. */
@@ -200,7 +200,8 @@ static void provision(struct local_provisioner *p, struct arena *a, const struct
 		return; /* the binder's turn */
 	if (make_directory(p, a, doc, path, &err) < 0) {
 		client_event_as(p->n->client, COMPONENT, claim, NULL, "Warning",
-			"ProvisioningFailed", "failed to provision volume with StorageClass \"%s\": %s",
+			"ProvisioningFailed",
+			"failed to provision volume with StorageClass \"%s\": %s",
 			json_path_str(class, "metadata.name"), err.msg);
 		look_later(p);
 		return;
@@ -327,7 +328,8 @@ static void look_at_volumes(struct local_provisioner *p)
 		/* Only what this provisioner made, here: the name and the path go together. */
 		if (streq(json_path_str(doc, "status.phase"), "Released") &&
 			streq(json_path_str(doc, "spec.persistentVolumeReclaimPolicy"), "Delete") &&
-			streq(annotation(doc, "pv.kubernetes.io/provisioned-by"), LOCAL_PROVISIONER) &&
+			streq(annotation(doc, "pv.kubernetes.io/provisioned-by"),
+				LOCAL_PROVISIONER) &&
 			streq(json_path_str(doc, "spec.local.path"), path) &&
 			str_has_prefix(list[i]->name, "pvc-") && !list[i]->deleting &&
 			json_equal(json_path(doc, "spec.nodeAffinity"), node_affinity(&scratch, p)))

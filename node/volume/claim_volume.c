@@ -25,8 +25,7 @@ static int give_to_group(const struct json *pod, const char *path, struct err *e
 
 	if (gid < 0 || stat(path, &st) < 0 || st.st_gid == (gid_t)gid)
 		return 0;
-	if (chown(path, (uid_t)-1, (gid_t)gid) < 0 ||
-		chmod(path, (st.st_mode & 07777) | 02070) < 0)
+	if (chown(path, (uid_t)-1, (gid_t)gid) < 0 || chmod(path, (st.st_mode & 07777) | 02070) < 0)
 		return err_errno(err, -errno, "give '%s' to group %lld", path, (long long)gid);
 	return 0;
 }

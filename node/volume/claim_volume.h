@@ -8,8 +8,7 @@
 
 /* The claim's name that a volume of the pod means ("" = it means none): persistentVolumeClaim, or
  * ephemeral, whose claim is called POD-VOLUME. In the arena. */
-const char *claim_volume_name(
-	struct arena *a, const struct json *pod, const struct json *volume);
+const char *claim_volume_name(struct arena *a, const struct json *pod, const struct json *volume);
 /* Links `path` to what the claim's volume is. */
 int claim_volume_setup(struct arena *a, const struct json *pod, const struct json *volume,
 	const char *path, const struct volume_source *source, struct err *err) _must_check_;
