@@ -100,7 +100,8 @@ gone() { ! k get "$1" --ignore-not-found -o name | grep .; }
 check "a Job that ended is taken away" eventually 30 gone job/short-lived
 made() { k get jobs -o name | grep job.batch/minutely; }
 check "CronJob" eventually 30 made
-check "Endpoints" eventually 20 matches '^3$' bash -c "$(declare -f k k_field); $(declare -p TEST_DIR KUBECTL KUBECONFIG_FILE TEST_NAMESPACE); k get endpoints web -o 'jsonpath={.subsets[0].addresses[*].ip}' | wc -w"
+addresses() { k get endpoints web -o 'jsonpath={.subsets[0].addresses[*].ip}' 2>/dev/null | wc -w; }
+check "Endpoints" eventually 20 matches '^3$' addresses
 slices() { k get endpointslices.v1.discovery.k8s.io -l kubernetes.io/service-name=web -o 'jsonpath={.items[*].endpoints[*].conditions.ready} {.items[0].ports[0].port}'; }
 check "EndpointSlices" eventually 20 matches '^true true true 8080$' slices
 check "PersistentVolumeClaim" eventually 20 fields 'Bound static' pvc/static .status.phase .spec.volumeName
@@ -198,9 +199,10 @@ check "a namespace ends with all that is in it" k delete namespace work --timeou
 #   not found                   what it is about is gone already
 #   already exists              its cache had not shown yet what it had made
 #   because it is being ...     what goes with a namespace is made anew until its controller sees that
+#   startTime                   it begins a job that its cache shows without a beginning; refused since 1.32, it tries again
 #   series.count                its first series of an event counts to 1; Kubernetes asks for 2 since there are series
 explained='no cloud provider provided|the object has been modified|horizontal.go| not found$|already exists$'
-explained="$explained|could not find v1.PersistentVolumeClaim|because it is being terminated|series.count: Invalid value: \"\": should be at least 2"
+explained="$explained|startTime cannot be removed for unsuspended job$|could not find v1.PersistentVolumeClaim|because it is being terminated|series.count: Invalid value: \"\": should be at least 2"
 errors() { grep -aE '^[EF][0-9]{4} ' "$TEST_DIR/$1.log" | grep -avE "$explained" || true; }
 check_output "nothing unexplained in kube-controller-manager's log" '^$' errors controllers
 check_output "nor in kube-scheduler's" '^$' errors scheduler
