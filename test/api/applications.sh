@@ -104,12 +104,25 @@ check "recommended, not done" eventually 10 matches '^True it belongs in virtual
 check "what contradicts itself" create odd "$image, profile: {isolation: strict}"
 check "is told" eventually 10 matches 'NeitherFits isolation strict rules out containers .* no bootable disk rules out virtual machines' k_field app/odd \
 	'.status.conditions[?(@.type=="Placed")].reason' '.status.conditions[?(@.type=="Placed")].message'
+check "by events, too" eventually 5 matches 'Contradiction +application/odd +isolation strict rules out containers' k get events --field-selector involvedObject.name=odd
 check_output "in the column, too" 'odd +0/1 +NeitherFits' k get app odd
 k create deployment taken --image=x >/dev/null
 check "a name that is taken" create taken "$image"
 check "is told" eventually 10 matches "^NameTaken there is a Deployment 'taken'" k_field app/taken \
 	'.status.conditions[?(@.type=="Progressing")].reason' '.status.conditions[?(@.type=="Progressing")].message'
 check "and left alone" test -z "$(k_field deployment/taken '.metadata.ownerReferences')"
+
+# Quotas: of the parts, and of what the parts make.
+k_in_full() { k -n full get app cramped -o "jsonpath=$1"; }
+k create namespace full >/dev/null
+k -n full create quota none --hard=count/deployments.apps=0 >/dev/null
+check "an application where there is no room" k -n full create -f <(application cramped "$image")
+check "says so" eventually 20 matches "^FailedWrite Deployment 'cramped' could not be written: .*exceeded quota: none" k_in_full \
+	'{.status.conditions[?(@.type=="Progressing")].reason} {.status.conditions[?(@.type=="Progressing")].message}'
+check "an event, too" eventually 5 matches 'Warning +FailedWrite +application/cramped' k -n full get events
+check "room for the Deployment, none for its pods" k -n full patch quota none --type merge -p '{"spec":{"hard":{"count/deployments.apps":"1","pods":"0"}}}'
+check "is told as well" eventually 60 matches '^Starting 0 of 1 replicas are ready .*exceeded quota: none' k_in_full \
+	'{.status.conditions[?(@.type=="Progressing")].reason} {.status.conditions[?(@.type=="Progressing")].message}'
 
 # Weights.
 check "weights with a mistake" k -n kube-system create configmap hanok-placement --from-literal=criticality=much

@@ -378,6 +378,14 @@ static const char *reason_text(const struct pass *p)
 	return json_str_or(json_at(p->decision.reasons, 0), "");
 }
 
+static bool has_text(const struct json *texts, const char *text)
+{
+	JSON_FOR_EACH_ITEM(t, texts)
+		if (streq(json_str(t), text))
+			return true;
+	return false;
+}
+
 static void tell_changes(struct pass *p, const struct json *status)
 {
 	struct client *client = p->c->client;
@@ -402,9 +410,13 @@ static void tell_changes(struct pass *p, const struct json *status)
 				reason_text(p));
 		else
 			client_event_as(client, COMPONENT, p->object, NULL, "Warning",
-				"NeitherFits", "%s",
-				json_str_or(json_at(p->decision.contradictions, 0), ""));
+				"NeitherFits",
+				"Neither virtual machines nor containers can run it");
 	}
+	JSON_FOR_EACH_ITEM(odd, p->decision.contradictions)
+		if (!has_text(json_path(p->doc, "status.decision.contradictions"), json_str(odd)))
+			client_event_as(client, COMPONENT, p->object, NULL, "Warning",
+				"Contradiction", "%s", json_str(odd));
 	if (moves_to && !streq(moved_to, moves_to))
 		client_event_as(client, COMPONENT, p->object, NULL, "Normal", "Moving",
 			"Moving to %s: %s", moves_to, reason_text(p));
