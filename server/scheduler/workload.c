@@ -291,6 +291,15 @@ static void read_status(struct workload *w, const struct json *status)
 		w->started_ns = 0;
 }
 
+/* The server notes there what the priority class comes to: the kind has no field for it. */
+static int64_t instance_priority(const struct json *doc)
+{
+	const char *text =
+		json_str(json_get(json_path(doc, "metadata.annotations"), "hanok.io/priority"));
+	int64_t priority;
+	return text && parse_i64(str_from(text), &priority) == 0 ? priority : 0;
+}
+
 struct workload *workload_create(struct object *o)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -311,7 +320,7 @@ struct workload *workload_create(struct object *o)
 	read_claims(w, spec);
 	workload_read_affinity(w, spec);
 	read_status(w, json_get(doc, "status"));
-	w->priority = json_path_int(doc, "spec.priority", 0);
+	w->priority = pod ? json_path_int(doc, "spec.priority", 0) : instance_priority(doc);
 	w->never_preempts = streq(json_path_str(spec, "preemptionPolicy"), "Never");
 	return w;
 }

@@ -66,6 +66,9 @@ check_output "two virtual machines" '^virtualmachine.kubevirt.io/bank-0.virtualm
 check_output "with reserved memory, priority, and apart from each other" '^Always 512Mi 512Mi hanok-mission-critical kubernetes.io/hostname$' k_field vm/bank-0 \
 	.spec.runStrategy .spec.template.spec.domain.memory.guest .spec.template.spec.domain.resources.requests.memory .spec.template.spec.priorityClassName \
 	'.spec.template.spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey'
+check "which the scheduler is told" eventually 10 matches '^1000000$' k_field vmi/bank-0 '.metadata.annotations.hanok\.io/priority'
+check "and nobody else can say" k annotate vmi bank-0 --overwrite hanok.io/priority=2000000000
+check_output "it stays" '^1000000$' k_field vmi/bank-0 '.metadata.annotations.hanok\.io/priority'
 check_output "told by cloud-init what a container is told" "MODE='it'.*runcmd" k_field vm/bank-0 '.spec.template.spec.volumes[?(@.name=="cloud-init")].cloudInitNoCloud.userData'
 check_output "and no containers" '^0$' k_count deployment/bank
 check_output "labels of the application go along" '^a a$' k_field vm/bank-1 .metadata.labels.team .spec.template.metadata.labels.team
@@ -192,6 +195,15 @@ machine() {
 	END
 }
 check "a machine" k create -f <(machine core)
+no_class() {
+	cat <<-END
+		apiVersion: kubevirt.io/v1
+		kind: VirtualMachineInstance
+		metadata: {name: no-class}
+		spec: {priorityClassName: nothing, domain: {devices: {}}}
+	END
+}
+check_refused "a class that is none" 'no PriorityClass with name nothing was found' k create -f <(no_class)
 check_output "too" '^hanok-mission-critical core$' k_field vm/core "$template.priorityClassName" "$antiaffinity"
 check "a budget of theirs" k create pdb own --selector=app=ledger --min-available=1
 check "takes the place of ours" eventually 10 gone pdb ledger-deployment-critical

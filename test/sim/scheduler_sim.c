@@ -335,6 +335,29 @@ static void test_preempts(void **state)
 	sim_end(&s);
 }
 
+static bool machine_runs(struct sim *s)
+{
+	return sim_text_is(s, "VirtualMachineInstance", "bank", "status.phase", "Running");
+}
+
+/* A virtual machine's priority counts like a pod's. */
+static void test_machine_preempts(void **state)
+{
+	struct sim s;
+	sim_begin(&s, 1, "-*", true);
+	fake_node_add(s.nodes, "n1", "4", "4Gi", 110);
+	make_urgent(&s, "low", 3, 0, "");
+	sim_run_ms(&s, 10000);
+	assert_true(runs_on(&s, "low", "n1"));
+	fake_api_create_text(s.api,
+		"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachineInstance','metadata':{"
+		"'name':'bank','annotations':{'hanok.io/priority':'1000000'}},'spec':{'domain':{"
+		"'resources':{'requests':{'cpu':'2','memory':'1Gi'}},'devices':{}}}}");
+	sim_until(&s, machine_runs, 60000);
+	assert_null(fake_api_get(s.api, "Pod", "default", "low"));
+	sim_end(&s);
+}
+
 static size_t pods_on(struct sim *s, const char *node, const char *app)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -400,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_spreads),
 		cmocka_unit_test(test_spreads_by_default),
 		cmocka_unit_test(test_preempts),
+		cmocka_unit_test(test_machine_preempts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

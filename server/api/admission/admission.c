@@ -77,6 +77,7 @@ int admission_create(struct api *api, const struct admission_options *options,
 		.priority_classes = served(api, "scheduling.k8s.io", "priorityclasses"),
 		.runtime_classes = served(api, "node.k8s.io", "runtimeclasses"),
 		.storage_classes = served(api, "storage.k8s.io", "storageclasses"),
+		.instances = served(api, "kubevirt.io", "virtualmachineinstances"),
 	};
 	a->mutate = xcalloc(ARRAY_LEN(plugins) + 1, sizeof(admission_step *));
 	a->validate = xcalloc(ARRAY_LEN(plugins) + 1, sizeof(admission_step *));

@@ -26,7 +26,11 @@ extern const struct admission_plugin admission_certificate_approval, admission_c
 struct admission_kinds {
 	const struct kind *limit_ranges, *claims, *volumes, *service_accounts, *services;
 	const struct kind *priority_classes, *runtime_classes, *storage_classes;
+	const struct kind *instances; /* of virtual machines */
 };
+
+/* What a virtual machine instance's priority class comes to: an annotation (priority.c). */
+#define ADMISSION_PRIORITY "hanok.io/priority"
 
 /* Which priority class is the default; found again when the classes change (priority.c). */
 struct priority;

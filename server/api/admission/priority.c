@@ -84,12 +84,42 @@ static void keep(const struct admission_review *r, struct json *spec)
 	}
 }
 
+static const struct object *class_named(const struct admission_review *r, const char *name)
+{
+	const struct admission *admission = admission_of(r);
+	const struct kind *k = admission->kinds.priority_classes;
+	return k ? cache_get(admission->api->cache, k, "", name) : NULL;
+}
+
+/* An instance has a class, but no field for what it comes to: an annotation tells the scheduler.
+ * Whatever a client writes there does not count. */
+static int mutate_instance(const struct admission_review *r)
+{
+	struct arena *a = r->req->arena;
+	const char *name = json_path_str(r->doc, "spec.priorityClassName");
+	const struct object *o = name && *name ? class_named(r, name) : NULL;
+	const struct priority *p = default_of(admission_of(r));
+	struct json *annotations = json_path(r->doc, "metadata.annotations"), *was = NULL;
+	if (r->operation == ADMISSION_UPDATE)
+		was = json_get(json_path(r->old, "metadata.annotations"), ADMISSION_PRIORITY);
+	else if (name && *name && !o)
+		return admission_forbid(r, "no PriorityClass with name %s was found", name);
+	else if (o || *p->class)
+		was = json_new_printf(a, "%" PRId64, o ? of_class(a, o).value : p->value);
+	if (was)
+		json_set(a, json_object_at(a, json_get(r->doc, "metadata"), "annotations"),
+			ADMISSION_PRIORITY, was);
+	else if (annotations)
+		json_remove(annotations, ADMISSION_PRIORITY);
+	return 0;
+}
+
 static int mutate(const struct admission_review *r)
 {
 	struct arena *a = r->req->arena;
 	struct admission *admission = admission_of(r);
 	if (!admission_is_pod(r) || *r->part)
-		return 0;
+		return r->kind == admission->kinds.instances && !*r->part ? mutate_instance(r) : 0;
 	struct json *spec = json_get(r->doc, "spec");
 	if (r->operation == ADMISSION_UPDATE) {
 		keep(r, spec);
@@ -102,10 +132,7 @@ static int mutate(const struct admission_review *r)
 			json_set_str(a, spec, "priorityClassName", p->class);
 		return set(r, spec, p);
 	}
-	const struct object *o = admission->kinds.priority_classes
-					 ? cache_get(admission->api->cache,
-						   admission->kinds.priority_classes, "", name)
-					 : NULL;
+	const struct object *o = class_named(r, name);
 	if (!o)
 		return admission_forbid(r, "no PriorityClass with name %s was found", name);
 	struct priority p = of_class(a, o);
