@@ -241,22 +241,32 @@ static bool no_pods(struct sim *s)
 	return sim_count(s, "Pod") == 0;
 }
 
+/* As the binder of volumes does it: pods wait for that. */
+static void bind_claim(struct sim *s, const char *name)
+{
+	char volume[64];
+	snprintf(volume, sizeof(volume), "pv-%s", name);
+	if (!fake_api_get(s->api, "PersistentVolume", "", volume))
+		fake_api_create_text(s->api,
+			"{'apiVersion':'v1','kind':'PersistentVolume','metadata':{'name':'%s'},"
+			"'spec':{'capacity':{'storage':'1Gi'},'accessModes':['ReadWriteOnce'],"
+			"'hostPath':{'path':'/v'}},'status':{'phase':'Bound'}}",
+			volume);
+	fake_api_patch_text(s->api, "PersistentVolumeClaim", "default", name,
+		"{'metadata':{'annotations':{'pv.kubernetes.io/bind-completed':'yes'}},'spec':{"
+		"'volumeName':'%s'},'status':{'phase':'Bound'}}",
+		volume);
+}
+
 static void bind_claims(struct sim *s)
 {
-	/* Nobody binds claims here, and the scheduler would wait for it. */
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct object **all;
 	for (int step = 0; step < 600; step++) {
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		struct object **all;
 		size_t count = fake_api_list(s->api, "PersistentVolumeClaim", "default", &a, &all);
-		for (size_t n = 0; n < count; n++) {
-			struct json *doc = object_doc(all[n], &a);
-			if (!streq(json_path_str(doc, "status.phase"), "Bound"))
-				fake_api_patch_text(s->api, "PersistentVolumeClaim", "default",
-					all[n]->name,
-					"{'spec':{'volumeName':'pv-%s'},'status':{'phase':'Bound'}"
-					"}",
-					all[n]->name);
-		}
+		for (size_t n = 0; n < count; n++)
+			if (!streq(json_path_str(object_doc(all[n], &a), "status.phase"), "Bound"))
+				bind_claim(s, arena_strdup(&a, all[n]->name));
 		sim_run_ms(s, 100);
 	}
 }
