@@ -41,6 +41,7 @@ bench_api() {
 	fi
 	bench_api_table "$BENCH_DIR/api.hanok" "$BENCH_DIR/api.peer"
 	bench_api_lines "$BENCH_DIR/api.hanok" "$BENCH_DIR/api.peer"
+	bench_api_floor "$data" "$BENCH_DIR/api.hanok"
 	[ -z "$BENCH_PEER" ] || bench_api_memory
 }
 
@@ -69,6 +70,16 @@ bench_api_lines() {
 	done <<<"$BENCH_API_GOALS"
 	bench_line api-list-first-ms "$(bench_api_figure "$1" list-alone 9)" - - 2
 	bench_line api-watch-delay-p99-ms "$(bench_api_figure "$1" watch-delay 4)" - - 1.5
+}
+
+# bench_api_floor DATA FILE: what an event of that size costs without an API server; no goal.
+bench_api_floor() {
+	local floor bytes
+	bytes=$(bench_api_figure "$2" watch-patch 8)
+	floor=$("$BENCH_BUILD/bench/bare-watch" "$1/pki/server.crt" "$1/pki/server.key" "$bytes" 320000) ||
+		{ bench_failed api-watch-floor "bare-watch broke off"; return; }
+	bench_note "TLS and sockets alone, $bytes bytes to 100 watchers: events a second, server's and reader's us: $floor"
+	bench_line api-watch-floor-us "$(bench_api_figure "$2" watch-patch 5)" "$(cut -d' ' -f2 <<<"$floor")" - -
 }
 
 # A rate's ratio is judged from below: its goal is the least.
