@@ -19,7 +19,7 @@ leaked() { lab_in fabric nft list table bridge leak | sed -n 's/.*counter packet
 check "apply the samples" k apply -f "$TEST_ROOT/samples"
 check "containers are rolled out" k rollout status deployment/web --timeout=90s
 check "the machine is Ready" k wait --for=condition=Ready vm/web-vm --timeout=120s
-check "three endpoints" eventually 60 matches '^([0-9.]+ ){2}[0-9.]+$' k get endpoints web -o 'jsonpath={.subsets[*].addresses[*].ip}'
+check "three endpoints" eventually 60 matches '([0-9.]+ ){2}[0-9.]+$' k get endpoints web -o 'jsonpath={.subsets[*].addresses[*].ip}'
 check_output "and a slice with them" 'web-' k get endpointslices -l kubernetes.io/service-name=web
 address=$(k_field service/web .spec.clusterIP)
 ask() { on_node 1 sh -c "for i in \$(seq $1); do curl -s --max-time 5 http://$2/ || echo none; done" | sort | uniq -c; }
