@@ -1,6 +1,6 @@
 /* node_server.h - the agent's HTTPS server, what kubelets have on port 10250: logs, exec, attach,
- * port-forward of containers, consoles of virtual machines, usage figures, health. Only clients of system:masters
- * with a certificate of the cluster's CA get in; /healthz is for everybody. */
+ * port-forward of containers, consoles of virtual machines, usage figures, health. Only clients of
+ * system:masters with a certificate of the cluster's CA get in; /healthz is for everybody. */
 #pragma once
 
 #include "lib/client/kubeconfig.h"

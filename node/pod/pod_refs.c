@@ -97,8 +97,7 @@ static void ref(
 		each(user, resource, name);
 }
 
-static void walk_volume(
-	const struct json *pod, const struct json *v, on_ref *each, void *user)
+static void walk_volume(const struct json *pod, const struct json *v, on_ref *each, void *user)
 {
 	_cleanup_(arena_finish) struct arena scratch = ARENA_INIT;
 	const char *claim = claim_volume_name(&scratch, pod, v);

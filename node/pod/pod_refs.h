@@ -1,7 +1,7 @@
-/* pod_refs.h - the ConfigMaps, Secrets, claims with their volumes, and service account tokens that a
- * pod refers to (volumes, environment, image pull secrets), fetched from the API when they are needed, so that the agent
- * keeps no secret longer than a step takes (tokens: as long as they are good), and none of pods
- * that are not its own. */
+/* pod_refs.h - the ConfigMaps, Secrets, claims with their volumes, and service account tokens that
+ * a pod refers to (volumes, environment, image pull secrets), fetched from the API when they are
+ * needed, so that the agent keeps no secret longer than a step takes (tokens: as long as they are
+ * good), and none of pods that are not its own. */
 #pragma once
 
 #include "node/node.h"

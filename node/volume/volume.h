@@ -23,8 +23,7 @@ struct volume_source {
 		const char **ret, struct err *err);
 	/* The PersistentVolume that a claim of the pod's namespace is bound to; says why there is
 	 * none. NULL: claims are not known here. */
-	int (*claim)(
-		void *user, const char *name, const struct json **ret_volume, struct err *err);
+	int (*claim)(void *user, const char *name, const struct json **ret_volume, struct err *err);
 	/* projected serviceAccountToken */
 	int (*token)(void *user, struct arena *a, const struct json *source, const char **ret,
 		struct err *err);

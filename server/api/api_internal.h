@@ -122,8 +122,8 @@ void api_fail_method(struct api_request *req);
 void api_fail_unknown_resource(struct api_request *req);
 void api_warn(struct api_request *req, const char *text);
 void api_warnings_cut(struct api_request *req, size_t count); /* the first ones stay */
-const char *api_warning_headers(struct api_request *req); /* NULL = none */
-int64_t api_now_ns(const struct api_request *req);	  /* wall clock */
+const char *api_warning_headers(struct api_request *req);     /* NULL = none */
+int64_t api_now_ns(const struct api_request *req);	      /* wall clock */
 
 /* The verbs: one file each. */
 void api_discovery(struct api_request *req);

@@ -19,5 +19,5 @@ struct node_endpoint {
 	uint16_t port;
 	const char *tls_name; /* its certificate must name it */
 };
-bool node_endpoint(
-	struct arena *a, const struct object *node, struct node_endpoint *ret); /* false: it has none */
+bool node_endpoint(struct arena *a, const struct object *node,
+	struct node_endpoint *ret); /* false: it has none */

@@ -214,7 +214,8 @@ const struct default_role default_roles[] = {
 			" core endpoints,namespaces,persistentvolumeclaims,persistentvolumes",
 			/* volumes out of its own directories */
 			"create,delete,patch core persistentvolumes",
-			READ " storage.k8s.io storageclasses", "create core namespaces", READ " discovery.k8s.io endpointslices",
+			READ " storage.k8s.io storageclasses", "create core namespaces",
+			READ " discovery.k8s.io endpointslices",
 			"get,list,patch,update,watch kubevirt.io virtualmachineinstances",
 			"patch,update kubevirt.io virtualmachineinstances/status",
 			READ " kubevirt.io virtualmachines",

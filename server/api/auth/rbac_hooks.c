@@ -4,8 +4,9 @@
 #include "server/api/hooks/hooks_internal.h"
 
 #define RBAC_GROUP "rbac.authorization.k8s.io"
-#define RULES_MAX 10000 /* of one role: each request of whom it is bound to looks at all of them   \
-			 */
+#define RULES_MAX                                                                                  \
+	10000 /* of one role: each request of whom it is bound to looks at all of them             \
+	       */
 #define DESCRIBED_MAX 1000 /* missing rights that a refusal lists */
 #define DESCRIBED_BYTES_MAX (256u << 10)
 
