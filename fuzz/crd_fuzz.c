@@ -3,7 +3,7 @@
  * be buildable, and what is made of an object must stay the same when it is made again. */
 #include "lib/object/custom.h"
 #include "server/api/hooks/crd.h"
-#include "server/api/jsonpath.h"
+#include "server/api/tables/jsonpath.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,13 +4,13 @@
 
 #include "lib/base/log.h"
 #include "server/api/admission/admission.h"
-#include "server/api/conversions.h"
-#include "server/api/custom_resources.h"
+#include "server/api/kinds/conversions.h"
+#include "server/api/kinds/custom_resources.h"
 #include "server/api/auth/auth.h"
-#include "server/api/openapi.h"
-#include "server/api/proxy.h"
-#include "server/api/usage.h"
-#include "server/api/watch.h"
+#include "server/api/documents/openapi.h"
+#include "server/api/nodes/proxy.h"
+#include "server/api/nodes/usage.h"
+#include "server/api/verbs/watch.h"
 
 #define NODE_PORT_FIRST 30000
 #define NODE_PORT_COUNT 2768 /* 30000-32767 */

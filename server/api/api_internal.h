@@ -9,13 +9,13 @@
 #include "server/api/allocator.h"
 #include "server/api/api.h"
 #include "server/api/auth/user.h"
-#include "server/api/deadline.h"
-#include "server/api/hooks.h"
-#include "server/api/inflight.h"
-#include "server/api/metrics.h"
-#include "server/api/negotiate.h"
-#include "server/api/query.h"
-#include "server/api/router.h"
+#include "server/api/requests/deadline.h"
+#include "server/api/hooks/hooks.h"
+#include "server/api/requests/inflight.h"
+#include "server/api/documents/metrics.h"
+#include "server/api/requests/negotiate.h"
+#include "server/api/requests/query.h"
+#include "server/api/requests/router.h"
 
 struct admission;
 

@@ -9,6 +9,7 @@ MANIFESTS=$TEST_ROOT/test/api/upstream
 
 skip() {
 	echo "1..0 # SKIP $1"
+	# shellcheck disable=SC2034 # lib.sh looks at them
 	TEST_COUNT=1 TEST_FINISHED=1
 	exit 0
 }
@@ -65,6 +66,7 @@ check "kube-scheduler leads by a Lease" eventually 30 k -n kube-system get lease
 # ---- accounts, and what every namespace gets ----
 
 k create namespace work >/dev/null
+# shellcheck disable=SC2034 # of k
 TEST_NAMESPACE=(--namespace work)
 account() { k get serviceaccount default -o 'jsonpath={.secrets[0].name}' | grep .; }
 check "a service account with a token of its own" eventually 20 account
@@ -77,6 +79,7 @@ check_output "which hanok takes" '"username":"system:serviceaccount:work:default
 
 TEST_NAMESPACE=()
 check "work" k apply -f "$MANIFESTS/cluster.yaml"
+# shellcheck disable=SC2034 # of k
 TEST_NAMESPACE=(--namespace work)
 check "is given" k apply -f "$MANIFESTS/work.yaml"
 

@@ -13,8 +13,8 @@
 
 #include "lib/object/status.h"
 #include "server/api/auth/user.h"
-#include "server/api/query.h"
-#include "server/api/router.h"
+#include "server/api/requests/query.h"
+#include "server/api/requests/router.h"
 
 struct access {
 	const struct api_user *user;

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "server/api/table.h"
+#include "server/api/tables/table.h"
 
 struct json *cell_text(const struct table_row *row, const char *fmt, ...)
 {

@@ -3,9 +3,9 @@
 #include "server/api/hooks/crd.h"
 
 #include "lib/json/json_seen.h"
-#include "server/api/custom_names.h"
-#include "server/api/custom_resources.h"
-#include "server/api/jsonpath.h"
+#include "server/api/kinds/custom_names.h"
+#include "server/api/kinds/custom_resources.h"
+#include "server/api/tables/jsonpath.h"
 
 #define SELECTABLE_FIELDS_MAX 8
 

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 
 #include "server/api/hooks/validate.h"
-#include "server/api/table.h"
+#include "server/api/tables/table.h"
 
 /* The first of several times that is there. */
 static const char *first_time(const struct json *doc, const char *const *paths)

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "server/api/hooks/hooks_internal.h"
-#include "server/api/table.h"
+#include "server/api/tables/table.h"
 
 static bool is_sidecar(const struct json *doc, const struct json *status)
 {

@@ -1,5 +1,5 @@
 /* usage.c - the kinds of metrics.k8s.io: made on request from what nodes told (server/usage). */
-#include "server/api/usage.h"
+#include "server/api/nodes/usage.h"
 
 #include <inttypes.h>
 

@@ -1,5 +1,5 @@
 /* PodDisruptionBudget: counts its pods and what their controllers want, and says in its status how
- * many may be evicted. Evictions take from that number (server/api/evict.c). */
+ * many may be evicted. Evictions take from that number (server/api/verbs/evict.c). */
 #include "server/controllers/claim.h"
 #include "server/controllers/controller.h"
 #include "server/controllers/meta.h"

@@ -1,7 +1,0 @@
-/* conversions_impl.h - the conversions that conversions.c lists. */
-#pragma once
-
-#include "server/api/conversions.h"
-
-extern const struct kind_conversion conversion_autoscaler_v1, conversion_event,
-	conversion_cron_job_beta, conversion_disruption_budget_beta, conversion_endpoint_slice_beta;
