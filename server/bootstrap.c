@@ -114,8 +114,8 @@ static void make_storage_class(struct bootstrap *b)
 	const struct kind *k = kind_of(b, "storage.k8s.io", "storageclasses");
 	if (cache_get(b->options.cache, kind_of(b, "", "namespaces"), "", "default"))
 		return;
-	ensure(b, k, "", "local", NULL,
-		"{\"metadata\":{\"name\":\"local\",\"annotations\":{"
+	ensure(b, k, "", "hanok-local", NULL,
+		"{\"metadata\":{\"name\":\"hanok-local\",\"annotations\":{"
 		"\"storageclass.kubernetes.io/is-default-class\":\"true\"}},"
 		"\"provisioner\":\"hanok.io/local\",\"reclaimPolicy\":\"Delete\","
 		"\"volumeBindingMode\":\"WaitForFirstConsumer\",\"allowVolumeExpansion\":true}");

@@ -3,7 +3,7 @@
 # what may change, and refusals in Kubernetes' words. Controllers are off, so that nothing moves.
 . "$(dirname "$0")/../lib.sh"
 start_server '--controllers=-*' --scheduler=off --disable-admission-plugins=StorageObjectInUseProtection
-k delete storageclass local >/dev/null # claims would get it
+k delete storageclass hanok-local >/dev/null # claims would get it
 json=(-H 'Content-Type: application/json')
 
 apply() { k apply --validate=strict -f - >"$TEST_DIR/apply.out" 2>&1 <<<"$1" || { cat "$TEST_DIR/apply.out"; return 1; }; }

@@ -5,7 +5,7 @@
 use_lab
 use_namespace e2e-volumes
 
-check_output "there is a default class" 'local \(default\) +hanok.io/local +Delete +WaitForFirstConsumer +true' k get storageclass
+check_output "there is a default class" 'hanok-local \(default\) +hanok.io/local +Delete +WaitForFirstConsumer +true' k get storageclass
 k create -f - >/dev/null <<'END'
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -38,7 +38,7 @@ pod writer "echo kept >/data/file && echo inside >/part/file"
 check "a pod that writes ends well" k wait --for=jsonpath='{.status.phase}'=Succeeded pod/writer --timeout=60s
 volume=$(k get pvc data -o 'jsonpath={.spec.volumeName}')
 path=$(k get pv "$volume" -o 'jsonpath={.spec.local.path}')
-check_output "the claim is bound" "data +Bound +$volume +10Mi +RWO +local" k get pvc data
+check_output "the claim is bound" "data +Bound +$volume +10Mi +RWO +hanok-local" k get pvc data
 check_output "the volume knows its node" 'kubernetes.io/hostname' k get pv "$volume" -o 'jsonpath={.spec.nodeAffinity}'
 check_output "the file is on the host" '^kept$' on_node 1 cat "$path/file"
 k delete pod writer --timeout=30s >/dev/null
