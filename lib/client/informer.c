@@ -29,6 +29,9 @@ static const struct sm_class informer_sm = {"informer", states, ARRAY_LEN(states
 
 #define BACKOFF_FIRST_MS 200
 #define BACKOFF_MAX_MS 30000
+/* Objects of a list that are taken in at a time: whoever else is served by this loop, such as the
+ * API with a large store that has just started, is not held up by all of them. */
+#define PART_MAX 256
 /* A watch that lived this long was a healthy one: the next starts without delay. */
 #define HEALTHY_WATCH_NS (5 * NS_PER_S)
 
@@ -67,6 +70,10 @@ struct informer {
 	uint64_t list_number;
 	unsigned failures; /* in a row */
 	struct client_call *list;
+	/* Of a list that is in: what is still to be taken in, a part a turn of the loop. */
+	struct object **rest;
+	size_t rest_count, rest_at;
+	uint64_t rest_revision;
 	struct client_watch *watch;
 	struct wakeup *wakeup;
 };
@@ -78,11 +85,14 @@ static int64_t mono(const struct informer *i)
 
 static void go_list(struct informer *i);
 static void go_watch(struct informer *i);
+static void take_part(struct informer *i);
 
 static void go_on(void *user)
 {
 	struct informer *i = user;
-	if (i->revision)
+	if (i->rest)
+		take_part(i);
+	else if (i->revision)
 		go_watch(i);
 	else
 		go_list(i);
@@ -258,6 +268,45 @@ static void drop_unseen(struct informer *i)
 	VEC_FINISH(&gone);
 }
 
+static void forget_rest(struct informer *i)
+{
+	for (size_t n = i->rest_at; n < i->rest_count; n++)
+		object_unref(i->rest[n]);
+	free(i->rest);
+	i->rest = NULL;
+	i->rest_count = i->rest_at = 0;
+}
+
+static void list_taken(struct informer *i, uint64_t revision)
+{
+	drop_unseen(i);
+	i->revision = i->revision_seen = revision;
+	i->failures = 0;
+	if (!i->synced) {
+		i->synced = true;
+		for (size_t n = 0; n < i->handlers.count; n++)
+			if (i->handlers.items[n].h.synced)
+				i->handlers.items[n].h.synced(i->handlers.items[n].user);
+	}
+	go_watch(i);
+}
+
+static void take_part(struct informer *i)
+{
+	size_t end = MIN(i->rest_at + PART_MAX, i->rest_count);
+	while (i->rest_at < end) {
+		struct object *o = i->rest[i->rest_at++];
+		upsert(i, o);
+		object_unref(o);
+	}
+	if (i->rest_at < i->rest_count) {
+		wakeup_in(i->wakeup, 0);
+		return;
+	}
+	forget_rest(i);
+	list_taken(i, i->rest_revision);
+}
+
 static void on_list(void *user, const struct client_list_result *r)
 {
 	struct informer *i = user;
@@ -267,18 +316,18 @@ static void on_list(void *user, const struct client_list_result *r)
 		return;
 	}
 	i->list_number++;
-	for (size_t n = 0; n < r->count; n++)
-		upsert(i, r->items[n]);
-	drop_unseen(i);
-	i->revision = i->revision_seen = r->revision;
-	i->failures = 0;
-	if (!i->synced) {
-		i->synced = true;
-		for (size_t n = 0; n < i->handlers.count; n++)
-			if (i->handlers.items[n].h.synced)
-				i->handlers.items[n].h.synced(i->handlers.items[n].user);
+	if (r->count <= PART_MAX) {
+		for (size_t n = 0; n < r->count; n++)
+			upsert(i, r->items[n]);
+		list_taken(i, r->revision);
+		return;
 	}
-	go_watch(i);
+	i->rest = xcalloc(r->count, sizeof(struct object *));
+	i->rest_count = r->count;
+	i->rest_revision = r->revision;
+	for (size_t n = 0; n < r->count; n++)
+		i->rest[n] = object_ref(r->items[n]);
+	take_part(i);
 }
 
 static void go_list(struct informer *i)
@@ -414,6 +463,7 @@ void informer_destroy(struct informer *i)
 		client_cancel(i->client, i->list);
 	if (i->watch)
 		i->client->ops->watch_close(i->client, i->watch);
+	forget_rest(i);
 	wakeup_destroy(i->wakeup);
 	for (size_t n = 0; n < i->indexes.count; n++)
 		index_free(i->indexes.items[n]);
