@@ -65,7 +65,9 @@ int64_t cron_next(const struct cron *c, const struct zone *zone, int64_t after_n
 			if (year > last_year)
 				return 0;
 			if (next_s == local_s)
-				return (local_s - span.offset_s) * NS_PER_S;
+				return local_s - span.offset_s < END_S
+					       ? (local_s - span.offset_s) * NS_PER_S
+					       : 0;
 			local_s = next_s;
 			/* The clocks are changed before that. */
 			if (local_s - span.offset_s >= span.end_s)

@@ -3,13 +3,15 @@
 #include "lib/base/table.h"
 #include "server/controllers/meta.h"
 
-struct pod_views {
-	struct table by_uid; /* uid -> slot */
-};
-
 struct slot {
 	struct pod_view view;
 	struct arena arena; /* the view's strings */
+};
+
+struct pod_views {
+	struct informer *pods;
+	struct table by_uid; /* uid -> slot */
+	struct slot gone;    /* the last one asked for that a sync held longer than the cache */
 };
 
 static void slot_free(struct slot *s)
@@ -31,6 +33,7 @@ struct pod_views *pod_views_create(struct informer *pods)
 {
 	static const struct informer_handler handler = {.changed = on_pod};
 	struct pod_views *v = xcalloc(1, sizeof(*v));
+	v->pods = pods;
 	informer_add_handler(pods, &handler, v);
 	return v;
 }
@@ -43,6 +46,7 @@ void pod_views_destroy(struct pod_views *v)
 	while (table_next(&it))
 		slot_free(it.value);
 	table_finish(&v->by_uid);
+	arena_finish(&v->gone.arena);
 	free(v);
 }
 
@@ -164,6 +168,12 @@ const struct pod_view *pod_view(struct pod_views *v, const struct object *pod)
 {
 	struct slot *s = table_get(&v->by_uid, pod->uid);
 	if (!s) {
+		const struct object *is = informer_get(v->pods, pod->namespace, pod->name);
+		/* Nobody would tell when to forget it. */
+		if (!is || !streq(is->uid, pod->uid)) {
+			decode(&v->gone, pod);
+			return &v->gone.view;
+		}
 		s = xcalloc(1, sizeof(*s));
 		table_set(&v->by_uid, pod->uid, s);
 	}

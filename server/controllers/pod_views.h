@@ -31,7 +31,7 @@ struct pod_view {
 struct pod_views;
 struct pod_views *pod_views_create(struct informer *pods);
 void pod_views_destroy(struct pod_views *v);
-/* Valid until the next change of the pod. */
+/* Valid until the next change of the pod; of one that has gone already, until the next call. */
 const struct pod_view *pod_view(struct pod_views *v, const struct object *pod);
 /* Ready for at least min_ready_s; else *ret_wait_ms (if not NULL) is the time that is missing, or
  * -1 when the pod is not ready. */

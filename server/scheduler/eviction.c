@@ -135,8 +135,11 @@ static void withdraw_promises(struct scheduler *s, const struct workload *w, con
 const char *scheduler_preempt(
 	struct scheduler *s, struct workload *w, struct arena *a, const char **ret_node)
 {
-	struct budget *budgets;
-	size_t count = read_budgets(s, a, &budgets);
+	struct budget *budgets = NULL;
+	/* With nobody to send away there is no need to know whom they protect. */
+	size_t count = snapshot_has_lower(&s->core.snapshot, w->priority)
+			       ? read_budgets(s, a, &budgets)
+			       : 0;
 	s->metrics.preemptions++;
 	struct preemption p = preempt(&s->core, w, budgets, count, &s->random, a);
 	*ret_node = NULL;

@@ -83,13 +83,19 @@ static size_t find_lower(const struct trial *t, const struct node_info *i, struc
 	for (size_t n = 0; n < i->assigned.count; n++) {
 		struct assigned *as = i->assigned.items[n];
 		if (as->workload->priority < t->pass->w->priority)
-			victims[count++] = (struct victim){.assigned = as,
-				.priority = as->workload->priority,
-				.started_ns = started_ns(as->workload)};
+			victims[count++] =
+				(struct victim){.assigned = as, .priority = as->workload->priority};
 	}
+	return count;
+}
+
+/* Their objects are parsed for it: only where it helps that they go. */
+static void put_in_order(struct victim *victims, size_t count)
+{
+	for (size_t n = 0; n < count; n++)
+		victims[n].started_ns = started_ns(victims[n].assigned->workload);
 	if (count > 1)
 		qsort(victims, count, sizeof(*victims), by_importance);
-	return count;
 }
 
 /* Spares whom it can; the others stay removed. */
@@ -139,6 +145,7 @@ static bool try_node(
 		pass_account(t->pass, all[n].assigned, false);
 	*ret_refusal = pass_check(t->pass, slot);
 	if (!*ret_refusal) {
+		put_in_order(all, count);
 		find_violations(all, count, t->budgets, t->budget_count, t->a);
 		reprieve(t, ret, all, count);
 	}

@@ -28,11 +28,30 @@ static void wait_free(struct volume_wait *w)
 	free(w);
 }
 
+/* What was decided about its volumes is void; those that say so themselves stay as they are. */
+static void release_volumes(struct scheduler *s, const struct workload *w)
+{
+	for (size_t n = 0; n < w->claim_count; n++) {
+		/* By name: the claim itself may be gone. */
+		_cleanup_(free_p) char *key = xasprintf("%s/%s", w->ns, w->claims[n].name);
+		struct table_iter it = table_iterate(&s->core.volumes.volumes);
+		while (table_next(&it)) {
+			struct volume *v = it.value;
+			if (!streq(v->assumed_claim, key))
+				continue;
+			free(v->assumed_claim);
+			v->assumed_claim = NULL;
+		}
+	}
+}
+
 void scheduler_drop_volume_wait(struct scheduler *s, const char *uid)
 {
 	LIST_FOR_EACH(w, &s->volume_waits, struct volume_wait, link) {
-		if (!uid || streq(w->workload->uid, uid))
-			wait_free(w);
+		if (uid && !streq(w->workload->uid, uid))
+			continue;
+		release_volumes(s, w->workload);
+		wait_free(w);
 	}
 }
 
@@ -43,23 +62,6 @@ static struct volume_wait *find_wait(struct scheduler *s, const char *uid)
 			return w;
 	}
 	return NULL;
-}
-
-/* What was decided about its volumes is void; those that say so themselves stay as they are. */
-static void release_volumes(struct scheduler *s, const struct workload *w)
-{
-	struct table_iter it = table_iterate(&s->core.volumes.volumes);
-	while (table_next(&it)) {
-		struct volume *v = it.value;
-		for (size_t n = 0; n < w->claim_count && v->assumed_claim; n++) {
-			const struct claim *c =
-				volumes_claim(&s->core.volumes, w->ns, w->claims[n].name);
-			if (c && !streq(c->key, v->assumed_claim))
-				continue;
-			free(v->assumed_claim);
-			v->assumed_claim = NULL;
-		}
-	}
 }
 
 static void give_up(struct volume_wait *w, const char *why)

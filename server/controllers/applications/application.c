@@ -8,7 +8,8 @@
 #include "server/controllers/meta.h"
 
 #define COMPONENT "application-controller"
-#define NAME_TAKEN_MS 30000 /* the event of what goes away may name somebody else */
+#define NAME_TAKEN_MS 30000  /* the event of what goes away may name somebody else */
+#define MACHINES_AT_ONCE 100 /* made in one pass */
 #define WEIGHTS_NAMESPACE "kube-system"
 #define WEIGHTS_NAME "hanok-placement"
 
@@ -195,15 +196,20 @@ static void restart_stale_machine(struct sync *s)
 {
 	struct pass *p = s->state;
 	struct object *stale = NULL;
+	bool found = false;
 	if (p->machine_count < 2)
 		return;
 	for (size_t n = 0; n < p->machine_count; n++) {
 		struct json *status = json_get(object_doc(p->machines[n], &s->arena), "status");
 		if (!json_path_bool(status, "ready", false))
 			return;
-		if (!stale &&
-			condition_is(json_get(status, "conditions"), "RestartRequired", "True"))
-			stale = informer_get(p->c->instances, s->ns, p->machines[n]->name);
+		/* The first that asks for it, even when its guest has just gone: that its
+		 * machine still seems to answer is old news, and no other may go meanwhile. */
+		if (found ||
+			!condition_is(json_get(status, "conditions"), "RestartRequired", "True"))
+			continue;
+		found = true;
+		stale = informer_get(p->c->instances, s->ns, p->machines[n]->name);
 	}
 	if (stale && !stale->deleting)
 		sync_delete(s, stale, -1, NULL, NULL, NULL);
@@ -213,8 +219,14 @@ static void keep_machines(struct sync *s)
 {
 	struct pass *p = s->state;
 	int64_t wanted = application_replicas(p->doc);
-	for (int64_t n = 0; n < wanted; n++)
-		ensure(s, p->c->machines, application_machine(&s->arena, p->object, p->doc, n));
+	size_t missing = 0;
+	/* The events of those that were made bring the next. */
+	for (int64_t n = 0; n < wanted && missing < MACHINES_AT_ONCE; n++) {
+		struct json *machine = application_machine(&s->arena, p->object, p->doc, n);
+		missing += !informer_get(
+			p->c->machines, s->ns, json_path_str(machine, "metadata.name"));
+		ensure(s, p->c->machines, machine);
+	}
 	for (size_t n = 0; n < p->machine_count; n++) {
 		int64_t number = application_machine_number(p->object, p->machines[n]->name);
 		if ((number < 0 || number >= wanted) && !p->machines[n]->deleting)

@@ -40,6 +40,7 @@ static int read_subject(struct arena *a, struct csr_request *r, struct err *err)
 	int count = X509_NAME_entry_count(subject);
 	const char **organizations = arena_alloc(a, ((size_t)count + 1) * sizeof(char *));
 	size_t organization_count = 0;
+	bool has_name = false;
 	r->common_name = "";
 	for (int n = 0; n < count; n++) {
 		const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, n);
@@ -49,6 +50,11 @@ static int read_subject(struct arena *a, struct csr_request *r, struct err *err)
 		char *text = text_of(a, entry);
 		if (!text)
 			return err_set(err, -EBADMSG, "the request's subject is no text");
+		/* Who reads the first of several names and who reads the last must not see two
+		 * different users. */
+		if (nid == NID_commonName && has_name)
+			return err_set(err, -EBADMSG, "the request's subject has two common names");
+		has_name |= nid == NID_commonName;
 		if (nid == NID_commonName)
 			r->common_name = text;
 		else

@@ -27,7 +27,7 @@ static struct json *parse(struct arena *a, const char *text)
 	return doc;
 }
 
-/* A request: names are "DNS:x,IP:1.2.3.4" or NULL. */
+/* A request: names are "DNS:x,IP:1.2.3.4" or NULL; several common names have a bar between. */
 static char *make_request(
 	struct arena *a, const char *cn, const char *const *orgs, const char *names)
 {
@@ -37,9 +37,10 @@ static char *make_request(
 	for (; orgs && *orgs; orgs++)
 		X509_NAME_add_entry_by_txt(
 			subject, "O", MBSTRING_UTF8, (const unsigned char *)*orgs, -1, -1, 0);
-	if (cn)
-		X509_NAME_add_entry_by_txt(
-			subject, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0);
+	struct str rest = cn ? str_from(cn) : (struct str){0}, one;
+	while (cn && str_split(&rest, '|', &one))
+		X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+			(const unsigned char *)one.p, (int)one.size, -1, 0);
 	if (names) {
 		STACK_OF(X509_EXTENSION) *list = sk_X509_EXTENSION_new_null();
 		sk_X509_EXTENSION_push(
@@ -118,6 +119,15 @@ static void test_rules(void **state)
 				"%zu: %s, not %s", n, problem ? problem : "fine", cases[n].problem);
 		csr_request_finish(&r);
 	}
+}
+
+/* Who reads the first name and who reads the last must not see two users. */
+static void test_two_common_names(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct csr_request r;
+	char *text = make_request(&a, "system:kube-controller-manager|system:node:n1", nodes, NULL);
+	assert_true(csr_request_parse(&a, text, &r, NULL) < 0);
 }
 
 static void test_node_permission(void **state)
@@ -276,6 +286,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_two_common_names),
 		cmocka_unit_test(test_node_permission),
 		cmocka_unit_test(test_bad_requests),
 		cmocka_unit_test(test_signs),

@@ -117,6 +117,22 @@ static bool same(const struct json *is, const struct json *wanted)
 	return (!json_count(is) && !json_count(wanted)) || json_equal(is, wanted);
 }
 
+/* Always the same name: one that is made and not in the cache yet is refused, not made twice. One
+ * that another subset's slice has is passed over. */
+static const char *name_of(
+	struct sync *s, const struct object *owner, const struct mirror *m, size_t number)
+{
+	struct mirroring *self = s->self;
+	struct arena *a = &s->arena;
+	for (;; number++) {
+		char *text = arena_printf(a, "%s/%s/%zu", owner->uid, m->family, number);
+		char *name =
+			arena_printf(a, "%s-%08" PRIx32, owner->name, fnv1a_32(text, strlen(text)));
+		if (!informer_get(self->slices, s->ns, name))
+			return name;
+	}
+}
+
 static void write_mirror(struct sync *s, const struct object *owner, const struct json *endpoints,
 	const struct object *present, const struct mirror *m, size_t number)
 {
@@ -140,14 +156,10 @@ static void write_mirror(struct sync *s, const struct object *owner, const struc
 		sync_update(s, kind, s->ns, present->name, NULL, doc, NULL, NULL);
 		return;
 	}
-	/* Always the same name: one that is made and not in the cache yet is refused, not made
-	 * twice. */
-	char *text = arena_printf(a, "%s/%s/%zu", owner->uid, m->family, number);
 	json_set_str(a, doc, "apiVersion", kind->gv);
 	json_set_str(a, doc, "kind", kind->kind);
 	json_set_str(a, doc, "addressType", m->family);
-	json_set(a, meta, "name",
-		json_new_printf(a, "%s-%08" PRIx32, owner->name, fnv1a_32(text, strlen(text))));
+	json_set_str(a, meta, "name", name_of(s, owner, m, number));
 	struct json *refs = json_array_at(a, meta, "ownerReferences");
 	json_push(a, refs, owner_reference(a, owner));
 	sync_create(s, kind, s->ns, doc, NULL, NULL);

@@ -31,6 +31,12 @@ static void add_pending(struct binder *b)
 	arena_finish(&a);
 }
 
+/* Claims and volumes are thousands: looking for a name is much cheaper than parsing. */
+static bool mentions(const struct object *o, const char *name)
+{
+	return memmem(o->bytes->data, o->bytes->size, name, strlen(name));
+}
+
 static void on_claim(void *user, const struct object *old, const struct object *new)
 {
 	struct binder *b = user;
@@ -45,7 +51,8 @@ static void on_claim(void *user, const struct object *old, const struct object *
 	struct object **all;
 	size_t count = new &&old ? 0 : informer_list(b->volumes, NULL, &a, &all);
 	for (size_t i = 0; i < count; i++)
-		if (volume_owner_of(o, object_doc(all[i], &a)) == VOLUME_OURS)
+		if (mentions(all[i], o->name) &&
+			volume_owner_of(o, object_doc(all[i], &a)) == VOLUME_OURS)
 			loop_add_object(b->volumes_loop, all[i]);
 	arena_finish(&a);
 }

@@ -79,6 +79,12 @@ static struct json *claim_reference(struct arena *a, const struct object *claim)
 	return ref;
 }
 
+/* A volume that is gone must not be named: the claim would be lost for good. */
+static void on_marked(struct sync *s, const struct client_result *r, void *user)
+{
+	sync_check(s, r);
+}
+
 static void bind_to(struct sync *s, struct object *volume)
 {
 	struct claim_pass *p = s->state;
@@ -95,7 +101,7 @@ static void bind_to(struct sync *s, struct object *volume)
 		json_set_str(a,
 			json_object_at(a, json_object_at(a, patch, "metadata"), "annotations"),
 			ANNOTATION_BOUND_BY_CONTROLLER, "yes");
-	sync_patch(s, volume, NULL, patch, NULL, NULL);
+	sync_patch(s, volume, NULL, patch, on_marked, NULL);
 }
 
 /* ---- no volume ---- */

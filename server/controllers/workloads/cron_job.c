@@ -33,7 +33,8 @@ struct run {
 	struct json *doc, *spec;
 	struct json *active; /* status.active as it should be */
 	const char *last_schedule, *last_success;
-	const struct zone *zone;
+	const struct zone *zone; /* in the step that asked for it only: it may be read anew */
+	struct json *due_job;
 	struct cron_run *runs; /* jobs it owns */
 	size_t run_count;
 	int64_t now_ns, due_ns;
@@ -194,8 +195,7 @@ static void start_run(struct sync *s)
 	s->next = write_status;
 	if (r->stop)
 		return;
-	sync_create(s, informer_kind(r->all->jobs), r->cron_job->namespace,
-		cron_job_run(&s->arena, r->cron_job, r->doc, r->zone, r->due_ns), on_created,
+	sync_create(s, informer_kind(r->all->jobs), r->cron_job->namespace, r->due_job, on_created,
 		cron_job_run_name(&s->arena, r->cron_job, r->due_ns));
 }
 
@@ -299,6 +299,7 @@ static void schedule(struct sync *s)
 			"is Forbid");
 		return;
 	}
+	r->due_job = cron_job_run(&s->arena, r->cron_job, r->doc, r->zone, r->due_ns);
 	s->next = streq(policy, "Replace") ? replace_active : start_run;
 }
 

@@ -75,8 +75,8 @@ static void write_final_status(struct sync *s)
 	struct run *r = s->state;
 	job_count_untracked(r->pass);
 	sync_status(s, r->job, r->doc, job_status(r->pass), on_final_status, NULL);
-	if (r->pass->too_many)
-		sync_again(s, 0);
+	if (r->pass->too_many && !s->failed)
+		sync_again(s, 0); /* a failure has its back-off */
 }
 
 /* ---- finalizers ---- */
@@ -262,6 +262,8 @@ static void reconcile(struct sync *s)
 	if (!job_is_ours(r->doc))
 		return;
 	if (job_is_finished(r->doc)) {
+		expectations_forget(jobs->pods_expected, s->key);
+		expectations_forget(jobs->jobs_expected, s->key);
 		job_orphans_of(jobs->orphans, job);
 		return;
 	}

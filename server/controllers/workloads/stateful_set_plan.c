@@ -1,6 +1,8 @@
 #include "server/controllers/workloads/stateful_set_plan.h"
 
 #define ORDINAL_MAX INT32_MAX
+/* Pods made in one pass; a set that wants a thousand million of them costs no more than that. */
+#define CREATE_MAX 500
 
 int64_t stateful_ordinal(const char *parent, const char *pod)
 {
@@ -14,7 +16,8 @@ int64_t stateful_ordinal(const char *parent, const char *pod)
 
 struct plan {
 	const struct stateful_set *set;
-	const struct stateful_pod **replicas;  /* by ordinal - start; NULL = none */
+	const struct stateful_pod **replicas; /* by ordinal - start; NULL = none */
+	int64_t seen; /* of the replicas, from the first: all, or CREATE_MAX of them are missing */
 	const struct stateful_pod **condemned; /* highest ordinal first */
 	size_t condemned_count;
 	struct stateful_action *actions;
@@ -31,14 +34,14 @@ static int highest_first(const void *pa, const void *pb)
 static void sort_out(struct arena *a, struct plan *p)
 {
 	const struct stateful_set *set = p->set;
-	p->replicas = arena_zalloc(a, ((size_t)set->replicas + 1) * sizeof(*p->replicas));
+	p->replicas = arena_zalloc(a, ((size_t)p->seen + 1) * sizeof(*p->replicas));
 	p->condemned = arena_alloc(a, (set->count + 1) * sizeof(*p->condemned));
 	for (size_t n = 0; n < set->count; n++) {
 		const struct stateful_pod *pod = &set->pods[n];
 		int64_t at = pod->ordinal - set->start;
-		if (at >= 0 && at < set->replicas)
+		if (at >= 0 && at < p->seen)
 			p->replicas[at] = pod;
-		else if (pod->ordinal >= 0)
+		else if (pod->ordinal >= 0 && (at < 0 || at >= set->replicas))
 			p->condemned[p->condemned_count++] = pod;
 	}
 	if (p->condemned_count > 1)
@@ -61,7 +64,7 @@ static bool plan_replicas(struct plan *p)
 {
 	const struct stateful_set *set = p->set;
 	bool on = true;
-	for (int64_t n = 0; n < set->replicas; n++) {
+	for (int64_t n = 0; n < p->seen; n++) {
 		const struct stateful_pod *pod = p->replicas[n];
 		if (!pod) {
 			p->actions[p->count++] = (struct stateful_action){.what = STATEFUL_CREATE,
@@ -140,8 +143,9 @@ static void plan_wide_update(struct plan *p)
 
 size_t stateful_plan(struct arena *a, const struct stateful_set *set, struct stateful_action **ret)
 {
-	struct plan p = {.set = set};
-	p.actions = arena_alloc(a, ((size_t)set->replicas + set->count + 1) * sizeof(*p.actions));
+	struct plan p = {
+		.set = set, .seen = MIN(MAX(set->replicas, 0), (int64_t)set->count + CREATE_MAX)};
+	p.actions = arena_alloc(a, ((size_t)p.seen + set->count + 1) * sizeof(*p.actions));
 	*ret = p.actions;
 	sort_out(a, &p);
 	if (!plan_replicas(&p) || !plan_condemned(&p) || set->on_delete)

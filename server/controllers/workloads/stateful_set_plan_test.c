@@ -88,6 +88,26 @@ static void test_parallel(void **state)
 	check(three, "0a 1a 2U", "");
 }
 
+/* A number that nobody can mean costs no memory, and nothing that is there is taken away. */
+static void test_vast(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct stateful_pod pods[2];
+	struct stateful_action *actions;
+	struct stateful_set vast = {.replicas = INT32_MAX};
+	check(vast, "0A", "+1");
+	check(vast, "0A 1A 700A", "+2");
+	vast.parallel = true;
+	vast.max_unavailable = 1;
+	vast.current = vast.update = "new";
+	vast.pods = pods;
+	vast.count = read_pods("0A 900A", pods);
+	size_t count = stateful_plan(&a, &vast, &actions);
+	assert_in_range(count, 500, 600);
+	for (size_t n = 0; n < count; n++)
+		assert_int_equal(actions[n].what, STATEFUL_CREATE);
+}
+
 static void test_update(void **state)
 {
 	struct stateful_set four = {.replicas = 4};
@@ -192,6 +212,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ordered),
 		cmocka_unit_test(test_parallel),
+		cmocka_unit_test(test_vast),
 		cmocka_unit_test(test_update),
 		cmocka_unit_test(test_wide_update),
 		cmocka_unit_test(test_names),
