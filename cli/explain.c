@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/api_session.h"
+#include "lib/object/object.h"
 #include "lib/placement/placement.h"
 
 #define FILE_MAX_BYTES (3u << 20)
@@ -121,6 +122,31 @@ static int read_file(struct arena *a, const char *path, struct str *ret, struct 
 	return err_set(err, -EFBIG, "'%s' is larger than 3 MiB", path);
 }
 
+static void end_registry(struct kind_registry **r)
+{
+	kind_registry_destroy(*r);
+}
+
+/* In the server's words: it would refuse these fields too. */
+static int check_manifest(struct arena *a, struct json *doc, struct err *err)
+{
+	_cleanup_(end_registry) struct kind_registry *kinds = kind_registry_create();
+	int r = kind_registry_load_builtin(kinds, err);
+	if (r < 0)
+		return r;
+	const struct kind *k = kind_by_name(kinds, "hanok.io", "v1", "Application");
+	struct decode_options options = {
+		.field_validation = FIELD_VALIDATION_STRICT, .skip_defaults = true};
+	struct field_errors errors = {.arena = a};
+	struct status st = {0};
+	r = object_check(k, a, doc, &options, &errors, &st);
+	if (r == 0 && field_error_count(&errors) > 0)
+		r = status_invalid(a, &st, k,
+			json_str_or(json_path(doc, "metadata.name"), "(no name)"), &errors);
+	return r < 0 ? err_set(err, r, "%s", json_str_or(json_get(st.doc, "message"), "invalid"))
+		     : 0;
+}
+
 static int explain_file(const struct options *o, struct arena *a, struct err *err)
 {
 	struct str text = {NULL, 0};
@@ -134,6 +160,9 @@ static int explain_file(const struct options *o, struct arena *a, struct err *er
 	JSON_FOR_EACH_ITEM(doc, all) {
 		if (!streq(json_str(json_get(doc, "kind")), "Application"))
 			continue;
+		r = check_manifest(a, doc, err);
+		if (r < 0)
+			return err_context(err, r, "manifest '%s'", o->file);
 		struct placement_facts facts =
 			placement_facts_of_application(a, json_get(doc, "spec"));
 		struct placement_weights weights = placement_default_weights();

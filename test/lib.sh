@@ -17,6 +17,7 @@
 TEST_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 HANOK=${HANOK_BIN:-$TEST_ROOT/build/hanok}
 KUBECTL=${KUBECTL:-kubectl}
+unset KUBECONFIG # the tester's own, of a lab perhaps
 TEST_NAME=$(basename "$0" .sh)
 TEST_DIR=$(mktemp -d "/tmp/hanok-$TEST_NAME.XXXXXX")
 TEST_COUNT=0

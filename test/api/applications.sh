@@ -50,6 +50,9 @@ manifest=$TEST_DIR/manifest.yaml
 application paper "$image, profile: {criticality: mission-critical}" >"$manifest"
 check_output "explained without a server" 'Decision: Container.*not a VirtualMachine: no bootable disk.*no bootable disk: .*profile: by itself it would ask for a VirtualMachine' \
 	"$HANOK" explain placement -f "$manifest"
+application odd "$image, profile: {criticality: critical}" >"$manifest"
+check_refused "and refused as the server would" 'criticality: Unsupported value: "critical": supported values: "mission-critical"' \
+	"$HANOK" explain placement -f "$manifest"
 check "an event says it" eventually 5 matches 'Normal +Placed +application/bank +Belongs in a VirtualMachine \([0-9]+ points to [0-9]+\): criticality mission-critical' \
 	k get events --field-selector involvedObject.name=bank
 

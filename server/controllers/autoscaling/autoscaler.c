@@ -398,6 +398,7 @@ static void look_at_target(struct sync *s)
 	p->desired = p->replicas = json_path_int(p->scale, "spec.replicas", 0);
 	free(p->memory->selector);
 	p->memory->selector = *selector ? xstrdup(selector) : NULL;
+	pace_met(&p->memory->pace, p->replicas, loop_mono_ns(s->loop));
 	s->next = rescale;
 	if (p->replicas == 0 && json_int_or(json_get(p->spec, "minReplicas"), 1) != 0) {
 		p->desired = 0;

@@ -129,6 +129,14 @@ static int64_t stabilize(const struct pace_limits *l, struct pace_memory *m, int
 	return to;
 }
 
+void pace_met(struct pace_memory *m, int64_t current, int64_t now_ns)
+{
+	struct pace_point point = {now_ns, current};
+	if (!m->met)
+		VEC_PUSH(&m->advised, point);
+	m->met = true;
+}
+
 static void limit_by(
 	struct pace_verdict *v, int64_t replicas, const char *reason, const char *message)
 {

@@ -35,8 +35,11 @@ struct pace_point {
 };
 struct pace_memory {
 	VEC(struct pace_point) advised, up, down;
+	bool met;
 };
 void pace_memory_finish(struct pace_memory *m);
+/* The size that it is met at is the first advice: who has just begun shrinks nothing in haste. */
+void pace_met(struct pace_memory *m, int64_t current, int64_t now_ns);
 
 struct pace_verdict {
 	int64_t replicas;

@@ -48,6 +48,22 @@ static void test_plain(void **state)
 	pace_memory_finish(&m);
 }
 
+/* The first measurement after a start is low: no haste. */
+static void test_met(void **state)
+{
+	struct pace_limits l = limits_of("{\"minReplicas\":1,\"maxReplicas\":20}");
+	struct pace_memory m = {0};
+	pace_met(&m, 4, now_s * NS_PER_S);
+	now_s += 130;
+	pace_met(&m, 4, now_s * NS_PER_S);
+	assert_int_equal(decide(&l, &m, 4, 0).replicas, 4);
+	assert_int_equal(decide(&l, &m, 4, 6).replicas, 6);
+	now_s += 301;
+	pace_met(&m, 6, now_s * NS_PER_S);
+	assert_int_equal(decide(&l, &m, 6, 0).replicas, 1);
+	pace_memory_finish(&m);
+}
+
 static void test_plain_down(void **state)
 {
 	struct pace_limits l = limits_of("{\"minReplicas\":2,\"maxReplicas\":20}");
@@ -131,6 +147,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_met),
 		cmocka_unit_test(test_plain_down),
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_disabled_and_windows),
