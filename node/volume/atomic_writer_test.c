@@ -274,6 +274,57 @@ static void volumes_of_a_pod(void **state)
 	assert_non_null(strstr(err.msg, "volume of type nfs"));
 }
 
+static const struct json *persistent_volume;
+
+static int find_claim(void *user, const char *name, const struct json **ret, struct err *err)
+{
+	*ret = persistent_volume;
+	return 0;
+}
+
+/* The same directory, as an option may have it. */
+static void removal_spares_a_claims_data(void **state)
+{
+	static const char *const forms[] = {"%s/pod", "%s//pod", "%s/./pod", "%s/link/pod"};
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct volume_source source = {.claim = find_claim};
+	struct err err = ERR_INIT;
+	struct json *pod = parse(&a, "{\"spec\":{\"volumes\":[{\"name\":\"d\","
+				     "\"persistentVolumeClaim\":{\"claimName\":\"c\"}}]}}");
+	const struct json *mount = parse(&a, "{\"name\":\"d\"}");
+	const char *path;
+	bool read_only;
+
+	if (geteuid() != 0)
+		skip(); /* mounts */
+	assert_int_equal(volume_make_dirs(arena_printf(&a, "%s/data/sub", dir), 0755, &err), 0);
+	assert_int_equal(symlink(dir, arena_printf(&a, "%s/link", dir)), 0);
+	int fd = open(arena_printf(&a, "%s/data/sub/kept", dir), O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, "v", 1), 1);
+	close(fd);
+	persistent_volume = parse(
+		&a, arena_printf(&a, "{\"spec\":{\"local\":{\"path\":\"%s/data\"}}}", dir));
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		const char *pod_dir = arena_printf(&a, forms[i], dir);
+#pragma GCC diagnostic pop
+		assert_int_equal(volumes_setup(&a, pod_dir, pod, &source, &err), 0);
+		int r = volume_mount_path(
+			&a, pod_dir, pod, "main", 0, mount, "sub", &path, &read_only, &err);
+		if (r == -EPERM)
+			skip(); /* root, but of a container */
+		assert_int_equal(r, 0);
+		/* What is mounted still is not gone into. */
+		assert_int_equal(volume_remove_tree(pod_dir, &err), -EBUSY);
+		assert_file("data/sub/kept", "v");
+		err = ERR_INIT;
+		assert_int_equal(volumes_remove(pod_dir, &err), 0);
+		assert_int_equal(access(pod_dir, F_OK), -1);
+		assert_file("data/sub/kept", "v");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +334,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(later_files_replace_earlier_ones, setup, teardown),
 		cmocka_unit_test_setup_teardown(removes_what_is_very_deep, setup, teardown),
 		cmocka_unit_test_setup_teardown(volumes_of_a_pod, setup, teardown),
+		cmocka_unit_test_setup_teardown(removal_spares_a_claims_data, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("volume", tests, NULL, NULL);

@@ -508,15 +508,21 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
-static void unmount_below(const char *dir)
+static void unmount_below(const char *path)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	VEC(char *) found = {0};
-	char *line = NULL;
-	size_t room = 0, size = strlen(dir);
+	char *line = NULL, dir[PATH_MAX];
+	size_t room = 0;
 
 	if (!f)
 		return;
+	/* The kernel's list has no symbolic links, relative paths and doubled slashes. */
+	if (!realpath(path, dir)) {
+		fclose(f);
+		return;
+	}
+	size_t size = strlen(dir);
 	while (getline(&line, &room, f) > 0) {
 		char *save, *field = strtok_r(line, " ", &save);
 		for (int i = 0; field && i < 4; i++)
@@ -560,16 +566,30 @@ static int move_up(struct removal *m, int dir, const char *name, struct err *err
 	}
 }
 
-/* Never crosses into another file system: what is still mounted there is not ours to delete. */
+/* The directory itself may be a mount, nothing below it: one of the same file system (a subPath of a
+ * volume that is a directory of this host) can't be told by its device. */
+static int open_to_remove(int parent, const char *name, unsigned depth)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW,
+		.resolve = depth ? RESOLVE_NO_XDEV : 0,
+	};
+
+	return (int)syscall(SYS_openat2, parent, name, &how, sizeof(how));
+}
+
+/* Never crosses into another mount: what is still mounted there is not ours to delete. */
 static int remove_below(
 	struct removal *m, int parent, const char *name, unsigned depth, struct err *err)
 {
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open_to_remove(parent, name, depth);
 	struct stat st;
 
 	if (fd < 0) {
 		if (errno == ENOENT)
 			return 0;
+		if (errno == EXDEV)
+			return err_set(err, -EBUSY, "'%s' is still mounted", name);
 		if (errno != ENOTDIR && errno != ELOOP)
 			return err_errno(err, -errno, "open '%s'", name);
 		if (unlinkat(parent, name, 0) < 0 && errno != ENOENT)

@@ -44,7 +44,7 @@ int volume_mount_path(struct arena *a, const char *pod_dir, const struct json *p
 int volumes_remove(const char *pod_dir, struct err *err) _must_check_;
 /* The type of a hostPath source is what it says; what it says to create is created. */
 int volume_check_host_path(const struct json *source, struct err *err) _must_check_;
-/* Removes a directory with all that is in it, never crossing into another file system; nothing
+/* Removes a directory with all that is in it, never crossing into another mount; nothing
  * there is success. */
 int volume_remove_tree(const char *path, struct err *err) _must_check_;
 /* mkdir -p with mode for the last part. */
