@@ -632,6 +632,22 @@ bool selector_matches_fields(const struct selector *s, const struct object *o)
 	return !s->nothing;
 }
 
+bool selector_node_terms_hold(struct arena *a, const struct json *terms, const struct object *node)
+{
+	JSON_FOR_EACH_ITEM(term, terms) {
+		const struct json *by_label = json_get(term, "matchExpressions");
+		const struct json *by_field = json_get(term, "matchFields");
+		if (!json_count(by_label) && !json_count(by_field))
+			continue;
+		struct selector labels = selector_from_node_requirements(a, by_label);
+		struct selector fields = selector_from_node_requirements(a, by_field);
+		if (selector_matches_labels(&labels, node->labels, node->label_count) &&
+			selector_matches_fields(&fields, node))
+			return true;
+	}
+	return !terms;
+}
+
 /* ---- copies and text ---- */
 
 struct selector selector_copy(struct arena *a, const struct selector *s)

@@ -34,6 +34,9 @@ int selector_from_label_selector(struct arena *a, const struct json *doc, struct
 /* A node selector term's matchExpressions or matchFields: Gt and Lt, too. An operator that there is
  * not makes it match nothing. Texts are the document's. */
 struct selector selector_from_node_requirements(struct arena *a, const struct json *list);
+/* Is the node one of a required node affinity's? One of the terms must hold, an empty one does not;
+ * terms NULL: any node is. */
+bool selector_node_terms_hold(struct arena *a, const struct json *terms, const struct object *node);
 void selector_from_map(struct arena *a, const struct json *map, struct selector *ret);
 bool selector_matches_labels(
 	const struct selector *s, const struct object_label *labels, size_t count);

@@ -46,8 +46,17 @@ const struct json *pod_refs_secret(const struct pod_refs *r, const char *name)
 	return r ? table_get(&r->objects, key) : NULL;
 }
 
-int pod_refs_claim(const struct pod_refs *r, const char *claim, const struct json **ret_volume,
-	struct err *err)
+static bool is_controlled_by(const struct json *doc, const char *uid)
+{
+	JSON_FOR_EACH_ITEM(o, json_path(doc, "metadata.ownerReferences"))
+		if (json_bool_or(json_get(o, "controller"), false) &&
+			streq(json_str(json_get(o, "uid")), uid))
+			return true;
+	return false;
+}
+
+int pod_refs_claim(const struct pod_refs *r, const char *claim, const char *owner,
+	const struct json **ret_volume, struct err *err)
 {
 	_cleanup_(free_p) char *key = xasprintf("persistentvolumeclaims/%s", claim);
 	const struct json *doc = r ? table_get(&r->objects, key) : NULL;
@@ -55,6 +64,11 @@ int pod_refs_claim(const struct pod_refs *r, const char *claim, const struct jso
 
 	if (!doc)
 		return err_set(err, -ENOENT, "persistentvolumeclaim \"%s\" not found", claim);
+	if (owner && !is_controlled_by(doc, owner))
+		return err_set(err, -EPERM,
+			"persistentvolumeclaim \"%s\" was not created for the pod (pod is not "
+			"owner)",
+			claim);
 	if (!streq(json_path_str(doc, "status.phase"), "Bound") || !*name)
 		return err_set(err, -ENOENT, "persistentvolumeclaim \"%s\" is not bound", claim);
 	_cleanup_(free_p) char *volume = xasprintf("persistentvolumes/%s", name);

@@ -10,9 +10,10 @@
 struct pod_refs; /* what was found; absent objects are simply not in it */
 const struct json *pod_refs_config_map(const struct pod_refs *r, const char *name);
 const struct json *pod_refs_secret(const struct pod_refs *r, const char *name);
-/* The PersistentVolume that a claim is bound to; -ENOENT and why, when there is none. */
-int pod_refs_claim(const struct pod_refs *r, const char *claim, const struct json **ret_volume,
-	struct err *err) _must_check_;
+/* The PersistentVolume that a claim is bound to; -ENOENT and why, when there is none. owner: the
+ * UID of the pod that the claim must have been made for, NULL = it is anybody's. */
+int pod_refs_claim(const struct pod_refs *r, const char *claim, const char *owner,
+	const struct json **ret_volume, struct err *err) _must_check_;
 /* For a projected serviceAccountToken source. */
 const char *pod_refs_token(const struct pod_refs *r, const struct json *source);
 void pod_refs_destroy(struct pod_refs *r); /* NULL allowed */

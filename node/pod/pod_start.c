@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "lib/base/log.h"
+#include "lib/object/selector.h"
 #include "node/volume/volume.h"
 
 enum { CONFIG_RETRY_S = 10 };
@@ -26,12 +27,28 @@ static const struct json *source_secret(void *user, const char *name)
 	return pod_refs_secret(op->refs, name);
 }
 
+/* Who names a node in a pod has passed by the scheduler: a path of another node's volume may lead
+ * to somebody else's data here. */
 static int source_claim(
-	void *user, const char *name, const struct json **ret_volume, struct err *err)
+	void *user, const char *name, bool own, const struct json **ret_volume, struct err *err)
 {
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct pod_op *op = user;
+	const struct node *n = op->w->n;
+	const struct json *volume;
+	int r = pod_refs_claim(op->refs, name, own ? op->w->uid : NULL, &volume, err);
 
-	return pod_refs_claim(op->refs, name, ret_volume, err);
+	if (r < 0)
+		return r;
+	const struct json *terms =
+		json_path(volume, "spec.nodeAffinity.required.nodeSelectorTerms");
+	if (terms && (!n->object || !selector_node_terms_hold(&a, terms, n->object)))
+		return err_set(err, -EPERM,
+			"volume \"%s\" is not reached from this node: no matching "
+			"NodeSelectorTerms",
+			json_str_or(json_path(volume, "metadata.name"), ""));
+	*ret_volume = volume;
+	return 0;
 }
 
 static void fill_env_context(struct pod_op *op, struct arena *a, struct env_context *ctx)

@@ -276,7 +276,8 @@ static void volumes_of_a_pod(void **state)
 
 static const struct json *persistent_volume;
 
-static int find_claim(void *user, const char *name, const struct json **ret, struct err *err)
+static int find_claim(
+	void *user, const char *name, bool own, const struct json **ret, struct err *err)
 {
 	*ret = persistent_volume;
 	return 0;
@@ -302,8 +303,8 @@ static void removal_spares_a_claims_data(void **state)
 	int fd = open(arena_printf(&a, "%s/data/sub/kept", dir), O_WRONLY | O_CREAT, 0600);
 	assert_int_equal(write(fd, "v", 1), 1);
 	close(fd);
-	persistent_volume = parse(
-		&a, arena_printf(&a, "{\"spec\":{\"local\":{\"path\":\"%s/data\"}}}", dir));
+	persistent_volume =
+		parse(&a, arena_printf(&a, "{\"spec\":{\"local\":{\"path\":\"%s/data\"}}}", dir));
 	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"

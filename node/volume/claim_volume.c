@@ -56,7 +56,9 @@ int claim_volume_setup(struct arena *a, const struct json *pod, const struct jso
 {
 	const char *claim = claim_volume_name(a, pod, volume);
 	const struct json *pv = NULL;
-	int r = source->claim ? source->claim(source->user, claim, &pv, err)
+	/* Of an ephemeral volume: another's claim may have the same name. */
+	bool own = !json_get(volume, "persistentVolumeClaim");
+	int r = source->claim ? source->claim(source->user, claim, own, &pv, err)
 			      : err_set(err, -ENOTSUP, "this node has no support for claims");
 	struct stat st;
 

@@ -22,8 +22,10 @@ struct volume_source {
 	int (*resource)(void *user, struct arena *a, const struct json *resource_field_ref,
 		const char **ret, struct err *err);
 	/* The PersistentVolume that a claim of the pod's namespace is bound to; says why there is
-	 * none. NULL: claims are not known here. */
-	int (*claim)(void *user, const char *name, const struct json **ret_volume, struct err *err);
+	 * none. own: the claim must be one that was made for the pod. NULL: claims are not known
+	 * here. */
+	int (*claim)(void *user, const char *name, bool own, const struct json **ret_volume,
+		struct err *err);
 	/* projected serviceAccountToken */
 	int (*token)(void *user, struct arena *a, const struct json *source, const char **ret,
 		struct err *err);

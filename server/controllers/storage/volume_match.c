@@ -37,28 +37,6 @@ static bool has_modes(const struct json *wanted, const struct json *offered)
 	return true;
 }
 
-/* One of the required terms must hold; no terms, no bounds. */
-static bool reaches(struct arena *a, const struct object *node, const struct json *volume)
-{
-	const struct json *terms =
-		json_path(volume, "spec.nodeAffinity.required.nodeSelectorTerms");
-	bool any = !terms;
-	JSON_FOR_EACH_ITEM(term, terms) {
-		struct selector labels = {0}, fields = {0};
-		const struct json *by_label = json_get(term, "matchExpressions");
-		const struct json *by_field = json_get(term, "matchFields");
-		if (!json_count(by_label) && !json_count(by_field))
-			continue;
-		if (by_label)
-			labels = selector_from_node_requirements(a, by_label);
-		if (by_field)
-			fields = selector_from_node_requirements(a, by_field);
-		any |= selector_matches_labels(&labels, node->labels, node->label_count) &&
-		       selector_matches_fields(&fields, node);
-	}
-	return any;
-}
-
 const char *volume_unfit(struct arena *a, const struct volume_wish *w, const struct object *volume,
 	const struct json *doc)
 {
@@ -75,7 +53,9 @@ const char *volume_unfit(struct arena *a, const struct volume_wish *w, const str
 		return "requested PV is too small";
 	if (!selector_matches_labels(&w->selector, volume->labels, volume->label_count))
 		return "its labels do not match the claim's selector";
-	if (w->node && !reaches(a, w->node, doc))
+	if (w->node &&
+		!selector_node_terms_hold(
+			a, json_path(doc, "spec.nodeAffinity.required.nodeSelectorTerms"), w->node))
 		return "it is not reached from the selected node";
 	return NULL;
 }
