@@ -12,7 +12,8 @@
 #define SLICE_BYTES (256u << 10)
 #define SLICE_PARTS 1024
 #define GZIP_LEVEL 1
-#define GZIP_WINDOW (15 + 16) /* zlib: the largest window, gzip framing */
+#define GZIP_WINDOW (15 + 16)	    /* zlib: the largest window, gzip framing */
+#define MAKING_NS UINT64_C(4000000) /* of one turn of the loop */
 /* Compressors at work, 256 KiB each; answers beyond go out as they are. */
 #define COMPRESSORS_MAX 64
 
@@ -256,6 +257,7 @@ static void on_drained(struct http_request *req)
 
 void http_large_make(struct http_server *s)
 {
+	uint64_t end_ns = uv_hrtime() + MAKING_NS;
 	struct list now;
 	list_init(&now);
 	while (!list_empty(&s->making)) {
@@ -263,12 +265,20 @@ void http_large_make(struct http_server *s)
 		list_remove(l);
 		list_append(&now, l);
 	}
-	while (!list_empty(&now)) {
+	while (!list_empty(&now) && uv_hrtime() < end_ns) {
 		struct http_large *l = CONTAINER_OF(now.next, struct http_large, making);
 		list_remove(&l->making);
 		if (l->x->answer == ANSWER_STREAMING)
 			large_pump_source(l);
 	}
+	/* However many there are, others have their turn; then these come first. */
+	while (!list_empty(&now)) {
+		struct list *l = now.prev;
+		list_remove(l);
+		list_append(s->making.next, l);
+	}
+	if (!list_empty(&s->making))
+		http_server_run_ready(s);
 }
 
 static void on_cancelled(struct http_request *req)

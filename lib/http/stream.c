@@ -247,9 +247,25 @@ void stream_write_queue(struct stream *s, struct stream_queue *from, size_t size
 	stream_mark_dirty(s);
 }
 
+void stream_sealed_counted(struct stream *s, size_t before)
+{
+	if (s->queue.held)
+		*s->queue.held += s->sealed.size - before;
+}
+
+static void sealed_drop(struct stream *s)
+{
+	size_t before = s->sealed.size;
+	buf_finish(&s->sealed);
+	stream_sealed_counted(s, before);
+}
+
 void stream_count_held(struct stream *s, size_t *held)
 {
+	if (s->queue.held)
+		*s->queue.held -= s->sealed.size;
 	stream_queue_count(&s->queue, held);
+	stream_sealed_counted(s, 0);
 }
 
 size_t stream_queued(const struct stream *s)
@@ -424,7 +440,7 @@ void stream_fail(struct stream *s, int code, const char *text)
 	uv_poll_stop(&s->poll);
 	uv_idle_stop(&s->later);
 	stream_queue_clear(&s->queue);
-	buf_finish(&s->sealed);
+	sealed_drop(s);
 	if (s->h.error)
 		s->h.error(s->user, code, text ? text : strerror(-code));
 	else
@@ -466,7 +482,7 @@ void stream_close(struct stream *s)
 		SSL_free(s->ssl);
 	s->ssl = NULL;
 	stream_queue_clear(&s->queue);
-	buf_finish(&s->sealed);
+	sealed_drop(s);
 	buf_finish(&s->unread);
 	uv_close((uv_handle_t *)&s->poll, on_handle_closed);
 	uv_close((uv_handle_t *)&s->later, on_handle_closed);

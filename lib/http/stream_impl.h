@@ -72,6 +72,9 @@ void stream_tune_socket(int fd);
 /* Breaks the stream and tells the user. From the loop only. */
 void stream_fail(struct stream *s, int code, const char *text);
 
+/* What is sealed had this size before; it is counted where the queue is. */
+void stream_sealed_counted(struct stream *s, size_t before);
+
 SSL *stream_tls_new(SSL_CTX *ctx, bool server);
 void stream_tls_attach(struct stream *s); /* before anything else is done with its `ssl` */
 /* Results of the transport: bytes, 0 at the end of the peer's direction (reads), -EAGAIN, or

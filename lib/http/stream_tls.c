@@ -219,7 +219,7 @@ static int send_sealed(struct stream *s, const char *p, size_t size, const char 
 		*ret_text = strerror(e);
 		return -e;
 	}
-	size_t done = n < 0 ? 0 : (size_t)n;
+	size_t done = n < 0 ? 0 : (size_t)n, before = s->sealed.size;
 	s->written_bytes += done;
 	if (p == s->sealed.data) {
 		buf_drop_front(&s->sealed, done);
@@ -228,6 +228,7 @@ static int send_sealed(struct stream *s, const char *p, size_t size, const char 
 	} else if (done < size) {
 		buf_add(&s->sealed, p + done, size - done);
 	}
+	stream_sealed_counted(s, before);
 	return done < size ? -EAGAIN : 0;
 }
 
