@@ -7,6 +7,7 @@
 
 /* Rates over less than this say little: the newer telling takes the newest's place. */
 #define WINDOW_MIN_NS (5 * NS_PER_S)
+#define NANO_CORES_MAX 1e15 /* a million CPUs */
 
 struct node_samples {
 	struct figures old, new;
@@ -105,10 +106,14 @@ static bool rate(const struct node_samples *n, const struct figure *new, struct 
 	if (!old || figure_compare(old, new) != 0 || !old->has_cpu || !new->has_cpu ||
 		!new->has_memory || new->time_ns <= old->time_ns || new->cpu_ns < old->cpu_ns)
 		return false;
+	double nano_cores =
+		(double)(new->cpu_ns - old->cpu_ns) * 1e9 / (double)(new->time_ns - old->time_ns);
+	/* More than any machine has: sums of it must stay numbers. */
+	if (nano_cores > NANO_CORES_MAX)
+		return false;
 	*ret = (struct usage_rate){
 		.container = new->container,
-		.cpu_nano_cores = (uint64_t)((double)(new->cpu_ns - old->cpu_ns) * 1e9 /
-					     (double)(new->time_ns - old->time_ns)),
+		.cpu_nano_cores = (uint64_t)nano_cores,
 		.memory_bytes = new->memory_bytes,
 		.time_ns = new->time_ns,
 		.window_ns = new->time_ns - old->time_ns,

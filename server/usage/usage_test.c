@@ -103,9 +103,17 @@ static void test_rates(void **state)
 	usage_samples_put(s, "n1", &f, 41 * NS_PER_S);
 	assert_int_equal(usage_samples_get(s, "n1", FIGURE_CONTAINER, "n", "p", &a, &r), 1);
 	assert_int_equal(r[0].cpu_nano_cores, 100000000);
-	usage_samples_expire(s, 41 * NS_PER_S);
+	/* More than there are CPUs is no rate. */
+	f = told(142, 9e9, 5);
+	usage_samples_put(s, "n1", &f, 51 * NS_PER_S);
+	assert_int_equal(usage_samples_get(s, "n1", FIGURE_CONTAINER, "n", "p", &a, &r), 0);
+	f = told(161, 1.5, 5);
+	usage_samples_put(s, "n1", &f, 61 * NS_PER_S);
+	f = told(171, 2.5, 5);
+	usage_samples_put(s, "n1", &f, 71 * NS_PER_S);
+	usage_samples_expire(s, 71 * NS_PER_S);
 	assert_int_equal(usage_samples_get(s, "n1", FIGURE_CONTAINER, "n", "p", &a, &r), 1);
-	usage_samples_expire(s, 41 * NS_PER_S + 1);
+	usage_samples_expire(s, 71 * NS_PER_S + 1);
 	assert_int_equal(usage_samples_get(s, "n1", FIGURE_CONTAINER, "n", "p", &a, &r), 0);
 	arena_finish(&a);
 	usage_samples_destroy(s);

@@ -107,7 +107,7 @@ int deadline_read(struct api_request *req)
 			req->arena, &req->st, "invalid timeout specified in the request URL");
 	/* None, as upstream takes it: the server's holds. */
 	if (ns > 0)
-		req->timeout_ms = (uint64_t)((ns + NS_PER_MS - 1) / NS_PER_MS);
+		req->timeout_ms = (uint64_t)(ns / NS_PER_MS + (ns % NS_PER_MS > 0));
 	return 0;
 }
 

@@ -59,6 +59,7 @@ void api_http_respond_source(struct api_request *req, const char *content_type,
 	const struct http_source *source, bool large)
 {
 	const char *extra = api_http_headers(req, api_warning_headers(req));
+	deadline_stop(req);
 	if (large)
 		extra = arena_printf(req->arena, "%sVary: Accept-Encoding\r\n", extra);
 	http_respond_source(
