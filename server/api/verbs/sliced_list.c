@@ -106,11 +106,12 @@ static void write_tail(struct sliced_list *l, struct buf *out)
 static bool next_slice(void *user, struct buf *out)
 {
 	struct sliced_list *l = user;
-	size_t first = l->at;
+	/* Who takes it all at once hands the same buffer in again. */
+	size_t first = l->at, begin = out->size;
 	l->table.out = out;
 	if (first == 0)
 		write_head(l, out);
-	while (l->at < l->count && l->at < first + SLICE_ITEMS && out->size < SLICE_BYTES)
+	while (l->at < l->count && l->at < first + SLICE_ITEMS && out->size - begin < SLICE_BYTES)
 		write_item(l, out, l->at == 0);
 	if (l->at < l->count)
 		return true;
