@@ -203,11 +203,16 @@ static void print_table(struct advising *x, const struct json *items)
 		const char *points = arena_printf(x->a, "%" PRId64 ":%" PRId64,
 			json_path_int(i, "scores.virtualMachine", 0),
 			json_path_int(i, "scores.container", 0));
-		bool move = json_path_bool(i, "move", false);
+		bool move = json_path_bool(i, "move", false),
+		     moving = json_path_bool(i, "moving", false);
+		const char *current = json_str_or(json_get(i, "current"), "");
 		printf("%-16s %-28s %-15s %-15s %-9s %-9s %s\n", json_str(json_get(i, "namespace")),
-			name, json_str(json_get(i, "current")),
-			move ? json_str(json_get(i, "recommended")) : "stay", points,
-			json_get(i, "saving") ? amount(x->a, json_get(i, "saving")) : "",
+			name, *current ? current : "-",
+			move	   ? json_str(json_get(i, "recommended"))
+			: moving   ? "moving"
+			: *current ? "stay"
+				   : "-",
+			points, json_get(i, "saving") ? amount(x->a, json_get(i, "saving")) : "",
 			json_str_or(json_at(json_get(i, "reasons"), 0), ""));
 		JSON_FOR_EACH_ITEM(note, json_get(i, "notes"))
 			printf("%-16s   note: %s\n", "", json_str(note));
@@ -274,18 +279,30 @@ static void add_applications(struct advising *x, const struct json *list, struct
 		const char *current = json_str_or(json_get(status, "isolation"), ""),
 			   *wanted = json_str_or(json_get(decision, "isolation"), "");
 		bool move = *current && *wanted && !streq(current, wanted);
-		struct json *item = json_new_object(a);
-		if (!decision || (x->options->moves_only && !move))
+		/* What is under way needs no advice. */
+		bool moving = move && streq(json_path_str(status, "move.to"), wanted);
+		struct json *item = json_new_object(a), *reasons = json_get(decision, "reasons");
+		if (!*wanted) {
+			reasons = json_new_array(a);
+			json_push(a, reasons,
+				json_new_printf(a, "neither fits: %s",
+					json_str_or(
+						json_at(json_get(decision, "contradictions"), 0),
+						"")));
+		}
+		if (!decision || (x->options->moves_only && (!move || moving)))
 			continue;
 		json_set(a, item, "namespace", json_path(app, "metadata.namespace"));
 		json_set_str(a, item, "kind", "Application");
 		json_set(a, item, "name", json_path(app, "metadata.name"));
 		json_set_str(a, item, "current", current);
 		json_set_str(a, item, "recommended", move ? wanted : current);
-		json_set_bool(a, item, "move", move);
+		json_set_bool(a, item, "move", move && !moving);
+		if (moving)
+			json_set_bool(a, item, "moving", true);
 		json_set(a, item, "scores", json_get(decision, "scores"));
 		json_set(a, item, "criteria", json_get(decision, "criteria"));
-		json_set(a, item, "reasons", json_get(decision, "reasons"));
+		json_set(a, item, "reasons", reasons);
 		json_push(a, items, item);
 	}
 }

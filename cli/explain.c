@@ -68,15 +68,14 @@ static int parse_options(struct options *o, int argc, char **argv)
 	}
 	int rest = argc - optind;
 	if (rest < 1 || !streq(argv[optind], "placement")) {
-		fprintf(stderr, "hanok explain: what can be explained is 'placement'\n");
-		usage(stderr);
+		fprintf(stderr, "hanok explain: what can be explained is 'placement'; see "
+				"hanok explain --help\n");
 		return -1;
 	}
 	if (rest != (o->file ? 1 : 2)) {
-		fprintf(stderr, "hanok explain placement: %s\n",
+		fprintf(stderr, "hanok explain placement: %s; see hanok explain --help\n",
 			rest > 2 || o->file ? "too many arguments"
 					    : "the name of an application is needed, or -f FILE");
-		usage(stderr);
 		return -1;
 	}
 	if (!o->file) {

@@ -134,10 +134,11 @@ up_summary() {
 	cat <<-END
 
 		${UI_BOLD}Where to go on${UI_PLAIN}
-		  export KUBECONFIG=$LAB/kubeconfig
+		  export KUBECONFIG=$LAB/kubeconfig PATH=$LAB/bin:\$PATH
 		  kubectl get pods -o wide                       any kubectl will do
 		  kubectl scale deployment web --replicas=4
-		  $LAB/bin/hanok virt console web-vm   log in as root, password hanok; leave by Ctrl-]
+		  hanok explain placement homepage               why an Application runs where it runs
+		  hanok virt console web-vm                      log in as root, password hanok; leave by Ctrl-]
 		  sudo ./dev lab exec 1 curl -s http://$address/
 		  sudo ./dev lab exec 1 virsh list               what libvirt itself says
 		  sudo ./dev down                                ends it all

@@ -128,20 +128,20 @@ test_units() {
 	export CMOCKA_MESSAGE_OUTPUT=TAP
 	# A descriptor of its own: the tests' programs must not read the list.
 	while IFS=$'\t' read -r -u 7 name seconds command; do
+		test_is_meant "unit/$name" || continue
 		eval "test_start unit/$name $((seconds > 0 ? seconds : 30)) $command"
 	done 7< <(test_list_units "$BUILD_DIR")
 	test_wait
 	test_subtotal units "$passed" "$failed"
 }
 
-# test_scripts HOW DIRECTORY SECONDS [NAME...]; HOW: test_run, one by one, or test_start.
+# test_scripts HOW DIRECTORY SECONDS: those of TEST_NAMES, or all; HOW: test_run, one by one, or test_start.
 test_scripts() {
 	local how=$1 directory=$2 seconds=$3 script passed=$TEST_PASSED failed=$TEST_FAILED
-	shift 3
 	test_heading "$directory"
 	for script in "$ROOT/test/$directory"/*.sh; do
 		[ -e "$script" ] || continue
-		[ $# = 0 ] || [[ " $* " == *" $(basename "$script" .sh) "* ]] || continue
+		test_is_meant "$directory/$(basename "$script" .sh)" || continue
 		"$how" "$directory/$(basename "$script" .sh)" "$seconds" bash "$script"
 	done
 	test_wait
@@ -156,7 +156,7 @@ test_e2e() {
 	test_heading "e2e (lab in $HANOK_TEST_LAB)"
 	HANOK_LAB=$HANOK_TEST_LAB test_run e2e/lab-up 300 "$ROOT/test/lab/up.sh" 1
 	if [ -s "$HANOK_TEST_LAB/kubeconfig" ]; then
-		test_scripts test_run e2e 600 "$@"
+		test_scripts test_run e2e 600
 	fi
 	test_end_lab
 }
@@ -169,11 +169,44 @@ test_end_lab() {
 	unset HANOK_TEST_LAB
 }
 
+# test_names [NAME...]: fills TEST_NAMES with what is meant, as the report has it: unit/NAME, api/NAME, e2e/NAME. A
+# bare NAME is that of a script.
+test_names() {
+	local name directory found
+	TEST_NAMES=()
+	for name in "$@"; do
+		found=
+		if [[ $name == unit/?* ]]; then
+			TEST_NAMES+=("$name")
+			continue
+		fi
+		for directory in api e2e; do
+			[ -f "$ROOT/test/$directory/${name#"$directory"/}.sh" ] || continue
+			TEST_NAMES+=("$directory/${name#"$directory"/}")
+			found=1
+		done
+		[ -n "$found" ] || ui_usage "test: there is no '$name': the scripts are api/NAME and e2e/NAME, as in test/api and test/e2e; the programs unit/NAME"
+	done
+}
+
+test_is_meant() {
+	[ ${#TEST_NAMES[@]} = 0 ] || [[ " ${TEST_NAMES[*]} " == *" $1 "* ]]
+}
+
+# test_wants DIRECTORY: something of it is among TEST_NAMES, or nothing is named.
+test_wants() {
+	[ ${#TEST_NAMES[@]} = 0 ] || [[ " ${TEST_NAMES[*]}" == *" $1/"* ]]
+}
+
 cmd_test() {
 	local quick='' started=$SECONDS
 	if [ "${1:-}" = --quick ]; then
 		quick=1
 		shift
+	fi
+	test_names "$@"
+	if [ -n "$quick" ] && ! test_wants unit && ! test_wants api; then
+		ui_usage "test: --quick leaves out ${TEST_NAMES[*]}"
 	fi
 	[ -n "$quick" ] || need_root "the whole test"
 	# Every kubectl there is, not the oldest and the newest alone.
@@ -189,15 +222,12 @@ cmd_test() {
 	export HANOK_BIN=$BUILD_DIR/hanok
 	rm -rf "$UI_LOGS/test"
 	mkdir -p "$UI_LOGS/test"
-	if [ $# = 0 ]; then
-		test_units
-		test_scripts test_start api 300
-	else
-		test_scripts test_start api 300 "$@"
-	fi
-	[ -n "$quick" ] || test_e2e "$@"
+	! test_wants unit || test_units
+	! test_wants api || test_scripts test_start api 300
+	[ -n "$quick" ] || ! test_wants e2e || test_e2e
 	ui_give_back -R "$UI_LOGS/test"
 	[ -z "$UI_TTY" ] || printf '%s' "$UI_CLEAR"
+	[ $((TEST_PASSED + TEST_FAILED)) -gt 0 ] || echo "nothing of this name ran: ${TEST_NAMES[*]}"
 	echo "in $((SECONDS - started)) s"
 	echo "$TEST_PASSED passed, $TEST_FAILED failed"
 	[ $TEST_FAILED = 0 ] && [ $TEST_PASSED -gt 0 ]

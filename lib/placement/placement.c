@@ -157,7 +157,8 @@ static int64_t lead(const struct placement_criterion *c, enum placement_isolatio
 	return side == PLACEMENT_VIRTUAL_MACHINE ? difference : -difference;
 }
 
-static struct json *reasons(struct arena *a, const struct placement_decision *d)
+static struct json *reasons(
+	struct arena *a, const struct placement_decision *d, const struct placement_facts *f)
 {
 	struct json *all = json_new_array(a);
 	enum placement_isolation side = d->isolation;
@@ -196,6 +197,13 @@ static struct json *reasons(struct arena *a, const struct placement_decision *d)
 	if (!json_count(all))
 		json_push(
 			a, all, json_new_string(a, "lighter: nothing asks for a virtual machine"));
+	if (side == PLACEMENT_VIRTUAL_MACHINE && f->replicas_max > f->replicas_min)
+		json_push(a, all,
+			json_new_printf(a,
+				"range: maxReplicas %" PRId64
+				" has no effect in virtual machines; there are as many as "
+				"minReplicas (%" PRId64 ")",
+				f->replicas_max, f->replicas_min));
 	return all;
 }
 
@@ -221,7 +229,7 @@ struct placement_decision placement_decide(
 		      : !placement_excluded(&d, placement_other(d.preferred))
 			      ? placement_other(d.preferred)
 			      : PLACEMENT_NEITHER;
-	d.reasons = reasons(a, &d);
+	d.reasons = reasons(a, &d, f);
 	d.contradictions = contradictions(a, &d, f);
 	return d;
 }

@@ -42,7 +42,7 @@ check "a homepage" create homepage "$image, $disk, minReplicas: 2, maxReplicas: 
 check "a bank" create bank "$image, $disk, replicas: 2, ports: [{port: 80}], env: [{name: MODE, value: it's on}], command: [serve], profile: {criticality: mission-critical, dataSensitivity: restricted}"
 check "a homepage belongs in containers" eventually 10 matches '^Container Container$' k_field app/homepage .status.isolation .status.decision.isolation
 check "a bank in virtual machines" eventually 10 matches '^VirtualMachine VirtualMachine$' k_field app/bank .status.isolation .status.decision.isolation
-check_output "columns" 'NAME +ISOLATION +READY +REASON +AGE.*bank +VirtualMachine +0/2 +criticality mission-critical +[0-9]+s.*homepage +Container +0/2 +load variable' k get app
+check_output "columns" 'NAME +ISOLATION +READY +REASON +MOVE +AGE.*bank +VirtualMachine +0/2 +criticality mission-critical +[0-9]+s.*homepage +Container +0/2 +load variable' k get app
 check_output "explained" 'Decision: VirtualMachine.*CRITERION.*criticality +mission-critical +40 +400 \(10\) +80 \( 2\).*REASONS.*criticality mission-critical: .*Runs as: VirtualMachine \(policy Auto\)' explain bank
 check_output "explained as JSON" '"isolation": "Container".*"criteria".*"reasons"' explain homepage -o json
 check_refused "nothing to explain" "application 'default/nothing': applications.hanok.io \"nothing\" not found" explain nothing
@@ -96,6 +96,7 @@ check "without a range there is no autoscaler" eventually 10 gone hpa homepage
 # Moved: the virtual machines are made first, the containers go on.
 check "the profile changes" k patch app homepage --type merge -p '{"spec":{"profile":{"criticality":"mission-critical","load":"steady"}}}'
 check "a move begins" eventually 10 matches '^VirtualMachine Starting Container$' k_field app/homepage .status.decision.isolation .status.move.phase .status.isolation
+check_output "told by the column" 'homepage +Container .*Starting -> VirtualMachine' k get app homepage
 check_output "told by the condition" 'Moving Starting in virtual machines: 0 of 2 replicas are ready' k_field app/homepage \
 	'.status.conditions[?(@.type=="Progressing")].reason' '.status.conditions[?(@.type=="Progressing")].message'
 check_output "both sides are there" '^deployment.apps/homepage.virtualmachine.kubevirt.io/homepage-0.virtualmachine.kubevirt.io/homepage-1$' \
@@ -106,11 +107,16 @@ check "changed again, under another policy" k patch app homepage --type merge -p
 check "recommended, not done" eventually 10 matches '^True it belongs in virtual machines because of criticality' k_field app/homepage \
 	'.status.conditions[?(@.type=="MoveRecommended")].status' '.status.conditions[?(@.type=="MoveRecommended")].message'
 
+check "one whose moves are only recommended" create advised "$image, $disk, placement: {policy: Recommend}"
+check "is placed" eventually 10 matches '^Container$' k_field app/advised .status.isolation
+check "belongs elsewhere" k patch app advised --type merge -p '{"spec":{"profile":{"criticality":"mission-critical"}}}'
+check "told by the column, too" eventually 10 matches 'advised +Container .*not made -> VirtualMachine' k get app advised
+
 # Said when it can't be.
 check "what contradicts itself" create odd "$image, profile: {isolation: strict}"
 check "is told" eventually 10 matches 'NeitherFits isolation strict rules out containers .* no bootable disk rules out virtual machines' k_field app/odd \
 	'.status.conditions[?(@.type=="Placed")].reason' '.status.conditions[?(@.type=="Placed")].message'
-check "by events, too" eventually 5 matches 'Contradiction +application/odd +isolation strict rules out containers' k get events --field-selector involvedObject.name=odd
+check "by events, too" eventually 5 matches 'NeitherFits +application/odd +Neither virtual machines nor containers can run it: isolation strict rules out containers' k get events --field-selector involvedObject.name=odd
 check_output "in the column, too" 'odd +0/1 +NeitherFits' k get app odd
 k create deployment taken --image=x >/dev/null
 check "a name that is taken" create taken "$image"

@@ -127,6 +127,20 @@ static void validate(struct hook *h, const struct json *doc)
 	check_placement(h, spec);
 }
 
+/* What is under way, or what should be. */
+static struct json *move_cell(const struct table_row *row, const struct json *status)
+{
+	const char *to = json_path_str(status, "move.to"),
+		   *is = json_str_or(json_get(status, "isolation"), ""),
+		   *belongs = json_str_or(json_path(status, "decision.isolation"), "");
+	if (to)
+		return cell_text(
+			row, "%s -> %s", json_str_or(json_path(status, "move.phase"), ""), to);
+	if (*is && *belongs && !streq(is, belongs))
+		return cell_text(row, "not made -> %s", belongs);
+	return cell_text(row, "%s", "");
+}
+
 static struct json *cell(const struct table_row *row, const char *column)
 {
 	const struct json *status = json_get(row->doc, "status");
@@ -134,6 +148,8 @@ static struct json *cell(const struct table_row *row, const char *column)
 		return cell_text(row, "%lld/%lld",
 			(long long)json_path_int(status, "readyReplicas", 0),
 			(long long)json_path_int(status, "wantedReplicas", 0));
+	if (streq(column, "Move"))
+		return move_cell(row, status);
 	if (!streq(column, "Reason"))
 		return NULL;
 	JSON_FOR_EACH_ITEM(c, json_get(status, "conditions"))

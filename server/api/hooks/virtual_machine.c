@@ -166,6 +166,29 @@ static void machine_validate(struct hook *h, const struct json *doc)
 		check_instance_spec(h, json_path(spec, "template.spec"), "spec.template.spec");
 }
 
+static void warn_eviction(struct hook *h, const struct json *doc)
+{
+	static const char at[] = "spec.template.spec.evictionStrategy";
+	const char *value = json_path_str(doc, at);
+	if (h->req && h->req->http && value && !streq(value, "None"))
+		api_warn(h->req,
+			"spec.template.spec.evictionStrategy has no effect yet: draining a "
+			"node leaves its virtual machines running");
+}
+
+static int machine_prepare_create(struct hook *h, struct json *doc)
+{
+	warn_eviction(h, doc);
+	return 0;
+}
+
+static int machine_prepare_update(struct hook *h, struct json *doc, const struct json *old)
+{
+	if (!json_equal(json_get(doc, "spec"), json_get(old, "spec")))
+		warn_eviction(h, doc);
+	return 0;
+}
+
 static struct json *machine_cell(const struct table_row *row, const char *column)
 {
 	if (!streq(column, "Ready"))
@@ -179,6 +202,8 @@ static struct json *machine_cell(const struct table_row *row, const char *column
 const struct kind_hooks hooks_virtual_machine = {
 	.group = "kubevirt.io",
 	.kind = "VirtualMachine",
+	.prepare_create = machine_prepare_create,
+	.prepare_update = machine_prepare_update,
 	.validate = machine_validate,
 	.cell = machine_cell,
 };

@@ -18,7 +18,7 @@ struct applications {
 	struct client *client;
 	struct informer *applications, *config_maps;
 	struct informer *deployments, *autoscalers, *budgets, *services, *slices;
-	struct informer *machines, *instances;
+	struct informer *machines, *instances, *replica_sets, *pods;
 };
 
 struct pass {
@@ -246,6 +246,45 @@ static void remove_machines(struct sync *s)
 
 /* Looking. */
 
+/* Why a pod is not ready; NULL = nothing that would not pass by itself. */
+static const char *pod_says(struct arena *a, const struct object *pod)
+{
+	static const char *const lists[] = {"initContainerStatuses", "containerStatuses"};
+	struct json *status = json_get(object_doc(pod, a), "status");
+	const struct json *scheduled =
+		condition_find(json_get(status, "conditions"), "PodScheduled");
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		JSON_FOR_EACH_ITEM(c, json_get(status, lists[i])) {
+			const char *reason = json_path_str(c, "state.waiting.reason"),
+				   *message = json_path_str(c, "state.waiting.message");
+			if (reason && !streq(reason, "ContainerCreating") &&
+				!streq(reason, "PodInitializing"))
+				return arena_printf(a, "pod %s: %s%s%.200s", pod->name, reason,
+					message ? ": " : "", message ? message : "");
+		}
+	if (!streq(json_str(json_get(scheduled, "status")), "False"))
+		return NULL;
+	return arena_printf(a, "pod %s: %s: %.200s", pod->name,
+		json_str_or(json_get(scheduled, "reason"), ""),
+		json_str_or(json_get(scheduled, "message"), ""));
+}
+
+static const char *pods_say(struct sync *s, const struct object *deployment)
+{
+	struct pass *p = s->state;
+	struct arena *a = &s->arena;
+	struct object **sets, **pods;
+	const char *text = NULL;
+	size_t set_count =
+		informer_by_index(p->c->replica_sets, "owner", deployment->uid, a, &sets);
+	for (size_t i = 0; i < set_count && !text; i++) {
+		size_t count = informer_by_index(p->c->pods, "owner", sets[i]->uid, a, &pods);
+		for (size_t n = 0; n < count && !text; n++)
+			text = pod_says(a, sync_hold(s, pods[n]));
+	}
+	return text;
+}
+
 static void look_at_containers(struct sync *s, const struct json *wanted)
 {
 	struct pass *p = s->state;
@@ -268,6 +307,30 @@ static void look_at_containers(struct sync *s, const struct json *wanted)
 	if (streq(json_str(json_get(available, "status")), "True") &&
 		p->view.target == PLACEMENT_CONTAINER)
 		p->findings.waits_for = json_str(json_get(available, "message"));
+	if (p->view.target == PLACEMENT_CONTAINER && !p->findings.waits_for &&
+		side->ready < side->wanted)
+		p->findings.waits_for = pods_say(s, o);
+}
+
+/* Machines are gone at once, their guests when they have shut down. */
+static void look_at_guests(struct sync *s)
+{
+	struct pass *p = s->state;
+	struct object **all;
+	size_t count = informer_list(p->c->instances, s->ns, &s->arena, &all);
+	for (size_t n = 0; n < count; n++) {
+		const struct object_owner *owner = object_controller(all[n]);
+		if (!owner || !streq(owner->kind, "VirtualMachine") ||
+			!streq(object_label(all[n], LABEL_APPLICATION), s->name) ||
+			application_machine_number(p->object, all[n]->name) < 0 ||
+			informer_get(p->c->machines, s->ns, all[n]->name))
+			continue;
+		p->view.sides[PLACEMENT_VIRTUAL_MACHINE].exists = true;
+		if (!p->findings.waits_for && p->view.target == PLACEMENT_CONTAINER)
+			p->findings.waits_for = arena_printf(&s->arena,
+				"the virtual machine instance '%s' has not ended yet",
+				all[n]->name);
+	}
 }
 
 static void look_at_machines(struct sync *s)
@@ -398,6 +461,29 @@ static bool has_text(const struct json *texts, const char *text)
 	return false;
 }
 
+static void tell_decision(struct pass *p, const char *is)
+{
+	const struct placement_decision *d = &p->decision;
+	struct client *client = p->c->client;
+	const struct placement_constraint *forced =
+		placement_excluded(d, placement_other(d->isolation));
+	bool higher = d->isolation == d->preferred;
+	int64_t most = MAX(d->machine_score, d->container_score),
+		least = MIN(d->machine_score, d->container_score);
+	if (!is[0])
+		client_event_as(client, COMPONENT, p->object, NULL, "Warning", "NeitherFits",
+			"Neither virtual machines nor containers can run it: %s",
+			json_str_or(json_at(d->contradictions, 0), ""));
+	else if (forced)
+		client_event_as(client, COMPONENT, p->object, NULL, "Normal", "Placed",
+			"Belongs in a %s: %s rules out %s", is, forced->name,
+			d->isolation == PLACEMENT_CONTAINER ? "virtual machines" : "containers");
+	else
+		client_event_as(client, COMPONENT, p->object, NULL, "Normal", "Placed",
+			"Belongs in a %s (%" PRId64 " points to %" PRId64 "): %s", is,
+			higher ? most : least, higher ? least : most, reason_text(p));
+}
+
 static void tell_changes(struct pass *p, const struct json *status)
 {
 	struct client *client = p->c->client;
@@ -405,30 +491,24 @@ static void tell_changes(struct pass *p, const struct json *status)
 		   *is = placement_isolation_name(p->decision.isolation),
 		   *moved_to = json_path_str(p->doc, "status.move.to"),
 		   *moves_to = json_path_str(status, "move.to");
-	if (!was || !streq(was, is)) {
-		if (is[0])
-			client_event_as(client, COMPONENT, p->object, NULL, "Normal", "Placed",
-				"Belongs in a %s (%" PRId64 " points to %" PRId64 "): %s", is,
-				p->decision.isolation == p->decision.preferred
-					? MAX(p->decision.machine_score,
-						  p->decision.container_score)
-					: MIN(p->decision.machine_score,
-						  p->decision.container_score),
-				p->decision.isolation == p->decision.preferred
-					? MIN(p->decision.machine_score,
-						  p->decision.container_score)
-					: MAX(p->decision.machine_score,
-						  p->decision.container_score),
-				reason_text(p));
-		else
-			client_event_as(client, COMPONENT, p->object, NULL, "Warning",
-				"NeitherFits",
-				"Neither virtual machines nor containers can run it");
-	}
-	JSON_FOR_EACH_ITEM(odd, p->decision.contradictions)
-		if (!has_text(json_path(p->doc, "status.decision.contradictions"), json_str(odd)))
+	if (!was || !streq(was, is))
+		tell_decision(p, is);
+	bool told = p->decision.isolation == PLACEMENT_NEITHER; /* the first, by NeitherFits */
+	JSON_FOR_EACH_ITEM(odd, p->decision.contradictions) {
+		if (!told && !has_text(json_path(p->doc, "status.decision.contradictions"),
+				     json_str(odd)))
 			client_event_as(client, COMPONENT, p->object, NULL, "Warning",
 				"Contradiction", "%s", json_str(odd));
+		told = false;
+	}
+	const char *progress = "ProgressDeadlineExceeded";
+	const struct json *now = condition_find(json_get(status, "conditions"), "Progressing"),
+			  *before = condition_find(
+				  json_path(p->doc, "status.conditions"), "Progressing");
+	if (streq(json_str(json_get(now, "reason")), progress) &&
+		!streq(json_str(json_get(before, "reason")), progress))
+		client_event_as(client, COMPONENT, p->object, NULL, "Warning", progress, "%s",
+			json_str_or(json_get(now, "message"), ""));
 	if (moves_to && !streq(moved_to, moves_to))
 		client_event_as(client, COMPONENT, p->object, NULL, "Normal", "Moving",
 			"Moving to %s: %s", moves_to, reason_text(p));
@@ -504,6 +584,7 @@ static void reconcile(struct sync *s)
 	decide(s);
 	look_at_containers(s, application_deployment(a, p->object, p->doc));
 	look_at_machines(s);
+	look_at_guests(s);
 	look_at_service(s);
 	const struct json *move = json_path(p->doc, "status.move");
 	bool same_move =
@@ -540,6 +621,15 @@ static void on_part(void *user, const struct object *old, const struct object *n
 		loop_add(c->loop, o->namespace, o->name);
 }
 
+static void on_pod(void *user, const struct object *old, const struct object *new)
+{
+	struct applications *c = user;
+	const struct object *o = new ? new : old;
+	const char *name = object_label(o, LABEL_APPLICATION);
+	if (name && name[0])
+		loop_add(c->loop, o->namespace, name);
+}
+
 static void on_config(void *user, const struct object *old, const struct object *new)
 {
 	struct applications *c = user;
@@ -563,6 +653,7 @@ static void *create(struct shared *sh)
 {
 	static const struct informer_handler handler = {.changed = on_application},
 					     part_handler = {.changed = on_part},
+					     pod_handler = {.changed = on_pod},
 					     config_handler = {.changed = on_config};
 	struct applications *c = xcalloc(1, sizeof(*c));
 	c->client = sh->client;
@@ -576,10 +667,17 @@ static void *create(struct shared *sh)
 	c->slices = shared_informer(sh, "discovery.k8s.io", "v1", "EndpointSlice");
 	c->machines = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachine");
 	c->instances = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachineInstance");
+	c->replica_sets = shared_informer(sh, "apps", "v1", "ReplicaSet");
+	c->pods = shared_informer(sh, "", "v1", "Pod");
 	informer_add_index(c->machines, "owner");
+	informer_add_index(c->instances, "namespace");
+	informer_add_index(c->replica_sets, "owner");
+	informer_add_index(c->pods, "owner");
 	informer_add_index(c->slices, "owner");
 	informer_add_handler(c->applications, &handler, c);
 	informer_add_handler(c->config_maps, &config_handler, c);
+	informer_add_handler(c->pods, &pod_handler, c);
+	informer_add_handler(c->instances, &pod_handler, c);
 	struct informer *parts[] = {
 		c->deployments, c->autoscalers, c->budgets, c->services, c->slices, c->machines};
 	for (size_t n = 0; n < ARRAY_LEN(parts); n++)
