@@ -37,6 +37,7 @@ extern const struct controller_class disruption_budget_controller;
 extern const struct controller_class endpoint_slice_controller;
 extern const struct controller_class endpoint_slice_mirroring_controller;
 extern const struct controller_class endpoints_controller;
+extern const struct controller_class ephemeral_volume_controller;
 extern const struct controller_class garbage_collector_controller;
 extern const struct controller_class job_controller;
 extern const struct controller_class job_ttl_controller;

@@ -11,6 +11,7 @@ static const struct controller_class *const classes[] = {
 	&claim_protection_controller,
 	&volume_protection_controller,
 	&volume_binder_controller,
+	&ephemeral_volume_controller,
 	&replica_set_controller,
 	&replication_controller,
 	&deployment_controller,

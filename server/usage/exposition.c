@@ -15,6 +15,7 @@
 
 #define LABELS_MAX 16
 #define LINE_MAX_BYTES 4096u
+#define NAME_MAX_BYTES 253u /* of an object */
 
 static const struct known {
 	const char *name;
@@ -222,6 +223,10 @@ static int take(struct building *b, const struct line *l, int64_t now_ns)
 	const char *owner = k->owner ? label(l, k->owner) : "";
 	const char *container = k->type == FIGURE_CONTAINER ? label(l, "container") : "";
 	if (!ns || !owner || !container)
+		return 0;
+	/* Nothing is called so: it need not be kept. */
+	if (strlen(ns) > NAME_MAX_BYTES || strlen(owner) > NAME_MAX_BYTES ||
+		strlen(container) > NAME_MAX_BYTES)
 		return 0;
 	struct figure *f = figure_of(b, k->type, ns, owner, container);
 	if (!f)

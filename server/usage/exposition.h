@@ -18,7 +18,7 @@ struct figure {
 	bool has_cpu, has_memory;
 };
 
-#define FIGURES_MAX 100000u /* of one node */
+#define FIGURES_MAX 20000u /* of one node */
 
 struct figures {
 	struct arena arena;

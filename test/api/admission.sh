@@ -171,6 +171,28 @@ check_output "a new node takes no pods yet" 'node.kubernetes.io/not-ready:NoSche
 check_refused "some namespaces stay" 'namespaces "kube-system" is forbidden: this namespace may not be deleted' k delete namespace kube-system
 check_output "namespaces are labelled by name" '^admission-test$' k_field namespace/admission-test '.metadata.labels.kubernetes\.io/metadata\.name'
 
+# Volumes of nodes: each its own.
+node_volume() { # NAME NODE [SPEC-MEMBERS [PROVISIONER]]
+	printf '{apiVersion: v1, kind: PersistentVolume, metadata: {name: %s, annotations: {pv.kubernetes.io/provisioned-by: %s}}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [%s]}]}]}}, %s}}' \
+		"$1" "${4:-hanok.io/local}" "$2" "${3:-local: {path: /srv/$1}}"
+}
+as_node() { k --as "system:node:$1" --as-group system:nodes "${@:2}"; }
+node_creates() { node_volume "${@:2}" | as_node "$1" create -f -; }
+check "a node makes a volume of its directory" node_creates n1 pvc-1 n1
+check_refused "not one of another node" 'persistentvolumes "pvc-2" is forbidden: node "n1" may write .* spec.nodeAffinity does not tie it to kubernetes.io/hostname "n1"' node_creates n1 pvc-2 n2
+check_refused "nor one of any node" 'does not tie it' node_creates n1 pvc-2 'n1, n2'
+check_refused "nor by another name" 'metadata.name does not begin with pvc-' node_creates n1 mine n1
+check_refused "nor of another provisioner" 'is not "hanok.io/local"' node_creates n1 pvc-2 n1 'local: {path: /srv/x}' example.com/disks
+check_refused "nor of another sort" 'spec.local is missing' node_creates n1 pvc-2 n1 'hostPath: {path: /srv/x}'
+check "it grows its volume" as_node n1 patch pv pvc-1 --type=merge -p '{"spec":{"capacity":{"storage":"2Gi"}}}'
+check_refused "nobody else's" 'persistentvolumes "pvc-1" is forbidden: node "n2" may' as_node n2 patch pv pvc-1 --type=merge -p '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}'
+check_refused "nor gives it away" 'is not "hanok.io/local"' as_node n1 patch pv pvc-1 --type=merge -p '{"metadata":{"annotations":{"pv.kubernetes.io/provisioned-by":"x"}}}'
+check_refused "deletes nobody else's" 'persistentvolumes "pvc-1" is forbidden: node "n2" may' as_node n2 delete pv pvc-1 --wait=false
+check "and its own" as_node n1 delete pv pvc-1 --wait=false
+node_volume mine n1 | k create -f - >/dev/null
+check_refused "an administrator's is none of its own" 'does not begin with pvc-' as_node n1 delete pv mine --wait=false
+check_refused "who is called after no node" 'is called after no node' k --as bob --as-group system:nodes delete pv pvc-1 --wait=false
+
 # A write that waits for its account: by apply as by POST, and what admission had put in by then is nobody's wish.
 stop_server
 echo 'token-of-ann,ann,uid-ann' >"$TEST_DIR/tokens"

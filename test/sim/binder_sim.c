@@ -153,11 +153,84 @@ static void test_rules(void **state)
 	sim_end(&s);
 }
 
+static void pod_of(struct sim *s, const char *name, const char *volume)
+{
+	fake_api_create_text(s->api,
+		"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'%s','namespace':'default'},"
+		"'spec':{'containers':[{'name':'c','image':'i'}],'volumes':[{'name':'%s',"
+		"'ephemeral':{'volumeClaimTemplate':{'metadata':{'labels':{'of':'it'}},'spec':{"
+		"'accessModes':['ReadWriteOnce'],'resources':{'requests':{'storage':'1Gi'}}}}}},"
+		"{'name':'plain','emptyDir':{}}]}}",
+		name, volume);
+}
+
+/* The pod's, made from its template. */
+static bool has_its_claim(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object *pod = fake_api_get(s->api, "Pod", "default", "p");
+	struct object *o = fake_api_get(s->api, "PersistentVolumeClaim", "default", "p-v");
+	if (!pod || !o)
+		return false;
+	struct json *doc = object_doc(o, &a);
+	struct json *ref = json_at(json_path(doc, "metadata.ownerReferences"), 0);
+	return streq(json_str(json_get(ref, "uid")), pod->uid) &&
+	       json_bool_or(json_get(ref, "controller"), false) &&
+	       streq(json_path_str(doc, "metadata.labels.of"), "it") &&
+	       streq(json_path_str(doc, "spec.resources.requests.storage"), "1Gi");
+}
+
+static bool told_of_foreign(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **all;
+	size_t count = fake_api_list(s->api, "Event", NULL, &a, &all);
+	for (size_t n = 0; n < count; n++) {
+		struct json *doc = object_doc(all[n], &a);
+		const char *message = json_str_or(json_path(doc, "message"), "");
+		if (streq(json_path_str(doc, "reason"), "FailedBinding") &&
+			strstr(message, "ephemeral volume v: PVC \"default/q-v\" (uid: ") &&
+			strstr(message, "was not created for the pod"))
+			return true;
+	}
+	return false;
+}
+
+static void test_ephemeral(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		sim_begin(&s, seed, "ephemeral-volume", false);
+		sim_faults(&s, true);
+		pod_of(&s, "p", "v");
+		sim_until(&s, has_its_claim, 120000);
+		/* Somebody deletes it, and the pod is still there. */
+		fake_api_delete(s.api, "PersistentVolumeClaim", "default", "p-v", 0, NULL);
+		sim_until(&s, has_its_claim, 120000);
+		sim_faults(&s, false);
+		/* Another's claim stays another's. */
+		claim(&s, "q-v", "3Gi", "");
+		pod_of(&s, "q", "v");
+		sim_until(&s, told_of_foreign, 60000);
+		assert_true(sim_text_is(&s, "PersistentVolumeClaim", "q-v",
+			"spec.resources.requests.storage", "3Gi"));
+		assert_int_equal(sim_count(&s, "PersistentVolumeClaim"), 2);
+		/* Until it goes. */
+		fake_api_delete(s.api, "PersistentVolumeClaim", "default", "q-v", 0, NULL);
+		sim_run_ms(&s, 400000);
+		assert_true(sim_text_is(&s, "PersistentVolumeClaim", "q-v",
+			"spec.resources.requests.storage", "1Gi"));
+		sim_end(&s);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_binds),
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_ephemeral),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

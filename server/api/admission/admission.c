@@ -18,6 +18,7 @@ static const struct admission_plugin *const plugins[] = {
 	&admission_certificate_subject_restriction,
 	&admission_default_ingress_class,
 	&admission_deny_service_external_ips,
+	&admission_node_volumes,
 	&admission_resource_quota,
 };
 
@@ -81,7 +82,8 @@ int admission_create(struct api *api, const struct admission_options *options,
 	};
 	a->mutate = xcalloc(ARRAY_LEN(plugins) + 1, sizeof(admission_step *));
 	a->validate = xcalloc(ARRAY_LEN(plugins) + 1, sizeof(admission_step *));
-	size_t mutating = 0, validating = 0;
+	a->remove = xcalloc(ARRAY_LEN(plugins) + 1, sizeof(admission_step *));
+	size_t mutating = 0, validating = 0, removing = 0;
 	for (size_t i = 0; i < ARRAY_LEN(plugins); i++) {
 		const struct admission_plugin *p = plugins[i];
 		if (listed(options->disable, p->name) ||
@@ -91,6 +93,8 @@ int admission_create(struct api *api, const struct admission_options *options,
 			a->mutate[mutating++] = p->mutate;
 		if (p->validate)
 			a->validate[validating++] = p->validate;
+		if (p->remove)
+			a->remove[removing++] = p->remove;
 	}
 	*ret = a;
 	return 0;
@@ -112,6 +116,7 @@ void admission_destroy(struct admission *a)
 	arena_finish(&a->priority_default.arena);
 	free(a->mutate);
 	free(a->validate);
+	free(a->remove);
 	free(a);
 }
 
@@ -133,6 +138,11 @@ int admission_mutate(const struct admission_review *r)
 int admission_validate(const struct admission_review *r)
 {
 	return run(admission_of(r)->validate, r);
+}
+
+int admission_delete(const struct admission_review *r)
+{
+	return run(admission_of(r)->remove, r);
 }
 
 int admission_forbid(const struct admission_review *r, const char *fmt, ...)

@@ -10,7 +10,7 @@
 
 struct admission;
 
-enum admission_operation { ADMISSION_CREATE, ADMISSION_UPDATE };
+enum admission_operation { ADMISSION_CREATE, ADMISSION_UPDATE, ADMISSION_DELETE };
 
 /* Plugins beside the usual ones, and plugins left out: upstream's names with commas between them,
  * NULL = none. */
@@ -31,13 +31,14 @@ struct admission_review {
 	enum admission_operation operation;
 	const char *namespace, *name;
 	const char *part;	/* "" or the subresource that is written */
-	struct json *doc;	/* may be changed by mutating plugins only */
+	struct json *doc;	/* may be changed by mutating plugins only; NULL for deletions */
 	const struct json *old; /* NULL for creations */
 };
 
 /* Negative with req->st filled when a plugin refuses. */
 int admission_mutate(const struct admission_review *r) _must_check_;
 int admission_validate(const struct admission_review *r) _must_check_;
+int admission_delete(const struct admission_review *r) _must_check_;
 
 /* True when the refusal may be over in a moment (the default service account of a new namespace is
  * being made): `again` is called once, later, to run the write anew. A request waits once. */

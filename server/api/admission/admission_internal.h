@@ -8,9 +8,9 @@
 typedef int admission_step(const struct admission_review *r);
 
 struct admission_plugin {
-	const char *name; /* upstream's */
-	bool off;	  /* unless enabled by option */
-	admission_step *mutate, *validate;
+	const char *name;			    /* upstream's */
+	bool off;				    /* unless enabled by option */
+	admission_step *mutate, *validate, *remove; /* the last for deletions */
 };
 
 extern const struct admission_plugin admission_claim_resize, admission_default_storage_class,
@@ -20,7 +20,8 @@ extern const struct admission_plugin admission_claim_resize, admission_default_s
 	admission_taint_nodes_by_condition, admission_placement;
 
 extern const struct admission_plugin admission_certificate_approval, admission_certificate_signing,
-	admission_certificate_subject_restriction, admission_default_ingress_class;
+	admission_certificate_subject_restriction, admission_default_ingress_class,
+	admission_node_volumes;
 
 /* Kinds that plugins ask for, looked up once; NULL where the kind is not served. */
 struct admission_kinds {
@@ -54,8 +55,9 @@ struct admission {
 	struct admission_kinds kinds;
 	struct priority_default priority_default;
 	struct quota_book *quotas;
-	struct list waits;		     /* struct admission_wait */
-	admission_step **mutate, **validate; /* of the plugins in use, NULL-terminated */
+	struct list waits; /* struct admission_wait */
+	/* Of the plugins in use, NULL-terminated. */
+	admission_step **mutate, **validate, **remove;
 };
 
 static inline struct admission *admission_of(const struct admission_review *r)

@@ -14,7 +14,7 @@
 /* A rate takes two tellings: after a node's first the second comes sooner. */
 #define SECOND_MS 6000
 #define ANSWER_MS 10000
-#define ANSWER_MAX_BYTES (16u << 20)
+#define ANSWER_MAX_BYTES (4u << 20)
 #define ASKED_AT_ONCE 32
 #define FORGET_NS (60 * NS_PER_S)
 
@@ -22,13 +22,14 @@
 struct source {
 	struct list link;
 	struct api_usage *usage;
-	char *node, *address;
-	struct http_endpoint *endpoint;
-	struct http_call *call; /* NULL = none under way */
-	bool wanted;		/* in this round: seen among the nodes */
-	bool waiting;		/* for its turn */
-	bool told;		/* at least once */
-	bool failing;		/* said so already */
+	char *node, *address;		/* address NULL = there is none to ask now */
+	struct http_endpoint *endpoint; /* likewise */
+	uint64_t revision;		/* of the node that was looked at */
+	struct http_call *call;		/* NULL = none under way */
+	bool wanted;			/* in this round: seen among the nodes */
+	bool waiting;			/* for its turn */
+	bool told;			/* at least once */
+	bool failing;			/* said so already */
 };
 
 struct api_usage {
@@ -115,7 +116,8 @@ static void source_free(struct source *s)
 	}
 	list_remove(&s->link);
 	table_remove(&s->usage->by_node, s->node);
-	http_endpoint_destroy(s->endpoint);
+	if (s->endpoint)
+		http_endpoint_destroy(s->endpoint);
 	free(s->node);
 	free(s->address);
 	free(s);
@@ -129,33 +131,45 @@ static bool is_ready(const struct json *node)
 	return false;
 }
 
-static void look_at(struct api_usage *u, const struct object *node, struct arena *scratch)
+static struct source *source_new(
+	struct api_usage *u, const char *node, const struct node_endpoint *e /* NULL = none */)
 {
-	struct node_endpoint e;
-	if (!is_ready(object_doc(node, scratch)) || !node_endpoint(scratch, node, &e))
-		return;
-	struct source *s = table_get(&u->by_node, node->name);
-	if (s && !streq(s->address, e.address)) {
-		source_free(s);
-		s = NULL;
-	}
-	if (!s) {
-		s = xcalloc(1, sizeof(*s));
-		s->usage = u;
-		s->node = xstrdup(node->name);
-		s->address = xstrdup(e.address);
+	struct source *s = xcalloc(1, sizeof(*s));
+	s->usage = u;
+	s->node = xstrdup(node);
+	if (e) {
+		s->address = xstrdup(e->address);
 		s->endpoint = http_endpoint_create(&(struct http_endpoint_options){
 			.loop = u->api->loop,
-			.address = e.address,
+			.address = e->address,
 			.tls = u->api->options.node_tls,
-			.tls_name = e.tls_name,
+			.tls_name = e->tls_name,
 			.max_idle = 1,
 		});
-		list_append(&u->sources, &s->link);
-		table_set(&u->by_node, s->node, s);
+	}
+	list_append(&u->sources, &s->link);
+	table_set(&u->by_node, s->node, s);
+	return s;
+}
+
+/* Nodes are large, and few of them have changed since the last round. */
+static void look_at(struct api_usage *u, const struct object *node, struct arena *scratch)
+{
+	struct source *s = table_get(&u->by_node, node->name);
+	if (!s || s->revision != node->revision) {
+		struct node_endpoint e;
+		bool there =
+			is_ready(object_doc(node, scratch)) && node_endpoint(scratch, node, &e);
+		if (s && !streq(s->address, there ? e.address : NULL)) {
+			source_free(s);
+			s = NULL;
+		}
+		if (!s)
+			s = source_new(u, node->name, there ? &e : NULL);
+		s->revision = node->revision;
 	}
 	s->wanted = true;
-	s->waiting = !s->call;
+	s->waiting = s->endpoint && !s->call;
 }
 
 static void on_timer(void *user)

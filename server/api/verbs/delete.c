@@ -5,6 +5,7 @@
  * by the update or deletion that clears the last of these. */
 #include "server/api/verbs/delete.h"
 
+#include "server/api/admission/admission.h"
 #include "server/api/api_internal.h"
 #include "server/api/requests/option_kinds.h"
 
@@ -263,6 +264,24 @@ static enum cache_verdict plan(struct deletion *d, struct json *doc)
 	return json_equal(before, doc) ? CACHE_NOTHING : CACHE_PUT;
 }
 
+static int admit(struct deletion *d, const struct json *doc)
+{
+	int r = admission_delete(&(struct admission_review){
+		.req = d->req,
+		.kind = d->kind,
+		.operation = ADMISSION_DELETE,
+		.namespace = d->namespace,
+		.name = d->name,
+		.part = "",
+		.old = doc,
+	});
+	if (r < 0) {
+		d->st = d->req->st;
+		d->req->st = (struct status){0};
+	}
+	return r;
+}
+
 static struct cache_change decide(void *user, const struct object *present)
 {
 	struct deletion *d = user;
@@ -275,7 +294,7 @@ static struct cache_change decide(void *user, const struct object *present)
 	const struct kind_hooks *hooks = hooks_find(d->kind);
 	struct hook h = {d->req->api, d->req, d->req->arena, NULL, &d->st, "", api_now_ns(d->req)};
 	if (check_preconditions(d, doc) < 0 ||
-		(hooks->check_delete && hooks->check_delete(&h, doc) < 0))
+		(hooks->check_delete && hooks->check_delete(&h, doc) < 0) || admit(d, doc) < 0)
 		return nothing;
 	enum cache_verdict verdict = plan(d, doc);
 	d->doc = doc;
