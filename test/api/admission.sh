@@ -191,7 +191,7 @@ check_refused "deletes nobody else's" 'persistentvolumes "pvc-1" is forbidden: n
 check "and its own" as_node n1 delete pv pvc-1 --wait=false
 node_volume mine n1 | k create -f - >/dev/null
 check_refused "an administrator's is none of its own" 'does not begin with pvc-' as_node n1 delete pv mine --wait=false
-check_refused "who is called after no node" 'is called after no node' k --as bob --as-group system:nodes delete pv pvc-1 --wait=false
+check_refused "who is called after no node" 'is called after no node' k --as bob --as-group system:nodes delete pv mine --wait=false
 
 # A write that waits for its account: by apply as by POST, and what admission had put in by then is nobody's wish.
 stop_server

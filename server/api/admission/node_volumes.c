@@ -1,6 +1,7 @@
-/* NodeVolumes: what nodes may do to PersistentVolumes. A node makes, grows and takes away those of
- * its own directories; whoever has its certificate has no other volume, and no path of another
- * node. Upstream's nodes only read volumes, so that NodeRestriction has nothing about them. */
+/* HanokNodeVolumes: what nodes may do to PersistentVolumes. A node makes, grows and takes away
+ * those of its own directories; whoever has its certificate has no other volume, and no path of
+ * another node. Upstream's nodes only read volumes, so that NodeRestriction has nothing about them.
+ */
 #include "server/api/admission/admission_internal.h"
 #include "server/api/auth/user.h"
 
@@ -89,7 +90,7 @@ static int check_delete(const struct admission_review *r)
 }
 
 const struct admission_plugin admission_node_volumes = {
-	.name = "NodeVolumes",
+	.name = "HanokNodeVolumes",
 	.validate = check_write,
 	.remove = check_delete,
 };
