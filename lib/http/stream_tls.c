@@ -313,6 +313,11 @@ void stream_tls_peer(const struct stream *s, struct stream_peer *peer)
 	peer->not_after_s = timegm(&end);
 	X509_NAME *name = X509_get_subject_name(cert);
 	int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+	/* Which of two names is meant, whoever signed may have seen otherwise. */
+	if (at >= 0 && X509_NAME_get_index_by_NID(name, NID_commonName, at) >= 0) {
+		peer->refused = true;
+		return;
+	}
 	if (at >= 0)
 		peer->cn = name_entry(name, at);
 	size_t room = 0;

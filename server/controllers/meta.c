@@ -38,6 +38,27 @@ struct json *condition_drop(struct arena *a, const struct json *conditions, cons
 	return rest;
 }
 
+/* Without what meta_is_news() does not look at. */
+static struct json *news_of(struct arena *a, const struct object *o)
+{
+	struct json *doc = object_doc(o, a), *meta = json_get(doc, "metadata");
+	json_remove(meta, "resourceVersion");
+	json_remove(meta, "managedFields");
+	JSON_FOR_EACH_ITEM(it, json_path(doc, "status.conditions")) {
+		json_remove(it, "message");
+		json_remove(it, "lastUpdateTime");
+		json_remove(it, "lastTransitionTime");
+	}
+	return doc;
+}
+
+bool meta_is_news(const struct object *old, const struct object *new)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	return !old || !new || !streq(old->uid, new->uid) ||
+	       !json_equal(news_of(&a, old), news_of(&a, new));
+}
+
 static bool same_text(const struct json *object, const char *name, const char *text)
 {
 	return streq(json_str_or(json_get(object, name), ""), text ? text : "");

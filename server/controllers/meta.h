@@ -19,6 +19,10 @@ struct condition {
 struct json *condition_set(
 	struct arena *a, const struct json *conditions, const struct condition *c, int64_t now_ns);
 struct json *condition_drop(struct arena *a, const struct json *conditions, const char *type);
+/* False when two versions of an object differ in nothing but messages and times of conditions (and
+ * what follows from any write): a loop that reports failures there would be woken by its own
+ * reports, however long its back-off is. old or new may be NULL: that is news. */
+bool meta_is_news(const struct object *old, const struct object *new);
 
 /* An ownerReference that makes `owner` the managing controller. */
 struct json *owner_reference(struct arena *a, const struct object *owner);

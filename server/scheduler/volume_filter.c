@@ -63,6 +63,52 @@ static int64_t count_holders(const struct pass *p, const char *claim)
 	return count;
 }
 
+static bool suits(const struct claim *c, const struct volume *v)
+{
+	bool for_it = streq(v->claim, c->key) &&
+		      (!v->claim_uid[0] || streq(v->claim_uid, c->object->uid));
+	if (v->object->deleting || (v->claim[0] && !for_it) ||
+		(v->assumed_claim && !streq(v->assumed_claim, c->key)))
+		return false;
+	return (v->available || for_it) && streq(v->class, c->class) && streq(v->mode, c->mode) &&
+	       v->bytes >= c->bytes && !(c->access & ~v->access) &&
+	       (!c->has_selector || selector_matches_labels(&c->selector, v->object->labels,
+					    v->object->label_count));
+}
+
+/* The smallest that will do; one that names the claim before all others. */
+static int compare_candidates(const void *va, const void *vb)
+{
+	const struct volume *a = ((const struct volume_candidate *)va)->volume,
+			    *b = ((const struct volume_candidate *)vb)->volume;
+	bool named = a->claim[0];
+	if (named != (b->claim[0] != 0))
+		return named ? -1 : 1;
+	if (a->bytes != b->bytes)
+		return a->bytes < b->bytes ? -1 : 1;
+	return strcmp(a->object->name, b->object->name);
+}
+
+/* Once for all nodes: volumes may be as many as nodes are. */
+static void add_unbound(struct pass *p, struct claim *c)
+{
+	const struct table *volumes = &p->volumes.volumes->volumes;
+	struct unbound_claim *u = &p->volumes.unbound[p->volumes.unbound_count++];
+	*u = (struct unbound_claim){.claim = c};
+	for (struct table_iter it = table_iterate(volumes); table_next(&it);)
+		u->candidate_count += suits(c, it.value);
+	u->candidates = arena_alloc(p->a, (u->candidate_count + 1) * sizeof(*u->candidates));
+	size_t count = 0;
+	for (struct table_iter it = table_iterate(volumes); table_next(&it);) {
+		struct volume *v = it.value;
+		if (suits(c, v))
+			u->candidates[count++] = (struct volume_candidate){
+				v, make_tests(p, v->terms, v->term_count)};
+	}
+	if (count)
+		qsort(u->candidates, count, sizeof(*u->candidates), compare_candidates);
+}
+
 static void add_claim(struct pass *p, const struct workload_claim *wanted)
 {
 	struct claim *c = volumes_claim(p->volumes.volumes, p->w->ns, wanted->name);
@@ -88,7 +134,7 @@ static void add_claim(struct pass *p, const struct workload_claim *wanted)
 		const struct storage_class *class =
 			table_get(&p->volumes.volumes->classes, c->class);
 		if (class && class->waits && !c->volume[0])
-			p->volumes.unbound[p->volumes.unbound_count++] = c;
+			add_unbound(p, c);
 		else
 			refuse(p, "pod has unbound immediate PersistentVolumeClaims");
 	}
@@ -101,7 +147,7 @@ void volume_begin(struct pass *p, const struct volumes *v)
 	size_t count = p->w->claim_count;
 	p->volumes = (struct volume_pass){.volumes = v, .active = count > 0};
 	p->volumes.bound = arena_alloc(p->a, (count + 1) * sizeof(*p->volumes.bound));
-	p->volumes.unbound = arena_alloc(p->a, (count + 1) * sizeof(struct claim *));
+	p->volumes.unbound = arena_alloc(p->a, (count + 1) * sizeof(*p->volumes.unbound));
 	p->volumes.chosen = arena_alloc(p->a, (count + 1) * sizeof(*p->volumes.chosen));
 	for (size_t n = 0; n < count; n++)
 		add_claim(p, &p->w->claims[n]);
@@ -146,14 +192,9 @@ static bool in_zones(const struct bound_volume *b, uint32_t slot)
 	return true;
 }
 
-static bool reachable(struct pass *p, const struct volume *v, uint32_t slot)
+static bool reachable(const struct pass *p, const struct volume_candidate *c, uint32_t slot)
 {
-	for (size_t n = 0; n < v->term_count; n++) {
-		struct node_test t = node_term_test(p->s, p->a, &v->terms[n]);
-		if (node_test_passes(&t, p->s, slot))
-			return true;
-	}
-	return !v->has_terms;
+	return !c->volume->has_terms || any_passes(p, c->terms, c->volume->term_count, slot);
 }
 
 static bool taken(const struct volume_choice *chosen, size_t count, const struct volume *v)
@@ -164,37 +205,15 @@ static bool taken(const struct volume_choice *chosen, size_t count, const struct
 	return false;
 }
 
-static bool suits(const struct claim *c, const struct volume *v)
-{
-	bool for_it = streq(v->claim, c->key) &&
-		      (!v->claim_uid[0] || streq(v->claim_uid, c->object->uid));
-	if (v->object->deleting || (v->claim[0] && !for_it) ||
-		(v->assumed_claim && !streq(v->assumed_claim, c->key)))
-		return false;
-	return (v->available || for_it) && streq(v->class, c->class) && streq(v->mode, c->mode) &&
-	       v->bytes >= c->bytes && !(c->access & ~v->access) &&
-	       (!c->has_selector || selector_matches_labels(&c->selector, v->object->labels,
-					    v->object->label_count));
-}
-
-/* The smallest that will do; one that names the claim before all others. */
-static struct volume *find_volume(struct pass *p, const struct claim *c, uint32_t slot,
+static struct volume *find_volume(struct pass *p, const struct unbound_claim *u, uint32_t slot,
 	const struct volume_choice *chosen, size_t count)
 {
-	struct volume *best = NULL;
-	struct table_iter it = table_iterate(&p->volumes.volumes->volumes);
-	while (table_next(&it)) {
-		struct volume *v = it.value;
-		if (!suits(c, v) || taken(chosen, count, v) || !reachable(p, v, slot))
-			continue;
-		bool named = v->claim[0], best_named = best && best->claim[0];
-		bool smaller = !best || v->bytes < best->bytes ||
-			       (v->bytes == best->bytes &&
-				       strcmp(v->object->name, best->object->name) < 0);
-		if (named != best_named ? named || !best : smaller)
-			best = v;
+	for (size_t n = 0; n < u->candidate_count; n++) {
+		const struct volume_candidate *c = &u->candidates[n];
+		if (!taken(chosen, count, c->volume) && reachable(p, c, slot))
+			return c->volume;
 	}
-	return best;
+	return NULL;
 }
 
 static bool can_make(struct pass *p, const struct claim *c, uint32_t slot)
@@ -212,14 +231,14 @@ static bool can_make(struct pass *p, const struct claim *c, uint32_t slot)
 static bool choose(struct pass *p, uint32_t slot, struct volume_choice *chosen)
 {
 	for (size_t n = 0; n < p->volumes.unbound_count; n++) {
-		struct claim *c = p->volumes.unbound[n];
+		struct claim *c = p->volumes.unbound[n].claim;
 		chosen[n] = (struct volume_choice){.claim = c};
 		if (c->selected_node[0]) {
 			if (!streq(c->selected_node, p->s->info[slot]->name))
 				return false;
 			continue;
 		}
-		chosen[n].volume = find_volume(p, c, slot, chosen, n);
+		chosen[n].volume = find_volume(p, &p->volumes.unbound[n], slot, chosen, n);
 		if (!chosen[n].volume && !can_make(p, c, slot))
 			return false;
 	}

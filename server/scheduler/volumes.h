@@ -68,11 +68,21 @@ struct bound_volume {
 	} * zones;
 	size_t zone_count;
 };
+/* A volume that would do for a claim, on nodes that reach it. */
+struct volume_candidate {
+	struct volume *volume;
+	struct node_test *terms;
+};
+struct unbound_claim {
+	struct claim *claim;
+	struct volume_candidate *candidates; /* the best first */
+	size_t candidate_count;
+};
 struct volume_pass {
 	const struct volumes *volumes;
 	struct bound_volume *bound;
-	struct claim **unbound;	      /* that wait for a node */
-	struct volume_choice *chosen; /* for the node that is looked at */
+	struct unbound_claim *unbound; /* that wait for a node */
+	struct volume_choice *chosen;  /* for the node that is looked at */
 	size_t bound_count, unbound_count;
 	int64_t in_use; /* others that hold claims which only one may hold */
 	bool active;

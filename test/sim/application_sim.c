@@ -1,5 +1,7 @@
 #include "test/sim/sim.h"
 
+#include "server/controllers/meta.h"
+
 #define CONTROLLERS                                                                                \
 	"application,deployment,replicaset,virtualmachine,virtualmachineinstance,"                 \
 	"endpointslice,garbagecollector"
@@ -488,6 +490,83 @@ static void test_annotated(void **state)
 	}
 }
 
+static bool one_budget(struct sim *s)
+{
+	return sim_count(s, "PodDisruptionBudget") == 1;
+}
+
+static bool two_budgets(struct sim *s)
+{
+	return sim_count(s, "PodDisruptionBudget") == 2;
+}
+
+static void critical_workload(struct sim *s, const char *name, const char *app)
+{
+	fake_api_create_text(s->api,
+		"{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'%s',"
+		"'annotations':{'hanok.io/criticality':'mission-critical'}},'spec':{"
+		"'replicas':2,'selector':{'matchLabels':{'app':'%s'}},'template':{'metadata':{"
+		"'labels':{'app':'%s'}},'spec':{'containers':[{'name':'c','image':'i'}]}}}}",
+		name, app, app);
+}
+
+/* One budget for each pod, and one for workloads with the longest names. */
+static void test_annotated_neighbours(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		char long_name[254];
+		sim_begin(&s, seed, "workload-annotations,garbagecollector", false);
+		sim_faults(&s, true);
+		critical_workload(&s, "a", "same");
+		critical_workload(&s, "b", "same");
+		sim_run_ms(&s, 5000);
+		sim_faults(&s, false);
+		sim_until(&s, one_budget, 60000);
+		sim_run_ms(&s, 5000);
+		sim_holds(&s, one_budget, 20000);
+		bool has_a = fake_api_get(
+			s.api, "PodDisruptionBudget", "default", "a-deployment-critical");
+		fake_api_delete(s.api, "Deployment", "default", has_a ? "a" : "b", 0, NULL);
+		sim_run_ms(&s, 20000);
+		assert_true(one_budget(&s));
+		assert_non_null(fake_api_get(s.api, "PodDisruptionBudget", "default",
+			has_a ? "b-deployment-critical" : "a-deployment-critical"));
+		memset(long_name, 'n', 253);
+		long_name[223] = '.';
+		long_name[253] = 0;
+		critical_workload(&s, long_name, "other");
+		sim_until(&s, two_budgets, 60000);
+		sim_end(&s);
+	}
+}
+
+/* A failure's message that changes from turn to turn does not wake who wrote it. */
+static void test_news(void **state)
+{
+	static const char with[] = "{'status':{'conditions':[{'type':'ReplicaFailure','status':"
+				   "'True','reason':'%s','message':'%s'}]}}";
+	struct sim s;
+	sim_begin(&s, 1, "workload-annotations", false);
+	critical_workload(&s, "a", "same");
+	const char *const changes[][2] = {
+		{"FailedCreate", "used: 1"}, {"FailedCreate", "used: 2"}, {"Other", "used: 2"}};
+	const bool news[] = {true, false, true};
+	for (size_t n = 0; n < ARRAY_LEN(changes); n++) {
+		struct object *old = object_ref(fake_api_get(s.api, "Deployment", "default", "a"));
+		fake_api_patch_text(
+			s.api, "Deployment", "default", "a", with, changes[n][0], changes[n][1]);
+		struct object *new = fake_api_get(s.api, "Deployment", "default", "a");
+		assert_true(old->revision != new->revision);
+		assert_int_equal(meta_is_news(old, new), news[n]);
+		assert_true(meta_is_news(NULL, new));
+		assert_true(meta_is_news(old, NULL));
+		object_unref(old);
+	}
+	sim_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -501,6 +580,8 @@ int main(void)
 		cmocka_unit_test(test_name_taken),
 		cmocka_unit_test(test_machines_scale_and_roll),
 		cmocka_unit_test(test_annotated),
+		cmocka_unit_test(test_annotated_neighbours),
+		cmocka_unit_test(test_news),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,16 @@ static void test_rules(void **state)
 		"{'metadata':{'annotations':{'volume.kubernetes.io/selected-node':'n1'}}}");
 	sim_run_ms(&s, 20000);
 	assert_string_equal(volume_of(&s, &a, "waits"), "of-class");
+	/* A node that nobody knows: no volume is taken for it. */
+	volume(&s, "spare", "2Gi", ",'storageClassName':'later'");
+	claim(&s, "stray", "1Gi", ",'storageClassName':'later'");
+	fake_api_patch_text(s.api, "PersistentVolumeClaim", "default", "stray",
+		"{'metadata':{'annotations':{'volume.kubernetes.io/selected-node':'n2'}}}");
+	sim_run_ms(&s, 20000);
+	assert_true(in_phase(&s, "PersistentVolumeClaim", "stray", "Pending"));
+	fake_node_add(s.nodes, "n2", "8", "8Gi", 110);
+	sim_run_ms(&s, 60000);
+	assert_string_equal(volume_of(&s, &a, "stray"), "spare");
 	/* What it stood on goes away. */
 	fake_api_delete(s.api, "PersistentVolume", "", "big", 0, NULL);
 	sim_run_ms(&s, 20000);

@@ -119,6 +119,38 @@ static void test_policies(void **state)
 		}
 }
 
+/* What has the name of a run that is gone is not that run. */
+static void test_name_taken(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		struct watcher w;
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		begin(&s, &w, seed, NULL);
+		fake_api_create_text(s.api, cron_text, "'concurrencyPolicy':'Forbid'");
+		sim_run_ms(&s, 11 * 60000);
+		const struct json *active =
+			json_at(json_path(sim_doc(&s, &a, "CronJob", "c"), "status.active"), 0);
+		const char *name = json_str(json_get(active, "name"));
+		assert_non_null(name);
+		fake_api_delete(s.api, "Job", "default", name, 0, "Background");
+		assert_null(fake_api_get(s.api, "Job", "default", name));
+		fake_api_create_text(s.api,
+			"{'apiVersion':'batch/v1','kind':'Job','metadata':{'name':'%s'},'spec':{"
+			"'suspend':true,'manualSelector':true,'selector':{'matchLabels':{'of':'x'}}"
+			","
+			"'template':{'metadata':{'labels':{'of':'x'}},'spec':{'restartPolicy':"
+			"'Never','containers':[{'name':'c','image':'i'}]}}}}",
+			name);
+		sim_run_ms(&s, 11 * 60000);
+		active = json_at(json_path(sim_doc(&s, &a, "CronJob", "c"), "status.active"), 0);
+		assert_non_null(active);
+		assert_string_not_equal(json_str_or(json_get(active, "name"), ""), name);
+		end(&s, &w);
+	}
+}
+
 static bool no_jobs(struct sim *s)
 {
 	return sim_count(s, "Job") == 0 && sim_count(s, "Pod") == 0;
@@ -153,6 +185,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_runs),
 		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_name_taken),
 		cmocka_unit_test(test_ttl),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

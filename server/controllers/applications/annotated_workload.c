@@ -1,5 +1,8 @@
 /* Deployments and StatefulSets of anybody that are annotated hanok.io/criticality: mission-critical
  * and have several replicas: a disruption budget, unless somebody else's covers them. */
+#include <ctype.h>
+#include <inttypes.h>
+
 #include "lib/placement/placement_defaults.h"
 #include "lib/object/selector.h"
 #include "server/controllers/controller.h"
@@ -7,6 +10,8 @@
 
 #define COMPONENT "workload-annotations-controller"
 #define LABEL_FOR "hanok.io/disruption-budget-for"
+/* Of a name of 253 characters, what "-statefulset-critical" leaves. */
+#define WORKLOAD_NAME_MAX 232
 
 struct workloads {
 	struct loop *loop;
@@ -36,8 +41,15 @@ static struct object *workload_of_key(struct workloads *c, const char *ns, const
 /* "db-deployment-critical": a Deployment and a StatefulSet may have the same name. */
 static char *budget_name(struct arena *a, const char *key)
 {
-	const char *colon = strchr(key, ':');
-	return arena_printf(a, "%s-%.*s-critical", colon + 1, (int)(colon - key), key);
+	const char *colon = strchr(key, ':'), *name = colon + 1;
+	int kind_size = (int)(colon - key);
+	if (strlen(name) <= WORKLOAD_NAME_MAX)
+		return arena_printf(a, "%s-%.*s-critical", name, kind_size, key);
+	size_t size = WORKLOAD_NAME_MAX - strlen("-01234567");
+	while (!isalnum((unsigned char)name[size - 1]))
+		size--;
+	return arena_printf(a, "%.*s-%08" PRIx32 "-%.*s-critical", (int)size, name,
+		fnv1a_32(name, strlen(name)), kind_size, key);
 }
 
 static bool is_critical(struct arena *a, const struct json *doc)
@@ -53,8 +65,15 @@ static bool is_critical(struct arena *a, const struct json *doc)
 	return false;
 }
 
+/* Of two workloads whose budgets would cover the same pods, the one with the lower uid has one. */
+static bool gives_way(const struct object *workload, const struct object *budget)
+{
+	const struct object_owner *owner = object_controller(budget);
+	return owner && strcmp(owner->uid, workload->uid) < 0;
+}
+
 /* Somebody else has thought of it: two budgets for one pod would make it impossible to evict. */
-static bool is_covered(struct sync *s, const struct json *doc)
+static bool is_covered(struct sync *s, const struct object *o, const struct json *doc)
 {
 	struct workloads *c = s->self;
 	struct arena *a = &s->arena;
@@ -63,7 +82,7 @@ static bool is_covered(struct sync *s, const struct json *doc)
 	size_t count = informer_list(c->budgets, s->ns, a, &all);
 	for (size_t n = 0; n < count; n++) {
 		struct selector selector;
-		if (object_label(all[n], LABEL_FOR) || all[n]->deleting)
+		if (all[n]->deleting || (object_label(all[n], LABEL_FOR) && !gives_way(o, all[n])))
 			continue;
 		struct json *from = json_path(object_doc(all[n], a), "spec.selector");
 		if (from && selector_from_label_selector(a, from, &selector, NULL) == 0 &&
@@ -79,7 +98,7 @@ static struct json *wanted_budget(struct sync *s, const struct object *o, const 
 	struct json *budget = json_new_object(a), *meta = json_object_at(a, budget, "metadata");
 	const struct object_owner *owner = object_controller(o);
 	if (o->deleting || owner || !is_critical(a, doc) ||
-		json_path_int(doc, "spec.replicas", 1) < 2 || is_covered(s, doc))
+		json_path_int(doc, "spec.replicas", 1) < 2 || is_covered(s, o, doc))
 		return NULL;
 	json_set_str(a, budget, "apiVersion", "policy/v1");
 	json_set_str(a, budget, "kind", "PodDisruptionBudget");

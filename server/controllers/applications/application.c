@@ -603,7 +603,8 @@ static void reconcile(struct sync *s)
 static void on_application(void *user, const struct object *old, const struct object *new)
 {
 	struct applications *c = user;
-	loop_add_object(c->loop, new ? new : old);
+	if (meta_is_news(old, new))
+		loop_add_object(c->loop, new ? new : old);
 }
 
 static void on_part(void *user, const struct object *old, const struct object *new)

@@ -10,6 +10,7 @@
 #define ENDPOINTS_MAX 100 /* in one slice */
 #define ZONE "topology.kubernetes.io/zone"
 #define ZONES_CHANGED_MS 1000 /* labels of nodes change together */
+#define ZONES_KEY "zones"     /* without a namespace: no service */
 
 struct slices {
 	struct loop *loop;
@@ -198,10 +199,24 @@ static void write_slice(struct sync *s, const struct object *service, struct jso
 	sync_create(s, kind, s->ns, doc, NULL, NULL);
 }
 
+/* Zones are in the slices: another zone of a node concerns every service. */
+static void add_all_services(struct sync *s)
+{
+	struct slices *c = s->self;
+	struct object **all;
+	size_t count = informer_list(backends_services(c->backends), NULL, &s->arena, &all);
+	for (size_t n = 0; n < count; n++)
+		loop_add_object(c->loop, all[n]);
+}
+
 static void reconcile(struct sync *s)
 {
 	struct slices *c = s->self;
 	struct arena *a = &s->arena;
+	if (!s->ns[0]) {
+		add_all_services(s);
+		return;
+	}
 	struct object *service = informer_get(backends_services(c->backends), s->ns, s->name);
 	if (!service || service->deleting)
 		return; /* its slices are collected with it */
@@ -266,19 +281,13 @@ static void on_slice(void *user, const struct object *old, const struct object *
 		loop_add(c->loop, (new ? new : old)->namespace, service);
 }
 
-/* Zones are in the slices: another zone of a node concerns every service. */
 static void on_node(void *user, const struct object *old, const struct object *new)
 {
 	struct slices *c = user;
 	const char *was = old ? object_label(old, ZONE) : NULL,
 		   *is = new ? object_label(new, ZONE) : NULL;
-	if (streq(was, is))
-		return;
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct object **all;
-	size_t count = informer_list(backends_services(c->backends), NULL, &a, &all);
-	for (size_t n = 0; n < count; n++)
-		loop_add_after(c->loop, all[n]->namespace, all[n]->name, ZONES_CHANGED_MS);
+	if (!streq(was, is))
+		loop_add_after(c->loop, "", ZONES_KEY, ZONES_CHANGED_MS);
 }
 
 static void *create(struct shared *sh)

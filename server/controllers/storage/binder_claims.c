@@ -174,7 +174,10 @@ static void find_volume(struct sync *s)
 		p->wish.node = informer_get(p->b->nodes, "", node);
 	struct object **all;
 	size_t count = informer_list(p->b->volumes, NULL, &s->arena, &all);
-	struct object *found = volume_find(&s->arena, &p->wish, all, count, delayed);
+	/* A node that is not known reaches no volume. */
+	struct object *found = node && !p->wish.node
+				       ? NULL
+				       : volume_find(&s->arena, &p->wish, all, count, delayed);
 	if (found)
 		bind_to(s, found);
 	else
@@ -191,12 +194,22 @@ static void lost(struct sync *s, const char *reason, const char *message)
 	set_phase(s, "Lost");
 }
 
-static void check_bound(struct sync *s, struct object *volume)
+static void on_volume(struct sync *s, const struct client_result *r, void *user)
+{
+	if (r->code == 404)
+		lost(s, "ClaimLost",
+			"Bound claim has lost its PersistentVolume. Data on the volume is lost!");
+	else if (client_ok(r))
+		sync_again(s, 1000); /* the cache is behind */
+	else
+		sync_check(s, r);
+}
+
+static void check_bound(struct sync *s, const char *name, struct object *volume)
 {
 	struct claim_pass *p = s->state;
 	if (!volume) {
-		lost(s, "ClaimLost",
-			"Bound claim has lost its PersistentVolume. Data on the volume is lost!");
+		sync_get(s, informer_kind(p->b->volumes), "", name, on_volume, NULL);
 		return;
 	}
 	if (volume_owner_of(p->claim, object_doc(volume, &s->arena)) == VOLUME_OTHERS) {
@@ -247,7 +260,7 @@ void binder_reconcile_claim(struct sync *s)
 	if (!*name)
 		find_volume(s);
 	else if (volume_annotation(p->wish.doc, ANNOTATION_BIND_COMPLETED))
-		check_bound(s, volume);
+		check_bound(s, name, volume);
 	else
 		take_named(s, volume);
 }

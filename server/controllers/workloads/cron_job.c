@@ -309,9 +309,14 @@ static void on_missing(struct sync *s, const struct client_result *res, void *us
 {
 	struct run *r = s->state;
 	const struct json *ref = user;
-	if (client_ok(res))
-		return; /* the cache is behind */
-	if (res->code != 404) {
+	struct json *job = NULL;
+	if (client_ok(res)) {
+		const char *uid = json_str(json_get(ref, "uid"));
+		if (json_parse(&s->arena, res->body, res->body_size, NULL, &job, NULL) < 0 ||
+			streq(json_path_str(job, "metadata.uid"), uid))
+			return; /* the cache is behind */
+				/* Another one of that name. */
+	} else if (res->code != 404) {
 		sync_check(s, res);
 		r->stop = true;
 		return;

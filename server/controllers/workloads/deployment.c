@@ -494,7 +494,8 @@ static void reconcile(struct sync *s)
 static void on_deployment(void *user, const struct object *old, const struct object *new)
 {
 	struct deployments *c = user;
-	loop_add_object(c->loop, new ? new : old);
+	if (meta_is_news(old, new))
+		loop_add_object(c->loop, new ? new : old);
 }
 
 static void on_set(void *user, const struct object *old, const struct object *new)

@@ -250,7 +250,7 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 static void on_budget(void *user, const struct object *old, const struct object *new)
 {
 	struct budgets *c = user;
-	if (new)
+	if (new &&meta_is_news(old, new))
 		loop_add_object(c->loop, new);
 }
 
