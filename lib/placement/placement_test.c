@@ -158,6 +158,28 @@ static void test_constraints_first(void **state)
 		placement_short_reason(&a, placement_decision_doc(&a, &d)), "no bootable disk");
 }
 
+/* A machine's number does not follow the load: the decision says so, last. */
+static void test_range_without_effect(void **state)
+{
+	static const char last[] = "range: maxReplicas 4 has no effect in virtual machines; there "
+				   "are as many as minReplicas (1)";
+	static const char *const isolations[] = {"strict", "shared"};
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct placement_weights w = placement_default_weights();
+	for (size_t i = 0; i < ARRAY_LEN(isolations); i++) {
+		struct json *spec = parse(
+			&a, arena_printf(&a,
+				    "{image: i, disk: {containerDisk: {image: d}}, minReplicas: 1, "
+				    "maxReplicas: 4, profile: {isolation: %s}}",
+				    isolations[i]));
+		struct placement_facts f = placement_facts_of_application(&a, spec);
+		struct placement_decision d = placement_decide(&a, &f, &w);
+		const char *text = json_str(json_at(d.reasons, json_count(d.reasons) - 1));
+		assert_int_equal(d.isolation == PLACEMENT_VIRTUAL_MACHINE, streq(text, last));
+		assert_int_equal(d.isolation == PLACEMENT_VIRTUAL_MACHINE, i == 0);
+	}
+}
+
 static void test_weights_decide(void **state)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -243,6 +265,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_labelled_advice),
 		cmocka_unit_test(test_saving),
 		cmocka_unit_test(test_constraints_first),
+		cmocka_unit_test(test_range_without_effect),
 		cmocka_unit_test(test_weights_decide),
 		cmocka_unit_test(test_bad_weights),
 		cmocka_unit_test(test_annotations),

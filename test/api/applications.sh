@@ -118,6 +118,9 @@ check "is told" eventually 10 matches 'NeitherFits isolation strict rules out co
 	'.status.conditions[?(@.type=="Placed")].reason' '.status.conditions[?(@.type=="Placed")].message'
 check "by events, too" eventually 5 matches 'NeitherFits +application/odd +Neither virtual machines nor containers can run it: isolation strict rules out containers' k get events --field-selector involvedObject.name=odd
 check_output "in the column, too" 'odd +0/1 +NeitherFits' k get app odd
+check "what only a machine can run" create sealed "$image, $disk, profile: {isolation: strict}"
+check "is told without points" eventually 5 matches 'Placed +application/sealed +Belongs in a VirtualMachine: isolation strict rules out containers' \
+	k get events --field-selector involvedObject.name=sealed
 k create deployment taken --image=x >/dev/null
 check "a name that is taken" create taken "$image"
 check "is told" eventually 10 matches "^NameTaken there is a Deployment 'taken'" k_field app/taken \
@@ -163,6 +166,7 @@ END
 advise() { "$HANOK" advise "$@" --kubeconfig "$KUBECONFIG_FILE"; }
 check_output "advised to move, and what it costs" 'Deployment/ledger +Container +VirtualMachine +[0-9]+:[0-9]+ +-192Mi +criticality mission-critical: ' advise
 check_output "advised to stay" "Deployment/agent +Container +stay .*it has hostNetwork" advise -A
+check_output "an Application that is placed nowhere" 'Application/odd +- +- .*neither fits: isolation strict rules out containers' advise
 check_output "an Application by its own decision" 'Application/homepage +Container +VirtualMachine .*criticality mission-critical' advise --moves
 check_output "as JSON" '"name": "ledger",.*"recommended": "VirtualMachine",.*"move": true,.*"reasons".*"memoryBytes": -201326592' advise --moves -o json
 check_refused "options are checked" "hanok advise: --samples '0': a number from 1 to 1000" advise --samples 0

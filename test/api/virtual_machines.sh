@@ -23,6 +23,9 @@ verb() { raw "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachin
 check_output "created" 'halted created' create halted 'runStrategy: Halted'
 check "created with the old field" create old 'running: false'
 check "created for hand work" create manual 'runStrategy: Manual'
+evicted() { k patch vm manual --type merge -p "{\"spec\":{\"template\":{\"spec\":{\"evictionStrategy\":\"$1\"}}}}"; }
+check_output "a strategy that has no effect is told" 'Warning: spec.template.spec.evictionStrategy has no effect yet' evicted LiveMigrate
+check_output "and not the one that is as things are" '^virtualmachine.kubevirt.io/manual patched$' evicted None
 check_refused "both fields" 'spec.running: Invalid value.*mutually exclusive' create both 'runStrategy: Halted
   running: true'
 check_refused "neither" 'One of Running or RunStrategy' create neither '#'

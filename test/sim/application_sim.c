@@ -10,6 +10,9 @@
  * be, in the Endpoints at every moment, somebody who is really there. */
 static bool watching, was_served;
 static size_t gaps;
+/* Told to have left its virtual machines while guests still ran. */
+static size_t too_early;
+static bool removing;
 
 static bool answers(struct sim *s, struct arena *a, const struct json *endpoint)
 {
@@ -45,6 +48,10 @@ static void watch_service(void *user, const struct object *old, const struct obj
 	size_t served = served_by(s, NULL);
 	was_served |= served > 0;
 	gaps += was_served && !served;
+	bool done = sim_text_is(s, "Application", "web", "status.move.phase", NULL) &&
+		    sim_text_is(s, "Application", "web", "status.isolation", "Container");
+	too_early += removing && done && sim_count(s, "VirtualMachineInstance") > 0;
+	removing = sim_text_is(s, "Application", "web", "status.move.phase", "Removing");
 	both_served |= served_by(s, "Pod") > 0 && served_by(s, "VirtualMachineInstance") > 0;
 }
 
@@ -54,7 +61,8 @@ static void begin(struct sim *s, uint64_t seed, const char *more)
 	fake_node_add(s->nodes, "n1", "32", "32Gi", 200);
 	fake_node_add(s->nodes, "n2", "32", "32Gi", 200);
 	watching = was_served = both_served = false;
-	gaps = 0;
+	gaps = too_early = 0;
+	removing = false;
 	fake_api_create_text(s->api,
 		"{'apiVersion':'hanok.io/v1','kind':'Application','metadata':{'name':'web'},'spec':"
 		"{'image':'web:1','disk':{'containerDisk':{'image':'vm:1'}},'ports':[{'port':80}],"
@@ -125,6 +133,7 @@ static void test_moves(void **state)
 		sim_until(&s, in_containers, 300000);
 		assert_true(both_served);
 		assert_int_equal(gaps, 0);
+		assert_int_equal(too_early, 0);
 		size_t writes = fake_api_write_count(s.api);
 		watching = false;
 		sim_run_ms(&s, 5000);
@@ -186,6 +195,69 @@ static void test_new_side_fails(void **state)
 	fake_nodes_crash_instances(s.nodes, NULL);
 	sim_until(&s, in_machines, 900000);
 	assert_int_equal(gaps, 0);
+	sim_end(&s);
+}
+
+static bool gone(struct sim *s)
+{
+	return !sim_count(s, "Application") && !sim_count(s, "Deployment") &&
+	       !sim_count(s, "Service") && !sim_count(s, "Pod") &&
+	       !sim_count(s, "PodDisruptionBudget");
+}
+
+static bool all_gone(struct sim *s)
+{
+	return gone(s) && !sim_count(s, "VirtualMachine") &&
+	       !sim_count(s, "VirtualMachineInstance");
+}
+
+/* Deleted in the foreground, an application stays until its guests have shut down. */
+static void watch_removal(void *user, const struct object *old, const struct object *new)
+{
+	struct sim *s = user;
+	too_early += !sim_count(s, "Application") && sim_count(s, "VirtualMachineInstance") > 0;
+}
+
+static void test_removal_waits(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		begin(&s, seed, ",'profile':{'criticality':'mission-critical'}");
+		sim_until(&s, in_machines, 300000);
+		fake_api_on_change(s.api, watch_removal, &s);
+		fake_api_delete(s.api, "Application", "default", "web", -1, "Foreground");
+		sim_until(&s, all_gone, 300000);
+		assert_int_equal(too_early, 0);
+		sim_end(&s);
+	}
+}
+
+static bool stuck_by_image(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object *o = fake_api_get(s->api, "Application", "default", "web");
+	JSON_FOR_EACH_ITEM(c, json_path(object_doc(o, &a), "status.conditions"))
+		if (streq(json_str(json_get(c, "type")), "Progressing"))
+			return streq(json_str(json_get(c, "reason")), "ProgressDeadlineExceeded") &&
+			       strstr(json_str_or(json_get(c, "message"), ""),
+				       ": ImagePullBackOff: Back-off pulling image") &&
+			       served_by(s, "VirtualMachineInstance") == 2;
+	return false;
+}
+
+/* Containers that never come up: the first pod's words are the application's. */
+static void test_broken_image(void **state)
+{
+	struct sim s;
+	begin(&s, 1, ",'progressDeadlineSeconds':60,'profile':{'criticality':'mission-critical'}");
+	sim_until(&s, in_machines, 300000);
+	fake_nodes_broken_image(s.nodes, "web:1");
+	patch(&s, swinging);
+	sim_until(&s, stuck_by_image, 90000);
+	sim_holds(&s, stuck_by_image, 30000);
+	patch(&s, "{'spec':{'image':'web:2'}}");
+	sim_until(&s, in_containers, 300000);
 	sim_end(&s);
 }
 
@@ -310,13 +382,6 @@ static bool mended(struct sim *s)
 	       sim_int(s, "Deployment", "web", "spec.replicas", 0) == 2 &&
 	       sim_text_is(s, "Deployment", "web", "metadata.ownerReferences[0].name", "web") &&
 	       sim_count(s, "Service") == 1;
-}
-
-static bool gone(struct sim *s)
-{
-	return !sim_count(s, "Application") && !sim_count(s, "Deployment") &&
-	       !sim_count(s, "Service") && !sim_count(s, "Pod") &&
-	       !sim_count(s, "PodDisruptionBudget");
 }
 
 /* What others change is changed back, what they take is made again, what lost its owner is taken
@@ -573,6 +638,8 @@ int main(void)
 		cmocka_unit_test(test_moves),
 		cmocka_unit_test(test_turns_back),
 		cmocka_unit_test(test_new_side_fails),
+		cmocka_unit_test(test_broken_image),
+		cmocka_unit_test(test_removal_waits),
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_neither_fits),
 		cmocka_unit_test(test_weights),

@@ -104,6 +104,11 @@ static void run_pod(struct fake_nodes *n, struct object *pod)
 	bool broken = n->broken_image &&
 		      streq(json_path_str(doc, "spec.containers[0].image"), n->broken_image);
 	unsigned address = ++n->next_address;
+	if (broken)
+		fake_api_patch_text(n->api, "Pod", pod->namespace, pod->name,
+			"{'status':{'containerStatuses':[{'name':'c','image':'i','imageID':'',"
+			"'ready':false,'restartCount':0,'state':{'waiting':{'reason':"
+			"'ImagePullBackOff','message':'Back-off pulling image'}}}]}}");
 	fake_api_patch_text(n->api, "Pod", pod->namespace, pod->name,
 		"{'status':{'phase':'%s','podIP':'10.1.%u.%u','startTime':'%s',"
 		"'conditions':[{'type':'Ready','status':'%s','lastTransitionTime':'%s'}]}}",
