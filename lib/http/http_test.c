@@ -1,5 +1,7 @@
 #include "lib/http/http_test_util.h"
 
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <zlib.h>
 
 /* --- a server whose handler is chosen by the path --- */
@@ -62,7 +64,7 @@ static void handler(struct http_request *req, void *user)
 			req->body_size);
 	} else if (streq(req->path, "/who")) {
 		struct buf b = BUF_INIT;
-		buf_printf(&b, "%s", req->peer_cn);
+		buf_printf(&b, "%s", req->peer_refused ? "refused" : req->peer_cn);
 		for (size_t i = 0; i < req->peer_org_count; i++)
 			buf_printf(&b, ",%s", req->peer_orgs[i]);
 		http_respond(req, 200, "text/plain", NULL, b.data ? b.data : "", b.size);
@@ -1158,6 +1160,41 @@ static void test_client_certificate(void **state)
 	result_reset(&r);
 }
 
+/* Signed by the right authority, but who is it? */
+static void test_two_common_names(void **state)
+{
+	struct fixture *f = *state;
+	struct result r = {0};
+	char *cert_pem = NULL, *key_pem = NULL, *two_pem = NULL;
+	struct pki_request q = {.cn = "alice", .client_auth = true, .days = 1};
+	assert_int_equal(pki_issue(f->ca_cert, f->ca_key, &q, &cert_pem, &key_pem, NULL), 0);
+	BIO *in = BIO_new_mem_buf(cert_pem, -1), *ca = BIO_new_mem_buf(f->ca_key, -1),
+	    *out = BIO_new(BIO_s_mem());
+	X509 *cert = PEM_read_bio_X509(in, NULL, NULL, NULL);
+	EVP_PKEY *ca_key = PEM_read_bio_PrivateKey(ca, NULL, NULL, NULL);
+	assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN",
+				 MBSTRING_UTF8, (const unsigned char *)"bob", -1, -1, 0),
+		1);
+	assert_true(X509_sign(cert, ca_key, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_bio_X509(out, cert), 1);
+	long size = BIO_get_mem_data(out, &two_pem);
+	two_pem = xstrndup(two_pem, (size_t)size);
+	fixture_set_client(f, f->ca_cert, two_pem, key_pem, "localhost");
+	struct http_call_options o = call_options(&r, "GET", "/who");
+	http_call(f->endpoint, &o);
+	wait_result(f, &r);
+	assert_string_equal(r.body.data, "refused");
+	result_reset(&r);
+	EVP_PKEY_free(ca_key);
+	X509_free(cert);
+	BIO_free(in);
+	BIO_free(ca);
+	BIO_free(out);
+	free(two_pem);
+	free(cert_pem);
+	free(key_pem);
+}
+
 static void test_without_certificate(void **state)
 {
 	struct fixture *f = *state;
@@ -1278,6 +1315,7 @@ int main(void)
 		PLAIN(test_listen_errors),
 		cmocka_unit_test_setup_teardown(test_slow_clients, setup_impatient, teardown),
 		TLS(test_client_certificate),
+		TLS(test_two_common_names),
 		TLS(test_without_certificate),
 		TLS(test_foreign_client_certificate),
 		TLS(test_foreign_server_certificate),

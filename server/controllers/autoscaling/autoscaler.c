@@ -26,7 +26,10 @@ struct autoscalers {
 struct memory {
 	struct pace_memory pace;
 	char *ns;
-	char *selector; /* of the pods that it scales; NULL = not known */
+	struct arena arena;	   /* of the selector */
+	const char *selector_text; /* of the pods that it scales; NULL = not known */
+	struct selector selector;
+	bool selects; /* it could be read */
 };
 
 struct pass {
@@ -64,8 +67,20 @@ static void memory_free(struct memory *m)
 		return;
 	pace_memory_finish(&m->pace);
 	free(m->ns);
-	free(m->selector);
+	arena_finish(&m->arena);
 	free(m);
+}
+
+/* Read once, not by each of its neighbours in each turn. */
+static void remember_selector(struct memory *m, const char *text)
+{
+	struct status st = {0};
+	if (m->selector_text && streq(m->selector_text, text))
+		return;
+	arena_finish(&m->arena);
+	m->selector_text = arena_strdup(&m->arena, text);
+	m->selects =
+		*text && selector_parse_labels(&m->arena, m->selector_text, &m->selector, &st) == 0;
 }
 
 static void set_condition(struct sync *s, const char *type, const char *status, const char *reason,
@@ -337,33 +352,29 @@ static const char *rivals(struct sync *s)
 	_cleanup_(buf_finish) struct buf text = BUF_INIT;
 	for (struct table_iter i = table_iterate(&p->c->memories); table_next(&i);) {
 		const struct memory *m = i.value;
-		struct selector selector;
-		struct status st = {0};
-		if (m == p->memory || !m->selector || !streq(m->ns, s->ns) ||
-			selector_parse_labels(a, m->selector, &selector, &st) < 0)
+		if (m == p->memory || !m->selects || !streq(m->ns, s->ns))
 			continue;
 		bool both = false;
 		for (size_t n = 0; n < p->pod_count && !both; n++)
 			both = selector_matches_labels(
-				&selector, p->pods[n]->labels, p->pods[n]->label_count);
+				&m->selector, p->pods[n]->labels, p->pods[n]->label_count);
 		if (both)
 			buf_printf(&text, " %s", i.key);
 	}
 	return text.size ? arena_memdup(a, text.data, text.size) : NULL;
 }
 
-static int find_pods(struct sync *s, const char *text)
+static int find_pods(struct sync *s)
 {
 	struct pass *p = s->state;
-	struct selector selector;
-	struct status st = {0};
 	struct object **all;
-	if (!*text || selector_parse_labels(&s->arena, text, &selector, &st) < 0)
+	if (!p->memory->selects)
 		return -EINVAL;
 	size_t count = informer_list(p->c->pods, s->ns, &s->arena, &all);
 	p->pods = arena_alloc(&s->arena, (count + 1) * sizeof(*p->pods));
 	for (size_t i = 0; i < count; i++)
-		if (selector_matches_labels(&selector, all[i]->labels, all[i]->label_count))
+		if (selector_matches_labels(
+			    &p->memory->selector, all[i]->labels, all[i]->label_count))
 			p->pods[p->pod_count++] = sync_hold(s, all[i]);
 	return 0;
 }
@@ -396,8 +407,7 @@ static void look_at_target(struct sync *s)
 		"the HPA controller was able to get the target's current scale");
 	const char *selector = json_str_or(json_path(p->scale, "status.selector"), "");
 	p->desired = p->replicas = json_path_int(p->scale, "spec.replicas", 0);
-	free(p->memory->selector);
-	p->memory->selector = *selector ? xstrdup(selector) : NULL;
+	remember_selector(p->memory, selector);
 	pace_met(&p->memory->pace, p->replicas, loop_mono_ns(s->loop));
 	s->next = rescale;
 	if (p->replicas == 0 && json_int_or(json_get(p->spec, "minReplicas"), 1) != 0) {
@@ -408,7 +418,7 @@ static void look_at_target(struct sync *s)
 	}
 	if (outside_bounds(s))
 		return;
-	if (find_pods(s, selector) < 0) {
+	if (find_pods(s) < 0) {
 		set_condition(s, "ScalingActive", "False", "InvalidSelector",
 			*selector ? "the HPA was unable to compute the replica count: couldn't "
 				    "convert selector into a corresponding internal selector object"
