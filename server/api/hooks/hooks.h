@@ -25,14 +25,12 @@ struct table_row {
 	int64_t now_ns;
 };
 
-/* For kinds whose objects are not stored but made when they are asked for (verbs get and list). */
+/* For kinds whose objects are not stored but made when they are asked for (verbs get and list),
+ * each of an object of another kind that has its name. */
 struct compute {
 	struct api *api;
 	struct arena *arena;
 	const struct kind *kind;
-	const char *namespace;	       /* NULL = all */
-	const char *name;	       /* NULL = all */
-	const struct selector *labels; /* NULL = all */
 };
 
 struct kind_hooks {
@@ -65,8 +63,11 @@ struct kind_hooks {
 	/* A table's computed cell; NULL = the column's jsonPath decides. */
 	struct json *(*cell)(const struct table_row *row, const char *column);
 	struct json *(*row_conditions)(const struct table_row *row);
-	/* All that match, by namespace and name; an array in the arena of new references. */
-	size_t (*compute)(const struct compute *c, struct object ***ret);
+	/* Of which kind, and how; NULL = there is none of this one now. */
+	struct {
+		const char *group, *version, *kind;
+	} made_of;
+	struct json *(*make)(const struct compute *c, const struct object *of);
 	bool delete_returns_object; /* DELETE answers the last state instead of a Status */
 	bool orphan_by_default;	    /* dependents stay when the client names no policy */
 };

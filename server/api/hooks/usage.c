@@ -30,7 +30,10 @@ static struct json *head(
 	const struct compute *c, const struct object *of, const struct usage_rate *r, size_t count)
 {
 	struct arena *a = c->arena;
-	struct json *doc = json_new_object(a), *meta = json_object_at(a, doc, "metadata");
+	struct json *doc = json_new_object(a);
+	json_set_str(a, doc, "kind", c->kind->kind);
+	json_set_str(a, doc, "apiVersion", c->kind->gv);
+	struct json *meta = json_object_at(a, doc, "metadata");
 	int64_t time_ns = r[0].time_ns, window_ns = r[0].window_ns;
 	for (size_t i = 1; i < count; i++) {
 		time_ns = MIN(time_ns, r[i].time_ns);
@@ -51,34 +54,6 @@ static struct json *head(
 		ms % 1000 ? arena_printf(a, "%" PRId64 ".%03" PRId64 "s", ms / 1000, ms % 1000)
 			  : arena_printf(a, "%" PRId64 "s", ms / 1000));
 	return doc;
-}
-
-/* Calls `one` for each object that is asked for; it makes the answer of it, or NULL. */
-static size_t for_each(const struct compute *c, const char *group, const char *version,
-	const char *kind, struct json *(*one)(const struct compute *c, const struct object *of),
-	struct object ***ret)
-{
-	const struct kind *k = kind_by_name(c->api->kinds, group, version, kind);
-	struct cache_page page = {0};
-	struct object *named;
-	if (c->name) {
-		named = cache_get(c->api->cache, k, c->namespace ? c->namespace : "", c->name);
-		page.items = &named;
-		page.count = named ? 1 : 0;
-	} else {
-		cache_list(c->api->cache,
-			&(struct cache_query){
-				.kind = k, .namespace = c->namespace, .labels = c->labels},
-			c->arena, &page);
-	}
-	*ret = arena_alloc(c->arena, (page.count + 1) * sizeof(**ret));
-	size_t count = 0;
-	for (size_t i = 0; i < page.count; i++) {
-		struct json *doc = one(c, page.items[i]);
-		if (doc)
-			(*ret)[count++] = object_new(c->kind, c->arena, doc, 0);
-	}
-	return count;
 }
 
 static struct json *of_node(const struct compute *c, const struct object *node)
@@ -124,21 +99,6 @@ static struct json *of_machine(const struct compute *c, const struct object *mac
 	return doc;
 }
 
-static size_t nodes(const struct compute *c, struct object ***ret)
-{
-	return for_each(c, "", "v1", "Node", of_node, ret);
-}
-
-static size_t pods(const struct compute *c, struct object ***ret)
-{
-	return for_each(c, "", "v1", "Pod", of_pod, ret);
-}
-
-static size_t machines(const struct compute *c, struct object ***ret)
-{
-	return for_each(c, "kubevirt.io", "v1", "VirtualMachineInstance", of_machine, ret);
-}
-
 /* The sum over the containers. */
 static struct json *pod_usage_cell(const struct table_row *row, const char *column)
 {
@@ -155,9 +115,16 @@ static struct json *pod_usage_cell(const struct table_row *row, const char *colu
 	return json_new_string(row->arena, quantity_text(row->arena, sum, !cpu));
 }
 
-const struct kind_hooks hooks_node_metrics = {
-	.group = "metrics.k8s.io", .kind = "NodeMetrics", .compute = nodes};
-const struct kind_hooks hooks_pod_metrics = {
-	.group = "metrics.k8s.io", .kind = "PodMetrics", .compute = pods, .cell = pod_usage_cell};
-const struct kind_hooks hooks_machine_metrics = {
-	.group = "metrics.k8s.io", .kind = "VirtualMachineInstanceMetrics", .compute = machines};
+const struct kind_hooks hooks_node_metrics = {.group = "metrics.k8s.io",
+	.kind = "NodeMetrics",
+	.made_of = {"", "v1", "Node"},
+	.make = of_node};
+const struct kind_hooks hooks_pod_metrics = {.group = "metrics.k8s.io",
+	.kind = "PodMetrics",
+	.made_of = {"", "v1", "Pod"},
+	.make = of_pod,
+	.cell = pod_usage_cell};
+const struct kind_hooks hooks_machine_metrics = {.group = "metrics.k8s.io",
+	.kind = "VirtualMachineInstanceMetrics",
+	.made_of = {"kubevirt.io", "v1", "VirtualMachineInstance"},
+	.make = of_machine};

@@ -5,60 +5,40 @@
 #include "server/api/api_internal.h"
 #include "server/api/verbs/sliced_list.h"
 
-/* Objects that are made for this request (hooks.h), instead of taken from the cache. */
-static size_t compute(struct api_request *req, const struct list_options *o, struct object ***ret)
+static bool is_made(const struct api_request *req)
 {
-	const struct compute c = {
-		.api = req->api,
-		.arena = req->arena,
-		.kind = req->kind,
-		.namespace = req->route.namespace,
-		.name = req->route.name,
-		.labels = o && o->labels.count ? &o->labels : NULL,
-	};
-	return hooks_find(req->kind)->compute(&c, ret);
+	return !req->kind->custom && hooks_find(req->kind)->make;
 }
 
-static bool is_computed(const struct api_request *req)
+/* The kind whose objects are looked for: the request's, or that of which its objects are made. */
+static const struct kind *sought_kind(const struct api_request *req)
 {
-	return !req->kind->custom && hooks_find(req->kind)->compute;
+	if (!is_made(req))
+		return req->kind;
+	const struct kind_hooks *h = hooks_find(req->kind);
+	return kind_by_name(req->api->kinds, h->made_of.group, h->made_of.version, h->made_of.kind);
 }
 
-static void get_computed(struct api_request *req)
+static void get_made(struct api_request *req)
 {
-	struct object **found;
-	if (compute(req, NULL, &found) == 0) {
+	const struct object *of = cache_get(req->api->cache, sought_kind(req),
+		req->route.namespace ? req->route.namespace : "", req->route.name);
+	const struct compute c = {.api = req->api, .arena = req->arena, .kind = req->kind};
+	struct json *doc = of ? hooks_find(req->kind)->make(&c, of) : NULL;
+	if (!doc) {
 		status_not_found(req->arena, &req->st, req->kind, req->route.name);
 		api_fail(req);
 		return;
 	}
-	struct object *o = found[0]; /* the arena goes with the answer */
+	struct object *o = object_new(req->kind, req->arena, doc, 0);
 	api_respond_object(req, 200, o);
 	object_unref(o);
 }
 
-/* The items and their list are the caller's: the arena is gone before them. */
-static void list_computed(
-	struct api_request *req, const struct list_options *o, struct cache_page *ret)
-{
-	struct object **found;
-	size_t count = compute(req, o, &found);
-	*ret = (struct cache_page){
-		.items = xcalloc(count + 1, sizeof(*ret->items)),
-		.revision = cache_revision(req->api->cache),
-	};
-	for (size_t i = 0; i < count; i++) {
-		if (o->fields.count && !selector_matches_fields(&o->fields, found[i]))
-			object_unref(found[i]);
-		else
-			ret->items[ret->count++] = found[i];
-	}
-}
-
 void api_get(struct api_request *req)
 {
-	if (is_computed(req)) {
-		get_computed(req);
+	if (is_made(req)) {
+		get_made(req);
 		return;
 	}
 	const char *rv = query_get(&req->query, "resourceVersion");
@@ -129,7 +109,7 @@ static int list_revision(
 static int list_page(struct api_request *req, const struct list_options *o, struct cache_page *ret)
 {
 	struct cache_query q = {
-		.kind = req->kind,
+		.kind = sought_kind(req),
 		.namespace = req->route.namespace,
 		.labels = o->labels.count ? &o->labels : NULL,
 		.fields = o->fields.count ? &o->fields : NULL,
@@ -209,22 +189,16 @@ void api_list(struct api_request *req)
 		return;
 	}
 	struct cache_page page;
-	bool computed = is_computed(req);
-	if (computed) {
-		list_computed(req, &o, &page);
-	} else if (list_page(req, &o, &page) < 0) {
+	if (list_page(req, &o, &page) < 0) {
 		api_fail(req);
 		return;
 	}
-	const char *meta = list_meta(req, &page, o.labels.count || o.fields.count);
-	if (req->wanted.form != ACCEPT_OBJECT || req->wanted.yaml ||
+	/* How many can be made of the rest is not known. */
+	bool made = is_made(req);
+	const char *meta = list_meta(req, &page, made || o.labels.count || o.fields.count);
+	if (made || req->wanted.form != ACCEPT_OBJECT || req->wanted.yaml ||
 		query_bool(&req->query, "pretty"))
 		sliced_list_respond(req, &page, meta);
 	else
 		respond_objects(req, &page, meta);
-	if (!computed)
-		return;
-	for (size_t i = 0; i < page.count; i++)
-		object_unref(page.items[i]);
-	free(page.items);
 }

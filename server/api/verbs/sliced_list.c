@@ -8,7 +8,7 @@
 /* Of objects; what is made of them is mostly smaller. */
 #define WORTH_COMPRESSING (256u << 10)
 
-enum form { FORM_TABLE, FORM_METADATA, FORM_PRETTY, FORM_YAML };
+enum form { FORM_TABLE, FORM_METADATA, FORM_PRETTY, FORM_YAML, FORM_PLAIN };
 
 struct sliced_list {
 	struct list link; /* in api->sliced_lists */
@@ -16,6 +16,8 @@ struct sliced_list {
 	const struct kind *kind;
 	struct object **items; /* from `at` on ours */
 	size_t at, count;
+	size_t written; /* of some that were found nothing can be made */
+	struct json *(*make)(const struct compute *c, const struct object *of); /* hooks.h */
 	const char *meta;
 	enum form form;
 	struct table_writer table;
@@ -55,7 +57,6 @@ static void write_document_head(struct sliced_list *l, struct buf *out)
 	json_set(a, doc, "metadata", metadata);
 	if (l->form == FORM_YAML) {
 		yaml_write(out, doc);
-		buf_add_str(out, l->count ? "items:\n" : "items: []\n");
 	} else {
 		json_write_pretty(&head, doc);
 		buf_add(out, head.data, head.size - strlen("\n}"));
@@ -74,21 +75,38 @@ static void write_head(struct sliced_list *l, struct buf *out)
 			"{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/%s\","
 			"\"metadata\":{%s},\"items\":[",
 			l->req->wanted.version, l->meta);
+	else if (l->form == FORM_PLAIN)
+		buf_printf(out,
+			"{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{%s},\"items\":[",
+			l->kind->list_kind, l->kind->gv, l->meta);
 	else
 		write_document_head(l, out);
 }
 
-static void write_item(struct sliced_list *l, struct buf *out, bool first)
+static void write_doc(struct sliced_list *l, struct buf *out, struct json *doc)
 {
-	struct json *doc = object_doc_as(l->items[l->at], l->kind, &l->scratch);
-	if (!first && (l->form == FORM_METADATA || l->form == FORM_PRETTY))
+	if (l->written && l->form != FORM_TABLE && l->form != FORM_YAML)
 		buf_add_char(out, ',');
+	if (!l->written && l->form == FORM_YAML)
+		buf_add_str(out, "items:\n");
+	l->written++;
 	if (l->form == FORM_TABLE)
 		table_add(&l->table, &l->scratch, doc);
 	else if (l->form == FORM_METADATA)
 		json_write(out, partial_metadata(&l->scratch, doc, l->req->wanted.version));
+	else if (l->form == FORM_PLAIN)
+		json_write(out, doc);
 	else
 		write_nested(l, out, doc);
+}
+
+static void write_item(struct sliced_list *l, struct buf *out)
+{
+	const struct compute c = {.api = l->req->api, .arena = &l->scratch, .kind = l->kind};
+	const struct object *o = l->items[l->at];
+	struct json *doc = l->make ? l->make(&c, o) : object_doc_as(o, l->kind, &l->scratch);
+	if (doc)
+		write_doc(l, out, doc);
 	arena_reset(&l->scratch);
 	object_unref(l->items[l->at++]);
 }
@@ -97,10 +115,12 @@ static void write_tail(struct sliced_list *l, struct buf *out)
 {
 	if (l->form == FORM_TABLE)
 		table_end(&l->table);
-	else if (l->form == FORM_METADATA)
+	else if (l->form == FORM_METADATA || l->form == FORM_PLAIN)
 		buf_add_str(out, "]}\n");
 	else if (l->form == FORM_PRETTY)
-		buf_add_str(out, l->count ? "\n  ]\n}\n" : "]\n}\n");
+		buf_add_str(out, l->written ? "\n  ]\n}\n" : "]\n}\n");
+	else if (!l->written)
+		buf_add_str(out, "items: []\n");
 }
 
 static bool next_slice(void *user, struct buf *out)
@@ -112,9 +132,13 @@ static bool next_slice(void *user, struct buf *out)
 	if (first == 0)
 		write_head(l, out);
 	while (l->at < l->count && l->at < first + SLICE_ITEMS && out->size - begin < SLICE_BYTES)
-		write_item(l, out, l->at == 0);
-	if (l->at < l->count)
+		write_item(l, out);
+	if (l->at < l->count) {
+		/* No piece is empty: that would be the end of the answer. */
+		if (out->size == begin)
+			buf_add_char(out, '\n');
 		return true;
+	}
 	write_tail(l, out);
 	return false;
 }
@@ -135,6 +159,7 @@ void sliced_list_respond(struct api_request *req, const struct cache_page *page,
 	size_t size = 0;
 	*l = (struct sliced_list){
 		.req = req,
+		.make = req->kind->custom ? NULL : hooks_find(req->kind)->make,
 		.kind = req->kind,
 		.items = page->items,
 		.count = page->count,
@@ -142,7 +167,8 @@ void sliced_list_respond(struct api_request *req, const struct cache_page *page,
 		.form = req->wanted.form == ACCEPT_TABLE    ? FORM_TABLE
 			: req->wanted.form != ACCEPT_OBJECT ? FORM_METADATA
 			: req->wanted.yaml		    ? FORM_YAML
-							    : FORM_PRETTY,
+			: query_bool(&req->query, "pretty") ? FORM_PRETTY
+							    : FORM_PLAIN,
 		.table = {.kind = req->kind,
 			.version = req->wanted.version,
 			.include = streq(include, "Object") ? INCLUDE_OBJECT

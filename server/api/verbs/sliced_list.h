@@ -1,4 +1,5 @@
-/* sliced_list.h - lists whose items are parsed to be answered: tables, metadata, pretty JSON, YAML.
+/* sliced_list.h - lists whose items are parsed to be answered: tables, metadata, pretty JSON, YAML;
+ * and those whose items are made on request (hooks.h).
  * They are made a slice at a time, as the client takes them: a list of thousands neither keeps the
  * loop from other work nor is in memory as a whole. */
 #pragma once
