@@ -566,8 +566,8 @@ static int move_up(struct removal *m, int dir, const char *name, struct err *err
 	}
 }
 
-/* The directory itself may be a mount, nothing below it: one of the same file system (a subPath of a
- * volume that is a directory of this host) can't be told by its device. */
+/* The directory itself may be a mount, nothing below it: one of the same file system (a subPath of
+ * a volume that is a directory of this host) can't be told by its device. */
 static int open_to_remove(int parent, const char *name, unsigned depth)
 {
 	struct open_how how = {
