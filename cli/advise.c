@@ -14,7 +14,7 @@
 #define INTERVAL_S 15 /* as often as the nodes measure */
 
 struct options {
-	const char *kubeconfig, *context, *namespace;
+	struct api_session_where where;
 	bool all_namespaces, json, moves_only;
 	int64_t samples, interval_s;
 };
@@ -51,16 +51,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 		{"samples", required_argument, NULL, 's'},
 		{"interval", required_argument, NULL, 'i'}, {"moves", no_argument, NULL, 'm'}, {0}};
 	for (int c; (c = getopt_long(argc, argv, "n:o:Ah", known, NULL)) != -1;) {
+		if (api_session_option(&o->where, c, optarg))
+			continue;
 		switch (c) {
-		case 'n':
-			o->namespace = optarg;
-			break;
-		case 'k':
-			o->kubeconfig = optarg;
-			break;
-		case 'c':
-			o->context = optarg;
-			break;
 		case 'A':
 			o->all_namespaces = true;
 			break;
@@ -313,12 +306,12 @@ static int run(struct options *o, struct arena *a, struct err *err)
 	struct advising x = {.options = o, .a = a};
 	struct advise_lists lists = {0};
 	struct advise_samples *samples = advise_samples_create(a);
-	int r = api_session_open(o->kubeconfig, o->context, &x.session, err);
+	int r = api_session_open(o->where.kubeconfig, o->where.context, &x.session, err);
 	if (r < 0)
 		return r;
 	if (!o->all_namespaces)
-		x.ns = arena_strdup(
-			a, o->namespace ? o->namespace : api_session_namespace(x.session));
+		x.ns = arena_strdup(a,
+			o->where.namespace ? o->where.namespace : api_session_namespace(x.session));
 	get_weights(&x);
 	r = measure(&x, samples, err);
 	if (r == 0)

@@ -94,3 +94,16 @@ int api_session_get(struct api_session *s, struct arena *a, const char *path, st
 	*ret = answer.doc;
 	return 0;
 }
+
+bool api_session_option(struct api_session_where *w, int option, const char *value)
+{
+	if (option == 'n')
+		w->namespace = value;
+	else if (option == 'k')
+		w->kubeconfig = value;
+	else if (option == 'c')
+		w->context = value;
+	else
+		return false;
+	return true;
+}

@@ -14,6 +14,12 @@ const char *api_session_namespace(const struct api_session *s); /* the context's
 /* GET. 0 with the document in the arena; -ENOENT for 404; else negative with the server's words. */
 int api_session_get(struct api_session *s, struct arena *a, const char *path, struct json **ret,
 	struct err *err) _must_check_;
+/* Whom a verb asks, and of which namespace; NULL = as the kubeconfig has it. */
+struct api_session_where {
+	const char *kubeconfig, *context, *namespace;
+};
+/* Takes an option that getopt_long has met, if it is one of these. */
+bool api_session_option(struct api_session_where *w, int option, const char *value);
 /* The options that such verbs share, for getopt_long. */
 #define API_SESSION_OPTIONS                                                                        \
 	{"namespace", required_argument, NULL, 'n'}, {"kubeconfig", required_argument, NULL, 'k'}, \

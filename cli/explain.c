@@ -14,7 +14,8 @@
 #define FILE_MAX_BYTES (3u << 20)
 
 struct options {
-	const char *kubeconfig, *context, *namespace, *file, *name;
+	struct api_session_where where;
+	const char *file, *name;
 	bool json;
 };
 
@@ -37,16 +38,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 	static const struct option known[] = {
 		API_SESSION_OPTIONS, {"filename", required_argument, NULL, 'f'}, {0}};
 	for (int c; (c = getopt_long(argc, argv, "n:o:f:h", known, NULL)) != -1;) {
+		if (api_session_option(&o->where, c, optarg))
+			continue;
 		switch (c) {
-		case 'n':
-			o->namespace = optarg;
-			break;
-		case 'k':
-			o->kubeconfig = optarg;
-			break;
-		case 'c':
-			o->context = optarg;
-			break;
 		case 'f':
 			o->file = optarg;
 			break;
@@ -178,10 +172,11 @@ static int explain_object(struct options *o, struct arena *a, struct err *err)
 {
 	struct api_session *s;
 	struct json *doc;
-	int r = api_session_open(o->kubeconfig, o->context, &s, err);
+	int r = api_session_open(o->where.kubeconfig, o->where.context, &s, err);
 	if (r < 0)
 		return r;
-	const char *ns = arena_strdup(a, o->namespace ? o->namespace : api_session_namespace(s));
+	const char *ns =
+		arena_strdup(a, o->where.namespace ? o->where.namespace : api_session_namespace(s));
 	r = api_session_get(s, a,
 		arena_printf(a, "/apis/hanok.io/v1/namespaces/%s/applications/%s",
 			percent_encode(a, str_from(ns)), percent_encode(a, str_from(o->name))),

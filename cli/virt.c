@@ -5,12 +5,13 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "cli/api_session.h"
 #include "cli/virt_console.h"
 #include "lib/client/endpoint.h"
 #include "lib/json/json.h"
 
 struct options {
-	const char *kubeconfig, *context, *namespace;
+	struct api_session_where where;
 	const char *verb, *name;
 	int64_t grace_s; /* -1 = the machine's own */
 	bool force;
@@ -43,16 +44,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 	};
 	o->grace_s = -1;
 	for (int c; (c = getopt_long(argc, argv, "n:h", known, NULL)) != -1;) {
+		if (api_session_option(&o->where, c, optarg))
+			continue;
 		switch (c) {
-		case 'n':
-			o->namespace = optarg;
-			break;
-		case 'k':
-			o->kubeconfig = optarg;
-			break;
-		case 'c':
-			o->context = optarg;
-			break;
 		case 'g':
 			if (parse_i64(str_from(optarg), &o->grace_s) < 0 || o->grace_s < 0) {
 				fprintf(stderr,
@@ -130,7 +124,7 @@ static int put_verb(const struct kubeconfig *k, const struct options *o, struct 
 		.method = "PUT",
 		.target = arena_printf(&a,
 			"%s/apis/subresources.kubevirt.io/v1/namespaces/%s/virtualmachines/%s/%s",
-			k->path, percent_encode(&a, str_from(o->namespace)),
+			k->path, percent_encode(&a, str_from(o->where.namespace)),
 			percent_encode(&a, str_from(o->name)), o->verb),
 		.headers = arena_printf(&a, "%sContent-Type: application/json\r\n", auth),
 		.body = body,
@@ -153,19 +147,21 @@ static int put_verb(const struct kubeconfig *k, const struct options *o, struct 
 static int run(struct options *o, struct err *err)
 {
 	struct kubeconfig k;
-	int r = kubeconfig_load(o->kubeconfig, o->context, &k, err);
+	int r = kubeconfig_load(o->where.kubeconfig, o->where.context, &k, err);
 	if (r < 0)
 		return r;
-	if (!o->namespace)
-		o->namespace = k.namespace;
+	if (!o->where.namespace)
+		o->where.namespace = k.namespace;
 	if (streq(o->verb, "console"))
-		r = virt_console(&k, o->namespace, o->name, err);
+		r = virt_console(&k, o->where.namespace, o->name, err);
 	else
 		r = put_verb(&k, o, err);
 	if (r < 0)
-		err_context(err, r, "%s virtual machine '%s/%s'", o->verb, o->namespace, o->name);
+		err_context(
+			err, r, "%s virtual machine '%s/%s'", o->verb, o->where.namespace, o->name);
 	else if (!streq(o->verb, "console"))
-		printf("virtual machine %s/%s: %s requested\n", o->namespace, o->name, o->verb);
+		printf("virtual machine %s/%s: %s requested\n", o->where.namespace, o->name,
+			o->verb);
 	kubeconfig_finish(&k);
 	return r;
 }

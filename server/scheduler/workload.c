@@ -43,35 +43,12 @@ void workload_renew(struct workload *w, struct object *o)
 
 /* Selectors of nodes. */
 
+/* The document goes before the workload does. */
 static struct selector node_requirements(struct arena *a, const struct json *list)
 {
-	static const struct {
-		const char *name;
-		enum selector_op op;
-	} ops[] = {{"In", SEL_IN}, {"NotIn", SEL_NOT_IN}, {"Exists", SEL_EXISTS},
-		{"DoesNotExist", SEL_NOT_EXISTS}, {"Gt", SEL_GT}, {"Lt", SEL_LT}};
-	struct requirement *items = arena_alloc(a, (json_count(list) + 1) * sizeof(*items));
-	struct selector s = {.items = items};
-	JSON_FOR_EACH_ITEM(it, list) {
-		const struct json *values = json_get(it, "values");
-		const char **texts = arena_alloc(a, (json_count(values) + 1) * sizeof(*texts));
-		struct requirement r = {
-			.key = arena_strdup(a, json_str_or(json_get(it, "key"), "")),
-			.values = texts};
-		JSON_FOR_EACH_ITEM(v, values)
-			texts[r.value_count++] = arena_strdup(a, json_str_or(v, ""));
-		const char *op = json_str_or(json_get(it, "operator"), "");
-		size_t n = 0;
-		while (n < ARRAY_LEN(ops) && !streq(op, ops[n].name))
-			n++;
-		if (n == ARRAY_LEN(ops)) {
-			s.nothing = true;
-			continue;
-		}
-		r.op = ops[n].op;
-		items[s.count++] = r;
-	}
-	return s;
+	_cleanup_(arena_finish) struct arena scratch = ARENA_INIT;
+	struct selector s = selector_from_node_requirements(&scratch, list);
+	return selector_copy(a, &s);
 }
 
 static struct node_term node_term(struct arena *a, const struct json *term, int64_t weight)
