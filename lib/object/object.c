@@ -304,6 +304,17 @@ struct json *object_doc_as(const struct object *o, const struct kind *k, struct 
 	return kind_convert(a, o->kind, k, object_doc(o, a));
 }
 
+bool object_labels_equal(
+	const struct object_label *a, size_t a_count, const struct object_label *b, size_t b_count)
+{
+	if (a_count != b_count)
+		return false;
+	for (size_t n = 0; n < a_count; n++)
+		if (!streq(a[n].key, b[n].key) || !streq(a[n].value, b[n].value))
+			return false;
+	return true;
+}
+
 const char *object_label(const struct object *o, const char *key)
 {
 	for (size_t i = 0; i < o->label_count; i++)

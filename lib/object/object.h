@@ -60,7 +60,10 @@ void object_unref_p(struct object **o);
 struct json *object_doc(const struct object *o, struct arena *a);
 /* The same, as another kind over the same storage has it. */
 struct json *object_doc_as(const struct object *o, const struct kind *k, struct arena *a);
-const char *object_label(const struct object *o, const char *key);    /* NULL when absent */
+const char *object_label(const struct object *o, const char *key); /* NULL when absent */
+/* The same labels with the same values; both sorted by key. */
+bool object_labels_equal(
+	const struct object_label *a, size_t a_count, const struct object_label *b, size_t b_count);
 const struct object_owner *object_controller(const struct object *o); /* NULL when none */
 const char *object_field(const struct object *o,
 	const char *path); /* indexed fields and metadata.name/namespace; NULL = unknown */

@@ -66,6 +66,19 @@ void expectations_created(struct expectations *e, const char *key, uint64_t revi
 	x->revision = MAX(x->revision, revision);
 }
 
+struct json *expectations_created_by(struct expectations *e, const char *key, struct arena *a,
+	const struct client_result *answer)
+{
+	struct json *doc;
+	uint64_t revision;
+	if (json_parse(a, answer->body, answer->body_size, NULL, &doc, NULL) < 0)
+		return NULL;
+	const char *text = json_path_str(doc, "metadata.resourceVersion");
+	if (text && parse_u64(str_from(text), &revision) == 0)
+		expectations_created(e, key, revision);
+	return doc;
+}
+
 void expectations_deleted(struct expectations *e, const char *key, const struct object *child)
 {
 	struct expectation *x = of_key(e, key);

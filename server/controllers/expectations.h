@@ -12,6 +12,10 @@ struct expectations;
 struct expectations *expectations_create(struct informer *children, struct clock *clock);
 void expectations_destroy(struct expectations *e);
 void expectations_created(struct expectations *e, const char *key, uint64_t revision);
+/* The same from the answer to a creation. Returns the document that was created, NULL when it can't
+ * be read: then nothing is expected. */
+struct json *expectations_created_by(struct expectations *e, const char *key, struct arena *a,
+	const struct client_result *answer);
 void expectations_deleted(struct expectations *e, const char *key, const struct object *child);
 void expectations_changed(struct expectations *e, const char *key, const struct object *was);
 bool expectations_met(struct expectations *e, const char *key);

@@ -226,13 +226,7 @@ static bool waits_for_us(const struct object *o, const struct json *doc)
 
 static bool same_labels(const struct object *a, const struct object *b)
 {
-	if (a->label_count != b->label_count)
-		return false;
-	for (size_t n = 0; n < a->label_count; n++)
-		if (!streq(a->labels[n].key, b->labels[n].key) ||
-			!streq(a->labels[n].value, b->labels[n].value))
-			return false;
-	return true;
+	return object_labels_equal(a->labels, a->label_count, b->labels, b->label_count);
 }
 
 /* It waits no longer, for whatever reason. */

@@ -167,13 +167,7 @@ static void count_images(struct snapshot *s, const struct node_state *n, int sig
 
 static bool same_labels(const struct node_state *a, const struct node_state *b)
 {
-	if (a->label_count != b->label_count)
-		return false;
-	for (size_t n = 0; n < a->label_count; n++)
-		if (!streq(a->labels[n].key, b->labels[n].key) ||
-			!streq(a->labels[n].value, b->labels[n].value))
-			return false;
-	return true;
+	return object_labels_equal(a->labels, a->label_count, b->labels, b->label_count);
 }
 
 static bool has_taint(const struct node_state *n, const struct taint *t)

@@ -168,16 +168,13 @@ static void on_created(struct sync *s, const struct client_result *res, void *us
 {
 	struct run *r = s->state;
 	const char *name = user;
-	struct json *job = NULL;
 	if (client_ok(res)) {
-		uint64_t revision = 0;
-		if (json_parse(&s->arena, res->body, res->body_size, NULL, &job, NULL) < 0) {
+		struct json *job =
+			expectations_created_by(r->all->jobs_expected, s->key, &s->arena, res);
+		if (!job) {
 			s->failed = true;
 			return;
 		}
-		const char *text = json_path_str(job, "metadata.resourceVersion");
-		if (text && parse_u64(str_from(text), &revision) == 0)
-			expectations_created(r->all->jobs_expected, s->key, revision);
 		say(s, "Normal", "SuccessfulCreate", "Created job %s", name);
 		note_run(s, job);
 	} else if (streq(res->reason, "AlreadyExists")) {

@@ -159,13 +159,8 @@ static void on_created(struct sync *s, const struct client_result *res, void *us
 {
 	struct run *r = s->state;
 	if (client_ok(res)) {
-		struct json *doc = NULL;
-		uint64_t revision = 0;
-		const char *text = NULL;
-		if (json_parse(&s->arena, res->body, res->body_size, NULL, &doc, NULL) == 0)
-			text = json_path_str(doc, "metadata.resourceVersion");
-		if (text && parse_u64(str_from(text), &revision) == 0)
-			expectations_created(r->jobs->pods_expected, s->key, revision);
+		const struct json *doc =
+			expectations_created_by(r->jobs->pods_expected, s->key, &s->arena, res);
 		r->pass->active++;
 		client_event_as(r->jobs->client, loop_name(s->loop), r->job, NULL, "Normal",
 			"SuccessfulCreate", "Created pod: %s",

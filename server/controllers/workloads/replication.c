@@ -92,13 +92,8 @@ static void on_created(struct sync *s, const struct client_result *res, void *us
 {
 	struct pass *p = s->state;
 	if (client_ok(res)) {
-		struct json *doc = NULL;
-		uint64_t revision = 0;
-		const char *text = NULL;
-		if (json_parse(&s->arena, res->body, res->body_size, NULL, &doc, NULL) == 0)
-			text = json_path_str(doc, "metadata.resourceVersion");
-		if (text && parse_u64(str_from(text), &revision) == 0)
-			expectations_created(p->r->expectations, s->key, revision);
+		const struct json *doc =
+			expectations_created_by(p->r->expectations, s->key, &s->arena, res);
 		client_event_as(p->r->client, loop_name(s->loop), p->set, NULL, "Normal",
 			"SuccessfulCreate", "Created pod: %s",
 			json_str_or(json_path(doc, "metadata.name"), ""));
