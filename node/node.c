@@ -284,6 +284,7 @@ int node_main(int argc, char **argv)
 	uv_loop_init(&loop);
 	n->loop = &loop;
 	n->clock = clock_system();
+	n->config = node_config_default();
 	n->name = o.name ? o.name : facts.hostname;
 	n->data_dir = o.data;
 	n->cri_address = o.cri;

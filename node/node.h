@@ -10,6 +10,7 @@
 #include "lib/client/client.h"
 #include "lib/client/informer.h"
 #include "lib/http/http.h"
+#include "node/node_config.h"
 
 struct node_net;    /* node/net/net.h */
 struct pod_manager; /* node/pod/pod_manager.h */
@@ -21,6 +22,7 @@ struct node {
 	struct clock *clock;
 	struct client *client;
 	struct kind_registry *kinds;
+	const struct node_config *config;
 	const char *name;	     /* of the Node object */
 	const char *data_dir;	     /* ours, 0700: /var/lib/hanok-node */
 	const char *cri_address;     /* "unix:///run/containerd/containerd.sock" */
