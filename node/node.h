@@ -16,6 +16,7 @@ struct node_net;    /* node/net/net.h */
 struct pod_manager; /* node/pod/pod_manager.h */
 struct vm_manager;  /* node/vm/vm_manager.h */
 struct node_stats;  /* node/stats/stats.h */
+struct pressure;    /* node/pressure/pressure.h */
 
 struct node {
 	uv_loop_t *loop;
@@ -34,6 +35,7 @@ struct node {
 	struct pod_manager *pods;
 	struct vm_manager *vms;
 	struct node_stats *stats;
+	struct pressure *pressure;
 };
 
 /* For the Node's conditions and capacity: each part says what it knows, node.c writes the status.

@@ -7,6 +7,7 @@
  * that take containers and pods down pod_image.c     the action that makes an image present
  *   pod_probe.c     liveness, readiness, startup
  *   pod_hook.c      postStart and preStop
+ *   pod_end.c       pods that the node ends, not they themselves
  *   pod_files.c     growing logs, left-over directories */
 #pragma once
 
@@ -72,6 +73,7 @@ struct pod_worker {
 	struct backoff sandbox_backoff, remove_backoff;
 	enum pod_phase ended_phase;
 	char *ended_reason, *ended_message;
+	char *disruption; /* message of the condition DisruptionTarget; NULL = none */
 	struct client_call *patch;
 	bool patch_again;
 	int64_t patch_retry_ns; /* monotonic */
@@ -101,6 +103,9 @@ void pod_worker_changed(struct pod_worker *w, struct object *new);
 void pod_worker_poke(struct pod_worker *w);
 void pod_worker_event(struct pod_worker *w, long container, const char *type, const char *reason,
 	const char *fmt, ...) _printf_(5, 6);
+/* pod_end.c: the pod is over and Failed, whatever its containers do; they are stopped. False when it
+ * was over before. */
+bool pod_worker_end(struct pod_worker *w, const struct pod_end *e);
 /* What the runtime has of this pod, newest knowledge. */
 void pod_worker_apply(struct pod_worker *w, Cri__PodSandbox **sandboxes, size_t sandbox_count,
 	Cri__Container **containers, size_t container_count, int64_t list_started_ns);

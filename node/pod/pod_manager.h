@@ -32,6 +32,26 @@ const char *pod_manager_sandbox(struct pod_manager *m, const char *ns, const cha
 const char *pod_manager_ip(struct pod_manager *m, const char *ns, const char *pod);
 /* PodList of all pods, as bytes. */
 void pod_manager_list(struct pod_manager *m, struct buf *out);
+/* All pods here, for what looks at every one: `each` must not end pods. */
+struct pod_here {
+	struct object *object;
+	const char *uid, *dir; /* dir: what the agent keeps for it, DATA/pods/UID */
+	bool ended;	       /* Succeeded or Failed, or about to be */
+	bool leaving;	       /* being deleted */
+	bool stopped;	       /* nothing of it runs */
+	int64_t start_ns;      /* wall clock: when the agent took it */
+};
+void pod_manager_walk(struct pod_manager *m, void (*each)(void *user, const struct pod_here *p),
+	void *user);
+/* Ends a pod: phase Failed with this reason and message, and containers are stopped within grace_s
+ * (0: at once). False when there is no such pod or it was over before. */
+struct pod_end {
+	const char *reason, *message;
+	const char *event;	/* reason of a Warning about it with the same text; NULL = none */
+	const char *disruption; /* message of a condition DisruptionTarget; NULL = none */
+	int64_t grace_s;	/* -1 = the pod's own */
+};
+bool pod_manager_end(struct pod_manager *m, const char *uid, const struct pod_end *e);
 struct cri *pod_manager_cri(struct pod_manager *m);
 /* The runtime can't be asked: node_report() has been told. */
 bool pod_manager_runtime_ready(const struct pod_manager *m);

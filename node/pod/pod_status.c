@@ -237,6 +237,9 @@ static struct json *conditions(
 	}
 	if (!condition_named(json_path(in->pod, "status.conditions"), "PodScheduled"))
 		add_condition(a, list, in, "PodScheduled", true, NULL, NULL);
+	if (in->disruption)
+		add_condition(a, list, in, "DisruptionTarget", true, "TerminationByKubelet",
+			in->disruption);
 	return list;
 }
 

@@ -9,6 +9,7 @@ struct pod_status_input {
 	const struct pod_container *containers;	  /* same order and count as in the view */
 	enum pod_phase ended_phase;		  /* when view->ended */
 	const char *ended_reason, *ended_message; /* NULL = none */
+	const char *disruption;			  /* why the node ended it; NULL = it did not */
 	const char *host_ip, *pod_ip;		  /* "" when unknown */
 	int64_t start_ns;			  /* when the agent accepted the pod */
 	int64_t now_ns;

@@ -104,6 +104,7 @@ static void status_publish(struct pod_worker *w)
 		.ended_phase = w->ended_phase,
 		.ended_reason = w->ended_reason,
 		.ended_message = w->ended_message,
+		.disruption = w->disruption,
 		.host_ip = w->n->host_ip,
 		.pod_ip = w->pod_ip,
 		.start_ns = w->start_ns,
@@ -550,6 +551,7 @@ void pod_worker_destroy(struct pod_worker *w)
 	free(w->sandbox_id);
 	free(w->ended_reason);
 	free(w->ended_message);
+	free(w->disruption);
 	free(w->uid);
 	free(w->ns);
 	free(w->name);
