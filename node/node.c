@@ -24,12 +24,12 @@
 #include "node/volume/volume.h"
 
 #define DEFAULT_DATA "/var/lib/hanok-node"
-#define DEFAULT_CRI "unix:///run/containerd/containerd.sock"
 #define DEFAULT_LIBVIRT "qemu:///system"
-#define DEFAULT_LISTEN "0.0.0.0:10250"
 
 struct agent {
 	struct node node; /* first: node_report() comes back from it */
+	struct node_config config;
+	struct arena config_arena; /* its texts */
 	struct kubeconfig kubeconfig;
 	struct node_status *status;
 	struct node_server *server;
@@ -55,6 +55,7 @@ void node_report(
 
 struct options {
 	const char *data, *kubeconfig, *name, *cri, *libvirt, *listen, *node_ip, *log_format;
+	const char *config, *labels, *taints;
 };
 
 static void usage(FILE *to)
@@ -63,11 +64,17 @@ static void usage(FILE *to)
 		    "  --kubeconfig FILE   how to reach the server; its certificate is also the "
 		    "one that\n"
 		    "                      this node serves with\n"
+		    "  --config FILE       a KubeletConfiguration, YAML or JSON; options here win\n"
 		    "  --data DIR          state of this node (" DEFAULT_DATA ")\n"
 		    "  --name NAME         of the Node object (the host's name)\n"
-		    "  --cri ADDRESS       container runtime (" DEFAULT_CRI ")\n"
+		    "  --node-labels K=V,...\n"
+		    "                      labels of the Node when it is registered\n"
+		    "  --register-with-taints K=V:EFFECT,...\n"
+		    "                      taints of the Node when it is made\n"
+		    "  --cri ADDRESS       container runtime\n"
+		    "                      (unix:///run/containerd/containerd.sock)\n"
 		    "  --libvirt URI       hypervisor (" DEFAULT_LIBVIRT ")\n"
-		    "  --listen ADDR:PORT  logs, exec and consoles (" DEFAULT_LISTEN ")\n"
+		    "  --listen ADDR:PORT  logs, exec, metrics, consoles (0.0.0.0:10250)\n"
 		    "  --node-ip IP        address of this node (towards the server)\n"
 		    "  --log-format FORMAT text or json (text)\n"
 		    "  --log-level LEVEL   debug, info, warn, error (info)\n");
@@ -76,7 +83,21 @@ static void usage(FILE *to)
 /* 0 = go on, else the exit code + 1. */
 static int parse_options(int argc, char **argv, struct options *o)
 {
-	enum { DATA = 256, KUBECONFIG, NAME, CRI, LIBVIRT, LISTEN, NODE_IP, FORMAT, LEVEL, HELP };
+	enum {
+		DATA = 256,
+		KUBECONFIG,
+		NAME,
+		CRI,
+		LIBVIRT,
+		LISTEN,
+		NODE_IP,
+		FORMAT,
+		LEVEL,
+		HELP,
+		CONFIG,
+		LABELS,
+		TAINTS
+	};
 	static const struct option longs[] = {
 		{"data", required_argument, NULL, DATA},
 		{"kubeconfig", required_argument, NULL, KUBECONFIG},
@@ -87,6 +108,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{"node-ip", required_argument, NULL, NODE_IP},
 		{"log-format", required_argument, NULL, FORMAT},
 		{"log-level", required_argument, NULL, LEVEL},
+		{"config", required_argument, NULL, CONFIG},
+		{"node-labels", required_argument, NULL, LABELS},
+		{"register-with-taints", required_argument, NULL, TAINTS},
 		{"help", no_argument, NULL, HELP},
 		{0},
 	};
@@ -139,6 +163,15 @@ static int parse_options(int argc, char **argv, struct options *o)
 			}
 			log_set_level(level);
 			break;
+		case CONFIG:
+			o->config = optarg;
+			break;
+		case LABELS:
+			o->labels = optarg;
+			break;
+		case TAINTS:
+			o->taints = optarg;
+			break;
 		case HELP:
 		case 'h':
 			usage(stdout);
@@ -164,6 +197,32 @@ static int fail(const char *what, const struct err *err)
 {
 	log_error(what, "reason", err->msg, NULL);
 	return 1;
+}
+
+/* Defaults, then the file, then the options. */
+static int read_config(struct agent *g, struct options *o, struct err *err)
+{
+	struct node_config *c = &g->config;
+	struct arena *a = &g->config_arena;
+	int r = 0;
+
+	*c = *node_config_default();
+	if (o->config)
+		r = node_config_read(a, o->config, c, err);
+	if (r >= 0 && o->labels)
+		r = node_config_add_labels(a, c, o->labels, err);
+	if (r >= 0 && o->taints)
+		r = node_config_add_taints(a, c, o->taints, err);
+	if (r < 0)
+		return r;
+	if (o->cri)
+		c->cri_address = o->cri;
+	if (!o->listen) {
+		bool v6 = strchr(c->address, ':') != NULL;
+		o->listen = arena_printf(a, "%s%s%s:%lld", v6 ? "[" : "", c->address, v6 ? "]" : "",
+			(long long)c->port);
+	}
+	return 0;
 }
 
 /* ---- stop ---- */
@@ -262,9 +321,7 @@ int node_main(int argc, char **argv)
 	struct node *n = &g->node;
 	struct options o = {
 		.data = DEFAULT_DATA,
-		.cri = DEFAULT_CRI,
 		.libvirt = DEFAULT_LIBVIRT,
-		.listen = DEFAULT_LISTEN,
 	};
 	struct node_facts facts;
 	struct err err = ERR_INIT;
@@ -273,6 +330,8 @@ int node_main(int argc, char **argv)
 	int r = parse_options(argc, argv, &o);
 	if (r)
 		return r - 1;
+	if (read_config(g, &o, &err) < 0)
+		return fail("configuration can't be used", &err);
 	if (kubeconfig_load(o.kubeconfig, NULL, &g->kubeconfig, &err) < 0)
 		return fail("kubeconfig can't be used", &err);
 	if (prepare_data(o.data, &err) < 0)
@@ -284,10 +343,10 @@ int node_main(int argc, char **argv)
 	uv_loop_init(&loop);
 	n->loop = &loop;
 	n->clock = clock_system();
-	n->config = node_config_default();
+	n->config = &g->config;
 	n->name = o.name ? o.name : facts.hostname;
 	n->data_dir = o.data;
-	n->cri_address = o.cri;
+	n->cri_address = g->config.cri_address;
 	n->libvirt_address = o.libvirt;
 	if (o.node_ip) {
 		snprintf(n->host_ip, sizeof(n->host_ip), "%s", o.node_ip);
@@ -324,5 +383,6 @@ int node_main(int argc, char **argv)
 	uv_loop_close(&loop);
 	kind_registry_destroy(n->kinds);
 	kubeconfig_finish(&g->kubeconfig);
+	arena_finish(&g->config_arena);
 	return started ? 0 : 1;
 }

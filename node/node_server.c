@@ -55,6 +55,16 @@ static void serve_pods(struct node_server *s, struct http_request *req)
 	http_respond(req, 200, "application/json", NULL, b.data, b.size);
 }
 
+static void serve_config(struct node_server *s, struct http_request *req)
+{
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+	struct json *doc = json_new_object(&req->arena);
+
+	json_set(&req->arena, doc, "kubeletconfig", node_config_doc(&req->arena, s->n->config));
+	json_write(&b, doc);
+	http_respond(req, 200, "application/json", NULL, b.data, b.size);
+}
+
 static void respond_usage(struct http_request *req, const struct usage *u, const char *type,
 	void (*write)(const struct usage *u, struct buf *out))
 {
@@ -103,6 +113,8 @@ static void handle(struct http_request *req, void *user)
 	size_t n = split_path(req, p);
 	if (n == 1 && streq(p[0], "pods"))
 		serve_pods(s, req);
+	else if (n == 1 && streq(p[0], "configz"))
+		serve_config(s, req);
 	else if (n == 2 && streq(p[0], "metrics") && streq(p[1], "resource"))
 		node_stats_get(s->n->stats, on_metrics, req);
 	else if (n == 2 && streq(p[0], "stats") && streq(p[1], "summary"))

@@ -300,6 +300,45 @@ static char *two_units(struct arena *a, int64_t x, char ux, int64_t y, char uy)
 }
 
 /* Kubernetes' HumanDuration: the more time, the coarser, at most two units. */
+/* "12.5": value in billionths, without zeros at its end. */
+static char *with_decimals(struct arena *a, uint64_t whole, uint64_t rest, int digits)
+{
+	char *text = rest ? arena_printf(a, "%llu.%0*llu", (unsigned long long)whole, digits,
+				    (unsigned long long)rest)
+			  : arena_printf(a, "%llu", (unsigned long long)whole);
+	size_t size = strlen(text);
+
+	while (rest && size > 0 && text[size - 1] == '0')
+		text[--size] = '\0';
+	return text;
+}
+
+char *duration_text(struct arena *a, int64_t ns)
+{
+	const uint64_t second = (uint64_t)NS_PER_S;
+	uint64_t u = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
+	const char *sign = ns < 0 ? "-" : "";
+
+	if (u == 0)
+		return arena_strdup(a, "0s");
+	if (u < 1000)
+		return arena_printf(a, "%s%lluns", sign, (unsigned long long)u);
+	if (u < 1000 * 1000)
+		return arena_printf(
+			a, "%s%s\u00b5s", sign, with_decimals(a, u / 1000, u % 1000, 3));
+	if (u < second)
+		return arena_printf(
+			a, "%s%sms", sign, with_decimals(a, u / 1000000, u % 1000000, 6));
+	uint64_t s = u / second, h = s / 3600, m = s / 60 % 60;
+	const char *seconds = with_decimals(a, s % 60, u % second, 9);
+	if (h)
+		return arena_printf(a, "%s%lluh%llum%ss", sign, (unsigned long long)h,
+			(unsigned long long)m, seconds);
+	if (m)
+		return arena_printf(a, "%s%llum%ss", sign, (unsigned long long)m, seconds);
+	return arena_printf(a, "%s%ss", sign, seconds);
+}
+
 char *duration_human(struct arena *a, int64_t ns)
 {
 	int64_t s = ns / NS_PER_S, m = s / 60, h = m / 60, d = h / 24;

@@ -28,6 +28,8 @@ void time_format_rfc3339_micro(int64_t wall_ns, char ret[TIME_RFC3339_MICRO_ROOM
 int time_parse_rfc3339(const char *s, int64_t *ret_wall_ns) _must_check_;
 /* A Go duration: "300ms", "-1.5h", "2h45m". */
 int duration_parse(const char *s, int64_t *ret_ns) _must_check_;
+/* As Go writes one: "5m0s", "1.5s", "300ms", "0s". */
+char *duration_text(struct arena *a, int64_t ns);
 /* Kubernetes' table ages: "59s", "3m5s", "7h", "3d", "2y5d". A clock that is up to two seconds
  * behind gives "0s", a more negative duration "<invalid>". */
 char *duration_human(struct arena *a, int64_t ns);

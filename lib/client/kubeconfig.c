@@ -1,34 +1,9 @@
 #include "lib/client/kubeconfig.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
+#include "lib/base/file.h"
 #include "lib/json/json.h"
 
 #define FILE_MAX_BYTES (1u << 20)
-
-static int read_file(struct arena *a, const char *path, struct str *ret, struct err *err)
-{
-	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(err, -errno, "open '%s'", path);
-	_cleanup_(buf_finish) struct buf b = BUF_INIT;
-	for (;;) {
-		buf_reserve(&b, 4096);
-		ssize_t n = read(fd, b.data + b.size, 4096);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_errno(err, -errno, "read '%s'", path);
-		if (n == 0)
-			break;
-		b.size += (size_t)n;
-		if (b.size > FILE_MAX_BYTES)
-			return err_set(err, -EFBIG, "'%s' is larger than 1 MiB", path);
-	}
-	*ret = (struct str){arena_memdup(a, b.data, b.size), b.size};
-	return 0;
-}
 
 static const char *default_path(struct arena *a)
 {
@@ -79,7 +54,7 @@ static int material(struct arena *a, const char *config_path, const struct json 
 	const char *file = json_str(json_get(from, name));
 	if (!file || !file[0])
 		return 0;
-	return read_file(a, beside(a, config_path, file), ret, err);
+	return file_read(a, beside(a, config_path, file), FILE_MAX_BYTES, ret, err);
 }
 
 static int set_server(struct kubeconfig *k, const char *server, struct err *err)
@@ -146,7 +121,7 @@ static int load_user(
 	const char *file = json_str(json_get(user, "tokenFile"));
 	if (!token && file && file[0]) {
 		struct str text = {0};
-		r = read_file(a, beside(a, path, file), &text, err);
+		r = file_read(a, beside(a, path, file), FILE_MAX_BYTES, &text, err);
 		if (r < 0)
 			return r;
 		while (text.size && (text.p[text.size - 1] == '\n' || text.p[text.size - 1] == ' '))
@@ -164,7 +139,7 @@ static int load(struct kubeconfig *k, const char *path, const char *context, str
 {
 	struct arena *a = &k->arena;
 	struct str text = {0};
-	int r = read_file(a, path, &text, err);
+	int r = file_read(a, path, FILE_MAX_BYTES, &text, err);
 	if (r < 0)
 		return r;
 	struct json *config;

@@ -319,9 +319,10 @@ lab_kubeconfig_write() {
 	[ -z "${SUDO_UID:-}" ] || chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$LAB/kubeconfig"
 }
 
-# lab_node_up N: the node agent in host N.
+# lab_node_up N: the node agent in host N, with $LAB/nodeN/kubelet.yaml where there is one.
 lab_node_up() {
-	local number=$1
+	local number=$1 config=()
+	[ ! -e "$LAB/node$number/kubelet.yaml" ] || config=(--config /run/lab/host/kubelet.yaml)
 	if [ ! -s "$LAB/node$number/node.kubeconfig" ]; then
 		(umask 077 && "$LAB/bin/hanok" kubeconfig --data "$LAB/server" --node "node$number" \
 			--server "https://$LAB_FABRIC_ADDRESS:6443" >"$LAB/node$number/node.kubeconfig") ||
@@ -329,7 +330,7 @@ lab_node_up() {
 	fi
 	lab_service "node$number" hanok-node hanok node --data /var/lib/hanok \
 		--kubeconfig /run/lab/host/node.kubeconfig --name "node$number" \
-		--cri unix:///run/containerd/containerd.sock --libvirt qemu:///system
+		--cri unix:///run/containerd/containerd.sock --libvirt qemu:///system "${config[@]}"
 }
 
 lab_node_end() { lab_service_end "node$1" hanok-node 15000; }

@@ -1,0 +1,30 @@
+/* file.c - see file.h. */
+#include "lib/base/file.h"
+
+#include <fcntl.h>
+
+#include "lib/base/buf.h"
+
+int file_read(struct arena *a, const char *path, size_t max_bytes, struct str *ret, struct err *err)
+{
+	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(err, -errno, "open '%s'", path);
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+	for (;;) {
+		buf_reserve(&b, 4096);
+		ssize_t n = read(fd, b.data + b.size, 4096);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_errno(err, -errno, "read '%s'", path);
+		if (n == 0)
+			break;
+		b.size += (size_t)n;
+		if (b.size > max_bytes)
+			return err_set(
+				err, -EFBIG, "'%s' is larger than %zu KiB", path, max_bytes >> 10);
+	}
+	*ret = (struct str){arena_memdup(a, b.data, b.size), b.size};
+	return 0;
+}
