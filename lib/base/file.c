@@ -5,7 +5,7 @@
 
 #include "lib/base/buf.h"
 
-int file_read(struct arena *a, const char *path, size_t max_bytes, struct str *ret, struct err *err)
+int file_load(struct arena *a, const char *path, size_t max_bytes, struct str *ret, struct err *err)
 {
 	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

@@ -54,7 +54,7 @@ static int material(struct arena *a, const char *config_path, const struct json 
 	const char *file = json_str(json_get(from, name));
 	if (!file || !file[0])
 		return 0;
-	return file_read(a, beside(a, config_path, file), FILE_MAX_BYTES, ret, err);
+	return file_load(a, beside(a, config_path, file), FILE_MAX_BYTES, ret, err);
 }
 
 static int set_server(struct kubeconfig *k, const char *server, struct err *err)
@@ -121,7 +121,7 @@ static int load_user(
 	const char *file = json_str(json_get(user, "tokenFile"));
 	if (!token && file && file[0]) {
 		struct str text = {0};
-		r = file_read(a, beside(a, path, file), FILE_MAX_BYTES, &text, err);
+		r = file_load(a, beside(a, path, file), FILE_MAX_BYTES, &text, err);
 		if (r < 0)
 			return r;
 		while (text.size && (text.p[text.size - 1] == '\n' || text.p[text.size - 1] == ' '))
@@ -139,7 +139,7 @@ static int load(struct kubeconfig *k, const char *path, const char *context, str
 {
 	struct arena *a = &k->arena;
 	struct str text = {0};
-	int r = file_read(a, path, FILE_MAX_BYTES, &text, err);
+	int r = file_load(a, path, FILE_MAX_BYTES, &text, err);
 	if (r < 0)
 		return r;
 	struct json *config;

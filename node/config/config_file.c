@@ -549,7 +549,7 @@ int node_config_parse(
 int node_config_read(struct arena *a, const char *path, struct node_config *c, struct err *err)
 {
 	struct str text;
-	int r = file_read(a, path, FILE_MAX_BYTES, &text, err);
+	int r = file_load(a, path, FILE_MAX_BYTES, &text, err);
 
 	return r < 0 ? r : node_config_parse(a, path, text, c, err);
 }
