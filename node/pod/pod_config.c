@@ -367,6 +367,11 @@ Cri__ContainerConfig *pod_container_config(struct arena *a, const struct contain
 	c->tty = json_bool_or(json_get(doc, "tty"), false);
 	l->resources = container_resources(a, in->pod, doc, in->node_memory);
 	l->security_context = container_security(a, in->pod, doc);
+	Cri__NamespaceOption *spaces = l->security_context->namespace_options;
+	if (in->target_id && spaces->pid == CRI__NAMESPACE_MODE__CONTAINER) {
+		spaces->pid = CRI__NAMESPACE_MODE__TARGET;
+		spaces->target_id = text(in->target_id);
+	}
 	c->linux = l;
 	return c;
 }

@@ -40,6 +40,7 @@ struct container_config_input {
 	size_t mount_count;
 	const char *image; /* as the runtime knows it */
 	int64_t node_memory;
+	const char *target_id; /* container whose processes it sees; NULL = none */
 };
 /* NULL when command and args are more than a process can be given. */
 Cri__ContainerConfig *pod_container_config(

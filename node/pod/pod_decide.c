@@ -19,7 +19,7 @@ const struct sm_class pod_state_class = {
 
 int64_t backoff_until(const struct backoff *b, int64_t since_ns, int64_t now_ns)
 {
-	if (b->delay_ns == 0 || now_ns - b->updated_ns > POD_BACKOFF_FORGET_NS)
+	if (b->delay_ns == 0 || since_ns - b->updated_ns > POD_BACKOFF_FORGET_NS)
 		return 0;
 	int64_t until = since_ns + b->delay_ns;
 	return until > now_ns ? until : 0;
@@ -27,11 +27,36 @@ int64_t backoff_until(const struct backoff *b, int64_t since_ns, int64_t now_ns)
 
 void backoff_raise(struct backoff *b, int64_t now_ns)
 {
-	if (b->delay_ns == 0 || now_ns - b->updated_ns > POD_BACKOFF_FORGET_NS)
+	backoff_raise_since(b, now_ns, now_ns);
+}
+
+void backoff_raise_since(struct backoff *b, int64_t since_ns, int64_t now_ns)
+{
+	if (b->delay_ns == 0 || since_ns - b->updated_ns > POD_BACKOFF_FORGET_NS)
 		b->delay_ns = POD_BACKOFF_FIRST_NS;
 	else
 		b->delay_ns = MIN(b->delay_ns * 2, POD_BACKOFF_MAX_NS);
 	b->updated_ns = now_ns;
+}
+
+struct backoff backoff_recall(
+	unsigned attempt, int64_t created_ns, int64_t last_created_ns, int64_t last_finished_ns)
+{
+	struct backoff b = {.delay_ns = POD_BACKOFF_FIRST_NS, .updated_ns = created_ns};
+	bool known = last_created_ns > 0 && last_finished_ns > 0;
+
+	if (attempt == 0)
+		return (struct backoff){0};
+	if (known && last_finished_ns - last_created_ns > POD_BACKOFF_FORGET_NS)
+		return b;
+	/* As often as it was started, and no longer than twice what it waited the last time. */
+	int64_t waited = known ? created_ns - last_finished_ns : INT64_MAX;
+	for (unsigned i = 1; i < attempt && b.delay_ns < POD_BACKOFF_MAX_NS; i++) {
+		if (b.delay_ns > waited)
+			break;
+		b.delay_ns = MIN(b.delay_ns * 2, POD_BACKOFF_MAX_NS);
+	}
+	return b;
 }
 
 static void act(struct pod_decision *d, struct pod_action action)
@@ -45,12 +70,24 @@ static void wake_at(struct pod_decision *d, int64_t ns)
 	d->wake_ns = MIN(d->wake_ns, ns);
 }
 
+bool container_is_main(const struct container_view *c)
+{
+	return !c->init && !c->ephemeral;
+}
+
+bool container_is_up(const struct container_view *c)
+{
+	return c->run == RUN_RUNNING && !c->busy;
+}
+
 bool container_restarts(const struct pod_view *v, const struct container_view *c)
 {
 	if (v->ended)
 		return false;
 	if (c->run != RUN_EXITED)
 		return true;
+	if (c->ephemeral)
+		return false;
 	if (c->sidecar)
 		return true;
 	switch (v->restart_policy) {
@@ -127,8 +164,10 @@ static bool replace(const struct container_view *c, size_t i, int64_t now, struc
 		return false;
 	if (c->hash_differs)
 		kill_or_wait(c, i, KILL_CHANGED, -1, now, d);
-	else if (c->probe_failed || c->run == RUN_UNKNOWN)
-		kill_or_wait(c, i, KILL_PROBE, -1, now, d);
+	else if (c->run == RUN_UNKNOWN)
+		kill_or_wait(c, i, KILL_UNKNOWN, -1, now, d);
+	else if (c->sick)
+		kill_or_wait(c, i, c->sick, -1, now, d);
 	else
 		return false;
 	return true;
@@ -148,7 +187,7 @@ static bool main_seen(const struct pod_view *v)
 {
 	for (size_t i = 0; i < v->container_count; i++) {
 		const struct container_view *c = &v->containers[i];
-		if (!c->init && c->run != RUN_NONE && c->in_sandbox)
+		if (container_is_main(c) && c->run != RUN_NONE && c->in_sandbox)
 			return true;
 	}
 	return false;
@@ -176,10 +215,22 @@ bool pod_initialized(const struct pod_view *v)
 	return true;
 }
 
+/* Whatever the others do; once. */
+static void decide_ephemeral(const struct pod_view *v, int64_t now, struct pod_decision *d)
+{
+	for (size_t i = 0; i < v->container_count; i++) {
+		const struct container_view *c = &v->containers[i];
+		if (c->ephemeral && !c->busy && !c->killing &&
+			(c->run == RUN_NONE || (c->run == RUN_CREATED && c->attempt == 0)))
+			bring_up(v, i, now, d);
+	}
+}
+
 static void decide_containers(const struct pod_view *v, int64_t now, struct pod_decision *d)
 {
 	bool seen = main_seen(v);
 
+	decide_ephemeral(v, now, d);
 	for (size_t i = 0; i < v->container_count; i++) {
 		const struct container_view *c = &v->containers[i];
 		if (!c->init || (seen && !c->sidecar))
@@ -209,7 +260,7 @@ static void decide_containers(const struct pod_view *v, int64_t now, struct pod_
 	bool all_done = true, all_ok = true;
 	for (size_t i = 0; i < v->container_count; i++) {
 		const struct container_view *c = &v->containers[i];
-		if (c->init)
+		if (!container_is_main(c))
 			continue;
 		if (c->busy || c->killing || alive(c)) {
 			all_done = false;
@@ -238,7 +289,7 @@ static bool wants_sandbox(const struct pod_view *v)
 		const struct container_view *c = &v->containers[i];
 		/* Created by an agent that was killed before it could start it: it never ran. */
 		ran = ran || (c->run != RUN_NONE && (c->run != RUN_CREATED || c->attempt > 0));
-		if (!c->init && container_restarts(v, c))
+		if (container_is_main(c) && container_restarts(v, c))
 			todo = true;
 	}
 	if (v->restart_policy == POD_RESTART_NEVER && ran)
@@ -269,13 +320,7 @@ static void decide_running(const struct pod_view *v, int64_t now, struct pod_dec
 	if (waiting)
 		return;
 	if (!wants_sandbox(v)) {
-		bool ok = true;
-		for (size_t i = 0; i < v->container_count; i++) {
-			const struct container_view *c = &v->containers[i];
-			if (!c->init && (c->run != RUN_EXITED || c->exit_code != 0))
-				ok = false;
-		}
-		end_pod(d, ok ? PHASE_SUCCEEDED : PHASE_FAILED, NULL);
+		end_pod(d, pod_phase_at_end(v), NULL);
 		return;
 	}
 	if (v->sandbox_retry_ns > now)
@@ -288,6 +333,7 @@ static void decide_running(const struct pod_view *v, int64_t now, struct pod_dec
 static void decide_stopping(const struct pod_view *v, int64_t now, struct pod_decision *d)
 {
 	bool wait = v->sandbox_busy || v->setup_busy;
+	int64_t left_s = (MAX(v->stop_by_ns - now, 0) + NS_PER_S - 1) / NS_PER_S;
 
 	for (int sidecars = 0; sidecars <= 1; sidecars++) {
 		for (size_t k = v->container_count; k-- > 0;) {
@@ -301,8 +347,8 @@ static void decide_stopping(const struct pod_view *v, int64_t now, struct pod_de
 			} else if (alive(c) || c->killing) {
 				wait = true;
 				/* A later wish may be more urgent than the stop under way. */
-				if (!c->killing || v->grace_s < c->kill_grace_s)
-					kill_or_wait(c, k, KILL_STOPPING, v->grace_s, now, d);
+				if (!c->killing || v->stop_by_ns < c->kill_by_ns - NS_PER_S)
+					kill_or_wait(c, k, KILL_STOPPING, left_s, now, d);
 			}
 		}
 	}
@@ -387,6 +433,25 @@ void pod_decide(const struct pod_view *v, int64_t now, struct pod_decision *d)
 	}
 }
 
+enum pod_phase pod_phase_at_end(const struct pod_view *v)
+{
+	for (size_t i = 0; i < v->container_count; i++) {
+		const struct container_view *c = &v->containers[i];
+		if (container_is_main(c) && (c->run != RUN_EXITED || c->exit_code != 0))
+			return PHASE_FAILED;
+	}
+	return PHASE_SUCCEEDED;
+}
+
+bool pod_runs(const struct pod_view *v)
+{
+	for (size_t i = 0; i < v->container_count; i++) {
+		if (alive(&v->containers[i]) || v->containers[i].busy)
+			return true;
+	}
+	return false;
+}
+
 enum pod_phase pod_phase_compute(const struct pod_view *v)
 {
 	size_t mains = 0, waiting = 0, running = 0, stopped = 0, succeeded = 0;
@@ -402,10 +467,10 @@ enum pod_phase pod_phase_compute(const struct pod_view *v)
 	}
 	for (size_t i = 0; i < v->container_count; i++) {
 		const struct container_view *c = &v->containers[i];
-		if (c->init)
+		if (!container_is_main(c))
 			continue;
 		mains++;
-		switch (c->run) {
+		switch (c->busy && c->run == RUN_RUNNING ? RUN_CREATED : c->run) {
 		case RUN_RUNNING:
 		case RUN_UNKNOWN:
 			running++;

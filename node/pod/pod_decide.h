@@ -19,9 +19,16 @@ struct backoff {
 	int64_t delay_ns;   /* after the latest failure */
 	int64_t updated_ns; /* when it was last raised */
 };
-/* Time until which something that failed (or ended) at since_ns must wait; 0 when it need not. */
+/* Time until which something that failed (or ended) at since_ns must wait; 0 when it need not: what
+ * went well for POD_BACKOFF_FORGET_NS after the delay was raised begins anew. */
 int64_t backoff_until(const struct backoff *b, int64_t since_ns, int64_t now_ns);
 void backoff_raise(struct backoff *b, int64_t now_ns);
+/* The same, for something that failed at since_ns and is tried again now. */
+void backoff_raise_since(struct backoff *b, int64_t since_ns, int64_t now_ns);
+/* What the delay must have been, for an agent that finds a container in the runtime: its attempt,
+ * when it was created, and when the instance before it was created and ended (0 = not known). */
+struct backoff backoff_recall(
+	unsigned attempt, int64_t created_ns, int64_t last_created_ns, int64_t last_finished_ns);
 
 enum pod_restart_policy { POD_RESTART_ALWAYS, POD_RESTART_ON_FAILURE, POD_RESTART_NEVER };
 
@@ -40,9 +47,23 @@ enum image_state {
 	IMAGE_FAILED, /* until retry_ns */
 };
 
-/* One container: init containers come first, in the order of the spec. */
+/* Why a container is taken down. */
+enum pod_kill_why {
+	KILL_NOT, /* it is well */
+	KILL_STOPPING,
+	KILL_CHANGED,
+	KILL_LIVENESS,
+	KILL_STARTUP,
+	KILL_POST_START,
+	KILL_RESIZED, /* its new resources need a restart */
+	KILL_UNKNOWN, /* the runtime does not know its state */
+	KILL_NO_SANDBOX,
+};
+
+/* One container: init containers come first, then main containers, then ephemeral ones, each in the
+ * order of the spec. Ephemeral containers run once, whatever the others do. */
 struct container_view {
-	bool init, sidecar;
+	bool init, sidecar, ephemeral;
 	/* the newest instance */
 	enum container_run run;
 	bool in_sandbox;   /* it belongs to the present sandbox */
@@ -51,12 +72,12 @@ struct container_view {
 	int exit_code;
 	int64_t finished_ns; /* wall clock of the runtime */
 	/* the worker's memory */
-	bool busy;	       /* being created, started, or hooked */
-	bool killing;	       /* a stop is under way ... */
-	int64_t kill_grace_s;  /* ... with this grace period */
-	int64_t kill_retry_ns; /* the last stop did not work: not before */
-	bool probe_failed;     /* liveness or startup: must be killed */
-	bool started;	       /* the startup probe, if any, has passed */
+	bool busy;		/* being created, started, or hooked */
+	bool killing;		/* a stop is under way ... */
+	int64_t kill_by_ns;	/* ... and its grace period ends then */
+	int64_t kill_retry_ns;	/* the last stop did not work: not before */
+	enum pod_kill_why sick; /* must be killed: LIVENESS, STARTUP, POST_START or RESIZED */
+	bool started;		/* the startup probe, if any, has passed */
 	enum image_state image;
 	int64_t retry_ns; /* image or configuration failed: not before; 0 = at once */
 	struct backoff restart;
@@ -98,7 +119,7 @@ struct pod_view {
 	bool deleting; /* the API wants it gone */
 	bool absent;   /* the API has no such object any more */
 	bool ended;    /* its phase is Succeeded or Failed for good (in the API, or decided here) */
-	int64_t grace_s;     /* of the stop in progress: what is left of it */
+	int64_t stop_by_ns;  /* when the grace period of the stop in progress ends */
 	int64_t deadline_ns; /* activeDeadlineSeconds after the start; 0 = none */
 	/* volumes and references */
 	bool setup_busy, setup_ready;
@@ -126,8 +147,6 @@ enum pod_action_type {
 	POD_DO_CONFIRM,
 };
 
-enum pod_kill_why { KILL_STOPPING, KILL_CHANGED, KILL_PROBE, KILL_NO_SANDBOX };
-
 struct pod_action {
 	enum pod_action_type type;
 	size_t container;      /* index, for IMAGE, START, KILL */
@@ -135,7 +154,7 @@ struct pod_action {
 	int64_t grace_s;       /* for KILL; -1 = the pod's own */
 };
 
-#define POD_CONTAINER_MAX 256 /* the API admits fewer in an object of 3 MiB of sane pods */
+#define POD_CONTAINER_MAX 256 /* of one pod; those with more are refused */
 
 struct pod_decision {
 	enum pod_state next;
@@ -151,6 +170,10 @@ struct pod_decision {
  * asks again. Times are wall-clock nanoseconds. */
 void pod_decide(const struct pod_view *v, int64_t now_ns, struct pod_decision *d);
 
+/* One of spec.containers. */
+bool container_is_main(const struct container_view *c);
+/* It runs, and what goes with its start (the postStart hook) is over. */
+bool container_is_up(const struct container_view *c);
 /* Whether an exited container would run again under the policy. */
 bool container_restarts(const struct pod_view *v, const struct container_view *c);
 /* Time until which an exited container must wait before its restart; 0 = it need not. */
@@ -159,3 +182,7 @@ int64_t container_wait_until(const struct container_view *c, int64_t now_ns);
 bool pod_initialized(const struct pod_view *v);
 /* From what ran and runs, as Kubernetes derives it; not for `ended` pods. */
 enum pod_phase pod_phase_compute(const struct pod_view *v);
+/* Of a pod whose containers are all down for good. */
+enum pod_phase pod_phase_at_end(const struct pod_view *v);
+/* True while any container runs, or may. */
+bool pod_runs(const struct pod_view *v);

@@ -28,7 +28,7 @@ static struct pod_view running_view(struct container_view *c, size_t n)
 		.sandbox_ready = true,
 		.containers = c,
 		.container_count = n,
-		.grace_s = 30,
+		.stop_by_ns = 30 * S,
 	};
 }
 
@@ -236,9 +236,9 @@ static void changed_or_sick_containers_are_replaced(void **state)
 	struct pod_decision d = decide(&v, 0);
 	assert_true(has(&d, POD_DO_KILL, 0) && d.actions[0].why == KILL_CHANGED);
 	c.hash_differs = false;
-	c.probe_failed = true;
+	c.sick = KILL_LIVENESS;
 	d = decide(&v, 0);
-	assert_true(has(&d, POD_DO_KILL, 0) && d.actions[0].why == KILL_PROBE);
+	assert_true(has(&d, POD_DO_KILL, 0) && d.actions[0].why == KILL_LIVENESS);
 	c.killing = true;
 	assert_int_equal(decide(&v, 0).action_count, 0);
 }
@@ -290,10 +290,11 @@ static void urgent_stop_overtakes(void **state)
 	v.deleting = true;
 	c.run = RUN_RUNNING;
 	c.killing = true;
-	c.kill_grace_s = 30;
-	v.grace_s = 30;
+	c.kill_by_ns = v.stop_by_ns = 30 * S;
 	assert_int_equal(decide(&v, 0).action_count, 0);
-	v.grace_s = 0;
+	/* Time that goes by makes it no more urgent. */
+	assert_int_equal(decide(&v, 20 * S).action_count, 0);
+	v.stop_by_ns = 0;
 	struct pod_decision d = decide(&v, 0);
 	assert_true(has(&d, POD_DO_KILL, 0) && d.actions[0].grace_s == 0);
 }
@@ -316,7 +317,7 @@ static void failed_stops_wait(void **state)
 	v.state = POD_RUNNING;
 	v.deleting = false;
 	c.in_sandbox = true;
-	c.probe_failed = true;
+	c.sick = KILL_STARTUP;
 	d = decide(&v, 4 * S);
 	assert_int_equal(d.action_count, 0);
 	assert_int_equal(d.wake_ns, 5 * S);
@@ -370,11 +371,104 @@ static void phases(void **state)
 	assert_int_equal(pod_phase_compute(&v), PHASE_RUNNING);
 }
 
+static void ephemeral_containers_run_once(void **state)
+{
+	struct container_view c[3] = {main_container(), main_container(), main_container()};
+	struct pod_view v = running_view(c, 3);
+
+	/* They need not wait for init containers. */
+	c[0].init = true;
+	c[2].ephemeral = true;
+	struct pod_decision d = decide(&v, 0);
+	assert_true(has(&d, POD_DO_IMAGE, 0) && has(&d, POD_DO_IMAGE, 2));
+	assert_false(has(&d, POD_DO_IMAGE, 1));
+	c[2].image = IMAGE_READY;
+	d = decide(&v, 0);
+	assert_true(has(&d, POD_DO_START, 2));
+	c[2].run = RUN_RUNNING;
+	c[2].in_sandbox = true;
+	assert_false(pod_initialized(&v));
+	assert_int_equal(pod_phase_compute(&v), PHASE_PENDING);
+	c[0].run = RUN_EXITED;
+	c[0].in_sandbox = true;
+	c[1].run = RUN_RUNNING;
+	c[1].in_sandbox = true;
+	c[2].run = RUN_EXITED;
+	c[2].exit_code = 1;
+	/* Its end means nothing to the pod, and it does not come back. */
+	assert_int_equal(decide(&v, 0).action_count, 0);
+	assert_int_equal(pod_phase_compute(&v), PHASE_RUNNING);
+	/* The pod's end is its end. */
+	c[2].run = RUN_RUNNING;
+	c[1].run = RUN_EXITED;
+	v.restart_policy = POD_RESTART_NEVER;
+	d = decide(&v, 0);
+	assert_true(d.ended && d.phase == PHASE_SUCCEEDED);
+	v.state = POD_STOPPING;
+	d = decide(&v, 0);
+	assert_true(has(&d, POD_DO_KILL, 2));
+}
+
+static void backoff_is_forgotten_by_what_ran_well(void **state)
+{
+	struct backoff b = {0};
+
+	backoff_raise_since(&b, 0, 0);
+	backoff_raise_since(&b, 10 * S, 20 * S);
+	assert_int_equal(b.delay_ns, 20 * S);
+	assert_int_equal(backoff_until(&b, 30 * S, 35 * S), 50 * S);
+	/* It ran for more than ten minutes: no delay, and the next begins anew. */
+	assert_int_equal(backoff_until(&b, 621 * S, 621 * S), 0);
+	backoff_raise_since(&b, 621 * S, 621 * S);
+	assert_int_equal(b.delay_ns, 10 * S);
+	/* Waiting is not running: after 300 s of delay the next failure still counts. */
+	b = (struct backoff){.delay_ns = 300 * S, .updated_ns = 0};
+	assert_int_equal(backoff_until(&b, 400 * S, 650 * S), 700 * S);
+	backoff_raise_since(&b, 400 * S, 700 * S);
+	assert_int_equal(b.delay_ns, 300 * S);
+}
+
+static void backoff_is_recalled_from_the_runtime(void **state)
+{
+	/* Attempt, created; the one before: created, finished; delay. */
+	static const struct {
+		unsigned attempt;
+		int64_t created, last_created, last_finished, delay;
+	} cases[] = {
+		{0, 0, 0, 0, 0},
+		{1, 101, 99, 100, 10},
+		{2, 112, 100, 101, 20},
+		{3, 135, 112, 114, 40},
+		{5, 200, 100, 115, 160},
+		{6, 500, 100, 110, 300},
+		{9, 1000, 0, 0, 300},
+		/* Restarted at once: whatever the count, it had run well. */
+		{7, 101, 0 + 50, 100, 10},
+		{7, 1801, 1000, 1800, 10},
+		/* A slow image: no more than its count allows. */
+		{2, 900, 100, 101, 20},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct backoff b = backoff_recall(cases[i].attempt, cases[i].created * S,
+			cases[i].last_created * S, cases[i].last_finished * S);
+		assert_int_equal(b.delay_ns / S, cases[i].delay);
+	}
+}
+
 /* ---- simulation ---- */
 
-enum { SIM_CONTAINERS = 5, SIM_EVENTS = 64 };
+enum { SIM_CONTAINERS = 7, SIM_SPEC_CONTAINERS = 5, SIM_EVENTS = 64 };
 
-enum sim_what { SIM_OP_DONE, SIM_EXIT, SIM_SANDBOX_DIES, SIM_DELETE, SIM_ABSENT };
+enum sim_what {
+	SIM_OP_DONE,
+	SIM_EXIT,
+	SIM_SANDBOX_DIES,
+	SIM_DEBUG,  /* an ephemeral container is added */
+	SIM_RESIZE, /* a container gets resources that need a restart */
+	SIM_DELETE,
+	SIM_ABSENT
+};
 
 struct sim_event {
 	int64_t at;
@@ -415,11 +509,21 @@ static void after(struct sim *s, int64_t ns, struct sim_event e)
 	fail_msg("too many things at once: the decision repeats itself");
 }
 
+/* A main container ran in this sandbox: initialization is over. */
+static bool seen_main(struct sim *s)
+{
+	for (size_t i = 0; i < s->v.container_count; i++) {
+		if (container_is_main(&s->c[i]) && s->c[i].run != RUN_NONE && s->c[i].in_sandbox)
+			return true;
+	}
+	return false;
+}
+
 static void begin(struct sim *s, const struct pod_action *a)
 {
 	struct container_view *c =
 		&s->v.containers[a->container < SIM_CONTAINERS ? a->container : 0];
-	int64_t ms = 1 + (int64_t)random_below(&s->random, 400);
+	int64_t ms = 1 + (int64_t)random_below(&s->random, 400), grace_s;
 
 	switch (a->type) {
 	case POD_DO_SETUP:
@@ -449,6 +553,8 @@ static void begin(struct sim *s, const struct pod_action *a)
 		assert_int_equal(c->image, IMAGE_READY);
 		assert_true(s->v.sandbox_ready);
 		assert_false(s->v.deleting || s->v.absent || s->v.ended);
+		if (c->ephemeral)
+			assert_int_equal(s->starts[a->container], 0);
 		if (c->run == RUN_EXITED && c->in_sandbox)
 			assert_true(container_restarts(&s->v, c));
 		if (c->run == RUN_EXITED)
@@ -457,9 +563,10 @@ static void begin(struct sim *s, const struct pod_action *a)
 			const struct container_view *before = &s->c[i];
 			if (!before->init || before->sidecar)
 				continue;
-			if (c->init)
-				assert_true(before->run == RUN_EXITED && before->exit_code == 0 &&
-					    before->in_sandbox);
+			if (!c->ephemeral)
+				assert_true(seen_main(s) ||
+					    (before->run == RUN_EXITED && before->exit_code == 0 &&
+						    before->in_sandbox));
 		}
 		c->busy = true;
 		break;
@@ -467,9 +574,9 @@ static void begin(struct sim *s, const struct pod_action *a)
 		assert_true(c->run == RUN_RUNNING || c->run == RUN_UNKNOWN);
 		assert_true(c->kill_retry_ns <= s->now);
 		c->killing = true;
-		c->kill_grace_s = a->grace_s < 0 ? 30 : a->grace_s;
-		ms = 1 +
-		     (int64_t)random_below(&s->random, (uint64_t)(c->kill_grace_s * 1000 + 100));
+		grace_s = a->grace_s < 0 ? 30 : a->grace_s;
+		c->kill_by_ns = s->now + grace_s * S;
+		ms = 1 + (int64_t)random_below(&s->random, (uint64_t)(grace_s * 1000 + 100));
 		break;
 	case POD_DO_REMOVE:
 		assert_false(s->v.remove_busy);
@@ -491,14 +598,14 @@ static void started(struct sim *s, size_t i)
 
 	if (c->run != RUN_NONE) {
 		c->attempt++;
-		backoff_raise(&c->restart, s->now);
+		backoff_raise_since(&c->restart, c->finished_ns, s->now);
 	}
 	s->starts[i]++;
 	s->last_start[i] = s->now;
 	c->run = RUN_RUNNING;
 	c->in_sandbox = true;
 	c->started = true;
-	c->probe_failed = false;
+	c->sick = KILL_NOT;
 	c->hash_differs = false;
 	c->image = IMAGE_UNKNOWN;
 	/* Init containers end; others may. */
@@ -584,7 +691,7 @@ static void happen(struct sim *s, const struct sim_event *e)
 		if (c->run != RUN_RUNNING || c->attempt != e->attempt || c->busy)
 			break;
 		if (chance(s, 10)) {
-			c->probe_failed = true;
+			c->sick = chance(s, 50) ? KILL_LIVENESS : KILL_POST_START;
 			break;
 		}
 		c->run = RUN_EXITED;
@@ -595,13 +702,22 @@ static void happen(struct sim *s, const struct sim_event *e)
 		if (!s->v.sandbox_busy)
 			s->v.sandbox_ready = false;
 		break;
+	case SIM_DEBUG:
+		if (s->v.container_count < SIM_CONTAINERS)
+			s->c[s->v.container_count++] =
+				(struct container_view){.ephemeral = true, .started = true};
+		break;
+	case SIM_RESIZE:
+		if (c->run == RUN_RUNNING && !c->ephemeral && e->container < s->v.container_count)
+			c->sick = KILL_RESIZED;
+		break;
 	case SIM_DELETE:
 		s->v.deleting = true;
-		s->v.grace_s = 30;
+		s->v.stop_by_ns = s->now + 30 * S;
 		break;
 	case SIM_ABSENT:
 		s->v.absent = true;
-		s->v.grace_s = 1;
+		s->v.stop_by_ns = s->now + S;
 		break;
 	}
 }
@@ -616,11 +732,10 @@ static unsigned live(uint64_t seed)
 
 	*s = (struct sim){.random = random_seeded(seed), .now = 1000000 * S};
 	s->v.containers = s->c;
-	s->v.container_count = 1 + random_below(&s->random, SIM_CONTAINERS);
+	s->v.container_count = 1 + random_below(&s->random, SIM_SPEC_CONTAINERS);
 	s->inits = random_below(&s->random, s->v.container_count);
 	s->v.restart_policy = (enum pod_restart_policy)random_below(&s->random, 3);
 	s->v.listed = true;
-	s->v.grace_s = 30;
 	s->trouble = (unsigned)random_below(&s->random, 30);
 	for (size_t i = 0; i < s->inits; i++) {
 		s->c[i].init = true;
@@ -628,14 +743,23 @@ static unsigned live(uint64_t seed)
 	}
 	if (chance(s, 20))
 		s->v.deadline_ns = s->now + (int64_t)random_below(&s->random, 3000) * S;
+	for (unsigned n = (unsigned)random_below(&s->random, 3); n > 0; n--)
+		after(s, (int64_t)random_below(&s->random, 1800) * S,
+			(struct sim_event){.what = SIM_DEBUG});
+	if (chance(s, 20))
+		after(s, (int64_t)random_below(&s->random, 1800) * S,
+			(struct sim_event){.what = SIM_RESIZE,
+				.container = random_below(&s->random, s->v.container_count)});
 	after(s, (int64_t)random_below(&s->random, 7200) * S,
 		(struct sim_event){.what = chance(s, 80) ? SIM_DELETE : SIM_ABSENT});
 
 	while (s->v.state != POD_GONE) {
 		assert_true(++asked < 100000);
 		pod_decide(&s->v, s->now, &d);
-		if (d.ended)
+		if (d.ended && !s->v.ended) {
 			s->v.ended = true;
+			s->v.stop_by_ns = s->now + 30 * S;
+		}
 		if (d.next != s->v.state) {
 			/* Aborts on a move that the diagram does not have. */
 			struct sm sm;
@@ -663,8 +787,11 @@ static unsigned live(uint64_t seed)
 			s->now = d.wake_ns;
 		}
 	}
-	for (size_t i = 0; i < s->v.container_count; i++)
+	for (size_t i = 0; i < s->v.container_count; i++) {
 		assert_true(s->c[i].run != RUN_RUNNING);
+		if (s->c[i].ephemeral)
+			assert_true(s->starts[i] <= 1);
+	}
 	return asked;
 }
 
@@ -691,6 +818,9 @@ int main(void)
 		cmocka_unit_test(failed_stops_wait),
 		cmocka_unit_test(leaving_goes_step_by_step),
 		cmocka_unit_test(phases),
+		cmocka_unit_test(ephemeral_containers_run_once),
+		cmocka_unit_test(backoff_is_forgotten_by_what_ran_well),
+		cmocka_unit_test(backoff_is_recalled_from_the_runtime),
 		cmocka_unit_test(simulated_lives),
 	};
 

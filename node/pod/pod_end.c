@@ -20,10 +20,8 @@ bool pod_worker_end(struct pod_worker *w, const struct pod_end *e)
 	w->ended_message = xstrdup(e->message);
 	w->disruption = e->disruption ? xstrdup(e->disruption) : NULL;
 	/* One that is being deleted has a time limit already; this may only be sooner. */
-	w->view.grace_s = grace;
-	if (w->stop_deadline_ns)
-		w->stop_deadline_ns =
-			MIN(w->stop_deadline_ns, wall(w->n) + MAX(grace, 1) * NS_PER_S);
+	int64_t stop_by = wall(w->n) + grace * NS_PER_S;
+	w->view.stop_by_ns = w->view.deleting ? MIN(w->view.stop_by_ns, stop_by) : stop_by;
 	if (e->event)
 		pod_worker_event(w, -1, "Warning", e->event, "%s", e->message);
 	pod_worker_poke(w);

@@ -3,8 +3,10 @@
  *   pod_manager.c   which pods there are; lists of what runs; orphans
  *   pod_worker.c    one pod: keeps the view, decides, publishes the status
  *   pod_ops.c       actions are operations: chains of calls to the runtime, volumes and API;
- * sandboxes pod_start.c     operations that bring volumes and containers up pod_leave.c operations
- * that take containers and pods down pod_image.c     the action that makes an image present
+ *                   sandboxes
+ *   pod_start.c     operations that bring volumes and containers up
+ *   pod_leave.c     operations that take containers and pods down
+ *   pod_image.c     the action that makes an image present
  *   pod_probe.c     liveness, readiness, startup
  *   pod_hook.c      postStart and preStop
  *   pod_end.c       pods that the node ends, not they themselves
@@ -64,7 +66,6 @@ struct pod_worker {
 	struct wakeup *wake;
 	bool dirty;		    /* wake was asked for a decision as soon as possible */
 	int64_t start_ns;	    /* wall clock */
-	int64_t stop_deadline_ns;   /* wall clock: end of the grace period */
 	int64_t sandbox_touched_ns; /* monotonic: lists begun before know less than we do */
 	int64_t *touched_ns;	    /* the same, by container */
 	bool sandbox_unread; /* PodSandboxStatus could not be had: ask again at the next list */
@@ -103,8 +104,8 @@ void pod_worker_changed(struct pod_worker *w, struct object *new);
 void pod_worker_poke(struct pod_worker *w);
 void pod_worker_event(struct pod_worker *w, long container, const char *type, const char *reason,
 	const char *fmt, ...) _printf_(5, 6);
-/* pod_end.c: the pod is over and Failed, whatever its containers do; they are stopped. False when it
- * was over before. */
+/* pod_end.c: the pod is over and Failed, whatever its containers do; they are stopped. False when
+ * it was over before. */
 bool pod_worker_end(struct pod_worker *w, const struct pod_end *e);
 /* What the runtime has of this pod, newest knowledge. */
 void pod_worker_apply(struct pod_worker *w, Cri__PodSandbox **sandboxes, size_t sandbox_count,
@@ -129,6 +130,8 @@ void pod_op_detail(struct pod_worker *w, size_t container); /* reads ContainerSt
 void pod_op_remove_dead(struct pod_worker *w, size_t container, const char *id);
 void pod_op_sandbox_detail(struct pod_worker *w);
 void pod_ops_cancel(struct pod_worker *w);
+/* The pod is to stop: what still brings containers up (a pull, a hook) is given up. */
+void pod_ops_give_up(struct pod_worker *w);
 
 /* One operation under way. */
 struct pod_op {
@@ -147,6 +150,7 @@ struct pod_op {
 	char *id; /* container or sandbox */
 	enum pod_kill_why why;
 	int64_t grace_s, started_ns, image_uid;
+	unsigned attempt;     /* of the container that is being made */
 	VEC(char *) queue;    /* ids still to be removed: containers, then sandboxes */
 	size_t container_ids; /* how many of them are containers */
 	bool pulled;

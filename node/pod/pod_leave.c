@@ -60,11 +60,10 @@ static void on_killed(void *user, const struct grpc_result *r)
 static void stop_now(struct pod_op *op)
 {
 	int64_t spent = (mono(op->w->n) - op->started_ns) / NS_PER_S;
-	int64_t left = op->grace_s;
+	int64_t left = op->grace_s - spent;
 
 	/* A hook uses the same grace period, but the container gets a moment in any case. */
-	if (left > 0)
-		left = MAX(left - spent, (int64_t)STOP_MIN_S);
+	left = op->why == KILL_NO_SANDBOX ? 0 : MAX(left, (int64_t)STOP_MIN_S);
 	op->grpc = cri_stop_container(op->w->m->cri, op->id, left, on_killed, op);
 }
 
@@ -75,8 +74,60 @@ static void on_pre_stop(void *user, const struct err *err)
 	op->hook = NULL;
 	if (err)
 		pod_worker_event(op->w, (long)op->container, "Warning", "FailedPreStopHook",
-			"PreStopHook failed: %s", err->msg);
+			"PreStopHook failed");
 	stop_now(op);
+}
+
+static void tell_killing(struct pod_worker *w, size_t i, enum pod_kill_why why)
+{
+	const char *name = w->containers[i].name;
+	const struct container_view *v = &w->view.containers[i];
+	const char *then = w->view.restart_policy != POD_RESTART_NEVER || v->sidecar
+				   ? ", will be restarted"
+				   : "";
+
+	switch (why) {
+	case KILL_NOT:
+	case KILL_STOPPING:
+	case KILL_NO_SANDBOX:
+		pod_worker_event(w, (long)i, "Normal", "Killing", "Stopping container %s", name);
+		break;
+	case KILL_CHANGED:
+		pod_worker_event(w, (long)i, "Normal", "Killing",
+			"Container %s definition changed, will be restarted", name);
+		break;
+	case KILL_LIVENESS:
+		pod_worker_event(w, (long)i, "Normal", "Killing",
+			"Container %s failed liveness probe%s", name, then);
+		break;
+	case KILL_STARTUP:
+		pod_worker_event(w, (long)i, "Normal", "Killing",
+			"Container %s failed startup probe%s", name, then);
+		break;
+	case KILL_POST_START:
+		pod_worker_event(w, (long)i, "Normal", "Killing", "FailedPostStartHook");
+		break;
+	case KILL_RESIZED:
+		pod_worker_event(w, (long)i, "Normal", "Killing",
+			"Container %s resize requires restart", name);
+		break;
+	case KILL_UNKNOWN:
+		pod_worker_event(w, (long)i, "Normal", "Killing",
+			"Container is in unknown state, try killing it before starting again");
+		break;
+	}
+}
+
+/* A more urgent stop does not wait for the hook of the one before. */
+static void end_hook(struct pod_worker *w, size_t i)
+{
+	LIST_FOR_EACH(op, &w->ops, struct pod_op, link) {
+		if (op->container == i && streq(op->what, "stop container") && op->hook) {
+			pod_hook_cancel(TAKE_PTR(op->hook));
+			pod_op_end(op);
+			return;
+		}
+	}
 }
 
 void pod_op_kill(struct pod_worker *w, size_t i, enum pod_kill_why why, int64_t grace_s)
@@ -86,41 +137,26 @@ void pod_op_kill(struct pod_worker *w, size_t i, enum pod_kill_why why, int64_t 
 	const struct json *doc = pod_container_doc(pod, i);
 	struct pod_container *c = &w->containers[i];
 	struct container_view *v = &w->view.containers[i];
-	struct pod_op *op = pod_op_new(w, i, "stop container");
 	bool again = v->killing;
 
+	if (again)
+		end_hook(w, i);
+	struct pod_op *op = pod_op_new(w, i, "stop container");
 	if (grace_s < 0)
 		grace_s = pod_seconds(pod, "spec.terminationGracePeriodSeconds", 30);
-	if (why == KILL_PROBE)
+	if (why == KILL_LIVENESS || why == KILL_STARTUP)
 		grace_s = pod_seconds(doc,
-			v->started ? "livenessProbe.terminationGracePeriodSeconds"
-				   : "startupProbe.terminationGracePeriodSeconds",
+			why == KILL_LIVENESS ? "livenessProbe.terminationGracePeriodSeconds"
+					     : "startupProbe.terminationGracePeriodSeconds",
 			grace_s);
 	op->id = xstrdup(c->cur.id);
 	op->why = why;
 	op->grace_s = grace_s;
 	v->killing = true;
-	v->kill_grace_s = grace_s;
+	v->kill_by_ns = wall(w->n) + grace_s * NS_PER_S;
 	pod_probes_stop(w, i);
-	if (!again) {
-		switch (why) {
-		case KILL_STOPPING:
-		case KILL_NO_SANDBOX:
-			pod_worker_event(
-				w, (long)i, "Normal", "Killing", "Stopping container %s", c->name);
-			break;
-		case KILL_CHANGED:
-			pod_worker_event(w, (long)i, "Normal", "Killing",
-				"Container %s definition changed, will be restarted", c->name);
-			break;
-		case KILL_PROBE:
-			pod_worker_event(w, (long)i, "Normal", "Killing",
-				v->started ? "Container %s failed liveness probe, will be restarted"
-					   : "Container %s failed startup probe, will be restarted",
-				c->name);
-			break;
-		}
-	}
+	if (!again)
+		tell_killing(w, i, why);
 	const struct json *hook = json_path(doc, "lifecycle.preStop");
 	if (hook && grace_s > 0 && !again && v->run == RUN_RUNNING)
 		op->hook = pod_hook_run(w, i, hook, grace_s * 1000, on_pre_stop, op);

@@ -38,6 +38,7 @@ void pod_container_wait(struct pod_container *c, const char *reason, const char 
 	}
 	free(c->wait_reason);
 	free(c->wait_message);
+	c->wait_show_ns = 0;
 	c->wait_reason = reason ? xstrdup(reason) : NULL;
 	c->wait_message = reason ? xstrdup(text) : NULL;
 }
@@ -122,10 +123,38 @@ size_t pod_container_count(const struct json *pod)
 		(size_t)POD_CONTAINER_MAX);
 }
 
+size_t pod_container_total(const struct json *pod)
+{
+	return MIN(
+		pod_container_count(pod) + json_count(json_path(pod, "spec.ephemeralContainers")),
+		(size_t)POD_CONTAINER_MAX);
+}
+
+const struct json *pod_container_status(const struct json *pod, const char *name)
+{
+	static const char *const lists[] = {"status.initContainerStatuses",
+		"status.containerStatuses", "status.ephemeralContainerStatuses"};
+
+	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
+		JSON_FOR_EACH_ITEM(s, json_path(pod, lists[l])) {
+			if (streq(json_str(json_get(s, "name")), name))
+				return s;
+		}
+	}
+	return NULL;
+}
+
 const struct json *pod_container_doc(const struct json *pod, size_t i)
 {
-	const struct json *init = json_path(pod, "spec.initContainers");
-	size_t n = json_count(init);
+	static const char *const lists[] = {
+		"spec.initContainers", "spec.containers", "spec.ephemeralContainers"};
 
-	return i < n ? json_at(init, i) : json_at(json_path(pod, "spec.containers"), i - n);
+	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
+		const struct json *list = json_path(pod, lists[l]);
+		size_t n = json_count(list);
+		if (i < n)
+			return json_at(list, i);
+		i -= n;
+	}
+	return NULL;
 }

@@ -24,6 +24,7 @@ struct pod_container {
 	struct instance cur;		  /* the newest; id NULL = none */
 	struct instance last;		  /* the newest that ended before it; id NULL = none */
 	char *wait_reason, *wait_message; /* why it does not run; NULL = nothing special */
+	int64_t wait_show_ns;		  /* until then it is shown rather than the back-off */
 	bool ready;			  /* as last computed by readiness */
 	bool has_readiness, has_startup;
 	bool probe_ready;  /* readiness probe's latest verdict */
@@ -48,6 +49,12 @@ int container_oom_score_adj(
 /* A number of seconds that somebody wrote, 0 to ten years, so that it can be counted in
  * nanoseconds. */
 int64_t pod_seconds(const struct json *o, const char *path, int64_t fallback);
-/* Containers in the decision's order: init containers, then the others. NULL past the end. */
+/* Containers in the decision's order: init containers, then the others, then ephemeral ones. NULL
+ * past the end. */
 const struct json *pod_container_doc(const struct json *pod, size_t i);
+/* What the object's status says of a container; NULL = nothing. */
+const struct json *pod_container_status(const struct json *pod, const char *name);
+/* Init and main containers: what the pod was made with; at most POD_CONTAINER_MAX. */
 size_t pod_container_count(const struct json *pod);
+/* With the ephemeral ones. */
+size_t pod_container_total(const struct json *pod);

@@ -61,7 +61,7 @@ static void verdict(struct pod_probe *p, bool ok)
 	switch (p->kind) {
 	case PROBE_LIVENESS:
 		if (!ok)
-			v->probe_failed = true;
+			v->sick = KILL_LIVENESS;
 		break;
 	case PROBE_READINESS:
 		if (c->probe_ready == ok)
@@ -70,7 +70,7 @@ static void verdict(struct pod_probe *p, bool ok)
 		break;
 	case PROBE_STARTUP:
 		if (!ok) {
-			v->probe_failed = true;
+			v->sick = KILL_STARTUP;
 			break;
 		}
 		v->started = true;

@@ -9,7 +9,7 @@
 #include "lib/object/selector.h"
 #include "node/volume/volume.h"
 
-enum { CONFIG_RETRY_S = 10 };
+enum { CONFIG_RETRY_S = 10, FIRST_SHOW_MS = 1500 };
 
 /* ---- what containers are made of ---- */
 
@@ -247,13 +247,43 @@ static void on_post_start(void *user, const struct err *err)
 
 	op->hook = NULL;
 	if (err) {
+		/* What the hook said may be a secret: it is for the pod's status, not for events.
+		 */
 		pod_worker_event(w, (long)op->container, "Warning", "FailedPostStartHook",
-			"PostStartHook failed: %s", err->msg);
+			"PostStartHook failed");
+		pod_container_wait(
+			&w->containers[op->container], "PostStartHookError", "%s", err->msg);
 		/* The container is killed and restarted by its policy. */
-		w->view.containers[op->container].probe_failed = true;
+		w->view.containers[op->container].sick = KILL_POST_START;
+	} else {
+		pod_probes_start(w, op->container);
 	}
-	pod_probes_start(w, op->container);
 	start_end(op);
+}
+
+/* The pod began to stop meanwhile: nothing more is started. */
+static bool leaving(const struct pod_worker *w)
+{
+	return w->sm.state != POD_RUNNING;
+}
+
+void pod_ops_give_up(struct pod_worker *w)
+{
+	LIST_FOR_EACH(op, &w->ops, struct pod_op, link) {
+		bool image = streq(op->what, "image"), start = streq(op->what, "start container");
+		if (image || (start && (op->hook || op->fetch))) {
+			if (image)
+				grpc_call_cancel(TAKE_PTR(op->grpc));
+			pod_refs_fetch_cancel(TAKE_PTR(op->fetch));
+			pod_hook_cancel(TAKE_PTR(op->hook));
+		}
+		if (image) {
+			w->view.containers[op->container].image = IMAGE_UNKNOWN;
+			pod_op_end(op);
+		} else if (start && !op->grpc && !op->hook && !op->fetch) {
+			start_end(op);
+		}
+	}
 }
 
 static void on_started_status(void *user, const struct grpc_result *r)
@@ -270,7 +300,7 @@ static void on_started_status(void *user, const struct grpc_result *r)
 	if (c->cur.run == RUN_RUNNING) {
 		const struct json *doc = pod_container_doc(pod_worker_doc(w, &a), op->container);
 		const struct json *hook = json_path(doc, "lifecycle.postStart");
-		if (hook) {
+		if (hook && !leaving(w)) {
 			op->hook = pod_hook_run(w, op->container, hook, 0, on_post_start, op);
 			return;
 		}
@@ -295,7 +325,8 @@ static void on_started(void *user, const struct grpc_result *r)
 		pod_container_wait(c, "RunContainerError", "%s", r->message);
 		pod_worker_event(
 			w, (long)op->container, "Warning", "Failed", "Error: %s", r->message);
-		backoff_raise(&w->view.containers[op->container].restart, wall(w->n));
+		/* Shown for a moment before the back-off is. */
+		c->wait_show_ns = wall(w->n) + FIRST_SHOW_MS * NS_PER_MS;
 	}
 	op->grpc = cri_container_status(w->m->cri, c->cur.id, on_started_status, op);
 }
@@ -316,27 +347,30 @@ static void on_created(void *user, const struct grpc_result *r)
 		return;
 	}
 	const Cri__CreateContainerResponse *created = r->response;
-	unsigned attempt = c->cur.id ? c->cur.attempt + 1 : 0;
 	if (c->cur.id) {
-		backoff_raise(&v->restart, wall(w->n));
+		backoff_raise_since(&v->restart, v->finished_ns, wall(w->n));
 		instance_finish(&c->last);
 		c->last = c->cur;
 	}
 	c->cur = (struct instance){
 		.id = xstrdup(created->container_id),
 		.sandbox_id = xstrdup(w->sandbox_id),
-		.attempt = attempt,
+		.attempt = op->attempt,
 		.hash = container_hash(pod_container_doc(pod_worker_doc(w, &a), op->container)),
 		.run = RUN_CREATED,
 		.created_ns = wall(w->n),
 	};
 	v->started = !c->has_startup;
-	v->probe_failed = false;
+	v->sick = KILL_NOT;
 	c->probe_ready = false;
 	/* The next instance asks again, as the pull policy wants. */
 	v->image = IMAGE_UNKNOWN;
 	pod_worker_event(
 		w, (long)op->container, "Normal", "Created", "Created container: %s", c->name);
+	if (leaving(w)) {
+		start_end(op);
+		return;
+	}
 	op->grpc = cri_start_container(w->m->cri, c->cur.id, on_started, op);
 }
 
@@ -395,6 +429,39 @@ static int add_mounts(struct pod_op *op, struct arena *a, const struct json *pod
 	return 0;
 }
 
+/* The count of restarts goes on where the runtime has forgotten the container: after the loss of
+ * its data, for one. */
+static unsigned next_attempt(struct pod_worker *w, size_t i, const struct json *pod)
+{
+	const struct pod_container *c = &w->containers[i];
+
+	if (c->cur.id)
+		return c->cur.attempt + 1;
+	const struct json *was = pod_container_status(pod, c->name);
+	const char *id = json_str_or(json_get(was, "containerID"), "");
+	int64_t count = json_int_or(json_get(was, "restartCount"), 0);
+	return *id && count >= 0 && count < INT32_MAX ? (unsigned)count + 1 : 0;
+}
+
+/* The container whose processes an ephemeral one is to see; NULL = none. */
+static int find_target(
+	struct pod_worker *w, const struct json *doc, const char **ret, struct err *err)
+{
+	const char *name = json_str_or(json_get(doc, "targetContainerName"), "");
+
+	*ret = NULL;
+	if (!*name)
+		return 0;
+	for (size_t i = 0; i < w->view.container_count; i++) {
+		const struct pod_container *c = &w->containers[i];
+		if (streq(c->name, name) && c->cur.id) {
+			*ret = c->cur.id;
+			return 0;
+		}
+	}
+	return err_set(err, -ENOENT, "unable to find target container %s", name);
+}
+
 static int create_container(struct pod_op *op, struct err *err)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -402,7 +469,8 @@ static int create_container(struct pod_op *op, struct err *err)
 	struct pod_container *c = &w->containers[op->container];
 	const struct json *pod = pod_worker_doc(w, &a);
 	const struct json *doc = pod_container_doc(pod, op->container);
-	unsigned attempt = c->cur.id ? c->cur.attempt + 1 : 0;
+	unsigned attempt = op->attempt = next_attempt(w, op->container, pod);
+	const char *target;
 	struct env_context ctx;
 	struct env_vars env;
 	struct config_mount *mounts = NULL;
@@ -415,6 +483,9 @@ static int create_container(struct pod_op *op, struct err *err)
 			"\"%s_%s(%s)\", "
 			"container: %s)",
 			w->name, w->ns, w->uid, c->name);
+	r = find_target(w, doc, &target, err);
+	if (r < 0)
+		return r;
 	fill_env_context(op, &a, &ctx);
 	r = env_make(&a, pod, doc, &ctx, &env, err);
 	if (r < 0)
@@ -434,6 +505,7 @@ static int create_container(struct pod_op *op, struct err *err)
 		.mount_count = mount_count,
 		.image = json_str_or(json_get(doc, "image"), ""),
 		.node_memory = w->m->node_memory,
+		.target_id = target,
 	};
 	Cri__ContainerConfig *config = pod_container_config(&a, &in);
 	if (!config)

@@ -16,9 +16,11 @@ static const char *phase_name(enum pod_phase p)
 
 bool pod_container_ready(const struct container_view *v, const struct pod_container *c)
 {
+	if (v->ephemeral)
+		return false;
 	if (v->init && !v->sidecar)
 		return v->run == RUN_EXITED && v->exit_code == 0;
-	return v->run == RUN_RUNNING && v->started && (!c->has_readiness || c->probe_ready);
+	return container_is_up(v) && v->started && (!c->has_readiness || c->probe_ready);
 }
 
 static void set_time(struct arena *a, struct json *o, const char *name, int64_t ns)
@@ -66,6 +68,28 @@ static struct json *waiting(struct arena *a, const char *reason, const char *mes
 	return o;
 }
 
+/* The last state of a container of which the API knows and the runtime does not. */
+static struct json *lost(struct arena *a, const struct json *was, struct json *nothing)
+{
+	const struct json *ended = json_path(was, "state.terminated");
+	struct json *o = json_new_object(a), *t = json_new_object(a);
+
+	if (!ended && !json_path(was, "state.running"))
+		return json_get(was, "lastState") ? json_copy(a, json_get(was, "lastState"))
+						  : nothing;
+	if (ended) {
+		json_set(a, o, "terminated", json_copy(a, ended));
+		return o;
+	}
+	json_set_int(a, t, "exitCode", 137);
+	json_set_str(a, t, "message",
+		"The container could not be located when the pod was deleted.  The container used "
+		"to be Running");
+	json_set_str(a, t, "reason", "ContainerStatusUnknown");
+	json_set(a, o, "terminated", t);
+	return o;
+}
+
 static char *crash_loop_message(struct arena *a, const struct pod_status_input *in,
 	const struct pod_container *c, int64_t s)
 {
@@ -88,9 +112,12 @@ static struct json *container_status(
 	const struct instance *cur = &c->cur, *last = &c->last;
 	struct json *o = json_new_object(a);
 	struct json *state, *last_state = json_new_object(a);
+	const struct json *was = pod_container_status(in->pod, c->name);
 
-	/* An instance that was created and never started says nothing yet. */
-	bool shown = cur->id && (v->run == RUN_RUNNING || v->run == RUN_EXITED);
+	/* An instance that was created and never started says nothing yet, nor does one whose
+	 * postStart hook runs. */
+	bool shown = cur->id && (container_is_up(v) || v->run == RUN_EXITED);
+	bool fresh = c->wait_reason && in->now_ns < c->wait_show_ns;
 	bool restarts = !in->view->ended && !in->view->deleting &&
 			container_restarts(in->view, v) && v->in_sandbox;
 	int64_t until = container_wait_until(v, in->now_ns);
@@ -100,7 +127,7 @@ static struct json *container_status(
 		state = json_new_object(a);
 		set_time(a, r, "startedAt", cur->started_ns);
 		json_set(a, state, "running", r);
-	} else if (shown && restarts && until) {
+	} else if (shown && restarts && until && !fresh) {
 		state = waiting(a, "CrashLoopBackOff",
 			crash_loop_message(a, in, c, v->restart.delay_ns / NS_PER_S));
 	} else if (shown && restarts && c->wait_reason) {
@@ -120,6 +147,8 @@ static struct json *container_status(
 		last_state = terminated(a, cur);
 	else if (last->id)
 		last_state = terminated(a, last);
+	else if (!cur->id)
+		last_state = lost(a, was, last_state);
 
 	if (cur->id)
 		json_set_str(a, o, "containerID", container_id(a, cur));
@@ -129,8 +158,12 @@ static struct json *container_status(
 	json_set(a, o, "lastState", last_state);
 	json_set_str(a, o, "name", c->name);
 	json_set_bool(a, o, "ready", pod_container_ready(v, c));
-	json_set_int(a, o, "restartCount", cur->id ? (int64_t)cur->attempt : 0);
-	json_set_bool(a, o, "started", v->run == RUN_RUNNING && v->started);
+	/* It never goes back, even if the runtime has forgotten everything. */
+	json_set_int(a, o, "restartCount",
+		MAX(cur->id ? (int64_t)cur->attempt : 0,
+			json_int_or(json_get(was, "restartCount"), 0)));
+	if (!v->ephemeral)
+		json_set_bool(a, o, "started", container_is_up(v) && v->started);
 	json_set(a, o, "state", state);
 	return o;
 }
@@ -144,6 +177,12 @@ static const struct json *condition_named(const struct json *conditions, const c
 			return c;
 	}
 	return NULL;
+}
+
+/* 0 where the server does not count them. */
+static int64_t generation(const struct json *pod)
+{
+	return json_path_int(pod, "metadata.generation", 0);
 }
 
 static void add_condition(struct arena *a, struct json *list, const struct pod_status_input *in,
@@ -169,6 +208,8 @@ static void add_condition(struct arena *a, struct json *list, const struct pod_s
 		json_set(a, c, "reason", json_new_null(a));
 	json_set_str(a, c, "status", status);
 	json_set_str(a, c, "type", type);
+	if (generation(in->pod))
+		json_set_int(a, c, "observedGeneration", generation(in->pod));
 	json_push(a, list, c);
 }
 
@@ -180,9 +221,9 @@ static char *list_unready(
 
 	for (size_t i = 0; i < in->view->container_count; i++) {
 		const struct container_view *v = &in->view->containers[i];
-		if (v->init != init && !(v->sidecar && !init))
+		if (v->ephemeral || (v->init != init && !(v->sidecar && !init)))
 			continue;
-		bool fine = init && v->sidecar ? v->run == RUN_RUNNING && v->started
+		bool fine = init && v->sidecar ? container_is_up(v) && v->started
 					       : pod_container_ready(v, &in->containers[i]);
 		if (!fine)
 			buf_printf(&names, "%s%s", names.size ? " " : "", in->containers[i].name);
@@ -191,15 +232,26 @@ static char *list_unready(
 			  : NULL;
 }
 
-static bool readiness_gates_hold(const struct json *pod)
+/* What is missing at the pod's readiness gates; NULL = nothing. */
+static char *gates_message(struct arena *a, const struct json *pod)
 {
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+
 	JSON_FOR_EACH_ITEM(gate, json_path(pod, "spec.readinessGates")) {
-		const struct json *c = condition_named(json_path(pod, "status.conditions"),
-			json_str_or(json_get(gate, "conditionType"), ""));
-		if (!streq(json_str(json_get(c, "status")), "True"))
-			return false;
+		const char *type = json_str_or(json_get(gate, "conditionType"), "");
+		const struct json *c = condition_named(json_path(pod, "status.conditions"), type);
+		const char *status = json_str_or(json_get(c, "status"), "");
+		if (!c)
+			buf_printf(&text,
+				"%scorresponding condition of pod readiness gate \"%s\" does not "
+				"exist.",
+				text.size ? ", " : "", type);
+		else if (!streq(status, "True"))
+			buf_printf(&text,
+				"%sthe status of pod readiness gate \"%s\" is not \"True\", but %s",
+				text.size ? ", " : "", type, status);
 	}
-	return true;
+	return text.size ? arena_strdup(a, text.data) : NULL;
 }
 
 static struct json *conditions(
@@ -223,14 +275,12 @@ static struct json *conditions(
 			add_condition(a, list, in, "Ready", false, "PodFailed", NULL);
 			add_condition(a, list, in, "ContainersReady", false, "PodFailed", NULL);
 		} else {
-			bool gates = readiness_gates_hold(in->pod);
+			const char *gates = gates_message(a, in->pod);
 			const char *reason = unready ? "ContainersNotReady"
-					     : gates ? NULL
-						     : "ReadinessGatesNotReady";
-			add_condition(a, list, in, "Ready", !unready && gates, reason,
-				unready ? unready
-				: gates ? NULL
-					: "the status of pod readiness gates is not \"True\"");
+					     : gates ? "ReadinessGatesNotReady"
+						     : NULL;
+			add_condition(a, list, in, "Ready", !unready && !gates, reason,
+				unready ? unready : gates);
 			add_condition(a, list, in, "ContainersReady", !unready,
 				unready ? "ContainersNotReady" : NULL, unready);
 		}
@@ -243,26 +293,47 @@ static struct json *conditions(
 	return list;
 }
 
+/* A pod is over when nothing of it runs, not before: who waits for its end may take its place. */
+static enum pod_phase phase_of(const struct pod_status_input *in, bool *ret_over)
+{
+	const char *was = json_str_or(json_path(in->pod, "status.phase"), "");
+	const struct pod_view *v = in->view;
+
+	*ret_over = true;
+	/* What is over stays over, whatever is still being taken down. */
+	if (streq(was, "Succeeded"))
+		return PHASE_SUCCEEDED;
+	if (streq(was, "Failed"))
+		return PHASE_FAILED;
+	*ret_over = !pod_runs(v);
+	if (v->ended && *ret_over)
+		return in->ended_phase;
+	if (v->ended)
+		return streq(was, "Running") ? PHASE_RUNNING : PHASE_PENDING;
+	/* Deleted: how it ended, for those who count. */
+	if (v->state == POD_REMOVING || v->state == POD_CONFIRMING)
+		return pod_phase_at_end(v);
+	return pod_phase_compute(v);
+}
+
 struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
 {
-	struct json *s = json_new_object(a), *main = json_new_array(a), *init = json_new_array(a);
-	bool initialized = pod_initialized(in->view);
-	enum pod_phase phase = in->view->ended ? in->ended_phase : pod_phase_compute(in->view);
-	const char *old_phase = json_str_or(json_path(in->pod, "status.phase"), "");
+	struct json *s = json_new_object(a), *main = json_new_array(a), *init = json_new_array(a),
+		    *ephemeral = json_new_array(a);
+	bool initialized = pod_initialized(in->view), over;
+	enum pod_phase phase = phase_of(in, &over);
 
-	/* What is over stays over, whatever is still being taken down. */
-	if (streq(old_phase, "Succeeded"))
-		phase = PHASE_SUCCEEDED;
-	else if (streq(old_phase, "Failed"))
-		phase = PHASE_FAILED;
 	for (size_t i = 0; i < in->view->container_count; i++) {
+		const struct container_view *v = &in->view->containers[i];
 		struct json *c = container_status(a, in, i, initialized);
-		json_push(a, in->view->containers[i].init ? init : main, c);
+		json_push(a, v->init ? init : v->ephemeral ? ephemeral : main, c);
 	}
 	json_set(a, s, "conditions", conditions(a, in, phase, initialized));
 	json_set(a, s, "containerStatuses", main);
 	if (json_count(init) > 0)
 		json_set(a, s, "initContainerStatuses", init);
+	if (json_count(ephemeral) > 0)
+		json_set(a, s, "ephemeralContainerStatuses", ephemeral);
 	if (*in->host_ip) {
 		struct json *ips = json_new_array(a), *ip = json_new_object(a);
 		json_set_str(a, s, "hostIP", in->host_ip);
@@ -270,8 +341,10 @@ struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
 		json_push(a, ips, ip);
 		json_set(a, s, "hostIPs", ips);
 	}
-	if (in->ended_message)
+	if (in->ended_message && over)
 		json_set_str(a, s, "message", in->ended_message);
+	if (generation(in->pod))
+		json_set_int(a, s, "observedGeneration", generation(in->pod));
 	json_set_str(a, s, "phase", phase_name(phase));
 	if (*in->pod_ip) {
 		struct json *ips = json_new_array(a), *ip = json_new_object(a);
@@ -281,7 +354,7 @@ struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
 		json_set(a, s, "podIPs", ips);
 	}
 	json_set_str(a, s, "qosClass", pod_qos_name(pod_qos(in->pod)));
-	if (in->ended_reason)
+	if (in->ended_reason && over)
 		json_set_str(a, s, "reason", in->ended_reason);
 	const char *start = json_str(json_path(in->pod, "status.startTime"));
 	if (start)

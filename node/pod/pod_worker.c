@@ -26,7 +26,9 @@ void pod_worker_event(struct pod_worker *w, long container, const char *type, co
 	va_end(ap);
 	if (container >= 0)
 		snprintf(path, sizeof(path), "spec.%s{%s}",
-			w->view.containers[container].init ? "initContainers" : "containers",
+			w->view.containers[container].init	  ? "initContainers"
+			: w->view.containers[container].ephemeral ? "ephemeralContainers"
+								  : "containers",
 			w->containers[container].name);
 	client_event(w->n->client, w->pod, *path ? path : NULL, type, reason, "%s", text);
 }
@@ -164,16 +166,9 @@ static void set_end(struct pod_worker *w, const struct pod_decision *d)
 	}
 	/* A pod that ends by itself gives its sidecars the time that the spec grants. */
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	w->view.grace_s =
+	int64_t grace =
 		pod_seconds(pod_worker_doc(w, &a), "spec.terminationGracePeriodSeconds", 30);
-}
-
-static void update_clock(struct pod_worker *w)
-{
-	if (w->stop_deadline_ns) {
-		int64_t left = w->stop_deadline_ns - wall(w->n);
-		w->view.grace_s = MAX(left, 0) / NS_PER_S;
-	}
+	w->view.stop_by_ns = wall(w->n) + grace * NS_PER_S;
 }
 
 static void note_readiness(struct pod_worker *w)
@@ -183,6 +178,18 @@ static void note_readiness(struct pod_worker *w)
 			pod_container_ready(&w->view.containers[i], &w->containers[i]);
 }
 
+/* How long what crashes has been made to wait is the runtime's memory, too. */
+static void recall_backoff(struct pod_worker *w)
+{
+	for (size_t i = 0; i < w->view.container_count; i++) {
+		const struct instance *cur = &w->containers[i].cur, *last = &w->containers[i].last;
+		struct backoff *b = &w->view.containers[i].restart;
+		if (cur->id && b->delay_ns == 0)
+			*b = backoff_recall(cur->attempt, cur->created_ns,
+				last->id ? last->created_ns : 0, last->id ? last->finished_ns : 0);
+	}
+}
+
 static void step(void *user)
 {
 	struct pod_worker *w = user;
@@ -190,9 +197,10 @@ static void step(void *user)
 
 	w->dirty = false;
 	/* What was found is known only when its details are in. */
-	if (w->applied && list_empty(&w->ops))
+	if (w->applied && list_empty(&w->ops) && !w->view.listed) {
 		w->view.listed = true;
-	update_clock(w);
+		recall_backoff(w);
+	}
 	for (;;) {
 		w->view.state = (enum pod_state)w->sm.state;
 		pod_decide(&w->view, wall(w->n), d);
@@ -202,6 +210,8 @@ static void step(void *user)
 			break;
 		sm_move(&w->sm, d->next, mono(w->n));
 		w->view.state = d->next;
+		if (d->next == POD_STOPPING)
+			pod_ops_give_up(w);
 		if (d->next == POD_GONE) {
 			free(d);
 			pod_worker_destroy(w);
@@ -217,6 +227,10 @@ static void step(void *user)
 		carry_out(w, &d->actions[i]);
 
 	int64_t wait = d->wake_ns == INT64_MAX ? INT64_MAX : d->wake_ns - wall(w->n);
+	for (size_t i = 0; i < w->view.container_count; i++) {
+		if (w->containers[i].wait_show_ns > wall(w->n))
+			wait = MIN(wait, w->containers[i].wait_show_ns - wall(w->n));
+	}
 	if (w->patch_again && !w->patch)
 		wait = MIN(wait, MAX(w->patch_retry_ns - mono(w->n), 0));
 	if (w->refresh_ns && w->sm.state == POD_RUNNING) {
@@ -264,7 +278,7 @@ static void show(struct pod_worker *w, size_t i, const struct json *pod)
 	v->hash_differs = doc && cur->hash && cur->hash != container_hash(doc);
 	if (v->run != RUN_RUNNING) {
 		pod_probes_stop(w, i);
-		v->probe_failed = false;
+		v->sick = KILL_NOT;
 	}
 }
 
@@ -432,15 +446,74 @@ static void read_deletion(struct pod_worker *w, const struct json *pod)
 		return;
 	const char *at = json_path_str(pod, "metadata.deletionTimestamp");
 	int64_t grace = pod_seconds(pod, "metadata.deletionGracePeriodSeconds", 30);
-	int64_t deadline = wall(w->n) + MAX(grace, 1) * NS_PER_S;
+	int64_t stop_by = wall(w->n) + MAX(grace, 1) * NS_PER_S;
 	int64_t stamp;
 
 	/* The timestamp is when the grace period ends, by the server's clock; a clock that is off
 	 * must not take the container's time away. Cut short only by a newer wish. */
 	if (w->view.deleting && at && time_parse_rfc3339(at, &stamp) == 0)
-		deadline = MIN(deadline, w->stop_deadline_ns);
-	w->stop_deadline_ns = deadline;
+		stop_by = MIN(stop_by, w->view.stop_by_ns);
+	w->view.stop_by_ns = stop_by;
 	w->view.deleting = true;
+}
+
+static void read_deadline(struct pod_worker *w, const struct json *pod)
+{
+	int64_t s = pod_seconds(pod, "spec.activeDeadlineSeconds", 0);
+
+	w->view.deadline_ns = s > 0 ? w->start_ns + s * NS_PER_S : 0;
+}
+
+/* Those of the object that are not known yet: all of them at first, ephemeral ones later. */
+static void take_containers(struct pod_worker *w, const struct json *doc)
+{
+	size_t had = w->view.container_count, n = pod_container_total(doc);
+	size_t inits = json_count(json_path(doc, "spec.initContainers"));
+	size_t mains = pod_container_count(doc);
+
+	if (n <= had)
+		return;
+	w->view.containers = xrealloc(w->view.containers, n * sizeof(*w->view.containers));
+	w->containers = xrealloc(w->containers, n * sizeof(*w->containers));
+	w->pulls = xrealloc(w->pulls, n * sizeof(*w->pulls));
+	w->touched_ns = xrealloc(w->touched_ns, n * sizeof(*w->touched_ns));
+	w->probes = xrealloc(w->probes, 3 * n * sizeof(struct pod_probe *));
+	w->view.container_count = n;
+	for (size_t i = had; i < n; i++) {
+		const struct json *c = pod_container_doc(doc, i);
+		struct container_view *v = &w->view.containers[i];
+		*v = (struct container_view){.init = i < inits, .ephemeral = i >= mains};
+		v->sidecar = v->init && streq(json_str(json_get(c, "restartPolicy")), "Always");
+		w->containers[i] = (struct pod_container){
+			.name = xstrdup(json_str_or(json_get(c, "name"), "")),
+			.has_readiness = json_get(c, "readinessProbe"),
+			.has_startup = json_get(c, "startupProbe"),
+			.image_uid = -1,
+		};
+		w->pulls[i] = (struct backoff){0};
+		w->touched_ns[i] = 0;
+		for (size_t k = 0; k < 3; k++)
+			w->probes[3 * i + k] = NULL;
+		v->started = !w->containers[i].has_startup;
+	}
+}
+
+/* More than one decision can hold: said, not cut off. */
+static void refuse_too_many(struct pod_worker *w, const struct json *doc)
+{
+	size_t n = json_count(json_path(doc, "spec.initContainers")) +
+		   json_count(json_path(doc, "spec.containers"));
+
+	if (n <= POD_CONTAINER_MAX)
+		return;
+	_cleanup_(free_p) char *text = xasprintf(
+		"Pod was rejected: it has %zu containers, and a node runs at most %d in one pod", n,
+		POD_CONTAINER_MAX);
+	pod_worker_end(w, &(struct pod_end){
+				  .reason = "UnexpectedAdmissionError",
+				  .message = text,
+				  .event = "UnexpectedAdmissionError",
+			  });
 }
 
 void pod_worker_changed(struct pod_worker *w, struct object *new)
@@ -450,7 +523,7 @@ void pod_worker_changed(struct pod_worker *w, struct object *new)
 	if (!new) {
 		w->view.absent = true;
 		if (!w->view.deleting)
-			w->stop_deadline_ns = wall(w->n) + NS_PER_S;
+			w->view.stop_by_ns = wall(w->n);
 		pod_worker_poke(w);
 		return;
 	}
@@ -462,18 +535,10 @@ void pod_worker_changed(struct pod_worker *w, struct object *new)
 	w->pod = new;
 	const struct json *pod = pod_worker_doc(w, &a);
 	read_deletion(w, pod);
+	read_deadline(w, pod);
+	take_containers(w, pod);
 	pod_worker_show_all(w);
 	pod_worker_poke(w);
-}
-
-static void read_deadline(struct pod_worker *w, const struct json *pod)
-{
-	int64_t s = pod_seconds(pod, "spec.activeDeadlineSeconds", 0);
-	const char *start = json_path_str(pod, "status.startTime");
-
-	if (!start || time_parse_rfc3339(start, &w->start_ns) < 0)
-		w->start_ns = wall(w->n);
-	w->view.deadline_ns = s > 0 ? w->start_ns + s * NS_PER_S : 0;
 }
 
 struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
@@ -495,26 +560,8 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 	sm_init(&w->sm, &pod_state_class, w, label, POD_NEW, mono(w->n));
 
 	const struct json *doc = pod_worker_doc(w, &a);
-	size_t n = pod_container_count(doc),
-	       inits = json_count(json_path(doc, "spec.initContainers"));
-	w->view.container_count = n;
-	w->view.containers = xcalloc(n + 1, sizeof(*w->view.containers));
-	w->containers = xcalloc(n + 1, sizeof(*w->containers));
-	w->pulls = xcalloc(n + 1, sizeof(*w->pulls));
-	w->touched_ns = xcalloc(n + 1, sizeof(*w->touched_ns));
-	w->probes = xcalloc(3 * n + 1, sizeof(*w->probes));
+	take_containers(w, doc);
 	w->view.restart_policy = restart_policy(doc);
-	for (size_t i = 0; i < n; i++) {
-		const struct json *c = pod_container_doc(doc, i);
-		struct container_view *v = &w->view.containers[i];
-		v->init = i < inits;
-		v->sidecar = v->init && streq(json_str(json_get(c, "restartPolicy")), "Always");
-		w->containers[i].name = xstrdup(json_str_or(json_get(c, "name"), ""));
-		w->containers[i].has_readiness = json_get(c, "readinessProbe");
-		w->containers[i].has_startup = json_get(c, "startupProbe");
-		w->containers[i].image_uid = -1;
-		v->started = !w->containers[i].has_startup;
-	}
 	const char *phase = json_str_or(json_path(doc, "status.phase"), "");
 	if (streq(phase, "Succeeded") || streq(phase, "Failed")) {
 		w->view.ended = true;
@@ -524,9 +571,13 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 		w->ended_reason = reason ? xstrdup(reason) : NULL;
 		w->ended_message = message ? xstrdup(message) : NULL;
 	}
+	const char *start = json_path_str(doc, "status.startTime");
+	if (!start || time_parse_rfc3339(start, &w->start_ns) < 0)
+		w->start_ns = wall(w->n);
 	read_deadline(w, doc);
 	read_deletion(w, doc);
 	w->wake = wakeup_create(w->n->loop, w->n->clock, step, w);
+	refuse_too_many(w, doc);
 	return w;
 }
 
