@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -223,7 +224,8 @@ static int serve_one(struct netd *d)
 /* Somebody else's "flush ruleset" takes our table along; the agent then gives everything again. */
 static int check_table(struct netd *d)
 {
-	if (!d->configured || d->lost_told || nft_table_exists(d->nft, NULL) != 0)
+	if (!d->configured || d->lost_told ||
+		nft_table_exists(d->nft, AF_INET, NETD_TABLE, NULL) != 0)
 		return 0;
 	d->lost_told = true;
 	return answer(NETD_LOST, 0, -ENOENT, "table ip " NETD_TABLE " was removed");

@@ -272,24 +272,60 @@ static int read_errors(struct nft_socket *s, uint32_t first, uint32_t after, str
 			if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq < first ||
 				h->nlmsg_seq >= after || !e->error || result)
 				continue;
-			result =
-				err_errno(err, e->error, "change elements of table ip " NETD_TABLE);
+			result = err_errno(err, e->error, "change nf_tables");
 		}
 	}
 }
 
-int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, struct err *err)
+struct nlmsghdr *nft_message(
+	struct buf *out, uint16_t type, uint16_t flags, uint8_t family, uint32_t *seq)
 {
-	_cleanup_(buf_finish) struct buf out = BUF_INIT;
-	uint32_t first = s->serial + 1, seq = first;
+	return put_header(
+		out, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, family, 0, (*seq)++);
+}
+
+void nft_message_end(struct buf *out, const struct nlmsghdr *h)
+{
+	end_message(out, h);
+}
+
+uint32_t nft_batch_begin(struct nft_socket *s, struct buf *out)
+{
+	uint32_t seq = s->serial + 1;
+
+	end_message(out,
+		put_header(out, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, seq++));
+	return seq;
+}
+
+int nft_batch_commit(struct nft_socket *s, struct buf *out, uint32_t seq, struct err *err)
+{
+	uint32_t first = s->serial + 1;
 	struct sockaddr_nl to = {.nl_family = AF_NETLINK};
 	struct iovec iov;
 	struct msghdr msg = {
 		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1};
 	int size;
 
-	end_message(&out,
-		put_header(&out, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, seq++));
+	end_message(out,
+		put_header(out, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, seq++));
+	s->serial = seq;
+
+	size = (int)MIN(out->size * 2 + 65536, (size_t)INT32_MAX);
+	if (setsockopt(mnl_socket_get_fd(s->nl), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) <
+		0)
+		setsockopt(mnl_socket_get_fd(s->nl), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	iov = (struct iovec){out->data, out->size};
+	if (sendmsg(mnl_socket_get_fd(s->nl), &msg, 0) < 0)
+		return err_errno(err, -errno, "send %zu bytes to nf_tables", out->size);
+	return read_errors(s, first, seq, err);
+}
+
+int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, struct err *err)
+{
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	uint32_t seq = nft_batch_begin(s, &out);
+
 	for (size_t i = 0; i < count; i++)
 		if (ops[i].type == NETD_FLUSH)
 			for (int t = TARGET_COUNT - 1; t >= 0; t--)
@@ -298,29 +334,18 @@ int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, str
 		put_elements(&out, ops, count, (enum target)t, true, &seq);
 	for (int t = 0; t < TARGET_COUNT; t++)
 		put_elements(&out, ops, count, (enum target)t, false, &seq);
-	end_message(&out,
-		put_header(&out, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, seq++));
-	s->serial = seq;
-
-	size = (int)MIN(out.size * 2 + 65536, (size_t)INT32_MAX);
-	if (setsockopt(mnl_socket_get_fd(s->nl), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) <
-		0)
-		setsockopt(mnl_socket_get_fd(s->nl), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	iov = (struct iovec){out.data, out.size};
-	if (sendmsg(mnl_socket_get_fd(s->nl), &msg, 0) < 0)
-		return err_errno(err, -errno, "send %zu bytes to nf_tables", out.size);
-	return read_errors(s, first, seq, err);
+	return nft_batch_commit(s, &out, seq, err);
 }
 
-int nft_table_exists(struct nft_socket *s, struct err *err)
+int nft_table_exists(struct nft_socket *s, uint8_t family, const char *name, struct err *err)
 {
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	uint32_t seq = ++s->serial;
-	struct nlmsghdr *h = put_header(&out, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE,
-		NLM_F_ACK, NFPROTO_IPV4, 0, seq);
+	struct nlmsghdr *h = put_header(
+		&out, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_ACK, family, 0, seq);
 	int r;
 
-	mnl_attr_put_strz(h, NFTA_TABLE_NAME, NETD_TABLE);
+	mnl_attr_put_strz(h, NFTA_TABLE_NAME, name);
 	end_message(&out, h);
 	if (mnl_socket_sendto(s->nl, out.data, out.size) < 0)
 		return err_errno(err, -errno, "ask nf_tables");

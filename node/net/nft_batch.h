@@ -18,5 +18,16 @@ void nft_socket_close(struct nft_socket *s);
  * element to be removed is not there; -EEXIST when an element is there with another value. */
 int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count,
 	struct err *err) _must_check_;
-/* 1 = our table is there, 0 = it is not, or negative. */
-int nft_table_exists(struct nft_socket *s, struct err *err) _must_check_;
+/* 1 = the table is there, 0 = it is not, or negative. */
+int nft_table_exists(
+	struct nft_socket *s, uint8_t family, const char *name, struct err *err) _must_check_;
+
+/* For other transactions: messages (NFT_MSG_*) between begin, which returns the first sequence
+ * number, and commit. Attributes are put with libmnl; up to 64 KiB fit a message. */
+struct nlmsghdr;
+uint32_t nft_batch_begin(struct nft_socket *s, struct buf *out);
+struct nlmsghdr *nft_message(
+	struct buf *out, uint16_t type, uint16_t flags, uint8_t family, uint32_t *seq);
+void nft_message_end(struct buf *out, const struct nlmsghdr *h);
+int nft_batch_commit(
+	struct nft_socket *s, struct buf *out, uint32_t seq, struct err *err) _must_check_;
