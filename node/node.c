@@ -17,6 +17,7 @@
 #include "node/node_server.h"
 #include "node/node_status.h"
 #include "node/pod/pod_manager.h"
+#include "node/pressure/pressure.h"
 #include "node/stats/stats.h"
 #include "node/storage/local_provisioner.h"
 #include "node/vm/libvirt_uri.h"
@@ -254,6 +255,7 @@ static void stop(struct agent *g)
 	g->status = NULL;
 	node_server_stop(g->server, on_server_stopped, g);
 	node_stats_destroy(TAKE_PTR(n->stats));
+	pressure_destroy(TAKE_PTR(n->pressure));
 	local_provisioner_destroy(TAKE_PTR(g->provisioner));
 	vm_manager_destroy(TAKE_PTR(n->vms));
 	pod_manager_destroy(TAKE_PTR(n->pods));
@@ -310,6 +312,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	if (r < 0)
 		return err_context(err, r, "virtual machines");
 	n->stats = node_stats_create(n);
+	n->pressure = pressure_create(n);
 	g->provisioner = local_provisioner_create(n);
 	return 0;
 }

@@ -89,29 +89,6 @@ void node_facts_read(const char *data_dir, struct node_facts *ret)
 	first_line("/proc/sys/kernel/random/boot_id", ret->boot_id, sizeof(ret->boot_id));
 }
 
-void node_load_read(const char *data_dir, struct node_load *ret)
-{
-	struct statvfs fs;
-	char text[128];
-
-	*ret = (struct node_load){-1, -1, -1, -1, -1};
-	ret->memory_available_bytes = meminfo("MemAvailable");
-	if (statvfs(data_dir, &fs) == 0) {
-		if (fs.f_blocks > 0)
-			ret->disk_available_percent = (int64_t)(fs.f_bavail * 100 / fs.f_blocks);
-		/* Some file systems (btrfs) have no fixed number of inodes. */
-		if (fs.f_files > 0)
-			ret->inodes_available_percent = (int64_t)(fs.f_favail * 100 / fs.f_files);
-	}
-	first_line("/proc/sys/kernel/pid_max", text, sizeof(text));
-	if (*text)
-		ret->pids_max = strtoll(text, NULL, 10);
-	first_line("/proc/loadavg", text, sizeof(text));
-	const char *slash = strchr(text, '/');
-	if (slash)
-		ret->pids_used = strtoll(slash + 1, NULL, 10);
-}
-
 static bool is_loopback(const struct sockaddr *sa)
 {
 	if (sa->sa_family == AF_INET) {

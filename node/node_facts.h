@@ -1,4 +1,4 @@
-/* node_facts.h - what the machine is and how it does: probed, never assumed. */
+/* node_facts.h - what the machine is: probed, never assumed. */
 #pragma once
 
 #include "lib/json/json.h"
@@ -15,14 +15,6 @@ struct node_facts {
 };
 
 void node_facts_read(const char *data_dir, struct node_facts *ret);
-
-/* How it does right now; -1 where it can't be told. */
-struct node_load {
-	int64_t memory_available_bytes;
-	int64_t disk_available_percent, inodes_available_percent;
-	int64_t pids_used, pids_max;
-};
-void node_load_read(const char *data_dir, struct node_load *ret);
 
 /* Address of this machine as the server sees it: the source address of a connection towards it, and
  * if that is the loopback, the first other one. False when there is none. */

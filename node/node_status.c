@@ -8,6 +8,7 @@
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
 #include "node/pod/pod_manager.h"
+#include "node/pressure/pressure.h"
 
 enum {
 	STATUS_MS = 10000,
@@ -146,24 +147,24 @@ static void post(struct node_status *s)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct node *n = s->n;
-	struct node_load load;
 	const struct json *old = n->object ? object_doc(n->object, &a) : NULL;
 	struct node_part *parts = arena_alloc(&a, (s->parts.count + 1) * sizeof(*parts));
 
 	for (size_t i = 0; i < s->parts.count; i++)
 		parts[i] = (struct node_part){s->parts.items[i].name, s->parts.items[i].ready,
 			s->parts.items[i].reason, s->parts.items[i].message};
-	node_load_read(n->data_dir, &load);
 	struct node_status_input in = {
 		.old = old,
 		.facts = &s->facts,
-		.load = &load,
 		.parts = parts,
 		.part_count = s->parts.count,
 		.host_ip = n->host_ip,
 		.runtime_version =
 			n->pods ? pod_manager_runtime_version(n->pods) : "containerd://unknown",
 		.port = s->port,
+		.memory_pressure = pressure_holds(n->pressure, PRESSURE_MEMORY),
+		.disk_pressure = pressure_holds(n->pressure, PRESSURE_DISK),
+		.pid_pressure = pressure_holds(n->pressure, PRESSURE_PID),
 		.now_ns = n->clock->wall_ns(n->clock),
 	};
 	struct json *status = node_status_make(&a, &in);

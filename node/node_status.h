@@ -26,11 +26,11 @@ struct node_part {
 struct node_status_input {
 	const struct json *old;
 	const struct node_facts *facts;
-	const struct node_load *load;
 	const struct node_part *parts;
 	size_t part_count;
 	const char *host_ip, *runtime_version;
 	int port;
+	bool memory_pressure, disk_pressure, pid_pressure;
 	int64_t now_ns;
 };
 struct json *node_status_make(struct arena *a, const struct node_status_input *in);

@@ -37,26 +37,19 @@ static void condition(struct arena *a, struct json *list, const struct node_stat
 static struct json *conditions(struct arena *a, const struct node_status_input *in)
 {
 	struct json *list = json_new_array(a);
-	const struct node_load *l = in->load;
 	const struct node_part *bad = NULL;
 
-	bool memory =
-		l->memory_available_bytes >= 0 && l->memory_available_bytes < MEMORY_RESERVE_BYTES;
-	bool disk =
-		(l->disk_available_percent >= 0 && l->disk_available_percent < DISK_MIN_PERCENT) ||
-		(l->inodes_available_percent >= 0 &&
-			l->inodes_available_percent < INODES_MIN_PERCENT);
-	bool pids = l->pids_max > 0 && l->pids_used >= 0 && l->pids_used * 10 > l->pids_max * 9;
-	condition(a, list, in, "MemoryPressure", memory ? "True" : "False",
-		memory ? "NodeHasInsufficientMemory" : "NodeHasSufficientMemory",
-		memory ? "less than 100Mi of memory are available" : "enough memory is available");
-	condition(a, list, in, "DiskPressure", disk ? "True" : "False",
-		disk ? "NodeHasDiskPressure" : "NodeHasNoDiskPressure",
-		disk ? "the data directory's file system is nearly full"
-		     : "enough disk space is available");
-	condition(a, list, in, "PIDPressure", pids ? "True" : "False",
-		pids ? "NodeHasInsufficientPID" : "NodeHasSufficientPID",
-		pids ? "process numbers are nearly used up" : "enough process numbers are free");
+	condition(a, list, in, "MemoryPressure", in->memory_pressure ? "True" : "False",
+		in->memory_pressure ? "KubeletHasInsufficientMemory" : "KubeletHasSufficientMemory",
+		in->memory_pressure ? "kubelet has insufficient memory available"
+				    : "kubelet has sufficient memory available");
+	condition(a, list, in, "DiskPressure", in->disk_pressure ? "True" : "False",
+		in->disk_pressure ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure",
+		in->disk_pressure ? "kubelet has disk pressure" : "kubelet has no disk pressure");
+	condition(a, list, in, "PIDPressure", in->pid_pressure ? "True" : "False",
+		in->pid_pressure ? "KubeletHasInsufficientPID" : "KubeletHasSufficientPID",
+		in->pid_pressure ? "kubelet has insufficient PID available"
+				 : "kubelet has sufficient PID available");
 	for (size_t i = 0; i < in->part_count; i++) {
 		const struct node_part *p = &in->parts[i];
 

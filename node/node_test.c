@@ -70,11 +70,9 @@ static void node_conditions(void **state)
 		.hostname = "node1",
 		.architecture = "amd64",
 	};
-	struct node_load load = {INT64_C(2) << 30, 50, 50, 100, 4000000};
 	struct node_part parts[] = {{"runtime", true, "", ""}, {"network", true, "", ""}};
 	struct node_status_input in = {
 		.facts = &facts,
-		.load = &load,
 		.parts = parts,
 		.part_count = 2,
 		.host_ip = "172.31.0.1",
@@ -87,6 +85,9 @@ static void node_conditions(void **state)
 	struct json *s = node_status_make(&a, &in);
 	assert_string_equal(condition(s, "Ready", "status"), "True");
 	assert_string_equal(condition(s, "MemoryPressure", "status"), "False");
+	assert_string_equal(condition(s, "MemoryPressure", "reason"), "KubeletHasSufficientMemory");
+	assert_string_equal(condition(s, "DiskPressure", "reason"), "KubeletHasNoDiskPressure");
+	assert_string_equal(condition(s, "PIDPressure", "reason"), "KubeletHasSufficientPID");
 	assert_string_equal(json_path_str(s, "capacity.memory"), "4194304Ki");
 	assert_string_equal(json_path_str(s, "allocatable.memory"), "4091904Ki");
 	assert_string_equal(json_path_str(s, "capacity.pods"), "110");
@@ -105,7 +106,7 @@ static void node_conditions(void **state)
 		condition(s, "Ready", "lastHeartbeatTime"));
 
 	parts[0] = (struct node_part){"runtime", false, "ContainerRuntimeIsDown", "no socket"};
-	load = (struct node_load){INT64_C(50) << 20, 5, 50, 3900000, 4000000};
+	in.memory_pressure = in.disk_pressure = in.pid_pressure = true;
 	s = node_status_make(&a, &in);
 	assert_true(node_status_differs(later, s));
 	assert_string_equal(condition(s, "Ready", "status"), "False");

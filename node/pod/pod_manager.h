@@ -41,8 +41,8 @@ struct pod_here {
 	bool stopped;	       /* nothing of it runs */
 	int64_t start_ns;      /* wall clock: when the agent took it */
 };
-void pod_manager_walk(struct pod_manager *m, void (*each)(void *user, const struct pod_here *p),
-	void *user);
+void pod_manager_walk(
+	struct pod_manager *m, void (*each)(void *user, const struct pod_here *p), void *user);
 /* Ends a pod: phase Failed with this reason and message, and containers are stopped within grace_s
  * (0: at once). False when there is no such pod or it was over before. */
 struct pod_end {

@@ -1,0 +1,342 @@
+/* pressure.c - see pressure.h.
+ *
+ *            threshold met                 nothing of the node's own left to give back
+ *   WATCHING ------------> MEASURING ----------------------------------> SETTLING
+ *      ^  ^   what pods use  |    a pod was told to go                      |
+ *      |  +------------------+ nothing to evict                             |
+ *      +--------------------------------------------------------------------+
+ *                             it has stopped, or 30 s
+ */
+#include "node/pressure/pressure.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/base/log.h"
+#include "lib/base/sm.h"
+#include "lib/base/vec.h"
+#include "lib/client/wakeup.h"
+#include "node/pod/pod_config.h"
+#include "node/pod/pod_manager.h"
+#include "node/pod/pod_resources.h"
+#include "node/pressure/signals.h"
+#include "node/stats/stats.h"
+
+enum {
+	LOOK_MS = 10000,
+	SETTLE_LOOK_MS = 500, /* whether the evicted pod has stopped */
+	SETTLE_MAX_S = 30,
+	EVENTS_SOON_MS = 1000, /* the Node object is not known yet */
+};
+
+enum { WATCHING, MEASURING, SETTLING };
+
+static const struct sm_state states[] = {
+	[WATCHING] = {"watching", SM_ALLOW(MEASURING), false},
+	[MEASURING] = {"measuring", SM_ALLOW(WATCHING) | SM_ALLOW(SETTLING), false},
+	[SETTLING] = {"settling", SM_ALLOW(WATCHING), false},
+};
+static const struct sm_class state_class = {
+	.name = "pressure",
+	.states = states,
+	.state_count = ARRAY_LEN(states),
+};
+
+struct pressure {
+	struct node *n;
+	struct host_signals host;
+	struct signal_source *source;
+	struct pressure_state state;
+	struct pressure_due due; /* of the latest look */
+	struct sm sm;
+	struct wakeup *look;
+	struct grpc_call *image_fs;
+	bool told[PRESSURE_COUNT]; /* an event has said how it is */
+	bool told_value[PRESSURE_COUNT];
+	char *leaving_uid; /* SETTLING: the pod that goes */
+	int64_t leaving_ns;
+};
+
+static int64_t mono(const struct pressure *p)
+{
+	return p->n->clock->mono_ns(p->n->clock);
+}
+
+/* ---- conditions and events ---- */
+
+static void node_event(struct pressure *p, const char *type, const char *reason, const char *text)
+{
+	if (p->n->object)
+		client_event(p->n->client, p->n->object, NULL, type, reason, "%s", text);
+}
+
+static bool condition_in_api(const struct json *node, const char *type)
+{
+	JSON_FOR_EACH_ITEM(c, json_path(node, "status.conditions")) {
+		if (streq(json_str(json_get(c, "type")), type))
+			return streq(json_str(json_get(c, "status")), "True");
+	}
+	return false;
+}
+
+/* An agent that was started again says only what is new. True when all has been said. */
+static bool tell_conditions(struct pressure *p)
+{
+	static const char *const reasons[PRESSURE_COUNT][2] = {
+		[PRESSURE_MEMORY] = {"NodeHasSufficientMemory", "NodeHasInsufficientMemory"},
+		[PRESSURE_DISK] = {"NodeHasNoDiskPressure", "NodeHasDiskPressure"},
+		[PRESSURE_PID] = {"NodeHasSufficientPID", "NodeHasInsufficientPID"},
+	};
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(buf_finish) struct buf report = BUF_INIT;
+
+	for (enum pressure_condition c = 0; c < PRESSURE_COUNT; c++) {
+		if (p->state.condition[c])
+			buf_printf(&report, "%s ", pressure_condition_name(c));
+	}
+	/* Makes the status go out soon when it differs. */
+	node_report(p->n, "pressure", true, "", report.size ? report.data : "");
+	if (!p->n->object)
+		return false;
+	const struct json *node = object_doc(p->n->object, &a);
+	for (enum pressure_condition c = 0; c < PRESSURE_COUNT; c++) {
+		bool holds = p->state.condition[c];
+		bool before = p->told[c] ? p->told_value[c]
+					 : condition_in_api(node, pressure_condition_name(c));
+		if (holds != before)
+			node_event(p, "Normal", reasons[c][holds],
+				arena_printf(&a, "Node %s status is now: %s", p->n->name,
+					reasons[c][holds]));
+		p->told[c] = true;
+		p->told_value[c] = holds;
+	}
+	return true;
+}
+
+bool pressure_holds(const struct pressure *p, enum pressure_condition c)
+{
+	return p && p->state.condition[c];
+}
+
+bool pressure_admits_pod(
+	const struct pressure *p, struct arena *a, const struct json *pod, const char **ret_message)
+{
+	return !p || pressure_admits(a, p->state.condition, pod, ret_message);
+}
+
+/* ---- observing ---- */
+
+static void observe(struct pressure *p)
+{
+	struct signals now;
+
+	p->source->read(p->source, &now);
+	pressure_observe(p->n->config, &p->state, &now, mono(p), &p->due);
+}
+
+static void on_image_fs(void *user, const struct grpc_result *r)
+{
+	struct pressure *p = user;
+	const Cri__ImageFsInfoResponse *info = r->response;
+
+	p->image_fs = NULL;
+	if (grpc_ok(r) && info->n_image_filesystems > 0 && info->image_filesystems[0]->fs_id)
+		host_signals_images_at(&p->host, info->image_filesystems[0]->fs_id->mountpoint);
+}
+
+/* ---- evicting ---- */
+
+struct candidates {
+	struct pressure *p;
+	const struct usage *usage;
+	enum pressure_resource resource;
+	struct arena arena;
+	VEC(struct pod_load) pods;
+};
+
+static void add_usage(struct pod_load *load, const struct usage *u)
+{
+	for (size_t i = 0; i < u->container_count; i++) {
+		const struct container_usage *c = &u->containers[i];
+		if (!streq(c->uid, load->uid))
+			continue;
+		load->known = true;
+		load->usage[RES_MEMORY] += (int64_t)c->working_set_bytes;
+		load->usage[RES_STORAGE] += (int64_t)c->layer_bytes;
+		load->usage[RES_INODES] += (int64_t)c->layer_inodes;
+	}
+}
+
+static void add_candidate(void *user, const struct pod_here *here)
+{
+	struct candidates *all = user;
+
+	if (here->ended || here->stopped)
+		return;
+	const struct json *pod = object_doc(here->object, &all->arena);
+	struct pod_load load = {
+		.uid = arena_strdup(&all->arena, here->uid),
+		.pod = pod,
+		.priority = json_path_int(pod, "spec.priority", 0),
+		.critical = pod_is_critical(pod),
+		.request =
+			{
+				[RES_MEMORY] = pod_request(pod, "memory"),
+				[RES_STORAGE] = pod_request(pod, "ephemeral-storage"),
+			},
+	};
+	add_usage(&load, all->usage);
+	VEC_PUSH(&all->pods, load);
+}
+
+static const char *message_for(struct candidates *all, const struct pod_load *load)
+{
+	VEC(struct container_load) list = {0};
+
+	for (size_t i = 0; i < all->usage->container_count; i++) {
+		const struct container_usage *c = &all->usage->containers[i];
+		if (!streq(c->uid, load->uid) || all->resource > RES_STORAGE)
+			continue;
+		VEC_PUSH(&list, ((struct container_load){c->container,
+					(int64_t)(all->resource == RES_MEMORY ? c->working_set_bytes
+									      : c->layer_bytes)}));
+	}
+	const char *text =
+		pressure_message(&all->arena, &all->p->due, load->pod, list.items, list.count);
+	VEC_FINISH(&list);
+	return text;
+}
+
+static bool evict(struct candidates *all, const struct pod_load *load)
+{
+	struct pressure *p = all->p;
+	const char *message = message_for(all, load);
+	struct pod_end end = {
+		.reason = "Evicted",
+		.message = message,
+		.event = "Evicted",
+		.disruption = message,
+		.grace_s = pressure_grace_s(p->n->config, p->due.hard, load->pod),
+	};
+
+	if (load->critical || !pod_manager_end(p->n->pods, load->uid, &end))
+		return false;
+	log_warn("pod evicted", "namespace", json_path_str(load->pod, "metadata.namespace"), "pod",
+		json_path_str(load->pod, "metadata.name"), "reason", message, NULL);
+	free(p->leaving_uid);
+	p->leaving_uid = xstrdup(load->uid);
+	p->leaving_ns = mono(p);
+	return true;
+}
+
+static void watch_again(struct pressure *p)
+{
+	sm_move(&p->sm, WATCHING, mono(p));
+	wakeup_in(p->look, LOOK_MS);
+}
+
+static void on_usage(void *user, const struct usage *u)
+{
+	struct pressure *p = user;
+	struct candidates all = {.p = p, .usage = u, .arena = ARENA_INIT};
+	bool evicted = false;
+
+	if (!u)
+		return; /* the agent is stopping */
+	/* What was short may be there again by now. */
+	observe(p);
+	if (!p->due.any) {
+		watch_again(p);
+		return;
+	}
+	all.resource = pressure_resource_of(p->due.signal);
+	pod_manager_walk(p->n->pods, add_candidate, &all);
+	pressure_rank(all.pods.items, all.pods.count, all.resource);
+	for (size_t i = 0; i < all.pods.count && !evicted; i++)
+		evicted = evict(&all, &all.pods.items[i]);
+	VEC_FINISH(&all.pods);
+	arena_finish(&all.arena);
+	if (evicted) {
+		sm_move(&p->sm, SETTLING, mono(p));
+		wakeup_in(p->look, SETTLE_LOOK_MS);
+		return;
+	}
+	log_warn("eviction manager: unable to evict any pods from the node", "resource",
+		pressure_resource_name(all.resource), NULL);
+	watch_again(p);
+}
+
+struct seek {
+	const char *uid;
+	bool stopped;
+};
+
+static void seek_pod(void *user, const struct pod_here *here)
+{
+	struct seek *s = user;
+
+	if (streq(here->uid, s->uid))
+		s->stopped = here->stopped;
+}
+
+static bool settled(struct pressure *p)
+{
+	struct seek s = {p->leaving_uid, true};
+
+	pod_manager_walk(p->n->pods, seek_pod, &s);
+	return s.stopped || mono(p) - p->leaving_ns >= SETTLE_MAX_S * NS_PER_S;
+}
+
+static void on_look(void *user)
+{
+	struct pressure *p = user;
+
+	if (p->sm.state == SETTLING) {
+		if (!settled(p)) {
+			wakeup_in(p->look, SETTLE_LOOK_MS);
+			return;
+		}
+		sm_move(&p->sm, WATCHING, mono(p));
+	}
+	if (!p->host.image_dir && !p->image_fs)
+		p->image_fs = cri_image_fs_info(pod_manager_cri(p->n->pods), on_image_fs, p);
+	observe(p);
+	bool told = tell_conditions(p);
+	if (!p->due.any) {
+		wakeup_in(p->look, told ? LOOK_MS : EVENTS_SOON_MS);
+		return;
+	}
+	_cleanup_(free_p) char *text = xasprintf("Attempting to reclaim %s",
+		pressure_resource_name(pressure_resource_of(p->due.signal)));
+	node_event(p, "Warning", "EvictionThresholdMet", text);
+	sm_move(&p->sm, MEASURING, mono(p));
+	node_stats_get(p->n->stats, on_usage, p);
+}
+
+/* ---- life ---- */
+
+struct pressure *pressure_create(struct node *n)
+{
+	struct pressure *p = xcalloc(1, sizeof(*p));
+
+	p->n = n;
+	host_signals_init(&p->host, n->data_dir, POD_LOG_ROOT);
+	p->source = &p->host.source;
+	sm_init(&p->sm, &state_class, p, n->name, WATCHING, mono(p));
+	p->look = wakeup_create(n->loop, n->clock, on_look, p);
+	/* Conditions are right from the first status on. */
+	observe(p);
+	wakeup_in(p->look, EVENTS_SOON_MS);
+	return p;
+}
+
+void pressure_destroy(struct pressure *p)
+{
+	if (!p)
+		return;
+	grpc_call_cancel(p->image_fs);
+	wakeup_destroy(p->look);
+	host_signals_finish(&p->host);
+	free(p->leaving_uid);
+	free(p);
+}
