@@ -24,6 +24,7 @@ static const struct controller_class *const classes[] = {
 	&endpoints_controller,
 	&endpoint_slice_controller,
 	&endpoint_slice_mirroring_controller,
+	&cluster_dns_controller,
 	&garbage_collector_controller,
 	&node_lifecycle_controller,
 	&node_ttl_controller,
