@@ -348,6 +348,7 @@ int node_main(int argc, char **argv)
 	n->clock = clock_system();
 	n->config = &g->config;
 	n->name = o.name ? o.name : facts.hostname;
+	n->kubeconfig = realpath(o.kubeconfig, NULL); /* it was just read */
 	n->data_dir = o.data;
 	n->cri_address = g->config.cri_address;
 	n->libvirt_address = o.libvirt;

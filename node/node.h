@@ -24,6 +24,7 @@ struct node {
 	struct client *client;
 	struct kind_registry *kinds;
 	const struct node_config *config;
+	const char *kubeconfig;	     /* path of the file: for programs of the agent's */
 	const char *name;	     /* of the Node object */
 	const char *data_dir;	     /* ours, 0700: /var/lib/hanok-node */
 	const char *cri_address;     /* "unix:///run/containerd/containerd.sock" */
@@ -40,6 +41,6 @@ struct node {
 
 /* For the Node's conditions and capacity: each part says what it knows, node.c writes the status.
  * ready false with the reason makes the node's Ready condition False with that message; but
- * "libvirt" has a condition of its own, VirtualMachinesReady. */
-void node_report(struct node *n, const char *part /* "runtime" "libvirt" "network" */, bool ready,
-	const char *reason, const char *message);
+ * "libvirt" and "dns" have conditions of their own, VirtualMachinesReady and ClusterDNSReady. */
+void node_report(struct node *n, const char *part /* "runtime" "libvirt" "network" "dns" */,
+	bool ready, const char *reason, const char *message);

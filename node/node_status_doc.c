@@ -57,6 +57,10 @@ static struct json *conditions(struct arena *a, const struct node_status_input *
 		if (streq(p->name, "libvirt"))
 			condition(a, list, in, "VirtualMachinesReady", p->ready ? "True" : "False",
 				p->reason, p->message);
+		/* Nor does it stop what runs when names are not to be had here. */
+		else if (streq(p->name, "dns"))
+			condition(a, list, in, "ClusterDNSReady", p->ready ? "True" : "False",
+				p->reason, p->message);
 		else if (!p->ready && !bad)
 			bad = p;
 	}

@@ -4,6 +4,7 @@
  * A program of its own: the DNS library and what that loads stay out of the others' memory, and
  * its license (GPL) out of theirs. Listens only when everything is known, and without privileges
  * from then on. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
 #include <signal.h>
@@ -34,7 +35,7 @@ struct program {
 	uv_signal_t term, interrupt;
 	VEC(const char *) addresses;
 	VEC(const char *) resolvers; /* given, instead of the file's */
-	const char *kubeconfig, *domain, *resolv_conf, *metrics_address;
+	const char *kubeconfig, *domain, *resolv_conf, *metrics_address, *run_directory;
 	int port;
 	bool failed, stopping;
 };
@@ -64,6 +65,7 @@ static int parse_options(struct program *p, int argc, char **argv)
 		RESOLV_CONF,
 		RESOLVER,
 		METRICS,
+		RUN_DIRECTORY,
 		LEVEL,
 		HELP
 	};
@@ -75,6 +77,7 @@ static int parse_options(struct program *p, int argc, char **argv)
 		{"resolv-conf", required_argument, NULL, RESOLV_CONF},
 		{"resolver", required_argument, NULL, RESOLVER},
 		{"metrics", required_argument, NULL, METRICS},
+		{"run-directory", required_argument, NULL, RUN_DIRECTORY},
 		{"log-level", required_argument, NULL, LEVEL},
 		{"help", no_argument, NULL, HELP},
 		{0},
@@ -109,6 +112,9 @@ static int parse_options(struct program *p, int argc, char **argv)
 			break;
 		case METRICS:
 			p->metrics_address = optarg;
+			break;
+		case RUN_DIRECTORY:
+			p->run_directory = optarg;
 			break;
 		case LEVEL:
 			if (log_level_parse(optarg, &level) < 0) {
@@ -311,6 +317,15 @@ static void on_http(struct http_request *req, void *user)
 	}
 }
 
+/* From its first moment on, so that a later one always finds it. */
+static int note_process(const char *directory, struct err *err)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/%d", directory, (int)getpid());
+	_cleanup_(close_p) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+	return fd < 0 ? err_errno(err, -errno, "make '%s'", path) : 0;
+}
+
 static int start(struct program *p, struct err *err)
 {
 	static const struct informer_handler service = {on_service, on_synced};
@@ -318,6 +333,8 @@ static int start(struct program *p, struct err *err)
 	static const struct informer_handler namespace = {on_namespace, on_synced};
 	int r;
 
+	if (p->run_directory && (r = note_process(p->run_directory, err)) < 0)
+		return r;
 	p->zone = dns_zone_create(p->domain);
 	if (!p->zone)
 		return err_set(err, -EINVAL, "--domain '%s' is no domain name", p->domain);

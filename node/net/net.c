@@ -10,6 +10,7 @@
 #include "lib/base/vec.h"
 #include "node/child/child.h"
 #include "node/net/dhcp.h"
+#include "node/net/dns_child.h"
 #include "node/net/lease.h"
 #include "node/net/links.h"
 #include "node/net/netd_client.h"
@@ -30,6 +31,8 @@ struct node_net {
 	struct netd_client *netd;
 	struct services *services;
 	struct dhcp *dhcp;
+	struct dns_child *dns;
+	char dns_program[4096]; /* beside this program */
 	struct informer *nodes;
 	uv_timer_t timer; /* next time to bring about links, routes, rules */
 	char cidr[64];
@@ -225,6 +228,33 @@ static void ensure_dhcp(struct node_net *net)
 			dhcp_report, net);
 }
 
+static void dns_report(void *user, const char *text)
+{
+	struct node_net *net = user;
+
+	if (text)
+		log_warn("cluster DNS", "problem", text, NULL);
+	node_report(net->node, "dns", !text, text ? "DNSNotReady" : "DNSReady",
+		text ? text : "the cluster's names are served on the bridge's address");
+}
+
+static void ensure_dns(struct node_net *net)
+{
+	const struct node_config *c = net->node->config;
+
+	if (!net->dns)
+		net->dns = dns_child_create(net->node->loop,
+			&(struct dns_child_config){
+				.program = net->dns_program,
+				.kubeconfig = net->node->kubeconfig,
+				.address = net->gateway,
+				.domain = c->cluster_domain,
+				.resolv_conf = c->resolv_conf,
+				.directory = net->directory,
+			},
+			dns_report, net);
+}
+
 /* Brings the host to what the API says; called on every change and again while something fails. */
 static void settle(struct node_net *net)
 {
@@ -253,6 +283,7 @@ static void settle(struct node_net *net)
 	problem(net, PART_LINKS, r < 0 ? err.msg : NULL);
 	if (r == 0 || r == -EHOSTUNREACH) {
 		ensure_dhcp(net);
+		ensure_dns(net);
 		if (net->netd_there)
 			send_config(net, routes.items, routes.count);
 	}
@@ -308,6 +339,17 @@ static void nodes_listed(void *user)
 	settle_in(net, 0);
 }
 
+/* By the directory that this program was started from: an update may put others there. */
+static void find_dns_program(struct node_net *net)
+{
+	ssize_t n = readlink("/proc/self/exe", net->dns_program, sizeof(net->dns_program) - 16);
+	char *slash;
+
+	net->dns_program[MAX(n, 0)] = '\0';
+	slash = strrchr(net->dns_program, '/');
+	strcpy(slash ? slash + 1 : net->dns_program, "hanok-dns");
+}
+
 int net_create(struct node *n, struct node_net **ret, struct err *err)
 {
 	static const struct netd_client_handler on_netd = {
@@ -326,6 +368,7 @@ int net_create(struct node *n, struct node_net **ret, struct err *err)
 	if (netd_net_parse(SERVICE_CIDR, &net->service_net) < 0)
 		abort();
 	snprintf(net->directory, sizeof(net->directory), "/run/hanok-node-%.80s", n->name);
+	find_dns_program(net);
 	uv_timer_init(n->loop, &net->timer);
 	net->timer.data = net;
 	net->netd = netd_client_create(n->loop, NULL, &on_netd, net);
@@ -370,6 +413,7 @@ void net_destroy(struct node_net *net)
 	informer_destroy(net->nodes);
 	netd_client_destroy(net->netd);
 	dhcp_destroy(net->dhcp);
+	dns_child_destroy(net->dns);
 	links_close(net->links);
 	buf_finish(&net->config);
 	for (int i = 0; i < PART_COUNT; i++)

@@ -278,8 +278,9 @@ lab_libvirt_up() {
 
 # lab_use_binary FILE: what the lab runs. A copy, so that a build does not change running hosts.
 lab_use_binary() {
-	cmp -s "$1" "$LAB/bin/hanok" && return
+	cmp -s "$1" "$LAB/bin/hanok" && cmp -s "$1-dns" "$LAB/bin/hanok-dns" && return
 	cp "$1" "$LAB/bin/hanok.new" && mv "$LAB/bin/hanok.new" "$LAB/bin/hanok" || return
+	cp "$1-dns" "$LAB/bin/hanok-dns.new" && mv "$LAB/bin/hanok-dns.new" "$LAB/bin/hanok-dns" || return
 	lab_node_end_all
 	lab_server_end
 }
