@@ -50,6 +50,7 @@ struct grpc_call {
 	int32_t stream_id; /* -1 before it is sent */
 	char *request;	   /* prefix and message */
 	size_t request_size, request_sent;
+	int64_t started_ns;
 	unsigned timeout_ms;
 	uint64_t deadline_ms; /* loop time; UINT64_MAX = none */
 	const ProtobufCMessageDescriptor *type;
@@ -67,6 +68,7 @@ struct grpc_channel {
 	uv_loop_t *loop;
 	uv_timer_t *timer; /* deadlines, deferred completions, the back-off's end */
 	char *address, *tls_name, *user_agent;
+	grpc_ended *ended;
 	SSL_CTX *tls;
 	size_t message_max_bytes;
 	struct sm sm;
@@ -154,6 +156,8 @@ static void call_report(struct grpc_call *call)
 		r.message = call->message && *call->message ? call->message
 							    : grpc_status_name(r.status);
 	}
+	if (call->ch->ended && !call->on_message)
+		call->ch->ended(call->method, r.status, now_ns(call->ch) - call->started_ns);
 	call->done(call->user, &r);
 }
 
@@ -570,6 +574,7 @@ struct grpc_channel *grpc_channel_create(const struct grpc_channel_options *opti
 	ch->tls_name = options->tls_name ? xstrdup(options->tls_name) : NULL;
 	ch->user_agent = xstrdup(options->user_agent ? options->user_agent : "hanok");
 	ch->tls = options->tls;
+	ch->ended = options->ended;
 	ch->message_max_bytes =
 		options->message_max_bytes ? options->message_max_bytes : GRPC_MESSAGE_MAX_BYTES;
 	ch->backoff_ms = BACKOFF_FIRST_MS;
@@ -637,6 +642,7 @@ static struct grpc_call *call_start(struct grpc_channel *ch, const char *method,
 	list_init(&call->link);
 	list_append(&ch->waiting, &call->link);
 	uv_update_time(ch->loop);
+	call->started_ns = now_ns(ch);
 	call->deadline_ms =
 		timeout_ms == GRPC_NO_TIMEOUT ? UINT64_MAX : uv_now(ch->loop) + timeout_ms;
 	if (size > ch->message_max_bytes) {

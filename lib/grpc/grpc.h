@@ -46,6 +46,9 @@ enum grpc_status {
 #define GRPC_MESSAGE_MAX_BYTES (16u << 20)
 #define GRPC_NO_TIMEOUT 0u
 
+/* For statistics: a unary call has ended, just before its `done`. */
+typedef void grpc_ended(const char *method, int status, int64_t took_ns);
+
 struct grpc_channel;
 struct grpc_channel_options {
 	uv_loop_t *loop;
@@ -54,6 +57,7 @@ struct grpc_channel_options {
 	const char *tls_name;	  /* as in stream_connect */
 	const char *user_agent;	  /* "hanok-node/0.1"; NULL = "hanok" */
 	size_t message_max_bytes; /* 0 = GRPC_MESSAGE_MAX_BYTES */
+	grpc_ended *ended;	  /* NULL = nobody counts */
 };
 struct grpc_channel *grpc_channel_create(const struct grpc_channel_options *options);
 /* Calls under way end without a callback. May be called from a callback. */

@@ -6,6 +6,7 @@
 #include "api/proto/containerd_events.pb-c.h"
 #include "lib/base/list.h"
 #include "lib/base/str.h"
+#include "node/metrics/node_metrics.h"
 
 enum {
 	CALL_MS = 120 * 1000,
@@ -29,6 +30,11 @@ struct watch {
 #define RUNTIME(method) "/runtime.v1.RuntimeService/" method
 #define IMAGE(method) "/runtime.v1.ImageService/" method
 
+static void count(const char *method, int status, int64_t took_ns)
+{
+	node_metrics_runtime(method, status == GRPC_OK, took_ns);
+}
+
 struct cri *cri_create(uv_loop_t *loop, const char *address)
 {
 	struct cri *c = xcalloc(1, sizeof(*c));
@@ -37,6 +43,7 @@ struct cri *cri_create(uv_loop_t *loop, const char *address)
 		.loop = loop,
 		.address = address,
 		.user_agent = "hanok-node/" HANOK_VERSION,
+		.ended = count,
 	});
 	list_init(&c->watches);
 	return c;

@@ -1,0 +1,127 @@
+/* node_metrics.c - see node_metrics.h. */
+#include "node/metrics/node_metrics.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/str.h"
+
+static const double start_bounds[] = {0.5, 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 45, 60, 120, 180, 240,
+	300, 360, 480, 600, 900, 1200, 1800, 2700, 3600, 0};
+static const double operation_bounds[] = {0.005, 0.0125, 0.03125, 0.078125, 0.1953125, 0.48828125,
+	1.220703125, 3.0517578125, 7.62939453125, 19.073486328125, 47.6837158203125,
+	119.20928955078125, 298.0232238769531, 745.0580596923828, 0};
+static const double pull_bounds[] = {
+	1, 5, 10, 20, 30, 60, 180, 300, 600, 900, 1200, 1800, 2700, 3600, 0};
+
+struct metric metric_runtime_operations = METRIC_COUNTER("kubelet_runtime_operations_total",
+	"[ALPHA] Operations asked of the container runtime, by type", "operation_type");
+struct metric metric_runtime_operation_errors = METRIC_COUNTER(
+	"kubelet_runtime_operations_errors_total",
+	"[ALPHA] Operations of the container runtime that failed, by type", "operation_type");
+struct metric metric_runtime_operation_seconds =
+	METRIC_HISTOGRAM("kubelet_runtime_operations_duration_seconds",
+		"[ALPHA] How long operations of the container runtime took, by type",
+		"operation_type", operation_bounds);
+struct metric metric_pleg_relist_seconds = METRIC_HISTOGRAM("kubelet_pleg_relist_duration_seconds",
+	"[ALPHA] How long it took to list what runs", "", metric_seconds);
+struct metric metric_pleg_relist_interval_seconds =
+	METRIC_HISTOGRAM("kubelet_pleg_relist_interval_seconds",
+		"[ALPHA] Time between two lists of what runs", "", metric_seconds);
+struct metric metric_pod_worker_seconds = METRIC_HISTOGRAM("kubelet_pod_worker_duration_seconds",
+	"[ALPHA] How long steps of a pod's worker took, by type", "operation_type", metric_seconds);
+struct metric metric_pod_start_seconds = METRIC_HISTOGRAM("kubelet_pod_start_duration_seconds",
+	"[ALPHA] From seeing a pod to its containers running", "", start_bounds);
+struct metric metric_started_pods = METRIC_COUNTER(
+	"kubelet_started_pods_total", "[ALPHA] Pods whose sandbox was asked for", "");
+struct metric metric_started_pod_errors = METRIC_COUNTER(
+	"kubelet_started_pods_errors_total", "[ALPHA] Sandboxes that could not be made", "");
+struct metric metric_started_containers = METRIC_COUNTER("kubelet_started_containers_total",
+	"[ALPHA] Containers that were to be started", "container_type");
+struct metric metric_started_container_errors =
+	METRIC_COUNTER("kubelet_started_containers_errors_total",
+		"[ALPHA] Containers that could not be started", "container_type,code");
+struct metric metric_evictions =
+	METRIC_COUNTER("kubelet_evictions", "[ALPHA] Pods evicted, by signal", "eviction_signal");
+struct metric metric_image_pull_seconds = METRIC_HISTOGRAM("kubelet_image_pull_duration_seconds",
+	"[ALPHA] How long pulls of images took, by size", "image_size_in_bytes", pull_bounds);
+struct metric metric_http_requests = METRIC_COUNTER("kubelet_http_requests_total",
+	"[ALPHA] Requests to the agent's port", "method,path,server_type,long_running");
+struct metric metric_probes =
+	METRIC_COUNTER("prober_probe_total", "[BETA] Results of probes, by container",
+		"probe_type,result,container,pod,namespace,pod_uid");
+
+static struct metric node_name_metric =
+	METRIC_GAUGE("kubelet_node_name", "[ALPHA] The node's name; always 1", "node");
+static struct metric build_info = METRIC_GAUGE("kubernetes_build_info",
+	"[ALPHA] What this program is; always 1", "major,minor,git_version,platform,compiler");
+
+void node_metrics_init(const char *node_name)
+{
+	struct metric *const plain[] = {&metric_pleg_relist_seconds,
+		&metric_pleg_relist_interval_seconds, &metric_pod_start_seconds,
+		&metric_started_pods, &metric_started_pod_errors};
+
+	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+		metric_show(plain[i]);
+	metric_set(&node_name_metric, 1, node_name);
+#ifdef __aarch64__
+	const char *platform = "linux/arm64";
+#else
+	const char *platform = "linux/amd64";
+#endif
+	metric_set(&build_info, 1, "1", "33", "v1.33.0+hanok-" HANOK_VERSION, platform, "gcc");
+}
+
+/* "/runtime.v1.RuntimeService/ListPodSandbox" -> the name that kubelets give it. */
+static const char *operation_type(const char *method)
+{
+	static const char *const names[][2] = {
+		{"Version", "version"},
+		{"Status", "status"},
+		{"UpdateRuntimeConfig", "update_runtime_config"},
+		{"RunPodSandbox", "run_podsandbox"},
+		{"StopPodSandbox", "stop_podsandbox"},
+		{"RemovePodSandbox", "remove_podsandbox"},
+		{"PodSandboxStatus", "podsandbox_status"},
+		{"ListPodSandbox", "list_podsandbox"},
+		{"PodSandboxStats", "podsandbox_stats"},
+		{"ListPodSandboxStats", "list_podsandbox_stats"},
+		{"CreateContainer", "create_container"},
+		{"StartContainer", "start_container"},
+		{"StopContainer", "stop_container"},
+		{"RemoveContainer", "remove_container"},
+		{"ListContainers", "list_containers"},
+		{"ContainerStatus", "container_status"},
+		{"ContainerStats", "container_stats"},
+		{"ListContainerStats", "list_container_stats"},
+		{"UpdateContainerResources", "update_container"},
+		{"ReopenContainerLog", "reopen_container_log"},
+		{"ExecSync", "exec_sync"},
+		{"Exec", "exec"},
+		{"Attach", "attach"},
+		{"PortForward", "port_forward"},
+		{"ListImages", "list_images"},
+		{"ImageStatus", "image_status"},
+		{"PullImage", "pull_image"},
+		{"RemoveImage", "remove_image"},
+		{"ImageFsInfo", "image_fs_info"},
+	};
+	const char *slash = strrchr(method, '/');
+
+	for (size_t i = 0; slash && i < ARRAY_LEN(names); i++) {
+		if (streq(names[i][0], slash + 1))
+			return names[i][1];
+	}
+	return NULL;
+}
+
+void node_metrics_runtime(const char *method, bool ok, int64_t took_ns)
+{
+	const char *type = operation_type(method);
+
+	if (!type)
+		return;
+	metric_add(&metric_runtime_operations, 1, type);
+	if (!ok)
+		metric_add(&metric_runtime_operation_errors, 1, type);
+	metric_observe(&metric_runtime_operation_seconds, (double)took_ns / (double)NS_PER_S, type);
+}

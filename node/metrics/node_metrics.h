@@ -1,0 +1,29 @@
+/* node_metrics.h - the agent's metrics that more than one part counts in, by the names that
+ * kubelets have (Kubernetes: "Kubernetes Metrics Reference"), so that dashboards made for those
+ * work. What belongs to one part alone is a static struct metric there. */
+#pragma once
+
+#include "node/metrics/metrics.h"
+
+extern struct metric metric_runtime_operations;	       /* operation_type */
+extern struct metric metric_runtime_operation_errors;  /* operation_type */
+extern struct metric metric_runtime_operation_seconds; /* operation_type */
+extern struct metric metric_pleg_relist_seconds;
+extern struct metric metric_pleg_relist_interval_seconds;
+extern struct metric metric_pod_worker_seconds; /* operation_type: create, update, sync, kill */
+extern struct metric metric_pod_start_seconds;	/* from seen to all containers running */
+extern struct metric metric_started_pods;
+extern struct metric metric_started_pod_errors; /* message */
+extern struct metric metric_started_containers; /* container_type: container, init_container, ... */
+extern struct metric metric_started_container_errors; /* container_type, code */
+extern struct metric metric_evictions;		      /* eviction_signal */
+extern struct metric metric_image_pull_seconds;	      /* image_size_in_bytes: "0-10MB", ... */
+extern struct metric metric_http_requests;	      /* method, path, server_type, long_running */
+/* Of probes, shown at /metrics/probes alone: probe_type, result, container, pod, namespace,
+ * pod_uid. */
+extern struct metric metric_probes;
+
+/* All of the above that have no labels show 0 from the start. */
+void node_metrics_init(const char *node_name);
+/* An operation of the runtime has ended: `method` as gRPC has it. */
+void node_metrics_runtime(const char *method, bool ok, int64_t took_ns);
