@@ -25,7 +25,7 @@ static size_t bucket_count(const struct metric *m)
 	return n;
 }
 
-void metrics_escape(struct buf *out, const char *value)
+void metric_escape(struct buf *out, const char *value)
 {
 	for (const char *p = value; *p; p++) {
 		if (*p == '\\' || *p == '"')
@@ -44,7 +44,7 @@ static void write_labels(struct buf *out, const struct metric *m, const char *co
 
 	for (size_t i = 0; m->labels[0] && values[i] && str_split(&rest, ',', &name); i++) {
 		buf_printf(out, "%s" STR_FMT "=\"", i ? "," : "", STR_ARG(name));
-		metrics_escape(out, values[i]);
+		metric_escape(out, values[i]);
 		buf_add_char(out, '"');
 	}
 }
@@ -123,12 +123,12 @@ void metric_show(struct metric *m)
 	}
 }
 
-void metrics_head(struct buf *out, const char *name, const char *type, const char *help)
+void metric_head(struct buf *out, const char *name, const char *type, const char *help)
 {
 	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-void metrics_number(struct buf *out, double v)
+void metric_number(struct buf *out, double v)
 {
 	if (isnan(v))
 		buf_add_str(out, "NaN");
@@ -151,7 +151,7 @@ static void write_line(struct buf *out, const char *name, const char *suffix, co
 		buf_add_char(out, '}');
 	}
 	buf_add_char(out, ' ');
-	metrics_number(out, value);
+	metric_number(out, value);
 	buf_add_char(out, '\n');
 }
 
@@ -180,7 +180,7 @@ static void write_metric(struct buf *out, const struct metric *m)
 	static const char *const types[] = {"counter", "gauge", "histogram"};
 	VEC(const char *) keys = {0};
 
-	metrics_head(out, m->name, types[m->type], m->help);
+	metric_head(out, m->name, types[m->type], m->help);
 	for (struct table_iter i = table_iterate(&m->series); table_next(&i);)
 		VEC_PUSH(&keys, i.key);
 	if (keys.count > 1)
@@ -202,7 +202,7 @@ static int by_name(const void *x, const void *y)
 	return strcmp((*a)->name, (*b)->name);
 }
 
-void metrics_write(struct buf *out)
+void metric_write_all(struct buf *out)
 {
 	VEC(struct metric *) all = {0};
 
@@ -215,7 +215,7 @@ void metrics_write(struct buf *out)
 	VEC_FINISH(&all);
 }
 
-void metrics_finish(void)
+void metric_forget_all(void)
 {
 	LIST_FOR_EACH(m, &metrics, struct metric, link) {
 		list_remove(&m->link);

@@ -60,10 +60,10 @@ void metric_show(struct metric *m);
 void metric_clear(struct metric *m);
 
 /* All of them, by name. */
-void metrics_write(struct buf *out);
-void metrics_finish(void); /* forgets everything */
+void metric_write_all(struct buf *out);
+void metric_forget_all(void); /* forgets everything */
 
 /* For those who write metrics of their own: the value of a label, escaped. */
-void metrics_escape(struct buf *out, const char *value);
-void metrics_head(struct buf *out, const char *name, const char *type, const char *help);
-void metrics_number(struct buf *out, double v);
+void metric_escape(struct buf *out, const char *value);
+void metric_head(struct buf *out, const char *name, const char *type, const char *help);
+void metric_number(struct buf *out, double v);

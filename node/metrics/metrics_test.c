@@ -25,7 +25,7 @@ static void texts(void **state)
 	metric_observe(&times, 1, "w");
 	metric_observe(&times, 7, "w");
 	metric_show(&untouched);
-	metrics_write(&b);
+	metric_write_all(&b);
 	assert_string_equal(b.data, "# HELP a_now Now\n# TYPE a_now gauge\na_now 1.5\n"
 				    "# HELP b_total Things\n# TYPE b_total counter\n"
 				    "b_total{kind=\"a\",place=\"\"} 4\n"
@@ -37,9 +37,9 @@ static void texts(void **state)
 				    "c_seconds_sum{what=\"w\"} 8.05\n"
 				    "c_seconds_count{what=\"w\"} 3\n"
 				    "# HELP d_total Never\n# TYPE d_total counter\n");
-	metrics_finish();
+	metric_forget_all();
 	buf_clear(&b);
-	metrics_write(&b);
+	metric_write_all(&b);
 	assert_int_equal(b.size, 0);
 }
 
@@ -53,7 +53,7 @@ static void are_bounded(void **state)
 		metric_add(&m, 1, text);
 	}
 	assert_int_equal(m.series.count, METRIC_SERIES_MAX);
-	metrics_finish();
+	metric_forget_all();
 }
 
 static void of_the_runtime(void **state)
@@ -63,14 +63,14 @@ static void of_the_runtime(void **state)
 	node_metrics_init("n1");
 	node_metrics_runtime("/runtime.v1.RuntimeService/RunPodSandbox", false, 2000000000);
 	node_metrics_runtime("/runtime.v1.RuntimeService/Unheard", true, 1);
-	metrics_write(&b);
+	metric_write_all(&b);
 	assert_non_null(strstr(b.data, "kubelet_node_name{node=\"n1\"} 1\n"));
 	assert_non_null(strstr(b.data, "kubelet_runtime_operations_total{operation_type="
 				       "\"run_podsandbox\"} 1\n"));
 	assert_non_null(strstr(b.data, "kubelet_runtime_operations_errors_total{operation_type="
 				       "\"run_podsandbox\"} 1\n"));
 	assert_null(strstr(b.data, "Unheard"));
-	metrics_finish();
+	metric_forget_all();
 }
 
 int main(void)
