@@ -3,30 +3,26 @@
 
 #include <stdio.h>
 
+#include "lib/base/file.h"
 #include "lib/http/tls.h"
+#include "node/auth/node_auth.h"
 #include "node/node_stream.h"
 #include "node/pod/pod_manager.h"
 #include "node/pod_proxy.h"
 #include "node/stats/stats.h"
 #include "node/vm/vm_manager.h"
 
+#define PEM_MAX_BYTES (1u << 20)
+
 struct node_server {
 	struct node *n;
 	struct http_server *http;
+	struct node_auth *auth;
 };
 
 static void respond_text(struct http_request *req, int status, const char *text)
 {
 	http_respond(req, status, "text/plain; charset=utf-8", NULL, text, strlen(text));
-}
-
-static bool allowed(const struct http_request *req)
-{
-	for (size_t i = 0; i < req->peer_org_count; i++) {
-		if (streq(req->peer_orgs[i], "system:masters"))
-			return true;
-	}
-	return false;
 }
 
 enum { PARTS_MAX = 8 };
@@ -88,20 +84,10 @@ static void on_summary(void *user, const struct usage *u)
 	respond_usage(user, u, "application/json", usage_write_summary);
 }
 
-static void handle(struct http_request *req, void *user)
+static void serve(struct node_server *s, struct http_request *req)
 {
-	struct node_server *s = user;
 	const char *p[PARTS_MAX];
 
-	if (streq(req->path, "/healthz")) {
-		respond_text(req, 200, "ok");
-		return;
-	}
-	if (!allowed(req)) {
-		bool known = req->peer_cn && *req->peer_cn;
-		respond_text(req, known ? 403 : 401, known ? "Forbidden" : "Unauthorized");
-		return;
-	}
 	if (!s->n->pods || !s->n->vms || !s->n->stats) {
 		respond_text(req, 503, "the node agent is starting or stopping");
 		return;
@@ -132,21 +118,64 @@ static void handle(struct http_request *req, void *user)
 		respond_text(req, 404, "404 page not found");
 }
 
+static void on_checked(void *user, struct http_request *req, int status, const char *text)
+{
+	if (status == 200)
+		serve(user, req);
+	else
+		respond_text(req, status, text);
+}
+
+static void handle(struct http_request *req, void *user)
+{
+	struct node_server *s = user;
+
+	if (s->auth)
+		node_auth_check(s->auth, req, on_checked, s);
+	else
+		respond_text(req, 503, "the node agent is stopping");
+}
+
+/* What the configuration names, else what the kubeconfig holds. */
+static int tls_context(struct node *n, const struct kubeconfig *k, SSL_CTX **ret, struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct node_config *c = n->config;
+	struct str cert = k->cert, key = k->key, ca = k->ca;
+	int r = 0;
+
+	if (*c->client_ca_file)
+		r = file_load(&a, c->client_ca_file, PEM_MAX_BYTES, &ca, err);
+	if (r >= 0 && *c->tls_cert_file)
+		r = file_load(&a, c->tls_cert_file, PEM_MAX_BYTES, &cert, err);
+	if (r >= 0 && *c->tls_cert_file)
+		r = file_load(&a, c->tls_key_file, PEM_MAX_BYTES, &key, err);
+	if (r < 0)
+		return r;
+	if (!cert.p || !key.p || !ca.p)
+		return err_set(err, -EINVAL,
+			"the kubeconfig needs a client certificate, its key and the server's CA: "
+			"this node serves with them");
+	r = tls_server_context(cert, key, &ca, ret, err);
+	if (r < 0)
+		return err_context(err, r, "certificate to serve with");
+	/* It gets 401, as from kubelets. */
+	tls_server_take_any(*ret);
+	return 0;
+}
+
 int node_server_create(struct node *n, const struct kubeconfig *k, const char *listen,
 	struct node_server **ret, int *ret_port, struct err *err)
 {
 	SSL_CTX *tls;
 
-	if (!k->cert.p || !k->key.p || !k->ca.p)
-		return err_set(err, -EINVAL,
-			"the kubeconfig needs a client certificate, its key and the server's CA: "
-			"this node serves with them");
-	int r = tls_server_context(k->cert, k->key, &k->ca, &tls, err);
+	int r = tls_context(n, k, &tls, err);
 	if (r < 0)
-		return err_context(err, r, "certificate of the kubeconfig");
+		return r;
 
 	struct node_server *s = xcalloc(1, sizeof(*s));
 	s->n = n;
+	s->auth = node_auth_create(n->client, n->config, n->name);
 	s->http = http_server_create(&(struct http_server_options){
 		.loop = n->loop,
 		.tls = tls,
@@ -156,8 +185,7 @@ int node_server_create(struct node *n, const struct kubeconfig *k, const char *l
 	SSL_CTX_free(tls);
 	r = http_server_listen(s->http, listen, ret_port, err);
 	if (r < 0) {
-		http_server_destroy(s->http);
-		free(s);
+		node_server_destroy(s);
 		return err_context(err, r, "listen on '%s'", listen);
 	}
 	*ret = s;
@@ -183,6 +211,7 @@ void node_server_stop(struct node_server *s, void (*done)(void *user), void *use
 		done(user);
 		return;
 	}
+	node_auth_destroy(TAKE_PTR(s->auth));
 	struct stopping *st = xmalloc(sizeof(*st));
 	*st = (struct stopping){done, user};
 	http_server_stop(s->http, 500, on_stopped, st);
@@ -192,6 +221,7 @@ void node_server_destroy(struct node_server *s)
 {
 	if (!s)
 		return;
+	node_auth_destroy(s->auth);
 	http_server_destroy(s->http);
 	free(s);
 }
