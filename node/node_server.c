@@ -84,6 +84,12 @@ static void on_summary(void *user, const struct usage *u)
 	respond_usage(user, u, "application/json", usage_write_summary);
 }
 
+static void serve_summary(struct node_server *s, struct http_request *req)
+{
+	node_stats_refresh_disks(s->n->stats);
+	node_stats_get(s->n->stats, on_summary, req);
+}
+
 static void serve(struct node_server *s, struct http_request *req)
 {
 	const char *p[PARTS_MAX];
@@ -104,7 +110,7 @@ static void serve(struct node_server *s, struct http_request *req)
 	else if (n == 2 && streq(p[0], "metrics") && streq(p[1], "resource"))
 		node_stats_get(s->n->stats, on_metrics, req);
 	else if (n == 2 && streq(p[0], "stats") && streq(p[1], "summary"))
-		node_stats_get(s->n->stats, on_summary, req);
+		serve_summary(s, req);
 	else if (n == 4 && streq(p[0], "containerLogs"))
 		node_logs_serve(s->n, req, p[1], p[2], p[3]);
 	else if ((n == 4 || n == 5) && (streq(p[0], "exec") || streq(p[0], "attach")))

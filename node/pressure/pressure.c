@@ -19,6 +19,7 @@
 #include "node/pod/pod_config.h"
 #include "node/pod/pod_manager.h"
 #include "node/pod/pod_resources.h"
+#include "node/pressure/local_watch.h"
 #include "node/pressure/signals.h"
 #include "node/stats/stats.h"
 
@@ -48,6 +49,8 @@ struct pressure {
 	struct signal_source *source;
 	struct pressure_state state;
 	struct pressure_due due; /* of the latest look */
+	bool images_apart;	 /* the same */
+	struct local_watch *local;
 	struct sm sm;
 	struct wakeup *look;
 	struct grpc_call *image_fs;
@@ -118,6 +121,11 @@ bool pressure_holds(const struct pressure *p, enum pressure_condition c)
 	return p && p->state.condition[c];
 }
 
+bool pressure_images_apart(const struct pressure *p)
+{
+	return p && p->images_apart;
+}
+
 bool pressure_admits_pod(
 	const struct pressure *p, struct arena *a, const struct json *pod, const char **ret_message)
 {
@@ -132,6 +140,7 @@ static void observe(struct pressure *p)
 
 	p->source->read(p->source, &now);
 	pressure_observe(p->n->config, &p->state, &now, mono(p), &p->due);
+	p->images_apart = now.image_fs_apart;
 }
 
 static void on_image_fs(void *user, const struct grpc_result *r)
@@ -154,16 +163,38 @@ struct candidates {
 	VEC(struct pod_load) pods;
 };
 
-static void add_usage(struct pod_load *load, const struct usage *u)
+/* With images apart, the file system that is short decides what counts of a pod. */
+static bool layers_count(const struct pressure *p)
 {
+	return !p->images_apart || p->due.signal == SIGNAL_IMAGEFS_AVAILABLE ||
+	       p->due.signal == SIGNAL_IMAGEFS_INODES_FREE;
+}
+
+static bool volumes_count(const struct pressure *p)
+{
+	return !p->images_apart || p->due.signal == SIGNAL_NODEFS_AVAILABLE ||
+	       p->due.signal == SIGNAL_NODEFS_INODES_FREE;
+}
+
+static void add_usage(struct candidates *all, struct pod_load *load)
+{
+	const struct usage *u = all->usage;
+	const struct pod_disk *disk = disk_usage_of(node_stats_disks(all->p->n->stats), load->uid);
+
 	for (size_t i = 0; i < u->container_count; i++) {
 		const struct container_usage *c = &u->containers[i];
 		if (!streq(c->uid, load->uid))
 			continue;
 		load->known = true;
 		load->usage[RES_MEMORY] += (int64_t)c->working_set_bytes;
-		load->usage[RES_STORAGE] += (int64_t)c->layer_bytes;
-		load->usage[RES_INODES] += (int64_t)c->layer_inodes;
+		if (layers_count(all->p)) {
+			load->usage[RES_STORAGE] += (int64_t)c->layer_bytes;
+			load->usage[RES_INODES] += (int64_t)c->layer_inodes;
+		}
+	}
+	if (disk && volumes_count(all->p)) {
+		load->usage[RES_STORAGE] += (int64_t)pod_disk_bytes(disk);
+		load->usage[RES_INODES] += (int64_t)pod_disk_inodes(disk);
 	}
 }
 
@@ -185,21 +216,32 @@ static void add_candidate(void *user, const struct pod_here *here)
 				[RES_STORAGE] = pod_request(pod, "ephemeral-storage"),
 			},
 	};
-	add_usage(&load, all->usage);
+	add_usage(all, &load);
 	VEC_PUSH(&all->pods, load);
+}
+
+static int64_t container_amount(const struct candidates *all, const struct container_usage *c)
+{
+	const struct pod_disk *disk = disk_usage_of(node_stats_disks(all->p->n->stats), c->uid);
+	uint64_t sum = c->layer_bytes;
+
+	if (all->resource == RES_MEMORY)
+		return (int64_t)c->working_set_bytes;
+	for (size_t i = 0; disk && i < disk->log_count; i++)
+		sum += streq(disk->logs[i].container, c->container) ? disk->logs[i].used_bytes : 0;
+	return (int64_t)sum;
 }
 
 static const char *message_for(struct candidates *all, const struct pod_load *load)
 {
 	VEC(struct container_load) list = {0};
 
-	for (size_t i = 0; i < all->usage->container_count; i++) {
+	/* Of inodes and processes containers are not told apart. */
+	for (size_t i = 0; i < all->usage->container_count && all->resource <= RES_STORAGE; i++) {
 		const struct container_usage *c = &all->usage->containers[i];
-		if (!streq(c->uid, load->uid) || all->resource > RES_STORAGE)
-			continue;
-		VEC_PUSH(&list, ((struct container_load){c->container,
-					(int64_t)(all->resource == RES_MEMORY ? c->working_set_bytes
-									      : c->layer_bytes)}));
+		if (streq(c->uid, load->uid))
+			VEC_PUSH(&list,
+				((struct container_load){c->container, container_amount(all, c)}));
 	}
 	const char *text =
 		pressure_message(&all->arena, &all->p->due, load->pod, list.items, list.count);
@@ -266,6 +308,23 @@ static void on_usage(void *user, const struct usage *u)
 	watch_again(p);
 }
 
+static void on_disks(void *user)
+{
+	struct pressure *p = user;
+
+	node_stats_get(p->n->stats, on_usage, p);
+}
+
+/* What each pod uses: of the disk only when that is what is short, for it takes long. */
+static void measure(struct pressure *p)
+{
+	sm_move(&p->sm, MEASURING, mono(p));
+	if (pressure_of_signal(p->due.signal) == PRESSURE_DISK)
+		disk_usage_count(node_stats_disks(p->n->stats), NULL, on_disks, p);
+	else
+		node_stats_get(p->n->stats, on_usage, p);
+}
+
 struct seek {
 	const char *uid;
 	bool stopped;
@@ -309,8 +368,7 @@ static void on_look(void *user)
 	_cleanup_(free_p) char *text = xasprintf("Attempting to reclaim %s",
 		pressure_resource_name(pressure_resource_of(p->due.signal)));
 	node_event(p, "Warning", "EvictionThresholdMet", text);
-	sm_move(&p->sm, MEASURING, mono(p));
-	node_stats_get(p->n->stats, on_usage, p);
+	measure(p);
 }
 
 /* ---- life ---- */
@@ -324,6 +382,7 @@ struct pressure *pressure_create(struct node *n)
 	p->source = &p->host.source;
 	sm_init(&p->sm, &state_class, p, n->name, WATCHING, mono(p));
 	p->look = wakeup_create(n->loop, n->clock, on_look, p);
+	p->local = local_watch_create(n);
 	/* Conditions are right from the first status on. */
 	observe(p);
 	wakeup_in(p->look, EVENTS_SOON_MS);
@@ -335,6 +394,7 @@ void pressure_destroy(struct pressure *p)
 	if (!p)
 		return;
 	grpc_call_cancel(p->image_fs);
+	local_watch_destroy(p->local);
 	wakeup_destroy(p->look);
 	host_signals_finish(&p->host);
 	free(p->leaving_uid);

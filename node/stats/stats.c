@@ -6,6 +6,7 @@
 #include "node/pod/pod_config.h"
 #include "node/pod/pod_manager.h"
 
+#define DISKS_AGE_NS (60 * NS_PER_S)
 /* Rates are taken over at least this time: figures of the runtime are some hundred ms coarse. */
 #define RATE_MIN_NS (5 * NS_PER_S)
 
@@ -28,6 +29,7 @@ struct node_stats {
 	struct grpc_call *runtime;
 	struct vm_usage_call *libvirt;
 	struct table rates; /* id -> struct rate */
+	struct disk_usage *disks;
 	/* The round under way. */
 	struct arena arena;
 	struct usage usage;
@@ -42,7 +44,13 @@ struct node_stats *node_stats_create(struct node *n)
 	s->n = n;
 	s->rates = TABLE_INIT;
 	s->arena = ARENA_INIT;
+	s->disks = disk_usage_create(n);
 	return s;
+}
+
+struct disk_usage *node_stats_disks(struct node_stats *s)
+{
+	return s->disks;
 }
 
 static uint64_t rate_of(struct node_stats *s, const char *id, int64_t time_ns, uint64_t cpu_ns)
@@ -106,6 +114,25 @@ static int by_name(const void *x, const void *y)
 	int c = strcmp(a->vm.ns, b->vm.ns);
 
 	return c ? c : strcmp(a->vm.name, b->vm.name);
+}
+
+static const struct pod_disk *disk_of(void *disks, const char *uid)
+{
+	return disk_usage_of(disks, uid);
+}
+
+static void on_disks(void *user)
+{
+	/* The next question finds the figures. */
+}
+
+void node_stats_refresh_disks(struct node_stats *s)
+{
+	int64_t at = disk_usage_counted_ns(s->disks), now = s->n->clock->mono_ns(s->n->clock);
+	int64_t age = MAX(DISKS_AGE_NS, disk_usage_cost_ns(s->disks) * 50);
+
+	if (at == 0 || now - at > age)
+		disk_usage_count(s->disks, NULL, on_disks, s);
 }
 
 /* Waiters that come from inside a callback belong to the next round. */
@@ -233,7 +260,7 @@ void node_stats_get(struct node_stats *s, node_stats_done *done, void *user)
 	if (s->pending > 0)
 		return;
 	s->pending = 2;
-	s->usage = (struct usage){.node = s->n->name};
+	s->usage = (struct usage){.node = s->n->name, .disk_of = disk_of, .disks = s->disks};
 	host_usage_read(s->n->data_dir, s->n->clock->wall_ns(s->n->clock), &s->usage.host);
 	/* No id of a container or a machine is empty. */
 	s->usage.host_nano_cores = rate_of(s, "", s->usage.host.time_ns, s->usage.host.cpu_ns);
@@ -248,6 +275,7 @@ void node_stats_destroy(struct node_stats *s)
 	grpc_call_cancel(s->runtime);
 	vm_usage_cancel(s->libvirt);
 	answer(s, NULL);
+	disk_usage_destroy(s->disks);
 	for (struct table_iter i = table_iterate(&s->rates); table_next(&i);)
 		free(i.value);
 	table_finish(&s->rates);

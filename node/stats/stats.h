@@ -4,12 +4,19 @@
 #pragma once
 
 #include "node/node.h"
+#include "node/stats/disk_usage.h"
 #include "node/stats/usage.h"
 
 struct node_stats;
 struct node_stats *node_stats_create(struct node *n);
 /* Ends what is under way: whoever waits is told NULL. NULL allowed. */
 void node_stats_destroy(struct node_stats *s);
+
+/* What pods use of the disk. */
+struct disk_usage *node_stats_disks(struct node_stats *s);
+/* Counting takes long: who reads the figures gets the latest ones and has new ones counted when
+ * those are older than a minute. */
+void node_stats_refresh_disks(struct node_stats *s);
 
 /* Called once, later; the figures live until it returns. NULL: the agent is stopping. */
 typedef void node_stats_done(void *user, const struct usage *u);

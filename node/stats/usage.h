@@ -38,6 +38,8 @@ struct machine_usage {
 };
 #define USAGE_UNKNOWN UINT64_MAX
 
+struct pod_disk; /* node/stats/disk_usage.h */
+
 struct usage {
 	const char *node;
 	struct host_usage host;
@@ -46,6 +48,9 @@ struct usage {
 	size_t container_count;
 	struct machine_usage *machines; /* by namespace, name */
 	size_t machine_count;
+	/* What a pod uses of the disk as last counted; NULL = not known. */
+	const struct pod_disk *(*disk_of)(void *disks, const char *uid);
+	void *disks;
 	unsigned failures; /* parts (runtime, libvirt) that gave no figures */
 };
 

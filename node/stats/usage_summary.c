@@ -2,6 +2,7 @@
  */
 #include "lib/base/clock.h"
 #include "lib/json/json.h"
+#include "node/stats/disk_usage.h"
 #include "node/stats/usage.h"
 
 static void set_number(struct arena *a, struct json *o, const char *name, uint64_t value)
@@ -83,8 +84,47 @@ static struct json *of_node(struct arena *a, const struct usage *u)
 	return o;
 }
 
-static struct json *of_container(
-	struct arena *a, const struct usage *u, const struct container_usage *c)
+static struct file_system_usage with_used(const struct file_system_usage *fs, uint64_t bytes)
+{
+	struct file_system_usage r = *fs;
+
+	r.used_bytes = bytes;
+	return r;
+}
+
+static struct json *of_volume(
+	struct arena *a, const struct pod_disk *d, const struct volume_disk *v)
+{
+	struct file_system_usage fs = {
+		v->capacity_bytes, v->available_bytes, v->used_bytes, v->inodes, v->inodes_free};
+	struct json *o = file_system(a, d->time_ns, &fs);
+
+	set_number(a, o, "inodesUsed", v->used_inodes);
+	json_set(a, o, "name", json_new_string(a, v->name));
+	if (v->claim) {
+		json_path_set(a, o, "pvcRef.name", json_new_string(a, v->claim));
+		json_path_set(a, o, "pvcRef.namespace", json_new_string(a, d->ns));
+	}
+	return o;
+}
+
+/* Volumes, and everything local that goes with the pod. */
+static void set_disks(struct arena *a, struct json *o, const struct usage *u,
+	const struct pod_disk *d, uint64_t layer_bytes, uint64_t layer_inodes)
+{
+	struct file_system_usage fs = with_used(&u->host.data, pod_disk_bytes(d) + layer_bytes);
+	struct json *list = json_new_array(a), *sum = file_system(a, d->time_ns, &fs);
+
+	for (size_t i = 0; i < d->volume_count; i++)
+		json_push(a, list, of_volume(a, d, &d->volumes[i]));
+	if (d->volume_count > 0)
+		json_set(a, o, "volume", list);
+	set_number(a, sum, "inodesUsed", pod_disk_inodes(d) + layer_inodes);
+	json_set(a, o, "ephemeral-storage", sum);
+}
+
+static struct json *of_container(struct arena *a, const struct usage *u,
+	const struct container_usage *c, const struct pod_disk *d)
 {
 	struct json *o = json_new_object(a), *root;
 	struct file_system_usage fs = u->host.data;
@@ -97,6 +137,14 @@ static struct json *of_container(
 	root = file_system(a, c->time_ns, &fs);
 	set_number(a, root, "inodesUsed", c->layer_inodes);
 	json_set(a, o, "rootfs", root);
+	for (size_t i = 0; d && i < d->log_count; i++) {
+		if (!streq(d->logs[i].container, c->container))
+			continue;
+		fs = with_used(&u->host.data, d->logs[i].used_bytes);
+		struct json *logs = file_system(a, d->time_ns, &fs);
+		set_number(a, logs, "inodesUsed", d->logs[i].used_inodes);
+		json_set(a, o, "logs", logs);
+	}
 	return o;
 }
 
@@ -105,13 +153,15 @@ static struct json *of_pod(
 {
 	struct json *o = json_new_object(a), *ref = json_new_object(a), *list = json_new_array(a);
 	uint64_t cores = 0, cpu_ns = 0, usage = 0, working_set = 0, resident = 0;
+	uint64_t layers = 0, inodes = 0;
+	const struct pod_disk *d = u->disk_of ? u->disk_of(u->disks, c->uid) : NULL;
 
 	json_set(a, ref, "name", json_new_string(a, c->pod));
 	json_set(a, ref, "namespace", json_new_string(a, c->ns));
 	json_set(a, ref, "uid", json_new_string(a, c->uid));
 	json_set(a, o, "podRef", ref);
 	for (size_t i = 0; i < count; i++) {
-		json_push(a, list, of_container(a, u, &c[i]));
+		json_push(a, list, of_container(a, u, &c[i], d));
 		cores = cores == USAGE_UNKNOWN || c[i].nano_cores == USAGE_UNKNOWN
 				? USAGE_UNKNOWN
 				: cores + c[i].nano_cores;
@@ -119,10 +169,14 @@ static struct json *of_pod(
 		usage += c[i].usage_bytes;
 		working_set += c[i].working_set_bytes;
 		resident += c[i].resident_bytes;
+		layers += c[i].layer_bytes;
+		inodes += c[i].layer_inodes;
 	}
 	json_set(a, o, "containers", list);
 	json_set(a, o, "cpu", cpu(a, c->time_ns, cores, cpu_ns));
 	json_set(a, o, "memory", memory(a, c->time_ns, usage, working_set, resident));
+	if (d)
+		set_disks(a, o, u, d, layers, inodes);
 	return o;
 }
 

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "lib/json/json.h"
+#include "node/stats/disk_usage.h"
 #include "node/stats/usage.h"
 
 static const char proc_stat[] = "cpu  100 20 30 4000 50 6 7 800 90 10\n"
@@ -112,6 +113,43 @@ static void test_metrics(void **state)
 	assert_has(&b, "\nresource_scrape_error 0\n");
 }
 
+static const struct pod_disk *disk_of(void *disks, const char *uid)
+{
+	return streq(uid, "2") ? disks : NULL;
+}
+
+static void test_summary_of_disks(void **state)
+{
+	struct volume_disk volumes[] = {
+		{.name = "v", .ephemeral = true, .used_bytes = 100, .capacity_bytes = 5000},
+		{.name = "data", .claim = "c", .used_bytes = 1000},
+	};
+	struct log_disk logs[] = {{"z", 10, 1}};
+	struct pod_disk disk = {.ns = "b",
+		.volumes = volumes,
+		.volume_count = 2,
+		.logs = logs,
+		.log_count = 1,
+		.time_ns = 3000000000};
+	struct usage u = all;
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *doc;
+
+	u.disk_of = disk_of;
+	u.disks = &disk;
+	usage_write_summary(&u, &b);
+	assert_int_equal(json_parse(&a, b.data, b.size, NULL, &doc, NULL), 0);
+	assert_null(json_path(doc, "pods[0].volume"));
+	assert_string_equal(json_path_str(doc, "pods[1].volume[0].name"), "v");
+	assert_int_equal(json_path_int(doc, "pods[1].volume[0].capacityBytes", -1), 5000);
+	assert_int_equal(json_path_int(doc, "pods[1].volume[1].usedBytes", -1), 1000);
+	assert_string_equal(json_path_str(doc, "pods[1].volume[1].pvcRef.name"), "c");
+	assert_string_equal(json_path_str(doc, "pods[1].volume[1].pvcRef.namespace"), "b");
+	assert_int_equal(json_path_int(doc, "pods[1].ephemeral-storage.usedBytes", -1), 110);
+	assert_int_equal(json_path_int(doc, "pods[1].containers[0].logs.usedBytes", -1), 10);
+}
+
 static void test_summary(void **state)
 {
 	_cleanup_(buf_finish) struct buf b = BUF_INIT;
@@ -139,6 +177,7 @@ int main(void)
 		cmocka_unit_test(test_host_nothing),
 		cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_summary),
+		cmocka_unit_test(test_summary_of_disks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
