@@ -216,15 +216,15 @@ static bool call_on_head(struct http_call *c)
 		call_fail_text(c, -EPROTO, "the server switched protocols without being asked");
 		return false;
 	}
-	if (!c->o.data && p->has_length && !p->answers_head &&
-		p->content_length > c->o.body_max_bytes) {
-		call_fail_text(c, -EMSGSIZE, "the answer is too large");
-		return false;
-	}
 	if (c->o.data)
 		c->deadline_ms = 0;
 	if (c->o.begin)
 		c->o.begin(c->o.user, &c->r);
+	if (c->state != CALL_OVER && !c->o.data && p->has_length && !p->answers_head &&
+		p->content_length > c->o.body_max_bytes) {
+		call_fail_text(c, -EMSGSIZE, "the answer is too large");
+		return false;
+	}
 	return c->state != CALL_OVER;
 }
 

@@ -6,8 +6,9 @@
 
 enum check_result {
 	CHECK_OK,
-	CHECK_FAILED, /* the container answered, and it is a no; or did not answer in time */
-	CHECK_ERROR,  /* it could not be asked: says nothing about the container */
+	CHECK_WARNING, /* good, but somebody should look at it: the text says why */
+	CHECK_FAILED,  /* the container answered, and it is a no; or did not answer in time */
+	CHECK_ERROR,   /* it could not be asked: says nothing about the container */
 };
 
 struct pod_check;

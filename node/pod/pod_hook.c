@@ -3,6 +3,9 @@
 
 struct pod_hook {
 	struct pod_check *check;
+	struct pod_worker *w;
+	size_t container;
+	bool http, exec;
 	void (*done)(void *user, const struct err *err);
 	void *user;
 };
@@ -12,10 +15,18 @@ static void on_checked(void *user, enum check_result result, const char *text)
 	struct pod_hook *h = user;
 	struct err err = ERR_INIT;
 
-	if (result != CHECK_OK)
-		err_set(&err, -EIO, "%s", text);
-	bool answered = str_has_prefix(text, "HTTP probe failed with statuscode");
-	h->done(h->user, result == CHECK_OK || answered ? NULL : &err);
+	bool fine = result == CHECK_OK || result == CHECK_WARNING ||
+		    (h->http && str_has_prefix(text, "HTTP probe failed with statuscode"));
+	if (!fine)
+		err_set(&err, -EIO,
+			"%s lifecycle hook for Container \"%s\" in Pod \"%s_%s(%s)\" failed - "
+			"error: "
+			"%s",
+			h->exec	  ? "Exec"
+			: h->http ? "HTTP"
+				  : "TCP",
+			h->w->containers[h->container].name, h->w->name, h->w->ns, h->w->uid, text);
+	h->done(h->user, fine ? NULL : &err);
 	free(h);
 }
 
@@ -26,6 +37,10 @@ struct pod_hook *pod_hook_run(struct pod_worker *w, size_t container, const stru
 
 	h->done = done;
 	h->user = user;
+	h->w = w;
+	h->container = container;
+	h->http = json_get(handler, "httpGet");
+	h->exec = json_get(handler, "exec");
 	h->check = pod_check_run(w, container, handler, timeout_ms, on_checked, h);
 	return h;
 }

@@ -17,6 +17,7 @@
 #include "lib/base/table.h"
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
+#include "lib/http/tls.h"
 #include "node/pod/pod_config.h"
 #include "node/pod/pod_manager.h"
 #include "node/pod/pod_refs.h"
@@ -48,6 +49,7 @@ struct pod_manager {
 	char *runtime_version;
 	int64_t node_memory, node_cpu_milli;
 	struct list orphan_ops;
+	SSL_CTX *probe_tls; /* for HTTPS probes; NULL = none was yet */
 };
 
 struct pod_worker {
@@ -177,3 +179,5 @@ int pod_port_number(const struct json *container, const struct json *port);
 /* pod_probe.c */
 void pod_probes_start(struct pod_worker *w, size_t container); /* after the container started */
 void pod_probes_stop(struct pod_worker *w, size_t container);
+/* The container is to end: it need not be alive any more, but whether it is ready still counts. */
+void pod_probes_leave(struct pod_worker *w, size_t container);

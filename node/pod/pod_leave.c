@@ -154,7 +154,7 @@ void pod_op_kill(struct pod_worker *w, size_t i, enum pod_kill_why why, int64_t 
 	op->grace_s = grace_s;
 	v->killing = true;
 	v->kill_by_ns = wall(w->n) + grace_s * NS_PER_S;
-	pod_probes_stop(w, i);
+	pod_probes_leave(w, i);
 	if (!again)
 		tell_killing(w, i, why);
 	const struct json *hook = json_path(doc, "lifecycle.preStop");

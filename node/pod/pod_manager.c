@@ -456,6 +456,7 @@ void pod_manager_destroy(struct pod_manager *m)
 	informer_destroy(m->services);
 	wakeup_destroy(m->relist);
 	wakeup_destroy(m->rotate);
+	SSL_CTX_free(m->probe_tls);
 	cri_destroy(m->cri);
 	arena_finish(&m->list_arena);
 	free(m->runtime_version);

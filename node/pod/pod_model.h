@@ -19,6 +19,9 @@ struct instance {
 	bool detailed; /* ContainerStatus was read for this `run` */
 };
 
+enum probe_kind { PROBE_LIVENESS, PROBE_READINESS, PROBE_STARTUP, PROBE_KINDS };
+enum probe_outcome { PROBE_SUCCESSFUL, PROBE_FAILED, PROBE_UNKNOWN, PROBE_OUTCOMES };
+
 struct pod_container {
 	char *name;
 	struct instance cur;		  /* the newest; id NULL = none */
@@ -27,7 +30,8 @@ struct pod_container {
 	int64_t wait_show_ns;		  /* until then it is shown rather than the back-off */
 	bool ready;			  /* as last computed by readiness */
 	bool has_readiness, has_startup;
-	bool probe_ready;  /* readiness probe's latest verdict */
+	bool probe_ready;				     /* readiness probe's latest verdict */
+	uint32_t probe_results[PROBE_KINDS][PROBE_OUTCOMES]; /* how often, since the agent began */
 	int64_t image_uid; /* user of the image; -1 = not known as a number */
 };
 

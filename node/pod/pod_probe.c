@@ -5,14 +5,15 @@
  *   before that:                            only the startup probe
  *
  * A verdict changes after successThreshold or failureThreshold results of the same kind in a row.
- */
+ * What could not be asked says nothing about the container: it is tried again at once, TRIES times,
+ * and then in the next period. */
 #include "node/pod/pod_check.h"
 
 #include <stdio.h>
 
 #include "lib/base/random.h"
 
-enum probe_kind { PROBE_LIVENESS, PROBE_READINESS, PROBE_STARTUP, PROBE_KINDS };
+enum { TRIES = 3 };
 
 static const struct {
 	const char *field, *name;
@@ -27,8 +28,9 @@ struct pod_probe {
 	size_t container;
 	enum probe_kind kind;
 	int64_t period_ms, timeout_ms;
+	int64_t asked_ns; /* monotonic: when the latest one began */
 	unsigned success_threshold, failure_threshold;
-	unsigned in_a_row;
+	unsigned in_a_row, tries;
 	bool last_ok;
 	struct wakeup *timer;
 	struct pod_check *check;
@@ -84,19 +86,41 @@ static void verdict(struct pod_probe *p, bool ok)
 	pod_worker_poke(w);
 }
 
+static void ask(struct pod_probe *p);
+
+/* The period is from one question to the next, however long the answer took. */
+static void wakeup_at_period(struct pod_probe *p)
+{
+	int64_t spent_ms = (mono(p->w->n) - p->asked_ns) / NS_PER_MS;
+
+	wakeup_in(p->timer, spent_ms < p->period_ms ? p->period_ms - spent_ms : 0);
+}
+
 static void on_checked(void *user, enum check_result result, const char *text)
 {
 	struct pod_probe *p = user;
 	struct pod_worker *w = p->w;
-	bool ok = result == CHECK_OK;
+	bool ok = result == CHECK_OK || result == CHECK_WARNING;
+	enum probe_outcome outcome = ok			      ? PROBE_SUCCESSFUL
+				     : result == CHECK_FAILED ? PROBE_FAILED
+							      : PROBE_UNKNOWN;
 
 	p->check = NULL;
-	wakeup_in(p->timer, p->period_ms);
-	if (result == CHECK_ERROR) {
-		pod_worker_event(w, (long)p->container, "Warning", "Unhealthy",
-			"%s probe errored: %s", kinds[p->kind].name, text);
+	if (result == CHECK_ERROR && ++p->tries < TRIES) {
+		ask(p);
 		return;
 	}
+	w->containers[p->container].probe_results[p->kind][outcome]++;
+	wakeup_at_period(p);
+	if (result == CHECK_ERROR) {
+		pod_worker_event(w, (long)p->container, "Warning", "Unhealthy",
+			"%s probe errored and resulted in unknown state: %s", kinds[p->kind].name,
+			text);
+		return;
+	}
+	if (result == CHECK_WARNING)
+		pod_worker_event(w, (long)p->container, "Warning", "ProbeWarning",
+			"%s probe warning: %s", kinds[p->kind].name, text);
 	if (!ok)
 		pod_worker_event(w, (long)p->container, "Warning", "Unhealthy",
 			"%s probe failed: %s", kinds[p->kind].name, text);
@@ -108,14 +132,22 @@ static void on_checked(void *user, enum check_result result, const char *text)
 		verdict(p, ok);
 }
 
-static void on_timer(void *user)
+static void ask(struct pod_probe *p)
 {
-	struct pod_probe *p = user;
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct json *doc = pod_container_doc(pod_worker_doc(p->w, &a), p->container);
 
 	p->check = pod_check_run(p->w, p->container, json_get(doc, kinds[p->kind].field),
 		p->timeout_ms, on_checked, p);
+}
+
+static void on_timer(void *user)
+{
+	struct pod_probe *p = user;
+
+	p->tries = 0;
+	p->asked_ns = mono(p->w->n);
+	ask(p);
 }
 
 static void start_kind(struct pod_worker *w, size_t container, enum probe_kind kind)
@@ -173,7 +205,7 @@ void pod_probes_start(struct pod_worker *w, size_t container)
 		if (*slot(w, container, (enum probe_kind)k))
 			return;
 	}
-	if (!w->containers[container].cur.id)
+	if (!w->containers[container].cur.id || w->view.containers[container].killing)
 		return;
 	recall(w, container);
 	if (!w->view.containers[container].started) {
@@ -184,8 +216,46 @@ void pod_probes_start(struct pod_worker *w, size_t container)
 	start_kind(w, container, PROBE_READINESS);
 }
 
+void pod_probes_leave(struct pod_worker *w, size_t container)
+{
+	probe_free(*slot(w, container, PROBE_LIVENESS));
+	probe_free(*slot(w, container, PROBE_STARTUP));
+}
+
 void pod_probes_stop(struct pod_worker *w, size_t container)
 {
 	for (int k = 0; k < PROBE_KINDS; k++)
 		probe_free(*slot(w, container, (enum probe_kind)k));
+}
+
+void pod_manager_probe_metrics(struct pod_manager *m, struct buf *out)
+{
+	static const char *const outcomes[] = {
+		[PROBE_SUCCESSFUL] = "successful",
+		[PROBE_FAILED] = "failed",
+		[PROBE_UNKNOWN] = "unknown",
+	};
+
+	buf_add_str(out, "# HELP prober_probe_total Results of liveness, readiness and startup "
+			 "probes of containers.\n"
+			 "# TYPE prober_probe_total counter\n");
+	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);) {
+		const struct pod_worker *w = it.value;
+		for (size_t i = 0; i < w->view.container_count; i++) {
+			const struct pod_container *c = &w->containers[i];
+			for (int k = 0; k < PROBE_KINDS; k++) {
+				for (int o = 0; o < PROBE_OUTCOMES; o++) {
+					if (!c->probe_results[k][o])
+						continue;
+					buf_printf(out,
+						"prober_probe_total{container=\"%s\",namespace=\"%"
+						"s\","
+						"pod=\"%s\",pod_uid=\"%s\",probe_type=\"%s\","
+						"result=\"%s\"} %u\n",
+						c->name, w->ns, w->name, w->uid, kinds[k].name,
+						outcomes[o], c->probe_results[k][o]);
+				}
+			}
+		}
+	}
 }
