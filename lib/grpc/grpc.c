@@ -67,7 +67,7 @@ struct grpc_call {
 struct grpc_channel {
 	uv_loop_t *loop;
 	uv_timer_t *timer; /* deadlines, deferred completions, the back-off's end */
-	char *address, *tls_name, *user_agent;
+	char *address, *tls_name, *user_agent, *metadata_name, *metadata_value;
 	grpc_ended *ended;
 	SSL_CTX *tls;
 	size_t message_max_bytes;
@@ -297,7 +297,7 @@ static void call_send(struct grpc_call *call)
 {
 	struct grpc_channel *ch = call->ch;
 	char timeout[16];
-	nghttp2_nv headers[9];
+	nghttp2_nv headers[10];
 	size_t n = 0;
 
 	headers[n++] = header(":method", "POST");
@@ -308,6 +308,8 @@ static void call_send(struct grpc_call *call)
 	headers[n++] = header("te", "trailers");
 	headers[n++] = header("content-type", "application/grpc");
 	headers[n++] = header("user-agent", ch->user_agent);
+	if (ch->metadata_name)
+		headers[n++] = header(ch->metadata_name, ch->metadata_value);
 	if (call->timeout_ms != GRPC_NO_TIMEOUT) {
 		grpc_timeout_format(call->timeout_ms, timeout);
 		headers[n++] = header("grpc-timeout", timeout);
@@ -573,6 +575,10 @@ struct grpc_channel *grpc_channel_create(const struct grpc_channel_options *opti
 	ch->address = xstrdup(options->address);
 	ch->tls_name = options->tls_name ? xstrdup(options->tls_name) : NULL;
 	ch->user_agent = xstrdup(options->user_agent ? options->user_agent : "hanok");
+	if (options->metadata_name) {
+		ch->metadata_name = xstrdup(options->metadata_name);
+		ch->metadata_value = xstrdup(options->metadata_value);
+	}
 	ch->tls = options->tls;
 	ch->ended = options->ended;
 	ch->message_max_bytes =
@@ -614,6 +620,8 @@ void grpc_channel_destroy(struct grpc_channel *ch)
 	free(ch->address);
 	free(ch->tls_name);
 	free(ch->user_agent);
+	free(ch->metadata_name);
+	free(ch->metadata_value);
 	free(ch->last_failure);
 	ch->destroyed = true;
 	if (ch->busy == 0)

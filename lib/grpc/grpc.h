@@ -58,6 +58,8 @@ struct grpc_channel_options {
 	const char *user_agent;	  /* "hanok-node/0.1"; NULL = "hanok" */
 	size_t message_max_bytes; /* 0 = GRPC_MESSAGE_MAX_BYTES */
 	grpc_ended *ended;	  /* NULL = nobody counts */
+	/* One pair of metadata that goes with every call (name in lower case); NULL = none. */
+	const char *metadata_name, *metadata_value;
 };
 struct grpc_channel *grpc_channel_create(const struct grpc_channel_options *options);
 /* Calls under way end without a callback. May be called from a callback. */

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 
+#include "api/proto/containerd_content.pb-c.h"
 #include "api/proto/containerd_events.pb-c.h"
 #include "lib/base/list.h"
 #include "lib/base/str.h"
@@ -44,6 +45,9 @@ struct cri *cri_create(uv_loop_t *loop, const char *address)
 		.address = address,
 		.user_agent = "hanok-node/" HANOK_VERSION,
 		.ended = count,
+		/* For containerd's own services; the CRI has this namespace of itself. */
+		.metadata_name = "containerd-namespace",
+		.metadata_value = "k8s.io",
 	});
 	list_init(&c->watches);
 	return c;
@@ -334,6 +338,31 @@ struct grpc_call *cri_image_fs_info(struct cri *c, grpc_done *done, void *user)
 	Cri__ImageFsInfoRequest q = CRI__IMAGE_FS_INFO_REQUEST__INIT;
 
 	return CALL(c, IMAGE("ImageFsInfo"), &q, image_fs_info_response, CALL_MS, done, user);
+}
+
+/* ---- downloads ---- */
+
+struct grpc_call *cri_list_downloads(struct cri *c, grpc_done *done, void *user)
+{
+	Containerd__ListStatusesRequest q = CONTAINERD__LIST_STATUSES_REQUEST__INIT;
+
+	return grpc_call(c->channel, "/containerd.services.content.v1.Content/ListStatuses",
+		&q.base, &containerd__list_statuses_response__descriptor, CALL_MS, done, user);
+}
+
+void cri_downloads_read(const struct grpc_result *r, struct cri_downloads *ret)
+{
+	const Containerd__ListStatusesResponse *list = r->response;
+
+	*ret = (struct cri_downloads){0};
+	for (size_t i = 0; grpc_ok(r) && i < list->n_statuses; i++) {
+		const Containerd__IngestStatus *s = list->statuses[i];
+		if (s->total <= 0 || s->offset < 0)
+			continue;
+		ret->count++;
+		ret->done_bytes += s->offset;
+		ret->total_bytes += s->total;
+	}
 }
 
 /* ---- events ---- */

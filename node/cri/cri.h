@@ -73,6 +73,16 @@ struct grpc_call *cri_remove_image(struct cri *c, const char *image, grpc_done *
 struct grpc_call *cri_image_fs_info(
 	struct cri *c, grpc_done *done, void *user); /* ImageFsInfoResponse */
 
+/* What containerd fetches just now, by its content service: parts of images whose size is known.
+ * To be read from the result by cri_downloads_read(): all zero on runtimes that have no such
+ * service. */
+struct grpc_call *cri_list_downloads(struct cri *c, grpc_done *done, void *user);
+struct cri_downloads {
+	unsigned count;
+	int64_t done_bytes, total_bytes;
+};
+void cri_downloads_read(const struct grpc_result *r, struct cri_downloads *ret);
+
 /* Tells of changes of tasks (containers started, ended, were killed for memory): containerd's event
  * service. `changed` says only that it is worth looking; `ended` once when the subscription is
  * over, with GRPC_UNIMPLEMENTED on runtimes that have no such service. */

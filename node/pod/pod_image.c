@@ -1,22 +1,44 @@
 /* pod_image.c - makes the image of a container present, by its pull policy:
  *
  *   Always        pull (a pull of what is there costs a question to the registry)
- *   IfNotPresent  look, pull when it is not there
+ *   IfNotPresent  look, pull when it is not there, or is there for others only
  *   Never         look
  *
- * Failures are retried after 10 s doubling to 300 s, with Kubernetes' reasons. */
+ * The pull itself is image_puller.h's, which shares it among pods. Failures are retried after 10 s
+ * doubling to 300 s, with Kubernetes' reasons. */
 #include "node/pod/pod_internal.h"
 
 #include <stdio.h>
 
 #include "lib/base/log.h"
-#include "node/pod/image_ref.h"
+#include "node/image/image_ref.h"
 
 enum { INVALID_RETRY_S = 60, FIRST_SHOW_MS = 1500 };
 
 static const struct json *container_doc(struct pod_op *op, struct arena *a)
 {
 	return pod_container_doc(pod_worker_doc(op->w, a), op->container);
+}
+
+static const char *image_of(struct pod_op *op, struct arena *a)
+{
+	return json_str_or(json_get(container_doc(op, a), "image"), "");
+}
+
+static const char *policy_of(const struct json *container)
+{
+	const char *image = json_str_or(json_get(container, "image"), "");
+
+	return json_str_or(json_get(container, "imagePullPolicy"),
+		image_ref_is_latest(image) ? "Always" : "IfNotPresent");
+}
+
+static void note_user(struct pod_op *op, const Cri__Image *image)
+{
+	if (image->uid)
+		op->image_uid = image->uid->value;
+	else if (!*image->username)
+		op->image_uid = 0;
 }
 
 static void image_ready(struct pod_op *op)
@@ -45,98 +67,193 @@ static void image_failed(
 	pod_op_end(op);
 }
 
+/* ---- pulling ---- */
+
 static void on_pulled_status(void *user, const struct grpc_result *r)
 {
 	struct pod_op *op = user;
 	struct pod_worker *w = op->w;
 	const Cri__ImageStatusResponse *s = r->response;
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const char *image = json_str_or(json_get(container_doc(op, &a), "image"), "");
-	double took = (double)(mono(w->n) - op->started_ns) / 1e9;
+	int64_t took = (mono(w->n) - op->started_ns) / NS_PER_MS * NS_PER_MS;
 	unsigned long long size = 0;
 
 	op->grpc = NULL;
 	if (grpc_ok(r) && s->image) {
 		size = s->image->size;
-		if (s->image->uid)
-			op->image_uid = s->image->uid->value;
-		else if (!*s->image->username)
-			op->image_uid = 0;
+		note_user(op, s->image);
 	}
 	pod_worker_event(w, (long)op->container, "Normal", "Pulled",
-		"Successfully pulled image \"%s\" in %.3fs (%.3fs including waiting). Image size: "
-		"%llu bytes.",
-		image, took, took, size);
+		"Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %llu "
+		"bytes.",
+		image_of(op, &a), duration_text(&a, op->pull_ns / NS_PER_MS * NS_PER_MS),
+		duration_text(&a, took), size);
+	image_list_changed(w->m->images);
 	image_ready(op);
 }
 
-static void on_pulled(void *user, const struct grpc_result *r)
+/* Runtimes that know more say so by how their message begins. */
+static void pull_failed(struct pod_op *op, const char *image, const char *error)
 {
-	struct pod_op *op = user;
+	static const struct {
+		const char *reason, *why;
+	} known[] = {
+		{"RegistryUnavailable", "the registry is unavailable"},
+		{"SignatureValidationFailed", "the signature validation failed"},
+	};
 	struct pod_worker *w = op->w;
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const char *image = json_str_or(json_get(container_doc(op, &a), "image"), "");
+	const char *reason = "ErrImagePull", *message = error;
 
-	op->grpc = NULL;
-	if (grpc_ok(r)) {
-		op->grpc = cri_image_status(w->m->cri, image, on_pulled_status, op);
-		return;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (!str_has_prefix(error, known[i].reason))
+			continue;
+		reason = known[i].reason;
+		message = arena_printf(&a, "image pull failed for %s because %s%s", image,
+			known[i].why, error + strlen(known[i].reason));
 	}
 	pod_worker_event(w, (long)op->container, "Warning", "Failed",
-		"Failed to pull image \"%s\": %s", image, r->message);
+		"Failed to pull image \"%s\": %s", image, error);
 	backoff_raise(&w->pulls[op->container], wall(w->n));
 	/* Shown for a moment; then the next look finds the back-off running. */
-	image_failed(op, "ErrImagePull", r->message, FIRST_SHOW_MS * NS_PER_MS);
+	image_failed(op, reason, message, FIRST_SHOW_MS * NS_PER_MS);
 }
 
-static void pull(struct pod_op *op)
+static void on_pulled(void *user, const struct image_pulled *r)
+{
+	struct pod_op *op = user;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *image = image_of(op, &a);
+
+	op->pull = NULL;
+	op->pull_ns = r->pull_ns;
+	if (r->error)
+		pull_failed(op, image, r->error);
+	else
+		op->grpc = cri_image_status(op->w->m->cri, image, on_pulled_status, op);
+}
+
+static void on_progress(void *user, const char *text)
+{
+	struct pod_op *op = user;
+
+	pod_worker_event(op->w, (long)op->container, "Normal", "Pulling", "%s", text);
+}
+
+/* True when an earlier pull failed not long enough ago. */
+static bool back_off(struct pod_op *op, const char *image)
 {
 	struct pod_worker *w = op->w;
-	struct backoff *b = &w->pulls[op->container];
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const struct json *pod = pod_worker_doc(w, &a);
-	const char *image = json_str_or(json_get(container_doc(op, &a), "image"), "");
-
+	const struct backoff *b = &w->pulls[op->container];
+	struct pod_container *c = &w->containers[op->container];
+	struct container_view *v = &w->view.containers[op->container];
 	int64_t until = backoff_until(b, b->updated_ns, wall(w->n));
-	if (until) {
-		struct pod_container *c = &w->containers[op->container];
-		struct container_view *v = &w->view.containers[op->container];
-		_cleanup_(free_p) char *why =
-			streq(c->wait_reason, "ErrImagePull") ? xstrdup(c->wait_message) : NULL;
-		pod_worker_event(w, (long)op->container, "Normal", "BackOff",
-			"Back-off pulling image \"%s\"", image);
-		if (!streq(c->wait_reason, "ImagePullBackOff"))
-			pod_container_wait(c, "ImagePullBackOff",
-				"Back-off pulling image \"%s\"%s%s", image,
-				why ? ": ErrImagePull: " : "", why ? why : "");
-		pod_worker_event(
-			w, (long)op->container, "Warning", "Failed", "Error: ImagePullBackOff");
-		v->image = IMAGE_FAILED;
-		v->retry_ns = until;
-		pod_op_end(op);
-		return;
-	}
 
-	Cri__AuthConfig auth = CRI__AUTH_CONFIG__INIT;
-	struct registry_auth found;
-	bool have = false;
+	if (!until)
+		return false;
+	pod_worker_event(w, (long)op->container, "Normal", "BackOff",
+		"Back-off pulling image \"%s\"", image);
+	if (!streq(c->wait_reason, "ImagePullBackOff")) {
+		_cleanup_(free_p) char *why =
+			c->wait_reason ? xasprintf(": %s: %s", c->wait_reason, c->wait_message)
+				       : xstrdup("");
+		pod_container_wait(c, "ImagePullBackOff", "Back-off pulling image \"%s\"%s", image,
+			why);
+	}
+	pod_worker_event(w, (long)op->container, "Warning", "Failed", "Error: ImagePullBackOff");
+	v->image = IMAGE_FAILED;
+	v->retry_ns = until;
+	pod_op_end(op);
+	return true;
+}
+
+/* ---- credentials ---- */
+
+/* Those of the pod's Secrets that are for this image, and the node's own. */
+static size_t find_auths(struct pod_op *op, struct arena *a, const struct json *pod,
+	const char *image, struct image_auth *ret)
+{
+	struct image_keyring k;
+
+	image_keyring_init(&k, a);
 	JSON_FOR_EACH_ITEM(ref, json_path(pod, "spec.imagePullSecrets")) {
 		const struct json *secret =
 			pod_refs_secret(op->refs, json_str_or(json_get(ref, "name"), ""));
-		if (have || !secret || !registry_auth_find(&a, secret, image, &found))
-			continue;
-		have = true;
-		auth.username = (char *)(uintptr_t)(found.username ? found.username : "");
-		auth.password = (char *)(uintptr_t)(found.password ? found.password : "");
-		auth.auth = (char *)(uintptr_t)(found.auth ? found.auth : "");
-		auth.identity_token =
-			(char *)(uintptr_t)(found.identity_token ? found.identity_token : "");
+		if (secret)
+			image_keyring_add_secret(&k, secret);
 	}
+	image_puller_add_node_auths(op->w->m->puller, &k);
+	return image_keyring_find(&k, image, ret, IMAGE_AUTHS_MAX);
+}
+
+static void tell_missing(struct pod_op *op, struct arena *a, const struct json *pod)
+{
+	const char *names = "";
+
+	JSON_FOR_EACH_ITEM(ref, json_path(pod, "spec.imagePullSecrets")) {
+		const char *name = json_str_or(json_get(ref, "name"), "");
+		if (*name && !pod_refs_secret(op->refs, name))
+			names = arena_printf(a, "%s%s%s", names, *names ? ", " : "", name);
+	}
+	if (*names)
+		pod_worker_event(op->w, -1, "Warning", "FailedToRetrieveImagePullSecret",
+			"Unable to retrieve some image pull secrets (%s); attempting to pull the "
+			"image may not succeed.",
+			names);
+}
+
+/* It is there, and came with credentials: these must be the pod's, too. */
+static bool may_use(struct pod_op *op, const char *image, const struct image_auth *auths,
+	size_t count)
+{
+	return image_records_allow(
+		image_puller_records(op->w->m->puller), op->id, image, auths, count);
+}
+
+static void with_secrets(struct pod_op *op)
+{
+	struct pod_worker *w = op->w;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *pod = pod_worker_doc(w, &a), *doc = container_doc(op, &a);
+	const char *image = image_of(op, &a);
+	struct image_auth *auths = arena_alloc(&a, IMAGE_AUTHS_MAX * sizeof(*auths));
+	size_t count = find_auths(op, &a, pod, image, auths);
+
+	if (op->id && may_use(op, image, auths, count)) {
+		pod_worker_event(w, (long)op->container, "Normal", "Pulled",
+			"Container image \"%s\" already present on machine and can be accessed by "
+			"the pod",
+			image);
+		image_ready(op);
+		return;
+	}
+	if (streq(policy_of(doc), "Never")) {
+		const char *text = arena_printf(&a,
+			"Container image \"%s\" is present, but was pulled with credentials that "
+			"this pod does not have, and is not pulled again with pull policy of Never",
+			image);
+		pod_worker_event(
+			w, (long)op->container, "Warning", "ErrImageNeverPull", "%s", text);
+		image_failed(op, "ErrImageNeverPull", text, 10 * NS_PER_S);
+		return;
+	}
+	if (back_off(op, image))
+		return;
+	tell_missing(op, &a, pod);
 	pod_worker_event(
 		w, (long)op->container, "Normal", "Pulling", "Pulling image \"%s\"", image);
 	op->started_ns = mono(w->n);
-	op->grpc = cri_pull_image(w->m->cri, image, have ? &auth : NULL,
-		pod_sandbox_config(&a, pod, w->view.sandbox_attempt), on_pulled, op);
+	op->pull = image_pull(w->m->puller,
+		&(struct image_pull_request){
+			.image = image,
+			.auths = auths,
+			.auth_count = count,
+			.sandbox_config = pod_sandbox_config(&a, pod, w->view.sandbox_attempt),
+			.progress = on_progress,
+			.done = on_pulled,
+			.user = op,
+		});
+	pod_refs_destroy(TAKE_PTR(op->refs));
 }
 
 static void on_refs(void *user, struct pod_refs *r, const struct err *err)
@@ -146,10 +263,10 @@ static void on_refs(void *user, struct pod_refs *r, const struct err *err)
 	op->fetch = NULL;
 	op->refs = r;
 	/* Without its secrets a pull may still work, and says what is wrong if not. */
-	pull(op);
+	with_secrets(op);
 }
 
-static void pull_with_secrets(struct pod_op *op)
+static void fetch_secrets(struct pod_op *op)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct json *pod = pod_worker_doc(op->w, &a);
@@ -158,8 +275,10 @@ static void pull_with_secrets(struct pod_op *op)
 		op->fetch =
 			pod_refs_fetch(op->w->n, pod, POD_REFS_PULL, op->w->tokens, on_refs, op);
 	else
-		pull(op);
+		with_secrets(op);
 }
+
+/* ---- looking ---- */
 
 static void on_status(void *user, const struct grpc_result *r)
 {
@@ -167,32 +286,36 @@ static void on_status(void *user, const struct grpc_result *r)
 	struct pod_worker *w = op->w;
 	const Cri__ImageStatusResponse *s = r->response;
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const struct json *doc = container_doc(op, &a);
-	const char *image = json_str_or(json_get(doc, "image"), "");
+	const char *image = image_of(op, &a);
 
 	op->grpc = NULL;
 	if (!grpc_ok(r)) {
 		pod_worker_event(w, (long)op->container, "Warning", "InspectFailed",
 			"Failed to inspect image \"%s\": %s", image, r->message);
-		image_failed(op, "ImageInspectError", r->message, 10 * NS_PER_S);
+		image_failed(op, "ImageInspectError",
+			arena_printf(&a, "Failed to inspect image \"%s\": %s", image, r->message),
+			10 * NS_PER_S);
 		return;
 	}
 	if (s->image) {
-		if (s->image->uid)
-			op->image_uid = s->image->uid->value;
-		else if (!*s->image->username)
-			op->image_uid = 0;
+		note_user(op, s->image);
+		if (image_records_restricted(
+			    image_puller_records(w->m->puller), s->image->id, image)) {
+			op->id = xstrdup(s->image->id);
+			fetch_secrets(op);
+			return;
+		}
 		pod_worker_event(w, (long)op->container, "Normal", "Pulled",
 			"Container image \"%s\" already present on machine", image);
 		image_ready(op);
-	} else if (streq(json_str(json_get(doc, "imagePullPolicy")), "Never")) {
-		_cleanup_(free_p) char *text = xasprintf(
+	} else if (streq(policy_of(container_doc(op, &a)), "Never")) {
+		const char *text = arena_printf(&a,
 			"Container image \"%s\" is not present with pull policy of Never", image);
 		pod_worker_event(
 			w, (long)op->container, "Warning", "ErrImageNeverPull", "%s", text);
 		image_failed(op, "ErrImageNeverPull", text, 10 * NS_PER_S);
 	} else {
-		pull_with_secrets(op);
+		fetch_secrets(op);
 	}
 }
 
@@ -200,19 +323,18 @@ void pod_op_image(struct pod_worker *w, size_t i)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct pod_op *op = pod_op_new(w, i, "image");
-	const struct json *doc = container_doc(op, &a);
-	const char *image = json_str_or(json_get(doc, "image"), "");
-	const char *policy = json_str_or(json_get(doc, "imagePullPolicy"),
-		image_ref_is_latest(image) ? "Always" : "IfNotPresent");
+	const char *image = image_of(op, &a);
 	struct err err = ERR_INIT;
 
 	w->view.containers[i].image = IMAGE_WORKING;
 	if (image_ref_check(image, &err) < 0) {
-		pod_worker_event(w, (long)i, "Warning", "InspectFailed",
-			"Failed to apply default image tag \"%s\": %s", image, err.msg);
-		image_failed(op, "InvalidImageName", err.msg, INVALID_RETRY_S * NS_PER_S);
-	} else if (streq(policy, "Always")) {
-		pull_with_secrets(op);
+		const char *text = arena_printf(
+			&a, "Failed to apply default image tag \"%s\": %s", image, err.msg);
+		pod_worker_event(w, (long)i, "Warning", "InspectFailed", "%s", text);
+		image_failed(op, "InvalidImageName", text, INVALID_RETRY_S * NS_PER_S);
+	} else if (streq(policy_of(container_doc(op, &a)), "Always")) {
+		if (!back_off(op, image))
+			fetch_secrets(op);
 	} else {
 		op->grpc = cri_image_status(w->m->cri, image, on_status, op);
 	}

@@ -18,6 +18,8 @@
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
 #include "lib/http/tls.h"
+#include "node/image/image_list.h"
+#include "node/image/image_puller.h"
 #include "node/pod/pod_config.h"
 #include "node/pod/pod_manager.h"
 #include "node/pod/pod_refs.h"
@@ -50,6 +52,8 @@ struct pod_manager {
 	int64_t node_memory, node_cpu_milli;
 	struct list orphan_ops;
 	SSL_CTX *probe_tls; /* for HTTPS probes; NULL = none was yet */
+	struct image_puller *puller;
+	struct image_list *images;
 };
 
 struct pod_worker {
@@ -147,11 +151,12 @@ struct pod_op {
 	struct client_call *client;
 	struct pod_hook *hook;
 	struct wakeup *timer;
+	struct image_pull_wait *pull;
 	/* operation's own */
 	struct pod_refs *refs;
-	char *id; /* container or sandbox */
+	char *id; /* container, sandbox or image */
 	enum pod_kill_why why;
-	int64_t grace_s, started_ns, image_uid;
+	int64_t grace_s, started_ns, pull_ns, image_uid;
 	unsigned attempt;     /* of the container that is being made */
 	VEC(char *) queue;    /* ids still to be removed: containers, then sandboxes */
 	size_t container_ids; /* how many of them are containers */

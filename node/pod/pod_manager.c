@@ -427,6 +427,15 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 		return r;
 	}
 	m->cri = cri_create(n->loop, n->cri_address);
+	m->puller = image_puller_create(&(struct image_puller_options){
+		.loop = n->loop,
+		.clock = n->clock,
+		.config = n->config,
+		.cri = m->cri,
+		.data_dir = n->data_dir,
+	});
+	m->images = image_list_create(
+		n->loop, n->clock, m->cri, image_puller_records(m->puller));
 	m->relist = wakeup_create(n->loop, n->clock, on_relist, m);
 	m->rotate = wakeup_create(n->loop, n->clock, on_rotate, m);
 	wakeup_in(m->rotate, ROTATE_MS);
@@ -457,6 +466,8 @@ void pod_manager_destroy(struct pod_manager *m)
 	wakeup_destroy(m->relist);
 	wakeup_destroy(m->rotate);
 	SSL_CTX_free(m->probe_tls);
+	image_list_destroy(m->images);
+	image_puller_destroy(m->puller);
 	cri_destroy(m->cri);
 	arena_finish(&m->list_arena);
 	free(m->runtime_version);
@@ -544,6 +555,11 @@ void pod_manager_list(struct pod_manager *m, struct buf *out)
 		buf_add(out, w->pod->bytes->data, w->pod->bytes->size);
 	}
 	buf_add_str(out, "]}");
+}
+
+const char *pod_manager_images(const struct pod_manager *m)
+{
+	return image_list_status(m->images);
 }
 
 struct cri *pod_manager_cri(struct pod_manager *m)

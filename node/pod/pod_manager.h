@@ -54,6 +54,8 @@ struct pod_end {
 bool pod_manager_end(struct pod_manager *m, const char *uid, const struct pod_end *e);
 /* prober_probe_total in Prometheus' text form: how the probes of all containers here went. */
 void pod_manager_probe_metrics(struct pod_manager *m, struct buf *out);
+/* status.images of the Node, as JSON text: at most 50, the largest first. */
+const char *pod_manager_images(const struct pod_manager *m);
 struct cri *pod_manager_cri(struct pod_manager *m);
 /* The runtime can't be asked: node_report() has been told. */
 bool pod_manager_runtime_ready(const struct pod_manager *m);

@@ -55,6 +55,7 @@ void pod_ops_cancel(struct pod_worker *w)
 		if (op->client)
 			client_cancel(w->n->client, op->client);
 		pod_hook_cancel(op->hook);
+		image_pull_cancel(op->pull);
 		op_free(op);
 	}
 }

@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "node/pod/image_ref.h"
 #include "node/pod/pod_config.h"
 #include "node/pod/pod_status.h"
 
@@ -272,40 +271,6 @@ static void resources_of_containers(void **state)
 	assert_int_equal(r->cpu_shares, 2);
 }
 
-static void image_names(void **state)
-{
-	static const char *const good[] = {"busybox", "busybox:1.36", "library/busybox",
-		"registry.lab:5000/a/b_c/d-e.f:tag", "localhost/x", "[::1]:5000/x",
-		"x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "a__b",
-		"a--b"};
-	static const char *const bad[] = {"", "BAD", "a//b", "/a", "a/", "a:", "a:-x", "a b",
-		"a..b", "a___b", "-a", "x@sha256:12", "host:port/x", "a:b:c"};
-
-	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
-		if (image_ref_check(good[i], NULL) < 0)
-			fail_msg("'%s' was refused", good[i]);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		if (image_ref_check(bad[i], NULL) == 0)
-			fail_msg("'%s' was accepted", bad[i]);
-	}
-	assert_true(image_ref_is_latest("registry.lab:5000/a"));
-	assert_true(image_ref_is_latest("a:latest"));
-	assert_false(image_ref_is_latest("registry.lab:5000/a:1"));
-	assert_string_equal(image_ref_host(&a, "a/b"), "docker.io");
-	assert_string_equal(image_ref_host(&a, "h:1/b"), "h:1");
-
-	struct registry_auth auth;
-	/* {"auths":{"https://registry.lab:5000/v1/":{"username":"u","password":"p"}}} */
-	const char *config = "{\"auths\":{\"https://registry.lab:5000/v1/\":{\"username\":\"u\","
-			     "\"password\":\"p\"}}}";
-	struct json *secret = parse(arena_printf(&a, "{\"data\":{\".dockerconfigjson\":\"%s\"}}",
-		base64_encode(&a, config, strlen(config))));
-	assert_true(registry_auth_find(&a, secret, "registry.lab:5000/x", &auth));
-	assert_string_equal(auth.username, "u");
-	assert_false(registry_auth_find(&a, secret, "other/x", &auth));
-}
-
 static void seconds_are_bounded(void **state)
 {
 	struct json *pod = parse("{\"a\":30,\"b\":9223372036854775807,\"c\":-5,\"d\":\"x\"}");
@@ -328,7 +293,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(patch_only_what_differs, setup, teardown),
 		cmocka_unit_test_setup_teardown(qos_and_oom, setup, teardown),
 		cmocka_unit_test_setup_teardown(resources_of_containers, setup, teardown),
-		cmocka_unit_test_setup_teardown(image_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(seconds_are_bounded, setup, teardown),
 	};
 
