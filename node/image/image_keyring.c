@@ -68,9 +68,9 @@ static bool auth_read(struct arena *a, const struct json *entry, struct image_au
 		char *plain, *colon;
 		size_t size, n = strlen(encoded);
 		/* Some tools leave the padding away. */
-		const char *padded = n % 4 == 0 ? encoded
-						: arena_printf(a, "%s%.*s", encoded,
-							  (int)(4 - n % 4), "===");
+		const char *padded =
+			n % 4 == 0 ? encoded
+				   : arena_printf(a, "%s%.*s", encoded, (int)(4 - n % 4), "===");
 		if (base64_decode(a, str_from(padded), &plain, &size) < 0 ||
 			strlen(plain) != size || !(colon = strchr(plain, ':')))
 			return false;
@@ -130,8 +130,7 @@ void image_keyring_add_secret(struct image_keyring *k, const struct json *secret
 	add(k, new ? json_get(config, "auths") : config, &from, false);
 }
 
-int image_keyring_add_file(
-	struct image_keyring *k, const char *text, size_t size, struct err *err)
+int image_keyring_add_file(struct image_keyring *k, const char *text, size_t size, struct err *err)
 {
 	struct json *config;
 	int r = json_parse(k->arena, text, size, NULL, &config, err);
@@ -191,8 +190,8 @@ static int compare(const void *a, const void *b)
 	return c ? c : (x->order > y->order) - (x->order < y->order);
 }
 
-size_t image_keyring_find(struct image_keyring *k, const char *image, struct image_auth *ret,
-	size_t room)
+size_t image_keyring_find(
+	struct image_keyring *k, const char *image, struct image_auth *ret, size_t room)
 {
 	const char *repository = image_ref_repository(k->arena, image);
 	bool standard = str_has_prefix(repository, "docker.io/");

@@ -31,7 +31,7 @@ void image_keyring_add_secret(struct image_keyring *k, const struct json *secret
 int image_keyring_add_file(
 	struct image_keyring *k, const char *text, size_t size, struct err *err) _must_check_;
 /* All that fit the image, the most specific first; at most room of them. */
-size_t image_keyring_find(struct image_keyring *k, const char *image, struct image_auth *ret,
-	size_t room);
+size_t image_keyring_find(
+	struct image_keyring *k, const char *image, struct image_auth *ret, size_t room);
 
 #define IMAGE_AUTHS_MAX 32

@@ -39,9 +39,8 @@ static void add_secret(const char *name, const char *field, const char *config)
 static void add_user(const char *key, const char *user)
 {
 	add_secret(user, ".dockerconfigjson",
-		arena_printf(&a,
-			"{\"auths\":{\"%s\":{\"username\":\"%s\",\"password\":\"p\"}}}", key,
-			user));
+		arena_printf(&a, "{\"auths\":{\"%s\":{\"username\":\"%s\",\"password\":\"p\"}}}",
+			key, user));
 }
 
 /* "u1 u2": users in the order in which they are tried. */
@@ -66,8 +65,7 @@ static void forms(void **state)
 	add_secret("bad", ".dockerconfigjson", "no json");
 	add_secret("other", "password", "x");
 	add_secret("empty", ".dockerconfigjson", "{\"auths\":{\"h.example\":{}}}");
-	add_secret("broken", ".dockerconfigjson",
-		"{\"auths\":{\"h.example\":{\"auth\":\"!!\"}}}");
+	add_secret("broken", ".dockerconfigjson", "{\"auths\":{\"h.example\":{\"auth\":\"!!\"}}}");
 	add_secret("token", ".dockerconfigjson",
 		"{\"auths\":{\"t.example\":{\"identitytoken\":\"tok\"}}}");
 	assert_int_equal(image_keyring_find(&k, "h.example/x:1", found, 4), 1);

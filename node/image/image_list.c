@@ -39,8 +39,8 @@ struct json *image_list_make(struct arena *a, Cri__Image *const *images, size_t 
 	for (size_t i = 0; i < MIN(count, (size_t)STATUS_IMAGES_MAX); i++) {
 		const Cri__Image *image = sorted[i];
 		struct json *o = json_new_object(a), *names = json_new_array(a);
-		for (size_t k = 0; k < image->n_repo_digests && json_count(names) < STATUS_NAMES_MAX;
-			k++)
+		for (size_t k = 0;
+			k < image->n_repo_digests && json_count(names) < STATUS_NAMES_MAX; k++)
 			json_push(a, names, json_new_string(a, image->repo_digests[k]));
 		for (size_t k = 0; k < image->n_repo_tags && json_count(names) < STATUS_NAMES_MAX;
 			k++)

@@ -141,8 +141,7 @@ static void tell(struct pull *l, const struct cri_downloads *d)
 {
 	struct image_puller *p = l->p;
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const char *took =
-		duration_text(&a, (now(p) - l->started_ns) / NS_PER_S * NS_PER_S);
+	const char *took = duration_text(&a, (now(p) - l->started_ns) / NS_PER_S * NS_PER_S);
 	const char *text = arena_printf(&a, "Pulling image \"%s\": %s so far", l->image, took);
 
 	/* Parts are not told apart by image, so several pulls have one sum. */

@@ -183,9 +183,8 @@ static void answer(size_t i, const char *error, int status)
 	ok.image_ref = (char *)(uintptr_t) "sha256:id";
 	assert_false(c->gone);
 	c->gone = true;
-	c->done(c->done_user,
-		error ? &(struct grpc_result){.status = status, .message = error}
-		      : &(struct grpc_result){.message = "", .response = &ok});
+	c->done(c->done_user, error ? &(struct grpc_result){.status = status, .message = error}
+				    : &(struct grpc_result){.message = "", .response = &ok});
 }
 
 static void one_pull_for_many(void **state)
@@ -278,10 +277,8 @@ static void credentials_in_turn(void **state)
 	assert_int_equal(w.done, 0);
 	assert_string_equal(calls.items[1]->user, "bob");
 	answer(1, "no such tag", GRPC_NOT_FOUND);
-	assert_string_equal(
-		w.error, "[denied, rpc error: code = NotFound desc = no such tag]");
-	assert_false(image_records_restricted(
-		image_puller_records(p), "sha256:id", "h.example/x"));
+	assert_string_equal(w.error, "[denied, rpc error: code = NotFound desc = no such tag]");
+	assert_false(image_records_restricted(image_puller_records(p), "sha256:id", "h.example/x"));
 
 	ask(&w, "h.example/x", "alice", "bob");
 	answer(2, "denied", GRPC_UNKNOWN);
@@ -290,8 +287,7 @@ static void credentials_in_turn(void **state)
 
 	ask(&w, "h.example/x", "alice", "bob");
 	answer(4, NULL, 0);
-	assert_true(image_records_restricted(
-		image_puller_records(p), "sha256:id", "h.example/x"));
+	assert_true(image_records_restricted(image_puller_records(p), "sha256:id", "h.example/x"));
 }
 
 static void broken_off_stays_restricted(void **state)
@@ -300,8 +296,7 @@ static void broken_off_stays_restricted(void **state)
 
 	ask(&w, "h.example/x", "alice", NULL);
 	image_pull_cancel(w.wait);
-	assert_true(image_records_restricted(
-		image_puller_records(p), "sha256:id", "h.example/x"));
+	assert_true(image_records_restricted(image_puller_records(p), "sha256:id", "h.example/x"));
 }
 
 static void finish_downloads(void)

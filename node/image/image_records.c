@@ -43,8 +43,9 @@ struct image_records *image_records_open(const char *path)
 	r->path = xstrdup(path);
 	int result = read_file(path, &r->arena, &r->doc, &err);
 	if (result < 0 && result != -ENOENT)
-		log_warn("who pulled images is not known any more: those that lie here are everybody's", "reason",
-			err.msg, NULL);
+		log_warn("who pulled images is not known any more: those that lie here are "
+			 "everybody's",
+			"reason", err.msg, NULL);
 	if (result < 0 || !json_is(r->doc, JSON_OBJECT))
 		r->doc = json_new_object(&r->arena);
 	return r;
@@ -62,8 +63,7 @@ void image_records_close(struct image_records *r)
 static int write_file(const char *path, const char *text, size_t size, struct err *err)
 {
 	_cleanup_(free_p) char *temporary = xasprintf("%s.new", path);
-	_cleanup_(close_p) int fd =
-		open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	_cleanup_(close_p) int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return err_errno(err, -errno, "create '%s'", temporary);
@@ -83,8 +83,8 @@ static void save(struct image_records *r)
 
 	json_write(&b, r->doc);
 	if (write_file(r->path, b.data, b.size, &err) < 0)
-		log_warn("who may use pulled images can't be written down", "reason", err.msg,
-			NULL);
+		log_warn(
+			"who may use pulled images can't be written down", "reason", err.msg, NULL);
 	struct json *copy = json_copy(&fresh, r->doc);
 	arena_finish(&r->arena);
 	r->arena = fresh;

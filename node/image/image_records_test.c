@@ -12,22 +12,14 @@
 static char path[64];
 static struct image_records *r;
 
-static const struct image_auth alice = {.secret_namespace = "a",
-	.secret_name = "s",
-	.secret_uid = "1",
-	.hash = "aaaa"};
-static const struct image_auth alice_later = {.secret_namespace = "a",
-	.secret_name = "s",
-	.secret_uid = "1",
-	.hash = "bbbb"};
-static const struct image_auth same_password = {.secret_namespace = "b",
-	.secret_name = "t",
-	.secret_uid = "2",
-	.hash = "aaaa"};
-static const struct image_auth bob = {.secret_namespace = "b",
-	.secret_name = "s",
-	.secret_uid = "3",
-	.hash = "cccc"};
+static const struct image_auth alice = {
+	.secret_namespace = "a", .secret_name = "s", .secret_uid = "1", .hash = "aaaa"};
+static const struct image_auth alice_later = {
+	.secret_namespace = "a", .secret_name = "s", .secret_uid = "1", .hash = "bbbb"};
+static const struct image_auth same_password = {
+	.secret_namespace = "b", .secret_name = "t", .secret_uid = "2", .hash = "aaaa"};
+static const struct image_auth bob = {
+	.secret_namespace = "b", .secret_name = "s", .secret_uid = "3", .hash = "cccc"};
 static const struct image_auth of_node = {.hash = "dddd"};
 
 static int setup(void **state)

@@ -167,8 +167,7 @@ int image_ref_check(const char *ref, struct err *err)
 	if (bad_digest)
 		return fault(err, ref, bad_digest);
 	if ((size_t)(path - ref) + name > NAME_MAX_CHARACTERS)
-		return fault(
-			err, ref, "repository name must not be more than 255 characters");
+		return fault(err, ref, "repository name must not be more than 255 characters");
 	return 0;
 }
 

@@ -30,21 +30,37 @@ static void bad_names(void **state)
 		{"", "couldn't parse image name \"\": invalid reference format"},
 		{"BAD", "couldn't parse image name \"BAD\": invalid reference format: repository "
 			"name (library/BAD) must be lowercase"},
-		{"h.example/team/App:1", "couldn't parse image name \"h.example/team/App:1\": invalid "
-					 "reference format: repository name (team/App) must be "
-					 "lowercase"},
+		{"h.example/team/App:1",
+			"couldn't parse image name \"h.example/team/App:1\": invalid "
+			"reference format: repository name (team/App) must be "
+			"lowercase"},
 		{HEX64, "couldn't parse image name \"" HEX64 "\": invalid repository name (" HEX64
 			"), cannot specify 64-byte hexadecimal strings"},
-		{"x@sha256:" HEX64 "00",
-			"couldn't parse image name \"x@sha256:" HEX64
-			"00\": invalid checksum digest length"},
-		{"x@md5:" HEX64,
-			"couldn't parse image name \"x@md5:" HEX64 "\": unsupported digest algorithm"},
-		{"a//b", NULL}, {"/a", NULL}, {"a/", NULL}, {"a:", NULL}, {"a:-x", NULL},
-		{"a b", NULL}, {"a..b", NULL}, {"a___b", NULL}, {"-a", NULL},
-		{"x@sha256:12", NULL}, {"host:port/x", NULL}, {"a:b:c", NULL}, {"[]/x", NULL},
-		{"[::1/x", NULL}, {"[::1]x/y", NULL}, {"-h.x/y", NULL}, {"nginx:lat est", NULL},
-		{"a\xc3\xa4", NULL}, {"x@", NULL}, {"@sha256:" HEX64, NULL}, {":tag", NULL},
+		{"x@sha256:" HEX64 "00", "couldn't parse image name \"x@sha256:" HEX64
+					 "00\": invalid checksum digest length"},
+		{"x@md5:" HEX64, "couldn't parse image name \"x@md5:" HEX64
+				 "\": unsupported digest algorithm"},
+		{"a//b", NULL},
+		{"/a", NULL},
+		{"a/", NULL},
+		{"a:", NULL},
+		{"a:-x", NULL},
+		{"a b", NULL},
+		{"a..b", NULL},
+		{"a___b", NULL},
+		{"-a", NULL},
+		{"x@sha256:12", NULL},
+		{"host:port/x", NULL},
+		{"a:b:c", NULL},
+		{"[]/x", NULL},
+		{"[::1/x", NULL},
+		{"[::1]x/y", NULL},
+		{"-h.x/y", NULL},
+		{"nginx:lat est", NULL},
+		{"a\xc3\xa4", NULL},
+		{"x@", NULL},
+		{"@sha256:" HEX64, NULL},
+		{":tag", NULL},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -69,8 +85,8 @@ static void parts(void **state)
 	struct arena a = ARENA_INIT;
 	static const char *const repositories[][2] = {{"a", "docker.io/library/a"},
 		{"a:1", "docker.io/library/a"}, {"a/b:1", "docker.io/a/b"},
-		{"index.docker.io/a", "docker.io/library/a"},
-		{"h:1/b@sha256:" HEX64, "h:1/b"}, {"localhost/b:x", "localhost/b"}};
+		{"index.docker.io/a", "docker.io/library/a"}, {"h:1/b@sha256:" HEX64, "h:1/b"},
+		{"localhost/b:x", "localhost/b"}};
 
 	assert_true(image_ref_is_latest("registry.lab:5000/a"));
 	assert_true(image_ref_is_latest("a:latest"));

@@ -157,8 +157,8 @@ static bool back_off(struct pod_op *op, const char *image)
 		_cleanup_(free_p) char *why =
 			c->wait_reason ? xasprintf(": %s: %s", c->wait_reason, c->wait_message)
 				       : xstrdup("");
-		pod_container_wait(c, "ImagePullBackOff", "Back-off pulling image \"%s\"%s", image,
-			why);
+		pod_container_wait(
+			c, "ImagePullBackOff", "Back-off pulling image \"%s\"%s", image, why);
 	}
 	pod_worker_event(w, (long)op->container, "Warning", "Failed", "Error: ImagePullBackOff");
 	v->image = IMAGE_FAILED;
@@ -203,8 +203,8 @@ static void tell_missing(struct pod_op *op, struct arena *a, const struct json *
 }
 
 /* It is there, and came with credentials: these must be the pod's, too. */
-static bool may_use(struct pod_op *op, const char *image, const struct image_auth *auths,
-	size_t count)
+static bool may_use(
+	struct pod_op *op, const char *image, const struct image_auth *auths, size_t count)
 {
 	return image_records_allow(
 		image_puller_records(op->w->m->puller), op->id, image, auths, count);
