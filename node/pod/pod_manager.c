@@ -434,8 +434,7 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 		.cri = m->cri,
 		.data_dir = n->data_dir,
 	});
-	m->images = image_list_create(
-		n->loop, n->clock, m->cri, image_puller_records(m->puller));
+	m->images = image_list_create(n->loop, n->clock, m->cri, image_puller_records(m->puller));
 	m->relist = wakeup_create(n->loop, n->clock, on_relist, m);
 	m->rotate = wakeup_create(n->loop, n->clock, on_rotate, m);
 	wakeup_in(m->rotate, ROTATE_MS);
