@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <libknot/libknot.h>
 
-enum { OUR_TTL_MAX_S = 3600, NEGATIVE_TTL_MAX_S = 300, FAILURE_TTL_S = 5 };
+enum { OUR_TTL_MAX_S = 3600, NEGATIVE_TTL_MAX_S = 300, FAILURE_TTL_S = 5, SOA_MIN_BYTES = 22 };
 
 static void *mm_alloc_in_arena(void *ctx, size_t size)
 {
@@ -258,8 +258,9 @@ static uint32_t time_to_live(const knot_pkt_t *p)
 			continue;
 		any = true;
 		ttl = MIN(ttl, rr->ttl);
+		/* Records without data pass the library's parser: updates have them. */
 		if (rr->type == KNOT_RRTYPE_SOA && rr->rrs.count == 1 &&
-			knot_wire_get_ancount(p->wire) == 0)
+			rr->rrs.rdata->len >= SOA_MIN_BYTES && knot_wire_get_ancount(p->wire) == 0)
 			ttl = MIN(MIN(ttl, knot_soa_minimum(rr->rrs.rdata)),
 				(uint32_t)NEGATIVE_TTL_MAX_S);
 	}
