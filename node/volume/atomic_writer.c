@@ -78,7 +78,7 @@ static size_t count_files(int dir_fd, const char *path)
 	return n;
 }
 
-static bool same(int data, const struct payload *p)
+static bool same(int data, const struct payload *p, gid_t gid)
 {
 	if (count_files(data, ".") != p->count)
 		return false;
@@ -86,13 +86,25 @@ static bool same(int data, const struct payload *p)
 		_cleanup_(buf_finish) struct buf old = BUF_INIT;
 		struct stat st;
 		if (fstatat(data, p->items[i].path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-			(st.st_mode & 07777) != p->items[i].mode)
+			(st.st_mode & 07777) != p->items[i].mode ||
+			(gid != (gid_t)-1 && st.st_gid != gid) ||
+			(p->items[i].user >= 0 && st.st_uid != (uid_t)p->items[i].user))
 			return false;
 		if (read_whole(data, p->items[i].path, &old) < 0 || old.size != p->items[i].size ||
 			memcmp(old.size ? old.data : "", p->items[i].data, old.size) != 0)
 			return false;
 	}
 	return true;
+}
+
+/* mkdir's mode went through the umask. */
+static int own_directory(int dir, const char *path, gid_t gid, struct err *err)
+{
+	if (gid != (gid_t)-1 && fchownat(dir, path, (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(err, -errno, "change group of '%s'", path);
+	if (fchmodat(dir, path, gid == (gid_t)-1 ? 0755 : 02755, 0) < 0)
+		return err_errno(err, -errno, "change mode of '%s'", path);
+	return 0;
 }
 
 static int write_file(int dir, const struct payload_file *f, gid_t gid, struct err *err)
@@ -102,8 +114,13 @@ static int write_file(int dir, const struct payload_file *f, gid_t gid, struct e
 	snprintf(path, sizeof(path), "%s", f->path);
 	for (char *slash = path; (slash = strchr(slash + 1, '/'));) {
 		*slash = '\0';
-		if (mkdirat(dir, path, 0755) < 0 && errno != EEXIST)
+		if (mkdirat(dir, path, 0755) == 0) {
+			int r = own_directory(dir, path, gid, err);
+			if (r < 0)
+				return r;
+		} else if (errno != EEXIST) {
 			return err_errno(err, -errno, "create directory '%s'", path);
+		}
 		*slash = '/';
 	}
 	_cleanup_(close_p) int fd =
@@ -116,8 +133,8 @@ static int write_file(int dir, const struct payload_file *f, gid_t gid, struct e
 			return err_errno(err, -errno, "write '%s'", path);
 		done += (size_t)n;
 	}
-	if (gid != (gid_t)-1 && fchown(fd, (uid_t)-1, gid) < 0)
-		return err_errno(err, -errno, "change group of '%s'", path);
+	if ((gid != (gid_t)-1 || f->user >= 0) && fchown(fd, (uid_t)f->user, gid) < 0)
+		return err_errno(err, -errno, "change owner of '%s'", path);
 	if (fchmod(fd, (mode_t)f->mode) < 0)
 		return err_errno(err, -errno, "change mode of '%s'", path);
 	return 0;
@@ -177,13 +194,16 @@ static int compare_ordered(const void *a, const void *b)
 }
 
 /* By path, each once: the last of those that have the same. An object may have 100,000 keys. */
-static struct payload sorted(const struct payload *p)
+static struct payload sorted(const struct payload *p, gid_t gid)
 {
 	struct ordered *list = xmalloc((p->count + 1) * sizeof(*list));
 	struct payload ret = {.items = xmalloc((p->count + 1) * sizeof(*ret.items))};
 
-	for (size_t i = 0; i < p->count; i++)
+	for (size_t i = 0; i < p->count; i++) {
 		list[i] = (struct ordered){p->items[i], i};
+		if (gid != (gid_t)-1)
+			list[i].file.mode |= 0440;
+	}
 	qsort(list, p->count, sizeof(*list), compare_ordered);
 	for (size_t i = 0; i < p->count; i++) {
 		if (i + 1 == p->count || !streq(list[i].file.path, list[i + 1].file.path))
@@ -253,7 +273,7 @@ static int write_sorted(const char *path, const struct payload *p, gid_t gid, st
 		old[n] = '\0';
 		_cleanup_(close_p) int data =
 			openat(dir, old, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (data >= 0 && same(data, p))
+		if (data >= 0 && same(data, p, gid))
 			return tidy(dir, p, old, err);
 	}
 
@@ -266,9 +286,11 @@ static int write_sorted(const char *path, const struct payload *p, gid_t gid, st
 	_cleanup_(close_p) int fresh = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fresh < 0)
 		return err_errno(err, -errno, "open '%s/%s'", path, name);
-	/* mkdir's mode went through the umask. */
-	if (fchmod(fresh, 0755) < 0)
-		return err_errno(err, -errno, "change mode of '%s/%s'", path, name);
+	r = own_directory(dir, name, gid, err);
+	if (r < 0) {
+		remove_tree(dir, name);
+		return r;
+	}
 	for (size_t i = 0; i < p->count; i++) {
 		r = write_file(fresh, &p->items[i], gid, err);
 		if (r < 0) {
@@ -292,7 +314,7 @@ int atomic_writer_write(const char *path, const struct payload *p, gid_t gid, st
 		if (!payload_path_valid(p->items[i].path))
 			return err_set(err, -EINVAL, "invalid path '%s'", p->items[i].path);
 	}
-	struct payload each_once = sorted(p);
+	struct payload each_once = sorted(p, gid);
 	int r = write_sorted(path, &each_once, gid, err);
 	free(each_once.items);
 	return r;

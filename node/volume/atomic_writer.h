@@ -16,6 +16,7 @@ struct payload_file {
 	const char *data;
 	size_t size;
 	unsigned mode; /* 0644 */
+	int64_t user;  /* owner; -1 = as it is */
 };
 
 struct payload {
@@ -30,6 +31,7 @@ void payload_add(struct arena *a, struct payload *p, struct payload_file f);
  * "..", at most 4096 bytes. */
 bool payload_path_valid(const char *path);
 /* Makes DIR show exactly the payload; nothing is written when it does already. gid: group of the
- * files (fsGroup), (gid_t)-1 = leave. */
+ * files and directories (fsGroup), which may read them all; (gid_t)-1 = leave. On failure (a full
+ * disk, for one) DIR shows what it showed before, whole. */
 int atomic_writer_write(
 	const char *dir, const struct payload *p, gid_t gid, struct err *err) _must_check_;

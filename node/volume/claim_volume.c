@@ -1,3 +1,4 @@
+/* claim_volume.c - see claim_volume.h. */
 #include "node/volume/claim_volume.h"
 
 #include <limits.h>
@@ -17,76 +18,185 @@ const char *claim_volume_name(struct arena *a, const struct json *pod, const str
 		json_str_or(json_get(volume, "name"), ""));
 }
 
-/* For the group that the pod names, as an emptyDir is made for it. */
-static int give_to_group(const struct json *pod, const char *path, struct err *err)
+static const char *source_type(const struct json *volume)
 {
-	int64_t gid = json_path_int(pod, "spec.securityContext.fsGroup", -1);
-	struct stat st;
+	static const char *const others[] = {"capacity", "accessModes", "claimRef", "mountOptions",
+		"nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName", "volumeMode",
+		"volumeAttributesClassName"};
 
-	if (gid < 0 || stat(path, &st) < 0 || st.st_gid == (gid_t)gid)
-		return 0;
-	if (chown(path, (uid_t)-1, (gid_t)gid) < 0 || chmod(path, (st.st_mode & 07777) | 02070) < 0)
-		return err_errno(err, -errno, "give '%s' to group %lld", path, (long long)gid);
-	return 0;
+	JSON_FOR_EACH_MEMBER(m, json_get(volume, "spec")) {
+		bool other = false;
+		for (size_t i = 0; i < ARRAY_LEN(others); i++)
+			other = other || streq(m->name, others[i]);
+		if (!other)
+			return m->name;
+	}
+	return "none";
 }
 
-static int link_to(struct arena *a, const char *path, const char *target, struct err *err)
+static bool is_device_of(const struct json *pod, const char *list, const char *volume)
 {
-	char there[PATH_MAX];
-	ssize_t size = readlink(path, there, sizeof(there) - 1);
+	static const char *const kinds[] = {"spec.initContainers", "spec.containers"};
 
-	if (size > 0) {
-		there[size] = '\0';
-		if (streq(there, target))
-			return 0;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		JSON_FOR_EACH_ITEM(c, json_path(pod, kinds[i])) {
+			JSON_FOR_EACH_ITEM(m, json_get(c, list)) {
+				if (streq(json_str(json_get(m, "name")), volume))
+					return true;
+			}
+		}
 	}
-	const char *slash = strrchr(path, '/');
-	int r = volume_make_dirs(arena_memdup(a, path, (size_t)(slash - path)), 0755, err);
+	return false;
+}
+
+/* What Kubernetes says of volumes that it can't even begin with. */
+static void not_processed(
+	struct volume_step *step, const struct json *pod, const char *claim, const struct err *why)
+{
+	err_set(&step->err, why->code,
+		"Unable to attach or mount volumes: unmounted volumes=[%s], unattached volumes=[], "
+		"failed to process volumes=[%s]: error processing PVC %s/%s: %s",
+		step->name, step->name, json_str_or(json_path(pod, "metadata.namespace"), ""),
+		claim, why->msg);
+}
+
+void claim_volume_plan(struct arena *a, const struct json *pod, const struct json *volume,
+	const struct volume_source *source, struct volume_step *step)
+{
+	const char *claim = claim_volume_name(a, pod, volume);
+	const struct json *pv = NULL;
+	struct err why = ERR_INIT;
+	/* Of an ephemeral volume: another's claim may have the same name. */
+	bool own = !json_get(volume, "persistentVolumeClaim");
+	int r = source->claim ? source->claim(source->user, claim, own, &pv, &why)
+			      : err_set(&why, -ENOTSUP, "this node has no support for claims");
+
+	step->is_block = streq(json_path_str(pv, "spec.volumeMode"), "Block");
+	if (r >= 0 && step->is_block && is_device_of(pod, "volumeMounts", step->name))
+		r = err_set(&why, -EINVAL,
+			"volume %s has volumeMode Block, but is specified in volumeMounts",
+			step->name);
+	else if (r >= 0 && !step->is_block && is_device_of(pod, "volumeDevices", step->name))
+		r = err_set(&why, -EINVAL,
+			"volume %s has volumeMode Filesystem, but is specified in volumeDevices",
+			step->name);
+	if (r < 0) {
+		not_processed(step, pod, claim, &why);
+		return;
+	}
+	const char *verb = step->is_block ? "MapVolume" : "MountVolume";
+	step->title = json_str_or(json_path(pv, "metadata.name"), "");
+	if (source->reaches && !source->reaches(source->user, pv)) {
+		err_set(&step->err, -EPERM,
+			"%s.NodeAffinity check failed for volume \"%s\" : no matching "
+			"NodeSelectorTerms",
+			verb, step->title);
+		return;
+	}
+	const char *local = json_path_str(pv, "spec.local.path");
+	step->is_local = local != NULL;
+	step->target = local ? local : json_str_or(json_path(pv, "spec.hostPath.path"), "");
+	step->check = json_str_or(json_path(pv, "spec.hostPath.type"), "");
+	if (*step->target != '/') {
+		err_set(&step->err, -ENOTSUP,
+			"%s.SetUp failed for volume \"%s\" : no volume plugin matched: this node "
+			"has no support for PersistentVolumes of type %s, it has local and "
+			"hostPath",
+			verb, step->title, source_type(pv));
+		return;
+	}
+	if (step->is_block && !local) {
+		err_set(&step->err, -ENOTSUP,
+			"MapVolume.SetUp failed for volume \"%s\" : hostPath volumes have no "
+			"volumeMode Block: use a local volume whose path is the device",
+			step->title);
+		return;
+	}
+	/* Kubernetes leaves hostPath volumes as they are. */
+	step->group = local && !step->is_block
+			      ? json_path_int(pod, "spec.securityContext.fsGroup", -1)
+			      : -1;
+	step->on_root_mismatch = streq(
+		json_path_str(pod, "spec.securityContext.fsGroupChangePolicy"), "OnRootMismatch");
+}
+
+static int link_to(const char *path, const char *target, struct err *err)
+{
+	_cleanup_(free_p) char *parent = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	_cleanup_(free_p) char *fresh = xasprintf("%s.new", path);
+
+	int r = volume_make_dirs(parent, 0755, err);
 	if (r < 0)
 		return r;
-	const char *fresh = arena_printf(a, "%s.new", path);
 	(void)unlink(fresh);
 	if (symlink(target, fresh) < 0 || rename(fresh, path) < 0)
 		return err_errno(err, -errno, "link '%s' to '%s'", path, target);
 	return 0;
 }
 
-int claim_volume_setup(struct arena *a, const struct json *pod, const struct json *volume,
-	const char *path, const struct volume_source *source, struct err *err)
+static bool is_linked(const char *path, const char *target)
 {
-	const char *claim = claim_volume_name(a, pod, volume);
-	const struct json *pv = NULL;
-	/* Of an ephemeral volume: another's claim may have the same name. */
-	bool own = !json_get(volume, "persistentVolumeClaim");
-	int r = source->claim ? source->claim(source->user, claim, own, &pv, err)
-			      : err_set(err, -ENOTSUP, "this node has no support for claims");
+	char there[PATH_MAX];
+	ssize_t size = readlink(path, there, sizeof(there) - 1);
+
+	if (size <= 0)
+		return false;
+	there[size] = '\0';
+	return strcmp(there, target) == 0;
+}
+
+static int check_local(const struct volume_step *step, struct err *err)
+{
+	const char *title = step->title;
 	struct stat st;
 
-	if (r < 0)
-		return r;
-	const char *name = json_str_or(json_path(pv, "metadata.name"), "");
-	const char *local = json_path_str(pv, "spec.local.path");
-	const struct json *host = json_path(pv, "spec.hostPath");
-	const char *target = local ? local : json_str_or(json_get(host, "path"), "");
-	if (streq(json_path_str(pv, "spec.volumeMode"), "Block"))
-		return err_set(err, -ENOTSUP,
-			"volume \"%s\" is a block device: this node offers file systems only",
-			name);
-	if (*target != '/')
-		return err_set(err, -ENOTSUP,
-			"this node can use PersistentVolumes of type local and hostPath, not the "
-			"one of volume \"%s\"",
-			name);
-	if (host) {
-		r = volume_check_host_path(host, err);
+	if (stat(step->target, &st) < 0)
+		return err_set(err, -ENOENT,
+			"%s.NewM%s initialization failed for volume \"%s\" : path \"%s\" does not "
+			"exist",
+			step->is_block ? "MapVolume" : "MountVolume",
+			step->is_block ? "apper" : "ounter", title, step->target);
+	if (step->is_block && !S_ISBLK(st.st_mode))
+		return err_set(err, -ENOTBLK,
+			"MapVolume.SetUp failed for volume \"%s\" : path \"%s\" is not a block "
+			"device",
+			title, step->target);
+	if (!step->is_block && !S_ISDIR(st.st_mode))
+		return err_set(err, -ENOTDIR,
+			"MountVolume.SetUp failed for volume \"%s\" : path \"%s\" is not a "
+			"directory: %s",
+			title, step->target,
+			S_ISBLK(st.st_mode) ? "this node does not make file systems on devices, "
+					      "mount it and name the mount point"
+					    : "local volumes are directories");
+	return 0;
+}
+
+int claim_volume_make(const struct volume_step *step, struct err *err)
+{
+	struct err why = ERR_INIT;
+	int r;
+
+	if (step->is_local) {
+		r = check_local(step, err);
 		if (r < 0)
 			return r;
-	} else if (stat(target, &st) < 0 || !S_ISDIR(st.st_mode)) {
-		return err_set(err, -ENOENT, "path \"%s\" of volume \"%s\" is no directory here",
-			target, name);
+	} else if (volume_check_host_path(step->target, step->check, &why) < 0) {
+		return err_set(err, why.code, "MountVolume.SetUp failed for volume \"%s\" : %s",
+			step->title, why.msg);
 	}
-	r = local ? give_to_group(pod, target, err) : 0;
-	return r < 0 ? r : link_to(a, path, target, err);
+	/* The link comes last: who finds it has no files to look through again. */
+	if (is_linked(step->path, step->target))
+		return 0;
+	r = step->group < 0 ? 0
+			    : volume_give_to_group(step->target, (uint32_t)step->group,
+				      step->on_root_mismatch, &why);
+	if (r >= 0)
+		r = link_to(step->path, step->target, &why);
+	if (r < 0)
+		return err_set(err, r, "MountVolume.SetUp failed for volume \"%s\" : %s",
+			step->title, why.msg);
+	return 0;
 }
 
 int claim_volume_target(struct arena *a, const char *path, const char **ret, struct err *err)
