@@ -22,6 +22,7 @@
 #include "node/storage/local_provisioner.h"
 #include "node/vm/libvirt_uri.h"
 #include "node/vm/vm_manager.h"
+#include "node/volume/file_work.h"
 #include "node/volume/volume.h"
 
 #define DEFAULT_DATA "/var/lib/hanok-node"
@@ -259,6 +260,7 @@ static void stop(struct agent *g)
 	local_provisioner_destroy(TAKE_PTR(g->provisioner));
 	vm_manager_destroy(TAKE_PTR(n->vms));
 	pod_manager_destroy(TAKE_PTR(n->pods));
+	file_work_destroy(TAKE_PTR(n->files));
 	net_destroy(TAKE_PTR(n->net));
 	node_status_destroy(status);
 	uv_walk(n->loop, on_handle_walk, NULL);
@@ -305,6 +307,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	r = net_create(n, &n->net, err);
 	if (r < 0)
 		return err_context(err, r, "network");
+	n->files = file_work_create(n->loop, FILE_WORK_SLOW_MS);
 	r = pod_manager_create(n, &n->pods, err);
 	if (r < 0)
 		return err_context(err, r, "containers");

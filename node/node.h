@@ -32,6 +32,7 @@ struct node {
 	char host_ip[64];	     /* InternalIP of this node */
 	char pod_cidr[64];	     /* Node.spec.podCIDR, "" until the server gave one */
 	struct object *object;	     /* our Node object, newest known; NULL before registration */
+	struct file_work *files;     /* blocking file operations */
 	struct node_net *net;
 	struct pod_manager *pods;
 	struct vm_manager *vms;

@@ -344,8 +344,18 @@ Cri__ContainerConfig *pod_container_config(struct arena *a, const struct contain
 		mount->container_path = text(in->mounts[i].container_path);
 		mount->host_path = text(in->mounts[i].host_path);
 		mount->readonly = in->mounts[i].read_only;
+		mount->recursive_read_only = in->mounts[i].recursive_read_only;
 		mount->propagation = in->mounts[i].propagation;
 		c->mounts[c->n_mounts++] = mount;
+	}
+	c->devices = arena_alloc(a, (in->device_count + 1) * sizeof(*c->devices));
+	for (size_t i = 0; i < in->device_count; i++) {
+		Cri__Device *device = ARENA_NEW(a, Cri__Device);
+		cri__device__init(device);
+		device->container_path = text(in->devices[i].container_path);
+		device->host_path = text(in->devices[i].host_path);
+		device->permissions = text(in->devices[i].permissions);
+		c->devices[c->n_devices++] = device;
 	}
 	c->labels = cri_pairs(a, &c->n_labels, LABEL_CONTAINER_NAME, name, LABEL_POD_NAME,
 		meta(in->pod, "name"), LABEL_POD_NAMESPACE, meta(in->pod, "namespace"),

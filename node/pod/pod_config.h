@@ -20,8 +20,13 @@
 
 struct config_mount {
 	const char *container_path, *host_path;
-	bool read_only;
+	bool read_only, recursive_read_only;
 	Cri__MountPropagation propagation;
+};
+
+struct config_device {
+	const char *container_path, *host_path;
+	const char *permissions; /* of "mrw" */
 };
 
 char *pod_log_dir(struct arena *a, const struct json *pod);
@@ -38,6 +43,8 @@ struct container_config_input {
 	const struct env_vars *env;
 	const struct config_mount *mounts;
 	size_t mount_count;
+	const struct config_device *devices;
+	size_t device_count;
 	const char *image; /* as the runtime knows it */
 	int64_t node_memory;
 	const char *target_id; /* container whose processes it sees; NULL = none */

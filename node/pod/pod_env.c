@@ -104,6 +104,29 @@ const char *env_expand(struct arena *a, const char *text, const struct env_vars 
 	return expand(a, text, vars, NULL, room);
 }
 
+const char *env_missing(struct arena *a, const char *text, const struct env_vars *vars)
+{
+	const char *missing = NULL;
+
+	for (const char *p = text, *end; *p;) {
+		if (p[0] == '$' && p[1] == '$') {
+			p += 2;
+			continue;
+		}
+		if (p[0] != '$' || p[1] != '(' || !(end = strchr(p + 2, ')'))) {
+			p++;
+			continue;
+		}
+		size_t size = (size_t)(end - p) - 2;
+		const struct env_var *var = find(vars, p + 2, size);
+		if (!var || !*var->value)
+			missing = arena_printf(a, "%s%s%.*s", missing ? missing : "",
+				missing ? ", " : "", (int)size, p + 2);
+		p = end + 1;
+	}
+	return missing;
+}
+
 /* As the API server checks names: printable ASCII without '='; the older, narrower rule (C
  * identifier with '-' and '.') decides what envFrom skips. */
 static bool name_valid(const char *name)

@@ -44,6 +44,8 @@ int env_make(struct arena *a, const struct json *pod, const struct json *contain
  * at first; NULL when the result would take more. */
 const char *env_expand(
 	struct arena *a, const char *text, const struct env_vars *vars, size_t *room);
+/* The names, "A, B", that $(NAME) of the text means and that have no value; NULL = none. */
+const char *env_missing(struct arena *a, const char *text, const struct env_vars *vars);
 /* metadata.name, metadata.labels['k'], status.podIP, ...; also for downward API volumes, which may
  * ask for metadata.labels and metadata.annotations as a whole. */
 int env_field(struct arena *a, const struct json *pod, const char *path,

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "lib/base/log.h"
-#include "node/volume/volume.h"
+#include "node/pod/pod_volumes.h"
 
 #define LOG_MAX_BYTES (INT64_C(10) << 20)
 enum { LOG_FILES_MAX = 5 };
@@ -124,10 +124,7 @@ static void sweep(struct pod_manager *m, const char *root, char separator)
 			pod_manager_is_orphan(m, uid))
 			continue;
 		_cleanup_(free_p) char *path = xasprintf("%s/%s", root, e->d_name);
-		struct err err = ERR_INIT;
-		if (volumes_remove(path, &err) < 0)
-			log_warn("left over directory of a pod", "dir", path, "reason", err.msg,
-				NULL);
+		pod_volumes_remove(m->n, uid, path, NULL, NULL, NULL);
 	}
 	closedir(d);
 }

@@ -4,7 +4,8 @@
  *   pod_worker.c    one pod: keeps the view, decides, publishes the status
  *   pod_ops.c       actions are operations: chains of calls to the runtime, volumes and API;
  *                   sandboxes
- *   pod_start.c     operations that bring volumes and containers up
+ *   pod_volumes.c   operations that bring volumes up, to date, and away
+ *   pod_start.c     operations that bring containers up
  *   pod_leave.c     operations that take containers and pods down
  *   pod_image.c     the action that makes an image present
  *   pod_probe.c     liveness, readiness, startup
@@ -24,6 +25,7 @@
 #include "node/pod/pod_manager.h"
 #include "node/pod/pod_refs.h"
 #include "node/pod/pod_status.h"
+#include "node/volume/file_work.h"
 
 struct pod_worker;
 struct pod_op;
@@ -152,6 +154,7 @@ struct pod_op {
 	struct pod_hook *hook;
 	struct wakeup *timer;
 	struct image_pull_wait *pull;
+	struct file_job *job;
 	/* operation's own */
 	struct pod_refs *refs;
 	char *id; /* container, sandbox or image */

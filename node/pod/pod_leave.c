@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "lib/base/log.h"
-#include "node/volume/volume.h"
+#include "node/pod/pod_volumes.h"
 
 enum { STOP_MIN_S = 2 };
 
@@ -194,13 +194,20 @@ static void on_removed(void *user, const struct grpc_result *r)
 	remove_next(op);
 }
 
-static void remove_log_dir(const char *dir)
+static void on_files_removed(void *user, const struct err *err)
 {
-	struct err err = ERR_INIT;
+	struct pod_op *op = user;
+	struct pod_worker *w = op->w;
 
-	/* The same walk that removes volumes; nothing is mounted there. */
-	if (volumes_remove(dir, &err) < 0)
-		log_warn("logs could not be removed", "dir", dir, "reason", err.msg, NULL);
+	op->job = NULL;
+	if (err) {
+		remove_failed(op, err->msg);
+		return;
+	}
+	w->view.removed = true;
+	w->view.remove_busy = false;
+	w->view.sandbox_exists = false;
+	pod_op_end(op);
 }
 
 static void remove_next(struct pod_op *op)
@@ -219,16 +226,8 @@ static void remove_next(struct pod_op *op)
 		return;
 	}
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct err err = ERR_INIT;
-	if (volumes_remove(w->dir, &err) < 0) {
-		remove_failed(op, err.msg);
-		return;
-	}
-	remove_log_dir(pod_log_dir(&a, pod_worker_doc(w, &a)));
-	w->view.removed = true;
-	w->view.remove_busy = false;
-	w->view.sandbox_exists = false;
-	pod_op_end(op);
+	op->job = pod_volumes_remove(
+		w->n, w->uid, w->dir, pod_log_dir(&a, pod_worker_doc(w, &a)), on_files_removed, op);
 }
 
 static void on_remove_sandboxes(void *user, const struct grpc_result *r)

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/object/quantity.h"
 #include "node/pod/pod_files.h"
+#include "node/pod/pod_volumes.h"
 #include "node/volume/volume.h"
 
 enum {
@@ -75,9 +76,7 @@ static void orphan_step(void *user, const struct grpc_result *r)
 		if (o->stage == ORPHAN_REMOVE_SANDBOX) {
 			_cleanup_(free_p) char *dir =
 				xasprintf("%s/pods/%s", m->n->data_dir, o->uid);
-			struct err err = ERR_INIT;
-			if (volumes_remove(dir, &err) < 0)
-				log_warn("volumes of a removed pod", "reason", err.msg, NULL);
+			pod_volumes_remove(m->n, o->uid, dir, NULL, NULL, NULL);
 			log_info("removed what ran without a pod", "uid", o->uid, NULL);
 			orphan_free(o);
 			return;

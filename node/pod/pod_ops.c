@@ -30,6 +30,7 @@ struct pod_op *pod_op_new(struct pod_worker *w, size_t container, const char *wh
 static void op_free(struct pod_op *op)
 {
 	list_remove(&op->link);
+	file_job_cancel(op->job);
 	for (size_t i = 0; i < op->queue.count; i++)
 		free(op->queue.items[i]);
 	VEC_FINISH(&op->queue);

@@ -9,9 +9,10 @@
 
 struct pod_refs {
 	struct arena arena;
-	struct table objects; /* "configmaps/NAME", "secrets/NAME", "persistentvolumeclaims/NAME",
-				 "persistentvolumes/NAME", "tokens/KEY" -> struct json (of tokens:
-				 a string) */
+	struct table problems; /* the same keys -> why it could not be had (in the arena) */
+	struct table objects;  /* "configmaps/NAME", "secrets/NAME", "persistentvolumeclaims/NAME",
+				  "persistentvolumes/NAME", "tokens/KEY" -> struct json (of tokens:
+				  a string) */
 };
 
 struct fetch_call {
@@ -26,6 +27,7 @@ struct pod_refs_fetch {
 	struct pod_tokens *tokens;
 	VEC(struct fetch_call *) calls;
 	size_t open;
+	unsigned parts;
 	struct err err;
 	struct wakeup *none; /* fires when there was nothing to fetch */
 	pod_refs_done *done;
@@ -46,6 +48,15 @@ const struct json *pod_refs_secret(const struct pod_refs *r, const char *name)
 	return r ? table_get(&r->objects, key) : NULL;
 }
 
+int pod_refs_problem(
+	const struct pod_refs *r, const char *resource, const char *name, struct err *err)
+{
+	_cleanup_(free_p) char *key = xasprintf("%s/%s", resource, name);
+	const char *why = r ? table_get(&r->problems, key) : NULL;
+
+	return why ? err_set(err, -EIO, "%s", why) : 0;
+}
+
 static bool is_controlled_by(const struct json *doc, const char *uid)
 {
 	JSON_FOR_EACH_ITEM(o, json_path(doc, "metadata.ownerReferences"))
@@ -63,16 +74,19 @@ int pod_refs_claim(const struct pod_refs *r, const char *claim, const char *owne
 	const char *name = json_str_or(json_path(doc, "spec.volumeName"), "");
 
 	if (!doc)
-		return err_set(err, -ENOENT, "persistentvolumeclaim \"%s\" not found", claim);
+		return err_set(err, -ENOENT,
+			"failed to fetch PVC from API server: persistentvolumeclaims \"%s\" not "
+			"found",
+			claim);
 	if (owner && !is_controlled_by(doc, owner))
-		return err_set(err, -EPERM,
-			"persistentvolumeclaim \"%s\" was not created for the pod (pod is not "
-			"owner)",
+		return err_set(err, -EPERM, "PVC %s was not created for the pod (pod is not owner)",
 			claim);
 	if (!streq(json_path_str(doc, "status.phase"), "Bound") || !*name)
-		return err_set(err, -ENOENT, "persistentvolumeclaim \"%s\" is not bound", claim);
+		return err_set(err, -ENOENT, "PVC is not bound");
 	_cleanup_(free_p) char *volume = xasprintf("persistentvolumes/%s", name);
 	*ret_volume = table_get(&r->objects, volume);
+	if (!*ret_volume && pod_refs_problem(r, "persistentvolumes", name, err) < 0)
+		return -EIO;
 	if (!*ret_volume)
 		return err_set(err, -ENOENT, "persistentvolume \"%s\" of claim \"%s\" not found",
 			name, claim);
@@ -88,6 +102,7 @@ void pod_refs_destroy(struct pod_refs *r)
 	if (!r)
 		return;
 	table_finish(&r->objects);
+	table_finish(&r->problems);
 	arena_finish(&r->arena);
 	free(r);
 }
@@ -186,7 +201,7 @@ static void fetch_free(struct pod_refs_fetch *f)
 
 static void finish(struct pod_refs_fetch *f)
 {
-	if (f->err.code)
+	if (f->err.code && f->parts != POD_REFS_VOLUMES)
 		f->done(f->user, NULL, &f->err);
 	else
 		f->done(f->user, TAKE_PTR(f->result), NULL);
@@ -196,6 +211,14 @@ static void finish(struct pod_refs_fetch *f)
 static void on_none(void *user)
 {
 	finish(user);
+}
+
+static void problem(struct fetch_call *c, const char *why)
+{
+	struct pod_refs_fetch *f = c->f;
+
+	err_set(&f->err, -EIO, "%s", why);
+	table_set(&f->result->problems, c->key, arena_strdup(&f->result->arena, why));
 }
 
 /* "tokens/3607/aud" -> "3607/aud"; NULL for other objects. */
@@ -234,8 +257,8 @@ static void on_token(struct fetch_call *c, const struct client_result *r)
 	}
 	/* The old one goes on while there is no new one. */
 	if (!take_token(c))
-		err_set(&f->err, result < 0 ? result : -EIO, "failed to fetch token: %s",
-			result < 0 ? err.msg : "it is past its time already");
+		problem(c, arena_printf(&a, "failed to fetch token: %s",
+				   result < 0 ? err.msg : "it is past its time already"));
 	else if (result < 0)
 		log_warn("token could not be renewed", "reason", err.msg, NULL);
 }
@@ -264,11 +287,11 @@ static void on_answer(void *user, const struct client_result *r)
 	} else if (client_ok(r)) {
 		struct err err = ERR_INIT;
 		if (json_parse(&f->result->arena, r->body, r->body_size, NULL, &doc, &err) < 0)
-			err_set(&f->err, err.code, "%s: %s", c->key, err.msg);
+			problem(c, err.msg);
 		else
 			take_object(c, doc);
 	} else if (r->code != 404) {
-		err_set(&f->err, -EIO, "%s: %s", c->key, r->message);
+		problem(c, r->message);
 	}
 	if (f->open == 0)
 		finish(f);
@@ -332,6 +355,7 @@ struct pod_refs_fetch *pod_refs_fetch(struct node *n, const struct json *pod, un
 	f->n = n;
 	f->result = xcalloc(1, sizeof(*f->result));
 	f->tokens = tokens;
+	f->parts = parts;
 	f->done = done;
 	f->user = user;
 	walk(pod, parts, start, f);

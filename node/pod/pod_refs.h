@@ -14,6 +14,10 @@ const struct json *pod_refs_secret(const struct pod_refs *r, const char *name);
  * UID of the pod that the claim must have been made for, NULL = it is anybody's. */
 int pod_refs_claim(const struct pod_refs *r, const char *claim, const char *owner,
 	const struct json **ret_volume, struct err *err) _must_check_;
+/* Why an object ("configmaps", "secrets", ...; tokens by pod_tokens_key()) could not be had; 0 when
+ * it was, or is not there. */
+int pod_refs_problem(const struct pod_refs *r, const char *resource, const char *name,
+	struct err *err) _must_check_;
 /* For a projected serviceAccountToken source. */
 const char *pod_refs_token(const struct pod_refs *r, const struct json *source);
 void pod_refs_destroy(struct pod_refs *r); /* NULL allowed */
@@ -29,7 +33,8 @@ bool pod_refs_needed(const struct json *pod, unsigned parts);
 
 /* Fetches all that these parts need; tokens only when they are due: those that are good still are
  * in `tokens`, where new ones go. It must outlive the fetch. done is called later, once: r (the
- * receiver's now), or NULL and the reason when the API could not be asked. */
+ * receiver's now), or NULL and the reason when the API could not be asked. For volumes alone there
+ * is always an r: pod_refs_problem() has the reasons, each volume its own. */
 struct pod_refs_fetch;
 typedef void pod_refs_done(void *user, struct pod_refs *r, const struct err *err);
 struct pod_refs_fetch *pod_refs_fetch(struct node *n, const struct json *pod, unsigned parts,

@@ -1,13 +1,10 @@
-/* pod_start.c - the operations that bring something up: volumes, and containers with all that goes
- * into them. */
+/* pod_start.c - the operations that bring containers up, with all that goes into them. */
 #include "node/pod/pod_internal.h"
 
-#include <limits.h>
 #include <stdio.h>
 
 #include "lib/base/log.h"
-#include "lib/object/selector.h"
-#include "node/volume/volume.h"
+#include "node/pod/pod_mounts.h"
 
 enum { CONFIG_RETRY_S = 10, FIRST_SHOW_MS = 1500 };
 
@@ -25,30 +22,6 @@ static const struct json *source_secret(void *user, const char *name)
 	struct pod_op *op = user;
 
 	return pod_refs_secret(op->refs, name);
-}
-
-/* Who names a node in a pod has passed by the scheduler: a path of another node's volume may lead
- * to somebody else's data here. */
-static int source_claim(
-	void *user, const char *name, bool own, const struct json **ret_volume, struct err *err)
-{
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct pod_op *op = user;
-	const struct node *n = op->w->n;
-	const struct json *volume;
-	int r = pod_refs_claim(op->refs, name, own ? op->w->uid : NULL, &volume, err);
-
-	if (r < 0)
-		return r;
-	const struct json *terms =
-		json_path(volume, "spec.nodeAffinity.required.nodeSelectorTerms");
-	if (terms && (!n->object || !selector_node_terms_hold(&a, terms, n->object)))
-		return err_set(err, -EPERM,
-			"volume \"%s\" is not reached from this node: no matching "
-			"NodeSelectorTerms",
-			json_str_or(json_path(volume, "metadata.name"), ""));
-	*ret_volume = volume;
-	return 0;
 }
 
 static void fill_env_context(struct pod_op *op, struct arena *a, struct env_context *ctx)
@@ -77,144 +50,6 @@ static void fill_env_context(struct pod_op *op, struct arena *a, struct env_cont
 		docs[n++] = object_doc(master, a);
 	ctx->services = docs;
 	ctx->service_count = n;
-}
-
-static int source_field(
-	void *user, struct arena *a, const char *path, const char **ret, struct err *err)
-{
-	struct pod_op *op = user;
-	struct env_context ctx = {
-		.host_ip = op->w->n->host_ip,
-		.pod_ip = op->w->pod_ip,
-	};
-
-	return env_field(a, pod_worker_doc(op->w, a), path, &ctx, ret, err);
-}
-
-static int source_resource(
-	void *user, struct arena *a, const struct json *ref, const char **ret, struct err *err)
-{
-	struct pod_op *op = user;
-	struct env_context ctx;
-
-	fill_env_context(op, a, &ctx);
-	return env_resource(a, pod_worker_doc(op->w, a), NULL, ref, &ctx, ret, err);
-}
-
-static int source_token(
-	void *user, struct arena *a, const struct json *source, const char **ret, struct err *err)
-{
-	struct pod_op *op = user;
-	const char *token = pod_refs_token(op->refs, source);
-
-	if (!token)
-		return err_set(err, -ENOENT, "there is no token for it");
-	*ret = arena_strdup(a, token);
-	return 0;
-}
-
-/* ---- setup ---- */
-
-static int setup_volumes(struct pod_op *op, struct err *err)
-{
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct volume_source source = {
-		.user = op,
-		.config_map = source_config_map,
-		.secret = source_secret,
-		.claim = source_claim,
-		.field = source_field,
-		.resource = source_resource,
-		.token = source_token,
-	};
-	const struct json *pod = pod_worker_doc(op->w, &a);
-
-	int r = volumes_setup(&a, op->w->dir, pod, &source, err);
-	if (r < 0)
-		return r;
-	return volume_make_dirs(pod_log_dir(&a, pod), 0755, err);
-}
-
-static void setup_failed(struct pod_op *op, const char *text)
-{
-	struct pod_worker *w = op->w;
-	int64_t delay = MIN(INT64_C(1) << MIN(w->setup_failures, 6u), INT64_C(60));
-
-	w->setup_failures++;
-	pod_worker_event(w, -1, "Warning", "FailedMount", "%s", text);
-	w->view.setup_busy = false;
-	w->view.setup_retry_ns = wall(w->n) + delay * NS_PER_S;
-	pod_op_end(op);
-}
-
-static void setup_with_refs(struct pod_op *op)
-{
-	struct pod_worker *w = op->w;
-	struct err err = ERR_INIT;
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-
-	if (setup_volumes(op, &err) < 0) {
-		setup_failed(op, err.msg);
-		return;
-	}
-	w->view.setup_busy = false;
-	w->view.setup_ready = true;
-	if (volumes_need_refresh(pod_worker_doc(w, &a)))
-		w->refresh_ns = mono(w->n) + 60 * NS_PER_S;
-	pod_op_end(op);
-}
-
-static void on_setup_refs(void *user, struct pod_refs *r, const struct err *err)
-{
-	struct pod_op *op = user;
-
-	op->fetch = NULL;
-	op->refs = r;
-	if (r)
-		setup_with_refs(op);
-	else
-		setup_failed(op, err->msg);
-}
-
-void pod_op_setup(struct pod_worker *w)
-{
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct pod_op *op = pod_op_new(w, SIZE_MAX, "set up volumes");
-	const struct json *pod = pod_worker_doc(w, &a);
-
-	w->view.setup_busy = true;
-	if (pod_refs_needed(pod, POD_REFS_VOLUMES))
-		op->fetch =
-			pod_refs_fetch(w->n, pod, POD_REFS_VOLUMES, w->tokens, on_setup_refs, op);
-	else
-		setup_with_refs(op);
-}
-
-static void on_refresh_refs(void *user, struct pod_refs *r, const struct err *err)
-{
-	struct pod_op *op = user;
-	struct err why = ERR_INIT;
-
-	op->fetch = NULL;
-	op->refs = r;
-	/* A pod that has begun to leave must not get its volumes back behind the removal. */
-	if (r && op->w->sm.state == POD_RUNNING && setup_volumes(op, &why) < 0)
-		err = &why;
-	else if (r)
-		err = NULL;
-	if (err)
-		log_warn("volumes could not be brought up to date", "namespace", op->w->ns, "pod",
-			op->w->name, "reason", err->msg, NULL);
-	pod_op_end(op);
-}
-
-void pod_op_refresh(struct pod_worker *w)
-{
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct pod_op *op = pod_op_new(w, SIZE_MAX, "refresh volumes");
-
-	op->fetch = pod_refs_fetch(
-		w->n, pod_worker_doc(w, &a), POD_REFS_VOLUMES, w->tokens, on_refresh_refs, op);
 }
 
 /* ---- start ---- */
@@ -277,7 +112,11 @@ void pod_ops_give_up(struct pod_worker *w)
 			pod_refs_fetch_cancel(TAKE_PTR(op->fetch));
 			pod_hook_cancel(TAKE_PTR(op->hook));
 		}
-		if (image) {
+		if (streq(op->what, "set up volumes")) {
+			pod_refs_fetch_cancel(TAKE_PTR(op->fetch));
+			w->view.setup_busy = false;
+			pod_op_end(op);
+		} else if (image) {
 			w->view.containers[op->container].image = IMAGE_UNKNOWN;
 			pod_op_end(op);
 		} else if (start && !op->grpc && !op->hook && !op->fetch) {
@@ -374,61 +213,6 @@ static void on_created(void *user, const struct grpc_result *r)
 	op->grpc = cri_start_container(w->m->cri, c->cur.id, on_started, op);
 }
 
-static int add_mounts(struct pod_op *op, struct arena *a, const struct json *pod,
-	const struct json *doc, unsigned attempt, const struct env_vars *env,
-	struct config_mount **ret, size_t *ret_count, struct err *err)
-{
-	struct pod_worker *w = op->w;
-	const struct json *list = json_get(doc, "volumeMounts");
-	const char *name = w->containers[op->container].name;
-	struct config_mount *m = arena_zalloc(a, (json_count(list) + 3) * sizeof(*m));
-	bool own_hosts = false;
-	size_t n = 0;
-	int r;
-
-	JSON_FOR_EACH_ITEM(vm, list) {
-		const char *sub = json_str(json_get(vm, "subPath"));
-		const char *expr = json_str(json_get(vm, "subPathExpr"));
-		const char *propagation = json_str_or(json_get(vm, "mountPropagation"), "");
-		bool read_only;
-		size_t room = PATH_MAX;
-		if (expr && *expr && !(sub = env_expand(a, expr, env, &room)))
-			return err_set(err, -ENAMETOOLONG, "subPathExpr of volume mount %zu", n);
-		r = volume_mount_path(
-			a, w->dir, pod, name, n, vm, sub, &m[n].host_path, &read_only, err);
-		if (r < 0)
-			return r;
-		m[n].container_path = json_str_or(json_get(vm, "mountPath"), "");
-		m[n].read_only = read_only || json_bool_or(json_get(vm, "readOnly"), false);
-		if (streq(propagation, "Bidirectional"))
-			m[n].propagation = CRI__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL;
-		else if (streq(propagation, "HostToContainer"))
-			m[n].propagation = CRI__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER;
-		own_hosts = own_hosts || streq(m[n].container_path, "/etc/hosts");
-		n++;
-	}
-	if (!own_hosts && !json_path_bool(pod, "spec.hostNetwork", false))
-		m[n++] = (struct config_mount){
-			.container_path = "/etc/hosts",
-			.host_path = arena_printf(a, "%s/etc-hosts", w->dir),
-		};
-	const char *message =
-		json_str_or(json_get(doc, "terminationMessagePath"), "/dev/termination-log");
-	if (*message) {
-		const char *dir = arena_printf(a, "%s/containers/%s", w->dir, name);
-		const char *path = arena_printf(a, "%s/%u", dir, attempt);
-		r = volume_make_dirs(dir, 0755, err);
-		if (r >= 0)
-			r = pod_file_write(path, "", 0666, err);
-		if (r < 0)
-			return r;
-		m[n++] = (struct config_mount){.container_path = message, .host_path = path};
-	}
-	*ret = m;
-	*ret_count = n;
-	return 0;
-}
-
 /* The count of restarts goes on where the runtime has forgotten the container: after the loss of
  * its data, for one. */
 static unsigned next_attempt(struct pod_worker *w, size_t i, const struct json *pod)
@@ -462,69 +246,125 @@ static int find_target(
 	return err_set(err, -ENOENT, "unable to find target container %s", name);
 }
 
-static int create_container(struct pod_op *op, struct err *err)
-{
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct pod_worker *w = op->w;
-	struct pod_container *c = &w->containers[op->container];
-	const struct json *pod = pod_worker_doc(w, &a);
-	const struct json *doc = pod_container_doc(pod, op->container);
-	unsigned attempt = op->attempt = next_attempt(w, op->container, pod);
+/* A container that is being made: what it is given is planned, and then made on a thread. */
+struct creation {
+	struct pod_op *op; /* not to be touched when the job was cancelled */
+	struct arena arena;
+	const struct json *pod, *doc;
 	const char *target;
-	struct env_context ctx;
 	struct env_vars env;
-	struct config_mount *mounts = NULL;
-	size_t mount_count = 0;
-	int r;
+	struct pod_mounts mounts;
+};
 
-	if (container_would_be_root(pod, doc, c->image_uid))
-		return err_set(err, -EPERM,
-			"container has runAsNonRoot and image will run as root (pod: "
-			"\"%s_%s(%s)\", "
-			"container: %s)",
-			w->name, w->ns, w->uid, c->name);
-	r = find_target(w, doc, &target, err);
-	if (r < 0)
-		return r;
-	fill_env_context(op, &a, &ctx);
-	r = env_make(&a, pod, doc, &ctx, &env, err);
-	if (r < 0)
-		return r;
-	r = add_mounts(op, &a, pod, doc, attempt, &env, &mounts, &mount_count, err);
-	if (r < 0)
-		return r;
-	r = volume_make_dirs(arena_printf(&a, "%s/%s", pod_log_dir(&a, pod), c->name), 0755, err);
-	if (r < 0)
-		return r;
+static void creation_free(struct creation *c)
+{
+	arena_finish(&c->arena);
+	free(c);
+}
+
+static int create_container(struct creation *c, struct err *err)
+{
+	struct pod_op *op = c->op;
+	struct pod_worker *w = op->w;
 	struct container_config_input in = {
-		.pod = pod,
-		.container = doc,
-		.attempt = attempt,
-		.env = &env,
-		.mounts = mounts,
-		.mount_count = mount_count,
-		.image = json_str_or(json_get(doc, "image"), ""),
+		.pod = c->pod,
+		.container = c->doc,
+		.attempt = op->attempt,
+		.env = &c->env,
+		.mounts = c->mounts.mounts,
+		.mount_count = c->mounts.mount_count,
+		.devices = c->mounts.devices,
+		.device_count = c->mounts.device_count,
+		.image = json_str_or(json_get(c->doc, "image"), ""),
 		.node_memory = w->m->node_memory,
-		.target_id = target,
+		.target_id = c->target,
 	};
-	Cri__ContainerConfig *config = pod_container_config(&a, &in);
+
+	if (c->mounts.err.code) {
+		*err = c->mounts.err;
+		return err->code;
+	}
+	Cri__ContainerConfig *config = pod_container_config(&c->arena, &in);
 	if (!config)
 		return err_set(
 			err, -E2BIG, "command and args are more than a process can be given");
 	op->grpc = cri_create_container(w->m->cri, w->sandbox_id, config,
-		pod_sandbox_config(&a, pod, w->view.sandbox_attempt), on_created, op);
+		pod_sandbox_config(&c->arena, c->pod, w->view.sandbox_attempt), on_created, op);
 	return 0;
+}
+
+static void make_mounts(void *user)
+{
+	struct creation *c = user;
+
+	pod_mounts_make(&c->arena, &c->mounts);
+}
+
+static void on_mounts_made(void *user, bool cancelled)
+{
+	struct creation *c = user;
+	struct pod_op *op = c->op;
+	struct err err = ERR_INIT;
+
+	if (!cancelled) {
+		op->job = NULL;
+		int r = create_container(c, &err);
+		/* No secret stays longer than it is needed. */
+		pod_refs_destroy(TAKE_PTR(op->refs));
+		if (r < 0)
+			start_failed(op, "CreateContainerConfigError", err.msg);
+	}
+	creation_free(c);
+}
+
+static int plan_container(struct creation *c, struct err *err)
+{
+	struct arena *a = &c->arena;
+	struct pod_op *op = c->op;
+	struct pod_worker *w = op->w;
+	struct env_context ctx;
+
+	c->pod = pod_worker_doc(w, a);
+	c->doc = pod_container_doc(c->pod, op->container);
+	op->attempt = next_attempt(w, op->container, c->pod);
+	if (container_would_be_root(c->pod, c->doc, w->containers[op->container].image_uid))
+		return err_set(err, -EPERM,
+			"container has runAsNonRoot and image will run as root (pod: "
+			"\"%s_%s(%s)\", "
+			"container: %s)",
+			w->name, w->ns, w->uid, w->containers[op->container].name);
+	int r = find_target(w, c->doc, &c->target, err);
+	if (r < 0)
+		return r;
+	c->target = c->target ? arena_strdup(a, c->target) : NULL;
+	fill_env_context(op, a, &ctx);
+	r = env_make(a, c->pod, c->doc, &ctx, &c->env, err);
+	if (r < 0)
+		return r;
+	return pod_mounts_plan(a,
+		&(struct pod_mounts_input){
+			.pod = c->pod,
+			.container = c->doc,
+			.pod_dir = w->dir,
+			.attempt = op->attempt,
+			.env = &c->env,
+		},
+		&c->mounts, err);
 }
 
 static void start_with_refs(struct pod_op *op)
 {
+	struct creation *c = xcalloc(1, sizeof(*c));
 	struct err err = ERR_INIT;
 
-	int r = create_container(op, &err);
-	/* No secret stays longer than it is needed. */
-	pod_refs_destroy(TAKE_PTR(op->refs));
-	if (r < 0)
+	c->op = op;
+	if (plan_container(c, &err) < 0) {
+		pod_refs_destroy(TAKE_PTR(op->refs));
+		creation_free(c);
 		start_failed(op, "CreateContainerConfigError", err.msg);
+		return;
+	}
+	op->job = file_work_queue(op->w->n->files, op->w->uid, make_mounts, on_mounts_made, c);
 }
 
 static void on_start_refs(void *user, struct pod_refs *r, const struct err *err)

@@ -7,8 +7,9 @@
 #include <stdio.h>
 
 #include "lib/base/log.h"
+#include "node/pod/pod_volumes.h"
 
-enum { PATCH_RETRY_MS = 1000, VOLUME_REFRESH_S = 60 };
+enum { PATCH_RETRY_MS = 1000, VOLUME_REFRESH_S = POD_VOLUME_REFRESH_S };
 
 const struct json *pod_worker_doc(struct pod_worker *w, struct arena *a)
 {

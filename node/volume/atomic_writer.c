@@ -88,7 +88,7 @@ static bool same(int data, const struct payload *p, gid_t gid)
 		if (fstatat(data, p->items[i].path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 			(st.st_mode & 07777) != p->items[i].mode ||
 			(gid != (gid_t)-1 && st.st_gid != gid) ||
-			(p->items[i].user >= 0 && st.st_uid != (uid_t)p->items[i].user))
+			(p->items[i].owned && st.st_uid != p->items[i].user))
 			return false;
 		if (read_whole(data, p->items[i].path, &old) < 0 || old.size != p->items[i].size ||
 			memcmp(old.size ? old.data : "", p->items[i].data, old.size) != 0)
@@ -133,7 +133,7 @@ static int write_file(int dir, const struct payload_file *f, gid_t gid, struct e
 			return err_errno(err, -errno, "write '%s'", path);
 		done += (size_t)n;
 	}
-	if ((gid != (gid_t)-1 || f->user >= 0) && fchown(fd, (uid_t)f->user, gid) < 0)
+	if ((gid != (gid_t)-1 || f->owned) && fchown(fd, f->owned ? f->user : (uid_t)-1, gid) < 0)
 		return err_errno(err, -errno, "change owner of '%s'", path);
 	if (fchmod(fd, (mode_t)f->mode) < 0)
 		return err_errno(err, -errno, "change mode of '%s'", path);

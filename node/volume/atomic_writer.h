@@ -16,7 +16,8 @@ struct payload_file {
 	const char *data;
 	size_t size;
 	unsigned mode; /* 0644 */
-	int64_t user;  /* owner; -1 = as it is */
+	bool owned;    /* by `user`, else by whoever writes it */
+	uint32_t user;
 };
 
 struct payload {

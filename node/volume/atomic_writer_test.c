@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -61,6 +62,11 @@ static void current(char ret[128])
 	ret[n] = '\0';
 }
 
+static struct payload_file file(const char *path, const char *data, size_t size, unsigned mode)
+{
+	return (struct payload_file){.path = path, .data = data, .size = size, .mode = mode};
+}
+
 static void writes_updates_and_removes(void **state)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -69,8 +75,8 @@ static void writes_updates_and_removes(void **state)
 	char first[128], second[128], path[300];
 	struct stat st;
 
-	payload_add(&a, &p, (struct payload_file){"a", "1", 1, 0644});
-	payload_add(&a, &p, (struct payload_file){"sub/b", "two", 3, 0400});
+	payload_add(&a, &p, file("a", "1", 1, 0644));
+	payload_add(&a, &p, file("sub/b", "two", 3, 0400));
 	assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, &err), 0);
 	assert_file("a", "1");
 	assert_file("sub/b", "two");
@@ -86,8 +92,8 @@ static void writes_updates_and_removes(void **state)
 
 	/* Changed, one gone, one new: all at once, and the old directory is gone. */
 	struct payload q = {0};
-	payload_add(&a, &q, (struct payload_file){"a", "", 0, 0644});
-	payload_add(&a, &q, (struct payload_file){"c", "three", 5, 0644});
+	payload_add(&a, &q, file("a", "", 0, 0644));
+	payload_add(&a, &q, file("c", "three", 5, 0644));
 	assert_int_equal(atomic_writer_write(dir, &q, (gid_t)-1, &err), 0);
 	current(second);
 	assert_string_not_equal(first, second);
@@ -115,7 +121,7 @@ static void keeps_inside(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		assert_false(payload_path_valid(bad[i]));
-		struct payload_file f = {bad[i], "x", 1, 0644};
+		struct payload_file f = file(bad[i], "x", 1, 0644);
 		struct payload p = {&f, 1, 1};
 		assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, NULL), -EINVAL);
 	}
@@ -135,7 +141,7 @@ static void survives_a_torn_update(void **state)
 	assert_int_equal(mkdir(path, 0755), 0);
 	snprintf(path, sizeof(path), "%s/..data_tmp", dir);
 	assert_int_equal(symlink("nowhere", path), 0);
-	payload_add(&a, &p, (struct payload_file){"a", "1", 1, 0644});
+	payload_add(&a, &p, file("a", "1", 1, 0644));
 	assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, &err), 0);
 	assert_file("a", "1");
 	DIR *d = opendir(dir);
@@ -153,11 +159,11 @@ static void later_files_replace_earlier_ones(void **state)
 	struct payload p = {0};
 	struct err err = ERR_INIT;
 
-	payload_add(&a, &p, (struct payload_file){"a/b", "1", 1, 0644});
-	payload_add(&a, &p, (struct payload_file){"a-b", "2", 1, 0644});
-	payload_add(&a, &p, (struct payload_file){"a/c", "3", 1, 0644});
-	payload_add(&a, &p, (struct payload_file){"a.b", "4", 1, 0644});
-	payload_add(&a, &p, (struct payload_file){"a/b", "5", 1, 0644});
+	payload_add(&a, &p, file("a/b", "1", 1, 0644));
+	payload_add(&a, &p, file("a-b", "2", 1, 0644));
+	payload_add(&a, &p, file("a/c", "3", 1, 0644));
+	payload_add(&a, &p, file("a.b", "4", 1, 0644));
+	payload_add(&a, &p, file("a/b", "5", 1, 0644));
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, &err), 0);
 		assert_file("a/b", "5");
@@ -166,6 +172,62 @@ static void later_files_replace_earlier_ones(void **state)
 		assert_file("a.b", "4");
 	}
 	assert_string_equal(p.items[0].data, "1");
+}
+
+/* ENOSPC on a file system of 64 KiB: readers go on with what they had. */
+static void full_disk_keeps_the_old(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct payload p = {0}, q = {0};
+	struct err err = ERR_INIT;
+	size_t big = 48 << 10;
+	char *text = arena_zalloc(&a, big), before[128], after[128];
+	memset(text, 'x', big);
+	if (mount("tmpfs", dir, "tmpfs", 0, "size=64k") < 0)
+		skip(); /* not root, or of a container */
+	payload_add(&a, &p, file("a", "old", 3, 0644));
+	assert_int_equal(atomic_writer_write(dir, &p, (gid_t)-1, &err), 0);
+	current(before);
+	payload_add(&a, &q, file("a", "new", 3, 0644));
+	payload_add(&a, &q, file("b", text, big, 0644));
+	payload_add(&a, &q, file("c", text, big, 0644));
+	int r = atomic_writer_write(dir, &q, (gid_t)-1, &err);
+	current(after);
+	assert_file("a", "old");
+	assert_file("b", "(missing)");
+	/* What was written of it is gone, so that the next try has the room. */
+	q.count = 2;
+	assert_int_equal(atomic_writer_write(dir, &q, (gid_t)-1, NULL), 0);
+	assert_file("a", "new");
+	umount2(dir, MNT_DETACH);
+	assert_int_equal(r, -ENOSPC);
+	assert_string_equal(before, after);
+	assert_non_null(strstr(err.msg, "No space left on device"));
+}
+
+static void belongs_to_a_group(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct payload p = {0};
+	char path[300], link[128];
+	struct stat st;
+
+	if (geteuid() != 0)
+		skip();
+	payload_add(&a, &p, (struct payload_file){"sub/token", "t", 1, 0600, true, 1000});
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(atomic_writer_write(dir, &p, 2000, NULL), 0);
+		snprintf(path, sizeof(path), "%s/sub/token", dir);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0640);
+		assert_int_equal(st.st_uid, 1000);
+		assert_int_equal(st.st_gid, 2000);
+	}
+	current(link);
+	snprintf(path, sizeof(path), "%s/%s/sub", dir, link);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 02755);
+	assert_int_equal(st.st_gid, 2000);
 }
 
 /* A container may nest directories as deep as it likes. */
@@ -200,132 +262,6 @@ static void removes_what_is_very_deep(void **state)
 	assert_int_equal(access(dir, F_OK), -1);
 }
 
-/* ---- whole volumes ---- */
-
-static struct json *config_map;
-
-static const struct json *find_config_map(void *user, const char *name)
-{
-	return streq(name, "cfg") ? config_map : NULL;
-}
-
-static const struct json *find_nothing(void *user, const char *name)
-{
-	return NULL;
-}
-
-static struct json *parse(struct arena *a, const char *text)
-{
-	struct json *v = NULL;
-	struct err err = ERR_INIT;
-
-	if (json_parse(a, text, strlen(text), NULL, &v, &err) < 0)
-		fail_msg("%s", err.msg);
-	return v;
-}
-
-static void volumes_of_a_pod(void **state)
-{
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct volume_source source = {
-		.config_map = find_config_map,
-		.secret = find_nothing,
-	};
-	struct err err = ERR_INIT;
-	const char *path;
-	bool read_only;
-
-	config_map =
-		parse(&a, "{\"data\":{\"k\":\"v\",\"l\":\"w\"},\"binaryData\":{\"b\":\"AAE=\"}}");
-	struct json *pod = parse(&a,
-		"{\"spec\":{\"volumes\":[{\"name\":\"e\",\"emptyDir\":{}},"
-		"{\"name\":\"c\",\"configMap\":{\"name\":\"cfg\"}},"
-		"{\"name\":\"i\",\"configMap\":{\"name\":\"cfg\",\"items\":[{\"key\":\"l\","
-		"\"path\":\"x/y\",\"mode\":256}]}},"
-		"{\"name\":\"o\",\"configMap\":{\"name\":\"no\",\"optional\":true}}]}}");
-	assert_int_equal(volumes_setup(&a, dir, pod, &source, &err), 0);
-	assert_file("volumes/c/k", "v");
-	assert_file("volumes/i/x/y", "w");
-	assert_file("volumes/i/k", "(missing)");
-	assert_file("volumes/o/k", "(missing)");
-	assert_int_equal(volume_mount_path(&a, dir, pod, "main", 0, parse(&a, "{\"name\":\"e\"}"),
-				 NULL, &path, &read_only, &err),
-		0);
-	assert_true(str_has_suffix(path, "/volumes/e"));
-	assert_false(read_only);
-	assert_int_equal(volume_mount_path(&a, dir, pod, "main", 0, parse(&a, "{\"name\":\"c\"}"),
-				 NULL, &path, &read_only, &err),
-		0);
-	assert_true(read_only);
-	assert_true(volume_mount_path(&a, dir, pod, "main", 0, parse(&a, "{\"name\":\"zz\"}"), NULL,
-			    &path, &read_only, &err) < 0);
-	assert_true(volume_mount_path(&a, dir, pod, "main", 0, parse(&a, "{\"name\":\"e\"}"),
-			    "../../x", &path, &read_only, &err) < 0);
-
-	pod = parse(
-		&a, "{\"spec\":{\"volumes\":[{\"name\":\"m\",\"configMap\":{\"name\":\"no\"}}]}}");
-	err = ERR_INIT;
-	assert_true(volumes_setup(&a, dir, pod, &source, &err) < 0);
-	assert_string_equal(
-		err.msg, "MountVolume.SetUp failed for volume \"m\" : configmap \"no\" not found");
-	pod = parse(&a, "{\"spec\":{\"volumes\":[{\"name\":\"m\",\"nfs\":{\"server\":\"x\"}}]}}");
-	err = ERR_INIT;
-	assert_true(volumes_setup(&a, dir, pod, &source, &err) < 0);
-	assert_non_null(strstr(err.msg, "volume of type nfs"));
-}
-
-static const struct json *persistent_volume;
-
-static int find_claim(
-	void *user, const char *name, bool own, const struct json **ret, struct err *err)
-{
-	*ret = persistent_volume;
-	return 0;
-}
-
-/* The same directory, as an option may have it. */
-static void removal_spares_a_claims_data(void **state)
-{
-	static const char *const forms[] = {"%s/pod", "%s//pod", "%s/./pod", "%s/link/pod"};
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct volume_source source = {.claim = find_claim};
-	struct err err = ERR_INIT;
-	struct json *pod = parse(&a, "{\"spec\":{\"volumes\":[{\"name\":\"d\","
-				     "\"persistentVolumeClaim\":{\"claimName\":\"c\"}}]}}");
-	const struct json *mount = parse(&a, "{\"name\":\"d\"}");
-	const char *path;
-	bool read_only;
-
-	if (geteuid() != 0)
-		skip(); /* mounts */
-	assert_int_equal(volume_make_dirs(arena_printf(&a, "%s/data/sub", dir), 0755, &err), 0);
-	assert_int_equal(symlink(dir, arena_printf(&a, "%s/link", dir)), 0);
-	int fd = open(arena_printf(&a, "%s/data/sub/kept", dir), O_WRONLY | O_CREAT, 0600);
-	assert_int_equal(write(fd, "v", 1), 1);
-	close(fd);
-	persistent_volume =
-		parse(&a, arena_printf(&a, "{\"spec\":{\"local\":{\"path\":\"%s/data\"}}}", dir));
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		const char *pod_dir = arena_printf(&a, forms[i], dir);
-#pragma GCC diagnostic pop
-		assert_int_equal(volumes_setup(&a, pod_dir, pod, &source, &err), 0);
-		int r = volume_mount_path(
-			&a, pod_dir, pod, "main", 0, mount, "sub", &path, &read_only, &err);
-		if (r == -EPERM)
-			skip(); /* root, but of a container */
-		assert_int_equal(r, 0);
-		/* What is mounted still is not gone into. */
-		assert_int_equal(volume_remove_tree(pod_dir, &err), -EBUSY);
-		assert_file("data/sub/kept", "v");
-		err = ERR_INIT;
-		assert_int_equal(volumes_remove(pod_dir, &err), 0);
-		assert_int_equal(access(pod_dir, F_OK), -1);
-		assert_file("data/sub/kept", "v");
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,10 +269,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(keeps_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(survives_a_torn_update, setup, teardown),
 		cmocka_unit_test_setup_teardown(later_files_replace_earlier_ones, setup, teardown),
+		cmocka_unit_test_setup_teardown(full_disk_keeps_the_old, setup, teardown),
+		cmocka_unit_test_setup_teardown(belongs_to_a_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(removes_what_is_very_deep, setup, teardown),
-		cmocka_unit_test_setup_teardown(volumes_of_a_pod, setup, teardown),
-		cmocka_unit_test_setup_teardown(removal_spares_a_claims_data, setup, teardown),
 	};
 
-	return cmocka_run_group_tests_name("volume", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("atomic writer", tests, NULL, NULL);
 }

@@ -54,7 +54,6 @@ static void fill_add(
 			.data = data,
 			.size = size,
 			.mode = (unsigned)json_int_or(mode, f->default_mode) & 0777,
-			.user = -1,
 		});
 }
 
@@ -168,7 +167,8 @@ static int fill_token(struct fill *f, const struct json *part, struct err *err)
 	struct payload_file *file = &f->payload->items[f->payload->count - 1];
 	if (user >= 0 || pod_group(f->pod) >= 0)
 		file->mode = 0600;
-	file->user = user;
+	file->owned = user >= 0;
+	file->user = user >= 0 ? (uint32_t)user : 0;
 	return 0;
 }
 

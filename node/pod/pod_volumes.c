@@ -1,0 +1,330 @@
+/* pod_volumes.c - the operations that make a pod's volumes and keep their contents up to date. What
+ * they refer to is fetched, a plan is made from it on the loop, and carried out on a thread; what
+ * hangs there holds up this pod alone. */
+#include "node/pod/pod_volumes.h"
+
+#include <stdio.h>
+
+#include "lib/base/log.h"
+#include "lib/object/selector.h"
+#include "node/volume/volume.h"
+
+enum {
+	RETRY_MAX_S = 122,     /* 2 min 2 s, as in Kubernetes */
+	TELL_AFTER_MS = 123000 /* 2 min 3 s: then a pod's user hears that it still waits */
+};
+
+/* ---- where contents come from ---- */
+
+static int source_config_map(void *user, const char *name, const struct json **ret, struct err *err)
+{
+	struct pod_op *op = user;
+
+	*ret = pod_refs_config_map(op->refs, name);
+	return *ret ? 0 : pod_refs_problem(op->refs, "configmaps", name, err);
+}
+
+static int source_secret(void *user, const char *name, const struct json **ret, struct err *err)
+{
+	struct pod_op *op = user;
+
+	*ret = pod_refs_secret(op->refs, name);
+	return *ret ? 0 : pod_refs_problem(op->refs, "secrets", name, err);
+}
+
+static int source_claim(
+	void *user, const char *name, bool own, const struct json **ret_volume, struct err *err)
+{
+	struct pod_op *op = user;
+	int r = pod_refs_problem(op->refs, "persistentvolumeclaims", name, err);
+
+	return r < 0 ? r : pod_refs_claim(op->refs, name, own ? op->w->uid : NULL, ret_volume, err);
+}
+
+/* Who names a node in a pod has passed by the scheduler: a path of another node's volume may lead
+ * to somebody else's data here. */
+static bool source_reaches(void *user, const struct json *volume)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct pod_op *op = user;
+	const struct node *n = op->w->n;
+	const struct json *terms =
+		json_path(volume, "spec.nodeAffinity.required.nodeSelectorTerms");
+
+	return !terms || (n->object && selector_node_terms_hold(&a, terms, n->object));
+}
+
+static int source_field(
+	void *user, struct arena *a, const char *path, const char **ret, struct err *err)
+{
+	struct pod_op *op = user;
+	struct env_context ctx = {
+		.host_ip = op->w->n->host_ip,
+		.pod_ip = op->w->pod_ip,
+	};
+
+	return env_field(a, pod_worker_doc(op->w, a), path, &ctx, ret, err);
+}
+
+static int source_resource(
+	void *user, struct arena *a, const struct json *ref, const char **ret, struct err *err)
+{
+	struct pod_op *op = user;
+	struct env_context ctx = {
+		.allocatable_cpu_milli = op->w->m->node_cpu_milli,
+		.allocatable_memory = op->w->m->node_memory,
+	};
+
+	return env_resource(a, pod_worker_doc(op->w, a), NULL, ref, &ctx, ret, err);
+}
+
+static int source_token(
+	void *user, struct arena *a, const struct json *source, const char **ret, struct err *err)
+{
+	struct pod_op *op = user;
+	const char *token = pod_refs_token(op->refs, source);
+
+	if (!token) {
+		_cleanup_(arena_finish) struct arena scratch = ARENA_INIT;
+		int r = pod_refs_problem(op->refs, "tokens", pod_tokens_key(&scratch, source), err);
+		return r < 0 ? r : err_set(err, -ENOENT, "there is no token for it");
+	}
+	*ret = arena_strdup(a, token);
+	return 0;
+}
+
+/* ---- on the thread ---- */
+
+struct making {
+	struct pod_op *op; /* not to be touched when the job was cancelled */
+	struct arena arena;
+	struct pod_refs *refs; /* the plan's texts */
+	struct volume_plan *plan;
+	char *log_dir; /* NULL = it is there */
+	void (*done)(struct pod_op *op, const struct volume_plan *p);
+};
+
+static void make_on_thread(void *user)
+{
+	struct making *m = user;
+
+	volumes_make(m->plan);
+	if (m->log_dir && !volumes_failure(m->plan) &&
+		volume_make_dirs(m->log_dir, 0755, &m->plan->err) < 0)
+		return;
+}
+
+static void on_made(void *user, bool cancelled)
+{
+	struct making *m = user;
+
+	if (!cancelled) {
+		m->op->job = NULL;
+		wakeup_destroy(TAKE_PTR(m->op->timer));
+		m->done(m->op, m->plan);
+	}
+	pod_refs_destroy(m->refs);
+	arena_finish(&m->arena);
+	free(m);
+}
+
+static void on_waits_long(void *user)
+{
+	struct pod_op *op = user;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *names = "";
+
+	JSON_FOR_EACH_ITEM(v, json_path(pod_worker_doc(op->w, &a), "spec.volumes"))
+		names = arena_printf(&a, "%s%s%s", names, *names ? " " : "",
+			json_str_or(json_get(v, "name"), ""));
+	pod_worker_event(op->w, -1, "Warning", "FailedMount",
+		"Unable to attach or mount volumes: unmounted volumes=[%s], unattached "
+		"volumes=[], failed to process volumes=[]: timed out waiting for the condition",
+		names);
+	wakeup_in(op->timer, TELL_AFTER_MS);
+}
+
+static void make(struct pod_op *op, bool contents_only,
+	void (*done)(struct pod_op *op, const struct volume_plan *p))
+{
+	struct pod_worker *w = op->w;
+	struct making *m = xcalloc(1, sizeof(*m));
+	const struct json *pod = pod_worker_doc(w, &m->arena);
+	struct volume_source source = {
+		.user = op,
+		.memory_bytes = w->m->node_memory,
+		.config_map = source_config_map,
+		.secret = source_secret,
+		.claim = source_claim,
+		.reaches = source_reaches,
+		.field = source_field,
+		.resource = source_resource,
+		.token = source_token,
+	};
+
+	m->op = op;
+	m->done = done;
+	m->plan = volumes_plan(&m->arena, w->dir, pod, &source, contents_only);
+	m->refs = TAKE_PTR(op->refs);
+	m->log_dir = contents_only ? NULL : pod_log_dir(&m->arena, pod);
+	op->timer = wakeup_create(w->n->loop, w->n->clock, on_waits_long, op);
+	wakeup_in(op->timer, TELL_AFTER_MS);
+	op->job = file_work_queue(w->n->files, w->uid, make_on_thread, on_made, m);
+}
+
+static void tell_failures(struct pod_worker *w, const struct volume_plan *p)
+{
+	if (p->err.code)
+		pod_worker_event(w, -1, "Warning", "FailedMount", "%s", p->err.msg);
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->steps[i].err.code)
+			pod_worker_event(
+				w, -1, "Warning", "FailedMount", "%s", p->steps[i].err.msg);
+	}
+}
+
+static int64_t retry_ns(unsigned *failures)
+{
+	int64_t s = MIN(INT64_C(1) << MIN(*failures, 7u), (int64_t)RETRY_MAX_S);
+
+	(*failures)++;
+	return s * NS_PER_S;
+}
+
+/* ---- setup ---- */
+
+static void setup_retry(struct pod_op *op)
+{
+	struct pod_worker *w = op->w;
+
+	w->view.setup_busy = false;
+	w->view.setup_retry_ns = wall(w->n) + retry_ns(&w->setup_failures);
+	pod_op_end(op);
+}
+
+static void setup_ready(struct pod_worker *w)
+{
+	w->view.setup_busy = false;
+	w->view.setup_ready = true;
+	w->setup_failures = 0;
+}
+
+static void plan_refresh(struct pod_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	if (volumes_need_refresh(pod_worker_doc(w, &a)))
+		w->refresh_ns = mono(w->n) + POD_VOLUME_REFRESH_S * NS_PER_S;
+}
+
+static void on_set_up(struct pod_op *op, const struct volume_plan *p)
+{
+	struct pod_worker *w = op->w;
+
+	if (volumes_failure(p)) {
+		tell_failures(w, p);
+		setup_retry(op);
+		return;
+	}
+	setup_ready(w);
+	plan_refresh(w);
+	pod_op_end(op);
+}
+
+static void on_setup_refs(void *user, struct pod_refs *r, const struct err *err)
+{
+	struct pod_op *op = user;
+
+	op->fetch = NULL;
+	op->refs = r;
+	make(op, false, on_set_up);
+}
+
+void pod_op_setup(struct pod_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct pod_op *op = pod_op_new(w, SIZE_MAX, "set up volumes");
+	const struct json *pod = pod_worker_doc(w, &a);
+
+	w->view.setup_busy = true;
+	if (pod_refs_needed(pod, POD_REFS_VOLUMES))
+		op->fetch =
+			pod_refs_fetch(w->n, pod, POD_REFS_VOLUMES, w->tokens, on_setup_refs, op);
+	else
+		make(op, false, on_set_up);
+}
+
+/* ---- refresh ---- */
+
+static void on_refreshed(struct pod_op *op, const struct volume_plan *p)
+{
+	if (volumes_failure(p))
+		tell_failures(op->w, p);
+	pod_op_end(op);
+}
+
+static void on_refresh_refs(void *user, struct pod_refs *r, const struct err *err)
+{
+	struct pod_op *op = user;
+
+	op->fetch = NULL;
+	op->refs = r;
+	/* A pod that has begun to leave must not get its volumes back behind the removal. */
+	if (op->w->sm.state == POD_RUNNING)
+		make(op, true, on_refreshed);
+	else
+		pod_op_end(op);
+}
+
+void pod_op_refresh(struct pod_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct pod_op *op = pod_op_new(w, SIZE_MAX, "refresh volumes");
+
+	op->fetch = pod_refs_fetch(
+		w->n, pod_worker_doc(w, &a), POD_REFS_VOLUMES, w->tokens, on_refresh_refs, op);
+}
+
+/* ---- removal ---- */
+
+struct removal {
+	char *dirs[2];
+	struct err err;
+	void (*done)(void *user, const struct err *err);
+	void *user;
+};
+
+static void remove_on_thread(void *user)
+{
+	struct removal *r = user;
+
+	for (size_t i = 0; i < ARRAY_LEN(r->dirs); i++) {
+		if (r->dirs[i] && volumes_remove(r->dirs[i], &r->err) < 0)
+			return;
+	}
+}
+
+static void on_removed(void *user, bool cancelled)
+{
+	struct removal *r = user;
+
+	if (!cancelled && r->done)
+		r->done(r->user, r->err.code ? &r->err : NULL);
+	else if (r->err.code)
+		log_warn("directory of a pod that is gone", "reason", r->err.msg, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(r->dirs); i++)
+		free(r->dirs[i]);
+	free(r);
+}
+
+struct file_job *pod_volumes_remove(struct node *n, const char *uid, const char *dir,
+	const char *log_dir, void (*done)(void *user, const struct err *err), void *user)
+{
+	struct removal *r = xcalloc(1, sizeof(*r));
+
+	r->dirs[0] = dir ? xstrdup(dir) : NULL;
+	r->dirs[1] = log_dir ? xstrdup(log_dir) : NULL;
+	r->done = done;
+	r->user = user;
+	return file_work_queue(n->files, uid, remove_on_thread, on_removed, r);
+}
