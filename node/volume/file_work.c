@@ -60,9 +60,10 @@ static void job_end(struct file_job *j, bool cancelled)
 	job_free(j);
 }
 
-static void free_if_last(struct file_work *f)
+/* One user (a thread, a handle of the loop) less, with the lock, which it gives back. */
+static void release(struct file_work *f, unsigned *users)
 {
-	pthread_mutex_lock(&f->lock);
+	(*users)--;
 	bool last = f->closed && f->threads == 0 && f->handles == 0;
 	pthread_mutex_unlock(&f->lock);
 	if (!last)
@@ -176,9 +177,7 @@ static void *thread_main(void *user)
 			uv_async_send(&f->async);
 		}
 	}
-	f->threads--;
-	pthread_mutex_unlock(&f->lock);
-	free_if_last(f);
+	release(f, &f->threads);
 	return NULL;
 }
 
@@ -250,9 +249,7 @@ static void on_closed(uv_handle_t *h)
 	struct file_work *f = h->data;
 
 	pthread_mutex_lock(&f->lock);
-	f->handles--;
-	pthread_mutex_unlock(&f->lock);
-	free_if_last(f);
+	release(f, &f->handles);
 }
 
 void file_work_destroy(struct file_work *f)
