@@ -28,7 +28,12 @@ static void config(const uint8_t *data, size_t size)
 	buf_add(&copy, data, size); /* aligned */
 	c = (const struct netd_config *)copy.data;
 	if (size >= sizeof(*c) && netd_check_config(c, size, NULL) == 0) {
-		netd_ruleset_write(&rules, c, (const struct netd_net *)(c + 1), "hanok0");
+		const struct net_range *nets = (const struct net_range *)(c + 1);
+
+		if (c->v4.pods.address.family)
+			netd_ruleset_write(&rules, c, nets, AF_INET, "hanok0");
+		if (c->v6.pods.address.family)
+			netd_ruleset_write(&rules, c, nets, AF_INET6, "hanok0");
 		if (strlen(rules.data) != rules.size)
 			abort();
 	}
@@ -38,20 +43,24 @@ static void config(const uint8_t *data, size_t size)
 
 static void ops(const uint8_t *data, size_t size)
 {
-	struct netd_config c = {
-		.pods = {htonl(0x0af40000), 24}, .services = {htonl(0x0a600000), 16}};
+	struct netd_config c = {.net_count = 0};
 
+	if (net_range_parse("10.244.0.0/24", &c.v4.pods) < 0 ||
+		net_range_parse("fd00:10:244::/64", &c.v6.pods) < 0)
+		abort();
 	for (size_t at = 0; at + sizeof(struct netd_op) <= size; at += sizeof(struct netd_op)) {
 		struct netd_op op;
 
 		memcpy(&op, data + at, sizeof(op));
-		if (netd_check_op(&op, &c, NULL) < 0)
+		if (netd_check_op(&op, &c, NULL) < 0 || op.type == NETD_FLUSH)
 			continue;
-		if ((op.type == NETD_SERVICE || op.type == NETD_ENDPOINT) &&
-			!netd_net_has(&c.services, op.address))
+		if (!net_address_is_valid(&op.address))
 			abort();
-		if (!op.remove && op.type == NETD_ENDPOINT &&
-			op.to_address == htonl(INADDR_LOOPBACK))
+		if (op.type == NETD_FRONT && !netd_any_address(&op.address) &&
+			op.address.family == AF_INET && op.address.bytes[0] == 127)
+			abort();
+		if (op.type == NETD_ENDPOINT &&
+			(op.to.family != op.address.family || !net_address_is_unicast(&op.to)))
 			abort();
 	}
 }

@@ -27,6 +27,7 @@
 
 #define DEFAULT_DATA "/var/lib/hanok-node"
 #define DEFAULT_LIBVIRT "qemu:///system"
+#define DEFAULT_SERVICES "10.96.0.0/16"
 
 struct agent {
 	struct node node; /* first: node_report() comes back from it */
@@ -57,7 +58,7 @@ void node_report(
 
 struct options {
 	const char *data, *kubeconfig, *name, *cri, *libvirt, *listen, *node_ip, *log_format;
-	const char *config, *labels, *taints;
+	const char *config, *labels, *taints, *services;
 };
 
 static void usage(FILE *to)
@@ -78,6 +79,10 @@ static void usage(FILE *to)
 		    "  --libvirt URI       hypervisor (" DEFAULT_LIBVIRT ")\n"
 		    "  --listen ADDR:PORT  logs, exec, metrics, consoles (0.0.0.0:10250)\n"
 		    "  --node-ip IP        address of this node (towards the server)\n"
+		    "  --service-cidr CIDR[,CIDR]\n"
+		    "                      the cluster's service addresses, as the server has "
+		    "them, IPv4 and\n"
+		    "                      IPv6 (" DEFAULT_SERVICES ")\n"
 		    "  --log-format FORMAT text or json (text)\n"
 		    "  --log-level LEVEL   debug, info, warn, error (info)\n");
 }
@@ -93,6 +98,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		LIBVIRT,
 		LISTEN,
 		NODE_IP,
+		SERVICES,
 		FORMAT,
 		LEVEL,
 		HELP,
@@ -108,6 +114,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{"libvirt", required_argument, NULL, LIBVIRT},
 		{"listen", required_argument, NULL, LISTEN},
 		{"node-ip", required_argument, NULL, NODE_IP},
+		{"service-cidr", required_argument, NULL, SERVICES},
 		{"log-format", required_argument, NULL, FORMAT},
 		{"log-level", required_argument, NULL, LEVEL},
 		{"config", required_argument, NULL, CONFIG},
@@ -148,6 +155,17 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case NODE_IP:
 			o->node_ip = optarg;
+			break;
+		case SERVICES:
+			if (!net_service_ranges_ok(optarg)) {
+				fprintf(stderr,
+					"hanok node: --service-cidr '%s': want an IPv4 range such "
+					"as "
+					"10.96.0.0/16, an IPv6 range, or both with a comma\n",
+					optarg);
+				return 3;
+			}
+			o->services = optarg;
 			break;
 		case FORMAT:
 			if (!streq(optarg, "text") && !streq(optarg, "json")) {
@@ -328,6 +346,7 @@ int node_main(int argc, char **argv)
 	struct options o = {
 		.data = DEFAULT_DATA,
 		.libvirt = DEFAULT_LIBVIRT,
+		.services = DEFAULT_SERVICES,
 	};
 	struct node_facts facts;
 	struct err err = ERR_INIT;
@@ -355,6 +374,7 @@ int node_main(int argc, char **argv)
 	n->data_dir = o.data;
 	n->cri_address = g->config.cri_address;
 	n->libvirt_address = o.libvirt;
+	n->service_cidr = o.services;
 	if (o.node_ip) {
 		snprintf(n->host_ip, sizeof(n->host_ip), "%s", o.node_ip);
 	} else {

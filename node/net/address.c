@@ -98,7 +98,7 @@ bool net_range_is_valid(const struct net_range *r)
 	return true;
 }
 
-int net_range_parse(const char *text, struct net_range *ret)
+static int parse_range(const char *text, struct net_range *ret)
 {
 	const char *slash = text ? strchr(text, '/') : NULL;
 	char address[NET_ADDRESS_TEXT];
@@ -110,11 +110,32 @@ int net_range_parse(const char *text, struct net_range *ret)
 	memcpy(address, text, (size_t)(slash - text));
 	address[slash - text] = '\0';
 	if (net_address_parse(address, &r.address) < 0 ||
-		parse_u64(str_from(slash + 1), &prefix) < 0 || prefix > 128)
+		parse_u64(str_from(slash + 1), &prefix) < 0 ||
+		prefix > net_address_size(&r.address) * 8)
 		return -EINVAL;
 	r.prefix = (uint32_t)prefix;
-	if (!net_range_is_valid(&r))
+	*ret = r;
+	return 0;
+}
+
+int net_range_parse(const char *text, struct net_range *ret)
+{
+	struct net_range r;
+
+	if (parse_range(text, &r) < 0 || !net_range_is_valid(&r))
 		return -EINVAL;
+	*ret = r;
+	return 0;
+}
+
+int net_range_parse_loose(const char *text, struct net_range *ret)
+{
+	struct net_range r;
+
+	if (parse_range(text, &r) < 0)
+		return -EINVAL;
+	for (uint32_t bit = r.prefix; bit < net_address_size(&r.address) * 8; bit++)
+		r.address.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 	*ret = r;
 	return 0;
 }

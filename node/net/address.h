@@ -44,6 +44,8 @@ struct net_address net_address_plus(const struct net_address *a, uint32_t n);
 
 /* "10.244.0.0/24", "fd00::/64": host bits must be zero; -EINVAL. */
 int net_range_parse(const char *text, struct net_range *ret) _must_check_;
+/* The same with host bits, which are cleared: "10.1.2.3/8" is 10.0.0.0/8. */
+int net_range_parse_loose(const char *text, struct net_range *ret) _must_check_;
 bool net_range_has(const struct net_range *r, const struct net_address *a);
 bool net_range_is_valid(const struct net_range *r); /* host bits zero, prefix in bounds */
 /* Returns ret. */

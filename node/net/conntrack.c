@@ -11,7 +11,7 @@
 
 /* One direction of a connection, as the kernel gives it. */
 struct tuple {
-	uint32_t src, dst;
+	struct net_address src, dst;
 	uint16_t src_port, dst_port;
 	uint8_t proto;
 };
@@ -34,6 +34,16 @@ static void copy(const struct nlattr *a, void *to, size_t size)
 		memcpy(to, mnl_attr_get_payload(a), size);
 }
 
+static void copy_address(const struct nlattr *a, struct net_address *to)
+{
+	size_t size = mnl_attr_get_payload_len(a);
+
+	if (size != 4 && size != 16)
+		return;
+	*to = (struct net_address){.family = size == 4 ? AF_INET : AF_INET6};
+	memcpy(to->bytes, mnl_attr_get_payload(a), size);
+}
+
 static struct tuple read_tuple(const struct nlattr *nest)
 {
 	struct tuple t = {0};
@@ -46,10 +56,10 @@ static struct tuple read_tuple(const struct nlattr *nest)
 			int type = mnl_attr_get_type(a);
 
 			if (mnl_attr_get_type(part) == CTA_TUPLE_IP) {
-				if (type == CTA_IP_V4_SRC)
-					copy(a, &t.src, sizeof(t.src));
-				else if (type == CTA_IP_V4_DST)
-					copy(a, &t.dst, sizeof(t.dst));
+				if (type == CTA_IP_V4_SRC || type == CTA_IP_V6_SRC)
+					copy_address(a, &t.src);
+				else if (type == CTA_IP_V4_DST || type == CTA_IP_V6_DST)
+					copy_address(a, &t.dst);
 			} else if (mnl_attr_get_type(part) == CTA_TUPLE_PROTO) {
 				if (type == CTA_PROTO_NUM)
 					copy(a, &t.proto, sizeof(t.proto));
@@ -63,32 +73,14 @@ static struct tuple read_tuple(const struct nlattr *nest)
 	return t;
 }
 
-static bool same_end(const struct netd_op *a, const struct netd_op *b)
-{
-	return a->type == b->type && a->proto == b->proto && a->address == b->address &&
-	       a->port == b->port && a->to_address == b->to_address && a->to_port == b->to_port;
-}
-
-static bool removes_udp(const struct netd_op *op)
-{
-	return op->remove && op->proto == IPPROTO_UDP &&
-	       (op->type == NETD_ENDPOINT || op->type == NETD_NODE_PORT_ENDPOINT);
-}
-
-/* An endpoint that only moved to another slot is still there. */
-static bool put_back(const struct search *s, const struct netd_op *op)
-{
-	for (size_t i = 0; i < s->count; i++)
-		if (!s->ops[i].remove && same_end(&s->ops[i], op))
-			return true;
-	return false;
-}
-
 static bool concerns(const struct netd_op *op, const struct tuple *orig, const struct tuple *reply)
 {
-	return reply->src == op->to_address && ntohs(reply->src_port) == op->to_port &&
-	       ntohs(orig->dst_port) == op->port &&
-	       (op->type == NETD_NODE_PORT_ENDPOINT || orig->dst == op->address);
+	if (op->type != NETD_FORGET || op->address.family != orig->dst.family ||
+		ntohs(orig->dst_port) != op->port ||
+		(!netd_any_address(&op->address) && !net_address_eq(&orig->dst, &op->address)))
+		return false;
+	return !op->to.family ||
+	       (net_address_eq(&reply->src, &op->to) && ntohs(reply->src_port) == op->to_port);
 }
 
 static int see(const struct nlmsghdr *h, void *user)
@@ -107,8 +99,7 @@ static int see(const struct nlmsghdr *h, void *user)
 	if (orig.proto != IPPROTO_UDP)
 		return MNL_CB_OK;
 	for (size_t i = 0; i < s->count; i++) {
-		if (!removes_udp(&s->ops[i]) || !concerns(&s->ops[i], &orig, &reply) ||
-			put_back(s, &s->ops[i]))
+		if (!concerns(&s->ops[i], &orig, &reply))
 			continue;
 		VEC_PUSH(&s->found, orig);
 		break;
@@ -116,7 +107,7 @@ static int see(const struct nlmsghdr *h, void *user)
 	return MNL_CB_OK;
 }
 
-static struct nlmsghdr *message(char *room, int type, int flags)
+static struct nlmsghdr *message(char *room, int type, int flags, uint8_t family)
 {
 	struct nlmsghdr *h = mnl_nlmsg_put_header(room);
 	struct nfgenmsg *g;
@@ -124,19 +115,21 @@ static struct nlmsghdr *message(char *room, int type, int flags)
 	h->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
 	h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
 	g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
-	g->nfgen_family = AF_INET;
+	g->nfgen_family = family;
 	g->version = NFNETLINK_V0;
 	return h;
 }
 
 static void forget(struct mnl_socket *nl, char *room, const struct tuple *t)
 {
-	struct nlmsghdr *h = message(room, IPCTNL_MSG_CT_DELETE, 0);
+	struct nlmsghdr *h = message(room, IPCTNL_MSG_CT_DELETE, 0, (uint8_t)t->dst.family);
 	struct nlattr *tuple = mnl_attr_nest_start(h, CTA_TUPLE_ORIG), *part;
+	bool v6 = t->dst.family == AF_INET6;
+	size_t size = net_address_size(&t->dst);
 
 	part = mnl_attr_nest_start(h, CTA_TUPLE_IP);
-	mnl_attr_put_u32(h, CTA_IP_V4_SRC, t->src);
-	mnl_attr_put_u32(h, CTA_IP_V4_DST, t->dst);
+	mnl_attr_put(h, v6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC, size, t->src.bytes);
+	mnl_attr_put(h, v6 ? CTA_IP_V6_DST : CTA_IP_V4_DST, size, t->dst.bytes);
 	mnl_attr_nest_end(h, part);
 	part = mnl_attr_nest_start(h, CTA_TUPLE_PROTO);
 	mnl_attr_put_u8(h, CTA_PROTO_NUM, t->proto);
@@ -157,14 +150,14 @@ int conntrack_forget(const struct netd_op *ops, size_t count)
 	int r = 0;
 
 	for (size_t i = 0; i < count && !any; i++)
-		any = removes_udp(&ops[i]);
+		any = ops[i].type == NETD_FORGET;
 	if (!any)
 		return 0;
 	nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
 		r = -errno;
 	if (r == 0) {
-		struct nlmsghdr *h = message(room, IPCTNL_MSG_CT_GET, NLM_F_DUMP);
+		struct nlmsghdr *h = message(room, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC);
 
 		r = mnl_socket_sendto(nl, h, h->nlmsg_len) < 0 ? -errno : 1;
 	}

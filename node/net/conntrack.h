@@ -4,6 +4,6 @@
 
 #include "node/net/netd_proto.h"
 
-/* For each endpoint of UDP that the ops remove (and that no op of the same batch puts back): its
- * entries go. Best effort: the number of them, or negative errno. */
+/* Does what the ops of type NETD_FORGET say. Best effort: the number of connections that are
+ * forgotten, or negative errno. */
 int conntrack_forget(const struct netd_op *ops, size_t count);

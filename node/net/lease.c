@@ -38,33 +38,33 @@ int lease_find(const char *store, const char *id, char ret[16])
 	return r;
 }
 
-static void write_ipam(struct buf *out, const char *pod_cidr)
+static void write_ipam(struct buf *out, const char *range, const char *range6)
 {
-	buf_printf(out,
-		"{\"type\":\"host-local\",\"ranges\":[[{\"subnet\":\"%s\"}]],"
-		"\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}",
-		pod_cidr);
+	buf_printf(out, "{\"type\":\"host-local\",\"ranges\":[[{\"subnet\":\"%s\"}]", range);
+	if (*range6)
+		buf_printf(out, ",[{\"subnet\":\"%s\"}]", range6);
+	buf_add_str(out, "],\"routes\":[{\"dst\":\"0.0.0.0/0\"}");
+	if (*range6)
+		buf_add_str(out, ",{\"dst\":\"::/0\"}");
+	buf_add_str(out, "]}");
 }
 
-void lease_write_conflist(struct buf *out, const char *bridge, const char *pod_cidr, bool portmap)
+void lease_write_conflist(
+	struct buf *out, const char *bridge, const char *range, const char *range6)
 {
 	buf_printf(out,
 		"{\"cniVersion\":\"0.4.0\",\"name\":\"%s\",\"plugins\":[{\"type\":\"bridge\","
 		"\"bridge\":\"%s\",\"isGateway\":true,\"ipMasq\":false,\"hairpinMode\":true,"
 		"\"ipam\":",
 		CNI_NETWORK, bridge);
-	write_ipam(out, pod_cidr);
-	buf_add_str(out, "}");
-	if (portmap)
-		buf_add_str(
-			out, ",{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}}");
-	buf_add_str(out, "]}\n");
+	write_ipam(out, range, range6);
+	buf_add_str(out, "}]}\n");
 }
 
-void lease_write_ipam(struct buf *out, const char *pod_cidr)
+void lease_write_ipam(struct buf *out, const char *range)
 {
 	buf_printf(out, "{\"cniVersion\":\"0.4.0\",\"name\":\"%s\",\"ipam\":", CNI_NETWORK);
-	write_ipam(out, pod_cidr);
+	write_ipam(out, range, "");
 	buf_add_str(out, "}");
 }
 

@@ -11,10 +11,11 @@
 
 /* The address that `id` has in the store (16 bytes of room); -ENOENT. */
 int lease_find(const char *store, const char *id, char ret[16]) _must_check_;
-/* Network configuration for the bridge plugin (a conflist file) and for host-local alone (its
- * standard input). */
-void lease_write_conflist(struct buf *out, const char *bridge, const char *pod_cidr, bool portmap);
-void lease_write_ipam(struct buf *out, const char *pod_cidr);
+/* Network configuration for the bridge plugin (a conflist file; range6 "" = IPv4 alone) and for
+ * host-local alone (its standard input). Host ports are not CNI's: see host_ports.h. */
+void lease_write_conflist(
+	struct buf *out, const char *bridge, const char *range, const char *range6);
+void lease_write_ipam(struct buf *out, const char *range);
 /* Directory of the CNI plugin `name`, or NULL; `ret` is room for its path. */
 const char *lease_plugin(const char *name, char *ret, size_t room);
 /* Address in the plugin's answer. */

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -111,56 +112,93 @@ static int ensure_link(struct links *l, const char *name, const char *seed)
 }
 
 struct address_seen {
-	unsigned index, prefix;
-	uint32_t address;
-	bool there;
-	VEC(struct netd_net) others; /* IPv4 addresses of the link that are not ours */
+	unsigned index;
+	const struct links_address *wanted;
+	size_t count;
+	uint64_t there;			  /* bit of each wanted one */
+	VEC(struct links_address) others; /* of the link that are not ours */
 };
+
+static bool link_local(const struct net_address *a)
+{
+	return a->family == AF_INET6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
+/* An address of an attribute; false when it is of another size than the family's. */
+static bool read_address(const struct nlattr *a, uint32_t family, struct net_address *ret)
+{
+	struct net_address out = {.family = family};
+
+	if (mnl_attr_get_payload_len(a) != net_address_size(&out))
+		return false;
+	memcpy(out.bytes, mnl_attr_get_payload(a), net_address_size(&out));
+	*ret = out;
+	return true;
+}
 
 static int see_address(const struct nlmsghdr *h, void *user)
 {
 	struct address_seen *seen = user;
 	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+	struct links_address have = {.prefix = m->ifa_prefixlen};
 	const struct nlattr *a;
-	uint32_t address = 0;
 
-	if (h->nlmsg_type != RTM_NEWADDR || m->ifa_family != AF_INET || m->ifa_index != seen->index)
+	if (h->nlmsg_type != RTM_NEWADDR || m->ifa_index != seen->index ||
+		(m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
 		return MNL_CB_OK;
 	FOR_EACH_ATTRIBUTE(a, h, sizeof(*m))
-	if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_get_payload_len(a) == 4)
-		memcpy(&address, mnl_attr_get_payload(a), 4);
-	if (address == seen->address && m->ifa_prefixlen == seen->prefix)
-		seen->there = true;
-	else
-		VEC_PUSH(&seen->others,
-			((struct netd_net){.address = address, .prefix = m->ifa_prefixlen}));
+	{
+		/* IPv6 has only the second. */
+		if (mnl_attr_get_type(a) == IFA_LOCAL ||
+			(mnl_attr_get_type(a) == IFA_ADDRESS && !have.address.family))
+			read_address(a, m->ifa_family, &have.address);
+	}
+	if (!have.address.family || link_local(&have.address))
+		return MNL_CB_OK;
+	for (size_t i = 0; i < seen->count; i++) {
+		if (have.prefix == seen->wanted[i].prefix &&
+			net_address_eq(&have.address, &seen->wanted[i].address)) {
+			seen->there |= 1ull << i;
+			return MNL_CB_OK;
+		}
+	}
+	VEC_PUSH(&seen->others, have);
 	return MNL_CB_OK;
 }
 
+static void put_address(struct nlmsghdr *h, uint16_t type, const struct net_address *a)
+{
+	mnl_attr_put(h, type, net_address_size(a), a->bytes);
+}
+
 static int change_address(
-	struct links *l, bool add, unsigned index, uint32_t address, unsigned prefix)
+	struct links *l, bool add, unsigned index, const struct links_address *which)
 {
 	struct nlmsghdr *h = begin(l, add ? RTM_NEWADDR : RTM_DELADDR,
 		(uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_REPLACE : 0)));
 	struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	unsigned prefix = which->prefix;
 
-	m->ifa_family = AF_INET;
+	m->ifa_family = (uint8_t)which->address.family;
 	m->ifa_prefixlen = (uint8_t)prefix;
 	m->ifa_index = index;
-	mnl_attr_put_u32(h, IFA_LOCAL, address);
-	mnl_attr_put_u32(h, IFA_ADDRESS, address);
-	if (add) {
-		uint32_t broadcast = address | htonl(prefix < 32 ? UINT32_MAX >> prefix : 0);
+	/* The range is ours alone; and nothing could ask on a bridge without ports. */
+	m->ifa_flags = which->address.family == AF_INET6 ? IFA_F_NODAD : 0;
+	put_address(h, IFA_LOCAL, &which->address);
+	put_address(h, IFA_ADDRESS, &which->address);
+	if (add && which->address.family == AF_INET) {
+		uint32_t broadcast = net_address_to_v4(&which->address) |
+				     htonl(prefix < 32 ? UINT32_MAX >> prefix : 0);
 
 		mnl_attr_put_u32(h, IFA_BROADCAST, broadcast);
 	}
 	return talk(l, h, NULL, NULL);
 }
 
-int links_ensure_bridge(struct links *l, const char *name, uint32_t address, unsigned prefix,
-	const char *seed, struct err *err)
+int links_ensure_bridge(struct links *l, const char *name, const struct links_address *addresses,
+	size_t count, const char *seed, struct err *err)
 {
-	struct address_seen seen = {.address = address, .prefix = prefix};
+	struct address_seen seen = {.wanted = addresses, .count = MIN(count, (size_t)64)};
 	struct nlmsghdr *h;
 	struct ifaddrmsg *m;
 	int r = ensure_link(l, name, seed);
@@ -170,16 +208,16 @@ int links_ensure_bridge(struct links *l, const char *name, uint32_t address, uns
 	seen.index = if_nametoindex(name);
 	h = begin(l, RTM_GETADDR, NLM_F_DUMP);
 	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
-	m->ifa_family = AF_INET;
+	m->ifa_family = AF_UNSPEC;
 	r = talk(l, h, see_address, &seen);
-	if (r == 0 && !seen.there)
-		r = change_address(l, true, seen.index, address, prefix);
+	for (size_t i = 0; r == 0 && i < seen.count; i++)
+		if (!(seen.there & 1ull << i))
+			r = change_address(l, true, seen.index, &addresses[i]);
 	/* An address of an earlier pod range would take its packets from their new owner. */
 	for (size_t i = 0; r == 0 && i < seen.others.count; i++)
-		r = change_address(l, false, seen.index, seen.others.items[i].address,
-			seen.others.items[i].prefix);
+		r = change_address(l, false, seen.index, &seen.others.items[i]);
 	VEC_FINISH(&seen.others);
-	return r < 0 ? err_errno(err, r, "give the bridge %s its address", name) : 0;
+	return r < 0 ? err_errno(err, r, "give the bridge %s its addresses", name) : 0;
 }
 
 struct routes_seen {
@@ -190,20 +228,20 @@ static int see_route(const struct nlmsghdr *h, void *user)
 {
 	struct routes_seen *seen = user;
 	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
-	struct links_route route = {.to.prefix = m->rtm_dst_len};
+	struct links_route route = {
+		.to = {.address.family = m->rtm_family, .prefix = m->rtm_dst_len}};
 	const struct nlattr *a;
 
-	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_family != AF_INET ||
+	if (h->nlmsg_type != RTM_NEWROUTE ||
+		(m->rtm_family != AF_INET && m->rtm_family != AF_INET6) ||
 		m->rtm_protocol != LINKS_ROUTE_PROTOCOL || m->rtm_table != RT_TABLE_MAIN)
 		return MNL_CB_OK;
 	FOR_EACH_ATTRIBUTE(a, h, sizeof(*m))
 	{
-		if (mnl_attr_get_payload_len(a) != 4)
-			continue;
 		if (mnl_attr_get_type(a) == RTA_DST)
-			memcpy(&route.to.address, mnl_attr_get_payload(a), 4);
+			read_address(a, m->rtm_family, &route.to.address);
 		else if (mnl_attr_get_type(a) == RTA_GATEWAY)
-			memcpy(&route.via, mnl_attr_get_payload(a), 4);
+			read_address(a, m->rtm_family, &route.via);
 	}
 	VEC_PUSH(&seen->items, route);
 	return MNL_CB_OK;
@@ -214,16 +252,17 @@ static int change_route(struct links *l, bool add, const struct links_route *rou
 	struct nlmsghdr *h = begin(l, add ? RTM_NEWROUTE : RTM_DELROUTE,
 		(uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_REPLACE : 0)));
 	struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	bool v4 = route->to.address.family == AF_INET, direct = !route->via.family;
 
-	m->rtm_family = AF_INET;
+	m->rtm_family = (uint8_t)route->to.address.family;
 	m->rtm_dst_len = (uint8_t)route->to.prefix;
 	m->rtm_table = RT_TABLE_MAIN;
 	m->rtm_protocol = LINKS_ROUTE_PROTOCOL;
-	m->rtm_scope = !add ? RT_SCOPE_NOWHERE : route->via ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+	m->rtm_scope = !add ? RT_SCOPE_NOWHERE : v4 && direct ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 	m->rtm_type = add ? RTN_UNICAST : RTN_UNSPEC;
-	mnl_attr_put_u32(h, RTA_DST, route->to.address);
-	if (add && route->via)
-		mnl_attr_put_u32(h, RTA_GATEWAY, route->via);
+	put_address(h, RTA_DST, &route->to.address);
+	if (add && !direct)
+		put_address(h, RTA_GATEWAY, &route->via);
 	else if (add)
 		mnl_attr_put_u32(h, RTA_OIF, index);
 	return talk(l, h, NULL, NULL);
@@ -231,7 +270,8 @@ static int change_route(struct links *l, bool add, const struct links_route *rou
 
 static bool same_route(const struct links_route *a, const struct links_route *b)
 {
-	return a->to.address == b->to.address && a->to.prefix == b->to.prefix && a->via == b->via;
+	return net_address_eq(&a->to.address, &b->to.address) && a->to.prefix == b->to.prefix &&
+	       net_address_eq(&a->via, &b->via);
 }
 
 static bool has_route(const struct links_route *list, size_t count, const struct links_route *want)
@@ -251,7 +291,7 @@ int links_set_routes(struct links *l, const char *bridge, const struct links_rou
 	struct routes_seen seen = {0};
 	int r, result = 0;
 
-	m->rtm_family = AF_INET;
+	m->rtm_family = AF_UNSPEC;
 	r = talk(l, h, see_route, &seen);
 	if (r < 0)
 		result = err_errno(err, r, "read the routes");
@@ -259,18 +299,17 @@ int links_set_routes(struct links *l, const char *bridge, const struct links_rou
 		if (!has_route(routes, count, &seen.items.items[i]))
 			change_route(l, false, &seen.items.items[i], index);
 	for (size_t i = 0; (result == 0 || result == -EHOSTUNREACH) && i < count; i++) {
-		char to[INET_ADDRSTRLEN], via[INET_ADDRSTRLEN] = "the bridge";
+		char to[NET_ADDRESS_TEXT + 4], via[NET_ADDRESS_TEXT] = "the bridge";
 
 		if (has_route(seen.items.items, seen.items.count, &routes[i]))
 			continue;
 		r = change_route(l, true, &routes[i], index);
 		if (r == 0)
 			continue;
-		inet_ntop(AF_INET, &routes[i].to.address, to, sizeof(to));
-		if (routes[i].via)
-			inet_ntop(AF_INET, &routes[i].via, via, sizeof(via));
+		if (routes[i].via.family)
+			net_address_format(&routes[i].via, via);
 		result = err_errno(err, r == -ENETUNREACH || r == -EHOSTUNREACH ? -EHOSTUNREACH : r,
-			"route to %s/%u by %s", to, routes[i].to.prefix, via);
+			"route to %s by %s", net_range_format(&routes[i].to, to), via);
 	}
 	VEC_FINISH(&seen.items);
 	return result;

@@ -6,7 +6,7 @@
 #include <net/if.h>
 
 #include "lib/base/err.h"
-#include "node/net/netd_proto.h"
+#include "node/net/address.h"
 
 /* Marks our routes (rtm_protocol), so that stale ones are found and others' are left alone. */
 #define LINKS_ROUTE_PROTOCOL 104
@@ -15,14 +15,19 @@ struct links;
 int links_open(struct links **ret, struct err *err) _must_check_;
 void links_close(struct links *l);
 
-/* The bridge exists, has this address (and no other one of the kind `address`/prefix), and is up.
+/* An address with the prefix of its network. */
+struct links_address {
+	struct net_address address;
+	unsigned prefix;
+};
+/* The bridge exists, has these addresses (and no others but IPv6 link-local ones), and is up.
  * Its MAC address is made from `seed`, so that it does not change with its ports. */
-int links_ensure_bridge(struct links *l, const char *name, uint32_t address, unsigned prefix,
-	const char *seed, struct err *err) _must_check_;
+int links_ensure_bridge(struct links *l, const char *name, const struct links_address *addresses,
+	size_t count, const char *seed, struct err *err) _must_check_;
 
 struct links_route {
-	struct netd_net to;
-	uint32_t via; /* 0 = directly on the bridge */
+	struct net_range to;
+	struct net_address via; /* family 0 = directly on the bridge */
 };
 /* Exactly these routes of ours exist. A gateway that can't be reached is left out and told in *err
  * with -EHOSTUNREACH, after the others were done. */

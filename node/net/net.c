@@ -16,7 +16,6 @@
 #include "node/net/netd_client.h"
 #include "node/net/services.h"
 
-#define SERVICE_CIDR "10.96.0.0/16"
 #define CNI_DIRECTORY "/etc/cni/net.d"
 #define CNI_FILE CNI_DIRECTORY "/10-hanok.conflist"
 #define RETRY_MS 5000
@@ -36,8 +35,9 @@ struct node_net {
 	struct informer *nodes;
 	uv_timer_t timer; /* next time to bring about links, routes, rules */
 	char cidr[64];
-	struct netd_net pods, service_net;
-	char gateway[16], netmask[16], network[16];
+	struct net_range pods, service_net;   /* IPv4 */
+	struct net_range pods6, service_net6; /* family 0 = the cluster or the host has no IPv6 */
+	char gateway[NET_ADDRESS_TEXT], netmask[16], network[NET_ADDRESS_TEXT];
 	char directory[128]; /* /run/hanok-node-NAME: dhcp hosts */
 	char *problems[PART_COUNT];
 	bool reported_ready, reported;
@@ -46,6 +46,7 @@ struct node_net {
 	struct buf config;	     /* as last sent */
 	uint32_t config_serial;	     /* unanswered config message; 0 = none */
 	struct list calls;
+	bool told_no_ipv6;
 	bool destroyed;
 };
 
@@ -105,38 +106,61 @@ static void settle_in(struct node_net *net, unsigned ms)
 	uv_timer_start(&net->timer, on_timer, ms, 0);
 }
 
-/* Another node's range and the address to send it to; false while either is missing. */
-static bool route_to(const struct json *doc, struct links_route *ret)
+/* The first address of a family in status.addresses. */
+static bool internal_ip(const struct json *doc, uint32_t family, struct net_address *ret)
 {
-	const char *cidr = json_path_str(doc, "spec.podCIDR");
-	struct in_addr in;
-
-	if (!cidr || netd_net_parse(cidr, &ret->to) < 0)
-		return false;
-	JSON_FOR_EACH_ITEM(it, json_path(doc, "status.addresses")) {
-		const char *address = json_str(json_get(it, "address"));
-
-		if (streq(json_str(json_get(it, "type")), "InternalIP") && address &&
-			inet_pton(AF_INET, address, &in) == 1) {
-			ret->via = in.s_addr;
+	JSON_FOR_EACH_ITEM(it, json_path(doc, "status.addresses"))
+		if (streq(json_str(json_get(it, "type")), "InternalIP") &&
+			net_address_parse(json_str(json_get(it, "address")), ret) == 0 &&
+			ret->family == family)
 			return true;
-		}
-	}
 	return false;
+}
+
+/* A node's range of a family. */
+static bool pod_range(const struct json *doc, uint32_t family, struct net_range *ret)
+{
+	const struct json *all = json_path(doc, "spec.podCIDRs");
+
+	JSON_FOR_EACH_ITEM(it, all)
+		if (net_range_parse(json_str(it), ret) == 0 && ret->address.family == family)
+			return true;
+	return !json_count(all) && net_range_parse(json_path_str(doc, "spec.podCIDR"), ret) == 0 &&
+	       ret->address.family == family;
+}
+
+/* Another node's range and the address to send it to; false while either is missing. */
+static bool route_to(const struct json *doc, uint32_t family, struct links_route *ret)
+{
+	return pod_range(doc, family, &ret->to) && internal_ip(doc, family, &ret->via);
+}
+
+static struct links_address gateway_of(const struct net_range *pods)
+{
+	return (struct links_address){net_address_plus(&pods->address, 1), pods->prefix};
 }
 
 static int ensure_links(
 	struct node_net *net, const struct links_route *routes, size_t count, struct err *err)
 {
-	struct in_addr gateway;
+	struct links_address addresses[2] = {gateway_of(&net->pods)};
+	size_t address_count = 1;
 	int r;
 
 	if (!links_sysctl("/proc/sys/net/ipv4/ip_forward", "1"))
 		return err_set(
 			err, -EACCES, "can't set net.ipv4.ip_forward = 1, which pods and VMs need");
-	inet_pton(AF_INET, net->gateway, &gateway);
+	if (net->pods6.address.family) {
+		/* Forwarding makes the kernel deaf to router advertisements: whoever lives by them
+		 * says accept_ra=2, as with any router. */
+		if (!links_sysctl("/proc/sys/net/ipv6/conf/all/forwarding", "1"))
+			return err_set(err, -EACCES,
+				"can't set net.ipv6.conf.all.forwarding = 1, which IPv6 of pods "
+				"needs");
+		addresses[address_count++] = gateway_of(&net->pods6);
+	}
 	r = links_ensure_bridge(
-		net->links, NET_BRIDGE, gateway.s_addr, net->pods.prefix, net->node->name, err);
+		net->links, NET_BRIDGE, addresses, address_count, net->node->name, err);
 	if (r < 0)
 		return r;
 	return links_set_routes(net->links, NET_BRIDGE, routes, count, err);
@@ -157,7 +181,7 @@ static int write_file(const char *path, const struct buf *text, struct err *err)
 static int ensure_cni(struct node_net *net, struct err *err)
 {
 	_cleanup_(buf_finish) struct buf want = BUF_INIT;
-	char room[256], have[4096];
+	char room[256], have[4096], range6[NET_ADDRESS_TEXT + 4] = "";
 	_cleanup_(close_p) int fd = -1;
 	ssize_t n;
 
@@ -166,9 +190,9 @@ static int ensure_cni(struct node_net *net, struct err *err)
 		return err_set(err, -ENOENT,
 			"the CNI plugins bridge and host-local are not in /opt/cni/bin or "
 			"/usr/lib/cni (Debian package containernetworking-plugins)");
-	lease_write_conflist(&want, NET_BRIDGE, net->cidr,
-		lease_plugin("portmap", room, sizeof(room)) &&
-			access("/usr/sbin/iptables", X_OK) == 0);
+	if (net->pods6.address.family)
+		net_range_format(&net->pods6, range6);
+	lease_write_conflist(&want, NET_BRIDGE, net->cidr, range6);
 	fd = open(CNI_FILE, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, have, sizeof(have));
 	/* The runtime reads the file again whenever it changes. */
@@ -182,19 +206,25 @@ static int ensure_cni(struct node_net *net, struct err *err)
 static void send_config(struct node_net *net, const struct links_route *routes, size_t count)
 {
 	struct netd_config c = {
-		.pods = net->pods,
-		.services = net->service_net,
-		.bridge_calls_ip =
-			links_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables", "1") ? 1 : 0,
+		.v4 = {.pods = net->pods,
+			.services = net->service_net,
+			.bridge_calls_ip =
+				links_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables", "1")},
+		.v6 = {.pods = net->pods6, .services = net->service_net6},
 	};
 	struct buf body = BUF_INIT;
 
+	if (!c.v6.pods.address.family)
+		c.v6.services.address.family = 0;
+	else
+		c.v6.bridge_calls_ip =
+			links_sysctl("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1");
 	for (size_t i = 0; i < count; i++)
-		c.net_count += routes[i].via != 0;
+		c.net_count += routes[i].via.family != 0;
 	c.net_count = MIN(c.net_count, (uint32_t)NETD_NETS_MAX);
 	buf_add(&body, &c, sizeof(c));
 	for (size_t i = 0, n = 0; i < count && n < c.net_count; i++) {
-		if (!routes[i].via)
+		if (!routes[i].via.family)
 			continue;
 		buf_add(&body, &routes[i].to, sizeof(routes[i].to));
 		n++;
@@ -255,6 +285,31 @@ static void ensure_dns(struct node_net *net)
 			dns_report, net);
 }
 
+/* The second pod range and the zone come from our Node. A range is given once and stays. */
+static void read_own_node(struct node_net *net)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct object *o = informer_get(net->nodes, NULL, net->node->name);
+	struct net_range range;
+
+	if (!o)
+		return;
+	if (!net->pods6.address.family && pod_range(object_doc(o, &a), AF_INET6, &range)) {
+		if (access("/proc/sys/net/ipv6/conf/all/forwarding", F_OK) != 0) {
+			if (!net->told_no_ipv6)
+				log_warn("the cluster gives this node an IPv6 range, but its "
+					 "kernel has "
+					 "no IPv6: pods get IPv4 only",
+					NULL);
+			net->told_no_ipv6 = true;
+		} else {
+			net->pods6 = range;
+		}
+	}
+	services_set_place(net->services, object_label(o, "topology.kubernetes.io/zone"), true,
+		net->pods6.address.family != 0);
+}
+
 /* Brings the host to what the API says; called on every change and again while something fails. */
 static void settle(struct node_net *net)
 {
@@ -267,14 +322,24 @@ static void settle(struct node_net *net)
 
 	if (!*net->cidr || !net->nodes_synced)
 		return;
-	VEC_PUSH(&routes, ((struct links_route){.to = net->service_net}));
+	read_own_node(net);
+	if (net->service_net.address.family)
+		VEC_PUSH(&routes, ((struct links_route){.to = net->service_net}));
+	if (net->pods6.address.family && net->service_net6.address.family)
+		VEC_PUSH(&routes, ((struct links_route){.to = net->service_net6}));
 	count = informer_list(net->nodes, NULL, &a, &nodes);
 	for (size_t i = 0; i < count; i++) {
+		const struct json *doc;
 		struct links_route route;
 
-		if (!streq(nodes[i]->name, net->node->name) &&
-			route_to(object_doc(nodes[i], &a), &route) &&
-			route.to.address != net->pods.address)
+		if (streq(nodes[i]->name, net->node->name))
+			continue;
+		doc = object_doc(nodes[i], &a);
+		if (route_to(doc, AF_INET, &route) &&
+			!net_address_eq(&route.to.address, &net->pods.address))
+			VEC_PUSH(&routes, route);
+		if (net->pods6.address.family && route_to(doc, AF_INET6, &route) &&
+			!net_address_eq(&route.to.address, &net->pods6.address))
 			VEC_PUSH(&routes, route);
 	}
 	r = ensure_links(net, routes.items, routes.count, &err);
@@ -350,6 +415,35 @@ static void find_dns_program(struct node_net *net)
 	strcpy(slash ? slash + 1 : net->dns_program, "hanok-dns");
 }
 
+/* At most one range of each family, in any order; ret_v6 has family 0 when there is none. */
+static bool read_service_ranges(
+	const char *text, struct net_range *ret_v4, struct net_range *ret_v6)
+{
+	_cleanup_(free_p) char *copy = xstrdup(text);
+	struct net_range none = {.prefix = 0};
+	char *rest = copy;
+
+	*ret_v4 = *ret_v6 = none;
+	for (char *one; (one = strsep(&rest, ","));) {
+		struct net_range r, *to;
+
+		if (net_range_parse(one, &r) < 0)
+			return false;
+		to = r.address.family == AF_INET6 ? ret_v6 : ret_v4;
+		if (to->address.family)
+			return false;
+		*to = r;
+	}
+	return true;
+}
+
+bool net_service_ranges_ok(const char *text)
+{
+	struct net_range v4, v6;
+
+	return read_service_ranges(text, &v4, &v6);
+}
+
 int net_create(struct node *n, struct node_net **ret, struct err *err)
 {
 	static const struct netd_client_handler on_netd = {
@@ -365,8 +459,8 @@ int net_create(struct node *n, struct node_net **ret, struct err *err)
 	}
 	net->node = n;
 	list_init(&net->calls);
-	if (netd_net_parse(SERVICE_CIDR, &net->service_net) < 0)
-		abort();
+	if (!read_service_ranges(n->service_cidr, &net->service_net, &net->service_net6))
+		abort(); /* node.c asked net_service_ranges_ok */
 	snprintf(net->directory, sizeof(net->directory), "/run/hanok-node-%.80s", n->name);
 	find_dns_program(net);
 	uv_timer_init(n->loop, &net->timer);
@@ -423,21 +517,22 @@ void net_destroy(struct node_net *net)
 
 void net_set_pod_cidr(struct node_net *net, const char *cidr)
 {
-	struct in_addr in;
+	struct net_address gateway;
+	struct in_addr mask;
 
 	if (!cidr || !*cidr || streq(cidr, net->cidr))
 		return;
-	if (netd_net_parse(cidr, &net->pods) < 0 || net->pods.prefix < 8 || net->pods.prefix > 30) {
+	if (net_range_parse(cidr, &net->pods) < 0 || net->pods.address.family != AF_INET ||
+		net->pods.prefix < 8 || net->pods.prefix > 30) {
 		problem(net, PART_RANGE, "the node's pod range is not a usable IPv4 range");
 		return;
 	}
 	snprintf(net->cidr, sizeof(net->cidr), "%s", cidr);
-	in.s_addr = net->pods.address;
-	inet_ntop(AF_INET, &in, net->network, sizeof(net->network));
-	in.s_addr = htonl(ntohl(net->pods.address) + 1);
-	inet_ntop(AF_INET, &in, net->gateway, sizeof(net->gateway));
-	in.s_addr = htonl(UINT32_MAX << (32 - net->pods.prefix));
-	inet_ntop(AF_INET, &in, net->netmask, sizeof(net->netmask));
+	net_address_format(&net->pods.address, net->network);
+	gateway = net_address_plus(&net->pods.address, 1);
+	net_address_format(&gateway, net->gateway);
+	mask.s_addr = htonl(UINT32_MAX << (32 - net->pods.prefix));
+	inet_ntop(AF_INET, &mask, net->netmask, sizeof(net->netmask));
 	problem(net, PART_RANGE, NULL);
 	problem(net, PART_NETD, "the rules are not in the kernel yet");
 	settle_in(net, 0);
@@ -552,7 +647,7 @@ static void call_start(uv_timer_t *t)
 {
 	struct net_call *c = t->data;
 	struct err err = ERR_INIT;
-	struct in_addr in;
+	struct net_address in;
 
 	/* What was asked about this id before is done first; its end starts this one. */
 	LIST_FOR_EACH(earlier, &c->net->calls, struct net_call, link) {
@@ -580,8 +675,7 @@ static void call_start(uv_timer_t *t)
 	}
 	if (lease_find(CNI_STORE, c->id, c->address) < 0) {
 		run_plugin(c, "ADD");
-	} else if (inet_pton(AF_INET, c->address, &in) == 1 &&
-		   netd_net_has(&c->net->pods, in.s_addr)) {
+	} else if (net_address_parse(c->address, &in) == 0 && net_range_has(&c->net->pods, &in)) {
 		have_address(c);
 	} else {
 		c->releasing_first = true; /* from a range that the node had before */
@@ -609,13 +703,12 @@ struct net_call *net_lease_add(struct node_net *net, const char *id, const char 
 	const char *mac, const char *hostname, net_lease_done *done, void *user)
 {
 	struct net_call *c = call_new(net, id, done, user);
-	struct in_addr in;
+	struct net_address in;
 
 	c->adding = true;
 	c->mac = xstrdup(mac);
 	c->hostname = xstrdup(hostname ? hostname : "");
-	c->wanted = wanted && inet_pton(AF_INET, wanted, &in) == 1 &&
-				    netd_net_has(&net->pods, in.s_addr)
+	c->wanted = net_address_parse(wanted, &in) == 0 && net_range_has(&net->pods, &in)
 			    ? xstrdup(wanted)
 			    : NULL;
 	return c;

@@ -15,6 +15,8 @@
  * "". */
 int net_create(struct node *n, struct node_net **ret, struct err *err) _must_check_;
 void net_destroy(struct node_net *net); /* the kernel's state stays; NULL allowed */
+/* Whether node->service_cidr may be this. */
+bool net_service_ranges_ok(const char *text);
 /* "10.244.0.0/24"; at most one change from "" to a value in the life of the agent. */
 void net_set_pod_cidr(struct node_net *net, const char *cidr);
 

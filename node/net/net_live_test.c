@@ -33,12 +33,12 @@ static void sh(const char *command)
 		fail_msg("failed: %s", command);
 }
 
-static uint32_t ip(const char *text)
+static struct net_address ip(const char *text)
 {
-	struct in_addr a;
+	struct net_address a;
 
-	assert_int_equal(inet_pton(AF_INET, text, &a), 1);
-	return a.s_addr;
+	assert_int_equal(net_address_parse(text, &a), 0);
+	return a;
 }
 
 static void read_all(void *p, size_t size)
@@ -105,23 +105,24 @@ static void serve(const char *ns, uint16_t port)
 	assert_int_equal(pipe(ready), 0);
 	server_pids[server_count] = fork();
 	if (server_pids[server_count++] == 0) {
-		struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)}, peer;
+		struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(port)}, peer;
 		int on = 1, s;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		enter(ns);
-		s = socket(AF_INET, SOCK_STREAM, 0);
+		s = socket(AF_INET6, SOCK_STREAM, 0); /* of both families */
 		setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 		if (bind(s, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(s, 16) < 0)
 			_exit(98);
 		(void)!write(ready[1], "x", 1);
 		for (;;) {
 			socklen_t size = sizeof(peer);
-			char text[80], from[INET_ADDRSTRLEN];
+			char text[128], from[INET6_ADDRSTRLEN];
 			int c2 = accept(s, (struct sockaddr *)&peer, &size);
 
-			inet_ntop(AF_INET, &peer.sin_addr, from, sizeof(from));
-			snprintf(text, sizeof(text), "%s %s", ns, from);
+			inet_ntop(AF_INET6, &peer.sin6_addr, from, sizeof(from));
+			snprintf(text, sizeof(text), "%s %s", ns,
+				from + (strncmp(from, "::ffff:", 7) ? 0 : 7));
 			(void)!write(c2, text, strlen(text));
 			close(c2);
 		}
@@ -142,14 +143,17 @@ static const char *get(const char *ns, const char *address, uint16_t port)
 	assert_int_equal(pipe(out), 0);
 	pid = fork();
 	if (pid == 0) {
-		struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+		struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 		struct timeval patience = {.tv_sec = 2};
+		char both_ways[80];
 		int s;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		enter(ns);
-		inet_pton(AF_INET, address, &to.sin_addr);
-		s = socket(AF_INET, SOCK_STREAM, 0);
+		snprintf(both_ways, sizeof(both_ways), "%s%s",
+			strchr(address, ':') ? "" : "::ffff:", address);
+		inet_pton(AF_INET6, both_ways, &to.sin6_addr);
+		s = socket(AF_INET6, SOCK_STREAM, 0);
 		setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 		setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 		if (connect(s, (struct sockaddr *)&to, sizeof(to)) < 0) {
@@ -173,36 +177,76 @@ static const char *get(const char *ns, const char *address, uint16_t port)
 static struct service_map *map;
 static const char refused[] = "errno 111";
 
-static void set(const char *key, const char *address, uint16_t port, uint16_t node_port,
-	uint8_t affinity, const struct service_target *targets, size_t count)
+static struct service_group groups[3];
+static struct service_front fronts[3];
+
+/* A cluster IP (group 0) and, unless 0, a node port (group 1) of the same targets; more may be
+ * added before give(). */
+static struct service_desc plain(const char *address, uint8_t proto, uint16_t port,
+	uint16_t node_port, uint32_t seconds, const struct service_target *targets, size_t count)
 {
-	struct service_port p = {IPPROTO_TCP, port, node_port, targets, count};
-	struct service_desc d = {ip(address), affinity, &p, 1};
+	struct net_address a = ip(address);
+
+	groups[0] = (struct service_group){.name = "i",
+		.kind = NETD_INSIDE,
+		.seconds = seconds,
+		.targets = targets,
+		.target_count = count};
+	groups[1] = groups[0];
+	groups[1].kind = NETD_OUTSIDE;
+	snprintf(groups[1].name, sizeof(groups[1].name), "o");
+	fronts[0] = (struct service_front){
+		.address = a, .proto = proto, .port = port, .inside = -1, .empty = NETD_REFUSE};
+	fronts[1] = fronts[0];
+	fronts[1].address = (struct net_address){.family = a.family};
+	fronts[1].port = node_port;
+	fronts[1].group = 1;
+	return (struct service_desc){groups, 2, fronts, node_port ? 2 : 1};
+}
+
+static void give(const char *key, const struct service_desc *d)
+{
 	netd_ops ops = {0};
 
-	assert_true(service_map_set(map, key, &d, &ops));
+	assert_true(service_map_set(map, key, d, &ops));
 	if (ops.count)
 		tell_ops(&ops);
 	VEC_FINISH(&ops);
+}
+
+static void set(const char *key, const char *address, uint16_t port, uint16_t node_port,
+	uint32_t seconds, const struct service_target *targets, size_t count)
+{
+	struct service_desc d =
+		plain(address, IPPROTO_TCP, port, node_port, seconds, targets, count);
+
+	give(key, &d);
 }
 
 static int setup(void **state)
 {
 	struct {
 		struct netd_config c;
-		struct netd_net other;
-	} config = {.c = {.net_count = 1}};
+		struct net_range other[2];
+	} config = {.c = {.net_count = 2}};
 	struct links *l;
-	struct links_route routes[2] = {{.via = 0}};
+	struct links_address gateways[2] = {{ip("10.244.0.1"), 24}, {ip("fd00:244::1"), 64}};
+	struct links_route routes[4] = {{.to.prefix = 0}};
 	struct err err = ERR_INIT;
 	int fds[2];
 
 	sh("ip link set lo up");
-	assert_int_equal(netd_net_parse("10.244.0.0/24", &config.c.pods), 0);
-	assert_int_equal(netd_net_parse("10.96.0.0/16", &config.c.services), 0);
-	assert_int_equal(netd_net_parse("10.244.1.0/24", &config.other), 0);
-	config.c.bridge_calls_ip =
+	assert_int_equal(net_range_parse("10.244.0.0/24", &config.c.v4.pods), 0);
+	assert_int_equal(net_range_parse("10.96.0.0/16", &config.c.v4.services), 0);
+	assert_int_equal(net_range_parse("10.244.1.0/24", &config.other[0]), 0);
+	config.c.v4.bridge_calls_ip =
 		links_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables", "1");
+	assert_int_equal(net_range_parse("fd00:244::/64", &config.c.v6.pods), 0);
+	assert_int_equal(net_range_parse("fd00:96::/112", &config.c.v6.services), 0);
+	assert_int_equal(net_range_parse("fd00:244:0:1::/64", &config.other[1]), 0);
+	config.c.v6.bridge_calls_ip =
+		links_sysctl("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1");
+	assert_true(links_sysctl("/proc/sys/net/ipv6/conf/all/forwarding", "1"));
 	assert_true(links_sysctl("/proc/sys/net/ipv4/ip_forward", "1"));
 	assert_int_equal(links_open(&l, &err), 0);
 
@@ -211,26 +255,39 @@ static int setup(void **state)
 	   "ip -n outside addr add 192.0.2.2/24 dev eth0 && ip -n outside link set eth0 up && "
 	   "ip -n outside link set lo up && ip route add default via 192.0.2.2 && "
 	   /* It claims every address: a leak would be answered. */
-	   "ip -n outside route add local 0.0.0.0/0 dev lo table local");
-	routes[0].to = config.c.services;
-	routes[1] = (struct links_route){.to = config.other, .via = ip("192.0.2.9")};
+	   "ip -n outside route add local 0.0.0.0/0 dev lo table local && "
+	   "ip addr add 2001:db8::1/64 dev up0 nodad && "
+	   "ip -n outside addr add 2001:db8::2/64 dev eth0 nodad && "
+	   "ip route add default via 2001:db8::2 && "
+	   "ip -n outside route add local 2001:db8:1::/64 dev lo table local && "
+	   "ip -n outside route add local fd00:96::/112 dev lo table local");
+	routes[0].to = config.c.v4.services;
+	routes[1].to = config.c.v6.services;
+	routes[2] = (struct links_route){.to = config.other[0], .via = ip("192.0.2.9")};
+	routes[3] = (struct links_route){.to = config.other[1], .via = ip("2001:db8::9")};
 	for (int twice = 0; twice < 2; twice++) {
-		assert_int_equal(
-			links_ensure_bridge(l, "hanok0", ip("10.244.0.1"), 24, "node1", &err), 0);
-		if (links_set_routes(l, "hanok0", routes, 2, &err) < 0)
+		assert_int_equal(links_ensure_bridge(l, "hanok0", gateways, 2, "node1", &err), 0);
+		if (links_set_routes(l, "hanok0", routes, 4, &err) < 0)
 			fail_msg("%s", err.msg);
 	}
 	sh("test \"$(ip -4 route show proto 104 | wc -l)\" = 2");
+	sh("test \"$(ip -6 route show proto 104 | wc -l)\" = 2");
 	/* What is wanted no more goes; what others made stays. */
-	assert_int_equal(links_set_routes(l, "hanok0", routes, 1, &err), 0);
+	assert_int_equal(links_set_routes(l, "hanok0", routes, 2, &err), 0);
 	sh("test \"$(ip -4 route show proto 104 | wc -l)\" = 1 && ip route show default | grep -q "
 	   "up0");
-	assert_int_equal(links_set_routes(l, "hanok0", routes, 2, &err), 0);
+	sh("test \"$(ip -6 route show proto 104 | wc -l)\" = 1 && ip -6 route show default | grep "
+	   "-q "
+	   "up0");
+	assert_int_equal(links_set_routes(l, "hanok0", routes, 4, &err), 0);
 	sh("for p in a b; do ip netns add $p; ip link add v$p type veth peer name eth0 netns $p; "
 	   "ip link set v$p master hanok0 up; "
 	   "ip -n $p link set lo up; ip -n $p link set eth0 up; done; "
 	   "ip -n a addr add 10.244.0.2/24 dev eth0; ip -n b addr add 10.244.0.3/24 dev eth0; "
-	   "for p in a b; do ip -n $p route add default via 10.244.0.1; done");
+	   "ip -n a addr add fd00:244::2/64 dev eth0 nodad; "
+	   "ip -n b addr add fd00:244::3/64 dev eth0 nodad; "
+	   "for p in a b; do ip -n $p route add default via 10.244.0.1; "
+	   "ip -n $p route add default via fd00:244::1; done");
 	assert_int_equal(links_set_hairpin(l, "hanok0", &err), 0);
 	links_close(l);
 
@@ -328,7 +385,7 @@ static void a_client_keeps_its_endpoint(void **state)
 {
 	char first[128];
 
-	set("n/sticky", "10.96.0.11", 80, 30081, netd_affinity_step(60), both, 2);
+	set("n/sticky", "10.96.0.11", 80, 30081, 60, both, 2);
 	snprintf(first, sizeof(first), "%s", get("outside", "192.0.2.1", 30081));
 	for (int i = 0; i < 10; i++)
 		assert_memory_equal(get("outside", "192.0.2.1", 30081), first, 2);
@@ -336,26 +393,26 @@ static void a_client_keeps_its_endpoint(void **state)
 	for (int i = 0; i < 10; i++)
 		assert_memory_equal(get("", "10.96.0.11", 80), first, 2);
 	/* Its endpoint goes: it gets another one. */
-	set("n/sticky", "10.96.0.11", 80, 30081, netd_affinity_step(60), both + (first[0] == 'a'),
-		1);
+	set("n/sticky", "10.96.0.11", 80, 30081, 60, both + (first[0] == 'a'), 1);
 	assert_memory_equal(get("", "10.96.0.11", 80), first[0] == 'a' ? "b " : "a ", 2);
 }
 
 /* One datagram from a socket with a fixed port; which server (by its port) got it. */
-static int udp_hits(int servers[2], uint16_t from)
+static int udp_hits(int servers[2], uint16_t from, int patience)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(from)},
 			   to = {.sin_family = AF_INET,
 				   .sin_port = htons(53),
-				   .sin_addr.s_addr = ip("10.96.0.12")};
+				   .sin_addr.s_addr = htonl(0x0a60000c)};
 	int on = 1, s = socket(AF_INET, SOCK_DGRAM, 0), hit = -1;
 	char c;
 
 	setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	assert_int_equal(bind(s, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(sendto(s, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	/* Refused at once where there is no endpoint. */
+	(void)!sendto(s, "x", 1, 0, (struct sockaddr *)&to, sizeof(to));
 	close(s);
-	for (int tries = 0; hit < 0 && tries < 200; tries++) {
+	for (int tries = 0; hit < 0 && tries < patience; tries++) {
 		struct timeval tick = {.tv_usec = 5000};
 
 		for (int i = 0; i < 2; i++) {
@@ -385,26 +442,124 @@ static void udp_clients_leave_an_endpoint_that_is_gone(void **state)
 {
 	int servers[2] = {udp_server("a", 5353), udp_server("b", 5353)};
 	struct service_target t[2] = {{ip("10.244.0.2"), 5353}, {ip("10.244.0.3"), 5353}};
-	struct service_port p = {IPPROTO_UDP, 53, 0, t, 2};
-	struct service_desc d = {ip("10.96.0.12"), 0, &p, 1};
-	netd_ops ops = {0};
+	struct service_desc d = plain("10.96.0.12", IPPROTO_UDP, 53, 0, 0, t, 0);
 	int hit;
 
-	assert_true(service_map_set(map, "n/dns", &d, &ops));
-	tell_ops(&ops);
-	hit = udp_hits(servers, 40000);
+	/* What was sent before there was anybody does not stick. */
+	give("n/dns", &d);
+	udp_hits(servers, 40000, 1);
+	d = plain("10.96.0.12", IPPROTO_UDP, 53, 0, 0, t, 2);
+	give("n/dns", &d);
+	hit = udp_hits(servers, 40000, 200);
 	assert_true(hit >= 0);
 	for (int i = 0; i < 5; i++)
-		assert_int_equal(udp_hits(servers, 40000), hit); /* the same flow */
-	ops.count = 0;
-	p.targets = &t[1 - hit];
-	p.target_count = 1;
-	assert_true(service_map_set(map, "n/dns", &d, &ops));
-	tell_ops(&ops);
-	assert_int_equal(udp_hits(servers, 40000), 1 - hit);
-	VEC_FINISH(&ops);
+		assert_int_equal(udp_hits(servers, 40000, 200), hit); /* the same flow */
+	d = plain("10.96.0.12", IPPROTO_UDP, 53, 0, 0, &t[1 - hit], 1);
+	give("n/dns", &d);
+	assert_int_equal(udp_hits(servers, 40000, 200), 1 - hit);
 	close(servers[0]);
 	close(servers[1]);
+}
+
+/* With the policy Local, who comes from outside keeps its address and gets only what is here; pods
+ * and this node get any. */
+static void local_policy_keeps_the_source(void **state)
+{
+	struct service_target t[2] = {{ip("10.244.0.3"), 8080}, {ip("10.244.0.2"), 8080}};
+	struct service_desc d = plain("10.96.0.13", IPPROTO_TCP, 80, 30083, 0, t, 2);
+
+	groups[1].kind = NETD_KEEP;
+	groups[1].target_count = 1;
+	fronts[1].inside = 0;
+	fronts[1].empty = NETD_DROP;
+	fronts[2] = fronts[1]; /* a load balancer's address */
+	fronts[2].address = ip("203.0.113.7");
+	fronts[2].port = 80;
+	d.front_count = 3;
+	give("n/local", &d);
+	for (int i = 0; i < 6; i++)
+		assert_string_equal(get("outside", "192.0.2.1", 30083), "b 192.0.2.2");
+	sh("ip -n outside route add 203.0.113.0/24 via 192.0.2.1");
+	assert_string_equal(get("outside", "203.0.113.7", 80), "b 192.0.2.2");
+	for (int i = 0, other = 0; !other; i++) {
+		assert_true(i < 60);
+		other = get("", "203.0.113.7", 80)[0] == 'a';
+	}
+	for (int i = 0, other = 0; !other; i++) {
+		assert_true(i < 60);
+		other = get("b", "192.0.2.1", 30083)[0] == 'a';
+	}
+	/* None here: silence for who might be served elsewhere, an answer inside. */
+	groups[1].target_count = 0;
+	groups[0].target_count = 1;
+	give("n/local", &d);
+	assert_string_equal(get("outside", "192.0.2.1", 30083), "errno 115");
+	assert_memory_equal(get("", "192.0.2.1", 30083), "b ", 2);
+	/* None at all. */
+	groups[0].target_count = 0;
+	fronts[1].empty = fronts[2].empty = NETD_REFUSE;
+	give("n/local", &d);
+	assert_string_equal(get("outside", "192.0.2.1", 30083), refused);
+	assert_string_equal(get("outside", "203.0.113.7", 80), refused);
+	assert_string_equal(get("", "203.0.113.7", 80), refused);
+	give("n/local", NULL);
+}
+
+static void only_some_sources_may_come(void **state)
+{
+	struct service_target t = {ip("10.244.0.3"), 8080};
+	struct service_desc d = plain("10.96.0.14", IPPROTO_TCP, 80, 30084, 0, &t, 1);
+	struct net_range sources[2];
+
+	assert_int_equal(net_range_parse("198.51.100.0/24", &sources[0]), 0);
+	assert_int_equal(net_range_parse("192.0.2.2/32", &sources[1]), 0);
+	fronts[2] = fronts[1];
+	fronts[2].address = ip("203.0.113.8");
+	fronts[2].port = 80;
+	fronts[2].sources = sources;
+	fronts[2].source_count = 1;
+	d.front_count = 3;
+	give("n/lb", &d);
+	assert_string_equal(get("outside", "203.0.113.8", 80), "errno 115");
+	assert_memory_equal(get("outside", "192.0.2.1", 30084), "b ", 2);
+	fronts[2].source_count = 2;
+	give("n/lb", &d);
+	assert_memory_equal(get("outside", "203.0.113.8", 80), "b ", 2);
+	give("n/lb", NULL);
+	sh("test -z \"$(nft list set ip hanok sources | grep elements)\"");
+}
+
+static void the_same_for_ipv6(void **state)
+{
+	struct service_target t[2] = {{ip("fd00:244::2"), 8080}, {ip("fd00:244::3"), 8080}};
+	const char *got;
+	bool a = false, b = false;
+
+	set("n/six", "fd00:96::10", 80, 30086, 0, t, 2);
+	for (int i = 0; i < 40 && !(a && b); i++) {
+		got = get("", "fd00:96::10", 80);
+		a |= got[0] == 'a';
+		b |= got[0] == 'b';
+	}
+	assert_true(a && b);
+	set("n/six", "fd00:96::10", 80, 30086, 0, t + 1, 1);
+	assert_string_equal(get("a", "fd00:96::10", 80), "b fd00:244::2");
+	got = get("b", "fd00:96::10", 80);
+	assert_memory_equal(got, "b ", 2);
+	assert_string_not_equal(got, "b fd00:244::3");
+	assert_memory_equal(get("outside", "2001:db8::1", 30086), "b ", 2);
+	assert_string_equal(get("outside", "2001:db8::1", 30087), refused);
+	assert_string_equal(get("a", "2001:db8:1::7", 80), "outside 2001:db8::1");
+	assert_string_equal(get("a", "fd00:96::99", 80), refused);
+	set("n/six", "fd00:96::10", 80, 30086, 600, t, 2);
+	got = get("outside", "2001:db8::1", 30086);
+	a = got[0] == 'a';
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(get("outside", "2001:db8::1", 30086)[0], a ? 'a' : 'b');
+	set("n/six", "fd00:96::10", 80, 30086, 0, t, 0);
+	assert_string_equal(get("a", "fd00:96::10", 80), refused);
+	assert_string_equal(get("outside", "2001:db8::1", 30086), refused);
+	give("n/six", NULL);
 }
 
 static void a_new_netd_takes_over_without_a_gap(void **state)
@@ -422,15 +577,16 @@ static void a_new_netd_takes_over_without_a_gap(void **state)
 static void a_bad_transaction_changes_nothing(void **state)
 {
 	struct netd_op ops[2] = {
-		{.type = NETD_SERVICE,
+		{.type = NETD_FRONT,
 			.proto = 6,
 			.address = ip("10.96.3.3"),
 			.port = 1,
-			.slot = 1},
-		{.type = NETD_SERVICE,
+			.group = netd_group(NETD_INSIDE, 1)},
+		{.type = NETD_FRONT,
 			.proto = 6,
 			.address = ip("10.96.3.4"),
 			.port = 1,
+			.group = netd_group(NETD_INSIDE, 1),
 			.remove = 1},
 	};
 
@@ -448,18 +604,23 @@ static void ten_thousand_services(void **state)
 
 	for (uint32_t i = 0; i < 10000; i++) {
 		char key[32];
-		struct service_target t[2] = {
-			{htonl(0x0af40102 + i % 200), 80}, {htonl(0x0af40302 + i % 200), 80}};
-		struct service_port p = {IPPROTO_TCP, 80, 0, t, 2};
-		struct service_desc d = {htonl(0x0a601000 + i), 0, &p, 1};
+		struct net_address first = ip("10.244.1.2"), base = ip("10.96.16.0");
+		struct service_target t[3];
+		char address[NET_ADDRESS_TEXT];
+		struct net_address own = net_address_plus(&base, i);
+		struct service_desc d;
 
+		for (uint32_t n = 0; n < 3; n++)
+			t[n] = (struct service_target){
+				net_address_plus(&first, n * 256 + i % 200), 80};
+		d = plain(net_address_format(&own, address), IPPROTO_TCP, 80, 0, 0, t, 3);
 		snprintf(key, sizeof(key), "m/s%u", i);
 		assert_true(service_map_set(map, key, &d, &ops));
 	}
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	tell_ops(&ops);
 	clock_gettime(CLOCK_MONOTONIC, &t1);
-	print_message("10,000 services at once: %.1f ms\n",
+	print_message("10,000 services of 3 endpoints at once: %.1f ms\n",
 		(double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e6);
 	for (size_t i = 0; i < ARRAY_LEN(ms); i++) {
 		clock_gettime(CLOCK_MONOTONIC, &t0);
@@ -502,6 +663,9 @@ int main(void)
 		cmocka_unit_test(what_is_no_service_is_refused_and_never_leaves),
 		cmocka_unit_test(a_client_keeps_its_endpoint),
 		cmocka_unit_test(udp_clients_leave_an_endpoint_that_is_gone),
+		cmocka_unit_test(local_policy_keeps_the_source),
+		cmocka_unit_test(only_some_sources_may_come),
+		cmocka_unit_test(the_same_for_ipv6),
 		cmocka_unit_test(a_new_netd_takes_over_without_a_gap),
 		cmocka_unit_test(a_bad_transaction_changes_nothing),
 		cmocka_unit_test(ten_thousand_services),

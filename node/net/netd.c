@@ -13,6 +13,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/vec.h"
 #include "node/net/conntrack.h"
 #include "node/net/net.h"
 #include "node/net/nft_batch.h"
@@ -23,8 +24,9 @@
 struct netd {
 	struct nft_socket *nft;
 	struct netd_config config;
-	bool configured; /* config came and its table was made */
+	unsigned tables; /* NFT_TABLE_*: config came and these were made */
 	bool lost_told;
+	VEC(uint32_t) remembered; /* seconds that have a chain */
 };
 
 /* All that netd, and the nft it starts, may ever do is to change the network. */
@@ -143,36 +145,81 @@ static int run_nft(const struct buf *rules, struct err *err)
 	return r;
 }
 
+static void delete_table(struct buf *out, uint32_t family)
+{
+	const char *name = family == AF_INET6 ? "ip6" : "ip";
+
+	buf_printf(
+		out, "add table %s " NETD_TABLE "\ndelete table %s " NETD_TABLE "\n", name, name);
+}
+
+static int make_table(struct netd *d, const struct netd_config *c, const struct net_range *nets,
+	uint32_t family, struct err *err)
+{
+	_cleanup_(buf_finish) struct buf rules = BUF_INIT, fresh = BUF_INIT;
+	struct err again = ERR_INIT;
+	int r;
+
+	netd_ruleset_write(&rules, c, nets, family, NET_BRIDGE);
+	r = run_nft(&rules, err);
+	if (r == 0)
+		return 0;
+	/* A table of another version has maps of another shape: make it anew, in one step. */
+	delete_table(&fresh, family);
+	buf_add(&fresh, rules.data, rules.size);
+	if (run_nft(&fresh, &again) < 0)
+		return r;
+	return d->tables ? answer(NETD_LOST, 0, -ENOENT, "tables were made anew") : 0;
+}
+
 static int apply_config(struct netd *d, const char *body, size_t size, struct err *err)
 {
-	_cleanup_(buf_finish) struct buf rules = BUF_INIT;
 	const struct netd_config *c = (const struct netd_config *)body;
-	const struct netd_net *nets = (const struct netd_net *)(c + 1);
+	const struct net_range *nets = (const struct net_range *)(c + 1);
 	int r = netd_check_config(c, size, err);
+	unsigned tables = 0;
 
-	if (r < 0)
-		return r;
-	netd_ruleset_write(&rules, c, nets, NET_BRIDGE);
-	r = run_nft(&rules, err);
-	if (r < 0) {
-		struct err again = ERR_INIT;
-		struct buf fresh = BUF_INIT;
-
-		/* A table of another version has maps of another shape: make it anew, in one step.
-		 */
-		buf_add_str(
-			&fresh, "add table ip " NETD_TABLE "\ndelete table ip " NETD_TABLE "\n");
-		buf_add(&fresh, rules.data, rules.size);
-		if (run_nft(&fresh, &again) == 0)
-			r = 0;
-		buf_finish(&fresh);
+	if (r == 0 && c->v4.pods.address.family) {
+		r = make_table(d, c, nets, AF_INET, err);
+		tables |= NFT_TABLE_IP4;
+	}
+	if (r == 0 && c->v6.pods.address.family) {
+		r = make_table(d, c, nets, AF_INET6, err);
+		tables |= NFT_TABLE_IP6;
 	}
 	if (r < 0)
 		return r;
+	/* One from a time when the cluster had that family too. */
+	for (unsigned f = 0; f < 2; f++) {
+		uint32_t family = f ? AF_INET6 : AF_INET;
+		_cleanup_(buf_finish) struct buf rules = BUF_INIT;
+
+		if (tables & 1u << f ||
+			nft_table_exists(d->nft, (uint8_t)family, NETD_TABLE, NULL) != 1)
+			continue;
+		delete_table(&rules, family);
+		(void)!run_nft(&rules, NULL);
+	}
 	d->config = *c;
-	d->configured = true;
+	d->tables = tables;
 	d->lost_told = false;
-	return 0;
+	for (size_t i = 0; r == 0 && i < d->remembered.count; i++)
+		r = nft_remember(d->nft, tables, d->remembered.items[i], err);
+	return r;
+}
+
+/* Each time for which a client may be remembered is a chain; they are few in any cluster. */
+static int ensure_remembered(struct netd *d, uint32_t seconds, struct err *err)
+{
+	int r;
+
+	for (size_t i = 0; i < d->remembered.count; i++)
+		if (d->remembered.items[i] == seconds)
+			return 0;
+	r = nft_remember(d->nft, d->tables, seconds, err);
+	if (r == 0)
+		VEC_PUSH(&d->remembered, seconds);
+	return r;
 }
 
 static int apply_ops(struct netd *d, const char *body, size_t size, struct err *err)
@@ -180,17 +227,19 @@ static int apply_ops(struct netd *d, const char *body, size_t size, struct err *
 	const struct netd_op *ops = (const struct netd_op *)body;
 	size_t count = size / sizeof(*ops);
 
-	if (!d->configured)
+	if (!d->tables)
 		return err_set(err, -EINVAL, "operations before the configuration");
 	if (size % sizeof(*ops))
 		return err_set(err, -EINVAL, "operations of the wrong size");
 	for (size_t i = 0; i < count; i++) {
 		int r = netd_check_op(&ops[i], &d->config, err);
 
+		if (r == 0 && ops[i].type == NETD_GROUP && ops[i].seconds && !ops[i].remove)
+			r = ensure_remembered(d, ops[i].seconds, err);
 		if (r < 0)
 			return err_context(err, r, "operation %zu", i);
 	}
-	int r = nft_apply(d->nft, ops, count, err);
+	int r = nft_apply(d->nft, ops, count, d->tables, err);
 
 	if (r == 0 && conntrack_forget(ops, count) < 0)
 		log_warn("old translations of UDP stay until they time out", NULL);
@@ -221,14 +270,21 @@ static int serve_one(struct netd *d)
 	return answer(NETD_RESULT, h.serial, r, err.msg);
 }
 
-/* Somebody else's "flush ruleset" takes our table along; the agent then gives everything again. */
-static int check_table(struct netd *d)
+/* Somebody else's "flush ruleset" takes our tables along; the agent then gives everything again. */
+static int check_tables(struct netd *d)
 {
-	if (!d->configured || d->lost_told ||
-		nft_table_exists(d->nft, AF_INET, NETD_TABLE, NULL) != 0)
+	bool lost = false;
+
+	if (!d->tables || d->lost_told)
+		return 0;
+	for (unsigned f = 0; f < 2; f++)
+		if (d->tables & 1u << f)
+			lost |= nft_table_exists(
+					d->nft, f ? AF_INET6 : AF_INET, NETD_TABLE, NULL) == 0;
+	if (!lost)
 		return 0;
 	d->lost_told = true;
-	return answer(NETD_LOST, 0, -ENOENT, "table ip " NETD_TABLE " was removed");
+	return answer(NETD_LOST, 0, -ENOENT, "the table " NETD_TABLE " was removed");
 }
 
 int netd_main(int argc, char **argv)
@@ -264,11 +320,12 @@ int netd_main(int argc, char **argv)
 		if (n < 0 && errno != EINTR)
 			r = -errno;
 		else if (n == 0)
-			r = check_table(&d);
+			r = check_tables(&d);
 		else if (n > 0)
 			r = serve_one(&d);
 	}
 	nft_socket_close(d.nft);
+	VEC_FINISH(&d.remembered);
 	if (r != -EPIPE)
 		log_error("netd stops", "error", strerror(-r), NULL);
 	return r == -EPIPE ? 0 : 1;

@@ -1,11 +1,6 @@
 #include "node/net/netd_proto.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
-
-const uint32_t netd_affinity_seconds[NETD_AFFINITY_STEPS] = {
-	60, 300, 900, 1800, 3600, 10800, 86400};
 
 unsigned netd_slots_for(size_t count)
 {
@@ -15,74 +10,50 @@ unsigned netd_slots_for(size_t count)
 	return count <= NETD_SLOTS_MANY / 2 ? NETD_SLOTS_MANY : NETD_SLOTS_MOST;
 }
 
-uint8_t netd_affinity_step(int64_t seconds)
+bool netd_any_address(const struct net_address *a)
 {
-	if (seconds <= 0)
-		return 0;
-	for (uint8_t i = 0; i < NETD_AFFINITY_STEPS; i++)
-		if (seconds <= netd_affinity_seconds[i])
-			return (uint8_t)(i + 1);
-	return NETD_AFFINITY_STEPS;
-}
+	static const uint8_t zero[16];
 
-static uint32_t mask_of(uint32_t prefix)
-{
-	return prefix ? htonl(UINT32_MAX << (32 - prefix)) : 0;
-}
-
-bool netd_net_has(const struct netd_net *n, uint32_t address)
-{
-	return ((n->address ^ address) & mask_of(n->prefix)) == 0;
-}
-
-int netd_net_parse(const char *cidr, struct netd_net *ret)
-{
-	const char *slash = strchr(cidr, '/');
-	char address[INET_ADDRSTRLEN];
-	struct in_addr in;
-	uint64_t prefix;
-
-	if (!slash || (size_t)(slash - cidr) >= sizeof(address))
-		return -EINVAL;
-	memcpy(address, cidr, (size_t)(slash - cidr));
-	address[slash - cidr] = '\0';
-	if (inet_pton(AF_INET, address, &in) != 1 || parse_u64(str_from(slash + 1), &prefix) < 0 ||
-		prefix > 32 || (in.s_addr & ~mask_of((uint32_t)prefix)))
-		return -EINVAL;
-	*ret = (struct netd_net){.address = in.s_addr, .prefix = (uint32_t)prefix};
-	return 0;
+	return !memcmp(a->bytes, zero, sizeof(zero));
 }
 
 /* A range that pods or services may have: not so wide that it takes over the host's own traffic. */
-static bool net_ok(const struct netd_net *n)
+static bool net_ok(const struct net_range *n, uint32_t family)
 {
-	uint32_t first = ntohl(n->address);
+	uint32_t bits = family == AF_INET6 ? 128 : 32;
 
-	return n->prefix >= 8 && n->prefix <= 30 && !(n->address & ~mask_of(n->prefix)) &&
-	       first >> 24 != 0 && first >> 24 != 127 && first >> 24 < 224;
+	return n->address.family == family && net_range_is_valid(n) && n->prefix >= 8 &&
+	       n->prefix <= bits - 2 && net_address_is_unicast(&n->address);
 }
 
-static bool unicast(uint32_t address)
+static bool apart(const struct net_range *a, const struct net_range *b)
 {
-	uint32_t top = ntohl(address) >> 24;
+	return !net_range_has(a, &b->address) && !net_range_has(b, &a->address);
+}
 
-	return top != 0 && top != 127 && top < 224;
+static bool family_ok(const struct netd_family *f, uint32_t family)
+{
+	return net_ok(&f->pods, family) && f->bridge_calls_ip <= 1 &&
+	       (!f->services.address.family ||
+		       (net_ok(&f->services, family) && apart(&f->pods, &f->services)));
 }
 
 int netd_check_config(const struct netd_config *c, size_t size, struct err *err)
 {
-	const struct netd_net *nets = (const struct netd_net *)(c + 1);
+	const struct net_range *nets = (const struct net_range *)(c + 1);
 
 	if (size < sizeof(*c) || c->net_count > NETD_NETS_MAX ||
-		size != sizeof(*c) + c->net_count * sizeof(*nets) || c->bridge_calls_ip > 1)
+		size != sizeof(*c) + c->net_count * sizeof(*nets))
 		return err_set(err, -EINVAL, "configuration of the wrong size");
-	if (!net_ok(&c->pods) || !net_ok(&c->services) ||
-		netd_net_has(&c->services, c->pods.address) ||
-		netd_net_has(&c->pods, c->services.address))
-		return err_set(
-			err, -EINVAL, "pod and service ranges must be apart, /8 to /30, unicast");
+	if (!c->v4.pods.address.family && !c->v6.pods.address.family)
+		return err_set(err, -EINVAL, "configuration without a pod range");
+	if ((c->v4.pods.address.family && !family_ok(&c->v4, AF_INET)) ||
+		(c->v6.pods.address.family && !family_ok(&c->v6, AF_INET6)))
+		return err_set(err, -EINVAL,
+			"pod and service ranges must be apart, no wider than /8, unicast");
 	for (uint32_t i = 0; i < c->net_count; i++)
-		if (!net_ok(&nets[i]) || netd_net_has(&c->services, nets[i].address))
+		if ((!net_ok(&nets[i], AF_INET) && !net_ok(&nets[i], AF_INET6)) ||
+			!apart(&c->v4.services, &nets[i]) || !apart(&c->v6.services, &nets[i]))
 			return err_set(err, -EINVAL, "pod range %u is not a usable range", i);
 	return 0;
 }
@@ -93,163 +64,307 @@ static bool slots_ok(unsigned slots)
 	       slots == NETD_SLOTS_MOST;
 }
 
-int netd_check_op(const struct netd_op *op, const struct netd_config *config, struct err *err)
+static bool group_ok(uint32_t group)
 {
-	bool service = op->type == NETD_SERVICE || op->type == NETD_NODE_PORT;
-	bool endpoint = op->type == NETD_ENDPOINT || op->type == NETD_NODE_PORT_ENDPOINT;
-	bool with_address = op->type == NETD_SERVICE || op->type == NETD_ENDPOINT;
+	return group >> 30 && !(group & 0x1fff) && (group & 0x3fffffff);
+}
 
-	if (op->type < NETD_FLUSH || op->type > NETD_HAIRPIN || op->remove > 1 || op->zero)
-		return err_set(err, -EINVAL, "operation %u is not known", op->type);
-	if (op->type == NETD_FLUSH)
-		return 0;
-	if (op->type == NETD_HAIRPIN)
-		return unicast(op->to_address) ? 0
-					       : err_set(err, -EINVAL, "endpoint is not unicast");
-	if ((op->proto != IPPROTO_TCP && op->proto != IPPROTO_UDP) || !op->port)
-		return err_set(err, -EINVAL, "protocol %u port %u", op->proto, op->port);
-	if (with_address ? !netd_net_has(&config->services, op->address) : op->address != 0)
-		return err_set(err, -EINVAL, "address is not in the service range");
-	if (op->remove)
-		return 0;
-	if (service && (!slots_ok(op->slot) || op->affinity > NETD_AFFINITY_STEPS))
-		return err_set(err, -EINVAL, "%u slots, affinity %u", op->slot, op->affinity);
-	if (endpoint && (op->slot >= NETD_SLOTS_MOST || !unicast(op->to_address) || !op->to_port))
-		return err_set(err, -EINVAL, "endpoint is not a unicast address with a port");
+static bool has_table(const struct netd_config *c, const struct net_address *a)
+{
+	return (a->family == AF_INET && c->v4.pods.address.family) ||
+	       (a->family == AF_INET6 && c->v6.pods.address.family);
+}
+
+static int check_front(const struct netd_op *op, struct err *err)
+{
+	if (op->verdict > NETD_DROP)
+		return err_set(err, -EINVAL, "verdict %u is not known", op->verdict);
+	if ((op->verdict == NETD_TRANSLATE) != (op->group != 0) ||
+		(op->group && !group_ok(op->group)) || (op->inside && !group_ok(op->inside)))
+		return err_set(err, -EINVAL, "group %08x, inside %08x", op->group, op->inside);
 	return 0;
 }
 
-void netd_chain_name(char ret[32], bool node_port, bool affinity, unsigned slots)
+int netd_check_op(const struct netd_op *op, const struct netd_config *config, struct err *err)
 {
-	snprintf(ret, 32, "%s%s-%u", node_port ? "node" : "service", affinity ? "-sticky" : "",
-		slots);
+	bool keyed = op->type == NETD_FRONT || op->type == NETD_FIREWALL ||
+		     op->type == NETD_SOURCE || op->type == NETD_HOST_PORT ||
+		     op->type == NETD_FORGET;
+	bool with_target =
+		op->type == NETD_ENDPOINT || op->type == NETD_HAIRPIN || op->type == NETD_HOST_PORT;
+
+	if (op->type < NETD_FLUSH || op->type >= NETD_OP_TYPES || op->remove > 1)
+		return err_set(err, -EINVAL, "operation %u is not known", op->type);
+	if (op->type == NETD_FLUSH)
+		return op->part == NETD_SERVICES || op->part == NETD_HOST_PORTS
+			       ? 0
+			       : err_set(err, -EINVAL, "part %u is not known", op->part);
+	if (!has_table(config, &op->address) || !net_address_is_valid(&op->address))
+		return err_set(err, -EINVAL, "addresses of family %u are not configured",
+			op->address.family);
+	if (keyed && ((op->proto != IPPROTO_TCP && op->proto != IPPROTO_UDP &&
+			      op->proto != IPPROTO_SCTP) ||
+			     !op->port))
+		return err_set(err, -EINVAL, "protocol %u port %u", op->proto, op->port);
+	/* Nobody may take over what the host says to itself. */
+	if (keyed && !netd_any_address(&op->address) && !net_address_is_unicast(&op->address))
+		return err_set(err, -EINVAL, "address is not unicast");
+	if (with_target &&
+		(op->to.family != op->address.family || !net_address_is_unicast(&op->to) ||
+			(op->type != NETD_HAIRPIN && !op->to_port)))
+		return err_set(err, -EINVAL, "endpoint is not a unicast address with a port");
+	switch ((enum netd_op_type)op->type) {
+	case NETD_FRONT:
+		return check_front(op, err);
+	case NETD_GROUP:
+		if (!group_ok(op->group) || !slots_ok(op->slot_count) ||
+			op->seconds > NETD_AFFINITY_MAX_SECONDS)
+			return err_set(err, -EINVAL, "group %08x, %u slots, %u seconds", op->group,
+				op->slot_count, op->seconds);
+		break;
+	case NETD_ENDPOINT:
+		if (!group_ok(op->group) || op->slot >= NETD_SLOTS_MOST)
+			return err_set(err, -EINVAL, "group %08x, slot %u", op->group, op->slot);
+		break;
+	case NETD_SOURCE:
+		if (op->to.family != op->address.family ||
+			!net_range_is_valid(&(struct net_range){op->to, op->to_prefix}))
+			return err_set(err, -EINVAL, "source is not a range");
+		break;
+	default:
+		break;
+	}
+	return 0;
 }
 
-static void add_net(struct buf *out, const struct netd_net *n)
+void netd_chain_name(char ret[32], bool sticky, unsigned slots)
 {
-	char text[INET_ADDRSTRLEN];
-
-	inet_ntop(AF_INET, &n->address, text, sizeof(text));
-	buf_printf(out, "%s/%u", text, n->prefix);
+	snprintf(ret, 32, "%s-%u", sticky ? "sticky" : "pick", slots);
 }
 
-/* One chain for each number of slots: choose one, remember it if asked to, translate. An endpoint
- * map's key ends in the slot, which travels in the packet's mark between two rules of one chain. */
-static void add_pick_chains(struct buf *out, bool node_port, unsigned slots)
-{
-	const char *key =
-		node_port ? "meta l4proto . th dport" : "ip daddr . meta l4proto . th dport";
-	const char *map = node_port ? "node_port_endpoints" : "endpoints";
-	const char *steps = node_port ? "node_port_affinity" : "service_affinity";
-	char name[32];
+/* Words of a family. */
+struct words {
+	uint32_t family;
+	const char *table, *address_type, *ip, *icmp, *loopback, *multicast;
+};
+static const struct words v4 = {
+	AF_INET, "ip", "ipv4_addr", "ip", "icmp", "127.0.0.0/8", "224.0.0.0/4"};
+static const struct words v6 = {AF_INET6, "ip6", "ipv6_addr", "ip6", "icmpv6", "::1", "ff00::/8"};
 
-	netd_chain_name(name, node_port, false, slots);
+/* Writes text in which $T is the table, $A the type of addresses, $I the header, $M what ICMP is
+ * called, $L loopback and $X multicast. */
+static void add(struct buf *out, const struct words *w, const char *text)
+{
+	for (const char *p = text; *p; p++) {
+		const char *word = NULL;
+
+		if (*p == '$') {
+			switch (p[1]) {
+			case 'T':
+				word = w->table;
+				break;
+			case 'A':
+				word = w->address_type;
+				break;
+			case 'I':
+				word = w->ip;
+				break;
+			case 'M':
+				word = w->icmp;
+				break;
+			case 'L':
+				word = w->loopback;
+				break;
+			case 'X':
+				word = w->multicast;
+				break;
+			}
+		}
+		if (word) {
+			buf_add_str(out, word);
+			p++;
+		} else {
+			buf_add(out, p, 1);
+		}
+	}
+}
+
+static void add_range(struct buf *out, const struct net_range *r)
+{
+	char text[NET_ADDRESS_TEXT + 4];
+
+	buf_add_str(out, net_range_format(r, text));
+}
+
+#define GROUP_MASK "0xffffe000"
+#define TRANSPORT "meta l4proto { tcp, udp, sctp }"
+
+/* For each number of slots: choose one and translate. Where clients are remembered, the mark then
+ * says the slot too; one that leads nowhere any more is chosen anew. */
+static void add_pick_chains(struct buf *out, const struct words *w, unsigned slots)
+{
+	char pick[32], sticky[32];
+
+	netd_chain_name(pick, false, slots);
+	netd_chain_name(sticky, true, slots);
 	buf_printf(out,
-		"\tchain %s {\n\t\tmeta mark set numgen random mod %u\n"
-		"\t\tmeta l4proto { tcp, udp } dnat ip to %s . meta mark map @%s\n\t}\n",
-		name, slots, key, map);
-	netd_chain_name(name, node_port, true, slots);
-	/* No endpoint has slot 0xffffffff, so a client without memory falls through to a choice; so
-	 * does one whose slot is gone. */
+		"\tchain %s {\n\t\t" TRANSPORT
+		" dnat %s to meta mark . numgen random mod %u map @endpoints\n\t}\n",
+		pick, w->ip, slots);
 	buf_printf(out,
-		"\tchain %s {\n\t\tmeta mark set 0xffffffff\n"
-		"\t\tmeta mark set ip saddr . ip daddr . meta l4proto . th dport map @affinity\n"
-		"\t\tmeta mark != 0xffffffff %s vmap @%s\n"
-		"\t\tmeta l4proto { tcp, udp } dnat ip to %s . meta mark map @%s\n"
-		"\t\tmeta mark set numgen random mod %u\n"
-		"\t\t%s vmap @%s\n"
-		"\t\tmeta l4proto { tcp, udp } dnat ip to %s . meta mark map @%s\n\t}\n",
-		name, key, steps, key, map, slots, key, steps, key, map);
+		"\tchain %s {\n"
+		"\t\tmeta mark set %s saddr . meta mark map @affinity goto sticky-again-%u\n"
+		"\t\tgoto sticky-anew-%u\n\t}\n",
+		sticky, w->ip, slots, slots);
+	buf_printf(out,
+		"\tchain sticky-again-%u {\n"
+		"\t\tmeta mark & " GROUP_MASK " vmap @remember\n"
+		"\t\t" TRANSPORT " dnat %s to meta mark map @sticky_endpoints\n"
+		"\t\tmeta mark set meta mark & " GROUP_MASK "\n"
+		"\t\tgoto sticky-anew-%u\n\t}\n",
+		slots, w->ip, slots);
+	buf_printf(out,
+		"\tchain sticky-anew-%u {\n"
+		"\t\tmeta mark set meta mark . numgen random mod %u map @sticky_slots\n"
+		"\t\tmeta mark & " GROUP_MASK " vmap @remember\n"
+		"\t\t" TRANSPORT " dnat %s to meta mark map @sticky_endpoints\n\t}\n",
+		slots, slots, w->ip);
 }
 
-void netd_ruleset_write(struct buf *out, const struct netd_config *c, const struct netd_net *nets,
-	const char *bridge)
+static const struct words *words_of(uint32_t family)
 {
-	unsigned slots[NETD_SLOTS_EXACT + 2];
+	return family == AF_INET6 ? &v6 : &v4;
+}
 
-	for (unsigned i = 0; i < NETD_SLOTS_EXACT; i++)
-		slots[i] = i + 1;
-	slots[NETD_SLOTS_EXACT] = NETD_SLOTS_MANY;
-	slots[NETD_SLOTS_EXACT + 1] = NETD_SLOTS_MOST;
+static const char maps[] =
+	"	set hairpin { type $A . $A; }\n"
+	"	map services { type $A . inet_proto . inet_service : mark; }\n"
+	"	map services_inside { type $A . inet_proto . inet_service : mark; }\n"
+	"	map node_ports { type inet_proto . inet_service : mark; }\n"
+	"	map node_ports_inside { type inet_proto . inet_service : mark; }\n"
+	"	map groups { type mark : verdict; }\n"
+	"	map endpoints { typeof meta mark . numgen random mod 2 : $I daddr . th dport; }\n"
+	"	map sticky_slots { typeof meta mark . numgen random mod 2 : meta mark; }\n"
+	"	map sticky_endpoints { typeof meta mark : $I daddr . th dport; }\n"
+	"	map remember { type mark : verdict; }\n"
+	"	map affinity { typeof $I saddr . meta mark : meta mark; size 65536; flags "
+	"dynamic,timeout; }\n"
+	"	map no_endpoints { type $A . inet_proto . inet_service : verdict; }\n"
+	"	map no_endpoint_node_ports { type inet_proto . inet_service : verdict; }\n"
+	"	set firewalled { type $A . inet_proto . inet_service; }\n"
+	"	set sources { type $A . inet_proto . inet_service . $A; flags interval; }\n"
+	"	map host_ports { type inet_proto . inet_service : $A . inet_service; }\n"
+	"	map host_address_ports { type $A . inet_proto . inet_service : $A . inet_service; "
+	"}\n";
+
+/* Loopback addresses stay local: translating them would need route_localnet. */
+static const char translate[] =
+	"	chain dispatch {\n		meta mark vmap @groups\n	}\n"
+	"	chain inside {\n"
+	"		meta mark set $I daddr . meta l4proto . th dport map @services_inside goto "
+	"dispatch\n"
+	"		fib daddr type local $I daddr != $L meta mark set meta l4proto . th dport "
+	"map @node_ports_inside goto dispatch\n	}\n"
+	"	chain own-address {\n"
+	"		meta mark set meta l4proto . th dport map @node_ports goto dispatch\n"
+	"		" TRANSPORT
+	" dnat $I to $I daddr . meta l4proto . th dport map @host_address_ports\n"
+	"		" TRANSPORT " dnat $I to meta l4proto . th dport map @host_ports\n	}\n"
+	"	chain translate {\n"
+	"		$I saddr @cluster jump inside\n"
+	"		$I saddr != @cluster fib saddr type local jump inside\n"
+	"		meta mark set $I daddr . meta l4proto . th dport map @services goto "
+	"dispatch\n"
+	"		fib daddr type local $I daddr != $L goto own-address\n	}\n"
+	"	chain prerouting {\n"
+	"		type nat hook prerouting priority dstnat; policy accept;\n"
+	"		" TRANSPORT " jump translate\n	}\n"
+	"	chain output {\n"
+	"		type nat hook output priority -100; policy accept;\n"
+	"		" TRANSPORT " jump translate\n	}\n"
+	"	chain postrouting {\n"
+	"		type nat hook postrouting priority srcnat; policy accept;\n"
+	"		ct status dnat $I saddr . $I daddr @hairpin masquerade fully-random\n"
+	"		ct status dnat meta mark & 0xc0000000 == 0x80000000 masquerade "
+	"fully-random\n"
+	"		ct status dnat meta mark & 0xc0000000 == 0x40000000 $I saddr != @cluster "
+	"masquerade fully-random\n";
+
+/* What still has a service address after translation was not translated: there is no such
+ * service. */
+static const char refuse[] =
+	"	chain refuse {\n		meta l4proto tcp reject with tcp reset\n"
+	"		reject with $M type port-unreachable\n	}\n"
+	"	chain discard {\n		drop\n	}\n"
+	"	chain source-check {\n"
+	"		$I daddr . meta l4proto . th dport . $I saddr @sources return\n"
+	"		drop\n	}\n"
+	"	chain filter-prerouting {\n"
+	"		type filter hook prerouting priority -110; policy accept;\n"
+	"		ct state new " TRANSPORT
+	" $I daddr . meta l4proto . th dport @firewalled goto source-check\n	}\n"
+	"	chain filter-input {\n"
+	"		type filter hook input priority filter; policy accept;\n"
+	"		ct state new " TRANSPORT
+	" $I daddr . meta l4proto . th dport vmap @no_endpoints\n"
+	"		ct state new " TRANSPORT
+	" fib daddr type local $I daddr != $L meta l4proto "
+	". th dport vmap @no_endpoint_node_ports\n	}\n"
+	"	chain forward {\n"
+	"		type filter hook forward priority filter; policy accept;\n"
+	"		ct state new " TRANSPORT
+	" $I daddr . meta l4proto . th dport vmap @no_endpoints\n";
+
+void netd_ruleset_write(struct buf *out, const struct netd_config *c, const struct net_range *nets,
+	uint32_t family, const char *bridge)
+{
+	const struct words *w = words_of(family);
+	const struct netd_family *f = family == AF_INET6 ? &c->v6 : &c->v4;
 
 	/* The set of ranges changes as a whole; rules go, elements of maps stay. */
-	buf_add_str(out, "add table ip " NETD_TABLE "\nflush table ip " NETD_TABLE "\n"
-			 "add set ip " NETD_TABLE " cluster { type ipv4_addr; flags interval; }\n"
-			 "flush set ip " NETD_TABLE " cluster\n");
-	buf_add_str(out,
-		"table ip " NETD_TABLE " {\n"
-		"\tset cluster {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t\telements = { ");
-	add_net(out, &c->pods);
+	add(out, w,
+		"add table $T " NETD_TABLE "\nflush table $T " NETD_TABLE "\n"
+		"add set $T " NETD_TABLE " cluster { type $A; flags interval; }\n"
+		"flush set $T " NETD_TABLE " cluster\n"
+		"table $T " NETD_TABLE " {\n"
+		"\tset cluster {\n\t\ttype $A\n\t\tflags interval\n\t\telements = { ");
+	add_range(out, &f->pods);
 	for (uint32_t i = 0; i < c->net_count; i++) {
-		if (nets[i].address == c->pods.address)
+		if (nets[i].address.family != family || !apart(&nets[i], &f->pods))
 			continue;
 		buf_add_str(out, ", ");
-		add_net(out, &nets[i]);
+		add_range(out, &nets[i]);
 	}
-	buf_add_str(out,
-		" }\n\t}\n"
-		"\tset hairpin {\n\t\ttype ipv4_addr . ipv4_addr\n\t}\n"
-		"\tmap services {\n\t\ttype ipv4_addr . inet_proto . inet_service : verdict\n\t}\n"
-		"\tmap endpoints {\n\t\ttype ipv4_addr . inet_proto . inet_service . mark : "
-		"ipv4_addr . "
-		"inet_service\n\t}\n"
-		"\tmap service_affinity {\n\t\ttype ipv4_addr . inet_proto . inet_service : "
-		"verdict\n\t}\n"
-		"\tmap node_ports {\n\t\ttype inet_proto . inet_service : verdict\n\t}\n"
-		"\tmap node_port_endpoints {\n\t\ttype inet_proto . inet_service . mark : "
-		"ipv4_addr . "
-		"inet_service\n\t}\n"
-		"\tmap node_port_affinity {\n\t\ttype inet_proto . inet_service : verdict\n\t}\n"
-		"\tmap affinity {\n\t\ttype ipv4_addr . ipv4_addr . inet_proto . inet_service : "
-		"mark\n"
-		"\t\tsize 65536\n\t\tflags dynamic,timeout\n\t}\n");
-	for (unsigned i = 0; i < NETD_AFFINITY_STEPS; i++)
-		buf_printf(out,
-			"\tchain remember-%u {\n\t\tupdate @affinity { ip saddr . ip daddr . meta "
-			"l4proto . "
-			"th dport timeout %us : meta mark }\n\t}\n",
-			i + 1, netd_affinity_seconds[i]);
-	for (size_t i = 0; i < ARRAY_LEN(slots); i++) {
-		add_pick_chains(out, false, slots[i]);
-		add_pick_chains(out, true, slots[i]);
-	}
-	/* Loopback addresses stay local: translating them would need route_localnet. */
-	buf_add_str(out,
-		"\tchain translate {\n"
-		"\t\tip daddr . meta l4proto . th dport vmap @services\n"
-		"\t\tfib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap "
-		"@node_ports\n\t}\n"
-		"\tchain prerouting {\n\t\ttype nat hook prerouting priority dstnat; policy "
-		"accept;\n"
-		"\t\tmeta l4proto { tcp, udp } jump translate\n\t}\n"
-		"\tchain output {\n\t\ttype nat hook output priority -100; policy accept;\n"
-		"\t\tmeta l4proto { tcp, udp } jump translate\n\t}\n"
-		"\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat; policy "
-		"accept;\n"
-		"\t\tct status dnat ip saddr . ip daddr @hairpin masquerade fully-random\n"
-		"\t\tct status dnat ip saddr != @cluster masquerade fully-random\n");
-	if (!c->bridge_calls_ip)
+	buf_add_str(out, " }\n\t}\n");
+	add(out, w, maps);
+	for (unsigned i = 1; i <= NETD_SLOTS_EXACT; i++)
+		add_pick_chains(out, w, i);
+	add_pick_chains(out, w, NETD_SLOTS_MANY);
+	add_pick_chains(out, w, NETD_SLOTS_MOST);
+	add(out, w, translate);
+	if (!f->bridge_calls_ip)
 		/* The answer would go from port to port without coming back through here. */
 		buf_printf(out,
 			"\t\tct status dnat iifname \"%s\" oifname \"%s\" masquerade "
 			"fully-random\n",
 			bridge, bridge);
-	buf_printf(out,
-		"\t\tip saddr @cluster ip daddr != @cluster oifname != \"%s\" ip daddr != "
-		"224.0.0.0/4 "
-		"masquerade fully-random\n\t}\n",
-		bridge);
-	/* What still has a service address here was not translated: there is no such service. */
-	buf_add_str(out,
-		"\tchain refuse {\n\t\tmeta l4proto tcp reject with tcp reset\n"
-		"\t\treject with icmp type port-unreachable\n\t}\n"
-		"\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n"
-		"\t\tip daddr ");
-	add_net(out, &c->services);
-	buf_add_str(out,
-		" goto refuse\n\t}\n"
-		"\tchain filter-output {\n\t\ttype filter hook output priority filter; policy "
-		"accept;\n\t\tip daddr ");
-	add_net(out, &c->services);
-	buf_add_str(out, " goto refuse\n\t}\n}\n");
+	add(out, w, "\t\t$I saddr @cluster $I daddr != @cluster oifname != \"");
+	buf_add_str(out, bridge);
+	add(out, w, "\" $I daddr != $X masquerade fully-random\n\t}\n");
+	add(out, w, refuse);
+	for (int i = 0; i < 2; i++) {
+		if (i)
+			add(out, w,
+				"\tchain filter-output {\n"
+				"\t\ttype filter hook output priority filter; policy accept;\n"
+				"\t\tct state new " TRANSPORT
+				" $I daddr . meta l4proto . th dport vmap @no_endpoints\n");
+		if (f->services.address.family) {
+			add(out, w, "\t\t$I daddr ");
+			add_range(out, &f->services);
+			buf_add_str(out, " goto refuse\n");
+		}
+		buf_add_str(out, "\t}\n");
+	}
+	buf_add_str(out, "}\n");
 }

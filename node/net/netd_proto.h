@@ -1,34 +1,59 @@
 /* netd_proto.h - what the agent and `hanok netd` say to each other over their socketpair.
  *
  * Both ends are the same program on the same machine, so records are C structs; but netd trusts
- * nothing in them: netd_check_* below is the whole of what it will do on request. All addresses are
- * IPv4, in network byte order; ports in host byte order.
+ * nothing in them: netd_check_* below is the whole of what it will do on request. Ports are in host
+ * byte order.
  *
  * A message is a header and `size` bytes: a config, or an array of ops that become one transaction.
  * netd answers each message with a result carrying its serial; it also sends NETD_LOST with serial
- * 0 when somebody removed its table. */
+ * 0 when somebody removed its tables.
+ *
+ * There are two tables of one shape, `ip hanok` and `ip6 hanok`; the family of an op's address says
+ * which one it concerns. A connection to a service takes this way:
+ *
+ *     address, protocol, port        services, node_ports: the group it goes to (in the mark)
+ *     group                          groups: the chain for this number of slots
+ *     group, slot chosen by chance   endpoints: where it goes
+ *
+ * A *front* is what a client sees: an address (or any of the node's) with a port. A *group* is a
+ * set of endpoints with one way to be chosen; several fronts may lead to it. */
 #pragma once
 
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
-#include "lib/base/str.h"
+#include "node/net/address.h"
 
 #define NETD_TABLE "hanok"
 #define NETD_MESSAGE_MAX_BYTES (64u << 20)
-#define NETD_NETS_MAX 5000 /* nodes of a cluster */
+#define NETD_NETS_MAX 10000 /* nodes of a cluster, two ranges each */
 
-/* How many slots a service's endpoints are spread over: one each up to 64, then enough that the
+/* How many slots a group's endpoints are spread over: one each up to 64, then enough that the
  * shares are about equal. The classes are fixed, so that the kernel has a chain for each from the
  * start. */
 #define NETD_SLOTS_EXACT 64
 #define NETD_SLOTS_MANY 1024
-#define NETD_SLOTS_MOST 8192
+#define NETD_SLOTS_MOST 8190
 unsigned netd_slots_for(size_t endpoint_count);
 
-/* Session affinity comes in steps, since each time-out is a rule: the next longer one is taken. */
-extern const uint32_t netd_affinity_seconds[];
-#define NETD_AFFINITY_STEPS 7
-uint8_t netd_affinity_step(int64_t seconds); /* 1..7; 0 for none */
+/* A group is named by a packet mark, which the first packet of a connection carries from the
+ * choice to the end of its way through this node:
+ *
+ *     31 30 | 29 ... 13 | 12 ... 0
+ *     kind  | index     | slot + 1, where the client is remembered
+ */
+enum netd_kind {
+	NETD_INSIDE = 1,  /* sources that are not of the cluster are masqueraded */
+	NETD_OUTSIDE = 2, /* all sources are masqueraded */
+	NETD_KEEP = 3,	  /* the source is kept */
+};
+#define NETD_GROUP_MASK 0xffffe000u
+#define NETD_GROUPS_MAX (1u << 17)
+static inline uint32_t netd_group(enum netd_kind kind, uint32_t index)
+{
+	return (uint32_t)kind << 30 | index << 13;
+}
+
+#define NETD_AFFINITY_MAX_SECONDS 86400
 
 enum netd_message { NETD_CONFIG = 1, NETD_OPS, NETD_RESULT, NETD_LOST };
 
@@ -39,51 +64,64 @@ struct netd_header {
 	int32_t code; /* result: 0 or negative errno */
 };
 
-struct netd_net {
-	uint32_t address;
-	uint32_t prefix;
+/* What a family needs; without it, its address.family is 0 and it has no table. */
+struct netd_family {
+	struct net_range pods;	   /* this node's range */
+	struct net_range services; /* the cluster's; family 0 = none */
+	uint32_t bridge_calls_ip;  /* packets between ports of one bridge pass these rules too */
 };
 
-/* Followed by net_count struct netd_net: the pod ranges of all nodes. */
+/* Followed by net_count struct net_range: the pod ranges of all nodes. */
 struct netd_config {
-	struct netd_net pods, services; /* this node's range, the cluster's service range */
-	uint32_t bridge_calls_ip; /* packets between ports of one bridge pass these rules too */
+	struct netd_family v4, v6;
 	uint32_t net_count;
 };
 
 enum netd_op_type {
-	NETD_FLUSH = 1, /* forgets all elements; first op of a full synchronisation */
-	NETD_SERVICE,	/* address, proto, port -> slots, affinity */
-	NETD_ENDPOINT,	/* address, proto, port, slot -> to_address, to_port */
-	NETD_NODE_PORT, /* as SERVICE without address */
-	NETD_NODE_PORT_ENDPOINT,
-	NETD_HAIRPIN, /* to_address: an endpoint that may reach itself through a service */
+	NETD_FLUSH = 1, /* forgets all elements of a part; first op of a full synchronisation */
+	NETD_FRONT,	/* address, proto, port -> verdict, group, inside */
+	NETD_GROUP,	/* group -> slot_count, seconds */
+	NETD_ENDPOINT,	/* group, slot -> to, to_port; seconds as its group's */
+	NETD_HAIRPIN,	/* to: an endpoint that may reach itself through a service */
+	NETD_FIREWALL,	/* address, proto, port: only the sources below may come */
+	NETD_SOURCE,	/* address, proto, port, to/to_prefix */
+	NETD_HOST_PORT, /* address, proto, port -> to, to_port */
+	NETD_FORGET,	/* no element: connections of UDP to a front end, those that were led to
+			 * to/to_port, or all when that is none */
+	NETD_OP_TYPES,
+};
+
+enum netd_part { NETD_SERVICES = 1, NETD_HOST_PORTS };
+
+enum netd_verdict {
+	NETD_TRANSLATE,
+	NETD_REFUSE, /* reset or unreachable: no endpoints at all */
+	NETD_DROP,   /* none on this node: another one will answer */
 };
 
 struct netd_op {
-	uint8_t type, remove; /* remove: only the key matters */
-	uint8_t proto;	      /* IPPROTO_TCP, IPPROTO_UDP */
-	uint8_t affinity;     /* step, 0 = none */
-	uint32_t address;
-	uint16_t port;
-	uint16_t slot; /* endpoint: which; service: how many (a class) */
-	uint32_t to_address;
-	uint16_t to_port;
-	uint16_t zero;
+	uint8_t type, remove; /* remove: of an element exactly as it was added */
+	uint8_t proto;	      /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	uint8_t verdict;      /* front: for sources that `inside` does not cover */
+	uint16_t port, to_port;
+	uint32_t group;		    /* mark of the group */
+	uint32_t inside;	    /* front: another group for pods and this node; 0 = the same */
+	uint16_t slot, slot_count;  /* endpoint: which; group: how many (a class) */
+	uint32_t seconds;	    /* group, endpoint: clients are remembered; 0 = not */
+	uint16_t part, to_prefix;   /* flush: which; source: of the range `to` */
+	struct net_address address; /* unspecified = any address of this node */
+	struct net_address to;
 };
 
 /* Values in range, addresses where they may be. */
 int netd_check_config(const struct netd_config *c, size_t size, struct err *err) _must_check_;
 int netd_check_op(
 	const struct netd_op *op, const struct netd_config *config, struct err *err) _must_check_;
+bool netd_any_address(const struct net_address *a); /* all zero */
 
-/* The fixed part of the table, as text for nft(8): idempotent, keeps the elements that are there.
- */
-void netd_ruleset_write(struct buf *out, const struct netd_config *c, const struct netd_net *nets,
-	const char *bridge);
-/* Name of the chain that a service with this many slots goes to. */
-void netd_chain_name(char ret[32], bool node_port, bool affinity, unsigned slots);
-
-bool netd_net_has(const struct netd_net *n, uint32_t address);
-/* "10.244.0.0/24" to a net whose host bits are zero; -EINVAL. */
-int netd_net_parse(const char *cidr, struct netd_net *ret) _must_check_;
+/* The fixed part of a family's table, as text for nft(8): idempotent, keeps the elements that are
+ * there. */
+void netd_ruleset_write(struct buf *out, const struct netd_config *c, const struct net_range *nets,
+	uint32_t family, const char *bridge);
+/* Name of the chain that a group with this many slots goes to. */
+void netd_chain_name(char ret[32], bool sticky, unsigned slots);

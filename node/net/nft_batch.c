@@ -1,6 +1,7 @@
 #include "node/net/nft_batch.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -22,21 +23,42 @@ struct nft_socket {
 enum target {
 	TO_HAIRPIN,
 	TO_ENDPOINTS,
-	TO_NODE_PORT_ENDPOINTS,
-	TO_SERVICE_AFFINITY,
-	TO_NODE_PORT_AFFINITY,
+	TO_STICKY_SLOTS,
+	TO_STICKY_ENDPOINTS,
+	TO_REMEMBER,
+	TO_GROUPS,
+	TO_SOURCES,
+	TO_FIREWALLED,
 	TO_SERVICES,
+	TO_SERVICES_INSIDE,
 	TO_NODE_PORTS,
+	TO_NODE_PORTS_INSIDE,
+	TO_NO_ENDPOINTS,
+	TO_NO_ENDPOINT_NODE_PORTS,
+	TO_HOST_PORTS,
+	TO_HOST_ADDRESS_PORTS,
 	TARGET_COUNT,
 };
-static const char *const target_names[TARGET_COUNT] = {
-	"hairpin",
-	"endpoints",
-	"node_port_endpoints",
-	"service_affinity",
-	"node_port_affinity",
-	"services",
-	"node_ports",
+static const struct {
+	const char *name;
+	enum netd_part part; /* who flushes it */
+} targets[TARGET_COUNT] = {
+	{"hairpin", NETD_SERVICES},
+	{"endpoints", NETD_SERVICES},
+	{"sticky_slots", NETD_SERVICES},
+	{"sticky_endpoints", NETD_SERVICES},
+	{"remember", NETD_SERVICES},
+	{"groups", NETD_SERVICES},
+	{"sources", NETD_SERVICES},
+	{"firewalled", NETD_SERVICES},
+	{"services", NETD_SERVICES},
+	{"services_inside", NETD_SERVICES},
+	{"node_ports", NETD_SERVICES},
+	{"node_ports_inside", NETD_SERVICES},
+	{"no_endpoints", NETD_SERVICES},
+	{"no_endpoint_node_ports", NETD_SERVICES},
+	{"host_ports", NETD_HOST_PORTS},
+	{"host_address_ports", NETD_HOST_PORTS},
 };
 
 int nft_socket_open(struct nft_socket **ret, struct err *err)
@@ -95,14 +117,19 @@ static void end_message(struct buf *out, const struct nlmsghdr *h)
 
 /* A key or value of several fields: each begins at a multiple of four bytes. */
 struct fields {
-	uint8_t bytes[32];
+	uint8_t bytes[64];
 	uint32_t size;
 };
 
-static void add_field(struct fields *f, const void *p, uint32_t size)
+static void add_field(struct fields *f, const void *p, size_t size)
 {
 	memcpy(f->bytes + f->size, p, size);
-	f->size += MNL_ALIGN(size);
+	f->size += (uint32_t)MNL_ALIGN(size);
+}
+
+static void add_address(struct fields *f, const struct net_address *a)
+{
+	add_field(f, a->bytes, net_address_size(a));
 }
 
 static void put_value(struct nlmsghdr *h, uint16_t attribute, const struct fields *f)
@@ -124,70 +151,148 @@ static void put_verdict(struct nlmsghdr *h, int32_t code, const char *chain)
 	mnl_attr_nest_end(h, data);
 }
 
+/* Marks and chosen numbers are in host byte order. */
 static void key_of(enum target t, const struct netd_op *op, struct fields *f)
 {
 	uint16_t port = htons(op->port);
-	uint32_t slot = op->slot; /* marks are in host byte order */
+	uint32_t slot = op->slot, endpoint = op->group | (slot + 1);
 
-	if (t == TO_HAIRPIN) {
-		add_field(f, &op->to_address, 4);
-		add_field(f, &op->to_address, 4);
-		return;
-	}
-	if (t == TO_SERVICES || t == TO_ENDPOINTS || t == TO_SERVICE_AFFINITY)
-		add_field(f, &op->address, 4);
-	add_field(f, &op->proto, 1);
-	add_field(f, &port, 2);
-	if (t == TO_ENDPOINTS || t == TO_NODE_PORT_ENDPOINTS)
+	switch (t) {
+	case TO_HAIRPIN:
+		add_address(f, &op->to);
+		add_address(f, &op->to);
+		break;
+	case TO_ENDPOINTS:
+	case TO_STICKY_SLOTS:
+		add_field(f, &op->group, 4);
 		add_field(f, &slot, 4);
+		break;
+	case TO_STICKY_ENDPOINTS:
+		add_field(f, &endpoint, 4);
+		break;
+	case TO_GROUPS:
+	case TO_REMEMBER:
+		add_field(f, &op->group, 4);
+		break;
+	case TO_SERVICES:
+	case TO_SERVICES_INSIDE:
+	case TO_NO_ENDPOINTS:
+	case TO_FIREWALLED:
+	case TO_SOURCES:
+	case TO_HOST_ADDRESS_PORTS:
+		add_address(f, &op->address);
+		add_field(f, &op->proto, 1);
+		add_field(f, &port, 2);
+		if (t == TO_SOURCES)
+			add_address(f, &op->to);
+		break;
+	case TO_NODE_PORTS:
+	case TO_NODE_PORTS_INSIDE:
+	case TO_NO_ENDPOINT_NODE_PORTS:
+	case TO_HOST_PORTS:
+		add_field(f, &op->proto, 1);
+		add_field(f, &port, 2);
+		break;
+	case TARGET_COUNT:
+		break;
+	}
+}
+
+/* The last key of a range of sources; the other fields are what they are. */
+static void key_end_of(const struct netd_op *op, struct fields *f)
+{
+	struct netd_op last = *op;
+
+	for (uint32_t bit = op->to_prefix; bit < net_address_size(&op->to) * 8; bit++)
+		last.to.bytes[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	key_of(TO_SOURCES, &last, f);
 }
 
 static void put_data(struct nlmsghdr *h, enum target t, const struct netd_op *op)
 {
 	struct fields to = {.size = 0};
 	uint16_t port = htons(op->to_port);
+	uint32_t mark = 0;
 	char chain[32];
 
 	switch (t) {
 	case TO_ENDPOINTS:
-	case TO_NODE_PORT_ENDPOINTS:
-		add_field(&to, &op->to_address, 4);
+	case TO_STICKY_ENDPOINTS:
+	case TO_HOST_PORTS:
+	case TO_HOST_ADDRESS_PORTS:
+		add_address(&to, &op->to);
 		add_field(&to, &port, 2);
-		put_value(h, NFTA_SET_ELEM_DATA, &to);
+		break;
+	case TO_STICKY_SLOTS:
+		mark = op->group | ((uint32_t)op->slot + 1);
 		break;
 	case TO_SERVICES:
 	case TO_NODE_PORTS:
-		netd_chain_name(chain, t == TO_NODE_PORTS, op->affinity != 0, op->slot);
+		mark = op->group;
+		break;
+	case TO_SERVICES_INSIDE:
+	case TO_NODE_PORTS_INSIDE:
+		mark = op->inside;
+		break;
+	case TO_GROUPS:
+		netd_chain_name(chain, op->seconds != 0, op->slot_count);
 		put_verdict(h, NFT_GOTO, chain);
-		break;
-	case TO_SERVICE_AFFINITY:
-	case TO_NODE_PORT_AFFINITY:
-		snprintf(chain, sizeof(chain), "remember-%u", op->affinity);
+		return;
+	case TO_REMEMBER:
+		snprintf(chain, sizeof(chain), "remember-%u", op->seconds);
 		put_verdict(h, NFT_JUMP, chain);
-		break;
+		return;
+	case TO_NO_ENDPOINTS:
+	case TO_NO_ENDPOINT_NODE_PORTS:
+		put_verdict(h, NFT_GOTO, op->verdict == NETD_DROP ? "discard" : "refuse");
+		return;
 	case TO_HAIRPIN:
+	case TO_FIREWALLED:
+	case TO_SOURCES:
 	case TARGET_COUNT:
-		break;
+		return;
 	}
+	if (mark)
+		add_field(&to, &mark, 4);
+	put_value(h, NFTA_SET_ELEM_DATA, &to);
 }
 
 static bool goes_to(const struct netd_op *op, enum target t)
 {
+	bool any = netd_any_address(&op->address);
+
 	switch (t) {
 	case TO_HAIRPIN:
 		return op->type == NETD_HAIRPIN;
 	case TO_ENDPOINTS:
-		return op->type == NETD_ENDPOINT;
-	case TO_NODE_PORT_ENDPOINTS:
-		return op->type == NETD_NODE_PORT_ENDPOINT;
+		return op->type == NETD_ENDPOINT && !op->seconds;
+	case TO_STICKY_SLOTS:
+	case TO_STICKY_ENDPOINTS:
+		return op->type == NETD_ENDPOINT && op->seconds;
+	case TO_REMEMBER:
+		return op->type == NETD_GROUP && op->seconds;
+	case TO_GROUPS:
+		return op->type == NETD_GROUP;
 	case TO_SERVICES:
-		return op->type == NETD_SERVICE;
+		return op->type == NETD_FRONT && !any && op->verdict == NETD_TRANSLATE;
+	case TO_SERVICES_INSIDE:
+		return op->type == NETD_FRONT && !any && op->inside;
 	case TO_NODE_PORTS:
-		return op->type == NETD_NODE_PORT;
-	case TO_SERVICE_AFFINITY:
-		return op->type == NETD_SERVICE && op->affinity;
-	case TO_NODE_PORT_AFFINITY:
-		return op->type == NETD_NODE_PORT && op->affinity;
+		return op->type == NETD_FRONT && any && op->verdict == NETD_TRANSLATE;
+	case TO_NODE_PORTS_INSIDE:
+		return op->type == NETD_FRONT && any && op->inside;
+	case TO_NO_ENDPOINTS:
+		return op->type == NETD_FRONT && !any && op->verdict != NETD_TRANSLATE;
+	case TO_NO_ENDPOINT_NODE_PORTS:
+		return op->type == NETD_FRONT && any && op->verdict != NETD_TRANSLATE;
+	case TO_FIREWALLED:
+		return op->type == NETD_FIREWALL;
+	case TO_SOURCES:
+		return op->type == NETD_SOURCE;
+	case TO_HOST_PORTS:
+		return op->type == NETD_HOST_PORT && any;
+	case TO_HOST_ADDRESS_PORTS:
+		return op->type == NETD_HOST_PORT && !any;
 	case TARGET_COUNT:
 		break;
 	}
@@ -196,7 +301,7 @@ static bool goes_to(const struct netd_op *op, enum target t)
 
 /* Adds messages for all ops of one target, either those that remove or those that add. */
 static void put_elements(struct buf *out, const struct netd_op *ops, size_t count, enum target t,
-	bool remove, uint32_t *seq)
+	uint32_t family, bool remove, uint32_t *seq)
 {
 	struct nlmsghdr *h = NULL;
 	struct nlattr *list = NULL;
@@ -207,21 +312,27 @@ static void put_elements(struct buf *out, const struct netd_op *ops, size_t coun
 		struct fields key = {.size = 0};
 		struct nlattr *element;
 
-		if (op->remove != remove || !goes_to(op, t))
+		if (op->remove != remove || op->address.family != family || !goes_to(op, t))
 			continue;
 		if (!h) {
 			h = put_header(out,
 				(uint16_t)(NFNL_SUBSYS_NFTABLES << 8 |
 					   (remove ? NFT_MSG_DELSETELEM : NFT_MSG_NEWSETELEM)),
-				remove ? 0 : NLM_F_CREATE, NFPROTO_IPV4, 0, (*seq)++);
+				remove ? 0 : NLM_F_CREATE, (uint8_t)family, 0, (*seq)++);
 			mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, NETD_TABLE);
-			mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, target_names[t]);
+			mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, targets[t].name);
 			list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
 			in_message = 0;
 		}
 		key_of(t, op, &key);
 		element = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
 		put_value(h, NFTA_SET_ELEM_KEY, &key);
+		if (t == TO_SOURCES) {
+			struct fields end = {.size = 0};
+
+			key_end_of(op, &end);
+			put_value(h, NFTA_SET_ELEM_KEY_END, &end);
+		}
 		if (!remove)
 			put_data(h, t, op);
 		mnl_attr_nest_end(h, element);
@@ -237,13 +348,13 @@ static void put_elements(struct buf *out, const struct netd_op *ops, size_t coun
 	}
 }
 
-static void put_flush(struct buf *out, enum target t, uint32_t *seq)
+static void put_flush(struct buf *out, enum target t, uint32_t family, uint32_t *seq)
 {
-	struct nlmsghdr *h = put_header(
-		out, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELSETELEM, 0, NFPROTO_IPV4, 0, (*seq)++);
+	struct nlmsghdr *h = put_header(out, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELSETELEM, 0,
+		(uint8_t)family, 0, (*seq)++);
 
 	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, NETD_TABLE);
-	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, target_names[t]);
+	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, targets[t].name);
 	end_message(out, h);
 }
 
@@ -310,7 +421,6 @@ int nft_batch_commit(struct nft_socket *s, struct buf *out, uint32_t seq, struct
 	end_message(out,
 		put_header(out, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, seq++));
 	s->serial = seq;
-
 	size = (int)MIN(out->size * 2 + 65536, (size_t)INT32_MAX);
 	if (setsockopt(mnl_socket_get_fd(s->nl), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) <
 		0)
@@ -321,19 +431,149 @@ int nft_batch_commit(struct nft_socket *s, struct buf *out, uint32_t seq, struct
 	return read_errors(s, first, seq, err);
 }
 
-int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, struct err *err)
+/* What occurs in a batch: each target costs a walk over the ops. */
+struct outline {
+	bool target[TARGET_COUNT][2][2]; /* [target][family][remove] */
+};
+static const uint32_t families[2] = {AF_INET, AF_INET6};
+
+static void outline(const struct netd_op *ops, size_t count, struct outline *ret)
+{
+	for (size_t i = 0; i < count; i++) {
+		unsigned f = ops[i].address.family == AF_INET6;
+
+		if (ops[i].type == NETD_FLUSH || ops[i].type == NETD_FORGET)
+			continue;
+		for (int t = 0; t < TARGET_COUNT; t++)
+			if (goes_to(&ops[i], (enum target)t))
+				ret->target[t][f][ops[i].remove] = true;
+	}
+}
+
+int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, unsigned tables,
+	struct err *err)
+{
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	uint32_t first = nft_batch_begin(s, &out), seq = first;
+	struct outline o = {.target = {{{false}}}};
+
+	outline(ops, count, &o);
+	for (size_t i = 0; i < count; i++)
+		for (int t = TARGET_COUNT - 1; ops[i].type == NETD_FLUSH && t >= 0; t--)
+			for (unsigned f = 0; ops[i].part == targets[t].part && f < 2; f++)
+				if (tables & 1u << f)
+					put_flush(&out, (enum target)t, families[f], &seq);
+	for (unsigned f = 0; f < 2; f++) {
+		for (int t = TARGET_COUNT - 1; t >= 0; t--)
+			if (o.target[t][f][true])
+				put_elements(
+					&out, ops, count, (enum target)t, families[f], true, &seq);
+		for (int t = 0; t < TARGET_COUNT; t++)
+			if (o.target[t][f][false])
+				put_elements(
+					&out, ops, count, (enum target)t, families[f], false, &seq);
+	}
+	if (seq == first)
+		return 0; /* nothing for the kernel's tables */
+	return nft_batch_commit(s, &out, seq, err);
+}
+
+/* ---- the rule that remembers a client ---- */
+
+static struct nlattr *begin_expr(struct nlmsghdr *h, const char *name, struct nlattr **ret_data)
+{
+	struct nlattr *e = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
+
+	mnl_attr_put_strz(h, NFTA_EXPR_NAME, name);
+	*ret_data = mnl_attr_nest_start(h, NFTA_EXPR_DATA);
+	return e;
+}
+
+static void end_expr(struct nlmsghdr *h, struct nlattr *e, struct nlattr *data)
+{
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, e);
+}
+
+static void put_number(struct nlmsghdr *h, uint16_t type, uint32_t value)
+{
+	mnl_attr_put_u32(h, type, htonl(value));
+}
+
+static void put_mark(struct nlmsghdr *h, uint32_t reg)
+{
+	struct nlattr *data, *e = begin_expr(h, "meta", &data);
+
+	put_number(h, NFTA_META_KEY, NFT_META_MARK);
+	put_number(h, NFTA_META_DREG, reg);
+	end_expr(h, e, data);
+}
+
+static void put_group(struct nlmsghdr *h, uint32_t reg)
+{
+	struct fields mask = {.size = 0}, none = {.bytes = {0}, .size = 4};
+	struct nlattr *data, *e;
+
+	put_mark(h, reg);
+	add_field(&mask, &(uint32_t){NETD_GROUP_MASK}, 4);
+	e = begin_expr(h, "bitwise", &data);
+	put_number(h, NFTA_BITWISE_SREG, reg);
+	put_number(h, NFTA_BITWISE_DREG, reg);
+	put_number(h, NFTA_BITWISE_LEN, 4);
+	put_value(h, NFTA_BITWISE_MASK, &mask);
+	put_value(h, NFTA_BITWISE_XOR, &none);
+	end_expr(h, e, data);
+}
+
+/* update @affinity { saddr . mark & NETD_GROUP_MASK timeout N : mark } */
+static void put_remember(struct nlmsghdr *h, uint32_t family, uint32_t seconds)
+{
+	bool v6 = family == AF_INET6;
+	uint32_t group = v6 ? NFT_REG32_04 : NFT_REG32_01; /* behind the address */
+	struct nlattr *data, *e = begin_expr(h, "payload", &data);
+
+	put_number(h, NFTA_PAYLOAD_DREG, NFT_REG32_00);
+	put_number(h, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+	put_number(h, NFTA_PAYLOAD_OFFSET, v6 ? 8 : 12);
+	put_number(h, NFTA_PAYLOAD_LEN, v6 ? 16 : 4);
+	end_expr(h, e, data);
+	put_group(h, group);
+	put_mark(h, group + 1);
+	e = begin_expr(h, "dynset", &data);
+	mnl_attr_put_strz(h, NFTA_DYNSET_SET_NAME, "affinity");
+	put_number(h, NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+	put_number(h, NFTA_DYNSET_SREG_KEY, NFT_REG32_00);
+	put_number(h, NFTA_DYNSET_SREG_DATA, group + 1);
+	mnl_attr_put_u64(h, NFTA_DYNSET_TIMEOUT, htobe64((uint64_t)seconds * 1000));
+	end_expr(h, e, data);
+}
+
+int nft_remember(struct nft_socket *s, unsigned tables, uint32_t seconds, struct err *err)
 {
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	uint32_t seq = nft_batch_begin(s, &out);
+	char chain[32];
 
-	for (size_t i = 0; i < count; i++)
-		if (ops[i].type == NETD_FLUSH)
-			for (int t = TARGET_COUNT - 1; t >= 0; t--)
-				put_flush(&out, (enum target)t, &seq);
-	for (int t = TARGET_COUNT - 1; t >= 0; t--)
-		put_elements(&out, ops, count, (enum target)t, true, &seq);
-	for (int t = 0; t < TARGET_COUNT; t++)
-		put_elements(&out, ops, count, (enum target)t, false, &seq);
+	snprintf(chain, sizeof(chain), "remember-%u", seconds);
+	for (unsigned f = 0; f < 2; f++) {
+		struct nlmsghdr *h;
+		struct nlattr *list;
+
+		if (!(tables & 1u << f))
+			continue;
+		h = nft_message(&out, NFT_MSG_NEWCHAIN, NLM_F_CREATE, (uint8_t)families[f], &seq);
+		mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, NETD_TABLE);
+		mnl_attr_put_strz(h, NFTA_CHAIN_NAME, chain);
+		end_message(&out, h);
+		h = nft_message(&out, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
+			(uint8_t)families[f], &seq);
+		mnl_attr_put_strz(h, NFTA_RULE_TABLE, NETD_TABLE);
+		mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain);
+		list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
+		put_remember(h, families[f], seconds);
+		mnl_attr_nest_end(h, list);
+		end_message(&out, h);
+	}
 	return nft_batch_commit(s, &out, seq, err);
 }
 

@@ -14,10 +14,20 @@ struct nft_socket;
 int nft_socket_open(struct nft_socket **ret, struct err *err) _must_check_;
 void nft_socket_close(struct nft_socket *s);
 
-/* One atomic transaction: all of the ops or none. -ENOENT when the table or a map is gone, or an
- * element to be removed is not there; -EEXIST when an element is there with another value. */
-int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count,
+/* Tables there are: bits of nft_apply. */
+#define NFT_TABLE_IP4 1u
+#define NFT_TABLE_IP6 2u
+
+/* One atomic transaction: all of the ops or none. -ENOENT when a table or a map is gone, or an
+ * element to be removed is not there; -EEXIST when an element is there with another value. A flush
+ * is done in `tables`. */
+int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, unsigned tables,
 	struct err *err) _must_check_;
+/* A chain `remember-SECONDS` in these tables, with the one rule that keeps a client's slot for so
+ * long (nft 1.0.6 writes over a part of an IPv6 key in it, so it is made here). To be called once
+ * after the tables were made. */
+int nft_remember(
+	struct nft_socket *s, unsigned tables, uint32_t seconds, struct err *err) _must_check_;
 /* 1 = the table is there, 0 = it is not, or negative. */
 int nft_table_exists(
 	struct nft_socket *s, uint8_t family, const char *name, struct err *err) _must_check_;

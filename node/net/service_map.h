@@ -9,29 +9,43 @@
 #include "lib/base/vec.h"
 #include "node/net/netd_proto.h"
 
-/* Slots that one service may take in all, ports beyond them lead nowhere: 60,000 ports of one
+/* Slots that one service may take in all, groups beyond them are empty: 60,000 ports of one
  * Service times its endpoints would be more than all others together. */
 #define SERVICE_SLOTS_MAX (1u << 17)
 
 struct service_map;
 
 struct service_target {
-	uint32_t address; /* network byte order */
+	struct net_address address;
 	uint16_t port;
 };
 
-struct service_port {
-	uint8_t proto;			      /* IPPROTO_TCP, IPPROTO_UDP */
-	uint16_t port, node_port;	      /* node_port 0 = none */
-	const struct service_target *targets; /* ready ones; order and repetition don't matter */
+/* Endpoints with one way to choose among them. */
+struct service_group {
+	char name[24]; /* unique within the service, the same from change to change */
+	enum netd_kind kind;
+	uint32_t seconds;		      /* clients are remembered so long; 0 = not */
+	const struct service_target *targets; /* order and repetition don't matter */
 	size_t target_count;
 };
 
+/* What clients see. */
+struct service_front {
+	struct net_address address; /* unspecified = a node port; the family counts */
+	uint8_t proto;		    /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	uint16_t port;
+	int group;			 /* index into the groups */
+	int inside;			 /* another one for pods and this node; -1 = the same */
+	enum netd_verdict empty;	 /* without endpoints in `group` */
+	const struct net_range *sources; /* that may come; NULL = all */
+	size_t source_count;
+};
+
 struct service_desc {
-	uint32_t address; /* cluster IP; 0 = only node ports */
-	uint8_t affinity; /* step of netd_proto.h */
-	const struct service_port *ports;
-	size_t port_count;
+	const struct service_group *groups;
+	size_t group_count;
+	const struct service_front *fronts;
+	size_t front_count;
 };
 
 typedef VEC(struct netd_op) netd_ops;
@@ -45,4 +59,5 @@ bool service_map_set(
 	struct service_map *m, const char *key, const struct service_desc *desc, netd_ops *ops);
 /* Everything, begun with a flush: for a kernel table of unknown content. */
 void service_map_all(const struct service_map *m, netd_ops *ops);
-size_t service_map_count(const struct service_map *m); /* ports with endpoints */
+size_t service_map_fronts(const struct service_map *m);
+size_t service_map_slots(const struct service_map *m);

@@ -3,8 +3,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 
 #include "lib/base/random.h"
@@ -17,12 +15,17 @@ struct kernel {
 	struct table elements; /* key text -> struct netd_op */
 };
 
-static void key_text(const struct netd_op *op, char ret[64])
+static void key_text(const struct netd_op *op, char ret[200])
 {
-	bool endpoint = op->type == NETD_ENDPOINT || op->type == NETD_NODE_PORT_ENDPOINT;
+	bool endpoint = op->type == NETD_ENDPOINT, grouped = endpoint || op->type == NETD_GROUP;
+	char address[NET_ADDRESS_TEXT], to[NET_ADDRESS_TEXT] = "";
 
-	snprintf(ret, 64, "%u %08x %u %u %u %08x", op->type, op->address, op->proto, op->port,
-		endpoint ? op->slot : 0, op->type == NETD_HAIRPIN ? op->to_address : 0);
+	if (op->type == NETD_HAIRPIN || op->type == NETD_SOURCE)
+		net_address_format(&op->to, to);
+	snprintf(ret, 200, "%u %s %u %u %08x %u %u %s/%u", op->type,
+		net_address_format(&op->address, address), op->proto, op->port,
+		grouped ? op->group : 0, endpoint ? op->slot : 0, endpoint && op->seconds, to,
+		op->to_prefix);
 }
 
 static void kernel_flush(struct kernel *k)
@@ -35,10 +38,11 @@ static void kernel_flush(struct kernel *k)
 /* Removals first, as nft_apply sends them. */
 static void kernel_apply(struct kernel *k, const netd_ops *ops)
 {
-	struct netd_config c = {0};
-	char key[64];
+	struct netd_config c = {.net_count = 0};
+	char key[200];
 
-	assert_int_equal(netd_net_parse("10.96.0.0/16", &c.services), 0);
+	assert_int_equal(net_range_parse("10.244.0.0/24", &c.v4.pods), 0);
+	assert_int_equal(net_range_parse("fd00:10:244::/64", &c.v6.pods), 0);
 	for (size_t i = 0; i < ops->count; i++) {
 		if (netd_check_op(&ops->items[i], &c, NULL) < 0)
 			fail_msg("operation %zu would be refused", i);
@@ -46,7 +50,7 @@ static void kernel_apply(struct kernel *k, const netd_ops *ops)
 			kernel_flush(k);
 	}
 	for (size_t i = 0; i < ops->count; i++) {
-		if (!ops->items[i].remove)
+		if (!ops->items[i].remove || ops->items[i].type == NETD_FORGET)
 			continue;
 		key_text(&ops->items[i], key);
 		void *old = table_remove(&k->elements, key);
@@ -57,7 +61,8 @@ static void kernel_apply(struct kernel *k, const netd_ops *ops)
 	for (size_t i = 0; i < ops->count; i++) {
 		struct netd_op *copy;
 
-		if (ops->items[i].remove || ops->items[i].type == NETD_FLUSH)
+		if (ops->items[i].remove || ops->items[i].type == NETD_FLUSH ||
+			ops->items[i].type == NETD_FORGET)
 			continue;
 		key_text(&ops->items[i], key);
 		if (table_get(&k->elements, key))
@@ -70,96 +75,180 @@ static void kernel_apply(struct kernel *k, const netd_ops *ops)
 
 static const struct netd_op *kernel_get(const struct kernel *k, struct netd_op want)
 {
-	char key[64];
+	char key[200];
 
 	key_text(&want, key);
 	return table_get(&k->elements, key);
 }
 
-/* Each target is reachable, with a fair share, and nothing else is. */
-static void check_front(const struct kernel *k, struct netd_op id,
-	const struct service_target *targets, size_t count)
+/* Each target of a group is reachable, with a fair share, and nothing else is. */
+static void check_group(
+	const struct kernel *k, uint32_t mark, const struct service_target *targets, size_t count)
 {
-	const struct netd_op *front = kernel_get(k, id);
+	const struct netd_op *group =
+		kernel_get(k, (struct netd_op){.type = NETD_GROUP,
+				      .group = mark,
+				      .address.family = targets[0].address.family});
 	unsigned *hits = xcalloc(count + 1, sizeof(*hits));
 
-	if (!count) {
-		assert_null(front);
-		free(hits);
-		return;
-	}
-	assert_non_null(front);
-	assert_int_equal(front->slot, netd_slots_for(count));
-	for (unsigned s = 0; s < front->slot; s++) {
+	assert_non_null(group);
+	assert_int_equal(group->slot_count, netd_slots_for(count));
+	for (unsigned s = 0; s < group->slot_count; s++) {
 		const struct netd_op *e;
-		struct netd_op want = id;
+		struct netd_op want = *group;
 		size_t i;
 
-		want.type = id.type == NETD_SERVICE ? NETD_ENDPOINT : NETD_NODE_PORT_ENDPOINT;
+		want.type = NETD_ENDPOINT;
 		want.slot = (uint16_t)s;
 		e = kernel_get(k, want);
 		assert_non_null(e);
 		for (i = 0; i < count; i++)
-			if (targets[i].address == e->to_address && targets[i].port == e->to_port)
+			if (net_address_eq(&targets[i].address, &e->to) &&
+				targets[i].port == e->to_port)
 				break;
 		assert_true(i < count);
 		hits[i]++;
-		assert_non_null(kernel_get(
-			k, (struct netd_op){.type = NETD_HAIRPIN, .to_address = e->to_address}));
+		assert_non_null(kernel_get(k, (struct netd_op){.type = NETD_HAIRPIN,
+						      .address.family = e->to.family,
+						      .to = e->to}));
 	}
 	for (size_t i = 0; i < count; i++) {
-		assert_true(hits[i] >= front->slot / count);
-		assert_true(hits[i] <= front->slot / count + 1);
+		assert_true(hits[i] >= group->slot_count / count);
+		assert_true(hits[i] <= group->slot_count / count + 1);
 	}
 	free(hits);
 }
 
-static uint32_t ip(const char *text)
+/* A front leads to these targets for sources outside; without any, it says so. */
+static void check_front(const struct kernel *k, struct netd_op id,
+	const struct service_target *targets, size_t count)
 {
-	struct in_addr a;
+	const struct netd_op *front = kernel_get(k, id);
 
-	assert_int_equal(inet_pton(AF_INET, text, &a), 1);
-	return a.s_addr;
+	assert_non_null(front);
+	if (!count) {
+		assert_int_not_equal(front->verdict, NETD_TRANSLATE);
+		assert_int_equal(front->group, 0);
+		return;
+	}
+	assert_int_equal(front->verdict, NETD_TRANSLATE);
+	check_group(k, front->group, targets, count);
 }
 
-static void one_change_costs_little(void **state)
+static struct net_address ip(const char *text)
+{
+	struct net_address a;
+
+	assert_int_equal(net_address_parse(text, &a), 0);
+	return a;
+}
+
+static struct net_address nth(const char *base, uint32_t n)
+{
+	struct net_address a = ip(base);
+
+	return net_address_plus(&a, n);
+}
+
+/* A service of one port: its cluster IP and, unless 0, its node port. */
+struct simple {
+	struct service_group groups[2];
+	struct service_front fronts[2];
+	struct service_desc d;
+	struct netd_op id;
+};
+
+static struct service_desc *simple(struct simple *s, struct net_address address, uint8_t proto,
+	uint16_t port, uint16_t node_port, uint32_t seconds, const struct service_target *targets,
+	size_t count)
+{
+	struct service_group inside = {.name = "i",
+		.kind = NETD_INSIDE,
+		.seconds = seconds,
+		.targets = targets,
+		.target_count = count};
+	struct service_group outside = inside;
+	struct service_front cluster = {.address = address,
+		.proto = proto,
+		.port = port,
+		.inside = -1,
+		.empty = NETD_REFUSE};
+	struct service_front node = {.address.family = address.family,
+		.proto = proto,
+		.port = node_port,
+		.group = 1,
+		.inside = -1,
+		.empty = NETD_REFUSE};
+
+	strcpy(outside.name, "o");
+	outside.kind = NETD_OUTSIDE;
+	s->groups[0] = inside;
+	s->groups[1] = outside;
+	s->fronts[0] = cluster;
+	s->fronts[1] = node;
+	s->d = (struct service_desc){s->groups, 2, s->fronts, node_port ? 2 : 1};
+	s->id = (struct netd_op){
+		.type = NETD_FRONT, .address = address, .proto = proto, .port = port};
+	return &s->d;
+}
+
+static size_t count_ops(const netd_ops *ops, enum netd_op_type type)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ops->count; i++)
+		n += ops->items[i].type == type;
+	return n;
+}
+
+static void change_costs_little(const char *address, const char *endpoints)
 {
 	struct service_map *m = service_map_create();
 	struct kernel k = {0};
 	netd_ops ops = {0};
 	struct service_target t[3] = {
-		{ip("10.244.0.2"), 80}, {ip("10.244.0.3"), 80}, {ip("10.244.0.4"), 80}};
-	struct service_port p = {IPPROTO_TCP, 80, 30080, t, 3};
-	struct service_desc d = {ip("10.96.0.10"), 0, &p, 1};
-	struct netd_op id = {.type = NETD_SERVICE, .address = d.address, .proto = 6, .port = 80};
+		{nth(endpoints, 0), 80}, {nth(endpoints, 1), 80}, {nth(endpoints, 2), 80}};
+	struct simple s;
 
-	assert_true(service_map_set(m, "a/web", &d, &ops));
-	assert_int_equal(ops.count, 2 * (1 + 3) + 3);
+	assert_true(
+		service_map_set(m, "a/web", simple(&s, ip(address), 6, 80, 30080, 0, t, 3), &ops));
+	assert_int_equal(ops.count, 2 * (1 + 1 + 3) + 3);
 	kernel_apply(&k, &ops);
-	check_front(&k, id, t, 3);
+	check_front(&k, s.id, t, 3);
 
 	ops.count = 0;
-	assert_true(service_map_set(m, "a/web", &d, &ops));
+	assert_true(service_map_set(m, "a/web", &s.d, &ops));
 	assert_int_equal(ops.count, 0);
 
-	/* The first of three goes: the last one takes its slot. */
-	p.targets = t + 1;
-	p.target_count = 2;
-	assert_true(service_map_set(m, "a/web", &d, &ops));
+	/* The first of three goes: the last one takes its slot. The fronts stay. */
+	simple(&s, ip(address), 6, 80, 30080, 0, t + 1, 2);
+	assert_true(service_map_set(m, "a/web", &s.d, &ops));
 	assert_int_equal(ops.count, 2 * (3 + 2) + 1);
+	assert_int_equal(count_ops(&ops, NETD_FRONT), 0);
 	kernel_apply(&k, &ops);
-	check_front(&k, id, t + 1, 2);
+	check_front(&k, s.id, t + 1, 2);
 
-	/* None left: the service itself goes, so that it is refused. */
+	/* None left: clients are refused. */
 	ops.count = 0;
-	p.target_count = 0;
-	assert_true(service_map_set(m, "a/web", &d, &ops));
+	simple(&s, ip(address), 6, 80, 30080, 0, t, 0);
+	assert_true(service_map_set(m, "a/web", &s.d, &ops));
+	kernel_apply(&k, &ops);
+	check_front(&k, s.id, t, 0);
+	assert_int_equal(k.elements.count, 2);
+	ops.count = 0;
+	assert_true(service_map_set(m, "a/web", NULL, &ops));
 	kernel_apply(&k, &ops);
 	assert_int_equal(k.elements.count, 0);
 
 	VEC_FINISH(&ops);
 	kernel_flush(&k);
 	service_map_destroy(m);
+}
+
+static void one_change_costs_little(void **state)
+{
+	change_costs_little("10.96.0.10", "10.244.0.2");
+	change_costs_little("fd00:10:96::10", "fd00:10:244::2");
 }
 
 /* Many ports times many endpoints: bounded, and what is left out comes when there is room. */
@@ -170,23 +259,34 @@ static void one_service_takes_only_so_much(void **state)
 	struct kernel k = {0};
 	netd_ops ops = {0};
 	struct service_target *t = calloc(TARGETS, sizeof(*t));
-	struct service_port p[PORTS];
-	struct service_desc d = {ip("10.96.0.10"), 0, p, PORTS};
+	struct service_group groups[PORTS];
+	struct service_front fronts[PORTS];
+	struct service_desc d = {groups, PORTS, fronts, PORTS};
 
 	for (uint32_t i = 0; i < TARGETS; i++)
-		t[i] = (struct service_target){htonl(0x0af40002 + i), 80};
-	for (unsigned i = 0; i < PORTS; i++)
-		p[i] = (struct service_port){IPPROTO_TCP, (uint16_t)(1 + i), 0, t, TARGETS};
+		t[i] = (struct service_target){nth("10.244.0.2", i), 80};
+	for (unsigned i = 0; i < PORTS; i++) {
+		groups[i] = (struct service_group){
+			.kind = NETD_INSIDE, .targets = t, .target_count = TARGETS};
+		snprintf(groups[i].name, sizeof(groups[i].name), "%u", i);
+		fronts[i] = (struct service_front){.address = ip("10.96.0.10"),
+			.proto = 6,
+			.port = (uint16_t)(1 + i),
+			.group = (int)i,
+			.inside = -1,
+			.empty = NETD_REFUSE};
+	}
 	assert_true(service_map_set(m, "a/wide", &d, &ops));
-	assert_int_equal(service_map_count(m), SERVICE_SLOTS_MAX / NETD_SLOTS_MOST);
+	assert_int_equal(
+		service_map_slots(m), SERVICE_SLOTS_MAX / NETD_SLOTS_MOST * NETD_SLOTS_MOST);
 	assert_true(ops.count < SERVICE_SLOTS_MAX + 2 * PORTS + TARGETS);
 	kernel_apply(&k, &ops);
 
 	ops.count = 0;
 	for (unsigned i = 0; i < PORTS; i++)
-		p[i].target_count = 3;
+		groups[i].target_count = 3;
 	assert_true(service_map_set(m, "a/wide", &d, &ops));
-	assert_int_equal(service_map_count(m), PORTS);
+	assert_int_equal(service_map_slots(m), 3 * PORTS);
 	kernel_apply(&k, &ops);
 
 	ops.count = 0;
@@ -202,19 +302,120 @@ static void one_service_takes_only_so_much(void **state)
 static void affinity_is_removed_as_it_was_added(void **state)
 {
 	struct service_map *m = service_map_create();
+	struct kernel k = {0};
 	netd_ops ops = {0};
-	struct service_target t = {ip("10.244.0.2"), 80};
-	struct service_port p = {IPPROTO_UDP, 53, 0, &t, 1};
-	struct service_desc d = {ip("10.96.0.10"), netd_affinity_step(10800), &p, 1};
+	struct service_target t[2] = {{ip("10.244.0.2"), 80}, {ip("10.244.0.3"), 80}};
+	struct simple s;
 
-	assert_true(service_map_set(m, "a/dns", &d, &ops));
+	assert_true(
+		service_map_set(m, "a/web", simple(&s, ip("10.96.0.10"), 6, 80, 0, 7, t, 2), &ops));
+	kernel_apply(&k, &ops);
+	check_front(&k, s.id, t, 2);
 	ops.count = 0;
-	d.affinity = 0;
-	assert_true(service_map_set(m, "a/dns", &d, &ops));
-	assert_int_equal(ops.count, 2);
-	assert_true(ops.items[0].remove);
-	assert_int_equal(ops.items[0].affinity, 6);
-	assert_int_equal(ops.items[1].affinity, 0);
+	assert_true(service_map_set(
+		m, "a/web", simple(&s, ip("10.96.0.10"), 6, 80, 0, 86400, t, 2), &ops));
+	kernel_apply(&k, &ops);
+	ops.count = 0;
+	assert_true(
+		service_map_set(m, "a/web", simple(&s, ip("10.96.0.10"), 6, 80, 0, 0, t, 1), &ops));
+	kernel_apply(&k, &ops);
+	check_front(&k, s.id, t, 1);
+	ops.count = 0;
+	assert_true(service_map_set(m, "a/web", NULL, &ops));
+	kernel_apply(&k, &ops);
+	assert_int_equal(k.elements.count, 0);
+	VEC_FINISH(&ops);
+	kernel_flush(&k);
+	service_map_destroy(m);
+}
+
+/* Who is inside goes another way, and what there is for it is the same element by element. */
+static void inside_and_outside(void **state)
+{
+	struct service_map *m = service_map_create();
+	struct kernel k = {0};
+	netd_ops ops = {0};
+	struct service_target t[2] = {{ip("10.244.0.2"), 80}, {ip("10.244.1.3"), 80}};
+	struct net_range sources[2];
+	struct simple s;
+	const struct netd_op *front;
+
+	assert_int_equal(net_range_parse("192.0.2.0/24", &sources[0]), 0);
+	assert_int_equal(net_range_parse("198.51.100.0/25", &sources[1]), 0);
+	simple(&s, ip("198.51.100.9"), 6, 80, 0, 0, t, 2);
+	s.groups[1].kind = NETD_KEEP;
+	s.groups[1].target_count = 1;
+	s.fronts[0].inside = 0;
+	s.fronts[0].group = 1;
+	s.fronts[0].empty = NETD_DROP;
+	s.fronts[0].sources = sources;
+	s.fronts[0].source_count = 2;
+	assert_true(service_map_set(m, "a/lb", &s.d, &ops));
+	kernel_apply(&k, &ops);
+	assert_int_equal(count_ops(&ops, NETD_FIREWALL), 1);
+	assert_int_equal(count_ops(&ops, NETD_SOURCE), 2);
+	front = kernel_get(&k, s.id);
+	check_group(&k, front->group, t, 1);
+	check_group(&k, front->inside, t, 2);
+	ops.count = 0;
+	s.groups[1].target_count = 0;
+	s.fronts[0].source_count = 1;
+	assert_true(service_map_set(m, "a/lb", &s.d, &ops));
+	kernel_apply(&k, &ops);
+	front = kernel_get(&k, s.id);
+	assert_int_equal(front->verdict, NETD_DROP);
+	check_group(&k, front->inside, t, 2);
+	ops.count = 0;
+	s.groups[0].target_count = 0;
+	s.fronts[0].empty = NETD_REFUSE;
+	s.fronts[0].sources = NULL;
+	s.fronts[0].source_count = 0;
+	assert_true(service_map_set(m, "a/lb", &s.d, &ops));
+	kernel_apply(&k, &ops);
+	front = kernel_get(&k, s.id);
+	assert_int_equal(front->verdict, NETD_REFUSE);
+	assert_int_equal(front->inside, 0);
+	assert_int_equal(k.elements.count, 1);
+	VEC_FINISH(&ops);
+	kernel_flush(&k);
+	service_map_destroy(m);
+}
+
+/* Clients of UDP leave what is gone, and find what came. */
+static void udp_is_forgotten(void **state)
+{
+	struct service_map *m = service_map_create();
+	netd_ops ops = {0};
+	struct service_target t[2] = {{ip("10.244.0.2"), 53}, {ip("10.244.0.3"), 53}};
+	struct simple s;
+
+	assert_true(service_map_set(
+		m, "a/dns", simple(&s, ip("10.96.0.10"), 17, 53, 30053, 0, t, 0), &ops));
+	assert_int_equal(count_ops(&ops, NETD_FORGET), 0);
+	ops.count = 0;
+	simple(&s, ip("10.96.0.10"), 17, 53, 30053, 0, t, 1);
+	assert_true(service_map_set(m, "a/dns", &s.d, &ops));
+	assert_int_equal(count_ops(&ops, NETD_FORGET), 2); /* all that was sent to nowhere */
+	assert_int_equal(ops.items[ops.count - 1].to.family, 0);
+	ops.count = 0;
+	simple(&s, ip("10.96.0.10"), 17, 53, 30053, 0, t, 2);
+	assert_true(service_map_set(m, "a/dns", &s.d, &ops));
+	assert_int_equal(count_ops(&ops, NETD_FORGET), 0); /* another one harms nobody */
+	ops.count = 0;
+	simple(&s, ip("10.96.0.10"), 17, 53, 30053, 0, t + 1, 1);
+	assert_true(service_map_set(m, "a/dns", &s.d, &ops));
+	assert_int_equal(count_ops(&ops, NETD_FORGET), 2);
+	for (size_t i = 0; i < ops.count; i++)
+		if (ops.items[i].type == NETD_FORGET)
+			assert_true(net_address_eq(&ops.items[i].to, &t[0].address));
+	ops.count = 0;
+	assert_true(service_map_set(m, "a/dns", NULL, &ops));
+	assert_int_equal(count_ops(&ops, NETD_FORGET), 2);
+	ops.count = 0;
+	simple(&s, ip("10.96.0.10"), 6, 53, 30053, 0, t, 2);
+	assert_true(service_map_set(m, "a/dns", &s.d, &ops));
+	assert_true(service_map_set(m, "a/dns", NULL, &ops));
+	assert_int_equal(count_ops(&ops, NETD_FORGET), 0); /* TCP ends by itself */
 	VEC_FINISH(&ops);
 	service_map_destroy(m);
 }
@@ -225,21 +426,21 @@ static void an_address_has_one_owner(void **state)
 	struct kernel k = {0};
 	netd_ops ops = {0};
 	struct service_target t = {ip("10.244.0.2"), 80}, u = {ip("10.244.0.3"), 80};
-	struct service_port p = {IPPROTO_TCP, 80, 0, &t, 1}, q = {IPPROTO_TCP, 80, 0, &u, 1};
-	struct service_desc d = {ip("10.96.0.10"), 0, &p, 1}, e = {ip("10.96.0.10"), 0, &q, 1};
-	struct netd_op id = {.type = NETD_SERVICE, .address = d.address, .proto = 6, .port = 80};
+	struct simple old, new;
 
-	assert_true(service_map_set(m, "a/old", &d, &ops));
-	assert_false(service_map_set(m, "a/new", &e, &ops));
+	simple(&old, ip("10.96.0.10"), 6, 80, 0, 0, &t, 1);
+	simple(&new, ip("10.96.0.10"), 6, 80, 0, 0, &u, 1);
+	assert_true(service_map_set(m, "a/old", &old.d, &ops));
+	assert_false(service_map_set(m, "a/new", &new.d, &ops));
 	kernel_apply(&k, &ops);
-	check_front(&k, id, &t, 1);
+	check_front(&k, old.id, &t, 1);
 	ops.count = 0;
 	assert_true(service_map_set(m, "a/old", NULL, &ops));
 	kernel_apply(&k, &ops);
 	ops.count = 0;
-	assert_true(service_map_set(m, "a/new", &e, &ops));
+	assert_true(service_map_set(m, "a/new", &new.d, &ops));
 	kernel_apply(&k, &ops);
-	check_front(&k, id, &u, 1);
+	check_front(&k, new.id, &u, 1);
 	ops.count = 0;
 	assert_true(service_map_set(m, "a/new", NULL, &ops));
 	kernel_apply(&k, &ops);
@@ -263,11 +464,7 @@ static void random_changes(void **state)
 	for (int round = 0; round < 300; round++) {
 		size_t s = random_below(&r, 4);
 		char key[16];
-		struct service_port p = {
-			IPPROTO_TCP, 80, (uint16_t)(s % 2 ? 30000 + s : 0), t[s], 0};
-		struct service_desc d = {htonl(0x0a600001 + (uint32_t)s), 0, &p, 1};
-		struct netd_op id = {
-			.type = NETD_SERVICE, .address = d.address, .proto = 6, .port = 80};
+		struct simple one;
 		size_t want = random_below(&r, 10) ? random_below(&r, 70) : random_below(&r, 700);
 
 		snprintf(key, sizeof(key), "n/s%zu", s);
@@ -277,18 +474,20 @@ static void random_changes(void **state)
 		while (counts[s] < want) {
 			bool there = false;
 			struct service_target fresh = {
-				htonl(0x0af40000 + (uint32_t)random_below(&r, 2000)), 80};
+				nth("10.244.0.0", (uint32_t)random_below(&r, 2000)), 80};
 
 			for (size_t i = 0; i < counts[s]; i++)
-				there |= t[s][i].address == fresh.address;
+				there |= net_address_eq(&t[s][i].address, &fresh.address);
 			if (!there)
 				t[s][counts[s]++] = fresh;
 		}
-		p.target_count = counts[s];
+		simple(&one, nth("10.96.0.1", (uint32_t)s), 6, 80,
+			(uint16_t)(s % 2 ? 30000 + s : 0), random_below(&r, 3) ? 0 : 600, t[s],
+			counts[s]);
 		ops.count = 0;
-		assert_true(service_map_set(m, key, &d, &ops));
+		assert_true(service_map_set(m, key, &one.d, &ops));
 		kernel_apply(&k, &ops);
-		check_front(&k, id, t[s], counts[s]);
+		check_front(&k, one.id, t[s], counts[s]);
 	}
 	/* A full synchronisation says the same. */
 	size_t before = k.elements.count;
@@ -306,7 +505,8 @@ static void random_changes(void **state)
 		kernel_apply(&k, &ops);
 	}
 	assert_int_equal(k.elements.count, 0);
-	assert_int_equal(service_map_count(m), 0);
+	assert_int_equal(service_map_slots(m), 0);
+	assert_int_equal(service_map_fronts(m), 0);
 	VEC_FINISH(&ops);
 	kernel_flush(&k);
 	service_map_destroy(m);
@@ -318,65 +518,122 @@ static void large_services_move_little(void **state)
 	struct service_map *m = service_map_create();
 	netd_ops ops = {0};
 	static struct service_target t[101];
-	struct service_port p = {IPPROTO_TCP, 80, 0, t, 100};
-	struct service_desc d = {ip("10.96.0.10"), 0, &p, 1};
+	struct simple s;
 
 	for (uint32_t i = 0; i < 101; i++)
-		t[i] = (struct service_target){htonl(0x0af40002 + i), 80};
-	assert_true(service_map_set(m, "a/big", &d, &ops));
+		t[i] = (struct service_target){nth("10.244.0.2", i), 80};
+	simple(&s, ip("10.96.0.10"), 6, 80, 0, 0, t, 100);
+	assert_true(service_map_set(m, "a/big", &s.d, &ops));
 	ops.count = 0;
-	p.target_count = 101;
-	assert_true(service_map_set(m, "a/big", &d, &ops));
+	simple(&s, ip("10.96.0.10"), 6, 80, 0, 0, t, 101);
+	assert_true(service_map_set(m, "a/big", &s.d, &ops));
 	assert_true(ops.count <= 2 * (1024 / 100 + 1) + 1 + 1024 / 100 * 2);
 	VEC_FINISH(&ops);
 	service_map_destroy(m);
+}
+
+/* An agent that starts anew gives the groups the same marks: clients are remembered by them. */
+static void groups_keep_their_marks(void **state)
+{
+	struct service_target t = {ip("10.244.0.2"), 80};
+	uint32_t marks[2] = {0};
+
+	for (int run = 0; run < 2; run++) {
+		struct service_map *m = service_map_create();
+		netd_ops ops = {0};
+		struct simple s;
+
+		if (run)
+			assert_true(service_map_set(m, "a/other",
+				simple(&s, ip("10.96.0.11"), 6, 80, 0, 600, &t, 1), &ops));
+		ops.count = 0;
+		assert_true(service_map_set(
+			m, "a/web", simple(&s, ip("10.96.0.10"), 6, 80, 0, 600, &t, 1), &ops));
+		for (size_t i = 0; i < ops.count; i++)
+			if (ops.items[i].type == NETD_GROUP)
+				marks[run] = ops.items[i].group;
+		VEC_FINISH(&ops);
+		service_map_destroy(m);
+	}
+	assert_int_not_equal(marks[0], 0);
+	assert_int_equal(marks[0], marks[1]);
+}
+
+static int check(struct netd_op op)
+{
+	struct netd_config c = {.net_count = 0};
+
+	assert_int_equal(net_range_parse("10.244.0.0/24", &c.v4.pods), 0);
+	return netd_check_op(&op, &c, NULL);
 }
 
 static void netd_refuses_what_it_should(void **state)
 {
 	struct {
 		struct netd_config c;
-		struct netd_net nets[1];
+		struct net_range nets[1];
 	} config = {.c = {.net_count = 1}};
-	struct netd_op op = {.type = NETD_SERVICE,
+	uint32_t group = netd_group(NETD_INSIDE, 7);
+	struct netd_op front = {.type = NETD_FRONT,
 		.proto = 6,
 		.address = ip("10.96.0.1"),
 		.port = 443,
-		.slot = 1};
+		.group = group};
+	struct netd_op endpoint = {.type = NETD_ENDPOINT,
+		.address.family = AF_INET,
+		.group = group,
+		.to = ip("10.244.0.2"),
+		.to_port = 22};
+	struct netd_op bad;
 
-	assert_int_equal(netd_net_parse("10.244.0.0/24", &config.c.pods), 0);
-	assert_int_equal(netd_net_parse("10.96.0.0/16", &config.c.services), 0);
-	assert_int_equal(netd_net_parse("10.244.1.0/24", &config.nets[0]), 0);
+	assert_int_equal(net_range_parse("10.244.0.0/24", &config.c.v4.pods), 0);
+	assert_int_equal(net_range_parse("10.96.0.0/16", &config.c.v4.services), 0);
+	assert_int_equal(net_range_parse("10.244.1.0/24", &config.nets[0]), 0);
 	assert_int_equal(netd_check_config(&config.c, sizeof(config), NULL), 0);
 	assert_int_equal(netd_check_config(&config.c, sizeof(config) - 1, NULL), -EINVAL);
 	assert_int_equal(netd_check_config(&config.c, 3, NULL), -EINVAL);
-	assert_int_equal(netd_check_op(&op, &config.c, NULL), 0);
-	op.address = ip("192.0.2.1"); /* nobody may redirect what is no service */
-	assert_int_equal(netd_check_op(&op, &config.c, NULL), -EINVAL);
-	op.address = ip("10.96.0.1");
-	op.slot = 65; /* there is no such chain */
-	assert_int_equal(netd_check_op(&op, &config.c, NULL), -EINVAL);
-	op.slot = 1;
-	op.proto = 1;
-	assert_int_equal(netd_check_op(&op, &config.c, NULL), -EINVAL);
-	op = (struct netd_op){.type = NETD_ENDPOINT,
-		.proto = 6,
-		.address = ip("10.96.0.1"),
-		.port = 443,
-		.to_address = ip("127.0.0.1"),
-		.to_port = 22};
-	assert_int_equal(netd_check_op(&op, &config.c, NULL), -EINVAL);
 	config.nets[0].prefix = 0;
 	assert_int_equal(netd_check_config(&config.c, sizeof(config), NULL), -EINVAL);
 	config.nets[0].prefix = 24;
-	config.c.services = config.c.pods;
+	config.c.v4.services = config.c.v4.pods;
 	assert_int_equal(netd_check_config(&config.c, sizeof(config), NULL), -EINVAL);
-	assert_int_equal(netd_net_parse("10.244.0.1/24", &config.c.pods), -EINVAL);
-	assert_int_equal(netd_net_parse("10.244.0.0", &config.c.pods), -EINVAL);
-	assert_int_equal(netd_affinity_step(1), 1);
-	assert_int_equal(netd_affinity_step(61), 2);
-	assert_int_equal(netd_affinity_step(0), 0);
-	assert_int_equal(netd_affinity_step(1 << 30), 7);
+
+	assert_int_equal(check(front), 0);
+	assert_int_equal(check(endpoint), 0);
+#define REFUSED(from, change)                                                                      \
+	do {                                                                                       \
+		bad = from;                                                                        \
+		bad.change;                                                                        \
+		assert_int_equal(check(bad), -EINVAL);                                             \
+	} while (0)
+	REFUSED(front,
+		address = ip("127.0.0.1")); /* nobody may redirect what the host says to itself */
+	REFUSED(front, address = ip("fd00::1")); /* there is no such table */
+	REFUSED(front, address.bytes[9] = 1);
+	REFUSED(front, proto = 1);
+	REFUSED(front, port = 0);
+	REFUSED(front, group = 0);
+	REFUSED(front, group |= 1);
+	REFUSED(front, inside = 5);
+	REFUSED(front, verdict = 3);
+	REFUSED(front, verdict = NETD_DROP); /* and a group all the same */
+	REFUSED(front, type = NETD_OP_TYPES);
+	REFUSED(front, remove = 2);
+	REFUSED(endpoint, to = ip("127.0.0.1"));
+	REFUSED(endpoint, to = ip("fd00::1"));
+	REFUSED(endpoint, to_port = 0);
+	REFUSED(endpoint, slot = NETD_SLOTS_MOST);
+	bad = (struct netd_op){.type = NETD_GROUP,
+		.address.family = AF_INET,
+		.group = group,
+		.slot_count = 64,
+		.seconds = 86400};
+	assert_int_equal(check(bad), 0);
+	bad.slot_count = 65; /* there is no such chain */
+	assert_int_equal(check(bad), -EINVAL);
+	bad.slot_count = 64;
+	bad.seconds++;
+	assert_int_equal(check(bad), -EINVAL);
 }
 
 int main(void)
@@ -385,9 +642,12 @@ int main(void)
 		cmocka_unit_test(one_change_costs_little),
 		cmocka_unit_test(one_service_takes_only_so_much),
 		cmocka_unit_test(affinity_is_removed_as_it_was_added),
+		cmocka_unit_test(inside_and_outside),
+		cmocka_unit_test(udp_is_forgotten),
 		cmocka_unit_test(an_address_has_one_owner),
 		cmocka_unit_test(random_changes),
 		cmocka_unit_test(large_services_move_little),
+		cmocka_unit_test(groups_keep_their_marks),
 		cmocka_unit_test(netd_refuses_what_it_should),
 	};
 

@@ -1,17 +1,18 @@
 #include "node/net/services.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 
 #include "lib/base/log.h"
 #include "lib/base/table.h"
+#include "node/net/service_health.h"
 #include "node/net/service_map.h"
+#include "node/net/service_rules.h"
 
 #define SERVICE_NAME_LABEL "kubernetes.io/service-name"
-#define PROXY_NAME_LABEL "service.kubernetes.io/service-proxy-name"
 #define RESYNC_PAUSE_MS 1000
-#define TARGETS_MAX (1u << 18) /* of all ports of one service */
+/* Operations in one message of a full synchronisation. Only a larger one takes several, and is not
+ * one transaction. */
+#define OPS_MAX (NETD_MESSAGE_MAX_BYTES / sizeof(struct netd_op))
 
 /* The slices of one service; there may be several, also from different authors. */
 struct slices {
@@ -22,127 +23,40 @@ struct services {
 	struct node *node;
 	struct netd_client *netd;
 	struct service_map *map;
+	struct service_healths *health;
+	char *zone;  /* of this node; NULL = none */
+	bool has[2]; /* IPv4, IPv6 */
 	struct informer *services, *slices;
 	struct table slices_of; /* "namespace/service" -> struct slices */
 	struct table waiting;	/* services that could not have an address yet -> themselves */
 	bool services_synced, slices_synced;
 	bool live;   /* the kernel has all of map; changes are sent as they come */
 	bool wanted; /* netd is ready for a full synchronisation */
-	uint32_t full_serial;
+	uint32_t full_first, full_last; /* serials of the last full synchronisation */
 	uv_timer_t retry;
 };
-
-static struct service_target parse_address(const char *text, uint16_t port)
-{
-	struct in_addr in;
-
-	if (!text || inet_pton(AF_INET, text, &in) != 1)
-		in.s_addr = 0;
-	return (struct service_target){.address = in.s_addr, .port = port};
-}
-
-static uint8_t protocol(const char *name)
-{
-	return !name || streq(name, "TCP") ? IPPROTO_TCP : streq(name, "UDP") ? IPPROTO_UDP : 0;
-}
-
-typedef VEC(struct service_target) targets;
-
-/* Ready endpoints of the service port named `name`. */
-static void add_targets(const struct json *slice, const char *name, uint8_t proto, targets *out)
-{
-	int64_t number = 0;
-
-	if (!streq(json_str(json_get(slice, "addressType")), "IPv4"))
-		return;
-	JSON_FOR_EACH_ITEM(p, json_get(slice, "ports"))
-		if (streq(json_str_or(json_get(p, "name"), ""), name) &&
-			protocol(json_str(json_get(p, "protocol"))) == proto)
-			number = json_int_or(json_get(p, "port"), 0);
-	if (number < 1 || number > 65535)
-		return;
-	JSON_FOR_EACH_ITEM(e, json_get(slice, "endpoints")) {
-		struct service_target t;
-
-		if (!json_path_bool(e, "conditions.ready", true))
-			continue;
-		/* "Clients must not use more than the first": API reference, Endpoint.addresses. */
-		t = parse_address(json_str(json_at(json_get(e, "addresses"), 0)), (uint16_t)number);
-		if (t.address && ntohl(t.address) >> 24 != 127 && ntohl(t.address) >> 24 < 224)
-			VEC_PUSH(out, t);
-	}
-}
-
-static bool proxied(const struct object *o, const struct json *spec)
-{
-	const char *ip = json_str(json_get(spec, "clusterIP"));
-
-	return !streq(json_str(json_get(spec, "type")), "ExternalName") && ip &&
-	       !streq(ip, "None") && !object_label(o, PROXY_NAME_LABEL);
-}
-
-static int64_t affinity_seconds(const struct json *spec)
-{
-	if (!streq(json_str(json_get(spec, "sessionAffinity")), "ClientIP"))
-		return 0;
-	return json_path_int(spec, "sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
-}
 
 static bool set_service(struct services *s, const char *key, const struct object *o, netd_ops *ops)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct slices *slices = table_get(&s->slices_of, key);
-	struct json *spec, *ports, **docs;
-	struct service_port *list;
-	targets *of_port;
-	struct service_desc d = {0};
-	size_t target_count = 0;
-	bool all;
+	struct service_health health = {.port = 0};
+	struct service_place place = {
+		.node = s->node->name, .zone = s->zone, .has = {s->has[0], s->has[1]}};
+	struct service_desc d;
+	struct json **docs;
+	size_t count = slices ? slices->items.count : 0;
 
-	if (!o)
+	if (!o) {
+		service_health_set(s->health, key, &health);
 		return service_map_set(s->map, key, NULL, ops);
-	spec = json_get(object_doc(o, &a), "spec");
-	if (!proxied(o, spec))
-		return service_map_set(s->map, key, NULL, ops);
-	docs = arena_zalloc(&a, sizeof(*docs) * ((slices ? slices->items.count : 0) + 1));
-	for (size_t i = 0; slices && i < slices->items.count; i++)
-		docs[i] = object_doc(slices->items.items[i], &a);
-	ports = json_get(spec, "ports");
-	list = arena_zalloc(&a, sizeof(*list) * (json_count(ports) + 1));
-	of_port = arena_zalloc(&a, sizeof(*of_port) * (json_count(ports) + 1));
-	d.address = parse_address(json_str(json_get(spec, "clusterIP")), 0).address;
-	d.affinity = netd_affinity_step(affinity_seconds(spec));
-	d.ports = list;
-	JSON_FOR_EACH_ITEM(p, ports) {
-		struct service_port *port = &list[d.port_count];
-		int64_t number = json_int_or(json_get(p, "port"), 0);
-		int64_t node_port = json_int_or(json_get(p, "nodePort"), 0);
-
-		port->proto = protocol(json_str(json_get(p, "protocol")));
-		if (!port->proto || number < 1 || number > 65535 || node_port < 0 ||
-			node_port > 65535)
-			continue; /* SCTP: not offered */
-		port->port = (uint16_t)number;
-		port->node_port = streq(json_str(json_get(spec, "type")), "ClusterIP")
-					  ? 0
-					  : (uint16_t)node_port;
-		for (size_t i = 0; docs[i]; i++)
-			add_targets(docs[i], json_str_or(json_get(p, "name"), ""), port->proto,
-				&of_port[d.port_count]);
-		port->targets = of_port[d.port_count].items;
-		port->target_count = of_port[d.port_count].count;
-		target_count += port->target_count;
-		d.port_count++;
-		if (target_count > TARGETS_MAX) {
-			log_warn("a service has more ports and endpoints than are offered",
-				"service", key, NULL);
-			break;
-		}
 	}
-	all = service_map_set(s->map, key, &d, ops);
-	for (size_t i = 0; i < d.port_count; i++)
-		VEC_FINISH(&of_port[i]);
-	return all;
+	docs = arena_zalloc(&a, sizeof(*docs) * (count + 1));
+	for (size_t i = 0; i < count; i++)
+		docs[i] = object_doc(slices->items.items[i], &a);
+	service_rules_build(&a, object_doc(o, &a), docs, count, &place, &d, &health);
+	service_health_set(s->health, key, &health);
+	return service_map_set(s->map, key, d.front_count ? &d : NULL, ops);
 }
 
 static void send_ops(struct services *s, const netd_ops *ops)
@@ -190,10 +104,16 @@ static void full_sync(struct services *s)
 	if (!s->wanted || !s->services_synced || !s->slices_synced)
 		return;
 	service_map_all(s->map, &ops);
-	s->full_serial =
-		netd_client_send(s->netd, NETD_OPS, ops.items, ops.count * sizeof(*ops.items));
-	s->live = s->full_serial != 0;
+	s->full_first = 0;
+	for (size_t i = 0; i < ops.count; i += OPS_MAX) {
+		s->full_last = netd_client_send(s->netd, NETD_OPS, ops.items + i,
+			MIN(OPS_MAX, ops.count - i) * sizeof(*ops.items));
+		if (!s->full_first)
+			s->full_first = s->full_last;
+	}
+	s->live = s->full_last != 0;
 	s->wanted = false;
+	service_healths_proxy(s->health, s->live);
 	log_debug(
 		"all services sent to netd", "elements", log_i64(count, (int64_t)ops.count), NULL);
 	VEC_FINISH(&ops);
@@ -221,9 +141,10 @@ void services_result(struct services *s, uint32_t serial, int code, const char *
 	log_warn("netd refused changes of services", "error", text, NULL);
 	s->live = false;
 	s->wanted = false;
+	service_healths_proxy(s->health, false);
 	if (!uv_is_active((uv_handle_t *)&s->retry))
-		uv_timer_start(
-			&s->retry, on_retry, serial == s->full_serial ? RESYNC_PAUSE_MS : 0, 0);
+		uv_timer_start(&s->retry, on_retry,
+			serial >= s->full_first && serial <= s->full_last ? RESYNC_PAUSE_MS : 0, 0);
 }
 
 static void key_of(const struct object *o, const char *name, char ret[512])
@@ -311,6 +232,27 @@ static void slices_listed(void *user)
 	full_sync(s);
 }
 
+void services_set_place(struct services *s, const char *zone, bool v4, bool v6)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **list;
+	size_t count;
+
+	if (streq(zone ? zone : "", s->zone ? s->zone : "") && s->has[0] == v4 && s->has[1] == v6)
+		return;
+	free(s->zone);
+	s->zone = zone ? xstrdup(zone) : NULL;
+	s->has[0] = v4;
+	s->has[1] = v6;
+	count = informer_list(s->services, NULL, &a, &list);
+	for (size_t i = 0; i < count; i++) {
+		char key[512];
+
+		key_of(list[i], list[i]->name, key);
+		update(s, key);
+	}
+}
+
 struct services *services_create(struct node *n, struct netd_client *netd)
 {
 	static const struct informer_handler on_service = {
@@ -322,6 +264,8 @@ struct services *services_create(struct node *n, struct netd_client *netd)
 	s->node = n;
 	s->netd = netd;
 	s->map = service_map_create();
+	s->health = service_healths_create(n->loop);
+	s->has[0] = true;
 	uv_timer_init(n->loop, &s->retry);
 	s->retry.data = s;
 	s->services = informer_create(
@@ -358,5 +302,7 @@ void services_destroy(struct services *s)
 	table_finish(&s->slices_of);
 	table_finish(&s->waiting);
 	service_map_destroy(s->map);
+	service_healths_destroy(s->health);
+	free(s->zone);
 	uv_close((uv_handle_t *)&s->retry, freed);
 }
