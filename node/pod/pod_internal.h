@@ -10,6 +10,7 @@
  *   pod_image.c     the action that makes an image present
  *   pod_probe.c     liveness, readiness, startup
  *   pod_hook.c      postStart and preStop
+ *   pod_admission.c whether a new pod fits the node
  *   pod_end.c       pods that the node ends, not they themselves
  *   pod_files.c     growing logs, left-over directories */
 #pragma once
@@ -31,6 +32,7 @@ struct pod_worker;
 struct pod_op;
 struct pod_probe;
 struct pod_hook;
+struct pod_ask;
 
 /* Host facts that containers are told and sized by. */
 struct pod_manager {
@@ -53,6 +55,11 @@ struct pod_manager {
 	char *runtime_version;
 	int64_t node_memory, node_cpu_milli;
 	struct list orphan_ops;
+	VEC(struct pod_manager_check {
+		pod_check *check;
+		void *user;
+	})
+	checks;
 	SSL_CTX *probe_tls; /* for HTTPS probes; NULL = none was yet */
 	struct image_puller *puller;
 	struct image_list *images;
@@ -82,7 +89,9 @@ struct pod_worker {
 	struct backoff sandbox_backoff, remove_backoff;
 	enum pod_phase ended_phase;
 	char *ended_reason, *ended_message;
-	char *disruption; /* message of the condition DisruptionTarget; NULL = none */
+	struct pod_ask *ask;	/* what it asks for; NULL until somebody wanted to know */
+	bool admitted, refused; /* by the node; neither = not asked yet */
+	char *disruption;	/* message of the condition DisruptionTarget; NULL = none */
 	struct client_call *patch;
 	bool patch_again;
 	int64_t patch_retry_ns; /* monotonic */
@@ -112,6 +121,8 @@ void pod_worker_changed(struct pod_worker *w, struct object *new);
 void pod_worker_poke(struct pod_worker *w);
 void pod_worker_event(struct pod_worker *w, long container, const char *type, const char *reason,
 	const char *fmt, ...) _printf_(5, 6);
+/* pod_admission.c: before anything of it runs; a refused pod is over. */
+void pod_worker_admit(struct pod_worker *w);
 /* pod_end.c: the pod is over and Failed, whatever its containers do; they are stopped. False when
  * it was over before. */
 bool pod_worker_end(struct pod_worker *w, const struct pod_end *e);

@@ -468,6 +468,7 @@ void pod_manager_destroy(struct pod_manager *m)
 	image_puller_destroy(m->puller);
 	cri_destroy(m->cri);
 	arena_finish(&m->list_arena);
+	VEC_FINISH(&m->checks);
 	free(m->runtime_version);
 	free(m);
 }

@@ -56,6 +56,11 @@ bool pod_manager_end(struct pod_manager *m, const char *uid, const struct pod_en
 void pod_manager_probe_metrics(struct pod_manager *m, struct buf *out);
 /* status.images of the Node, as JSON text: at most 50, the largest first. */
 const char *pod_manager_images(const struct pod_manager *m);
+/* Asked before anything of a new pod runs: false refuses it, with a reason and a message (in the
+ * arena or constant). */
+typedef bool pod_check(void *user, struct arena *a, const struct json *pod, const char **ret_reason,
+	const char **ret_message);
+void pod_manager_add_check(struct pod_manager *m, pod_check *check, void *user);
 struct cri *pod_manager_cri(struct pod_manager *m);
 /* The runtime can't be asked: node_report() has been told. */
 bool pod_manager_runtime_ready(const struct pod_manager *m);

@@ -316,6 +316,28 @@ static enum pod_phase phase_of(const struct pod_status_input *in, bool *ret_over
 	return pod_phase_compute(v);
 }
 
+static void set_start(struct arena *a, struct json *s, const struct pod_status_input *in)
+{
+	const char *start = json_str(json_path(in->pod, "status.startTime"));
+
+	if (start)
+		json_set_str(a, s, "startTime", start);
+	else
+		set_time(a, s, "startTime", in->start_ns);
+}
+
+static struct json *refused_status(struct arena *a, const struct pod_status_input *in)
+{
+	struct json *s = json_new_object(a);
+
+	json_set_str(a, s, "message", in->ended_message);
+	json_set_str(a, s, "phase", "Failed");
+	json_set_str(a, s, "qosClass", pod_qos_name(pod_qos(in->pod)));
+	json_set_str(a, s, "reason", in->ended_reason);
+	set_start(a, s, in);
+	return s;
+}
+
 struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
 {
 	struct json *s = json_new_object(a), *main = json_new_array(a), *init = json_new_array(a),
@@ -323,6 +345,8 @@ struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
 	bool initialized = pod_initialized(in->view), over;
 	enum pod_phase phase = phase_of(in, &over);
 
+	if (in->refused)
+		return refused_status(a, in);
 	for (size_t i = 0; i < in->view->container_count; i++) {
 		const struct container_view *v = &in->view->containers[i];
 		struct json *c = container_status(a, in, i, initialized);
@@ -356,11 +380,7 @@ struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
 	json_set_str(a, s, "qosClass", pod_qos_name(pod_qos(in->pod)));
 	if (in->ended_reason && over)
 		json_set_str(a, s, "reason", in->ended_reason);
-	const char *start = json_str(json_path(in->pod, "status.startTime"));
-	if (start)
-		json_set_str(a, s, "startTime", start);
-	else
-		set_time(a, s, "startTime", in->start_ns);
+	set_start(a, s, in);
 	return s;
 }
 

@@ -1,6 +1,7 @@
 /* pod_worker.c - one pod: the view is brought up to date by operations and lists, pod_decide() says
  * what is next, and the status goes to the API whenever it differs from what the object says. The
  * state diagram is in pod_decide.h. */
+#include "node/pod/pod_admit.h"
 #include "node/pod/pod_internal.h"
 
 #include <stdarg.h>
@@ -108,6 +109,7 @@ static void status_publish(struct pod_worker *w)
 		.ended_reason = w->ended_reason,
 		.ended_message = w->ended_message,
 		.disruption = w->disruption,
+		.refused = w->refused,
 		.host_ip = w->n->host_ip,
 		.pod_ip = w->pod_ip,
 		.start_ns = w->start_ns,
@@ -201,6 +203,7 @@ static void step(void *user)
 	if (w->applied && list_empty(&w->ops) && !w->view.listed) {
 		w->view.listed = true;
 		recall_backoff(w);
+		pod_worker_admit(w);
 	}
 	for (;;) {
 		w->view.state = (enum pod_state)w->sm.state;
@@ -604,6 +607,7 @@ void pod_worker_destroy(struct pod_worker *w)
 	free(w->ended_reason);
 	free(w->ended_message);
 	free(w->disruption);
+	pod_ask_destroy(w->ask);
 	free(w->uid);
 	free(w->ns);
 	free(w->name);

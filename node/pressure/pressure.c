@@ -126,10 +126,13 @@ bool pressure_images_apart(const struct pressure *p)
 	return p && p->images_apart;
 }
 
-bool pressure_admits_pod(
-	const struct pressure *p, struct arena *a, const struct json *pod, const char **ret_message)
+static bool admits(void *user, struct arena *a, const struct json *pod, const char **ret_reason,
+	const char **ret_message)
 {
-	return !p || pressure_admits(a, p->state.condition, pod, ret_message);
+	const struct pressure *p = user;
+
+	*ret_reason = "Evicted";
+	return pressure_admits(a, p->state.condition, pod, ret_message);
 }
 
 /* ---- observing ---- */
@@ -383,6 +386,7 @@ struct pressure *pressure_create(struct node *n)
 	sm_init(&p->sm, &state_class, p, n->name, WATCHING, mono(p));
 	p->look = wakeup_create(n->loop, n->clock, on_look, p);
 	p->local = local_watch_create(n);
+	pod_manager_add_check(n->pods, admits, p);
 	/* Conditions are right from the first status on. */
 	observe(p);
 	wakeup_in(p->look, EVENTS_SOON_MS);

@@ -15,6 +15,3 @@ void pressure_destroy(struct pressure *p); /* NULL allowed */
 bool pressure_holds(const struct pressure *p, enum pressure_condition c);
 /* Images, and what containers write over them, are on a file system of their own. */
 bool pressure_images_apart(const struct pressure *p);
-/* Whether a new pod may come while it is so; else the message says why not. p NULL = yes. */
-bool pressure_admits_pod(const struct pressure *p, struct arena *a, const struct json *pod,
-	const char **ret_message);
