@@ -17,6 +17,7 @@
 #include "node/net/conntrack.h"
 #include "node/net/net.h"
 #include "node/net/nft_batch.h"
+#include "node/net/policy_batch.h"
 
 #define SOCKET_FD 3
 #define TABLE_CHECK_MS 15000
@@ -25,6 +26,7 @@ struct netd {
 	struct nft_socket *nft;
 	struct netd_config config;
 	unsigned tables; /* NFT_TABLE_*: config came and these were made */
+	struct policy_tables policies;
 	bool lost_told;
 	VEC(uint32_t) remembered; /* seconds that have a chain */
 };
@@ -246,6 +248,15 @@ static int apply_ops(struct netd *d, const char *body, size_t size, struct err *
 	return r;
 }
 
+static int apply_policies(struct netd *d, const char *body, size_t size, struct err *err)
+{
+	const struct netd_policy_op *ops = (const struct netd_policy_op *)body;
+
+	if (size % sizeof(*ops))
+		return err_set(err, -EINVAL, "policy operations of the wrong size");
+	return policy_apply(d->nft, &d->policies, NET_BRIDGE, ops, size / sizeof(*ops), err);
+}
+
 static int serve_one(struct netd *d)
 {
 	struct netd_header h;
@@ -265,6 +276,8 @@ static int serve_one(struct netd *d)
 		r = apply_config(d, body, h.size, &err);
 	else if (h.type == NETD_OPS)
 		r = apply_ops(d, body, h.size, &err);
+	else if (h.type == NETD_POLICY)
+		r = apply_policies(d, body, h.size, &err);
 	else
 		r = err_set(&err, -EINVAL, "message %u is not known", h.type);
 	return answer(NETD_RESULT, h.serial, r, err.msg);
@@ -273,7 +286,7 @@ static int serve_one(struct netd *d)
 /* Somebody else's "flush ruleset" takes our tables along; the agent then gives everything again. */
 static int check_tables(struct netd *d)
 {
-	bool lost = false;
+	bool lost = policy_tables_exist(d->nft, &d->policies, NULL) == 0;
 
 	if (!d->tables || d->lost_told)
 		return 0;

@@ -4,7 +4,8 @@
  * nothing in them: netd_check_* below is the whole of what it will do on request. Ports are in host
  * byte order.
  *
- * A message is a header and `size` bytes: a config, or an array of ops that become one transaction.
+ * A message is a header and `size` bytes: a config, or an array of ops that become one transaction
+ * (those of network policies: policy_ops.h).
  * netd answers each message with a result carrying its serial; it also sends NETD_LOST with serial
  * 0 when somebody removed its tables.
  *
@@ -55,7 +56,7 @@ static inline uint32_t netd_group(enum netd_kind kind, uint32_t index)
 
 #define NETD_AFFINITY_MAX_SECONDS 86400
 
-enum netd_message { NETD_CONFIG = 1, NETD_OPS, NETD_RESULT, NETD_LOST };
+enum netd_message { NETD_CONFIG = 1, NETD_OPS, NETD_RESULT, NETD_LOST, NETD_POLICY };
 
 struct netd_header {
 	uint32_t size; /* of what follows */
