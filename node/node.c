@@ -13,6 +13,7 @@
 #include "lib/base/log.h"
 #include "lib/client/kubeconfig.h"
 #include "node/main.h"
+#include "node/metrics/node_metrics.h"
 #include "node/net/net.h"
 #include "node/node_server.h"
 #include "node/node_status.h"
@@ -371,6 +372,7 @@ int node_main(int argc, char **argv)
 	n->config = &g->config;
 	n->name = o.name ? o.name : facts.hostname;
 	n->kubeconfig = realpath(o.kubeconfig, NULL); /* it was just read */
+	node_metrics_init(n->name);
 	n->data_dir = o.data;
 	n->cri_address = g->config.cri_address;
 	n->libvirt_address = o.libvirt;

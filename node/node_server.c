@@ -7,17 +7,24 @@
 #include "lib/http/tls.h"
 #include "node/auth/node_auth.h"
 #include "node/node_stream.h"
+#include "node/paths/paths.h"
 #include "node/pod/pod_manager.h"
+#include "node/pod/pod_running.h"
 #include "node/pod_proxy.h"
+#include "node/stats/cadvisor.h"
 #include "node/stats/stats.h"
 #include "node/vm/vm_manager.h"
 
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define NOT_FOUND "404 page not found"
 #define PEM_MAX_BYTES (1u << 20)
 
 struct node_server {
 	struct node *n;
 	struct http_server *http;
+	struct http_server *health; /* without TLS; NULL = none */
 	struct node_auth *auth;
+	struct cgroup_finder groups;
 };
 
 static void respond_text(struct http_request *req, int status, const char *text)
@@ -51,6 +58,14 @@ static void serve_pods(struct node_server *s, struct http_request *req)
 	http_respond(req, 200, "application/json", NULL, b.data, b.size);
 }
 
+static void serve_running_pods(struct node_server *s, struct http_request *req)
+{
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+
+	pod_manager_list_running(s->n->pods, &b);
+	http_respond(req, 200, "application/json", NULL, b.data, b.size);
+}
+
 static void serve_config(struct node_server *s, struct http_request *req)
 {
 	_cleanup_(buf_finish) struct buf b = BUF_INIT;
@@ -76,7 +91,34 @@ static void respond_usage(struct http_request *req, const struct usage *u, const
 
 static void on_metrics(void *user, const struct usage *u)
 {
-	respond_usage(user, u, "text/plain; version=0.0.4; charset=utf-8", usage_write_metrics);
+	respond_usage(user, u, METRICS_TYPE, usage_write_metrics);
+}
+
+struct cadvisor_request {
+	struct node_server *s;
+	struct http_request *req;
+};
+
+static void on_cadvisor(void *user, const struct usage *u)
+{
+	struct cadvisor_request *c = user;
+	struct node *n = c->s->n;
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+
+	if (!u || !n->pods) {
+		respond_text(c->req, 503, "the node agent is stopping");
+		return;
+	}
+	cadvisor_write(u, n->pods, &c->s->groups, n->clock->mono_ns(n->clock), &b);
+	http_respond(c->req, 200, METRICS_TYPE, NULL, b.data, b.size);
+}
+
+static void serve_cadvisor(struct node_server *s, struct http_request *req)
+{
+	struct cadvisor_request *c = ARENA_NEW(&req->arena, struct cadvisor_request);
+
+	*c = (struct cadvisor_request){s, req};
+	node_stats_get(s->n->stats, on_cadvisor, c);
 }
 
 static void on_summary(void *user, const struct usage *u)
@@ -88,6 +130,75 @@ static void serve_summary(struct node_server *s, struct http_request *req)
 {
 	node_stats_refresh_disks(s->n->stats);
 	node_stats_get(s->n->stats, on_summary, req);
+}
+
+/* Figures, state and health; false: no such path. */
+static bool serve_figures(
+	struct node_server *s, struct http_request *req, const char *const *p, size_t n)
+{
+	const char *second = n == 2 ? p[1] : "";
+
+	if (n > 2)
+		return false;
+	if (streq(p[0], "pods") && n == 1)
+		serve_pods(s, req);
+	else if (streq(p[0], "configz") && n == 1)
+		serve_config(s, req);
+	else if (streq(p[0], "healthz"))
+		health_serve(req, n == 2 ? second : NULL);
+	else if (streq(p[0], "metrics") && (n == 1 || streq(second, "probes")))
+		agent_metrics_serve(s->n, req, n == 2);
+	else if (streq(p[0], "metrics") && streq(second, "resource"))
+		node_stats_get(s->n->stats, on_metrics, req);
+	else if (streq(p[0], "metrics") && streq(second, "cadvisor"))
+		serve_cadvisor(s, req);
+	else if (streq(p[0], "stats") && streq(second, "summary"))
+		serve_summary(s, req);
+	else
+		return false;
+	return true;
+}
+
+/* What reads and changes containers and the host. */
+static bool serve_debugging(
+	struct node_server *s, struct http_request *req, const char *const *p, size_t n)
+{
+	static const char *const paths[] = {
+		"run", "exec", "attach", "portForward", "containerLogs", "runningpods", "logs"};
+	const struct node_config *c = s->n->config;
+	bool known = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		known = known || streq(p[0], paths[i]);
+	if (known && !c->debugging_handlers) {
+		respond_text(req, 405, "Debug endpoints are disabled.");
+	} else if (streq(p[0], "logs") && !c->system_log_handler) {
+		respond_text(req, 405, "logs endpoint is disabled.");
+	} else if (streq(p[0], "logs")) {
+		host_logs_serve(req, "/var/log", req->path + strlen("/logs"));
+	} else if (n == 1 && streq(p[0], "runningpods")) {
+		serve_running_pods(s, req);
+	} else if (n == 4 && streq(p[0], "containerLogs")) {
+		node_logs_serve(s->n, req, p[1], p[2], p[3]);
+	} else if ((n == 4 || n == 5) && streq(p[0], "run")) {
+		node_run_serve(s->n, req, p[1], p[2], n == 5 ? p[3] : NULL, p[n - 1]);
+	} else if ((n == 4 || n == 5) && (streq(p[0], "exec") || streq(p[0], "attach"))) {
+		node_exec_serve(s->n, req, streq(p[0], "attach"), p[1], p[2], n == 5 ? p[3] : NULL,
+			p[n - 1]);
+	} else if ((n == 3 || n == 4) && streq(p[0], "portForward")) {
+		node_port_forward_serve(s->n, req, p[1], p[2]);
+	} else if (n == 3 && (streq(p[0], "console") || streq(p[0], "vnc"))) {
+		vm_manager_serve(s->n->vms, req, p[1], p[2], p[0]);
+	} else if (n == 4 && streq(p[0], "checkpoint")) {
+		if (streq(req->method, "POST"))
+			respond_text(req, 501,
+				"checkpointing of containers is not available on this node");
+		else
+			respond_text(req, 405, "405: Method Not Allowed");
+	} else {
+		return false;
+	}
+	return true;
 }
 
 static void serve(struct node_server *s, struct http_request *req)
@@ -103,25 +214,10 @@ static void serve(struct node_server *s, struct http_request *req)
 		return;
 	}
 	size_t n = split_path(req, p);
-	if (n == 1 && streq(p[0], "pods"))
-		serve_pods(s, req);
-	else if (n == 1 && streq(p[0], "configz"))
-		serve_config(s, req);
-	else if (n == 2 && streq(p[0], "metrics") && streq(p[1], "resource"))
-		node_stats_get(s->n->stats, on_metrics, req);
-	else if (n == 2 && streq(p[0], "stats") && streq(p[1], "summary"))
-		serve_summary(s, req);
-	else if (n == 4 && streq(p[0], "containerLogs"))
-		node_logs_serve(s->n, req, p[1], p[2], p[3]);
-	else if ((n == 4 || n == 5) && (streq(p[0], "exec") || streq(p[0], "attach")))
-		node_exec_serve(s->n, req, streq(p[0], "attach"), p[1], p[2], n == 5 ? p[3] : NULL,
-			p[n - 1]);
-	else if ((n == 3 || n == 4) && streq(p[0], "portForward"))
-		node_port_forward_serve(s->n, req, p[1], p[2]);
-	else if (n == 3 && (streq(p[0], "console") || streq(p[0], "vnc")))
-		vm_manager_serve(s->n->vms, req, p[1], p[2], p[0]);
-	else
-		respond_text(req, 404, "404 page not found");
+	if (n == 0)
+		respond_text(req, 404, NOT_FOUND);
+	else if (!serve_figures(s, req, p, n) && !serve_debugging(s, req, p, n))
+		respond_text(req, 404, NOT_FOUND);
 }
 
 static void on_checked(void *user, struct http_request *req, int status, const char *text)
@@ -182,6 +278,7 @@ int node_server_create(struct node *n, const struct kubeconfig *k, const char *l
 	struct node_server *s = xcalloc(1, sizeof(*s));
 	s->n = n;
 	s->auth = node_auth_create(n->client, n->config, n->name);
+	cgroup_finder_init(&s->groups, "/sys/fs/cgroup");
 	s->http = http_server_create(&(struct http_server_options){
 		.loop = n->loop,
 		.tls = tls,
@@ -194,6 +291,7 @@ int node_server_create(struct node *n, const struct kubeconfig *k, const char *l
 		node_server_destroy(s);
 		return err_context(err, r, "listen on '%s'", listen);
 	}
+	s->health = health_listen(n);
 	*ret = s;
 	return 0;
 }
@@ -228,6 +326,8 @@ void node_server_destroy(struct node_server *s)
 	if (!s)
 		return;
 	node_auth_destroy(s->auth);
+	cgroup_finder_finish(&s->groups);
+	http_server_destroy(s->health);
 	http_server_destroy(s->http);
 	free(s);
 }

@@ -24,6 +24,7 @@ struct metric {
 	enum metric_type type;
 	const char *labels;    /* "a,b"; "" = none */
 	const double *buckets; /* upper bounds by size, 0 at the end */
+	bool apart;	       /* not at /metrics but at a path of its own: /metrics/probes */
 	/* The registry's own. */
 	struct table series; /* label text -> struct series */
 	struct list link;
@@ -59,11 +60,14 @@ void metric_show(struct metric *m);
 /* Gauges whose label values come and go: forgets all of them. */
 void metric_clear(struct metric *m);
 
-/* All of them, by name. */
-void metric_write_all(struct buf *out);
+/* All of them that are not apart, or all that are; by name. */
+void metric_write_all(struct buf *out, bool apart);
 void metric_forget_all(void); /* forgets everything */
 
 /* For those who write metrics of their own: the value of a label, escaped. */
 void metric_escape(struct buf *out, const char *value);
 void metric_head(struct buf *out, const char *name, const char *type, const char *help);
 void metric_number(struct buf *out, double v);
+
+/* process_*: of this process. */
+void metric_write_process(struct buf *out);

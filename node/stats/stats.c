@@ -202,6 +202,7 @@ static void add_container(struct node_stats *s, const Cri__ContainerStats *c)
 	if (!ns || !pod || !uid || !name)
 		return;
 	struct container_usage u = {
+		.id = text(s, at->id),
 		.ns = text(s, ns),
 		.pod = text(s, pod),
 		.uid = text(s, uid),

@@ -23,6 +23,7 @@ struct host_usage {
 };
 
 struct container_usage {
+	const char *id; /* of the runtime; NULL = not known */
 	const char *ns, *pod, *uid, *container;
 	int64_t time_ns; /* of the CPU figure */
 	uint64_t cpu_ns;

@@ -1,0 +1,33 @@
+/* agent_metrics.c - /metrics: what the agent counts about itself. */
+#include "node/metrics/node_metrics.h"
+#include "node/paths/paths.h"
+#include "node/pod/pod_running.h"
+
+static struct metric running_pods =
+	METRIC_GAUGE("kubelet_running_pods", "[ALPHA] Pods that have a sandbox that is ready", "");
+static struct metric running_containers = METRIC_GAUGE("kubelet_running_containers",
+	"[ALPHA] Containers that there are, by state", "container_state");
+
+static void look(struct node *n)
+{
+	struct pod_counts c;
+
+	pod_manager_count(n->pods, &c);
+	metric_set(&running_pods, (double)c.sandboxes, NULL);
+	metric_set(&running_containers, (double)c.containers_created, "created");
+	metric_set(&running_containers, (double)c.containers_running, "running");
+	metric_set(&running_containers, (double)c.containers_exited, "exited");
+}
+
+void agent_metrics_serve(struct node *n, struct http_request *req, bool probes)
+{
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+
+	if (!probes) {
+		look(n);
+		metric_write_process(&b);
+	}
+	metric_write_all(&b, probes);
+	http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", NULL,
+		b.size ? b.data : "", b.size);
+}
