@@ -10,6 +10,7 @@
 #include "lib/base/vec.h"
 #include "node/child/child.h"
 #include "node/net/dhcp.h"
+#include "node/net/host_ports.h"
 #include "node/net/dns_child.h"
 #include "node/net/lease.h"
 #include "node/net/links.h"
@@ -29,6 +30,7 @@ struct node_net {
 	struct links *links;
 	struct netd_client *netd;
 	struct services *services;
+	struct host_ports *host_ports;
 	struct dhcp *dhcp;
 	struct dns_child *dns;
 	char dns_program[4096]; /* beside this program */
@@ -308,6 +310,7 @@ static void read_own_node(struct node_net *net)
 	}
 	services_set_place(net->services, object_label(o, "topology.kubernetes.io/zone"), true,
 		net->pods6.address.family != 0);
+	host_ports_offer(net->host_ports, true, net->pods6.address.family != 0);
 }
 
 /* Brings the host to what the API says; called on every change and again while something fails. */
@@ -371,7 +374,8 @@ static void netd_result(void *user, uint32_t serial, int code, const char *text)
 	struct node_net *net = user;
 
 	if (serial != net->config_serial) {
-		services_result(net->services, serial, code, text);
+		if (!host_ports_result(net->host_ports, serial, code, text))
+			services_result(net->services, serial, code, text);
 		return;
 	}
 	net->config_serial = 0;
@@ -384,6 +388,7 @@ static void netd_result(void *user, uint32_t serial, int code, const char *text)
 	if (net->netd_fresh) {
 		net->netd_fresh = false;
 		services_resync(net->services);
+		host_ports_resync(net->host_ports);
 	}
 }
 
@@ -471,6 +476,7 @@ int net_create(struct node *n, struct node_net **ret, struct err *err)
 	informer_add_handler(net->nodes, &on_node, net);
 	informer_start(net->nodes);
 	net->services = services_create(n, net->netd);
+	net->host_ports = host_ports_create(net->netd);
 	problem(net, PART_RANGE, "the node has no pod range (spec.podCIDR) yet");
 	net_set_pod_cidr(net, n->pod_cidr);
 	*ret = net;
@@ -504,6 +510,7 @@ void net_destroy(struct node_net *net)
 		uv_close((uv_handle_t *)&c->timer, call_free);
 	}
 	services_destroy(net->services);
+	host_ports_destroy(net->host_ports);
 	informer_destroy(net->nodes);
 	netd_client_destroy(net->netd);
 	dhcp_destroy(net->dhcp);
@@ -723,4 +730,20 @@ struct net_call *net_lease_remove(
 void net_call_cancel(struct net_call *c)
 {
 	c->done = NULL;
+}
+
+void net_host_ports_set(
+	struct node_net *net, const char *owner, const struct net_host_port *ports, size_t count)
+{
+	host_ports_set(net->host_ports, owner, ports, count);
+}
+
+void net_pod_changed(struct node_net *net, const struct object *old, const struct object *new)
+{
+	host_ports_of_pod(net->host_ports, old, new);
+}
+
+void net_pods_listed(struct node_net *net)
+{
+	host_ports_complete(net->host_ports);
 }

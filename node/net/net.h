@@ -6,6 +6,7 @@
  * rules, and only mends what differs. */
 #pragma once
 
+#include "node/net/address.h"
 #include "node/node.h"
 
 #define NET_BRIDGE "hanok0"
@@ -40,3 +41,21 @@ struct net_call *net_lease_add(struct node_net *net, const char *id, const char 
 struct net_call *net_lease_remove(
 	struct node_net *net, const char *id, net_lease_done *done, void *user);
 void net_call_cancel(struct net_call *c); /* done is not called; the work itself still ends */
+
+/* A port of this node that leads to a pod or a machine (static PAT). Loopback addresses of the node
+ * are left out. */
+struct net_host_port {
+	struct net_address
+		address; /* of this node; unspecified = all; the family is that of `to` */
+	struct net_address to;
+	uint8_t proto; /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	uint16_t port, to_port;
+};
+/* All ports of `owner` (a uid); count 0 when it is gone. Records are compared as memory: made with
+ * an initializer. After a start of the agent the kernel keeps what it has until all owners were
+ * told and net_pods_listed was called. */
+void net_host_ports_set(
+	struct node_net *net, const char *owner, const struct net_host_port *ports, size_t count);
+/* From the watch of this node's pods: their hostPorts follow. */
+void net_pod_changed(struct node_net *net, const struct object *old, const struct object *new);
+void net_pods_listed(struct node_net *net);

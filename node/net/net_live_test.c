@@ -529,6 +529,48 @@ static void only_some_sources_may_come(void **state)
 	sh("test -z \"$(nft list set ip hanok sources | grep elements)\"");
 }
 
+static void a_port_of_the_node_leads_to_a_pod(void **state)
+{
+	struct netd_op ops[4] = {
+		{.type = NETD_FLUSH, .part = NETD_HOST_PORTS},
+		{.type = NETD_HOST_PORT,
+			.proto = IPPROTO_TCP,
+			.port = 8081,
+			.address.family = AF_INET,
+			.to = ip("10.244.0.3"),
+			.to_port = 8080},
+		{.type = NETD_HOST_PORT,
+			.proto = IPPROTO_TCP,
+			.port = 8082,
+			.address = ip("192.0.2.1"),
+			.to = ip("10.244.0.2"),
+			.to_port = 8080},
+		{.type = NETD_HOST_PORT,
+			.proto = IPPROTO_TCP,
+			.port = 8081,
+			.address.family = AF_INET6,
+			.to = ip("fd00:244::3"),
+			.to_port = 8080},
+	};
+
+	assert_int_equal(tell_netd(NETD_OPS, ops, sizeof(ops)), 0);
+	assert_string_equal(get("outside", "192.0.2.1", 8081), "b 192.0.2.2");
+	assert_string_equal(get("outside", "192.0.2.1", 8082), "a 192.0.2.2");
+	assert_string_equal(get("outside", "2001:db8::1", 8081), "b 2001:db8::2");
+	assert_memory_equal(get("", "192.0.2.1", 8081), "b ", 2);
+	assert_memory_equal(get("a", "10.244.0.1", 8081), "b ", 2);
+	assert_memory_equal(get("b", "10.244.0.1", 8081), "b ", 2); /* itself */
+	assert_string_equal(get("a", "10.244.0.1", 8082), refused); /* of another address */
+	/* Services are given anew without touching them, and they are taken back. */
+	assert_int_equal(
+		tell_netd(NETD_OPS, &(struct netd_op){.type = NETD_FLUSH, .part = NETD_SERVICES},
+			sizeof(ops[0])),
+		0);
+	assert_string_equal(get("outside", "192.0.2.1", 8081), "b 192.0.2.2");
+	assert_int_equal(tell_netd(NETD_OPS, ops, sizeof(ops[0])), 0);
+	assert_string_equal(get("outside", "192.0.2.1", 8081), refused);
+}
+
 static void the_same_for_ipv6(void **state)
 {
 	struct service_target t[2] = {{ip("fd00:244::2"), 8080}, {ip("fd00:244::3"), 8080}};
@@ -617,6 +659,8 @@ static void ten_thousand_services(void **state)
 		snprintf(key, sizeof(key), "m/s%u", i);
 		assert_true(service_map_set(map, key, &d, &ops));
 	}
+	ops.count = 0; /* all of it, those of other tests too */
+	service_map_all(map, &ops);
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	tell_ops(&ops);
 	clock_gettime(CLOCK_MONOTONIC, &t1);
@@ -667,6 +711,7 @@ int main(void)
 		cmocka_unit_test(only_some_sources_may_come),
 		cmocka_unit_test(the_same_for_ipv6),
 		cmocka_unit_test(a_new_netd_takes_over_without_a_gap),
+		cmocka_unit_test(a_port_of_the_node_leads_to_a_pod),
 		cmocka_unit_test(a_bad_transaction_changes_nothing),
 		cmocka_unit_test(ten_thousand_services),
 		cmocka_unit_test(lose_capabilities_check),

@@ -342,6 +342,11 @@ void netd_ruleset_write(struct buf *out, const struct netd_config *c, const stru
 	add_pick_chains(out, w, NETD_SLOTS_MANY);
 	add_pick_chains(out, w, NETD_SLOTS_MOST);
 	add(out, w, translate);
+	/* A pod that goes through a port of this node may meet itself. */
+	buf_printf(out,
+		"\t\tct status dnat meta mark & 0xc0000000 == 0 iifname \"%s\" oifname \"%s\" "
+		"masquerade fully-random\n",
+		bridge, bridge);
 	if (!f->bridge_calls_ip)
 		/* The answer would go from port to port without coming back through here. */
 		buf_printf(out,

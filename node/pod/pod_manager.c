@@ -10,6 +10,7 @@
 
 #include "lib/base/log.h"
 #include "lib/object/quantity.h"
+#include "node/net/net.h"
 #include "node/pod/pod_files.h"
 #include "node/pod/pod_volumes.h"
 #include "node/volume/volume.h"
@@ -306,6 +307,7 @@ static void on_runtime_event(void *user)
 {
 	struct pod_manager *m = user;
 
+	net_pods_listed(m->n->net);
 	if (m->list_sandboxes || m->list_containers)
 		m->relist_again = true;
 	else
@@ -354,6 +356,7 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 	const struct object *o = new ? new : old;
 	struct pod_worker *w;
 
+	net_pod_changed(m->n->net, old, new);
 	/* Deleted and made anew between two looks: the old one ends by its own uid. */
 	if (old && new && !streq(old->uid, new->uid)) {
 		w = table_get(&m->workers, old->uid);
@@ -382,6 +385,7 @@ static void on_pods_synced(void *user)
 {
 	struct pod_manager *m = user;
 
+	net_pods_listed(m->n->net);
 	if (m->list_sandboxes || m->list_containers)
 		m->relist_again = true;
 	else

@@ -1,0 +1,299 @@
+#include "node/net/host_ports.h"
+
+#include "lib/base/log.h"
+#include "lib/base/table.h"
+#include "node/net/service_map.h" /* netd_ops */
+
+#define PORTS_MAX 4096 /* of one owner */
+
+struct owner {
+	char *name;
+	struct net_host_port *ports;
+	size_t count;
+};
+
+struct host_ports {
+	struct netd_client *netd;
+	VEC(struct owner) owners; /* oldest first */
+	netd_ops held;		  /* what the kernel has: few, so a list does */
+	bool has[2];
+	bool complete, wanted, live;
+	uint32_t first, last; /* serials of ours that are not answered */
+};
+
+struct host_ports *host_ports_create(struct netd_client *netd)
+{
+	struct host_ports *h = xcalloc(1, sizeof(*h));
+
+	h->netd = netd;
+	h->has[0] = true;
+	return h;
+}
+
+void host_ports_destroy(struct host_ports *h)
+{
+	if (!h)
+		return;
+	for (size_t i = 0; i < h->owners.count; i++) {
+		free(h->owners.items[i].name);
+		free(h->owners.items[i].ports);
+	}
+	VEC_FINISH(&h->owners);
+	VEC_FINISH(&h->held);
+	free(h);
+}
+
+static bool same_key(const struct netd_op *a, const struct netd_op *b)
+{
+	return a->type == b->type && a->proto == b->proto && a->port == b->port &&
+	       net_address_eq(&a->address, &b->address);
+}
+
+static bool same_op(const struct netd_op *a, const struct netd_op *b)
+{
+	return same_key(a, b) && a->to_port == b->to_port && net_address_eq(&a->to, &b->to);
+}
+
+static bool among(const netd_ops *list, const struct netd_op *op, size_t from,
+	bool (*same)(const struct netd_op *, const struct netd_op *))
+{
+	for (size_t i = from; i < list->count; i++)
+		if (same(&list->items[i], op))
+			return true;
+	return false;
+}
+
+static void want_all(const struct host_ports *h, netd_ops *ret)
+{
+	for (size_t i = 0; i < h->owners.count; i++) {
+		const struct owner *o = &h->owners.items[i];
+
+		for (size_t k = 0; k < o->count; k++) {
+			const struct net_host_port *p = &o->ports[k];
+			struct netd_op op = {.type = NETD_HOST_PORT,
+				.proto = p->proto,
+				.port = p->port,
+				.to_port = p->to_port,
+				.address = p->address,
+				.to = p->to};
+
+			op.address.family = p->to.family;
+			if (h->has[p->to.family == AF_INET6] && !among(ret, &op, 0, same_key))
+				VEC_PUSH(ret, op);
+		}
+	}
+}
+
+static void send_ops(struct host_ports *h, const netd_ops *ops)
+{
+	uint32_t serial;
+
+	if (!ops->count)
+		return;
+	serial = netd_client_send(h->netd, NETD_OPS, ops->items, ops->count * sizeof(*ops->items));
+	if (!serial)
+		h->live = false; /* netd is gone: it will be new */
+	if (!h->first)
+		h->first = serial;
+	h->last = serial;
+}
+
+/* An endpoint of UDP that is gone must not hold its clients. */
+static void push_forget(netd_ops *ops, const struct netd_op *like)
+{
+	struct netd_op op = *like;
+
+	if (op.proto != IPPROTO_UDP)
+		return;
+	op.type = NETD_FORGET;
+	op.to = (struct net_address){.family = 0};
+	op.to_port = 0;
+	VEC_PUSH(ops, op);
+}
+
+static void update(struct host_ports *h)
+{
+	netd_ops want = {0}, ops = {0};
+
+	if (!h->live)
+		return;
+	want_all(h, &want);
+	for (size_t i = 0; i < h->held.count; i++) {
+		if (among(&want, &h->held.items[i], 0, same_op))
+			continue;
+		VEC_PUSH(&ops, h->held.items[i]);
+		ops.items[ops.count - 1].remove = 1;
+		push_forget(&ops, &h->held.items[i]);
+	}
+	for (size_t i = 0; i < want.count; i++) {
+		if (among(&h->held, &want.items[i], 0, same_op))
+			continue;
+		VEC_PUSH(&ops, want.items[i]);
+		push_forget(&ops, &want.items[i]);
+	}
+	send_ops(h, &ops);
+	VEC_FINISH(&ops);
+	VEC_FINISH(&h->held);
+	h->held = want;
+}
+
+static void full(struct host_ports *h)
+{
+	netd_ops ops = {0}, want = {0};
+
+	if (!h->wanted || !h->complete)
+		return;
+	h->wanted = false;
+	h->live = true;
+	h->first = 0;
+	want_all(h, &want);
+	VEC_PUSH(&ops, ((struct netd_op){.type = NETD_FLUSH, .part = NETD_HOST_PORTS}));
+	for (size_t i = 0; i < want.count; i++)
+		VEC_PUSH(&ops, want.items[i]);
+	send_ops(h, &ops);
+	VEC_FINISH(&ops);
+	VEC_FINISH(&h->held);
+	h->held = want;
+}
+
+void host_ports_resync(struct host_ports *h)
+{
+	h->wanted = true;
+	h->live = false;
+	full(h);
+}
+
+void host_ports_complete(struct host_ports *h)
+{
+	h->complete = true;
+	full(h);
+}
+
+void host_ports_offer(struct host_ports *h, bool v4, bool v6)
+{
+	if (h->has[0] == v4 && h->has[1] == v6)
+		return;
+	h->has[0] = v4;
+	h->has[1] = v6;
+	update(h);
+}
+
+bool host_ports_result(struct host_ports *h, uint32_t serial, int code, const char *text)
+{
+	if (!h->first || serial < h->first || serial > h->last)
+		return false;
+	if (code < 0) {
+		log_warn("netd refused host ports", "error", text, NULL);
+		/* A full one that fails waits for netd's next configuration. */
+		if (serial != h->first)
+			host_ports_resync(h);
+		else
+			h->live = false;
+	}
+	return true;
+}
+
+void host_ports_set(
+	struct host_ports *h, const char *owner, const struct net_host_port *ports, size_t count)
+{
+	struct owner *o = NULL;
+	size_t at;
+
+	count = MIN(count, (size_t)PORTS_MAX);
+	for (at = 0; at < h->owners.count && !o; at++)
+		if (streq(h->owners.items[at].name, owner))
+			o = &h->owners.items[at];
+	if (!o && !count)
+		return;
+	if (!o) {
+		VEC_PUSH(&h->owners, ((struct owner){.name = xstrdup(owner)}));
+		o = &h->owners.items[h->owners.count - 1];
+		at = h->owners.count;
+	}
+	if (o->count == count && (!count || !memcmp(o->ports, ports, count * sizeof(*ports))))
+		return;
+	free(o->ports);
+	o->ports = NULL;
+	o->count = count;
+	if (count) {
+		o->ports = xmalloc(count * sizeof(*ports));
+		memcpy(o->ports, ports, count * sizeof(*ports));
+	} else {
+		free(o->name);
+		VEC_REMOVE(&h->owners, at - 1);
+	}
+	update(h);
+}
+
+/* ---- pods ---- */
+
+typedef VEC(struct net_host_port) port_list;
+
+static uint8_t protocol(const char *name)
+{
+	return streq(name, "UDP") ? IPPROTO_UDP : streq(name, "SCTP") ? IPPROTO_SCTP : IPPROTO_TCP;
+}
+
+static void add_port(const struct json *port, const struct net_address *pod, port_list *out)
+{
+	int64_t number = json_int_or(json_get(port, "hostPort"), 0);
+	int64_t to = json_int_or(json_get(port, "containerPort"), 0);
+	struct net_host_port p = {.proto = protocol(json_str(json_get(port, "protocol"))),
+		.port = (uint16_t)number,
+		.to_port = (uint16_t)to,
+		.to = *pod};
+
+	if (number < 1 || number > 65535 || to < 1 || to > 65535)
+		return;
+	if (net_address_parse(json_str(json_get(port, "hostIP")), &p.address) == 0) {
+		/* "0.0.0.0" means all addresses, of both families. */
+		if (!netd_any_address(&p.address) && p.address.family != pod->family)
+			return;
+		if (!netd_any_address(&p.address) && !net_address_is_unicast(&p.address))
+			return; /* loopback: would need the whole range to be routed */
+	}
+	p.address.family = pod->family;
+	VEC_PUSH(out, p);
+}
+
+static void add_ports(const struct json *pod, const char *containers,
+	const struct net_address *address, port_list *out)
+{
+	JSON_FOR_EACH_ITEM(c, json_path(pod, containers))
+		JSON_FOR_EACH_ITEM(p, json_get(c, "ports"))
+			add_port(p, address, out);
+}
+
+static void read_pod(const struct json *pod, port_list *out)
+{
+	const char *phase = json_str_or(json_path(pod, "status.phase"), "");
+
+	if (json_path_bool(pod, "spec.hostNetwork", false) || streq(phase, "Succeeded") ||
+		streq(phase, "Failed"))
+		return;
+	JSON_FOR_EACH_ITEM(it, json_path(pod, "status.podIPs")) {
+		struct net_address address;
+
+		if (net_address_parse(json_str(json_get(it, "ip")), &address) < 0 ||
+			!net_address_is_unicast(&address))
+			continue;
+		add_ports(pod, "spec.containers", &address, out);
+		add_ports(pod, "spec.initContainers", &address, out);
+	}
+}
+
+void host_ports_of_pod(struct host_ports *h, const struct object *old, const struct object *new)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	port_list list = {0};
+
+	if (old && (!new || !streq(old->uid, new->uid)))
+		host_ports_set(h, old->uid, NULL, 0);
+	if (!new)
+		return;
+	/* Most pods have none, and their status changes often. */
+	if (memmem(new->bytes->data, new->bytes->size, "\"hostPort\"", 10))
+		read_pod(object_doc(new, &a), &list);
+	host_ports_set(h, new->uid, list.items, list.count);
+	VEC_FINISH(&list);
+}
