@@ -44,7 +44,7 @@ static const struct pod_ask *ask_of(struct pod_worker *w)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 
 	if (!w->ask)
-		w->ask = pod_ask_make(pod_worker_doc(w, &a));
+		w->ask = pod_ask_make(pod_resize_pod(w, &a));
 	return w->ask;
 }
 

@@ -12,6 +12,7 @@
  *   pod_hook.c      postStart and preStop
  *   pod_admission.c whether a new pod fits the node
  *   pod_end.c       pods that the node ends, not they themselves
+ *   pod_resize.c    resources that change while containers run
  *   pod_files.c     growing logs, left-over directories */
 #pragma once
 
@@ -92,6 +93,9 @@ struct pod_worker {
 	struct pod_ask *ask;	/* what it asks for; NULL until somebody wanted to know */
 	bool admitted, refused; /* by the node; neither = not asked yet */
 	char *disruption;	/* message of the condition DisruptionTarget; NULL = none */
+	struct resize_state resize;
+	bool resize_look;	 /* the spec, or what stands in the way, may have changed */
+	int64_t resize_retry_ns; /* monotonic */
 	struct client_call *patch;
 	bool patch_again;
 	int64_t patch_retry_ns; /* monotonic */
@@ -171,9 +175,10 @@ struct pod_op {
 	char *id; /* container, sandbox or image */
 	enum pod_kill_why why;
 	int64_t grace_s, started_ns, pull_ns, image_uid;
-	unsigned attempt;     /* of the container that is being made */
-	VEC(char *) queue;    /* ids still to be removed: containers, then sandboxes */
-	size_t container_ids; /* how many of them are containers */
+	unsigned attempt;		  /* of the container that is being made */
+	struct container_amounts amounts; /* that it gets */
+	VEC(char *) queue;		  /* ids still to be removed: containers, then sandboxes */
+	size_t container_ids;		  /* how many of them are containers */
 	bool pulled;
 };
 struct pod_op *pod_op_new(struct pod_worker *w, size_t container, const char *what);
@@ -183,6 +188,16 @@ int pod_file_write(const char *path, const char *text, unsigned mode, struct err
 void pod_instance_fill(
 	struct pod_worker *w, size_t container, struct instance *to, const Cri__ContainerStatus *s);
 const struct json *pod_worker_doc(struct pod_worker *w, struct arena *a);
+
+/* pod_resize.c: once in each step of the worker. */
+void pod_resize_step(struct pod_worker *w);
+/* The pod with the resources that its containers may have, not those that somebody wishes. */
+const struct json *pod_resize_pod(struct pod_worker *w, struct arena *a);
+/* A container was created with what pod_resize_doc() said. */
+void pod_resize_created(struct pod_worker *w, size_t container);
+/* The container's definition with the resources that it may have now. */
+const struct json *pod_resize_doc(
+	struct pod_worker *w, struct arena *a, const struct json *pod, size_t container);
 
 /* pod_image.c */
 void pod_image_check(struct pod_op *op); /* the whole operation */

@@ -5,6 +5,7 @@
 
 #include "lib/json/json.h"
 #include "node/pod/pod_decide.h"
+#include "node/pod/resize.h"
 
 /* One container of the runtime. Strings are NULL until known. */
 struct instance {
@@ -32,6 +33,8 @@ struct pod_container {
 	bool has_readiness, has_startup;
 	bool probe_ready;				     /* readiness probe's latest verdict */
 	uint32_t probe_results[PROBE_KINDS][PROBE_OUTCOMES]; /* how often, since the agent began */
+	bool amounts_known;				     /* the next two are */
+	struct container_amounts allocated, actual;	     /* allowed, and in force */
 	int64_t image_uid; /* user of the image; -1 = not known as a number */
 };
 

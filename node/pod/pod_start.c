@@ -109,6 +109,7 @@ void pod_ops_give_up(struct pod_worker *w)
 		if (image || (start && (op->hook || op->fetch))) {
 			if (image)
 				grpc_call_cancel(TAKE_PTR(op->grpc));
+			image_pull_cancel(TAKE_PTR(op->pull));
 			pod_refs_fetch_cancel(TAKE_PTR(op->fetch));
 			pod_hook_cancel(TAKE_PTR(op->hook));
 		}
@@ -201,6 +202,7 @@ static void on_created(void *user, const struct grpc_result *r)
 	};
 	v->started = !c->has_startup;
 	v->sick = KILL_NOT;
+	pod_resize_created(w, op->container);
 	c->probe_ready = false;
 	/* The next instance asks again, as the pull policy wants. */
 	v->image = IMAGE_UNKNOWN;
@@ -308,11 +310,13 @@ static void on_mounts_made(void *user, bool cancelled)
 
 	if (!cancelled) {
 		op->job = NULL;
-		int r = create_container(c, &err);
+		int r = leaving(op->w) ? 0 : create_container(c, &err);
 		/* No secret stays longer than it is needed. */
 		pod_refs_destroy(TAKE_PTR(op->refs));
 		if (r < 0)
 			start_failed(op, "CreateContainerConfigError", err.msg);
+		else if (!op->grpc)
+			start_end(op);
 	}
 	creation_free(c);
 }
@@ -325,7 +329,7 @@ static int plan_container(struct creation *c, struct err *err)
 	struct env_context ctx;
 
 	c->pod = pod_worker_doc(w, a);
-	c->doc = pod_container_doc(c->pod, op->container);
+	c->doc = pod_resize_doc(w, a, c->pod, op->container);
 	op->attempt = next_attempt(w, op->container, c->pod);
 	if (container_would_be_root(c->pod, c->doc, w->containers[op->container].image_uid))
 		return err_set(err, -EPERM,

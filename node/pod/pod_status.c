@@ -103,6 +103,37 @@ static char *crash_loop_message(struct arena *a, const struct pod_status_input *
 		json_str_or(json_path(in->pod, "metadata.uid"), ""));
 }
 
+/* What it may have and what it has: as the spec says, or, while that is not so (yet), as before. */
+static void add_resources(struct arena *a, struct json *o, const struct json *doc,
+	const struct json *was, const struct pod_container *c)
+{
+	static const char *const lists[] = {"limits", "requests"}, *const names[] = {
+									   "cpu", "memory"};
+	const struct json *spec = json_get(doc, "resources"), *had = json_get(was, "resources");
+	const struct json *had_allocated = json_get(was, "allocatedResources");
+	struct container_amounts wanted;
+
+	container_amounts_read(spec, &wanted);
+	const struct json *actual = spec, *allocated = json_get(spec, "requests");
+	if (c->amounts_known && had && !container_amounts_equal(&wanted, &c->actual))
+		actual = had;
+	if (c->amounts_known && had_allocated && !container_amounts_equal(&wanted, &c->allocated))
+		allocated = had_allocated;
+	struct json *resources = json_new_object(a), *requests = json_new_object(a);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (json_get(allocated, names[i]))
+			json_set(
+				a, requests, names[i], json_copy(a, json_get(allocated, names[i])));
+	}
+	if (json_count(requests) > 0)
+		json_set(a, o, "allocatedResources", requests);
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		if (json_count(json_get(actual, lists[i])) > 0)
+			json_set(a, resources, lists[i], json_copy(a, json_get(actual, lists[i])));
+	}
+	json_set(a, o, "resources", resources);
+}
+
 static struct json *container_status(
 	struct arena *a, const struct pod_status_input *in, size_t i, bool initialized)
 {
@@ -150,6 +181,8 @@ static struct json *container_status(
 	else if (!cur->id)
 		last_state = lost(a, was, last_state);
 
+	if (cur->id && !v->ephemeral)
+		add_resources(a, o, doc, was, c);
 	if (cur->id)
 		json_set_str(a, o, "containerID", container_id(a, cur));
 	json_set_str(a, o, "image",
@@ -254,6 +287,35 @@ static char *gates_message(struct arena *a, const struct json *pod)
 	return text.size ? arena_strdup(a, text.data) : NULL;
 }
 
+static void drop_condition(
+	struct arena *a, struct json *list, const struct pod_status_input *in, const char *type)
+{
+	struct json *c;
+
+	if (!condition_named(json_path(in->pod, "status.conditions"), type))
+		return;
+	c = json_new_object(a);
+	json_set_str(a, c, "$patch", "delete");
+	json_set_str(a, c, "type", type);
+	json_push(a, list, c);
+}
+
+static void add_resize(struct arena *a, struct json *list, const struct pod_status_input *in)
+{
+	const struct resize_state *r = in->resize;
+
+	if (r && r->pending != RESIZE_FITS)
+		add_condition(a, list, in, "PodResizePending", true,
+			r->pending == RESIZE_DEFERRED ? "Deferred" : "Infeasible", r->message);
+	else
+		drop_condition(a, list, in, "PodResizePending");
+	if (r && r->in_progress)
+		add_condition(a, list, in, "PodResizeInProgress", true, r->error ? "Error" : NULL,
+			r->error);
+	else
+		drop_condition(a, list, in, "PodResizeInProgress");
+}
+
 static struct json *conditions(
 	struct arena *a, const struct pod_status_input *in, enum pod_phase phase, bool initialized)
 {
@@ -287,6 +349,7 @@ static struct json *conditions(
 	}
 	if (!condition_named(json_path(in->pod, "status.conditions"), "PodScheduled"))
 		add_condition(a, list, in, "PodScheduled", true, NULL, NULL);
+	add_resize(a, list, in);
 	if (in->disruption)
 		add_condition(a, list, in, "DisruptionTarget", true, "TerminationByKubelet",
 			in->disruption);

@@ -10,6 +10,7 @@ struct pod_status_input {
 	enum pod_phase ended_phase;		  /* when view->ended */
 	const char *ended_reason, *ended_message; /* NULL = none */
 	const char *disruption;			  /* why the node ended it; NULL = it did not */
+	const struct resize_state *resize;	  /* NULL = none */
 	const char *host_ip, *pod_ip;		  /* "" when unknown */
 	bool refused; /* nothing of it ever ran here: there are no containers to tell of */
 	int64_t start_ns;			  /* when the agent accepted the pod */

@@ -110,6 +110,7 @@ static void status_publish(struct pod_worker *w)
 		.ended_message = w->ended_message,
 		.disruption = w->disruption,
 		.refused = w->refused,
+		.resize = &w->resize,
 		.host_ip = w->n->host_ip,
 		.pod_ip = w->pod_ip,
 		.start_ns = w->start_ns,
@@ -205,6 +206,8 @@ static void step(void *user)
 		recall_backoff(w);
 		pod_worker_admit(w);
 	}
+	w->view.state = (enum pod_state)w->sm.state;
+	pod_resize_step(w);
 	for (;;) {
 		w->view.state = (enum pod_state)w->sm.state;
 		pod_decide(&w->view, wall(w->n), d);
@@ -231,6 +234,8 @@ static void step(void *user)
 		carry_out(w, &d->actions[i]);
 
 	int64_t wait = d->wake_ns == INT64_MAX ? INT64_MAX : d->wake_ns - wall(w->n);
+	if (w->resize_retry_ns > mono(w->n))
+		wait = MIN(wait, w->resize_retry_ns - mono(w->n));
 	for (size_t i = 0; i < w->view.container_count; i++) {
 		if (w->containers[i].wait_show_ns > wall(w->n))
 			wait = MIN(wait, w->containers[i].wait_show_ns - wall(w->n));
@@ -541,6 +546,7 @@ void pod_worker_changed(struct pod_worker *w, struct object *new)
 	read_deletion(w, pod);
 	read_deadline(w, pod);
 	take_containers(w, pod);
+	w->resize_look = true;
 	pod_worker_show_all(w);
 	pod_worker_poke(w);
 }
@@ -565,6 +571,7 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 
 	const struct json *doc = pod_worker_doc(w, &a);
 	take_containers(w, doc);
+	w->resize_look = true;
 	w->view.restart_policy = restart_policy(doc);
 	const char *phase = json_str_or(json_path(doc, "status.phase"), "");
 	if (streq(phase, "Succeeded") || streq(phase, "Failed")) {
@@ -608,6 +615,8 @@ void pod_worker_destroy(struct pod_worker *w)
 	free(w->ended_message);
 	free(w->disruption);
 	pod_ask_destroy(w->ask);
+	free(w->resize.message);
+	free(w->resize.error);
 	free(w->uid);
 	free(w->ns);
 	free(w->name);

@@ -69,6 +69,11 @@ pod() {
 		- {name: side, image: $image, restartPolicy: Always, command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.1; done"], startupProbe: {exec: {command: ["true"]}, periodSeconds: 1}}
 		containers: [{name: main, image: $image, command: [sleep, "1"]}]
 	END
+	pod sized <<-END
+		containers:
+		- {name: live, image: $image, resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {cpu: 100m, memory: 32Mi}}}
+		- {name: anew, image: $image, command: [sleep, "1000"], resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}], resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {cpu: 100m, memory: 32Mi}}}
+	END
 	pod late <<-END
 		activeDeadlineSeconds: 1000
 		containers: [{name: main, image: $image}]
@@ -100,6 +105,9 @@ check_output "logs of it" '^I am here$' k logs plain -c debugger
 check "one that ends" k debug plain --image=$image -c once -- sh -c 'exit 5'
 check "stays ended" eventually 20 matches '"terminated":.*"exitCode":5' ephemeral once
 check_output "and the pod is as ready as before" '^Running True 0$' k_field pod/plain .status.phase '.status.conditions[?(@.type=="Ready")].status' '.status.containerStatuses[0].restartCount'
+# The runtime detaches when stdin ends: it must not before the answer is there.
+interactive() { { echo 'echo I am $((6 * 7)); exit'; sleep 1; } | k debug plain -i -q --image=$image --target=main -c dialogue -- sh; }
+check_output "debug -i" 'I am 42' interactive
 check "debug --copy-to" k debug plain --copy-to=copy --image=$image --share-processes -c helper -- sleep 1000
 check "the copy is ready" k wait --for=condition=Ready pod/copy --timeout=30s
 check_output "and shares processes" 'httpd -f' k exec copy -c helper -- ps
@@ -132,6 +140,25 @@ check "is a reason to restart" eventually 20 matches 'Killing: Container sick fa
 check "and it is restarted" eventually 20 matches ' [1-9]' probed sick
 check "what a probe printed" eventually 20 matches 'Unhealthy: Readiness probe failed: not yet' events_of probed
 check_output "who is not ready is named" '^False ContainersNotReady containers with unready status: \[.*unready\]$' ready probed
+
+# ---- resize ----
+resize() { k patch pod sized --subresource=resize -p "{\"spec\":{\"containers\":[{\"name\":\"$1\",\"resources\":$2}]}}"; }
+sizes() { k get pod sized -o "jsonpath={range .status.containerStatuses[?(@.name=='$1')]}{.restartCount} {.allocatedResources.cpu} {.resources.limits.memory}{end}"; }
+limit() { k exec sized -c "$1" -- sh -c 'cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes'; }
+resizes() { k get pod sized -o 'jsonpath={range .status.conditions[*]}{.type} {.reason} {.message};{end}'; }
+check "the pod to resize is ready" k wait --for=condition=Ready pod/sized --timeout=20s
+check "more memory, in place" resize live '{"requests":{"cpu":"20m"},"limits":{"memory":"64Mi"}}'
+check "is in force" eventually 20 matches '^0 20m 64Mi$' sizes live
+check_output "in the kernel" '^67108864$' limit live
+check "more memory, with a restart" resize anew '{"limits":{"memory":"48Mi"}}'
+check "is there after it" eventually 20 matches '^1 10m 48Mi$' sizes anew
+check_output "in the kernel, too" '^50331648$' limit anew
+check "more than the node has" resize live '{"requests":{"cpu":"5000"},"limits":{"cpu":"5000"}}'
+check "is infeasible" eventually 10 matches "PodResizePending Infeasible Node didn't have enough capacity: cpu, requested: 5000010, capacity: [0-9]+;" resizes
+check_output "and changes nothing" '^0 20m 64Mi$' sizes live
+check "taken back" resize live '{"requests":{"cpu":"20m"},"limits":{"cpu":"100m"}}'
+no_resize() { ! resizes | grep -q Resize; }
+check "nothing is pending" eventually 10 no_resize
 
 # ---- ends ----
 check_output "a deadline is brought forward" 'patched' k patch pod late --type=merge -p '{"spec":{"activeDeadlineSeconds":1}}'
