@@ -40,6 +40,7 @@ struct pod_manager {
 	struct node *n;
 	struct cri *cri;
 	struct informer *pods, *services;
+	struct ref_watches *watches;
 	struct table workers; /* uid -> struct pod_worker */
 	const struct kind *pod_kind;
 
@@ -87,6 +88,9 @@ struct pod_worker {
 	bool sandbox_unread; /* PodSandboxStatus could not be had: ask again at the next list */
 	struct pod_tokens *tokens;
 	int64_t refresh_ns; /* volumes: next look at their contents, monotonic; 0 = never */
+	unsigned refresh_failures;
+	bool refs_changed; /* while they were being set up, or brought up to date */
+	bool has_downward; /* volumes show what the pod's own object says */
 	struct backoff sandbox_backoff, remove_backoff;
 	enum pod_phase ended_phase;
 	char *ended_reason, *ended_message;

@@ -13,6 +13,7 @@
 #include "node/net/net.h"
 #include "node/pod/pod_files.h"
 #include "node/pod/pod_volumes.h"
+#include "node/pod/ref_watch.h"
 #include "node/volume/volume.h"
 
 enum {
@@ -381,6 +382,15 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 	}
 }
 
+static void on_ref_changed(void *user, const char *uid)
+{
+	struct pod_manager *m = user;
+	struct pod_worker *w = table_get(&m->workers, uid);
+
+	if (w)
+		pod_volumes_ref_changed(w);
+}
+
 static void on_pods_synced(void *user)
 {
 	struct pod_manager *m = user;
@@ -445,6 +455,7 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 	m->pods = informer_create(n->client, m->pod_kind, NULL, NULL, selector);
 	informer_add_handler(m->pods, &handler, m);
 	m->services = informer_create(n->client, services, NULL, NULL, NULL);
+	m->watches = ref_watches_create(n, on_ref_changed, m);
 	informer_start(m->services);
 	informer_start(m->pods);
 	relist_in(m, 0);
@@ -463,6 +474,7 @@ void pod_manager_destroy(struct pod_manager *m)
 		grpc_call_cancel(o->call);
 		orphan_free(o);
 	}
+	ref_watches_destroy(m->watches);
 	informer_destroy(m->pods);
 	informer_destroy(m->services);
 	wakeup_destroy(m->relist);

@@ -57,6 +57,20 @@ int pod_refs_problem(
 	return why ? err_set(err, -EIO, "%s", why) : 0;
 }
 
+uint64_t pod_refs_revision(
+	const struct pod_refs *r, const char *resource, const char *name, bool *ret_immutable)
+{
+	_cleanup_(free_p) char *key = xasprintf("%s/%s", resource, name);
+	const struct json *doc = r ? table_get(&r->objects, key) : NULL;
+	const char *text = json_path_str(doc, "metadata.resourceVersion");
+	int64_t revision;
+
+	*ret_immutable = json_bool_or(json_get(doc, "immutable"), false);
+	return text && parse_i64(str_from(text), &revision) == 0 && revision > 0
+		       ? (uint64_t)revision
+		       : 0;
+}
+
 static bool is_controlled_by(const struct json *doc, const char *uid)
 {
 	JSON_FOR_EACH_ITEM(o, json_path(doc, "metadata.ownerReferences"))
@@ -115,10 +129,8 @@ const char *pod_refs_token(const struct pod_refs *r, const struct json *source)
 	return r ? json_str(table_get(&r->objects, key)) : NULL;
 }
 
-typedef void on_ref(void *user, const char *resource, const char *name);
-
-static void ref(
-	on_ref *each, void *user, const char *resource, const struct json *o, const char *field)
+static void ref(pod_refs_visit *each, void *user, const char *resource, const struct json *o,
+	const char *field)
 {
 	const char *name = json_str(json_get(o, field));
 
@@ -126,7 +138,8 @@ static void ref(
 		each(user, resource, name);
 }
 
-static void walk_volume(const struct json *pod, const struct json *v, on_ref *each, void *user)
+static void walk_volume(
+	const struct json *pod, const struct json *v, pod_refs_visit *each, void *user)
 {
 	_cleanup_(arena_finish) struct arena scratch = ARENA_INIT;
 	const char *claim = claim_volume_name(&scratch, pod, v);
@@ -146,7 +159,7 @@ static void walk_volume(const struct json *pod, const struct json *v, on_ref *ea
 	}
 }
 
-static void walk_container(const struct json *c, on_ref *each, void *user)
+static void walk_container(const struct json *c, pod_refs_visit *each, void *user)
 {
 	JSON_FOR_EACH_ITEM(from, json_get(c, "envFrom")) {
 		ref(each, user, "configmaps", json_get(from, "configMapRef"), "name");
@@ -158,7 +171,7 @@ static void walk_container(const struct json *c, on_ref *each, void *user)
 	}
 }
 
-static void walk(const struct json *pod, unsigned parts, on_ref *each, void *user)
+void pod_refs_each(const struct json *pod, unsigned parts, pod_refs_visit *each, void *user)
 {
 	if (parts & POD_REFS_VOLUMES)
 		JSON_FOR_EACH_ITEM(v, json_path(pod, "spec.volumes"))
@@ -183,7 +196,7 @@ bool pod_refs_needed(const struct json *pod, unsigned parts)
 {
 	bool any = false;
 
-	walk(pod, parts, note, &any);
+	pod_refs_each(pod, parts, note, &any);
 	return any;
 }
 
@@ -358,7 +371,7 @@ struct pod_refs_fetch *pod_refs_fetch(struct node *n, const struct json *pod, un
 	f->parts = parts;
 	f->done = done;
 	f->user = user;
-	walk(pod, parts, start, f);
+	pod_refs_each(pod, parts, start, f);
 	for (size_t i = 0; i < f->calls.count; i++) {
 		struct fetch_call *c = f->calls.items[i];
 		if (token_key(c) &&

@@ -18,6 +18,9 @@ int pod_refs_claim(const struct pod_refs *r, const char *claim, const char *owne
  * it was, or is not there. */
 int pod_refs_problem(const struct pod_refs *r, const char *resource, const char *name,
 	struct err *err) _must_check_;
+/* Of an object that was fetched; 0 when it was not there. */
+uint64_t pod_refs_revision(
+	const struct pod_refs *r, const char *resource, const char *name, bool *ret_immutable);
 /* For a projected serviceAccountToken source. */
 const char *pod_refs_token(const struct pod_refs *r, const struct json *source);
 void pod_refs_destroy(struct pod_refs *r); /* NULL allowed */
@@ -27,7 +30,12 @@ enum {
 	POD_REFS_VOLUMES = 1,
 	POD_REFS_ENV = 2,
 	POD_REFS_PULL = 4,
+	POD_REFS_CLAIMS = 8, /* for ref_watch.h: those of volumes are meant, too */
 };
+/* Each object that these parts refer to, maybe more than once: "configmaps", "secrets",
+ * "persistentvolumeclaims"; "tokens" with a key of pod_tokens.h. */
+typedef void pod_refs_visit(void *user, const char *resource, const char *name);
+void pod_refs_each(const struct json *pod, unsigned parts, pod_refs_visit *each, void *user);
 /* True when these parts of the pod need anything. */
 bool pod_refs_needed(const struct json *pod, unsigned parts);
 

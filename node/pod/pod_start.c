@@ -5,6 +5,7 @@
 
 #include "lib/base/log.h"
 #include "node/pod/pod_mounts.h"
+#include "node/pod/pod_volumes.h"
 
 enum { CONFIG_RETRY_S = 10, FIRST_SHOW_MS = 1500 };
 
@@ -72,6 +73,8 @@ static void start_failed(struct pod_op *op, const char *reason, const char *text
 	pod_container_wait(&w->containers[i], reason, "%s", text);
 	pod_worker_event(w, (long)i, "Warning", "Failed", "Error: %s", text);
 	w->view.containers[i].retry_ns = wall(w->n) + CONFIG_RETRY_S * NS_PER_S;
+	if (streq(reason, "CreateContainerConfigError"))
+		pod_volumes_await_env(w);
 	start_end(op);
 }
 

@@ -60,6 +60,14 @@ bool pod_tokens_fresh(const struct pod_tokens *t, const char *key, int64_t wall_
 	return have && wall_ns < have->renew_ns;
 }
 
+int64_t pod_tokens_due_ns(const struct pod_tokens *t)
+{
+	int64_t due_ns = INT64_MAX;
+	for (struct table_iter it = table_iterate(&t->by_key); table_next(&it);)
+		due_ns = MIN(due_ns, ((const struct token *)it.value)->renew_ns);
+	return due_ns;
+}
+
 char *pod_tokens_request(struct arena *a, const struct json *pod, const char *key)
 {
 	const char *slash = strchr(key, '/');

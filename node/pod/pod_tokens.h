@@ -16,6 +16,8 @@ char *pod_tokens_key(struct arena *a, const struct json *source);
 const char *pod_tokens_get(const struct pod_tokens *t, const char *key, int64_t wall_ns);
 /* False when there is none, or it is time for the next. */
 bool pod_tokens_fresh(const struct pod_tokens *t, const char *key, int64_t wall_ns);
+/* When the first of them is to be renewed, wall clock; INT64_MAX = there is none. */
+int64_t pod_tokens_due_ns(const struct pod_tokens *t);
 /* The body of the request. */
 char *pod_tokens_request(struct arena *a, const struct json *pod, const char *key);
 /* Takes a TokenRequest's answer. -EBADMSG when no token is in it. */

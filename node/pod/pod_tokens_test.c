@@ -42,6 +42,7 @@ static void test_life(void **state)
 	int64_t start;
 	assert_int_equal(time_parse_rfc3339("2026-01-01T00:00:00Z", &start), 0);
 	assert_null(pod_tokens_get(t, "3607/", start));
+	assert_true(pod_tokens_due_ns(t) == INT64_MAX);
 	assert_false(pod_tokens_fresh(t, "3607/", start));
 	assert_int_equal(
 		pod_tokens_set(t, "3607/", parse(&a, "{\"status\":{}}"), start, &err), -EBADMSG);
@@ -50,6 +51,7 @@ static void test_life(void **state)
 	assert_int_equal(pod_tokens_set(t, "3607/", answer, start, &err), 0);
 	assert_string_equal(pod_tokens_get(t, "3607/", start), "one");
 	assert_null(pod_tokens_get(t, "600/", start));
+	assert_true(pod_tokens_due_ns(t) == start + 48 * 60 * NS_PER_S);
 	assert_true(pod_tokens_fresh(t, "3607/", start + (48 * 60 - 1) * NS_PER_S));
 	assert_false(pod_tokens_fresh(t, "3607/", start + 48 * 60 * NS_PER_S));
 	/* Due, yet better than none while the server can't be reached. */

@@ -3,14 +3,22 @@
  * hangs there holds up this pod alone. */
 #include "node/pod/pod_volumes.h"
 
-#include <stdio.h>
+#include <fcntl.h>
 
 #include "lib/base/log.h"
 #include "lib/object/selector.h"
+#include "node/pod/ref_watch.h"
 #include "node/volume/volume.h"
 
+/* After what changed while it was read; a server that lags behind must not be asked all the time.
+ */
+#define AGAIN_NS (200 * NS_PER_MS)
+#define SET_UP_MARK "set-up" /* in the pod's directory */
+
 enum {
-	RETRY_MAX_S = 122,     /* 2 min 2 s, as in Kubernetes */
+	RETRY_MAX_S = 122, /* 2 min 2 s, as in Kubernetes */
+	REFRESH_S = 900,   /* nothing has changed, it seems: what was missed is mended */
+	ADOPTED_S = 5,	   /* volumes of a pod that an earlier agent set up: all are looked at */
 	TELL_AFTER_MS = 123000 /* 2 min 3 s: then a pod's user hears that it still waits */
 };
 
@@ -109,9 +117,13 @@ static void make_on_thread(void *user)
 	struct making *m = user;
 
 	volumes_make(m->plan);
-	if (m->log_dir && !volumes_failure(m->plan) &&
+	if (!m->log_dir || volumes_failure(m->plan) ||
 		volume_make_dirs(m->log_dir, 0755, &m->plan->err) < 0)
 		return;
+	_cleanup_(free_p) char *mark = xasprintf("%s/" SET_UP_MARK, m->plan->pod_dir);
+	_cleanup_(close_p) int fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		err_errno(&m->plan->err, -errno, "create '%s'", mark);
 }
 
 static void on_made(void *user, bool cancelled)
@@ -198,7 +210,9 @@ static void setup_retry(struct pod_op *op)
 	struct pod_worker *w = op->w;
 
 	w->view.setup_busy = false;
-	w->view.setup_retry_ns = wall(w->n) + retry_ns(&w->setup_failures);
+	w->view.setup_retry_ns =
+		wall(w->n) + (w->refs_changed ? AGAIN_NS : retry_ns(&w->setup_failures));
+	w->refs_changed = false;
 	pod_op_end(op);
 }
 
@@ -209,12 +223,21 @@ static void setup_ready(struct pod_worker *w)
 	w->setup_failures = 0;
 }
 
+/* The next look: when a token is to be renewed, when something has changed meanwhile, or, for what
+ * nobody told, sometime. Spread, so that 110 pods do not look at once. */
 static void plan_refresh(struct pod_worker *w)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	int64_t due_ns = pod_tokens_due_ns(w->tokens);
+	int64_t wait_ns = REFRESH_S * NS_PER_S / 2;
 
-	if (volumes_need_refresh(pod_worker_doc(w, &a)))
-		w->refresh_ns = mono(w->n) + POD_VOLUME_REFRESH_S * NS_PER_S;
+	if (!volumes_need_refresh(pod_worker_doc(w, &a)))
+		return;
+	wait_ns += (int64_t)random_below(client_random(w->n->client), (uint64_t)wait_ns);
+	if (due_ns != INT64_MAX)
+		wait_ns = MIN(wait_ns, MAX(due_ns - wall(w->n), NS_PER_S));
+	w->refresh_ns = mono(w->n) + (w->refs_changed ? AGAIN_NS : wait_ns);
+	w->refs_changed = false;
 }
 
 static void on_set_up(struct pod_op *op, const struct volume_plan *p)
@@ -222,7 +245,10 @@ static void on_set_up(struct pod_op *op, const struct volume_plan *p)
 	struct pod_worker *w = op->w;
 
 	if (volumes_failure(p)) {
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 		tell_failures(w, p);
+		ref_watches_add(w->m->watches, w->uid, pod_worker_doc(w, &a),
+			POD_REFS_VOLUMES | POD_REFS_CLAIMS);
 		setup_retry(op);
 		return;
 	}
@@ -234,18 +260,58 @@ static void on_set_up(struct pod_op *op, const struct volume_plan *p)
 static void on_setup_refs(void *user, struct pod_refs *r, const struct err *err)
 {
 	struct pod_op *op = user;
+	struct pod_worker *w = op->w;
 
 	op->fetch = NULL;
 	op->refs = r;
+	w->refs_changed = ref_watches_saw(w->m->watches, w->uid, r);
 	make(op, false, on_set_up);
+}
+
+static bool is_downward(const struct json *v)
+{
+	JSON_FOR_EACH_ITEM(src, json_path(v, "projected.sources")) {
+		if (json_get(src, "downwardAPI"))
+			return true;
+	}
+	return json_get(v, "downwardAPI") != NULL;
+}
+
+static bool shows_the_pod(const struct json *pod)
+{
+	JSON_FOR_EACH_ITEM(v, json_path(pod, "spec.volumes")) {
+		if (is_downward(v))
+			return true;
+	}
+	return false;
+}
+
+/* An earlier agent set them up, and the sandbox that they were for is there still: no tmpfs went
+ * with a reboot. */
+static bool is_set_up(struct pod_worker *w)
+{
+	_cleanup_(free_p) char *mark = xasprintf("%s/" SET_UP_MARK, w->dir);
+
+	return w->view.sandbox_exists && w->view.sandbox_ready && access(mark, F_OK) == 0;
 }
 
 void pod_op_setup(struct pod_worker *w)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct pod_op *op = pod_op_new(w, SIZE_MAX, "set up volumes");
 	const struct json *pod = pod_worker_doc(w, &a);
 
+	w->has_downward = shows_the_pod(pod);
+	ref_watches_add(w->m->watches, w->uid, pod, POD_REFS_VOLUMES);
+	if (is_set_up(w)) {
+		setup_ready(w);
+		if (volumes_need_refresh(pod))
+			w->refresh_ns =
+				mono(w->n) + (int64_t)random_below(client_random(w->n->client),
+						     ADOPTED_S * NS_PER_S);
+		pod_worker_poke(w);
+		return;
+	}
+	struct pod_op *op = pod_op_new(w, SIZE_MAX, "set up volumes");
 	w->view.setup_busy = true;
 	if (pod_refs_needed(pod, POD_REFS_VOLUMES))
 		op->fetch =
@@ -258,8 +324,17 @@ void pod_op_setup(struct pod_worker *w)
 
 static void on_refreshed(struct pod_op *op, const struct volume_plan *p)
 {
-	if (volumes_failure(p))
-		tell_failures(op->w, p);
+	struct pod_worker *w = op->w;
+
+	if (volumes_failure(p)) {
+		tell_failures(w, p);
+		w->refresh_ns =
+			mono(w->n) + (w->refs_changed ? AGAIN_NS : retry_ns(&w->refresh_failures));
+		w->refs_changed = false;
+	} else {
+		w->refresh_failures = 0;
+		plan_refresh(w);
+	}
 	pod_op_end(op);
 }
 
@@ -269,6 +344,7 @@ static void on_refresh_refs(void *user, struct pod_refs *r, const struct err *er
 
 	op->fetch = NULL;
 	op->refs = r;
+	op->w->refs_changed = ref_watches_saw(op->w->m->watches, op->w->uid, r);
 	/* A pod that has begun to leave must not get its volumes back behind the removal. */
 	if (op->w->sm.state == POD_RUNNING)
 		make(op, true, on_refreshed);
@@ -281,8 +357,74 @@ void pod_op_refresh(struct pod_worker *w)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct pod_op *op = pod_op_new(w, SIZE_MAX, "refresh volumes");
 
+	/* Until it is over; then the next one is planned. */
+	w->refresh_ns = 0;
+	w->refs_changed = false;
+
 	op->fetch = pod_refs_fetch(
 		w->n, pod_worker_doc(w, &a), POD_REFS_VOLUMES, w->tokens, on_refresh_refs, op);
+}
+
+/* ---- changes ---- */
+
+static bool under_way(const struct pod_worker *w, const char *what)
+{
+	LIST_FOR_EACH(op, &w->ops, struct pod_op, link) {
+		if (streq(op->what, what))
+			return true;
+	}
+	return false;
+}
+
+static void refresh_now(struct pod_worker *w)
+{
+	if (under_way(w, "refresh volumes"))
+		w->refs_changed = true;
+	else if (w->refresh_ns)
+		w->refresh_ns = mono(w->n);
+}
+
+void pod_volumes_ref_changed(struct pod_worker *w)
+{
+	if (w->view.setup_busy)
+		w->refs_changed = true;
+	w->view.setup_retry_ns = 0;
+	refresh_now(w);
+	for (size_t i = 0; i < w->view.container_count; i++) {
+		if (streq(w->containers[i].wait_reason, "CreateContainerConfigError"))
+			w->view.containers[i].retry_ns = 0;
+	}
+	pod_worker_poke(w);
+}
+
+void pod_volumes_await_env(struct pod_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	ref_watches_add(w->m->watches, w->uid, pod_worker_doc(w, &a), POD_REFS_ENV);
+}
+
+void pod_volumes_pod_changed(struct pod_worker *w, const struct object *new)
+{
+	static const char *const shown[] = {"metadata.labels", "metadata.annotations",
+		"spec.containers", "spec.initContainers"};
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	if (!w->has_downward)
+		return;
+	const struct json *before = object_doc(w->pod, &a), *after = object_doc(new, &a);
+	for (size_t i = 0; i < ARRAY_LEN(shown); i++) {
+		if (!json_equal(json_path(before, shown[i]), json_path(after, shown[i]))) {
+			refresh_now(w);
+			return;
+		}
+	}
+}
+
+void pod_volumes_leave(struct pod_worker *w)
+{
+	w->refresh_ns = 0;
+	ref_watches_drop(w->m->watches, w->uid);
 }
 
 /* ---- removal ---- */

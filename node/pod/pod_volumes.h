@@ -4,7 +4,14 @@
 
 #include "node/pod/pod_internal.h"
 
-#define POD_VOLUME_REFRESH_S 60
+/* Begins to look whether what the container waits for comes. */
+void pod_volumes_await_env(struct pod_worker *w);
+/* Something that the pod refers to has changed. */
+void pod_volumes_ref_changed(struct pod_worker *w);
+/* The pod's own object will be `new`. */
+void pod_volumes_pod_changed(struct pod_worker *w, const struct object *new);
+/* Contents stay as they are from now on. */
+void pod_volumes_leave(struct pod_worker *w);
 
 /* Removes what a pod had on disk, on a thread, after all that is under way with its files. Each
  * directory may be NULL. done (may be NULL: failures are logged) gets NULL when all is gone. */

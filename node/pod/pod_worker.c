@@ -10,7 +10,7 @@
 #include "lib/base/log.h"
 #include "node/pod/pod_volumes.h"
 
-enum { PATCH_RETRY_MS = 1000, VOLUME_REFRESH_S = POD_VOLUME_REFRESH_S };
+enum { PATCH_RETRY_MS = 1000 };
 
 const struct json *pod_worker_doc(struct pod_worker *w, struct arena *a)
 {
@@ -217,8 +217,10 @@ static void step(void *user)
 			break;
 		sm_move(&w->sm, d->next, mono(w->n));
 		w->view.state = d->next;
-		if (d->next == POD_STOPPING)
+		if (d->next == POD_STOPPING) {
 			pod_ops_give_up(w);
+			pod_volumes_leave(w);
+		}
 		if (d->next == POD_GONE) {
 			free(d);
 			pod_worker_destroy(w);
@@ -243,11 +245,10 @@ static void step(void *user)
 	if (w->patch_again && !w->patch)
 		wait = MIN(wait, MAX(w->patch_retry_ns - mono(w->n), 0));
 	if (w->refresh_ns && w->sm.state == POD_RUNNING) {
-		if (w->refresh_ns <= mono(w->n)) {
+		if (w->refresh_ns <= mono(w->n))
 			pod_op_refresh(w);
-			w->refresh_ns = mono(w->n) + VOLUME_REFRESH_S * NS_PER_S;
-		}
-		wait = MIN(wait, w->refresh_ns - mono(w->n));
+		else
+			wait = MIN(wait, w->refresh_ns - mono(w->n));
 	}
 	if (wait != INT64_MAX && !w->dirty)
 		wakeup_in(w->wake, wait / NS_PER_MS + 1);
@@ -539,6 +540,7 @@ void pod_worker_changed(struct pod_worker *w, struct object *new)
 	/* Our own writes come back, some after newer ones were answered. */
 	if (new->revision < w->pod->revision)
 		return;
+	pod_volumes_pod_changed(w, new);
 	object_ref(new);
 	object_unref(w->pod);
 	w->pod = new;
@@ -595,6 +597,7 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 void pod_worker_destroy(struct pod_worker *w)
 {
 	pod_ops_cancel(w);
+	pod_volumes_leave(w);
 	for (size_t i = 0; i < w->view.container_count; i++) {
 		pod_probes_stop(w, i);
 		pod_container_finish(&w->containers[i]);
