@@ -95,6 +95,14 @@ struct grpc_call *cri_status(struct cri *c, grpc_done *done, void *user)
 	return CALL(c, RUNTIME("Status"), &q, status_response, CALL_MS, done, user);
 }
 
+struct grpc_call *cri_status_verbose(struct cri *c, grpc_done *done, void *user)
+{
+	Cri__StatusRequest q = CRI__STATUS_REQUEST__INIT;
+
+	q.verbose = true;
+	return CALL(c, RUNTIME("Status"), &q, status_response, CALL_MS, done, user);
+}
+
 struct grpc_call *cri_update_pod_cidr(struct cri *c, const char *cidr, grpc_done *done, void *user)
 {
 	Cri__NetworkConfig network = CRI__NETWORK_CONFIG__INIT;

@@ -18,6 +18,8 @@ void cri_destroy(struct cri *c); /* calls under way end silently */
 
 struct grpc_call *cri_version(struct cri *c, grpc_done *done, void *user); /* VersionResponse */
 struct grpc_call *cri_status(struct cri *c, grpc_done *done, void *user);  /* StatusResponse */
+/* With `info`: the runtime's own words, JSON in its "config". */
+struct grpc_call *cri_status_verbose(struct cri *c, grpc_done *done, void *user);
 struct grpc_call *cri_update_pod_cidr(struct cri *c, const char *cidr, grpc_done *done,
 	void *user); /* UpdateRuntimeConfigResponse */
 

@@ -209,6 +209,7 @@ Cri__PodSandboxConfig *pod_sandbox_config(struct arena *a, const struct json *po
 	cri_pair_add(a, &c->labels, &c->n_labels, LABEL_POD_NAME, m->name);
 	cri_pair_add(a, &c->labels, &c->n_labels, LABEL_POD_NAMESPACE, m->namespace_);
 	cri_pair_add(a, &c->labels, &c->n_labels, LABEL_POD_UID, m->uid);
+	cri_pair_add(a, &c->annotations, &c->n_annotations, ANNOTATION_OURS, "true");
 	JSON_FOR_EACH_MEMBER(note, json_path(pod, "metadata.annotations"))
 		cri_pair_add(
 			a, &c->annotations, &c->n_annotations, note->name, json_str(note->value));

@@ -10,6 +10,8 @@
 #define LABEL_POD_NAMESPACE "io.kubernetes.pod.namespace"
 #define LABEL_POD_UID "io.kubernetes.pod.uid"
 #define LABEL_CONTAINER_NAME "io.kubernetes.container.name"
+/* On every sandbox: made by an agent of ours, not by another user of the same runtime. */
+#define ANNOTATION_OURS "hanok.io/node-agent"
 #define ANNOTATION_HASH "io.kubernetes.container.hash"
 #define ANNOTATION_RESTART_COUNT "io.kubernetes.container.restartCount"
 #define ANNOTATION_MESSAGE_PATH "io.kubernetes.container.terminationMessagePath"

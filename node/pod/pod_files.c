@@ -110,29 +110,42 @@ void pod_files_rotate_logs(struct pod_manager *m)
 
 /* ---- sweep ---- */
 
-static void sweep(struct pod_manager *m, const char *root, char separator)
+/* The logs of a pod of which nothing but its uid is known any more: NAMESPACE_NAME_UID. */
+static char *log_dir_of(const char *uid)
 {
-	DIR *d = opendir(root);
+	DIR *d = opendir(POD_LOG_ROOT);
+	char *found = NULL;
 
-	if (!d)
-		return;
-	for (struct dirent *e; (e = readdir(d));) {
-		const char *at = separator ? strrchr(e->d_name, separator) : NULL;
-		const char *uid = at ? at + 1 : e->d_name;
-		/* Only what has the form of a pod's uid is ours. */
-		if (strlen(uid) != 36 || (separator && !at) || table_get(&m->workers, uid) ||
-			pod_manager_is_orphan(m, uid))
-			continue;
-		_cleanup_(free_p) char *path = xasprintf("%s/%s", root, e->d_name);
-		pod_volumes_remove(m->n, uid, path, NULL, NULL, NULL);
+	for (struct dirent *e; d && !found && (e = readdir(d));) {
+		const char *at = strrchr(e->d_name, '_');
+		if (at && streq(at + 1, uid))
+			found = xasprintf("%s/%s", POD_LOG_ROOT, e->d_name);
 	}
-	closedir(d);
+	if (d)
+		closedir(d);
+	return found;
 }
 
+void pod_files_remove(struct pod_manager *m, const char *uid)
+{
+	_cleanup_(free_p) char *dir = xasprintf("%s/pods/%s", m->n->data_dir, uid);
+	_cleanup_(free_p) char *logs = log_dir_of(uid);
+
+	pod_volumes_remove(m->n, uid, dir, logs, NULL, NULL);
+}
+
+/* Only pods that this agent knew have a directory here: what others keep below /var/log/pods, or
+ * run on the same runtime, is theirs. */
 void pod_files_sweep(struct pod_manager *m)
 {
-	_cleanup_(free_p) char *volumes = xasprintf("%s/pods", m->n->data_dir);
+	_cleanup_(free_p) char *root = xasprintf("%s/pods", m->n->data_dir);
+	DIR *d = opendir(root);
 
-	sweep(m, volumes, '\0');
-	sweep(m, POD_LOG_ROOT, '_');
+	for (struct dirent *e; d && (e = readdir(d));) {
+		const char *uid = e->d_name;
+		if (*uid != '.' && !table_get(&m->workers, uid) && !pod_manager_is_orphan(m, uid))
+			pod_files_remove(m, uid);
+	}
+	if (d)
+		closedir(d);
 }

@@ -11,6 +11,7 @@
  *   pod_probe.c     liveness, readiness, startup
  *   pod_hook.c      postStart and preStop
  *   pod_admission.c whether a new pod fits the node
+ *   pod_gc.c        what the runtime keeps of them and nobody needs
  *   pod_end.c       pods that the node ends, not they themselves
  *   pod_resize.c    resources that change while containers run
  *   pod_files.c     growing logs, left-over directories */
@@ -57,6 +58,7 @@ struct pod_manager {
 	char *runtime_version;
 	int64_t node_memory, node_cpu_milli;
 	struct list orphan_ops;
+	struct list clearances; /* pod_gc.c */
 	VEC(struct pod_manager_check {
 		pod_check *check;
 		void *user;

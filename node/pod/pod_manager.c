@@ -12,6 +12,7 @@
 #include "lib/object/quantity.h"
 #include "node/net/net.h"
 #include "node/pod/pod_files.h"
+#include "node/pod/pod_gc.h"
 #include "node/pod/pod_volumes.h"
 #include "node/pod/ref_watch.h"
 #include "node/volume/volume.h"
@@ -76,9 +77,7 @@ static void orphan_step(void *user, const struct grpc_result *r)
 		if (o->at < count)
 			break;
 		if (o->stage == ORPHAN_REMOVE_SANDBOX) {
-			_cleanup_(free_p) char *dir =
-				xasprintf("%s/pods/%s", m->n->data_dir, o->uid);
-			pod_volumes_remove(m->n, o->uid, dir, NULL, NULL, NULL);
+			pod_files_remove(m, o->uid);
 			log_info("removed what ran without a pod", "uid", o->uid, NULL);
 			orphan_free(o);
 			return;
@@ -140,7 +139,8 @@ static void take_down_orphans(struct pod_manager *m, const Cri__ListContainersRe
 		return;
 	for (size_t i = 0; i < m->sandboxes->n_items; i++) {
 		const char *uid = sandbox_uid(m->sandboxes->items[i]);
-		if (!uid || table_get(&m->workers, uid) || pod_manager_is_orphan(m, uid))
+		if (!uid || table_get(&m->workers, uid) || pod_manager_is_orphan(m, uid) ||
+			!pod_gc_is_ours(m, m->sandboxes->items[i], uid))
 			continue;
 		struct orphan *o = xcalloc(1, sizeof(*o));
 		o->m = m;
@@ -430,6 +430,7 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 		return err_set(err, -ENOENT, "kinds Pod and Service are not known");
 	}
 	list_init(&m->orphan_ops);
+	list_init(&m->clearances);
 	if (sysinfo(&si) == 0)
 		m->node_memory = (int64_t)si.totalram * si.mem_unit;
 	m->node_cpu_milli = sysconf(_SC_NPROCESSORS_ONLN) * 1000;
@@ -470,6 +471,7 @@ void pod_manager_destroy(struct pod_manager *m)
 	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);)
 		pod_worker_destroy(it.value);
 	table_finish(&m->workers);
+	pod_gc_cancel(m);
 	LIST_FOR_EACH(o, &m->orphan_ops, struct orphan, link) {
 		grpc_call_cancel(o->call);
 		orphan_free(o);

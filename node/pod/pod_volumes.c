@@ -464,8 +464,9 @@ struct file_job *pod_volumes_remove(struct node *n, const char *uid, const char 
 {
 	struct removal *r = xcalloc(1, sizeof(*r));
 
-	r->dirs[0] = dir ? xstrdup(dir) : NULL;
-	r->dirs[1] = log_dir ? xstrdup(log_dir) : NULL;
+	/* The pod's own directory last: while it is there, the rest is known to be ours. */
+	r->dirs[0] = log_dir ? xstrdup(log_dir) : NULL;
+	r->dirs[1] = dir ? xstrdup(dir) : NULL;
 	r->done = done;
 	r->user = user;
 	return file_work_queue(n->files, uid, remove_on_thread, on_removed, r);

@@ -2,6 +2,7 @@
  * what is next, and the status goes to the API whenever it differs from what the object says. The
  * state diagram is in pod_decide.h. */
 #include "node/pod/pod_admit.h"
+#include "node/pod/pod_gc.h"
 #include "node/pod/pod_internal.h"
 
 #include <stdarg.h>
@@ -435,6 +436,7 @@ void pod_worker_apply(struct pod_worker *w, Cri__PodSandbox **sandboxes, size_t 
 	apply_sandbox(w, sandboxes, sandbox_count, started_ns);
 	for (size_t i = 0; i < w->view.container_count; i++)
 		apply_container(w, i, containers, container_count, started_ns);
+	pod_gc_sandboxes(w, sandboxes, sandbox_count, containers, container_count);
 	w->applied = true;
 	pod_worker_poke(w);
 }

@@ -1,11 +1,14 @@
 /* pressure.c - see pressure.h.
  *
- *            threshold met                 nothing of the node's own left to give back
- *   WATCHING ------------> MEASURING ----------------------------------> SETTLING
- *      ^  ^   what pods use  |    a pod was told to go                      |
- *      |  +------------------+ nothing to evict                             |
- *      +--------------------------------------------------------------------+
- *                             it has stopped, or 30 s
+ *            disk is short              still short
+ *   WATCHING --------------> RECLAIMING ------------> MEASURING
+ *    ^ ^ ^ |                   | enough                ^  |  | a pod was told to go
+ *    | | | +-------------------|-----------------------+  |  v
+ *    | | +---------------------+     memory, processes    | SETTLING
+ *    | +--------------------------------------------------+  |
+ *    |                                nobody to evict        |
+ *    +-------------------------------------------------------+
+ *                         it has stopped, or 30 s
  */
 #include "node/pressure/pressure.h"
 
@@ -19,9 +22,11 @@
 #include "node/pod/pod_config.h"
 #include "node/pod/pod_manager.h"
 #include "node/pod/pod_resources.h"
+#include "node/pressure/image_gc.h"
 #include "node/pressure/local_watch.h"
 #include "node/pressure/signals.h"
 #include "node/stats/stats.h"
+#include "node/vm/vm_manager.h"
 
 enum {
 	LOOK_MS = 10000,
@@ -30,10 +35,11 @@ enum {
 	EVENTS_SOON_MS = 1000, /* the Node object is not known yet */
 };
 
-enum { WATCHING, MEASURING, SETTLING };
+enum { WATCHING, RECLAIMING, MEASURING, SETTLING };
 
 static const struct sm_state states[] = {
-	[WATCHING] = {"watching", SM_ALLOW(MEASURING), false},
+	[WATCHING] = {"watching", SM_ALLOW(RECLAIMING) | SM_ALLOW(MEASURING), false},
+	[RECLAIMING] = {"reclaiming", SM_ALLOW(WATCHING) | SM_ALLOW(MEASURING), false},
 	[MEASURING] = {"measuring", SM_ALLOW(WATCHING) | SM_ALLOW(SETTLING), false},
 	[SETTLING] = {"settling", SM_ALLOW(WATCHING), false},
 };
@@ -51,6 +57,7 @@ struct pressure {
 	struct pressure_due due; /* of the latest look */
 	bool images_apart;	 /* the same */
 	struct local_watch *local;
+	struct image_gc *images;
 	struct sm sm;
 	struct wakeup *look;
 	struct grpc_call *image_fs;
@@ -328,6 +335,39 @@ static void measure(struct pressure *p)
 		node_stats_get(p->n->stats, on_usage, p);
 }
 
+/* ---- what nobody uses goes first ---- */
+
+static void on_images_freed(void *user)
+{
+	struct pressure *p = user;
+
+	observe(p);
+	if (p->due.any)
+		measure(p);
+	else
+		watch_again(p);
+}
+
+static void on_finished_cleared(void *user)
+{
+	struct pressure *p = user;
+
+	image_gc_free_unused(p->images, on_images_freed, p);
+}
+
+/* What pods leave behind, cached disks, images. On a file system of their own images help only
+ * when that is what is short. */
+static void reclaim(struct pressure *p)
+{
+	sm_move(&p->sm, RECLAIMING, mono(p));
+	if (volumes_count(p))
+		vm_manager_free_disks(p->n->vms);
+	if (layers_count(p))
+		pod_manager_clear_finished(p->n->pods, on_finished_cleared, p);
+	else
+		on_images_freed(p);
+}
+
 struct seek {
 	const char *uid;
 	bool stopped;
@@ -371,7 +411,10 @@ static void on_look(void *user)
 	_cleanup_(free_p) char *text = xasprintf("Attempting to reclaim %s",
 		pressure_resource_name(pressure_resource_of(p->due.signal)));
 	node_event(p, "Warning", "EvictionThresholdMet", text);
-	measure(p);
+	if (pressure_of_signal(p->due.signal) == PRESSURE_DISK)
+		reclaim(p);
+	else
+		measure(p);
 }
 
 /* ---- life ---- */
@@ -386,6 +429,7 @@ struct pressure *pressure_create(struct node *n)
 	sm_init(&p->sm, &state_class, p, n->name, WATCHING, mono(p));
 	p->look = wakeup_create(n->loop, n->clock, on_look, p);
 	p->local = local_watch_create(n);
+	p->images = image_gc_create(n);
 	pod_manager_add_check(n->pods, admits, p);
 	/* Conditions are right from the first status on. */
 	observe(p);
@@ -399,6 +443,7 @@ void pressure_destroy(struct pressure *p)
 		return;
 	grpc_call_cancel(p->image_fs);
 	local_watch_destroy(p->local);
+	image_gc_destroy(p->images);
 	wakeup_destroy(p->look);
 	host_signals_finish(&p->host);
 	free(p->leaving_uid);

@@ -19,6 +19,7 @@
 #define LAYERS_MAX 256
 #define SWEEP_EVERY_MS (60 * 60 * 1000)
 #define UNUSED_KEPT_S (24 * 60 * 60)
+#define SHORT_KEPT_S (2 * 60) /* a young one may be about to be linked */
 
 /*  CHECKING --+--> (cached) -------------------------------------------+
  *     |       +--> INSPECTING -> COPYING -> LISTING <-> (next layer)    +--> done
@@ -63,10 +64,9 @@ static void hash_name(const char *text, char ret[17])
 	snprintf(ret, 17, "%016llx", (unsigned long long)fnv1a_64(text, strlen(text)));
 }
 
-/* Files that no VMI has linked, and none asked for in a day, go. */
-static void sweep(uv_timer_t *t)
+/* Files that no VMI has linked, and none asked for in a time, go. */
+static void remove_unused(struct container_disks *c, time_t kept_s)
 {
-	struct container_disks *c = t->data;
 	DIR *dir = opendir(c->directory);
 	time_t now = time(NULL);
 
@@ -79,7 +79,7 @@ static void sweep(uv_timer_t *t)
 
 			if (fstatat(dirfd(files), f->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 				S_ISREG(st.st_mode) && st.st_nlink == 1 &&
-				st.st_mtime + UNUSED_KEPT_S < now)
+				st.st_mtime + kept_s < now)
 				unlinkat(dirfd(files), f->d_name, 0);
 		}
 		if (files) {
@@ -89,6 +89,16 @@ static void sweep(uv_timer_t *t)
 	}
 	if (dir)
 		closedir(dir);
+}
+
+static void sweep(uv_timer_t *t)
+{
+	remove_unused(t->data, UNUSED_KEPT_S);
+}
+
+void container_disks_free_unused(struct container_disks *c)
+{
+	remove_unused(c, SHORT_KEPT_S);
 }
 
 int container_disks_create(

@@ -37,6 +37,9 @@ struct container_get *container_disks_get(struct container_disks *c, const struc
 	const char *path, bool is_disk, const char *auth, container_get_done *done, void *user);
 void container_get_cancel(struct container_get *g); /* done is not called; NULL allowed */
 
+/* Removes files that no VMI has linked, for a disk that is short of room. */
+void container_disks_free_unused(struct container_disks *c);
+
 /* The parts that judge foreign data, for tests. */
 struct tar_choice {
 	char name[1100]; /* as stored, "" = none */

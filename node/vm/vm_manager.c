@@ -226,6 +226,11 @@ void vm_manager_destroy(struct vm_manager *m)
 	free(m);
 }
 
+void vm_manager_free_disks(struct vm_manager *m)
+{
+	container_disks_free_unused(m->images);
+}
+
 static void respond(struct http_request *req, int status, const char *text)
 {
 	http_respond(req, status, "text/plain; charset=utf-8", NULL, text, strlen(text));

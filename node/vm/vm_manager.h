@@ -11,6 +11,9 @@
 int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err) _must_check_;
 void vm_manager_destroy(struct vm_manager *m); /* NULL allowed */
 
+/* Gives back cached images of disks that no guest uses. */
+void vm_manager_free_disks(struct vm_manager *m);
+
 /* Answers a request that the API server passes on: `what` is "console" (WebSocket, sub-protocol
  * plain.kubevirt.io, binary frames are raw bytes of the first serial port; the newest client wins).
  * 404 for a VMI that is not here, 400 for one that has no running domain or another `what`. */
