@@ -9,20 +9,13 @@
 #include "lib/base/log.h"
 #include "lib/client/wakeup.h"
 #include "lib/object/quantity.h"
+#include "node/storage/local_removal.h"
 #include "node/volume/volume.h"
 
 #define COMPONENT "hanok-local-provisioner"
 #define RETRY_MS 10000
+#define SCAN_MS 600000
 #define HOSTNAME_LABEL "kubernetes.io/hostname"
-
-/* A directory that is being removed, on a thread; own memory, it may outlive the provisioner. */
-struct removal {
-	struct list link;
-	uv_work_t work;
-	struct local_provisioner *p; /* NULL when that is gone */
-	char *path, *volume, *uid;
-	struct err err;
-};
 
 /* A request that is under way. */
 struct writing {
@@ -36,8 +29,9 @@ struct local_provisioner {
 	char *directory;
 	const struct kind *volume_kind;
 	struct informer *claims, *volumes, *classes;
-	struct wakeup *retry, *look;
-	struct list removals, writings;
+	struct wakeup *retry, *look, *scan;
+	struct local_removals *removals;
+	struct list writings;
 };
 
 static void look_soon(struct local_provisioner *p)
@@ -237,58 +231,6 @@ static void grow(struct local_provisioner *p, struct arena *a, const struct obje
 		"application/merge-patch+json", patch, on_written, w);
 }
 
-/* ---- taking away ---- */
-
-static void remove_on_thread(uv_work_t *work)
-{
-	struct removal *r = CONTAINER_OF(work, struct removal, work);
-
-	if (volume_remove_tree(r->path, &r->err) < 0)
-		log_warn("directory of a volume", "problem", r->err.msg, NULL);
-}
-
-static void removal_free(struct removal *r)
-{
-	list_remove(&r->link);
-	free(r->path);
-	free(r->volume);
-	free(r->uid);
-	free(r);
-}
-
-static void on_removed(uv_work_t *work, int status)
-{
-	struct removal *r = CONTAINER_OF(work, struct removal, work);
-	struct local_provisioner *p = r->p;
-
-	if (p && r->err.code) {
-		struct object *volume = informer_get(p->volumes, "", r->volume);
-		if (volume)
-			client_event_as(p->n->client, COMPONENT, volume, NULL, "Warning",
-				"VolumeFailedDelete", "%s", r->err.msg);
-		look_later(p);
-	} else if (p) {
-		struct writing *w = writing_new(p);
-		w->call = client_delete(p->n->client, p->volume_kind, NULL, r->volume, r->uid, -1,
-			NULL, on_written, w);
-	}
-	removal_free(r);
-}
-
-static void take_away(struct local_provisioner *p, const struct object *volume, const char *path)
-{
-	LIST_FOR_EACH(other, &p->removals, struct removal, link)
-		if (streq(other->uid, volume->uid))
-			return;
-	struct removal *r = xcalloc(1, sizeof(*r));
-	r->p = p;
-	r->path = xstrdup(path);
-	r->volume = xstrdup(volume->name);
-	r->uid = xstrdup(volume->uid);
-	list_append(&p->removals, &r->link);
-	uv_queue_work(p->n->loop, &r->work, remove_on_thread, on_removed);
-}
-
 /* ---- looking ---- */
 
 static void look_at_claims(struct local_provisioner *p)
@@ -333,7 +275,7 @@ static void look_at_volumes(struct local_provisioner *p)
 			streq(json_path_str(doc, "spec.local.path"), path) &&
 			str_has_prefix(list[i]->name, "pvc-") && !list[i]->deleting &&
 			json_equal(json_path(doc, "spec.nodeAffinity"), node_affinity(&scratch, p)))
-			take_away(p, list[i], path);
+			local_removals_begin(p->removals, list[i]);
 		arena_finish(&scratch);
 	}
 	arena_finish(&a);
@@ -348,6 +290,25 @@ static void on_look(void *user)
 		return;
 	look_at_claims(p);
 	look_at_volumes(p);
+	if (!wakeup_armed(p->scan))
+		wakeup_in(p->scan, 0);
+}
+
+/* Now and then: who is to remove a directory by hand hears of it once. */
+static void on_scan(void *user)
+{
+	struct local_provisioner *p = user;
+
+	local_removals_scan(p->removals);
+	wakeup_in(p->scan, SCAN_MS);
+}
+
+static void on_removal_again(void *user)
+{
+	struct local_provisioner *p = user;
+
+	look_later(p);
+	wakeup_in(p->scan, RETRY_MS);
 }
 
 static void on_changed(void *user, const struct object *old, const struct object *new)
@@ -378,13 +339,14 @@ struct local_provisioner *local_provisioner_create(struct node *n)
 	p->n = n;
 	p->directory = xasprintf("%s/local", n->data_dir);
 	p->volume_kind = kind_by_name(n->kinds, "", "v1", "PersistentVolume");
-	list_init(&p->removals);
 	list_init(&p->writings);
 	p->look = wakeup_create(n->loop, n->clock, on_look, p);
 	p->retry = wakeup_create(n->loop, n->clock, on_look, p);
 	p->claims = watch(p, "", "PersistentVolumeClaim");
 	p->volumes = watch(p, "", "PersistentVolume");
 	p->classes = watch(p, "storage.k8s.io", "StorageClass");
+	p->scan = wakeup_create(n->loop, n->clock, on_scan, p);
+	p->removals = local_removals_create(n, p->directory, p->volumes, on_removal_again, p);
 	return p;
 }
 
@@ -392,10 +354,8 @@ void local_provisioner_destroy(struct local_provisioner *p)
 {
 	if (!p)
 		return;
-	LIST_FOR_EACH(r, &p->removals, struct removal, link) {
-		r->p = NULL;
-		list_remove(&r->link);
-	}
+	local_removals_destroy(p->removals);
+	wakeup_destroy(p->scan);
 	LIST_FOR_EACH(w, &p->writings, struct writing, link) {
 		client_cancel(p->n->client, w->call);
 		writing_free(w);

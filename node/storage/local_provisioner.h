@@ -2,7 +2,8 @@
  * StorageClasses whose provisioner is hanok.io/local, and takes them away again.
  *
  *	claim, node selected by the scheduler --> directory --> PersistentVolume for that claim
- *	volume Released, policy Delete        --> directory removed --> PersistentVolume deleted
+ *	volume Released, policy Delete        --> PersistentVolume deleted, directory removed
+ *	                                          (local_removal.h)
  *	claim wants more, its class lets it   --> PersistentVolume says more
  *
  * Thin: a directory takes what is written to it, the size is what the claim was promised, and
