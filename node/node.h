@@ -33,6 +33,7 @@ struct node {
 	const char *service_cidr;    /* "10.96.0.0/16" or "10.96.0.0/16,fd00::/112" */
 	char pod_cidr[64];	     /* Node.spec.podCIDR, "" until the server gave one */
 	struct object *object;	     /* our Node object, newest known; NULL before registration */
+	bool recursive_read_only;    /* the runtime's default handler can make mounts so */
 	struct file_work *files;     /* blocking file operations */
 	struct node_net *net;
 	struct pod_manager *pods;

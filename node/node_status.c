@@ -193,6 +193,12 @@ static void on_runtime_status(void *user, const struct grpc_result *r)
 	s->runtime_status = NULL;
 	if (!grpc_ok(r) || !st->status)
 		return; /* the manager reports that */
+	for (size_t i = 0; i < st->n_runtime_handlers; i++) {
+		const Cri__RuntimeHandler *h = st->runtime_handlers[i];
+		if (streq(h->name, ""))
+			s->n->recursive_read_only =
+				h->features && h->features->recursive_read_only_mounts;
+	}
 	for (size_t i = 0; i < st->status->n_conditions; i++) {
 		const Cri__RuntimeCondition *c = st->status->conditions[i];
 		const char *part = streq(c->type, "NetworkReady")   ? "container network"

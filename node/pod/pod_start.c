@@ -355,6 +355,7 @@ static int plan_container(struct creation *c, struct err *err)
 			.pod_dir = w->dir,
 			.attempt = op->attempt,
 			.env = &c->env,
+			.recursive_read_only = w->n->recursive_read_only,
 		},
 		&c->mounts, err);
 }
