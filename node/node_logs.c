@@ -1,16 +1,17 @@
-/* node_logs.c - logs of containers: reads the runtime's files from where the client wants to begin,
- * and follows them by inotify until the container has ended. */
+/* node_logs.c - logs of containers: reads the runtime's files, also those rotated away, from where
+ * the client wants to begin, and follows them by inotify until the container has ended. Where to
+ * begin is found on a worker thread. */
 #include "node/node_stream.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 
 #include "lib/base/buf.h"
 #include "lib/client/wakeup.h"
 #include "node/cri/cri_log.h"
+#include "node/logs/log_reader.h"
 #include "node/pod/pod_manager.h"
+#include "node/volume/file_work.h"
 
 enum {
 	READ_BYTES = 64 << 10,
@@ -19,25 +20,44 @@ enum {
 	/* After a file was closed the container's end is known soon, not at once. */
 	ENDED_CHECK_MS = 200,
 	ENDED_CHECK_IDLE_MS = 1000,
+	/* Without inotify, of which a host has few. */
+	POLL_MS = 500,
+	/* The runtime may still end a line in the file that was rotated away. */
+	TURN_MS = 200,
+	WATCHED = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVE_SELF,
 };
 
 struct log_stream {
 	struct node *n;
 	struct http_request *req;
 	char *ns, *pod, *container, *container_id, *path;
-	int fd;
-	struct buf in;	 /* read, not yet a whole line */
-	bool too_long;	 /* the rest of an over-long line is skipped */
+	struct log_opening *opening; /* not open yet */
+	struct log_reader *reader;
+	struct buf in; /* read, not yet a whole line */
+	bool rest; /* a record longer than the buffer: what comes is the rest of its text, ... */
+	bool rest_given; /* ... which the client gets ... */
+	bool rest_part;	 /* ... and which is a part of a line */
 	bool begun_line; /* the client has got a part of a line */
-	bool follow, timestamps;
+	bool follow, timestamps, no_stdout, no_stderr;
 	int64_t since_ns;    /* 0 = all */
 	int64_t limit_bytes; /* what may still be sent; -1 = no limit */
 	/* following */
 	uv_poll_t *poll;
 	int inotify;
 	struct wakeup *timer;
+	int64_t grown_ns; /* when a newer file was found, monotonic */
 	int64_t check_ms; /* how soon to look whether the container has ended */
 	bool last_round;  /* the container has ended: what is there is all */
+};
+
+/* Finding the beginning: the thread knows nothing of the stream. */
+struct log_opening {
+	struct file_job *job;
+	struct log_stream *s;
+	char *path;
+	int64_t tail, since_ns;
+	struct log_reader *reader;
+	int result;
 };
 
 static void on_poll_closed(uv_handle_t *h)
@@ -47,14 +67,15 @@ static void on_poll_closed(uv_handle_t *h)
 
 static void stream_free(struct log_stream *s)
 {
+	if (s->opening)
+		file_job_cancel(s->opening->job);
 	if (s->poll) {
 		uv_poll_stop(s->poll);
 		uv_close((uv_handle_t *)s->poll, on_poll_closed);
 	}
 	if (s->inotify >= 0)
 		close(s->inotify);
-	if (s->fd >= 0)
-		close(s->fd);
+	log_reader_close(s->reader);
 	wakeup_destroy(s->timer);
 	buf_finish(&s->in);
 	free(s->ns);
@@ -84,6 +105,13 @@ static void on_cancelled(struct http_request *req)
 	http_abort(req);
 }
 
+static void refuse(struct http_request *req, int status, const char *text)
+{
+	http_respond(req, status, "text/plain; charset=utf-8", NULL, text, strlen(text));
+}
+
+/* ---- lines ---- */
+
 /* False when the client's limit is reached. */
 static bool give(struct log_stream *s, const char *p, size_t size)
 {
@@ -101,43 +129,77 @@ static bool give(struct log_stream *s, const char *p, size_t size)
 	return more;
 }
 
-static bool give_line(struct log_stream *s, const char *line, size_t size)
+/* The record's text, without the line's end. *ret_given: the client is meant to see it. */
+static bool give_text(struct log_stream *s, const char *record, size_t size,
+	struct cri_log_line *ret, bool *ret_given)
 {
-	struct cri_log_line l;
-
-	if (cri_log_parse(line, size, &l) < 0)
+	*ret_given = false;
+	if (cri_log_parse(record, size, ret) < 0)
 		return true; /* a torn write of a crash; not the client's business */
-	if (l.time_ns < s->since_ns)
+	if (ret->time_ns < s->since_ns || (ret->is_stderr ? s->no_stderr : s->no_stdout))
 		return true;
-	if (s->timestamps && !s->begun_line && (!give(s, l.time, l.time_size) || !give(s, " ", 1)))
-		return false;
-	s->begun_line = l.partial;
-	if (!give(s, l.text, l.size))
-		return false;
-	return l.partial || give(s, "\n", 1);
+	*ret_given = true;
+	if (s->timestamps && !s->begun_line) {
+		char time[CRI_LOG_TIME_ROOM];
+		if (!give(s, time, cri_log_time(ret, time)) || !give(s, " ", 1))
+			return false;
+	}
+	s->begun_line = true;
+	return give(s, ret->text, ret->size);
 }
 
-/* All whole lines of the buffer. */
-static bool give_lines(struct log_stream *s)
+static bool end_text(struct log_stream *s, bool given, bool partial)
+{
+	if (!given || partial)
+		return true;
+	s->begun_line = false;
+	return give(s, "\n", 1);
+}
+
+static bool give_record(struct log_stream *s, const char *p, size_t size)
+{
+	struct cri_log_line l;
+	bool given;
+
+	if (s->rest) {
+		s->rest = false;
+		return (!s->rest_given || give(s, p, size)) &&
+		       end_text(s, s->rest_given, s->rest_part);
+	}
+	return give_text(s, p, size, &l, &given) && end_text(s, given, given && l.partial);
+}
+
+/* All whole records of the buffer; of one that is longer than that what is there of it. */
+static bool give_records(struct log_stream *s)
 {
 	struct str rest = {s->in.data, s->in.size};
 	const char *newline;
 
 	while (rest.size > 0 && (newline = memchr(rest.p, '\n', rest.size))) {
 		size_t size = (size_t)(newline - rest.p);
-		if (!s->too_long && !give_line(s, rest.p, size))
+		if (!give_record(s, rest.p, size))
 			return false;
-		s->too_long = false;
 		rest.p += size + 1;
 		rest.size -= size + 1;
 	}
 	buf_drop_front(&s->in, s->in.size - rest.size);
-	if (s->in.size > CRI_LOG_LINE_MAX_BYTES) {
+	if (s->in.size > CRI_LOG_LINE_MAX_BYTES || (s->rest && s->in.size > 0)) {
+		struct cri_log_line l = {0};
+		bool more;
+		if (s->rest) {
+			more = !s->rest_given || give(s, s->in.data, s->in.size);
+		} else {
+			more = give_text(s, s->in.data, s->in.size, &l, &s->rest_given);
+			s->rest = true;
+			s->rest_part = l.partial;
+		}
 		buf_clear(&s->in);
-		s->too_long = true;
+		return more;
 	}
 	return true;
 }
+
+/* ---- reading ---- */
 
 static void pump(struct log_stream *s);
 
@@ -158,21 +220,48 @@ static bool ended(struct log_stream *s)
 	return !at.running || !streq(at.container_id, s->container_id);
 }
 
-/* Rotated: the runtime writes to a new file of the same name. */
-static bool reopen(struct log_stream *s)
+static void watch(struct log_stream *s)
 {
-	struct stat now, old;
+	if (s->inotify >= 0)
+		inotify_add_watch(s->inotify, s->path, WATCHED);
+}
 
-	if (stat(s->path, &now) < 0 || fstat(s->fd, &old) < 0 ||
-		(now.st_ino == old.st_ino && now.st_dev == old.st_dev))
+static void catch_up(struct log_stream *s)
+{
+	if (!log_reader_catch_up(s->reader, (size_t)s->n->config->container_log_max_files))
+		return;
+	s->grown_ns = s->n->clock->mono_ns(s->n->clock);
+	watch(s);
+}
+
+/* At the end of a file. False when there is nothing more to read now: waits, or has finished. */
+static bool go_on(struct log_stream *s)
+{
+	if (!s->follow) {
+		if (log_reader_next(s->reader))
+			return true;
+		finish(s);
 		return false;
-	int fd = open(s->path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	}
+	catch_up(s);
+	int64_t wait_ns = s->grown_ns + TURN_MS * NS_PER_MS - s->n->clock->mono_ns(s->n->clock);
+	if (s->grown_ns && wait_ns > 0) {
+		wakeup_in(s->timer, wait_ns / NS_PER_MS + 1);
 		return false;
-	close(s->fd);
-	s->fd = fd;
-	inotify_add_watch(s->inotify, s->path, IN_MODIFY | IN_CLOSE_WRITE | IN_MOVE_SELF);
-	return true;
+	}
+	if (log_reader_next(s->reader))
+		return true;
+	if (s->last_round) {
+		finish(s);
+		return false;
+	}
+	if (ended(s)) {
+		/* What was written between the last read and the end. */
+		s->last_round = true;
+		return true;
+	}
+	wakeup_in(s->timer, s->check_ms);
+	return false;
 }
 
 static void pump(struct log_stream *s)
@@ -185,37 +274,20 @@ static void pump(struct log_stream *s)
 			return;
 		}
 		buf_reserve(&s->in, READ_BYTES);
-		ssize_t n = read(s->fd, s->in.data + s->in.size, READ_BYTES);
-		if (n < 0) {
-			finish(s);
-			return;
+		ssize_t n = log_reader_read(s->reader, s->in.data + s->in.size, READ_BYTES);
+		if (n == 0) {
+			if (!go_on(s))
+				return;
+			continue;
 		}
 		if (n > 0) {
 			s->in.size += (size_t)n;
 			looked += (size_t)n;
-			if (!give_lines(s)) {
-				finish(s);
-				return;
-			}
-			continue;
 		}
-		if (!s->follow) {
+		if (n < 0 || !give_records(s)) {
 			finish(s);
 			return;
 		}
-		if (reopen(s))
-			continue;
-		if (s->last_round) {
-			finish(s);
-			return;
-		}
-		if (ended(s)) {
-			/* What was written between the last read and the end. */
-			s->last_round = true;
-			continue;
-		}
-		wakeup_in(s->timer, s->check_ms);
-		return;
 	}
 }
 
@@ -232,8 +304,11 @@ static void on_inotify(uv_poll_t *p, int status, int events)
 			at += sizeof(*e) + e->len;
 		}
 	}
-	if (closed)
+	if (closed) {
 		s->check_ms = ENDED_CHECK_MS;
+		/* Also for a client that is slow: files lose their names. */
+		catch_up(s);
+	}
 	pump(s);
 }
 
@@ -242,47 +317,60 @@ static void on_timer(void *user)
 	pump(user);
 }
 
-static int start_following(struct log_stream *s)
+static void start_following(struct log_stream *s)
 {
 	s->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (s->inotify < 0)
-		return -errno;
-	if (inotify_add_watch(s->inotify, s->path, IN_MODIFY | IN_CLOSE_WRITE | IN_MOVE_SELF) < 0)
-		return -errno;
+	if (s->inotify < 0 || inotify_add_watch(s->inotify, s->path, WATCHED) < 0) {
+		s->check_ms = POLL_MS;
+		return;
+	}
 	s->poll = xcalloc(1, sizeof(*s->poll));
 	uv_poll_init(s->n->loop, s->poll, s->inotify);
 	s->poll->data = s;
 	uv_poll_start(s->poll, UV_READABLE, on_inotify);
-	return 0;
 }
 
-/* Offset of the first of the last `lines` lines. */
-static off_t tail_offset(int fd, int64_t lines)
+/* ---- opening ---- */
+
+static void open_on_thread(void *user)
 {
-	struct stat st;
-	char room[16 << 10];
+	struct log_opening *o = user;
 
-	if (fstat(fd, &st) < 0)
-		return 0;
-	if (lines == 0)
-		return st.st_size;
-	off_t end = st.st_size;
-	bool last = true;
-	while (end > 0) {
-		size_t size = (size_t)MIN(end, (off_t)sizeof(room));
-		ssize_t n = pread(fd, room, size, end - (off_t)size);
-		if (n <= 0)
-			return 0;
-		for (size_t i = (size_t)n; i > 0; i--) {
-			/* The newline that ends the file begins no line. */
-			if (room[i - 1] == '\n' && !last && --lines == 0)
-				return end - (off_t)size + (off_t)i;
-			last = false;
-		}
-		end -= (off_t)size;
-	}
-	return 0;
+	o->result = log_reader_open(o->path, o->tail, o->since_ns, &o->reader, NULL);
 }
+
+static void on_opened(void *user, bool cancelled)
+{
+	struct log_opening *o = user;
+	struct log_stream *s = o->s;
+
+	if (cancelled) {
+		log_reader_close(o->reader);
+	} else if (o->result < 0) {
+		struct http_request *req = s->req;
+		s->opening = NULL;
+		req->cancelled = NULL;
+		stream_free(s);
+		refuse(req, 400,
+			arena_printf(&req->arena,
+				"failed to try resolving symlinks in path \"%s\": lstat %s: %s",
+				o->path, o->path,
+				o->result == -ENOENT ? "no such file or directory"
+						     : strerror(-o->result)));
+	} else {
+		s->opening = NULL;
+		s->reader = TAKE_PTR(o->reader);
+		if (s->follow)
+			start_following(s);
+		http_stream_begin(s->req, 200, "text/plain", NULL);
+		http_stream_on_drained(s->req, on_drained);
+		pump(s);
+	}
+	free(o->path);
+	free(o);
+}
+
+/* ---- the request ---- */
 
 static bool query_true(struct http_request *req, const char *name)
 {
@@ -300,9 +388,20 @@ static bool query_number(struct http_request *req, const char *name, int64_t *re
 	return !v || (parse_i64(str_from(v), ret) == 0 && *ret >= 0);
 }
 
-static void refuse(struct http_request *req, int status, const char *text)
+static const char *why_no_log(struct arena *a, const struct pod_container_at *at, bool previous,
+	const char *container, const char *pod)
 {
-	http_respond(req, status, "text/plain; charset=utf-8", NULL, text, strlen(text));
+	if (previous)
+		return arena_printf(a,
+			"previous terminated container \"%s\" in pod \"%s\" not found", container,
+			pod);
+	const char *reason = at->waiting_reason;
+	if (streq(reason, "ErrImagePull"))
+		reason = "image can't be pulled";
+	else if (streq(reason, "ImagePullBackOff"))
+		reason = "trying and failing to pull image";
+	return arena_printf(a, "container \"%s\" in pod \"%s\" is waiting to start: %s", container,
+		pod, reason);
 }
 
 void node_logs_serve(struct node *n, struct http_request *req, const char *ns, const char *pod,
@@ -312,12 +411,19 @@ void node_logs_serve(struct node *n, struct http_request *req, const char *ns, c
 	struct err err = ERR_INIT;
 	int64_t tail, since, limit;
 	const char *since_time = http_query_get(req, "sinceTime", 0);
+	const char *stream = http_query_get(req, "stream", 0);
 	int64_t since_ns = 0;
 
 	if (!query_number(req, "tailLines", &tail) || !query_number(req, "sinceSeconds", &since) ||
 		!query_number(req, "limitBytes", &limit) ||
 		(since_time && time_parse_rfc3339(since_time, &since_ns) < 0)) {
 		refuse(req, 400, "tailLines, sinceSeconds, limitBytes or sinceTime is malformed");
+		return;
+	}
+	if (!stream || !*stream)
+		stream = "All";
+	if (!streq(stream, "All") && !streq(stream, "Stdout") && !streq(stream, "Stderr")) {
+		refuse(req, 400, "stream is All, Stdout or Stderr");
 		return;
 	}
 	if (since >= 0)
@@ -330,22 +436,7 @@ void node_logs_serve(struct node *n, struct http_request *req, const char *ns, c
 	bool previous = query_true(req, "previous");
 	const char *path = previous ? at.previous_log_path : at.log_path;
 	if (!path) {
-		const char *text =
-			previous ? arena_printf(&req->arena,
-					   "previous terminated container \"%s\" in pod \"%s\" not "
-					   "found",
-					   container, pod)
-				 : arena_printf(&req->arena,
-					   "container \"%s\" in pod \"%s\" is waiting to start: %s",
-					   container, pod, at.waiting_reason);
-		refuse(req, 400, text);
-		return;
-	}
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		refuse(req, 404,
-			arena_printf(&req->arena, "log file of container \"%s\": %s", container,
-				strerror(errno)));
+		refuse(req, 400, why_no_log(&req->arena, &at, previous, container, pod));
 		return;
 	}
 
@@ -357,21 +448,23 @@ void node_logs_serve(struct node *n, struct http_request *req, const char *ns, c
 	s->container = xstrdup(container);
 	s->container_id = xstrdup(at.container_id ? at.container_id : "");
 	s->path = xstrdup(path);
-	s->fd = fd;
 	s->inotify = -1;
 	s->check_ms = ENDED_CHECK_IDLE_MS;
 	s->timer = wakeup_create(n->loop, n->clock, on_timer, s);
 	s->follow = query_true(req, "follow") && !previous && at.running;
 	s->timestamps = query_true(req, "timestamps");
+	s->no_stdout = streq(stream, "Stderr");
+	s->no_stderr = streq(stream, "Stdout");
 	s->since_ns = since_ns;
 	s->limit_bytes = limit;
-	if (tail >= 0)
-		lseek(fd, tail_offset(fd, tail), SEEK_SET);
-	if (s->follow && start_following(s) < 0)
-		s->follow = false; /* out of inotify instances: what is there is given */
 	req->user = s;
 	req->cancelled = on_cancelled;
-	http_stream_begin(req, 200, "text/plain", NULL);
-	http_stream_on_drained(req, on_drained);
-	pump(s);
+
+	struct log_opening *o = xcalloc(1, sizeof(*o));
+	o->s = s;
+	o->path = xstrdup(path);
+	o->tail = tail;
+	o->since_ns = since_ns;
+	s->opening = o;
+	o->job = file_work_queue(n->files, path, open_on_thread, on_opened, o);
 }

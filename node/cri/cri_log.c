@@ -44,6 +44,29 @@ int cri_log_parse(const char *line, size_t size, struct cri_log_line *ret)
 	return 0;
 }
 
+size_t cri_log_time(const struct cri_log_line *l, char ret[CRI_LOG_TIME_ROOM])
+{
+	enum { DECIMALS = 9 };
+	const char *end = l->time + l->time_size, *p = l->time;
+	size_t n = 0, decimals = 0;
+
+	/* 2016-10-06T00:17:09, all of which cri_log_parse() has seen. */
+	while (p < end && n < 19)
+		ret[n++] = *p++;
+	ret[n++] = '.';
+	if (p < end && *p == '.')
+		p++;
+	for (; p < end && *p >= '0' && *p <= '9'; p++) {
+		if (decimals++ < DECIMALS)
+			ret[n++] = *p;
+	}
+	for (; decimals < DECIMALS; decimals++)
+		ret[n++] = '0';
+	while (p < end && n < CRI_LOG_TIME_ROOM)
+		ret[n++] = *p++;
+	return n;
+}
+
 size_t cri_log_tail(const char *path, size_t lines, char *ret, size_t room)
 {
 	enum { LOOK_BYTES = 64 << 10 };

@@ -23,6 +23,10 @@ struct cri_log_line {
 
 /* One line without its newline. -EBADMSG when it is no such record. */
 int cri_log_parse(const char *line, size_t size, struct cri_log_line *ret) _must_check_;
+/* The time as Kubernetes gives it to clients, always with nine decimals. Not NUL-terminated;
+ * returns the size. */
+#define CRI_LOG_TIME_ROOM 64
+size_t cri_log_time(const struct cri_log_line *l, char ret[CRI_LOG_TIME_ROOM]);
 /* Text of the last lines of a file: at most `lines` of them and room bytes. Returns the size; 0
  * when there is nothing to read. Not NUL-terminated. */
 size_t cri_log_tail(const char *path, size_t lines, char *ret, size_t room);

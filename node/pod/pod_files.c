@@ -4,108 +4,224 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "lib/base/log.h"
+#include "node/logs/log_files.h"
 #include "node/pod/pod_volumes.h"
 
-#define LOG_MAX_BYTES (INT64_C(10) << 20)
-enum { LOG_FILES_MAX = 5 };
+enum { NAME_ROOM = 256 };
 
-/* ---- rotation ---- */
+/* ---- logs ---- */
 
-static int compare(const void *a, const void *b)
+/* A container's log that is to be looked at. */
+struct tended {
+	char *path, *id; /* id NULL = it does not run */
+	unsigned oldest; /* the first instance whose log is kept */
+	/* the outcome */
+	int result;
+	char *rotated;
+};
+
+struct log_tending {
+	struct file_job *job;
+	struct pod_manager *m; /* not for the thread */
+	VEC(struct tended) logs;
+	struct log_rotate_limits limits;
+	int64_t wall_ns;
+};
+
+/* A runtime that was asked to open a log anew. */
+struct log_reopen {
+	struct list link;
+	struct grpc_call *call;
+	char *path, *rotated; /* rotated NULL = nothing to be undone */
+};
+
+static void tending_free(struct log_tending *t)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	for (size_t i = 0; i < t->logs.count; i++) {
+		free(t->logs.items[i].path);
+		free(t->logs.items[i].id);
+		free(t->logs.items[i].rotated);
+	}
+	VEC_FINISH(&t->logs);
+	free(t);
 }
 
-/* Older files are "0.log.20060102-150405": their names sort by age. */
-static void drop_oldest(const char *dir, const char *prefix)
+static void reopen_free(struct log_reopen *o)
 {
-	DIR *d = opendir(dir);
-	VEC(char *) found = {0};
+	list_remove(&o->link);
+	free(o->path);
+	free(o->rotated);
+	free(o);
+}
+
+static void on_reopened(void *user, const struct grpc_result *r)
+{
+	struct log_reopen *o = user;
+
+	if (!grpc_ok(r)) {
+		log_warn("log file could not be rotated", "file", o->path, "reason", r->message,
+			NULL);
+		if (o->rotated)
+			log_rotate_undo(o->path, o->rotated);
+	}
+	reopen_free(o);
+}
+
+/* Between a rotation and the runtime's new file there are only those rotated. */
+static bool log_is_gone(const char *path)
+{
+	struct log_files files;
+
+	if (access(path, F_OK) == 0 || errno != ENOENT)
+		return false;
+	log_files_list(path, &files);
+	bool none = files.rotated.count == 0;
+	log_files_finish(&files);
+	return none;
+}
+
+/* Links whose log is not there any more. */
+static void drop_links(void)
+{
+	DIR *d = opendir(CONTAINER_LOG_ROOT);
 
 	if (!d)
 		return;
 	for (struct dirent *e; (e = readdir(d));) {
-		if (str_has_prefix(e->d_name, prefix))
-			VEC_PUSH(&found, xstrdup(e->d_name));
+		char target[PATH_MAX];
+		ssize_t n = readlinkat(dirfd(d), e->d_name, target, sizeof(target) - 1);
+		if (n <= 0)
+			continue;
+		target[n] = '\0';
+		if (str_has_prefix(target, POD_LOG_ROOT "/") && log_is_gone(target))
+			unlinkat(dirfd(d), e->d_name, 0);
 	}
-	if (found.count > 0)
-		qsort(found.items, found.count, sizeof(*found.items), compare);
-	for (size_t i = 0; i < found.count; i++) {
-		/* The live file is one of the five. */
-		if (found.count - i > LOG_FILES_MAX - 1)
-			unlinkat(dirfd(d), found.items[i], 0);
-		free(found.items[i]);
-	}
-	VEC_FINISH(&found);
 	closedir(d);
 }
 
-struct reopen {
-	char *from, *to; /* to undo the renaming when the runtime does not go along */
-};
-
-static void on_reopened(void *user, const struct grpc_result *r)
+static void tend_on_thread(void *user)
 {
-	struct reopen *o = user;
+	struct log_tending *t = user;
+	struct err err = ERR_INIT;
 
-	/* Without a new file the runtime goes on with the old one, which must keep its name. */
-	if (!grpc_ok(r)) {
-		log_warn("log file could not be rotated", "file", o->from, "reason", r->message,
-			NULL);
-		if (access(o->from, F_OK) < 0 && rename(o->to, o->from) < 0)
-			log_warn("log file keeps its old name", "file", o->to, NULL);
-	}
-	free(o->from);
-	free(o->to);
-	free(o);
-}
-
-static void rotate(struct pod_worker *w, size_t i, const char *root)
-{
-	struct pod_container *c = &w->containers[i];
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const char *path =
-		arena_printf(&a, "%s/%s", root, container_log_path(&a, c->name, c->cur.attempt));
-	struct stat st;
-	struct tm tm;
-	char stamp[32];
-	time_t now = (time_t)(wall(w->n) / NS_PER_S);
-
-	if (stat(path, &st) < 0 || st.st_size <= LOG_MAX_BYTES)
-		return;
-	gmtime_r(&now, &tm);
-	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
-	struct reopen *o = xcalloc(1, sizeof(*o));
-	o->from = xstrdup(path);
-	o->to = xasprintf("%s.%s", path, stamp);
-	if (rename(o->from, o->to) < 0) {
-		free(o->from);
-		free(o->to);
-		free(o);
-		return;
-	}
-	drop_oldest(arena_printf(&a, "%s/%s", root, c->name),
-		arena_printf(&a, "%u.log.", c->cur.attempt));
-	cri_reopen_log(w->m->cri, c->cur.id, on_reopened, o);
-}
-
-void pod_files_rotate_logs(struct pod_manager *m)
-{
-	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);) {
-		struct pod_worker *w = it.value;
-		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-		const char *root = NULL;
-		for (size_t i = 0; i < w->view.container_count; i++) {
-			if (w->view.containers[i].run != RUN_RUNNING)
-				continue;
-			if (!root)
-				root = pod_log_dir(&a, pod_worker_doc(w, &a));
-			rotate(w, i, root);
+	for (size_t i = 0; i < t->logs.count; i++) {
+		struct tended *l = &t->logs.items[i];
+		if (l->id) {
+			l->result = log_rotate(l->path, &t->limits, t->wall_ns, &l->rotated, &err);
+			if (l->result < 0)
+				log_warn("log file could not be rotated", "reason", err.msg, NULL);
+		}
+		if (l->oldest > 0) {
+			_cleanup_(free_p) char *dir = xstrdup(l->path);
+			*strrchr(dir, '/') = '\0';
+			log_files_drop_older(dir, l->oldest);
 		}
 	}
+	drop_links();
+}
+
+static void on_tended(void *user, bool cancelled)
+{
+	struct log_tending *t = user;
+
+	/* Those that were renamed keep being written under their new names; the next agent finds
+	 * that the old one is missing. */
+	if (cancelled) {
+		tending_free(t);
+		return;
+	}
+	t->m->tending = NULL;
+	for (size_t i = 0; i < t->logs.count; i++) {
+		struct tended *l = &t->logs.items[i];
+		if (l->result != LOG_ROTATE_RENAMED && l->result != LOG_ROTATE_MISSING)
+			continue;
+		struct log_reopen *o = xcalloc(1, sizeof(*o));
+		o->path = TAKE_PTR(l->path);
+		o->rotated = TAKE_PTR(l->rotated);
+		list_init(&o->link);
+		list_append(&t->m->log_reopens, &o->link);
+		o->call = cri_reopen_log(t->m->cri, l->id, on_reopened, o);
+	}
+	tending_free(t);
+}
+
+static char *log_path(const struct pod_worker *w, size_t i)
+{
+	const struct pod_container *c = &w->containers[i];
+
+	return xasprintf(POD_LOG_ROOT "/%s_%s_%s/%s/%u.log", w->ns, w->name, w->uid, c->name,
+		c->cur.attempt);
+}
+
+static void tend_worker(struct log_tending *t, struct pod_worker *w)
+{
+	for (size_t i = 0; i < w->view.container_count; i++) {
+		struct pod_container *c = &w->containers[i];
+		bool running = w->view.containers[i].run == RUN_RUNNING;
+		unsigned oldest = c->last.id ? c->last.attempt : c->cur.attempt;
+		if (!c->cur.id)
+			continue;
+		if (running && !c->cur.log_linked)
+			pod_files_link_log(w, i);
+		if (!running && c->logs_from >= oldest)
+			continue;
+		struct tended l = {
+			.path = log_path(w, i),
+			.id = running ? xstrdup(c->cur.id) : NULL,
+			.oldest = c->logs_from < oldest ? oldest : 0,
+		};
+		c->logs_from = oldest;
+		VEC_PUSH(&t->logs, l);
+	}
+}
+
+void pod_files_tend_logs(struct pod_manager *m)
+{
+	if (m->tending)
+		return;
+	struct log_tending *t = xcalloc(1, sizeof(*t));
+	t->m = m;
+	t->limits = (struct log_rotate_limits){
+		m->n->config->container_log_max_bytes, m->n->config->container_log_max_files};
+	t->wall_ns = wall(m->n);
+	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);)
+		tend_worker(t, it.value);
+	m->tending = t;
+	t->job = file_work_queue(m->n->files, "logs", tend_on_thread, on_tended, t);
+}
+
+void pod_files_stop(struct pod_manager *m)
+{
+	if (m->tending)
+		file_job_cancel(m->tending->job);
+	m->tending = NULL;
+	/* Whether the runtime writes to a new file is not known: if not, the next agent finds the
+	 * name missing, and asks again. */
+	LIST_FOR_EACH(o, &m->log_reopens, struct log_reopen, link) {
+		grpc_call_cancel(o->call);
+		reopen_free(o);
+	}
+}
+
+void pod_files_link_log(struct pod_worker *w, size_t i)
+{
+	static const char suffix[] = ".log";
+	struct pod_container *c = &w->containers[i];
+	_cleanup_(free_p) char *target = log_path(w, i);
+	_cleanup_(free_p) char *name = xasprintf("%s_%s_%s-%s", w->name, w->ns, c->name, c->cur.id);
+	size_t most = NAME_ROOM - sizeof(suffix);
+
+	if (strlen(name) > most)
+		name[most] = '\0';
+	_cleanup_(free_p) char *path = xasprintf(CONTAINER_LOG_ROOT "/%s%s", name, suffix);
+	if (mkdir(CONTAINER_LOG_ROOT, 0755) < 0 && errno != EEXIST)
+		log_debug("links of logs", "dir", CONTAINER_LOG_ROOT, "reason", strerror(errno),
+			NULL);
+	else if (symlink(target, path) < 0 && errno != EEXIST)
+		log_debug("link of a log", "file", path, "reason", strerror(errno), NULL);
+	c->cur.log_linked = true;
 }
 
 /* ---- sweep ---- */

@@ -1,12 +1,19 @@
 /* pod_files.h - files of pods on this host that no pod worker looks after from moment to moment:
- * logs that grow, and directories that a killed agent left behind. */
+ * logs that grow and their links, and directories that a killed agent left behind. */
 #pragma once
 
 #include "node/pod/pod_internal.h"
 
-/* Begins a new log file for each running container whose log is above 10 MiB, keeps the newest five
- * files of an instance. */
-void pod_files_rotate_logs(struct pod_manager *m);
+/* Links of logs for collectors: POD_NAMESPACE_CONTAINER-ID.log, to the file in /var/log/pods. */
+#define CONTAINER_LOG_ROOT "/var/log/containers"
+
+/* On a thread: begins a new log file for each running container whose log is above
+ * container_log_max_bytes, keeps the newest container_log_max_files of an instance, removes those
+ * of instances that are not kept, links what is new and drops links to what is gone. */
+void pod_files_tend_logs(struct pod_manager *m);
+void pod_files_stop(struct pod_manager *m); /* what is under way ends silently */
+/* Links the log of the newest instance, which has just started. */
+void pod_files_link_log(struct pod_worker *w, size_t container);
 /* Volumes and logs of a pod of which nothing but its uid is known any more. */
 void pod_files_remove(struct pod_manager *m, const char *uid);
 /* The same for all whose pod is gone; only once all pods are known. */

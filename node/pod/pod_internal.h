@@ -67,6 +67,8 @@ struct pod_manager {
 	SSL_CTX *probe_tls; /* for HTTPS probes; NULL = none was yet */
 	struct image_puller *puller;
 	struct image_list *images;
+	struct log_tending *tending; /* pod_files.c: under way */
+	struct list log_reopens;
 };
 
 struct pod_worker {

@@ -406,7 +406,7 @@ static void on_rotate(void *user)
 {
 	struct pod_manager *m = user;
 
-	pod_files_rotate_logs(m);
+	pod_files_tend_logs(m);
 	wakeup_in(m->rotate, ROTATE_MS);
 }
 
@@ -431,6 +431,7 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 	}
 	list_init(&m->orphan_ops);
 	list_init(&m->clearances);
+	list_init(&m->log_reopens);
 	if (sysinfo(&si) == 0)
 		m->node_memory = (int64_t)si.totalram * si.mem_unit;
 	m->node_cpu_milli = sysconf(_SC_NPROCESSORS_ONLN) * 1000;
@@ -482,6 +483,7 @@ void pod_manager_destroy(struct pod_manager *m)
 	wakeup_destroy(m->relist);
 	wakeup_destroy(m->rotate);
 	SSL_CTX_free(m->probe_tls);
+	pod_files_stop(m);
 	image_list_destroy(m->images);
 	image_puller_destroy(m->puller);
 	cri_destroy(m->cri);

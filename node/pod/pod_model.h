@@ -17,7 +17,8 @@ struct instance {
 	int exit_code;
 	char *reason, *message; /* of its end */
 	char *image, *image_ref;
-	bool detailed; /* ContainerStatus was read for this `run` */
+	bool detailed;	 /* ContainerStatus was read for this `run` */
+	bool log_linked; /* in /var/log/containers */
 };
 
 enum probe_kind { PROBE_LIVENESS, PROBE_READINESS, PROBE_STARTUP, PROBE_KINDS };
@@ -35,7 +36,8 @@ struct pod_container {
 	uint32_t probe_results[PROBE_KINDS][PROBE_OUTCOMES]; /* how often, since the agent began */
 	bool amounts_known;				     /* the next two are */
 	struct container_amounts allocated, actual;	     /* allowed, and in force */
-	int64_t image_uid; /* user of the image; -1 = not known as a number */
+	unsigned logs_from; /* logs of instances before this one have been removed */
+	int64_t image_uid;  /* user of the image; -1 = not known as a number */
 };
 
 void instance_finish(struct instance *i);

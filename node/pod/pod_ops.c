@@ -9,9 +9,7 @@
 #include <sys/stat.h>
 
 #include "lib/base/log.h"
-#include "node/cri/cri_log.h"
-
-enum { MESSAGE_MAX_BYTES = 4096 };
+#include "node/pod/pod_message.h"
 
 struct pod_op *pod_op_new(struct pod_worker *w, size_t container, const char *what)
 {
@@ -222,32 +220,23 @@ void pod_op_stop_sandbox(struct pod_worker *w)
 
 /* ---- details of one container ---- */
 
+/* The container's own words come behind the runtime's. */
 static void read_message(struct pod_worker *w, size_t i, struct instance *to)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const char *path =
-		arena_printf(&a, "%s/containers/%s/%u", w->dir, w->containers[i].name, to->attempt);
-	char text[MESSAGE_MAX_BYTES + 1];
+	const struct json *pod = pod_worker_doc(w, &a), *doc = pod_container_doc(pod, i);
+	const char *name = w->containers[i].name, *log = NULL;
 
-	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n = fd < 0 ? 0 : read(fd, text, MESSAGE_MAX_BYTES);
-	const struct json *doc = pod_container_doc(pod_worker_doc(w, &a), i);
-	bool fallback =
-		streq(json_str(json_get(doc, "terminationMessagePolicy")), "FallbackToLogsOnError");
-	if (n <= 0 && fallback && to->exit_code != 0) {
-		const char *log = arena_printf(&a, "%s/%s", pod_log_dir(&a, pod_worker_doc(w, &a)),
-			container_log_path(&a, w->containers[i].name, to->attempt));
-		n = (ssize_t)cri_log_tail(log, 80, text, 2048);
-	}
-	if (n <= 0)
+	if (to->exit_code != 0 &&
+		streq(json_str(json_get(doc, "terminationMessagePolicy")), "FallbackToLogsOnError"))
+		log = arena_printf(&a, "%s/%s", pod_log_dir(&a, pod),
+			container_log_path(&a, name, to->attempt));
+	const char *said = pod_message_read(
+		&a, arena_printf(&a, "%s/containers/%s/%u", w->dir, name, to->attempt), log);
+	if (!*said)
 		return;
-	/* Any process in the container wrote this. */
-	for (ssize_t k = 0; k < n; k++)
-		text[k] = text[k] ? text[k] : '?';
-	utf8_repair(text, (size_t)n);
-	text[n] = '\0';
-	free(to->message);
-	to->message = xstrdup(text);
+	_cleanup_(free_p) char *before = to->message;
+	to->message = before && *before ? xasprintf("%s: %s", before, said) : xstrdup(said);
 }
 
 void pod_instance_fill(

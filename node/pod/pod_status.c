@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "node/pod/pod_message.h"
+
 static const char *phase_name(enum pod_phase p)
 {
 	static const char *const names[] = {
@@ -39,7 +41,8 @@ static char *container_id(struct arena *a, const struct instance *i)
 	return arena_printf(a, "containerd://%s", i->id);
 }
 
-static struct json *terminated(struct arena *a, const struct instance *i)
+static struct json *terminated(
+	struct arena *a, const struct pod_status_input *in, const struct instance *i)
 {
 	struct json *o = json_new_object(a), *t = json_new_object(a);
 	const char *reason = i->reason && *i->reason ? i->reason
@@ -49,8 +52,12 @@ static struct json *terminated(struct arena *a, const struct instance *i)
 	json_set_str(a, t, "containerID", container_id(a, i));
 	json_set_int(a, t, "exitCode", i->exit_code);
 	set_time(a, t, "finishedAt", i->finished_ns);
+	/* All of them share what a pod may say. */
+	size_t most = POD_MESSAGES_MAX_BYTES / MAX(in->view->container_count, (size_t)1);
 	if (i->message && *i->message)
-		json_set_str(a, t, "message", i->message);
+		json_set(a, t, "message",
+			json_new_string_n(
+				a, i->message, utf8_cut(i->message, strlen(i->message), most)));
 	json_set_str(a, t, "reason", reason);
 	set_time(a, t, "startedAt", i->started_ns);
 	json_set(a, o, "terminated", t);
@@ -164,7 +171,7 @@ static struct json *container_status(
 	} else if (shown && restarts && c->wait_reason) {
 		state = waiting(a, c->wait_reason, c->wait_message);
 	} else if (shown) {
-		state = terminated(a, cur);
+		state = terminated(a, in, cur);
 	} else if (c->wait_reason) {
 		state = waiting(a, c->wait_reason, c->wait_message);
 	} else if (!initialized && !v->init) {
@@ -175,9 +182,9 @@ static struct json *container_status(
 	}
 	/* When the newest has ended and something else is shown as state, it is the last state. */
 	if (shown && v->run == RUN_EXITED && !json_get(state, "terminated"))
-		last_state = terminated(a, cur);
+		last_state = terminated(a, in, cur);
 	else if (last->id)
-		last_state = terminated(a, last);
+		last_state = terminated(a, in, last);
 	else if (!cur->id)
 		last_state = lost(a, was, last_state);
 

@@ -120,6 +120,19 @@ static int check_log_query(struct api_request *req)
 				i == 0 ? "must be greater than or equal to 0"
 				       : "must be greater than 0");
 	}
+	const char *stream = query_get(&req->query, "stream");
+	if (stream && *stream && !streq(stream, "All")) {
+		if (!streq(stream, "Stdout") && !streq(stream, "Stderr"))
+			field_error(&e, FIELD_NOT_SUPPORTED, "stream",
+				json_new_string(req->arena, stream),
+				"supported values: \"All\", \"Stderr\", \"Stdout\"");
+		else if (query_get(&req->query, "tailLines"))
+			field_error(&e, FIELD_FORBIDDEN, "", NULL,
+				"`tailLines` and specific `stream` are mutually exclusive for now");
+	}
+	if (query_get(&req->query, "sinceTime") && query_get(&req->query, "sinceSeconds"))
+		field_error(&e, FIELD_FORBIDDEN, "", NULL,
+			"at most one of `sinceTime` or `sinceSeconds` may be specified");
 	static const struct kind options = {.version = "v1",
 		.kind = "PodLogOptions",
 		.gv = "v1",
@@ -141,11 +154,16 @@ static int check_log(struct api_request *req, const struct json *pod, const char
 		return status_bad_request(req->arena, &req->st,
 			"previous terminated container \"%s\" in pod \"%s\" not found", container,
 			req->route.name);
-	if (waiting && !previous && !json_path(cs, "lastState.terminated"))
+	if (waiting && !previous && !json_path(cs, "lastState.terminated")) {
+		const char *reason = json_str_or(json_get(waiting, "reason"), "ContainerCreating");
+		if (streq(reason, "ErrImagePull"))
+			reason = "image can't be pulled";
+		else if (streq(reason, "ImagePullBackOff"))
+			reason = "trying and failing to pull image";
 		return status_bad_request(req->arena, &req->st,
 			"container \"%s\" in pod \"%s\" is waiting to start: %s", container,
-			req->route.name,
-			json_str_or(json_get(waiting, "reason"), "ContainerCreating"));
+			req->route.name, reason);
+	}
 	return 0;
 }
 
