@@ -7,9 +7,8 @@
 
 #include "lib/base/log.h"
 #include "node/logs/log_files.h"
+#include "node/pod/pod_log_link.h"
 #include "node/pod/pod_volumes.h"
-
-enum { NAME_ROOM = 256 };
 
 /* ---- logs ---- */
 
@@ -147,14 +146,6 @@ static void on_tended(void *user, bool cancelled)
 	tending_free(t);
 }
 
-static char *log_path(const struct pod_worker *w, size_t i)
-{
-	const struct pod_container *c = &w->containers[i];
-
-	return xasprintf(POD_LOG_ROOT "/%s_%s_%s/%s/%u.log", w->ns, w->name, w->uid, c->name,
-		c->cur.attempt);
-}
-
 static void tend_worker(struct log_tending *t, struct pod_worker *w)
 {
 	for (size_t i = 0; i < w->view.container_count; i++) {
@@ -164,11 +155,11 @@ static void tend_worker(struct log_tending *t, struct pod_worker *w)
 		if (!c->cur.id)
 			continue;
 		if (running && !c->cur.log_linked)
-			pod_files_link_log(w, i);
+			pod_log_link(w, i);
 		if (!running && c->logs_from >= oldest)
 			continue;
 		struct tended l = {
-			.path = log_path(w, i),
+			.path = pod_log_path(w, i),
 			.id = running ? xstrdup(c->cur.id) : NULL,
 			.oldest = c->logs_from < oldest ? oldest : 0,
 		};
@@ -203,25 +194,6 @@ void pod_files_stop(struct pod_manager *m)
 		grpc_call_cancel(o->call);
 		reopen_free(o);
 	}
-}
-
-void pod_files_link_log(struct pod_worker *w, size_t i)
-{
-	static const char suffix[] = ".log";
-	struct pod_container *c = &w->containers[i];
-	_cleanup_(free_p) char *target = log_path(w, i);
-	_cleanup_(free_p) char *name = xasprintf("%s_%s_%s-%s", w->name, w->ns, c->name, c->cur.id);
-	size_t most = NAME_ROOM - sizeof(suffix);
-
-	if (strlen(name) > most)
-		name[most] = '\0';
-	_cleanup_(free_p) char *path = xasprintf(CONTAINER_LOG_ROOT "/%s%s", name, suffix);
-	if (mkdir(CONTAINER_LOG_ROOT, 0755) < 0 && errno != EEXIST)
-		log_debug("links of logs", "dir", CONTAINER_LOG_ROOT, "reason", strerror(errno),
-			NULL);
-	else if (symlink(target, path) < 0 && errno != EEXIST)
-		log_debug("link of a log", "file", path, "reason", strerror(errno), NULL);
-	c->cur.log_linked = true;
 }
 
 /* ---- sweep ---- */

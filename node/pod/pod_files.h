@@ -4,16 +4,11 @@
 
 #include "node/pod/pod_internal.h"
 
-/* Links of logs for collectors: POD_NAMESPACE_CONTAINER-ID.log, to the file in /var/log/pods. */
-#define CONTAINER_LOG_ROOT "/var/log/containers"
-
 /* On a thread: begins a new log file for each running container whose log is above
  * container_log_max_bytes, keeps the newest container_log_max_files of an instance, removes those
  * of instances that are not kept, links what is new and drops links to what is gone. */
 void pod_files_tend_logs(struct pod_manager *m);
 void pod_files_stop(struct pod_manager *m); /* what is under way ends silently */
-/* Links the log of the newest instance, which has just started. */
-void pod_files_link_log(struct pod_worker *w, size_t container);
 /* Volumes and logs of a pod of which nothing but its uid is known any more. */
 void pod_files_remove(struct pod_manager *m, const char *uid);
 /* The same for all whose pod is gone; only once all pods are known. */

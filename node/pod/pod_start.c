@@ -1,5 +1,5 @@
 /* pod_start.c - the operations that bring containers up, with all that goes into them. */
-#include "node/pod/pod_files.h"
+#include "node/pod/pod_log_link.h"
 
 #include <stdio.h>
 
@@ -164,7 +164,7 @@ static void on_started(void *user, const struct grpc_result *r)
 		pod_worker_event(w, (long)op->container, "Normal", "Started",
 			"Started container %s", c->name);
 		c->cur.run = RUN_RUNNING;
-		pod_files_link_log(w, op->container);
+		pod_log_link(w, op->container);
 	} else {
 		pod_container_wait(c, "RunContainerError", "%s", r->message);
 		pod_worker_event(
