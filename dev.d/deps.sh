@@ -2,13 +2,13 @@
 # Debian packages, and which of them are missing.
 
 DEPS_BUILD="gcc libc6-dev meson ninja-build pkg-config libuv1-dev libssl-dev libyaml-dev libsqlite3-dev libnghttp2-dev
-	libwslay-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libcmocka-dev libmnl-dev libpcre2-dev libknot-dev"
+	libwslay-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libcmocka-dev libmnl-dev libpcre2-dev libknot-dev libsystemd-dev"
 # What hanok node works with, on a lab host and on an installation.
 DEPS_NODE="containerd runc containernetworking-plugins libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu
 	qemu-system-x86 qemu-utils nftables iproute2 xorriso dnsmasq-base skopeo zstd"
 # What a lab and its sample images need besides.
 DEPS_LAB="docker-registry skopeo busybox-static cpio kmod e2fsprogs curl util-linux libdevmapper1.02.1 liblzma5"
-DEPS_TEST="python3 curl"
+DEPS_TEST="python3 curl dbus-daemon"
 # What hanok server works with besides its libraries: time zones of cron jobs.
 DEPS_SERVER="tzdata"
 DEPS_LINT="clang-format shellcheck"

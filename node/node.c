@@ -19,6 +19,7 @@
 #include "node/node_status.h"
 #include "node/pod/pod_manager.h"
 #include "node/pressure/pressure.h"
+#include "node/shutdown/shutdown.h"
 #include "node/stats/stats.h"
 #include "node/storage/local_provisioner.h"
 #include "node/vm/libvirt_uri.h"
@@ -38,6 +39,7 @@ struct agent {
 	struct node_status *status;
 	struct node_server *server;
 	struct local_provisioner *provisioner;
+	struct node_shutdown *shutdown;
 	uv_signal_t term, interrupt;
 	bool stopping;
 };
@@ -276,6 +278,7 @@ static void stop(struct agent *g)
 	node_server_stop(g->server, on_server_stopped, g);
 	node_stats_destroy(TAKE_PTR(n->stats));
 	pressure_destroy(TAKE_PTR(n->pressure));
+	node_shutdown_destroy(TAKE_PTR(g->shutdown));
 	local_provisioner_destroy(TAKE_PTR(g->provisioner));
 	vm_manager_destroy(TAKE_PTR(n->vms));
 	pod_manager_destroy(TAKE_PTR(n->pods));
@@ -335,6 +338,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 		return err_context(err, r, "virtual machines");
 	n->stats = node_stats_create(n);
 	n->pressure = pressure_create(n);
+	g->shutdown = node_shutdown_create(n);
 	g->provisioner = local_provisioner_create(n);
 	return 0;
 }

@@ -66,8 +66,8 @@ static struct json *conditions(struct arena *a, const struct node_status_input *
 	}
 	if (bad)
 		condition(a, list, in, "Ready", "False", "KubeletNotReady",
-			arena_printf(a, "%s%s%s", *bad->reason ? bad->reason : bad->name, ": ",
-				bad->message));
+			*bad->reason ? arena_printf(a, "%s: %s", bad->reason, bad->message)
+				     : bad->message);
 	else
 		condition(a, list, in, "Ready", "True", "KubeletReady",
 			"the node agent is posting ready status");

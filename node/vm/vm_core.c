@@ -68,7 +68,7 @@ static void fail(struct vm_core *c, int64_t now)
 
 static void stop(struct vm_core *c, int64_t now)
 {
-	c->kill_at_ns = now + c->grace_ns;
+	c->kill_at_ns = now + (c->host_ends ? MIN(c->grace_ns, c->host_grace_ns) : c->grace_ns);
 	c->ask_at_ns = now;
 	sm_move(&c->sm, VM_STOPPING, now);
 }
@@ -149,6 +149,12 @@ struct vm_step vm_core_next(struct vm_core *c, int64_t now)
 		return start_action(c, VM_DO_LOOKUP);
 	}
 
+	/* What has not begun does not begin now. */
+	if (c->host_ends && !unwanted && !vm_core_alive(c) &&
+		(c->sm.state == VM_PREPARING || c->sm.state == VM_DEFINING ||
+			c->sm.state == VM_WAITING))
+		return nothing;
+
 	switch ((enum vm_state)c->sm.state) {
 	case VM_LOOKING:
 		looked(c, now);
@@ -188,7 +194,7 @@ struct vm_step vm_core_next(struct vm_core *c, int64_t now)
 			over(c, now);
 			return vm_core_next(c, now);
 		}
-		if (unwanted) {
+		if (unwanted || c->host_ends) {
 			stop(c, now);
 			return vm_core_next(c, now);
 		}

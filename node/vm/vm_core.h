@@ -70,6 +70,9 @@ struct vm_core {
 	bool was_running; /* the object's phase says that it ran (an agent before us saw it) */
 	bool finished;	  /* the object's phase is final */
 	int64_t grace_ns;
+	/* The host is about to go down: guests are asked to power off, none is started. */
+	bool host_ends;
+	int64_t host_grace_ns; /* how long they have at most */
 	/* Own. */
 	enum vm_action busy; /* under way, not done */
 	enum vm_outcome outcome;

@@ -26,6 +26,8 @@ struct vm_manager {
 	struct container_disks *images;
 	char *directory; /* of all VMIs' files */
 	struct domain_host host;
+	bool host_ends; /* it is about to go down */
+	int64_t host_grace_ns;
 	struct table workers; /* uid -> struct vm_worker */
 };
 

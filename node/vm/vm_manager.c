@@ -112,6 +112,12 @@ static void on_reboot(void *user, const struct libvirt_domain *d)
 			NULL);
 }
 
+static void tell_host_ends(const struct vm_manager *m, struct vm_worker *w)
+{
+	w->core.host_ends = m->host_ends;
+	w->core.host_grace_ns = m->host_grace_ns;
+}
+
 static struct vm_worker *add_worker(struct vm_manager *m, const char *uid, struct object *o)
 {
 	uint8_t bytes[LIBVIRT_UUID_BYTES];
@@ -121,6 +127,7 @@ static struct vm_worker *add_worker(struct vm_manager *m, const char *uid, struc
 	if (libvirt_uuid_parse(uid, bytes) < 0)
 		return NULL;
 	w = vm_worker_create(m, uid, o);
+	tell_host_ends(m, w);
 	table_set(&m->workers, uid, w);
 	return w;
 }
@@ -224,6 +231,35 @@ void vm_manager_destroy(struct vm_manager *m)
 	container_disks_destroy(m->images);
 	free(m->directory);
 	free(m);
+}
+
+void vm_manager_host_ends(struct vm_manager *m, bool ends, int64_t grace_s)
+{
+	VEC(char *) uids = {0};
+
+	m->host_ends = ends;
+	m->host_grace_ns = grace_s * NS_PER_S;
+	/* Steps may remove workers from the table. */
+	for (struct table_iter i = table_iterate(&m->workers); table_next(&i);)
+		VEC_PUSH(&uids, xstrdup(i.key));
+	for (size_t i = 0; i < uids.count; i++) {
+		struct vm_worker *w = table_get(&m->workers, uids.items[i]);
+		if (w) {
+			tell_host_ends(m, w);
+			vm_worker_step(w);
+		}
+		free(uids.items[i]);
+	}
+	VEC_FINISH(&uids);
+}
+
+bool vm_manager_any_runs(const struct vm_manager *m)
+{
+	for (struct table_iter i = table_iterate(&m->workers); table_next(&i);) {
+		if (vm_core_alive(&((struct vm_worker *)i.value)->core))
+			return true;
+	}
+	return false;
 }
 
 void vm_manager_free_disks(struct vm_manager *m)

@@ -11,6 +11,10 @@
 int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err) _must_check_;
 void vm_manager_destroy(struct vm_manager *m); /* NULL allowed */
 
+/* The host is about to go down (or not any more): guests are asked to power off and have grace_s,
+ * or less where their own is shorter; none is started. */
+void vm_manager_host_ends(struct vm_manager *m, bool ends, int64_t grace_s);
+bool vm_manager_any_runs(const struct vm_manager *m);
 /* Gives back cached images of disks that no guest uses. */
 void vm_manager_free_disks(struct vm_manager *m);
 
