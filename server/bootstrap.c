@@ -125,8 +125,11 @@ static void ensure_service_range(struct bootstrap *b)
 {
 	ensure(b, kind_of(b, "networking.k8s.io", "servicecidrs"), "", "kubernetes", NULL,
 		arena_printf(&b->arena,
-			"{\"metadata\":{\"name\":\"kubernetes\"},\"spec\":{\"cidrs\":[\"%s\"]}}",
-			b->options.service_cidr));
+			"{\"metadata\":{\"name\":\"kubernetes\"},\"spec\":{\"cidrs\":[\"%s\"%s%s%s]"
+			"}}",
+			b->options.service_cidr, b->options.service_cidr6 ? ",\"" : "",
+			b->options.service_cidr6 ? b->options.service_cidr6 : "",
+			b->options.service_cidr6 ? "\"" : ""));
 }
 
 static void ensure_service(struct bootstrap *b)

@@ -8,9 +8,10 @@ struct bootstrap_options {
 	struct api *api;
 	struct cache *cache;
 	const struct kind_registry *kinds;
-	const char *service_cidr; /* range of service addresses */
-	const char *service_ip;	  /* first of it */
-	const char *endpoint_ip;  /* where nodes and pods reach this server; NULL = nowhere */
+	const char *service_cidr;  /* range of service addresses */
+	const char *service_cidr6; /* the second one; NULL = none */
+	const char *service_ip;	   /* first of it */
+	const char *endpoint_ip;   /* where nodes and pods reach this server; NULL = nowhere */
 	int endpoint_port;
 	/* All is there (0), or err says what failed. */
 	void (*done)(void *user, int r, const struct err *err);

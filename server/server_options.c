@@ -18,8 +18,12 @@ static void usage(FILE *to)
 		"  --controllers LIST     control loops to run: '*', 'a,b', '*,-a', '-*' for none "
 		"(default *)\n"
 		"  --scheduler on|off     place pods and virtual machines on nodes (default on)\n"
-		"  --service-cidr CIDR    range of service addresses (default 10.96.0.0/16)\n"
-		"  --pod-cidr CIDR        range cut into a /24 a node (default 10.244.0.0/16)\n"
+		"  --service-cidr CIDR[,CIDR]\n"
+		"                         range of service addresses (default 10.96.0.0/16); the\n"
+		"                         second of IPv6, for dual stack: fd00:10:96::/112\n"
+		"  --pod-cidr CIDR[,CIDR] range cut into a /24 a node (default 10.244.0.0/16); "
+		"the\n"
+		"                         second into a /64: fd00:10:244::/48\n"
 		"  --event-ttl DURATION   how long events are kept after their last change "
 		"(default "
 		"1h)\n"
@@ -67,6 +71,16 @@ static bool parse_count(const char *text, unsigned *ret)
 		return false;
 	*ret = (unsigned)n;
 	return true;
+}
+
+/* "A,B": ends the first and returns it. */
+static const char *split(char *text, const char **ret_second)
+{
+	char *comma = strchr(text, ',');
+	*ret_second = comma ? comma + 1 : NULL;
+	if (comma)
+		*comma = '\0';
+	return text;
 }
 
 int server_options_parse(int argc, char **argv, struct server_options *ret)
@@ -153,10 +167,10 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 			o.scheduler = streq(optarg, "on");
 			break;
 		case SERVICE_CIDR:
-			o.service_cidr = optarg;
+			o.service_cidr = split(optarg, &o.service_cidr6);
 			break;
 		case POD_CIDR:
-			o.pod_cidr = optarg;
+			o.pod_cidr = split(optarg, &o.pod_cidr6);
 			break;
 		case EVENT_TTL:
 			if (duration_parse(optarg, &o.event_ttl_ns) < 0 ||

@@ -15,8 +15,9 @@ struct server_options {
 	const char *controllers; /* as controllers_create has it */
 	bool scheduler;
 	const char *service_cidr, *pod_cidr;
-	const char *issuer;	/* of service account tokens; NULL = the usual one */
-	const char *token_file; /* static tokens; NULL = none */
+	const char *service_cidr6, *pod_cidr6; /* NULL = IPv4 alone */
+	const char *issuer;		       /* of service account tokens; NULL = the usual one */
+	const char *token_file;		       /* static tokens; NULL = none */
 	const char *tls_sans[SERVER_TLS_SANS_MAX + 1]; /* NULL-terminated */
 	int64_t request_timeout_ns;		       /* 0 = none */
 	int64_t event_ttl_ns; /* how long Events are kept after their last change */

@@ -41,3 +41,11 @@ struct ip_range {
 int ip_range_parse(const char *cidr, struct ip_range *ret) _must_check_;
 int ip_parse(const char *text, uint32_t *ret) _must_check_; /* dotted quad, no leading zeros */
 char *ip_format(struct arena *a, uint32_t ip);
+
+/* An address or a range of either family, as texts give them: ip_read, cidr_read of
+ * hooks/validate.h. */
+struct ip {
+	int family; /* 4, 6; 0 = no address */
+	unsigned char bytes[16];
+	unsigned prefix; /* of ranges: bits of the mask */
+};

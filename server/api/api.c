@@ -8,12 +8,40 @@
 #include "server/api/kinds/custom_resources.h"
 #include "server/api/auth/auth.h"
 #include "server/api/documents/openapi.h"
+#include "server/api/hooks/validate.h"
 #include "server/api/nodes/proxy.h"
 #include "server/api/nodes/usage.h"
 #include "server/api/verbs/watch.h"
 
 #define NODE_PORT_FIRST 30000
 #define NODE_PORT_COUNT 2768 /* 30000-32767 */
+
+static int read_second_ranges(struct api *api, struct err *err)
+{
+	const char *services = api->options.service_cidr6, *pods = api->options.pod_cidr6;
+
+	if (services &&
+		(cidr_read(services, &api->service_range6) < 0 || api->service_range6.family != 6 ||
+			api->service_range6.prefix < 108 || api->service_range6.prefix > 126))
+		return err_set(err, -EINVAL,
+			"second service range '%s': want an IPv6 range from /108 to /126",
+			services);
+	/* As many /64 as IPv4 has /24. */
+	if (pods && (cidr_read(pods, &api->pod_range6) < 0 || api->pod_range6.family != 6 ||
+			    api->pod_range6.prefix < 16 ||
+			    api->pod_range6.prefix + 24 - api->pod_range.prefix > 64))
+		return err_set(err, -EINVAL,
+			"second pod range '%s': want an IPv6 range with a /64 for each /24 of "
+			"'%s', "
+			"such as fd00:10:244::/48",
+			pods, api->options.pod_cidr);
+	if (services) {
+		allocator_init(&api->service_ips6, 1u << (128 - api->service_range6.prefix));
+		if (allocator_take(&api->service_ips6, 0) < 0)
+			abort(); /* it is empty */
+	}
+	return 0;
+}
 
 int api_create(const struct api_options *options, struct api **ret, struct err *err)
 {
@@ -46,6 +74,9 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 			options->pod_cidr);
 		goto fail;
 	}
+	r = read_second_ranges(api, err);
+	if (r < 0)
+		goto fail;
 	allocator_init(&api->service_ips, 1u << (32 - api->service_range.prefix));
 	/* The range's own address and its broadcast address are no one's. */
 	if (allocator_take(&api->service_ips, 0) < 0 ||
@@ -115,6 +146,7 @@ void api_destroy(struct api *api)
 	SSL_CTX_free(api->proxy_tls);
 	metrics_finish(&api->metrics);
 	allocator_finish(&api->service_ips);
+	allocator_finish(&api->service_ips6);
 	allocator_finish(&api->node_ports);
 	allocator_finish(&api->pod_subnets);
 	free(api);

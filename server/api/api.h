@@ -22,7 +22,10 @@ struct api_options {
 	struct random random;
 	const char *service_cidr; /* ClusterIPs, "10.96.0.0/16"; IPv4, /8 to /30 */
 	const char *pod_cidr;	  /* cut into /24 for the nodes, "10.244.0.0/16"; IPv4, /8 to /24 */
-	SSL_CTX *node_tls;	  /* client side of connections to nodes; NULL = none are made */
+	/* The second ones, of IPv6: "fd00:10:96::/112" (/108 to /126), and "fd00:10:244::/48",
+	 * cut into /64. NULL = IPv4 alone. */
+	const char *service_cidr6, *pod_cidr6;
+	SSL_CTX *node_tls; /* client side of connections to nodes; NULL = none are made */
 	const struct auth_options *auth; /* auth/auth.h; NULL: certificates only */
 	struct store *store;		 /* for statistics and backups; NULL = none */
 	/* Admission plugins beside the usual ones, and left out; "A,B", NULL = none. */

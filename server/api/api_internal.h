@@ -37,7 +37,8 @@ struct api {
 	struct random audit_ids; /* no secrets: cheap */
 	const struct kind *namespaces, *nodes, *pods, *definitions;
 	struct ip_range service_range, pod_range;
-	struct allocator service_ips, node_ports, pod_subnets;
+	struct ip service_range6, pod_range6; /* prefix 0 = IPv4 alone */
+	struct allocator service_ips, service_ips6, node_ports, pod_subnets;
 	struct metrics metrics;
 	void (*more_metrics)(void *user, struct buf *out);
 	void *more_metrics_user;

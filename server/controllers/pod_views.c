@@ -141,6 +141,7 @@ static void decode(struct slot *slot, const struct object *pod)
 		.created_ns = meta_time_ns(json_path(doc, "metadata.creationTimestamp")),
 		.node = keep(&slot->arena, json_get(spec, "nodeName")),
 		.ip = keep(&slot->arena, json_get(status, "podIP")),
+		.second_ip = keep(&slot->arena, json_path(status, "podIPs[1].ip")),
 		.hostname = keep(&slot->arena, json_get(spec, "hostname")),
 		.subdomain = keep(&slot->arena, json_get(spec, "subdomain")),
 	};

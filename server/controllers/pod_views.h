@@ -19,6 +19,7 @@ struct pod_view {
 	int64_t finished_ns;	/* wall; when a pod that is over (or being deleted) ended */
 	const char *node;	/* "" = unassigned */
 	const char *ip;		/* "" = none */
+	const char *second_ip;	/* of the other family; "" = none */
 	const char *hostname, *subdomain;
 	int64_t deletion_cost; /* annotation controller.kubernetes.io/pod-deletion-cost */
 	/* Of a job's pods: the finalizer batch.kubernetes.io/job-tracking, and the annotations

@@ -1,3 +1,5 @@
+#include <arpa/inet.h>
+
 #include "server/api/hooks/workload.h"
 
 /* A node's range is the n-th /24 of the pod range. */
@@ -31,6 +33,17 @@ static int prepare_create(struct hook *h, struct json *doc)
 	return 0;
 }
 
+/* The n-th /64 of the second range. */
+static struct json *second_range(struct arena *a, const struct api *api, uint32_t n)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct ip range = api->pod_range6;
+	for (size_t i = 0; i < 4; i++)
+		range.bytes[7 - i] |= (unsigned char)(n >> 8 * i);
+	inet_ntop(AF_INET6, range.bytes, text, sizeof(text));
+	return json_new_string(a, arena_printf(a, "%s/64", text));
+}
+
 static int allocate(struct hook *h, struct json *doc, const struct json *old)
 {
 	struct api *api = h->api;
@@ -61,6 +74,8 @@ static int allocate(struct hook *h, struct json *doc, const struct json *old)
 	struct json *spec = json_object_at(h->arena, doc, "spec"), *list = json_new_array(h->arena);
 	json_set_str(h->arena, spec, "podCIDR", cidr);
 	json_push(h->arena, list, json_new_string(h->arena, cidr));
+	if (api->pod_range6.prefix)
+		json_push(h->arena, list, second_range(h->arena, api, n));
 	json_set(h->arena, spec, "podCIDRs", list);
 	return 0;
 }

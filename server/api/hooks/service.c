@@ -2,6 +2,7 @@
  */
 #include <inttypes.h>
 
+#include "server/api/hooks/service_families.h"
 #include "server/api/hooks/service_rules.h"
 
 #define NODE_PORT_FIRST 30000
@@ -122,14 +123,8 @@ static void complete(struct hook *h, struct json *doc, const struct json *old)
 		drop_left_overs(spec, doc, old);
 	if (!streq(type_of(doc), "LoadBalancer"))
 		json_remove(spec, "allocateLoadBalancerNodePorts");
-	if (!json_get(spec, "ipFamilyPolicy"))
-		json_set_str(a, spec, "ipFamilyPolicy", "SingleStack");
-	if (!json_count(json_get(spec, "ipFamilies"))) {
-		struct json *list = json_new_array(a);
-		json_push(a, list, json_new_string(a, "IPv4"));
-		json_set(a, spec, "ipFamilies", list);
-	}
 	align_cluster_ips(a, doc, old);
+	service_families_default(h, doc, old);
 }
 
 static int prepare_create(struct hook *h, struct json *doc)
@@ -227,6 +222,29 @@ static void validate_update(struct hook *h, const struct json *doc, const struct
 			json_path(doc, "spec.clusterIPs"), "may not change once set");
 }
 
+static const char *ipv4_of(const struct json *doc)
+{
+	int i = service_families_find(doc, 4);
+	return i < 0 ? "" : json_str(json_at(json_path(doc, "spec.clusterIPs"), (size_t)i));
+}
+
+/* The one of IPv4 stands before or behind the other, as the families do. */
+static void put_ipv4(struct arena *a, struct json *doc, const char *ip)
+{
+	struct json *spec = json_get(doc, "spec"), *list = json_get(spec, "clusterIPs");
+	if (!json_count(list) ||
+		streq(json_str(json_at(json_get(spec, "ipFamilies"), 0)), "IPv4")) {
+		struct json *both = json_new_array(a);
+		json_push(a, both, json_new_string(a, ip));
+		JSON_FOR_EACH_ITEM(it, list)
+			json_push(a, both, it);
+		json_set(a, spec, "clusterIPs", both);
+		json_set_str(a, spec, "clusterIP", ip);
+		return;
+	}
+	json_push(a, list, json_new_string(a, ip));
+}
+
 static bool in_service_range(const struct api *api, const char *ip, uint32_t *ret)
 {
 	uint32_t n;
@@ -239,9 +257,9 @@ static bool in_service_range(const struct api *api, const char *ip, uint32_t *re
 static int take_ip(struct hook *h, struct json *doc)
 {
 	struct api *api = h->api;
-	const char *ip = cluster_ip(doc);
+	const char *ip = ipv4_of(doc);
 	uint32_t n, last = api->service_ips.count - 1;
-	if (streq(ip, "None"))
+	if (streq(cluster_ip(doc), "None") || !service_families_wants(doc, 4))
 		return 0;
 	if (*ip) {
 		const char *problem = NULL;
@@ -269,7 +287,7 @@ static int take_ip(struct hook *h, struct json *doc)
 		return status_internal(
 			h->arena, h->st, "failed to allocate a serviceIP: range is full");
 	claim_add(h->arena, &h->req->claims, &api->service_ips, n, false);
-	set_cluster_ip(h->arena, doc, ip_format(h->arena, api->service_range.base + n));
+	put_ipv4(h->arena, doc, ip_format(h->arena, api->service_range.base + n));
 	return 0;
 }
 
@@ -361,9 +379,12 @@ static int allocate(struct hook *h, struct json *doc, const struct json *old)
 	struct api *api = h->api;
 	uint32_t n;
 	int r = 0;
-	bool had_ip = old && *cluster_ip(old) && !is_external_name(old);
+	bool had_ip =
+		old && !is_external_name(old) && (*ipv4_of(old) || streq(cluster_ip(old), "None"));
 	if (!is_external_name(doc) && !had_ip)
 		r = take_ip(h, doc);
+	if (r == 0)
+		r = service_families_allocate(h, doc, old);
 	if (r == 0 && wants_node_ports(doc))
 		r = take_node_ports(h, doc, old);
 	if (r == 0 && service_needs_health_check(doc))
@@ -371,7 +392,8 @@ static int allocate(struct hook *h, struct json *doc, const struct json *old)
 	if (r < 0 || !old)
 		return r;
 	/* What the service no longer has is free again. */
-	if (had_ip && is_external_name(doc) && in_service_range(api, cluster_ip(old), &n))
+	if (had_ip && (is_external_name(doc) || !*ipv4_of(doc)) &&
+		in_service_range(api, ipv4_of(old), &n))
 		claim_add(h->arena, &h->req->claims, &api->service_ips, n, true);
 	JSON_FOR_EACH_ITEM(p, json_path(old, "spec.ports")) {
 		int64_t port = json_path_int(p, "nodePort", 0);
@@ -397,8 +419,9 @@ static void occupy_one(struct allocator *a, uint32_t n, bool taken)
 static void occupy(struct api *api, const struct json *doc, bool taken)
 {
 	uint32_t n;
-	if (in_service_range(api, cluster_ip(doc), &n))
+	if (in_service_range(api, ipv4_of(doc), &n))
 		occupy_one(&api->service_ips, n, taken);
+	service_families_occupy(api, doc, taken);
 	JSON_FOR_EACH_ITEM(p, json_path(doc, "spec.ports")) {
 		int64_t port = json_path_int(p, "nodePort", 0);
 		if (port >= NODE_PORT_FIRST && port <= NODE_PORT_LAST)

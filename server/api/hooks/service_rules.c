@@ -1,5 +1,6 @@
 /* service_rules.c - what the fields of a service may say to one another. */
 #include "server/api/hooks/service_rules.h"
+#include "server/api/hooks/service_families.h"
 
 #include <arpa/inet.h>
 
@@ -127,26 +128,6 @@ static void source_ranges_validate(struct hook *h, const struct json *doc)
 		check_range(h, field, part.p, part.size);
 }
 
-static void families_validate(struct hook *h, const struct json *spec)
-{
-	static const char *const known[] = {"IPv4", "IPv6", NULL};
-	const struct json *families = json_get(spec, "ipFamilies");
-	struct json_seen seen = {.arena = h->arena};
-	size_t i = 0;
-	JSON_FOR_EACH_ITEM(family, families) {
-		const char *field = at(h, "spec.ipFamilies[%zu]", i++);
-		if (!check_one_of(h, field, family, known))
-			continue;
-		if (json_seen_put(&seen, family))
-			duplicate(h, field, family);
-		else if (!streq(json_str(family), "IPv4"))
-			invalid(h, field, family, "not configured on this cluster");
-	}
-	if (streq(json_str(json_get(spec, "ipFamilyPolicy")), "RequireDualStack"))
-		invalid(h, "spec.ipFamilyPolicy", json_get(spec, "ipFamilyPolicy"),
-			"this cluster is not configured for dual-stack services");
-}
-
 static void traffic_validate(struct hook *h, const struct json *doc)
 {
 	static const char *const distributions[] = {"PreferClose", NULL};
@@ -173,7 +154,7 @@ void service_rules_validate(struct hook *h, const struct json *doc)
 	if (streq(type_of(doc), "ExternalName"))
 		external_name_validate(h, spec);
 	else
-		families_validate(h, spec);
+		service_families_validate(h, doc);
 	size_t i = 0;
 	JSON_FOR_EACH_ITEM(ip, json_get(spec, "externalIPs"))
 		check_plain_ip(h, at(h, "spec.externalIPs[%zu]", i++), ip);

@@ -33,11 +33,6 @@ void check_fixed(struct hook *h, const char *field, const struct json *doc, cons
 
 void check_label_selector(struct hook *h, const struct json *selector, const char *field);
 
-struct ip {
-	int family; /* 4, 6; 0 = no address */
-	unsigned char bytes[16];
-	unsigned prefix; /* of ranges: bits of the mask */
-};
 /* An IPv4 address in IPv6 form counts as IPv4. -EINVAL. */
 int ip_read(const char *s, struct ip *ret) _must_check_;
 int cidr_read(const char *s, struct ip *ret) _must_check_;

@@ -194,6 +194,7 @@ static bool read_pod(struct backends *bs, const struct object *service, struct b
 	if (v->terminal || !v->ip[0])
 		return false;
 	b->ip = v->ip;
+	b->second_ip = v->second_ip;
 	b->node = v->node;
 	b->serving = v->ready;
 	b->hostname = v->hostname[0] && streq(v->subdomain, service->name) ? v->hostname : "";
@@ -206,6 +207,7 @@ static bool read_machine(struct arena *a, const struct object *service, struct b
 	const char *phase = json_str_or(json_get(status, "phase"), "");
 	const char *hostname = json_str_or(json_path(doc, "spec.hostname"), "");
 	b->ip = json_str_or(json_path(status, "interfaces[0].ipAddress"), "");
+	b->second_ip = json_str_or(json_path(status, "interfaces[0].ipAddresses[1]"), "");
 	if (!b->ip[0] || streq(phase, "Succeeded") || streq(phase, "Failed"))
 		return false;
 	b->node = json_str_or(json_get(status, "nodeName"), "");
@@ -225,6 +227,19 @@ static int by_ports(const void *pa, const void *pb)
 	return r ? r : strcmp(a->object->name, b->object->name);
 }
 
+static bool has_family(const struct json *families, bool ipv6)
+{
+	JSON_FOR_EACH_ITEM(f, families)
+		if (streq(json_str(f), ipv6 ? "IPv6" : "IPv4"))
+			return true;
+	return !json_count(families);
+}
+
+bool backends_primary_is_ipv6(const struct json *service)
+{
+	return streq(json_str(json_at(json_path(service, "spec.ipFamilies"), 0)), "IPv6");
+}
+
 size_t backends_find(struct backends *bs, struct arena *a, const struct object *service,
 	const struct json *doc, struct backend **ret)
 {
@@ -233,7 +248,9 @@ size_t backends_find(struct backends *bs, struct arena *a, const struct object *
 	struct object **pods, **machines;
 	size_t pod_count = informer_list(bs->pods, service->namespace, a, &pods);
 	size_t machine_count = informer_list(bs->machines, service->namespace, a, &machines);
-	struct backend *found = arena_alloc(a, (pod_count + machine_count + 1) * sizeof(*found));
+	const struct json *families = json_path(doc, "spec.ipFamilies");
+	struct backend *found =
+		arena_alloc(a, (2 * (pod_count + machine_count) + 1) * sizeof(*found));
 	size_t count = 0;
 	for (size_t n = 0; n < pod_count + machine_count; n++) {
 		bool is_pod = n < pod_count;
@@ -242,11 +259,19 @@ size_t backends_find(struct backends *bs, struct arena *a, const struct object *
 			continue;
 		if (is_pod ? !read_pod(bs, service, &b) : !read_machine(a, service, &b))
 			continue;
-		b.ipv6 = strchr(b.ip, ':') != NULL;
 		b.terminating = b.object->deleting;
 		b.ready = publish_all || (b.serving && !b.terminating);
-		if (resolve_ports(a, ports, &b))
-			found[count++] = b;
+		for (int second = 0; second < 2; second++) {
+			struct backend one = b;
+			if (second)
+				one.ip = b.second_ip;
+			one.ipv6 = strchr(one.ip, ':') != NULL;
+			if (one.ip[0] && has_family(families, one.ipv6) &&
+				resolve_ports(a, ports, &one))
+				found[count++] = one;
+			if (!b.second_ip[0] || !json_count(families))
+				break;
+		}
 	}
 	if (count > 1)
 		qsort(found, count, sizeof(*found), by_ports);

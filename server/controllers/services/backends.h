@@ -14,10 +14,11 @@ struct backend_port {
 struct backend {
 	const struct object *object;
 	const char *ip;
-	const char *node;     /* "" = unknown */
-	const char *hostname; /* "" = none of its own */
-	bool ready;	      /* serving and not terminating, or the service publishes all */
-	bool serving;	      /* its Ready condition */
+	const char *second_ip; /* of the target in the other family; "" = none */
+	const char *node;      /* "" = unknown */
+	const char *hostname;  /* "" = none of its own */
+	bool ready;	       /* serving and not terminating, or the service publishes all */
+	bool serving;	       /* its Ready condition */
 	bool terminating;
 	bool ipv6;
 	const struct backend_port *ports; /* named target ports are resolved */
@@ -33,9 +34,12 @@ void backends_destroy(struct backends *b);
 struct informer *backends_services(struct backends *b);
 /* Has a selector, and is not just a name for something outside. */
 bool backends_selects(const struct json *service);
-/* In the arena, ordered by port_key, then kind, namespace and name. */
+/* In the arena, ordered by port_key (each family for itself), then kind, namespace and name: one
+ * for each family of the service that a target has. */
 size_t backends_find(struct backends *b, struct arena *a, const struct object *service,
 	const struct json *doc, struct backend **ret);
+/* The family of Endpoints, which have room for one. */
+bool backends_primary_is_ipv6(const struct json *service);
 struct json *backend_target(struct arena *a, const struct backend *b); /* ObjectReference */
 struct json *backend_ports(struct arena *a, const struct backend *b);
 /* Labels that Endpoints and slices take over from their service. */

@@ -252,8 +252,9 @@ static void reconcile(struct sync *s)
 	/* A service that nobody answers for keeps one empty slice: it says so. */
 	if (selects && !found_count) {
 		if (!p.count)
-			p.slices[p.count++] =
-				(struct slice){.family = "IPv4", .endpoints = json_new_array(a)};
+			p.slices[p.count++] = (struct slice){
+				.family = backends_primary_is_ipv6(service_doc) ? "IPv6" : "IPv4",
+				.endpoints = json_new_array(a)};
 		p.slices[0].ports = json_new_array(a);
 		p.slices[0].keep = true;
 	}

@@ -96,12 +96,15 @@ static void set_annotations(struct sync *s, struct json *doc, bool truncated)
 		json_remove(annotations, OVER_CAPACITY);
 }
 
-/* Endpoints of terminating targets stay only where the service asks for all addresses. */
-static size_t drop_terminating(struct backend *found, size_t count)
+/* Endpoints of terminating targets stay only where the service asks for all addresses; and there is
+ * room for one family. */
+static size_t drop_others(struct backend *found, size_t count, const struct json *service)
 {
+	bool ipv6 = backends_primary_is_ipv6(service);
+	bool any = !json_count(json_path(service, "spec.ipFamilies"));
 	size_t kept = 0;
 	for (size_t n = 0; n < count; n++)
-		if (found[n].ready || !found[n].terminating)
+		if ((any || found[n].ipv6 == ipv6) && (found[n].ready || !found[n].terminating))
 			found[kept++] = found[n];
 	return kept;
 }
@@ -123,7 +126,7 @@ static void reconcile(struct sync *s)
 		return; /* without a selector the endpoints are somebody else's */
 	struct backend *found;
 	size_t count = backends_find(e->backends, a, service, service_doc, &found);
-	count = drop_terminating(found, count);
+	count = drop_others(found, count, service_doc);
 	bool truncated;
 	struct json *subsets = make_subsets(a, found, count, &truncated);
 	struct json *labels = backends_labels(a, service_doc);
