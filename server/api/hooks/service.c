@@ -48,7 +48,7 @@ static void align_cluster_ips(struct arena *a, struct json *doc, const struct js
 	if (*one && (!*first || (!streq(one, was) && streq(first, was))))
 		set_cluster_ip(a, doc, one);
 	else if (!*one && *first && !streq(first, was))
-		set_cluster_ip(a, doc, first);
+		json_set_str(a, spec, "clusterIP", first);
 	else if (!*one && *first)
 		json_remove(spec, "clusterIPs");
 }
