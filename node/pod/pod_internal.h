@@ -43,6 +43,7 @@ struct pod_manager {
 	struct informer *pods, *services;
 	struct ref_watches *watches;
 	struct table workers; /* uid -> struct pod_worker */
+	struct static_pods *statics;
 	const struct kind *pod_kind;
 
 	/* relist */
@@ -73,6 +74,8 @@ struct pod_manager {
 
 struct pod_worker {
 	struct pod_manager *m;
+	bool is_static;	       /* from a file, not from the API */
+	struct object *mirror; /* of a static pod, in the API; NULL = none known */
 	struct node *n;
 	struct object *pod; /* the newest known */
 	char *uid, *ns, *name, *dir;
@@ -124,7 +127,13 @@ static inline int64_t mono(struct node *n)
 /* pod_manager.c: its containers are being taken down because it has no object. */
 bool pod_manager_is_orphan(struct pod_manager *m, const char *uid);
 
+/* The manager's second source of pods, beside the API. A pod with a uid that is known is changed.
+ */
+void pod_manager_offer(struct pod_manager *m, struct object *pod);
+void pod_manager_set_mirror(struct pod_manager *m, const char *uid, struct object *mirror);
+
 /* pod_worker.c */
+void pod_worker_set_mirror(struct pod_worker *w, struct object *mirror); /* NULL = gone */
 struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod);
 void pod_worker_destroy(struct pod_worker *w);
 /* new NULL = the object is gone. */

@@ -292,6 +292,12 @@ static void on_confirmed(void *user, const struct client_result *r)
 
 void pod_op_confirm(struct pod_worker *w)
 {
+	/* Nobody but its file made it: there is nobody to tell. */
+	if (w->is_static) {
+		w->view.absent = true;
+		pod_worker_poke(w);
+		return;
+	}
 	struct pod_op *op = pod_op_new(w, SIZE_MAX, "confirm deletion");
 
 	w->view.confirm_busy = true;

@@ -13,6 +13,7 @@
 #include "node/net/net.h"
 #include "node/pod/pod_files.h"
 #include "node/pod/pod_gc.h"
+#include "node/pod/static_pods.h"
 #include "node/pod/pod_volumes.h"
 #include "node/pod/ref_watch.h"
 #include "node/volume/volume.h"
@@ -351,6 +352,21 @@ static void on_version(void *user, const struct grpc_result *r)
 
 /* ---- pods of the API ---- */
 
+static struct pod_worker *take_on(struct pod_manager *m, const struct object *pod)
+{
+	struct pod_worker *w = pod_worker_create(m, (struct object *)(uintptr_t)pod);
+
+	table_set(&m->workers, w->uid, w);
+	if (m->ever_listed && !pod_manager_is_orphan(m, w->uid)) {
+		/* It came after a list that knew all pods: nothing of it can run yet. */
+		w->applied = true;
+		pod_worker_poke(w);
+	} else if (m->runtime_up) {
+		relist_in(m, 0);
+	}
+	return w;
+}
+
 static void on_pod(void *user, const struct object *old, const struct object *new)
 {
 	struct pod_manager *m = user;
@@ -358,6 +374,8 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 	struct pod_worker *w;
 
 	net_pod_changed(m->n->net, old, new);
+	if (static_pods_take(m->statics, old, new))
+		return;
 	/* Deleted and made anew between two looks: the old one ends by its own uid. */
 	if (old && new && !streq(old->uid, new->uid)) {
 		w = table_get(&m->workers, old->uid);
@@ -369,17 +387,26 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 		pod_worker_changed(w, (struct object *)(uintptr_t) new);
 		return;
 	}
-	if (!new)
-		return;
-	w = pod_worker_create(m, (struct object *)(uintptr_t) new);
-	table_set(&m->workers, w->uid, w);
-	if (m->ever_listed && !pod_manager_is_orphan(m, w->uid)) {
-		/* It came after a list that knew all pods: nothing of it can run yet. */
-		w->applied = true;
-		pod_worker_poke(w);
-	} else if (m->runtime_up) {
-		relist_in(m, 0);
-	}
+	if (new)
+		take_on(m, new);
+}
+
+void pod_manager_offer(struct pod_manager *m, struct object *pod)
+{
+	struct pod_worker *w = table_get(&m->workers, pod->uid);
+
+	if (w)
+		pod_worker_changed(w, pod);
+	else
+		take_on(m, pod)->is_static = true;
+}
+
+void pod_manager_set_mirror(struct pod_manager *m, const char *uid, struct object *mirror)
+{
+	struct pod_worker *w = table_get(&m->workers, uid);
+
+	if (w)
+		pod_worker_set_mirror(w, mirror);
 }
 
 static void on_ref_changed(void *user, const char *uid)
@@ -395,6 +422,7 @@ static void on_pods_synced(void *user)
 {
 	struct pod_manager *m = user;
 
+	static_pods_synced(m->statics);
 	net_pods_listed(m->n->net);
 	if (m->list_sandboxes || m->list_containers)
 		m->relist_again = true;
@@ -461,6 +489,7 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 	informer_start(m->services);
 	informer_start(m->pods);
 	relist_in(m, 0);
+	m->statics = static_pods_create(m);
 	*ret = m;
 	return 0;
 }
@@ -469,6 +498,7 @@ void pod_manager_destroy(struct pod_manager *m)
 {
 	if (!m)
 		return;
+	static_pods_destroy(TAKE_PTR(m->statics));
 	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);)
 		pod_worker_destroy(it.value);
 	table_finish(&m->workers);

@@ -10,6 +10,7 @@
 
 #include "lib/base/log.h"
 #include "node/pod/pod_volumes.h"
+#include "node/pod/static_pods.h"
 
 enum { PATCH_RETRY_MS = 1000 };
 
@@ -51,9 +52,10 @@ static void on_patched(void *user, const struct client_result *r)
 	if (client_ok(r)) {
 		/* The answer is newer than what the informer has: no need to wait for it. */
 		if (object_from_bytes(w->m->pod_kind, r->body, r->body_size, &o, &err) == 0) {
-			if (streq(o->uid, w->uid) && o->revision > w->pod->revision) {
-				object_unref(w->pod);
-				w->pod = TAKE_PTR(o);
+			struct object **at = w->is_static ? &w->mirror : &w->pod;
+			if (*at && streq(o->uid, (*at)->uid) && o->revision > (*at)->revision) {
+				object_unref(*at);
+				*at = TAKE_PTR(o);
 			}
 			object_unref(o);
 		}
@@ -84,6 +86,22 @@ static bool nothing_to_say(const struct pod_worker *w, const struct json *pod)
 	return false;
 }
 
+/* The pod as the API has it: of a static one, what its mirror says of itself and of its status. */
+static const struct json *published_doc(struct pod_worker *w, struct arena *a)
+{
+	const struct json *doc = pod_worker_doc(w, a);
+
+	if (!w->is_static)
+		return doc;
+	const struct json *mirror = object_doc(w->mirror, a);
+	struct json *both = json_copy(a, doc);
+	json_set(a, both, "metadata", json_copy(a, json_get(mirror, "metadata")));
+	json_set(a, both, "status",
+		json_get(mirror, "status") ? json_copy(a, json_get(mirror, "status"))
+					   : json_new_object(a));
+	return both;
+}
+
 static void status_publish(struct pod_worker *w)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -93,13 +111,14 @@ static void status_publish(struct pod_worker *w)
 		w->patch_again = true;
 		return;
 	}
-	if (w->view.absent || !w->view.listed || w->sm.state == POD_NEW)
+	if (w->view.absent || !w->view.listed || w->sm.state == POD_NEW ||
+		(w->is_static && !w->mirror))
 		return;
 	if (w->patch_retry_ns > mono(w->n)) {
 		w->patch_again = true;
 		return;
 	}
-	const struct json *pod = pod_worker_doc(w, &a);
+	const struct json *pod = published_doc(w, &a);
 	if (nothing_to_say(w, pod))
 		return;
 	struct pod_status_input in = {
@@ -555,6 +574,24 @@ void pod_worker_changed(struct pod_worker *w, struct object *new)
 	pod_worker_poke(w);
 }
 
+void pod_worker_set_mirror(struct pod_worker *w, struct object *mirror)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	int64_t start;
+
+	if (mirror && w->mirror && streq(mirror->uid, w->mirror->uid) &&
+		mirror->revision < w->mirror->revision)
+		return;
+	object_unref(w->mirror);
+	w->mirror = mirror ? object_ref(mirror) : NULL;
+	/* An agent that was started again has not started the pod again. */
+	const char *text =
+		mirror ? json_path_str(object_doc(mirror, &a), "status.startTime") : NULL;
+	if (text && time_parse_rfc3339(text, &start) == 0)
+		w->start_ns = start;
+	pod_worker_poke(w);
+}
+
 struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -608,7 +645,9 @@ void pod_worker_destroy(struct pod_worker *w)
 		client_cancel(w->n->client, w->patch);
 	wakeup_destroy(w->wake);
 	table_remove(&w->m->workers, w->uid);
+	static_pods_gone(w->m->statics, w->uid);
 	object_unref(w->pod);
+	object_unref(w->mirror);
 	pod_tokens_destroy(w->tokens);
 	free(w->view.containers);
 	free(w->containers);
