@@ -44,6 +44,7 @@ struct pod_manager {
 	struct ref_watches *watches;
 	struct table workers; /* uid -> struct pod_worker */
 	struct static_pods *statics;
+	void (*worker_gone)(struct pod_manager *m, const char *uid); /* NULL = nobody asks */
 	const struct kind *pod_kind;
 
 	/* relist */

@@ -409,6 +409,11 @@ void pod_manager_set_mirror(struct pod_manager *m, const char *uid, struct objec
 		pod_worker_set_mirror(w, mirror);
 }
 
+static void on_worker_gone(struct pod_manager *m, const char *uid)
+{
+	static_pods_gone(m->statics, uid);
+}
+
 static void on_ref_changed(void *user, const char *uid)
 {
 	struct pod_manager *m = user;
@@ -489,6 +494,7 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 	informer_start(m->services);
 	informer_start(m->pods);
 	relist_in(m, 0);
+	m->worker_gone = on_worker_gone;
 	m->statics = static_pods_create(m);
 	*ret = m;
 	return 0;

@@ -10,7 +10,6 @@
 
 #include "lib/base/log.h"
 #include "node/pod/pod_volumes.h"
-#include "node/pod/static_pods.h"
 
 enum { PATCH_RETRY_MS = 1000 };
 
@@ -645,7 +644,8 @@ void pod_worker_destroy(struct pod_worker *w)
 		client_cancel(w->n->client, w->patch);
 	wakeup_destroy(w->wake);
 	table_remove(&w->m->workers, w->uid);
-	static_pods_gone(w->m->statics, w->uid);
+	if (w->m->worker_gone)
+		w->m->worker_gone(w->m, w->uid);
 	object_unref(w->pod);
 	object_unref(w->mirror);
 	pod_tokens_destroy(w->tokens);
