@@ -114,6 +114,12 @@ static bool alive(const struct container_view *c)
 	return c->run == RUN_RUNNING || c->run == RUN_UNKNOWN;
 }
 
+/* Something is under way with it. */
+static bool waiting(const struct container_view *c)
+{
+	return c->busy || c->killing || c->unread;
+}
+
 /* The container should run and does not: image first, then create and start. */
 static void bring_up(const struct pod_view *v, size_t i, int64_t now, struct pod_decision *d)
 {
@@ -199,7 +205,7 @@ static bool init_done(const struct container_view *c)
 		return false;
 	if (c->sidecar)
 		return c->run == RUN_RUNNING && c->started;
-	return c->run == RUN_EXITED && c->exit_code == 0;
+	return c->run == RUN_EXITED && !c->unread && c->exit_code == 0;
 }
 
 bool pod_initialized(const struct pod_view *v)
@@ -235,7 +241,7 @@ static void decide_containers(const struct pod_view *v, int64_t now, struct pod_
 		const struct container_view *c = &v->containers[i];
 		if (!c->init || (seen && !c->sidecar))
 			continue;
-		if (c->busy || c->killing || replace(c, i, now, d)) {
+		if (waiting(c) || replace(c, i, now, d)) {
 			if (!seen)
 				return;
 			continue;
@@ -262,9 +268,9 @@ static void decide_containers(const struct pod_view *v, int64_t now, struct pod_
 		const struct container_view *c = &v->containers[i];
 		if (!container_is_main(c))
 			continue;
-		if (c->busy || c->killing || alive(c)) {
+		if (waiting(c) || alive(c)) {
 			all_done = false;
-			if (!c->busy)
+			if (!c->busy && !c->unread)
 				replace(c, i, now, d);
 			continue;
 		}
@@ -307,17 +313,17 @@ static void decide_running(const struct pod_view *v, int64_t now, struct pod_dec
 	}
 
 	/* Nothing may be left of the dead sandbox before there is a new one. */
-	bool waiting = false;
+	bool left = false;
 	for (size_t i = 0; i < v->container_count; i++) {
 		const struct container_view *c = &v->containers[i];
-		if (c->busy || c->killing) {
-			waiting = true;
+		if (waiting(c)) {
+			left = true;
 		} else if (alive(c)) {
 			kill_or_wait(c, i, KILL_NO_SANDBOX, 0, now, d);
-			waiting = true;
+			left = true;
 		}
 	}
-	if (waiting)
+	if (left)
 		return;
 	if (!wants_sandbox(v)) {
 		end_pod(d, pod_phase_at_end(v), NULL);
@@ -347,7 +353,7 @@ static void decide_stopping(const struct pod_view *v, int64_t now, struct pod_de
 			} else if (alive(c) || c->killing) {
 				wait = true;
 				/* A later wish may be more urgent than the stop under way. */
-				if (!c->killing || v->stop_by_ns < c->kill_by_ns - NS_PER_S)
+				if (!c->killing || (alive(c) && v->stop_by_ns < c->kill_by_ns))
 					kill_or_wait(c, k, KILL_STOPPING, left_s, now, d);
 			}
 		}
@@ -437,7 +443,8 @@ enum pod_phase pod_phase_at_end(const struct pod_view *v)
 {
 	for (size_t i = 0; i < v->container_count; i++) {
 		const struct container_view *c = &v->containers[i];
-		if (container_is_main(c) && (c->run != RUN_EXITED || c->exit_code != 0))
+		if (container_is_main(c) &&
+			(c->run != RUN_EXITED || c->unread || c->exit_code != 0))
 			return PHASE_FAILED;
 	}
 	return PHASE_SUCCEEDED;
@@ -470,6 +477,10 @@ enum pod_phase pod_phase_compute(const struct pod_view *v)
 		if (!container_is_main(c))
 			continue;
 		mains++;
+		if (c->unread) {
+			running++;
+			continue;
+		}
 		switch (c->busy && c->run == RUN_RUNNING ? RUN_CREATED : c->run) {
 		case RUN_RUNNING:
 		case RUN_UNKNOWN:

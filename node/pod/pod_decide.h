@@ -73,6 +73,7 @@ struct container_view {
 	int64_t finished_ns; /* wall clock of the runtime */
 	/* the worker's memory */
 	bool busy;		/* being created, started, or hooked */
+	bool unread;		/* it has ended, and how is not known yet */
 	bool killing;		/* a stop is under way ... */
 	int64_t kill_by_ns;	/* ... and its grace period ends then */
 	int64_t kill_retry_ns;	/* the last stop did not work: not before */

@@ -575,7 +575,7 @@ static void begin(struct sim *s, const struct pod_action *a)
 		assert_true(c->kill_retry_ns <= s->now);
 		c->killing = true;
 		grace_s = a->grace_s < 0 ? 30 : a->grace_s;
-		c->kill_by_ns = s->now + grace_s * S;
+		c->kill_by_ns = a->why == KILL_STOPPING ? s->v.stop_by_ns : s->now + grace_s * S;
 		ms = 1 + (int64_t)random_below(&s->random, (uint64_t)(grace_s * 1000 + 100));
 		break;
 	case POD_DO_REMOVE:

@@ -39,6 +39,7 @@ static void on_killed_status(void *user, const struct grpc_result *r)
 			pod_instance_fill(op->w, op->container, &c->cur, s->status);
 		} else if (r->status == GRPC_NOT_FOUND) {
 			c->cur.run = RUN_EXITED;
+			c->cur.detailed = true;
 			c->cur.exit_code = 137;
 			c->cur.finished_ns = wall(op->w->n);
 		}
@@ -153,7 +154,8 @@ void pod_op_kill(struct pod_worker *w, size_t i, enum pod_kill_why why, int64_t 
 	op->why = why;
 	op->grace_s = grace_s;
 	v->killing = true;
-	v->kill_by_ns = wall(w->n) + grace_s * NS_PER_S;
+	/* A stop that begins late is no less urgent for it. */
+	v->kill_by_ns = why == KILL_STOPPING ? w->view.stop_by_ns : wall(w->n) + grace_s * NS_PER_S;
 	pod_probes_leave(w, i);
 	if (!again)
 		tell_killing(w, i, why);

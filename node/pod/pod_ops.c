@@ -127,10 +127,13 @@ static void on_sandbox_run(void *user, const struct grpc_result *r)
 	struct pod_worker *w = op->w;
 
 	op->grpc = NULL;
-	if (!grpc_ok(r)) {
+	const Cri__RunPodSandboxResponse *s = r->response;
+	if (!grpc_ok(r) || !*s->pod_sandbox_id) {
 		int64_t now = wall(w->n);
 		pod_worker_event(w, -1, "Warning", "FailedCreatePodSandBox",
-			"Failed to create pod sandbox: %s", r->message);
+			"Failed to create pod sandbox: rpc error: code = %s desc = %s",
+			grpc_status_name(r->status),
+			grpc_ok(r) ? "the runtime gave no sandbox id" : r->message);
 		/* From 1 s, doubling to 32 s: a network that comes up late should not cost 10 s. */
 		int64_t delay = w->sandbox_backoff.delay_ns;
 		delay = delay ? MIN(delay * 2, 32 * NS_PER_S) : NS_PER_S;
@@ -141,7 +144,6 @@ static void on_sandbox_run(void *user, const struct grpc_result *r)
 		pod_op_end(op);
 		return;
 	}
-	const Cri__RunPodSandboxResponse *s = r->response;
 	w->sandbox_backoff = (struct backoff){0};
 	free(w->sandbox_id);
 	w->sandbox_id = xstrdup(s->pod_sandbox_id);
@@ -278,6 +280,12 @@ static void tell_backoff(struct pod_worker *w, size_t i)
 			w->containers[i].name, w->name, w->ns, w->uid);
 }
 
+static void replace_text(char **to, const char *s)
+{
+	free(*to);
+	*to = xstrdup(s);
+}
+
 static void on_detail(void *user, const struct grpc_result *r)
 {
 	struct pod_op *op = user;
@@ -301,6 +309,17 @@ static void on_detail(void *user, const struct grpc_result *r)
 			else if (was_running)
 				tell_backoff(w, op->container);
 		}
+	} else if (r->status == GRPC_NOT_FOUND && streq(c->cur.id, op->id) &&
+		   (c->cur.run == RUN_RUNNING || !c->cur.detailed)) {
+		/* Someone removed it behind our back. */
+		c->cur.run = RUN_EXITED;
+		c->cur.detailed = true;
+		c->cur.exit_code = 137;
+		c->cur.finished_ns = wall(w->n);
+		replace_text(&c->cur.reason, "ContainerStatusUnknown");
+		replace_text(&c->cur.message, "The container could not be located in the runtime");
+		w->touched_ns[op->container] = mono(w->n);
+		pod_worker_show(w, op->container);
 	}
 	pod_op_end(op);
 }

@@ -191,6 +191,10 @@ static void on_created(void *user, const struct grpc_result *r)
 		return;
 	}
 	const Cri__CreateContainerResponse *created = r->response;
+	if (!*created->container_id) {
+		start_failed(op, "CreateContainerError", "the runtime gave no container id");
+		return;
+	}
 	if (c->cur.id) {
 		backoff_raise_since(&v->restart, v->finished_ns, wall(w->n));
 		instance_finish(&c->last);
@@ -226,7 +230,7 @@ static unsigned next_attempt(struct pod_worker *w, size_t i, const struct json *
 	const struct pod_container *c = &w->containers[i];
 
 	if (c->cur.id)
-		return c->cur.attempt + 1;
+		return MAX(c->cur.attempt, c->last.id ? c->last.attempt : 0) + 1;
 	const struct json *was = pod_container_status(pod, c->name);
 	const char *id = json_str_or(json_get(was, "containerID"), "");
 	int64_t count = json_int_or(json_get(was, "restartCount"), 0);

@@ -154,7 +154,7 @@ static struct json *container_status(
 
 	/* An instance that was created and never started says nothing yet, nor does one whose
 	 * postStart hook runs. */
-	bool shown = cur->id && (container_is_up(v) || v->run == RUN_EXITED);
+	bool shown = cur->id && !v->unread && (container_is_up(v) || v->run == RUN_EXITED);
 	bool fresh = c->wait_reason && in->now_ns < c->wait_show_ns;
 	bool restarts = !in->view->ended && !in->view->deleting &&
 			container_restarts(in->view, v) && v->in_sandbox;

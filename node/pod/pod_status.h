@@ -12,8 +12,8 @@ struct pod_status_input {
 	const char *disruption;			  /* why the node ended it; NULL = it did not */
 	const struct resize_state *resize;	  /* NULL = none */
 	const char *host_ip, *pod_ip;		  /* "" when unknown */
-	bool refused; /* nothing of it ever ran here: there are no containers to tell of */
-	int64_t start_ns;			  /* when the agent accepted the pod */
+	bool refused;	  /* nothing of it ever ran here: there are no containers to tell of */
+	int64_t start_ns; /* when the agent accepted the pod */
 	int64_t now_ns;
 };
 

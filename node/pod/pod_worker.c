@@ -213,6 +213,16 @@ static void recall_backoff(struct pod_worker *w)
 	}
 }
 
+/* How what has ended did so. */
+static bool all_read(const struct pod_worker *w)
+{
+	for (size_t i = 0; i < w->view.container_count; i++) {
+		if (w->view.containers[i].unread)
+			return false;
+	}
+	return true;
+}
+
 static void step(void *user)
 {
 	struct pod_worker *w = user;
@@ -220,7 +230,7 @@ static void step(void *user)
 
 	w->dirty = false;
 	/* What was found is known only when its details are in. */
-	if (w->applied && list_empty(&w->ops) && !w->view.listed) {
+	if (w->applied && list_empty(&w->ops) && !w->view.listed && all_read(w)) {
 		w->view.listed = true;
 		recall_backoff(w);
 		pod_worker_admit(w);
@@ -296,11 +306,13 @@ static void show(struct pod_worker *w, size_t i, const struct json *pod)
 
 	if (!cur->id) {
 		v->run = RUN_NONE;
+		v->unread = false;
 		return;
 	}
 	v->run = cur->run;
 	v->attempt = cur->attempt;
 	v->exit_code = cur->exit_code;
+	v->unread = cur->run == RUN_EXITED && !cur->detailed;
 	v->finished_ns = cur->finished_ns ? cur->finished_ns : cur->created_ns;
 	v->in_sandbox = streq(cur->sandbox_id, w->sandbox_id);
 	const struct json *doc = pod_container_doc(pod, i);
@@ -367,7 +379,17 @@ static bool newer(const Cri__Container *a, const Cri__Container *b)
 	       (a->metadata->attempt == b->metadata->attempt && a->created_at > b->created_at);
 }
 
-/* Newest instance and the newest one before it that has ended; older ones are of no use. */
+/* What runs comes before what does not. */
+static bool better(const Cri__Container *a, const Cri__Container *b)
+{
+	bool a_runs = a->state == CRI__CONTAINER_STATE__CONTAINER_RUNNING;
+	bool b_runs = b && b->state == CRI__CONTAINER_STATE__CONTAINER_RUNNING;
+
+	return !b || (a_runs != b_runs ? a_runs : newer(a, b));
+}
+
+/* Newest instance and the newest one beside it that has ended; others are of no use, and one that
+ * runs beside the newest, which no sane runtime has, is a mistake. */
 static void apply_container(
 	struct pod_worker *w, size_t i, Cri__Container **list, size_t count, int64_t started_ns)
 {
@@ -379,7 +401,7 @@ static void apply_container(
 		return;
 	for (size_t k = 0; k < count; k++) {
 		if (list[k]->metadata && streq(list[k]->metadata->name, c->name) &&
-			newer(list[k], cur))
+			better(list[k], cur))
 			cur = list[k];
 	}
 	for (size_t k = 0; k < count; k++) {
@@ -391,23 +413,17 @@ static void apply_container(
 	}
 	for (size_t k = 0; k < count; k++) {
 		if (list[k] != cur && list[k] != last && list[k]->metadata &&
-			streq(list[k]->metadata->name, c->name) &&
-			list[k]->state == CRI__CONTAINER_STATE__CONTAINER_EXITED) {
+			streq(list[k]->metadata->name, c->name) && !streq(list[k]->id, cur->id) &&
+			(list[k]->state == CRI__CONTAINER_STATE__CONTAINER_EXITED ||
+				list[k]->state == CRI__CONTAINER_STATE__CONTAINER_RUNNING)) {
 			/* At most one dead container is kept, for its log and status. */
 			pod_op_remove_dead(w, i, list[k]->id);
 		}
 	}
 	if (!cur) {
-		if (c->cur.id && v->run == RUN_RUNNING) {
-			/* Someone removed it behind our back. */
-			c->cur.run = RUN_EXITED;
-			c->cur.exit_code = 137;
-			c->cur.finished_ns = wall(w->n);
-			replace_text(&c->cur.reason, "ContainerStatusUnknown");
-			replace_text(&c->cur.message,
-				"The container could not be located in the runtime");
-			pod_worker_show(w, i);
-		}
+		/* Only "not found" to a question for this very one is believed. */
+		if (c->cur.id && v->run == RUN_RUNNING)
+			pod_op_detail(w, i);
 		return;
 	}
 	if (last && !streq(c->last.id, last->id)) {
@@ -434,7 +450,11 @@ static void apply_sandbox(
 		if (list[i]->metadata && (!s || list[i]->metadata->attempt > s->metadata->attempt))
 			s = list[i];
 	}
-	v->sandbox_exists = s != NULL;
+	if (!s && v->sandbox_exists && v->sandbox_ready) {
+		pod_op_sandbox_detail(w);
+		return;
+	}
+	v->sandbox_exists = v->sandbox_exists || s;
 	v->sandbox_ready = s && s->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY;
 	if (!s)
 		return;
