@@ -57,50 +57,86 @@ static void fill_add(
 		});
 }
 
-/* Value of a key of a ConfigMap (data, binaryData) or Secret. 1 = there, 0 = not. */
-static int key_value(struct arena *a, const struct json *o, bool secret, const char *key,
+/* A value of data, or (encoded) of a ConfigMap's binaryData or a Secret. */
+static int plain_value(struct arena *a, const char *key, const struct json *v, bool encoded,
 	const char **ret, size_t *ret_size, struct err *err)
 {
-	const struct json *v = json_get(json_get(o, "data"), key);
-	bool encoded = secret;
+	char *plain;
 
-	if (!v && !secret) {
-		v = json_get(json_get(o, "binaryData"), key);
-		encoded = true;
-	}
-	if (!json_is(v, JSON_STRING))
-		return 0;
 	if (!encoded) {
 		*ret = v->s;
 		*ret_size = v->count;
-		return 1;
+		return 0;
 	}
-	char *plain;
 	if (base64_decode(a, (struct str){v->s, v->count}, &plain, ret_size) < 0)
 		return err_set(err, -EINVAL, "key '%s' is no base64", key);
 	*ret = plain;
-	return 1;
+	return 0;
+}
+
+/* data before binaryData; NULL when there is none. */
+static const struct json *find_key(
+	const struct json *o, bool secret, const char *key, bool *ret_encoded)
+{
+	const struct json *v = json_get(json_get(o, "data"), key);
+
+	*ret_encoded = secret;
+	if (!v && !secret) {
+		v = json_get(json_get(o, "binaryData"), key);
+		*ret_encoded = true;
+	}
+	return json_is(v, JSON_STRING) ? v : NULL;
+}
+
+static int fill_item(struct fill *f, const struct json *o, const struct json *item, bool secret,
+	bool optional, struct err *err)
+{
+	const char *key = json_str_or(json_get(item, "key"), ""), *data;
+	bool encoded;
+	const struct json *v = find_key(o, secret, key, &encoded);
+	size_t size;
+
+	if (!v)
+		return optional ? 0
+				: err_set(err, -ENOENT,
+					  secret ? "references non-existent secret key: %s"
+						 : "configmap references non-existent config key: "
+						   "%s",
+					  key);
+	int r = plain_value(f->a, key, v, encoded, &data, &size, err);
+	if (r >= 0)
+		fill_add(f, json_str_or(json_get(item, "path"), key), data, size,
+			json_get(item, "mode"));
+	return r;
 }
 
 static int fill_items(struct fill *f, const struct json *o, const struct json *items, bool secret,
 	bool optional, struct err *err)
 {
-	const char *data;
-	size_t size;
-
 	JSON_FOR_EACH_ITEM(item, items) {
-		const char *key = json_str_or(json_get(item, "key"), "");
-		int r = key_value(f->a, o, secret, key, &data, &size, err);
+		int r = fill_item(f, o, item, secret, optional, err);
 		if (r < 0)
 			return r;
-		if (r == 0 && !optional)
-			return err_set(err, -ENOENT,
-				secret ? "references non-existent secret key: %s"
-				       : "configmap references non-existent config key: %s",
-				key);
-		if (r > 0)
-			fill_add(f, json_str_or(json_get(item, "path"), key), data, size,
-				json_get(item, "mode"));
+	}
+	return 0;
+}
+
+static int fill_all(struct fill *f, const struct json *o, bool secret, struct err *err)
+{
+	static const char *const maps[] = {"data", "binaryData"};
+
+	for (size_t i = 0; i < (secret ? 1 : ARRAY_LEN(maps)); i++) {
+		JSON_FOR_EACH_MEMBER(m, json_get(o, maps[i])) {
+			const char *data;
+			size_t size;
+			if (!json_is(m->value, JSON_STRING))
+				continue;
+			int r = plain_value(
+				f->a, m->name, m->value, secret || i > 0, &data, &size, err);
+			if (r < 0)
+				return r;
+			fill_add(f, arena_strdup(f->a, m->name), data, size, NULL);
+		}
 	}
 	return 0;
 }
@@ -119,21 +155,8 @@ static int fill_object(
 		return optional ? 0
 				: err_set(err, -ENOENT, "%s \"%s\" not found",
 					  secret ? "secret" : "configmap", name);
-	if (json_count(items) > 0)
-		return fill_items(f, o, items, secret, optional, err);
-	static const char *const maps[] = {"data", "binaryData"};
-	for (size_t i = 0; i < (secret ? 1 : ARRAY_LEN(maps)); i++) {
-		JSON_FOR_EACH_MEMBER(m, json_get(o, maps[i])) {
-			const char *data;
-			size_t size;
-			r = key_value(f->a, o, secret, m->name, &data, &size, err);
-			if (r < 0)
-				return r;
-			if (r > 0)
-				fill_add(f, arena_strdup(f->a, m->name), data, size, NULL);
-		}
-	}
-	return 0;
+	return json_count(items) > 0 ? fill_items(f, o, items, secret, optional, err)
+				     : fill_all(f, o, secret, err);
 }
 
 static int fill_downward(struct fill *f, const struct json *items, struct err *err)

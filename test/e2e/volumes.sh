@@ -57,6 +57,35 @@ k delete pod reader --timeout=30s >/dev/null
 check "without pods it goes, and its volume" eventually 40 bash -c "! $KUBECTL --kubeconfig '$KUBECONFIG_FILE' get pv $volume 2>/dev/null"
 check_fails "and the directory" on_node 1 ls "$path"
 
+# An agent that is killed while it takes a volume away: what was put aside is there again for a volume that is to be
+# kept, and gone with one that is gone; a directory that nobody knows is left alone.
+k create -f - >/dev/null <<'END'
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 10Mi}}
+END
+pod keeper "echo kept >/data/file"
+check "a volume to be kept" k wait --for=jsonpath='{.status.phase}'=Succeeded pod/keeper --timeout=60s
+volume=$(k get pvc data -o 'jsonpath={.spec.volumeName}')
+path=$(k get pv "$volume" -o 'jsonpath={.spec.local.path}')
+local=$(dirname "$path")
+k patch pv "$volume" --type=merge -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}' >/dev/null
+k delete pod/keeper pvc/data --timeout=30s >/dev/null
+check "is Released" eventually 20 matches Released k get pv "$volume"
+lab_node_end 1
+on_node 1 mv "$path" "$local/.removing-$volume"
+on_node 1 mkdir "$local/.removing-pvc-gone" "$local/pvc-nobodys"
+check "the agent starts" lab_node_up 1
+check_output "what was put aside is back" '^kept$' eventually 20 on_node 1 cat "$path/file"
+check "what has no volume any more is removed" eventually 20 on_node 1 test ! -e "$local/.removing-pvc-gone"
+check "a directory that nobody knows stays" on_node 1 rmdir "$local/pvc-nobodys"
+k patch pv "$volume" --type=merge -p '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}' >/dev/null
+check "and at last it goes" eventually 20 on_node 1 test ! -e "$path"
+check "with its volume" eventually 20 bash -c "! $KUBECTL --kubeconfig '$KUBECONFIG_FILE' get pv $volume 2>/dev/null"
+
 k create -f - >/dev/null <<'END'
 apiVersion: v1
 kind: PersistentVolumeClaim
