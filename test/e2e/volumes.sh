@@ -79,7 +79,7 @@ lab_node_end 1
 on_node 1 mv "$path" "$local/.removing-$volume"
 on_node 1 mkdir "$local/.removing-pvc-gone" "$local/pvc-nobodys"
 check "the agent starts" lab_node_up 1
-check_output "what was put aside is back" '^kept$' eventually 20 on_node 1 cat "$path/file"
+check "what was put aside is back" eventually 20 matches '^kept$' on_node 1 cat "$path/file"
 check "what has no volume any more is removed" eventually 20 on_node 1 test ! -e "$local/.removing-pvc-gone"
 check "a directory that nobody knows stays" on_node 1 rmdir "$local/pvc-nobodys"
 k patch pv "$volume" --type=merge -p '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}' >/dev/null
