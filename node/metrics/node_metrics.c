@@ -45,14 +45,6 @@ struct metric metric_image_pull_seconds = METRIC_HISTOGRAM("kubelet_image_pull_d
 	"[ALPHA] How long pulls of images took, by size", "image_size_in_bytes", pull_bounds);
 struct metric metric_http_requests = METRIC_COUNTER("kubelet_http_requests_total",
 	"[ALPHA] Requests to the agent's port", "method,path,server_type,long_running");
-struct metric metric_probes = {
-	.name = "prober_probe_total",
-	.help = "[BETA] Results of probes, by container",
-	.type = METRIC_IS_COUNTER,
-	.labels = "probe_type,result,container,pod,namespace,pod_uid",
-	.apart = true,
-};
-
 static struct metric node_name_metric =
 	METRIC_GAUGE("kubelet_node_name", "[ALPHA] The node's name; always 1", "node");
 static struct metric build_info = METRIC_GAUGE("kubernetes_build_info",

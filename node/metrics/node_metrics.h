@@ -19,9 +19,6 @@ extern struct metric metric_started_container_errors; /* container_type, code */
 extern struct metric metric_evictions;		      /* eviction_signal */
 extern struct metric metric_image_pull_seconds;	      /* image_size_in_bytes: "0-10MB", ... */
 extern struct metric metric_http_requests;	      /* method, path, server_type, long_running */
-/* Of probes, shown at /metrics/probes alone: probe_type, result, container, pod, namespace,
- * pod_uid. */
-extern struct metric metric_probes;
 
 /* All of the above that have no labels show 0 from the start. */
 void node_metrics_init(const char *node_name);

@@ -1,4 +1,5 @@
-/* agent_metrics.c - /metrics: what the agent counts about itself. */
+/* agent_metrics.c - /metrics: what the agent counts about itself; /metrics/probes: the pods'
+ * probes. */
 #include "node/metrics/node_metrics.h"
 #include "node/paths/paths.h"
 #include "node/pod/pod_running.h"
@@ -27,6 +28,8 @@ void agent_metrics_serve(struct node *n, struct http_request *req, bool probes)
 		look(n);
 		metric_write_process(&b);
 	}
+	if (probes)
+		pod_manager_probe_metrics(n->pods, &b);
 	metric_write_all(&b, probes);
 	http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", NULL,
 		b.size ? b.data : "", b.size);

@@ -106,7 +106,11 @@ check "one that ends" k debug plain --image=$image -c once -- sh -c 'exit 5'
 check "stays ended" eventually 20 matches '"terminated":.*"exitCode":5' ephemeral once
 check_output "and the pod is as ready as before" '^Running True 0$' k_field pod/plain .status.phase '.status.conditions[?(@.type=="Ready")].status' '.status.containerStatuses[0].restartCount'
 # The runtime detaches when stdin ends: it must not before the answer is there.
-interactive() { { echo 'echo I am $((6 * 7)); exit'; sleep 1; } | k debug plain -i -q --image=$image --target=main -c dialogue -- sh; }
+interactive() {
+	{ echo 'echo I am $((6 * 7)); exit'; eventually 15 grep -q 42 "$TEST_DIR/dialogue"; } |
+		k debug plain -i -q --image=$image --target=main -c dialogue -- sh >"$TEST_DIR/dialogue" 2>&1
+	cat "$TEST_DIR/dialogue"
+}
 check_output "debug -i" 'I am 42' interactive
 check "debug --copy-to" k debug plain --copy-to=copy --image=$image --share-processes -c helper -- sleep 1000
 check "the copy is ready" k wait --for=condition=Ready pod/copy --timeout=30s
@@ -140,6 +144,8 @@ check "is a reason to restart" eventually 20 matches 'Killing: Container sick fa
 check "and it is restarted" eventually 20 matches ' [1-9]' probed sick
 check "what a probe printed" eventually 20 matches 'Unhealthy: Readiness probe failed: not yet' events_of probed
 check_output "who is not ready is named" '^False ContainersNotReady containers with unready status: \[.*unready\]$' ready probed
+
+check_output "results of probes are counted" 'prober_probe_total\{container="away",namespace="e2e-lifecycle",pod="probed",pod_uid="[0-9a-f-]+",probe_type="Readiness",result="successful"\} [0-9]+' k get --raw "/api/v1/nodes/$(k_field pod/probed .spec.nodeName)/proxy/metrics/probes"
 
 # ---- resize ----
 resize() { k patch pod sized --subresource=resize -p "{\"spec\":{\"containers\":[{\"name\":\"$1\",\"resources\":$2}]}}"; }
