@@ -135,7 +135,7 @@ void metric_number(struct buf *out, double v)
 	else if (v == floor(v) && fabs(v) < 1e15)
 		buf_printf(out, "%.0f", v);
 	else
-		buf_printf(out, "%.9g", v);
+		buf_printf(out, "%.15g", v);
 }
 
 static void write_line(struct buf *out, const char *name, const char *suffix, const char *labels,
