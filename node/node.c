@@ -370,6 +370,13 @@ int node_main(int argc, char **argv)
 	if (kind_registry_load_builtin(n->kinds, &err) < 0)
 		return fail("built-in kinds", &err);
 	node_facts_read(o.data, &facts);
+	if (g->config.fail_swap_on && facts.swap_bytes > 0) {
+		log_error("running with swap on is not supported, please disable swap or set "
+			  "failSwapOn to false",
+			"swapBytes",
+			arena_printf(&g->config_arena, "%lld", (long long)facts.swap_bytes), NULL);
+		return 1;
+	}
 	uv_loop_init(&loop);
 	n->loop = &loop;
 	n->clock = clock_system();

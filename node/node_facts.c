@@ -70,6 +70,7 @@ void node_facts_read(const char *data_dir, struct node_facts *ret)
 	*ret = (struct node_facts){0};
 	ret->cpu_count = sysconf(_SC_NPROCESSORS_ONLN);
 	ret->memory_bytes = MAX(meminfo("MemTotal"), 0);
+	ret->swap_bytes = meminfo("SwapTotal");
 	if (statvfs(data_dir, &fs) == 0)
 		ret->disk_bytes = (int64_t)fs.f_blocks * (int64_t)fs.f_frsize;
 	if (uname(&u) == 0) {

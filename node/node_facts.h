@@ -6,6 +6,7 @@
 struct node_facts {
 	int64_t cpu_count;
 	int64_t memory_bytes;
+	int64_t swap_bytes;	  /* -1 = can't be told */
 	int64_t disk_bytes;	  /* of the file system that holds the data directory */
 	char hostname[65];	  /* lower case */
 	const char *architecture; /* as Go names it: amd64, arm64 */

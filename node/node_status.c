@@ -11,11 +11,8 @@
 #include "node/pressure/pressure.h"
 
 enum {
-	STATUS_MS = 10000,
 	STATUS_SOON_MS = 50, /* after a report: several come together */
-	STATUS_POST_MAX_S = 300,
-	LEASE_MS = 10000,
-	LEASE_DURATION_S = 40,
+	IMAGES_MS = 30000,   /* how often the runtime is asked for its images */
 	RETRY_MS = 1000,
 	SETTLE_MS = 5000, /* for the parts to come up once the API answered a new agent */
 };
@@ -33,7 +30,10 @@ struct node_status {
 	struct informer *informer;
 	struct wakeup *status_timer, *lease_timer;
 	struct client_call *call, *lease_call;
-	struct grpc_call *runtime_status;
+	struct grpc_call *runtime_status, *list_images;
+	struct arena images_arena, handlers_arena;
+	struct json *images, *handlers; /* NULL = not known */
+	int64_t images_ns;		/* monotonic: last asked for */
 	VEC(struct part) parts;
 	bool registered;
 	int64_t registered_ns, posted_ns; /* monotonic; 0 = not yet */
@@ -57,6 +57,7 @@ static struct json *labels(struct node_status *s, struct arena *a)
 	json_set_str(a, o, "kubernetes.io/arch", s->facts.architecture);
 	json_set_str(a, o, "beta.kubernetes.io/os", "linux");
 	json_set_str(a, o, "beta.kubernetes.io/arch", s->facts.architecture);
+	node_add_labels(a, o, s->n->config->register_labels);
 	return o;
 }
 
@@ -89,13 +90,15 @@ static void on_labels_tried(void *user, const struct client_result *r)
 		on_registered(user, r);
 		return;
 	}
+	if (!s->n->config->register_node) {
+		log_info("no node is registered, as the configuration says", "node", s->n->name,
+			NULL);
+		s->call = NULL;
+		status_in(s, s->n->config->status_update_ms);
+		return;
+	}
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct json *doc = json_new_object(&a), *meta = json_new_object(&a);
-	json_set_str(&a, doc, "apiVersion", "v1");
-	json_set_str(&a, doc, "kind", "Node");
-	json_set_str(&a, meta, "name", s->n->name);
-	json_set(&a, meta, "labels", labels(s, &a));
-	json_set(&a, doc, "metadata", meta);
+	struct json *doc = node_make(&a, s->n->config, s->n->name, labels(s, &a));
 	s->call = client_create(s->n->client, s->node_kind, NULL, doc, on_registered, s);
 }
 
@@ -118,7 +121,7 @@ static void on_posted(void *user, const struct client_result *r)
 	s->call = NULL;
 	if (client_ok(r)) {
 		s->posted_ns = s->n->clock->mono_ns(s->n->clock);
-		status_in(s, STATUS_MS);
+		status_in(s, s->n->config->status_update_ms);
 	} else if (r->code == 404) {
 		/* Someone deleted the Node: this machine is still here. */
 		s->registered = false;
@@ -143,6 +146,14 @@ static bool is_settling(const struct node_status *s, int64_t now)
 	return false;
 }
 
+static int64_t pods_max(const struct node_status *s)
+{
+	const struct node_config *c = s->n->config;
+	int64_t by_cores = c->pods_per_core * s->facts.cpu_count;
+
+	return by_cores > 0 ? MIN(c->max_pods, by_cores) : c->max_pods;
+}
+
 static void post(struct node_status *s)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -161,6 +172,9 @@ static void post(struct node_status *s)
 		.host_ip = n->host_ip,
 		.runtime_version =
 			n->pods ? pod_manager_runtime_version(n->pods) : "containerd://unknown",
+		.images = s->images,
+		.handlers = s->handlers,
+		.pods_max = pods_max(s),
 		.port = s->port,
 		.memory_pressure = pressure_holds(n->pressure, PRESSURE_MEMORY),
 		.disk_pressure = pressure_holds(n->pressure, PRESSURE_DISK),
@@ -173,9 +187,9 @@ static void post(struct node_status *s)
 		status_in(s, s->registered_ns / NS_PER_MS + SETTLE_MS + 1 - now / NS_PER_MS);
 		return;
 	}
-	if (s->posted_ns && now - s->posted_ns < STATUS_POST_MAX_S * NS_PER_S &&
+	if (s->posted_ns && now - s->posted_ns < n->config->status_report_ms * NS_PER_MS &&
 		!node_status_differs(json_get(old, "status"), status)) {
-		status_in(s, STATUS_MS);
+		status_in(s, s->n->config->status_update_ms);
 		return;
 	}
 	struct json *patch = json_new_object(&a);
@@ -193,6 +207,8 @@ static void on_runtime_status(void *user, const struct grpc_result *r)
 	s->runtime_status = NULL;
 	if (!grpc_ok(r) || !st->status)
 		return; /* the manager reports that */
+	arena_finish(&s->handlers_arena);
+	s->handlers = node_handlers_make(&s->handlers_arena, st);
 	for (size_t i = 0; i < st->n_runtime_handlers; i++) {
 		const Cri__RuntimeHandler *h = st->runtime_handlers[i];
 		if (streq(h->name, ""))
@@ -209,10 +225,34 @@ static void on_runtime_status(void *user, const struct grpc_result *r)
 	}
 }
 
+static void on_images(void *user, const struct grpc_result *r)
+{
+	struct node_status *s = user;
+
+	s->list_images = NULL;
+	if (!grpc_ok(r))
+		return;
+	arena_finish(&s->images_arena);
+	s->images =
+		node_images_make(&s->images_arena, r->response, s->n->config->images_in_status_max);
+}
+
+static void ask_images(struct node_status *s)
+{
+	int64_t now = s->n->clock->mono_ns(s->n->clock);
+
+	if (s->list_images || (s->images && now - s->images_ns < IMAGES_MS * NS_PER_MS))
+		return;
+	s->images_ns = now;
+	s->list_images = cri_list_images(pod_manager_cri(s->n->pods), on_images, s);
+}
+
 static void on_status_timer(void *user)
 {
 	struct node_status *s = user;
 
+	if (s->n->pods)
+		ask_images(s);
 	if (s->n->pods && !s->runtime_status)
 		s->runtime_status = cri_status(pod_manager_cri(s->n->pods), on_runtime_status, s);
 	if (s->call)
@@ -251,6 +291,11 @@ void node_status_report(struct node_status *s, const char *name, bool ready, con
 
 static void lease_send(struct node_status *s, bool create);
 
+static int64_t lease_ms(const struct node_status *s)
+{
+	return s->n->config->lease_duration_s * 1000 / 4;
+}
+
 static void on_namespace(void *user, const struct client_result *r)
 {
 	struct node_status *s = user;
@@ -275,7 +320,7 @@ static void on_lease_created(void *user, const struct client_result *r)
 			on_namespace, s);
 		return;
 	}
-	wakeup_in(s->lease_timer, client_ok(r) ? LEASE_MS : RETRY_MS);
+	wakeup_in(s->lease_timer, client_ok(r) ? lease_ms(s) : RETRY_MS);
 }
 
 static void on_lease_renewed(void *user, const struct client_result *r)
@@ -286,7 +331,7 @@ static void on_lease_renewed(void *user, const struct client_result *r)
 	if (r->code == 404)
 		lease_send(s, true);
 	else
-		wakeup_in(s->lease_timer, client_ok(r) ? LEASE_MS : RETRY_MS);
+		wakeup_in(s->lease_timer, client_ok(r) ? lease_ms(s) : RETRY_MS);
 }
 
 static void lease_send(struct node_status *s, bool create)
@@ -298,7 +343,7 @@ static void lease_send(struct node_status *s, bool create)
 
 	time_format_rfc3339_micro(n->clock->wall_ns(n->clock), now);
 	json_set_str(&a, spec, "holderIdentity", n->name);
-	json_set_int(&a, spec, "leaseDurationSeconds", LEASE_DURATION_S);
+	json_set_int(&a, spec, "leaseDurationSeconds", n->config->lease_duration_s);
 	json_set_str(&a, spec, "renewTime", now);
 	json_set(&a, doc, "spec", spec);
 	if (!create) {
@@ -339,6 +384,18 @@ static void on_lease_timer(void *user)
 
 /* ---- the object ---- */
 
+/* Two machines that both call themselves so would overwrite each other's status for ever. */
+static void warn_of_namesake(struct node_status *s, const struct json *node)
+{
+	const char *machine = json_str_or(json_path(node, "status.nodeInfo.machineID"), "");
+
+	if (*machine && *s->facts.machine_id && !streq(machine, s->facts.machine_id))
+		log_warn("the Node of this name was another machine's: if that one is still there, "
+			 "give one of them another --name",
+			"node", s->n->name, "itsMachine", machine, "thisMachine",
+			s->facts.machine_id, NULL);
+}
+
 static void on_node(void *user, const struct object *old, const struct object *new)
 {
 	struct node_status *s = user;
@@ -353,8 +410,10 @@ static void on_node(void *user, const struct object *old, const struct object *n
 			status_in(s, RETRY_MS);
 		return;
 	}
-	if (!old)
+	if (!old) {
 		wakeup_in(s->lease_timer, 0);
+		warn_of_namesake(s, object_doc(n->object, &a));
+	}
 	const char *cidr = json_path_str(object_doc(n->object, &a), "spec.podCIDR");
 	if (cidr && *cidr && !*n->pod_cidr) {
 		snprintf(n->pod_cidr, sizeof(n->pod_cidr), "%s", cidr);
@@ -403,6 +462,9 @@ void node_status_destroy(struct node_status *s)
 	if (s->lease_call)
 		client_cancel(s->n->client, s->lease_call);
 	grpc_call_cancel(s->runtime_status);
+	grpc_call_cancel(s->list_images);
+	arena_finish(&s->images_arena);
+	arena_finish(&s->handlers_arena);
 	informer_destroy(s->informer);
 	wakeup_destroy(s->status_timer);
 	wakeup_destroy(s->lease_timer);

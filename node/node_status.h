@@ -1,6 +1,7 @@
 /* node_status.h - the Node object as this agent keeps it: registration, status, Lease. */
 #pragma once
 
+#include "node/cri/cri.h"
 #include "node/node.h"
 #include "node/node_facts.h"
 
@@ -8,8 +9,9 @@ struct node_status;
 struct node_status_options {
 	int port; /* of the agent's server */
 };
-/* Registers the node (again and again until the API answers), then posts the status when it
- * changed, at the latest every 5 minutes, and renews the Lease every 10 s. */
+/* Registers the node (again and again until the API answers, and anew when somebody deletes it),
+ * then posts the status when it changed, at the latest every status_report_ms, and renews the Lease
+ * every quarter of its duration. */
 struct node_status *node_status_create(struct node *n, const struct node_status_options *options);
 void node_status_destroy(struct node_status *s); /* NULL allowed */
 void node_status_report(struct node_status *s, const char *part, bool ready, const char *reason,
@@ -29,6 +31,8 @@ struct node_status_input {
 	const struct node_part *parts;
 	size_t part_count;
 	const char *host_ip, *runtime_version;
+	const struct json *images, *handlers; /* of the runtime; NULL = not known */
+	int64_t pods_max;
 	int port;
 	bool memory_pressure, disk_pressure, pid_pressure;
 	int64_t now_ns;
@@ -36,3 +40,11 @@ struct node_status_input {
 struct json *node_status_make(struct arena *a, const struct node_status_input *in);
 /* True when they differ in more than heartbeat times. */
 bool node_status_differs(const struct json *old_status, const struct json *status);
+
+/* Pure: what the runtime says, as the status has it. The `most` largest images; -1 = all. */
+struct json *node_images_make(struct arena *a, const Cri__ListImagesResponse *list, int64_t most);
+struct json *node_handlers_make(struct arena *a, const Cri__StatusResponse *st);
+/* Pure: the Node to be made, and labels "key=value" into an object. */
+struct json *node_make(
+	struct arena *a, const struct node_config *c, const char *name, struct json *labels);
+void node_add_labels(struct arena *a, struct json *labels, const char *const *list);

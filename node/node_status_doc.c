@@ -4,7 +4,7 @@
 #include "lib/object/quantity.h"
 
 #define MEMORY_RESERVE_BYTES (INT64_C(100) << 20) /* hard eviction threshold of memory */
-enum { DISK_MIN_PERCENT = 10, INODES_MIN_PERCENT = 5, PODS_MAX = 110 };
+enum { DISK_MIN_PERCENT = 10 };
 
 static const struct json *condition_named(const struct json *list, const char *type)
 {
@@ -87,7 +87,7 @@ static struct json *resources(struct arena *a, const struct node_status_input *i
 	json_set(a, o, "cpu", json_new_printf(a, "%lld", (long long)f->cpu_count));
 	json_set_str(a, o, "ephemeral-storage", quantity_format_bytes(a, disk & ~INT64_C(1023)));
 	json_set_str(a, o, "memory", quantity_format_bytes(a, memory & ~INT64_C(1023)));
-	json_set(a, o, "pods", json_new_printf(a, "%d", PODS_MAX));
+	json_set(a, o, "pods", json_new_printf(a, "%lld", (long long)in->pods_max));
 	/* What others have put there (devices of virtual machines, say) stays as it is. */
 	const struct json *old =
 		json_path(in->old, allocatable ? "status.allocatable" : "status.capacity");
@@ -129,8 +129,17 @@ struct json *node_status_make(struct arena *a, const struct node_status_input *i
 	json_set_str(a, info, "machineID", f->machine_id);
 	json_set_str(a, info, "operatingSystem", "linux");
 	json_set_str(a, info, "osImage", f->os_image);
+	if (f->swap_bytes >= 0) {
+		struct json *swap = json_new_object(a);
+		json_set_int(a, swap, "capacity", f->swap_bytes);
+		json_set(a, info, "swap", swap);
+	}
 	json_set_str(a, info, "systemUUID", f->system_uuid);
+	if (in->images)
+		json_set(a, s, "images", json_copy(a, in->images));
 	json_set(a, s, "nodeInfo", info);
+	if (json_count(in->handlers))
+		json_set(a, s, "runtimeHandlers", json_copy(a, in->handlers));
 	return s;
 }
 

@@ -77,6 +77,7 @@ static void node_conditions(void **state)
 		.part_count = 2,
 		.host_ip = "172.31.0.1",
 		.runtime_version = "containerd://1.6.20",
+		.pods_max = 110,
 		.port = 10250,
 		.now_ns = INT64_C(1700000000) * NS_PER_S,
 	};
@@ -117,11 +118,58 @@ static void node_conditions(void **state)
 	assert_string_equal(condition(s, "PIDPressure", "status"), "True");
 }
 
+static void images(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	char *digests[] = {"r/a@sha256:1"}, *tags[] = {"r/a:1", "r/a:2", "r/a:3", "r/a:4", "r/a:5"};
+	Cri__Image small = CRI__IMAGE__INIT, large = CRI__IMAGE__INIT, none = CRI__IMAGE__INIT;
+	Cri__Image *list[] = {&none, &small, &large};
+	Cri__ListImagesResponse r = CRI__LIST_IMAGES_RESPONSE__INIT;
+
+	small.size = 5;
+	large.size = 7;
+	large.repo_digests = digests;
+	large.n_repo_digests = 1;
+	large.repo_tags = tags;
+	large.n_repo_tags = ARRAY_LEN(tags);
+	r.images = list;
+	r.n_images = ARRAY_LEN(list);
+	struct json *all = node_images_make(&a, &r, 2);
+	assert_int_equal(json_count(all), 2);
+	assert_int_equal(json_path_int(json_at(all, 0), "sizeBytes", 0), 7);
+	/* Digests first, five names in all. */
+	assert_string_equal(json_path_str(json_at(all, 0), "names[0]"), "r/a@sha256:1");
+	assert_int_equal(json_count(json_path(json_at(all, 0), "names")), 5);
+	assert_int_equal(json_path_int(json_at(all, 1), "sizeBytes", 0), 5);
+	assert_int_equal(json_count(node_images_make(&a, &r, -1)), 3);
+	assert_int_equal(json_count(node_images_make(&a, &r, 0)), 0);
+}
+
+static void new_node(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct node_config c = *node_config_default();
+	struct json *labels = json_new_object(&a);
+	struct err err = ERR_INIT;
+
+	assert_int_equal(node_config_add_labels(&a, &c, "a.b/c=d", &err), 0);
+	assert_int_equal(node_config_add_taints(&a, &c, "k=v:NoSchedule,l:NoExecute", &err), 0);
+	c.provider_id = "x://1";
+	node_add_labels(&a, labels, c.register_labels);
+	assert_string_equal(json_text(&a, node_make(&a, &c, "n1", labels)),
+		"{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n1\","
+		"\"labels\":{\"a.b/c\":\"d\"}},\"spec\":{\"taints\":[{\"effect\":"
+		"\"NoSchedule\",\"key\":\"k\",\"value\":\"v\"},{\"effect\":\"NoExecute\","
+		"\"key\":\"l\"}],\"providerID\":\"x://1\"}}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages),
 		cmocka_unit_test(node_conditions),
+		cmocka_unit_test(images),
+		cmocka_unit_test(new_node),
 	};
 
 	return cmocka_run_group_tests_name("node", tests, NULL, NULL);

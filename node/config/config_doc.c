@@ -2,6 +2,7 @@
 #include "lib/base/clock.h"
 #include "lib/object/quantity.h"
 #include "node/config/config_fields.h"
+#include "node/config/config_parts.h"
 
 static struct json *list_doc(struct arena *a, const char *const *list)
 {
@@ -72,7 +73,7 @@ static struct json *reserved_doc(struct arena *a, const struct node_reserved *r)
 	return o;
 }
 
-static struct json *taints_doc(struct arena *a, const char *const *list)
+struct json *config_taints_doc(struct arena *a, const char *const *list)
 {
 	struct json *v = json_new_array(a);
 
@@ -137,7 +138,7 @@ static struct json *value_doc(struct arena *a, const struct node_config *c, cons
 	case FIELD_RESERVED:
 		return reserved_doc(a, at);
 	case FIELD_TAINTS:
-		return taints_doc(a, c->register_taints);
+		return config_taints_doc(a, c->register_taints);
 	case FIELD_SHUTDOWN_STEPS:
 		return steps_doc(a, c);
 	case FIELD_LABELS:
