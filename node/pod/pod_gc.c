@@ -2,6 +2,7 @@
 #include "node/pod/pod_gc.h"
 
 #include "lib/base/log.h"
+#include "node/pod/pod_volumes.h"
 
 /* ---- whose ---- */
 
@@ -60,12 +61,19 @@ void pod_gc_sandboxes(struct pod_worker *w, Cri__PodSandbox **sandboxes, size_t 
 
 /* ---- pods that are over ---- */
 
+struct clearance_files {
+	char *uid, *dir, *logs;
+};
+
 struct clearance {
 	struct list link;
 	struct pod_manager *m;
 	VEC(char *) ids; /* containers first */
 	size_t containers, at;
+	VEC(struct clearance_files) files;
+	size_t files_at;
 	struct grpc_call *call;
+	struct file_job *job;
 	struct wakeup *soon; /* nothing to remove: the answer comes later all the same */
 	void (*done)(void *user);
 	void *user;
@@ -75,6 +83,13 @@ static void clearance_free(struct clearance *c)
 {
 	list_remove(&c->link);
 	grpc_call_cancel(c->call);
+	file_job_cancel(c->job);
+	for (size_t i = 0; i < c->files.count; i++) {
+		free(c->files.items[i].uid);
+		free(c->files.items[i].dir);
+		free(c->files.items[i].logs);
+	}
+	VEC_FINISH(&c->files);
 	wakeup_destroy(c->soon);
 	for (size_t i = 0; i < c->ids.count; i++)
 		free(c->ids.items[i]);
@@ -96,6 +111,18 @@ static void on_cleared(void *user, const struct grpc_result *r)
 	clear_next(c);
 }
 
+static void on_files_removed(void *user, const struct err *err)
+{
+	struct clearance *c = user;
+
+	c->job = NULL;
+	if (err)
+		log_warn("files of a pod that is over could not be removed", "uid",
+			c->files.items[c->files_at].uid, "reason", err->msg, NULL);
+	c->files_at++;
+	clear_next(c);
+}
+
 static void clear_next(struct clearance *c)
 {
 	struct pod_manager *m = c->m;
@@ -104,6 +131,9 @@ static void clear_next(struct clearance *c)
 		c->call = cri_remove_container(m->cri, c->ids.items[c->at], on_cleared, c);
 	} else if (c->at < c->ids.count) {
 		c->call = cri_remove_sandbox(m->cri, c->ids.items[c->at], on_cleared, c);
+	} else if (c->files_at < c->files.count) {
+		const struct clearance_files *f = &c->files.items[c->files_at];
+		c->job = pod_volumes_remove(m->n, f->uid, f->dir, f->logs, on_files_removed, c);
 	} else {
 		void (*done)(void *user) = c->done;
 		void *user = c->user;
@@ -140,6 +170,11 @@ void pod_manager_clear_finished(struct pod_manager *m, void (*done)(void *user),
 		}
 		if (w->sandbox_id && w->view.sandbox_exists)
 			VEC_PUSH(&sandboxes, xstrdup(w->sandbox_id));
+		if (access(w->dir, F_OK) < 0)
+			continue;
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		VEC_PUSH(&c->files, ((struct clearance_files){xstrdup(w->uid), xstrdup(w->dir),
+					    xstrdup(pod_log_dir(&a, pod_worker_doc(w, &a)))}));
 	}
 	c->containers = c->ids.count;
 	for (size_t i = 0; i < sandboxes.count; i++)

@@ -56,8 +56,8 @@ bool pod_manager_end(struct pod_manager *m, const char *uid, const struct pod_en
 void pod_manager_probe_metrics(struct pod_manager *m, struct buf *out);
 /* status.images of the Node, as JSON text: at most 50, the largest first. */
 const char *pod_manager_images(const struct pod_manager *m);
-/* Removes from the runtime what is left of pods that are over; their status and logs stay. done is
- * called later, once; not when the manager is destroyed meanwhile. */
+/* Removes what is left of pods that are over: containers, volumes, logs; their status stays. done
+ * is called later, once; not when the manager is destroyed meanwhile. */
 void pod_manager_clear_finished(struct pod_manager *m, void (*done)(void *user), void *user);
 /* Asked before anything of a new pod runs: false refuses it, with a reason and a message (in the
  * arena or constant). */
