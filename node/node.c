@@ -18,6 +18,7 @@
 #include "node/node_server.h"
 #include "node/node_status.h"
 #include "node/pod/pod_manager.h"
+#include "node/resources/resources.h"
 #include "node/pressure/pressure.h"
 #include "node/shutdown/shutdown.h"
 #include "node/stats/stats.h"
@@ -285,6 +286,7 @@ static void stop(struct agent *g)
 	file_work_destroy(TAKE_PTR(n->files));
 	net_destroy(TAKE_PTR(n->net));
 	node_status_destroy(status);
+	resources_destroy(TAKE_PTR(n->resources));
 	uv_walk(n->loop, on_handle_walk, NULL);
 }
 
@@ -377,6 +379,11 @@ int node_main(int argc, char **argv)
 			arena_printf(&g->config_arena, "%lld", (long long)facts.swap_bytes), NULL);
 		return 1;
 	}
+	struct node_amounts machine = {
+		.cpu_milli = facts.cpu_count * 1000,
+		.memory_bytes = facts.memory_bytes,
+		.ephemeral_bytes = facts.disk_bytes,
+	};
 	uv_loop_init(&loop);
 	n->loop = &loop;
 	n->clock = clock_system();
@@ -388,6 +395,7 @@ int node_main(int argc, char **argv)
 	n->cri_address = g->config.cri_address;
 	n->libvirt_address = o.libvirt;
 	n->service_cidr = o.services;
+	n->resources = resources_create(n, &machine);
 	if (o.node_ip) {
 		snprintf(n->host_ip, sizeof(n->host_ip), "%s", o.node_ip);
 	} else {

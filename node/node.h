@@ -17,6 +17,7 @@ struct pod_manager; /* node/pod/pod_manager.h */
 struct vm_manager;  /* node/vm/vm_manager.h */
 struct node_stats;  /* node/stats/stats.h */
 struct pressure;    /* node/pressure/pressure.h */
+struct resources;   /* node/resources/resources.h */
 
 struct node {
 	uv_loop_t *loop;
@@ -40,6 +41,7 @@ struct node {
 	struct vm_manager *vms;
 	struct node_stats *stats;
 	struct pressure *pressure;
+	struct resources *resources;
 };
 
 /* For the Node's conditions and capacity: each part says what it knows, node.c writes the status.

@@ -103,6 +103,13 @@ struct grpc_call *cri_status_verbose(struct cri *c, grpc_done *done, void *user)
 	return CALL(c, RUNTIME("Status"), &q, status_response, CALL_MS, done, user);
 }
 
+struct grpc_call *cri_runtime_config(struct cri *c, grpc_done *done, void *user)
+{
+	Cri__RuntimeConfigRequest q = CRI__RUNTIME_CONFIG_REQUEST__INIT;
+
+	return CALL(c, RUNTIME("RuntimeConfig"), &q, runtime_config_response, CALL_MS, done, user);
+}
+
 struct grpc_call *cri_update_pod_cidr(struct cri *c, const char *cidr, grpc_done *done, void *user)
 {
 	Cri__NetworkConfig network = CRI__NETWORK_CONFIG__INIT;

@@ -20,6 +20,9 @@ struct grpc_call *cri_version(struct cri *c, grpc_done *done, void *user); /* Ve
 struct grpc_call *cri_status(struct cri *c, grpc_done *done, void *user);  /* StatusResponse */
 /* With `info`: the runtime's own words, JSON in its "config". */
 struct grpc_call *cri_status_verbose(struct cri *c, grpc_done *done, void *user);
+/* GRPC_UNIMPLEMENTED on runtimes before 2023. */
+struct grpc_call *cri_runtime_config(
+	struct cri *c, grpc_done *done, void *user); /* RuntimeConfigResponse */
 struct grpc_call *cri_update_pod_cidr(struct cri *c, const char *cidr, grpc_done *done,
 	void *user); /* UpdateRuntimeConfigResponse */
 

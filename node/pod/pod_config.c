@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "lib/object/quantity.h"
+#include "node/pod/pod_refusal.h"
 
 /* protobuf-c wants char *; it only reads. */
 static char *text(const char *s)
@@ -25,133 +25,6 @@ char *pod_log_dir(struct arena *a, const struct json *pod)
 char *container_log_path(struct arena *a, const char *name, unsigned attempt)
 {
 	return arena_printf(a, "%s/%u.log", name, attempt);
-}
-
-char *pod_hostname(struct arena *a, const struct json *pod)
-{
-	const char *name = json_str_or(json_path(pod, "spec.hostname"), "");
-	size_t size;
-
-	if (!*name)
-		name = meta(pod, "name");
-	/* Linux allows 64 with the NUL; a cut name must not end in '-' or '.'. */
-	size = MIN(strlen(name), (size_t)63);
-	while (size > 1 && strlen(name) > 63 && (name[size - 1] == '-' || name[size - 1] == '.'))
-		size--;
-	return arena_memdup(a, name, size);
-}
-
-static Cri__Int64 *int64_value(struct arena *a, const struct json *v)
-{
-	if (!json_is(v, JSON_INT))
-		return NULL;
-	Cri__Int64 *o = ARENA_NEW(a, Cri__Int64);
-	cri__int64__init(o);
-	o->value = v->i;
-	return o;
-}
-
-/* The container's own setting, else the pod's. */
-static const struct json *security(
-	const struct json *pod, const struct json *container, const char *name)
-{
-	const struct json *v = json_get(json_get(container, "securityContext"), name);
-
-	return v ? v : json_get(json_path(pod, "spec.securityContext"), name);
-}
-
-static Cri__NamespaceOption *namespaces(struct arena *a, const struct json *pod)
-{
-	Cri__NamespaceOption *o = ARENA_NEW(a, Cri__NamespaceOption);
-
-	cri__namespace_option__init(o);
-	if (json_path_bool(pod, "spec.hostNetwork", false))
-		o->network = CRI__NAMESPACE_MODE__NODE;
-	if (json_path_bool(pod, "spec.hostIPC", false))
-		o->ipc = CRI__NAMESPACE_MODE__NODE;
-	if (json_path_bool(pod, "spec.hostPID", false))
-		o->pid = CRI__NAMESPACE_MODE__NODE;
-	else if (!json_path_bool(pod, "spec.shareProcessNamespace", false))
-		o->pid = CRI__NAMESPACE_MODE__CONTAINER;
-	return o;
-}
-
-static void supplemental_groups(
-	struct arena *a, const struct json *pod, int64_t **ret, size_t *ret_count)
-{
-	const struct json *context = json_path(pod, "spec.securityContext");
-	const struct json *list = json_get(context, "supplementalGroups");
-	const struct json *fs_group = json_get(context, "fsGroup");
-	size_t n = 0;
-
-	*ret = arena_alloc(a, (json_count(list) + 1) * sizeof(**ret));
-	JSON_FOR_EACH_ITEM(g, list)
-		(*ret)[n++] = json_int_or(g, 0);
-	if (fs_group)
-		(*ret)[n++] = json_int_or(fs_group, 0);
-	*ret_count = n;
-}
-
-static Cri__SecurityProfile *seccomp(struct arena *a, const struct json *profile)
-{
-	const char *type = json_str(json_get(profile, "type"));
-
-	if (!type)
-		return NULL;
-	Cri__SecurityProfile *p = ARENA_NEW(a, Cri__SecurityProfile);
-	cri__security_profile__init(p);
-	if (streq(type, "RuntimeDefault")) {
-		p->profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
-	} else if (streq(type, "Localhost")) {
-		p->profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
-		p->localhost_ref = text(json_str(json_get(profile, "localhostProfile")));
-	} else {
-		p->profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Unconfined;
-	}
-	return p;
-}
-
-static bool any_privileged(const struct json *pod)
-{
-	for (size_t i = 0; i < pod_container_count(pod); i++) {
-		if (json_path_bool(pod_container_doc(pod, i), "securityContext.privileged", false))
-			return true;
-	}
-	return false;
-}
-
-static char **strings(struct arena *a, const struct json *list, size_t *ret_count)
-{
-	size_t n = 0;
-	char **v = arena_alloc(a, (json_count(list) + 1) * sizeof(*v));
-
-	JSON_FOR_EACH_ITEM(s, list)
-		v[n++] = text(json_str(s));
-	*ret_count = n;
-	return v;
-}
-
-/* ClusterFirst without a cluster DNS is Default: the runtime copies the host's resolv.conf. */
-static Cri__DNSConfig *dns(struct arena *a, const struct json *pod)
-{
-	const struct json *config = json_path(pod, "spec.dnsConfig");
-	const char *policy = json_str_or(json_path(pod, "spec.dnsPolicy"), "ClusterFirst");
-
-	if (!streq(policy, "None") && json_count(json_get(config, "nameservers")) == 0)
-		return NULL;
-	Cri__DNSConfig *d = ARENA_NEW(a, Cri__DNSConfig);
-	cri__dnsconfig__init(d);
-	d->servers = strings(a, json_get(config, "nameservers"), &d->n_servers);
-	d->searches = strings(a, json_get(config, "searches"), &d->n_searches);
-	const struct json *options = json_get(config, "options");
-	d->options = arena_alloc(a, (json_count(options) + 1) * sizeof(*d->options));
-	JSON_FOR_EACH_ITEM(o, options) {
-		const char *name = json_str_or(json_get(o, "name"), "");
-		const char *value = json_str(json_get(o, "value"));
-		d->options[d->n_options++] =
-			value ? arena_printf(a, "%s:%s", name, value) : text(name);
-	}
-	return d;
 }
 
 static void port_mappings(struct arena *a, const struct json *pod, Cri__PodSandboxConfig *c)
@@ -181,28 +54,62 @@ static void port_mappings(struct arena *a, const struct json *pod, Cri__PodSandb
 	}
 }
 
-Cri__PodSandboxConfig *pod_sandbox_config(struct arena *a, const struct json *pod, unsigned attempt)
+/* What the sandbox's pod has as a whole, for runtimes that size a virtual machine by it. */
+static Cri__LinuxContainerResources *resources_of(struct arena *a, const struct cgroup_values *v)
 {
+	Cri__LinuxContainerResources *r = ARENA_NEW(a, Cri__LinuxContainerResources);
+
+	cri__linux_container_resources__init(r);
+	r->cpu_shares = v->cpu_shares;
+	r->cpu_period = v->cpu_period_us;
+	r->cpu_quota = v->cpu_quota_us;
+	r->memory_limit_in_bytes = v->memory_bytes;
+	r->hugepage_limits = arena_alloc(a, (v->hugepage_count + 1) * sizeof(*r->hugepage_limits));
+	for (size_t i = 0; i < v->hugepage_count; i++) {
+		Cri__HugepageLimit *limit = ARENA_NEW(a, Cri__HugepageLimit);
+		cri__hugepage_limit__init(limit);
+		limit->page_size = text(arena_strdup(a, v->hugepages[i].size->cgroup));
+		limit->limit = (uint64_t)v->hugepages[i].bytes;
+		r->hugepage_limits[r->n_hugepage_limits++] = limit;
+	}
+	return r;
+}
+
+static void set_resources(
+	struct arena *a, const struct sandbox_config_input *in, Cri__LinuxPodSandboxConfig *l)
+{
+	const struct json *overhead = json_path(in->pod, "spec.overhead");
+	struct json *resources = json_new_object(a), *wrapped = json_new_object(a);
+	struct cgroup_values v;
+
+	pod_cgroup_values(in->pod, in->qos, &v);
+	l->resources = resources_of(a, &v);
+	if (json_count(overhead) == 0)
+		return;
+	json_set(a, resources, "limits", json_copy(a, overhead));
+	json_set(a, wrapped, "resources", resources);
+	container_cgroup_values(wrapped, in->qos, &v);
+	l->overhead = resources_of(a, &v);
+}
+
+Cri__PodSandboxConfig *pod_sandbox_config(struct arena *a, const struct sandbox_config_input *in)
+{
+	const struct json *pod = in->pod;
 	Cri__PodSandboxConfig *c = ARENA_NEW(a, Cri__PodSandboxConfig);
 	Cri__PodSandboxMetadata *m = ARENA_NEW(a, Cri__PodSandboxMetadata);
 	Cri__LinuxPodSandboxConfig *l = ARENA_NEW(a, Cri__LinuxPodSandboxConfig);
-	Cri__LinuxSandboxSecurityContext *s = ARENA_NEW(a, Cri__LinuxSandboxSecurityContext);
-	const struct json *context = json_path(pod, "spec.securityContext");
 
 	cri__pod_sandbox_config__init(c);
 	cri__pod_sandbox_metadata__init(m);
 	cri__linux_pod_sandbox_config__init(l);
-	cri__linux_sandbox_security_context__init(s);
 	m->name = text(meta(pod, "name"));
 	m->namespace_ = text(meta(pod, "namespace"));
 	m->uid = text(meta(pod, "uid"));
-	m->attempt = attempt;
+	m->attempt = in->attempt;
 	c->metadata = m;
-	/* In the host's network the name is the host's, and the runtime refuses another. */
-	c->hostname =
-		json_path_bool(pod, "spec.hostNetwork", false) ? text("") : pod_hostname(a, pod);
+	c->hostname = text(in->hostname);
 	c->log_directory = pod_log_dir(a, pod);
-	c->dns_config = dns(a, pod);
+	c->dns_config = in->dns;
 	port_mappings(a, pod, c);
 	JSON_FOR_EACH_MEMBER(label, json_path(pod, "metadata.labels"))
 		cri_pair_add(a, &c->labels, &c->n_labels, label->name, json_str(label->value));
@@ -214,81 +121,32 @@ Cri__PodSandboxConfig *pod_sandbox_config(struct arena *a, const struct json *po
 		cri_pair_add(
 			a, &c->annotations, &c->n_annotations, note->name, json_str(note->value));
 
-	s->namespace_options = namespaces(a, pod);
-	s->privileged = any_privileged(pod);
-	s->run_as_user = int64_value(a, json_get(context, "runAsUser"));
-	if (s->run_as_user)
-		s->run_as_group = int64_value(a, json_get(context, "runAsGroup"));
-	s->seccomp = seccomp(a, json_get(context, "seccompProfile"));
-	supplemental_groups(a, pod, &s->supplemental_groups, &s->n_supplemental_groups);
-	l->security_context = s;
-	JSON_FOR_EACH_ITEM(item, json_get(context, "sysctls"))
-		cri_pair_add(a, &l->sysctls, &l->n_sysctls, json_str(json_get(item, "name")),
+	l->cgroup_parent = text(in->cgroup_parent);
+	l->security_context = security_of_sandbox(a, pod, in->security);
+	JSON_FOR_EACH_ITEM(item, json_path(pod, "spec.securityContext.sysctls"))
+		cri_pair_add(a, &l->sysctls, &l->n_sysctls,
+			sysctl_name(a, json_str_or(json_get(item, "name"), "")),
 			json_str(json_get(item, "value")));
+	set_resources(a, in, l);
 	c->linux = l;
 	return c;
 }
 
-Cri__LinuxContainerResources *container_resources(
-	struct arena *a, const struct json *pod, const struct json *container, int64_t node_memory)
+Cri__LinuxContainerResources *container_resources(struct arena *a, const struct json *pod,
+	const struct json *container, const struct qos_rules *qos, bool cgroup2)
 {
-	enum { PERIOD_US = 100000, SHARES_PER_CPU = 1024, SHARES_MIN = 2, QUOTA_MIN_US = 1000 };
-	Cri__LinuxContainerResources *r = ARENA_NEW(a, Cri__LinuxContainerResources);
-	const struct json *limits = json_path(container, "resources.limits");
-	const struct json *requests = json_path(container, "resources.requests");
-	int64_t limit = quantity_json_milli(json_get(limits, "cpu"), 0);
-	int64_t request = quantity_json_milli(json_get(requests, "cpu"), limit);
+	struct cgroup_values v;
 
-	cri__linux_container_resources__init(r);
-	r->cpu_shares =
-		MIN(MAX(request * SHARES_PER_CPU / 1000, (int64_t)SHARES_MIN), INT64_C(262144));
-	if (limit > 0) {
-		r->cpu_period = PERIOD_US;
-		r->cpu_quota = MAX(limit * PERIOD_US / 1000, (int64_t)QUOTA_MIN_US);
+	container_cgroup_values(container, qos, &v);
+	Cri__LinuxContainerResources *r = resources_of(a, &v);
+	r->oom_score_adj = container_oom_score_adj(pod, container, qos->node_memory);
+	if (cgroup2) {
+		/* All of a container dies together, and none of it goes to swap. */
+		r->unified = cri_pairs(a, &r->n_unified, "memory.oom.group", "1", NULL);
+		if (v.memory_bytes > 0)
+			r->memory_swap_limit_in_bytes = v.memory_bytes;
 	}
-	r->memory_limit_in_bytes = quantity_json_value(json_get(limits, "memory"), 0);
-	r->oom_score_adj = container_oom_score_adj(pod, container, node_memory);
 	return r;
-}
-
-static Cri__LinuxContainerSecurityContext *container_security(
-	struct arena *a, const struct json *pod, const struct json *container)
-{
-	/* What a container must not see or change of the kernel (procMount Default). The runtime
-	 * hides nothing by itself. */
-	static const char *const masked[] = {"/proc/asound", "/proc/acpi", "/proc/interrupts",
-		"/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-		"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-		"/sys/devices/virtual/powercap"};
-	static const char *const read_only[] = {
-		"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
-	Cri__LinuxContainerSecurityContext *s = ARENA_NEW(a, Cri__LinuxContainerSecurityContext);
-	Cri__Capability *caps = ARENA_NEW(a, Cri__Capability);
-	const struct json *own = json_get(container, "securityContext");
-
-	cri__linux_container_security_context__init(s);
-	cri__capability__init(caps);
-	caps->add_capabilities =
-		strings(a, json_path(own, "capabilities.add"), &caps->n_add_capabilities);
-	caps->drop_capabilities =
-		strings(a, json_path(own, "capabilities.drop"), &caps->n_drop_capabilities);
-	s->capabilities = caps;
-	s->privileged = json_bool_or(json_get(own, "privileged"), false);
-	s->namespace_options = namespaces(a, pod);
-	s->run_as_user = int64_value(a, security(pod, container, "runAsUser"));
-	if (s->run_as_user)
-		s->run_as_group = int64_value(a, security(pod, container, "runAsGroup"));
-	s->readonly_rootfs = json_bool_or(json_get(own, "readOnlyRootFilesystem"), false);
-	s->no_new_privs = !json_bool_or(json_get(own, "allowPrivilegeEscalation"), true);
-	s->seccomp = seccomp(a, security(pod, container, "seccompProfile"));
-	supplemental_groups(a, pod, &s->supplemental_groups, &s->n_supplemental_groups);
-	if (!s->privileged && !streq(json_str(json_get(own, "procMount")), "Unmasked")) {
-		s->masked_paths = (char **)(uintptr_t)masked;
-		s->n_masked_paths = ARRAY_LEN(masked);
-		s->readonly_paths = (char **)(uintptr_t)read_only;
-		s->n_readonly_paths = ARRAY_LEN(read_only);
-	}
-	return s;
 }
 
 /* NULL when it is more than a process can be given. */
@@ -376,8 +234,8 @@ Cri__ContainerConfig *pod_container_config(struct arena *a, const struct contain
 	c->stdin = json_bool_or(json_get(doc, "stdin"), false);
 	c->stdin_once = json_bool_or(json_get(doc, "stdinOnce"), false);
 	c->tty = json_bool_or(json_get(doc, "tty"), false);
-	l->resources = container_resources(a, in->pod, doc, in->node_memory);
-	l->security_context = container_security(a, in->pod, doc);
+	l->resources = container_resources(a, in->pod, doc, in->qos, in->cgroup2);
+	l->security_context = security_of_container(a, in->pod, doc, &in->image_user, in->security);
 	Cri__NamespaceOption *spaces = l->security_context->namespace_options;
 	if (in->target_id && spaces->pid == CRI__NAMESPACE_MODE__CONTAINER) {
 		spaces->pid = CRI__NAMESPACE_MODE__TARGET;
@@ -385,40 +243,4 @@ Cri__ContainerConfig *pod_container_config(struct arena *a, const struct contain
 	}
 	c->linux = l;
 	return c;
-}
-
-char *pod_hosts_file(struct arena *a, const struct json *pod, const char *pod_ip)
-{
-	_cleanup_(buf_finish) struct buf b = BUF_INIT;
-	const char *host = pod_hostname(a, pod);
-	const char *subdomain = json_str_or(json_path(pod, "spec.subdomain"), "");
-
-	buf_add_str(&b, "# Written by hanok for this pod.\n"
-			"127.0.0.1\tlocalhost\n"
-			"::1\tlocalhost ip6-localhost ip6-loopback\n"
-			"fe00::0\tip6-localnet\n"
-			"fe00::0\tip6-mcastprefix\n"
-			"fe00::1\tip6-allnodes\n"
-			"fe00::2\tip6-allrouters\n");
-	if (*pod_ip && *subdomain)
-		buf_printf(&b, "%s\t%s.%s.%s.svc.cluster.local\t%s\n", pod_ip, host, subdomain,
-			meta(pod, "namespace"), host);
-	else if (*pod_ip)
-		buf_printf(&b, "%s\t%s\n", pod_ip, host);
-	JSON_FOR_EACH_ITEM(alias, json_path(pod, "spec.hostAliases")) {
-		buf_printf(&b, "%s", json_str_or(json_get(alias, "ip"), ""));
-		JSON_FOR_EACH_ITEM(name, json_get(alias, "hostnames"))
-			buf_printf(&b, "\t%s", json_str_or(name, ""));
-		buf_add_char(&b, '\n');
-	}
-	return arena_strdup(a, b.data);
-}
-
-bool container_would_be_root(
-	const struct json *pod, const struct json *container, int64_t image_uid)
-{
-	if (!json_bool_or(security(pod, container, "runAsNonRoot"), false))
-		return false;
-	const struct json *user = security(pod, container, "runAsUser");
-	return user ? json_int_or(user, 0) == 0 : image_uid == 0;
 }

@@ -5,6 +5,7 @@
 #include "node/cri/cri.h"
 #include "node/pod/pod_env.h"
 #include "node/pod/pod_model.h"
+#include "node/pod/pod_security.h"
 
 #define LABEL_POD_NAME "io.kubernetes.pod.name"
 #define LABEL_POD_NAMESPACE "io.kubernetes.pod.namespace"
@@ -34,10 +35,17 @@ struct config_device {
 char *pod_log_dir(struct arena *a, const struct json *pod);
 /* NAME/0.log */
 char *container_log_path(struct arena *a, const char *name, unsigned attempt);
-/* spec.hostname or the pod's name, at most 63 characters. */
-char *pod_hostname(struct arena *a, const struct json *pod);
-Cri__PodSandboxConfig *pod_sandbox_config(
-	struct arena *a, const struct json *pod, unsigned attempt);
+
+struct sandbox_config_input {
+	const struct json *pod;
+	unsigned attempt;
+	const char *hostname;	   /* pod_kernel_hostname() */
+	Cri__DNSConfig *dns;	   /* pod_dns_config() */
+	const char *cgroup_parent; /* "" = the runtime's own */
+	const struct security_rules *security;
+	const struct qos_rules *qos;
+};
+Cri__PodSandboxConfig *pod_sandbox_config(struct arena *a, const struct sandbox_config_input *in);
 
 struct container_config_input {
 	const struct json *pod, *container;
@@ -48,18 +56,15 @@ struct container_config_input {
 	const struct config_device *devices;
 	size_t device_count;
 	const char *image; /* as the runtime knows it */
-	int64_t node_memory;
+	struct image_user image_user;
+	const struct security_rules *security;
+	const struct qos_rules *qos;
+	bool cgroup2;
 	const char *target_id; /* container whose processes it sees; NULL = none */
 };
 /* NULL when command and args are more than a process can be given. */
 Cri__ContainerConfig *pod_container_config(
 	struct arena *a, const struct container_config_input *in);
-/* Limits and shares of one container. */
-Cri__LinuxContainerResources *container_resources(
-	struct arena *a, const struct json *pod, const struct json *container, int64_t node_memory);
-/* The text of /etc/hosts for the pod. */
-char *pod_hosts_file(struct arena *a, const struct json *pod, const char *pod_ip);
-/* True when the spec forbids root and the container would be it. image_uid: of the image, -1
- * unknown. */
-bool container_would_be_root(
-	const struct json *pod, const struct json *container, int64_t image_uid);
+/* Limits and shares of one container. cgroup2: of the host, which then can be told more. */
+Cri__LinuxContainerResources *container_resources(struct arena *a, const struct json *pod,
+	const struct json *container, const struct qos_rules *qos, bool cgroup2);

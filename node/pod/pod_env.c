@@ -6,6 +6,8 @@
 
 #include "lib/object/quantity.h"
 
+enum { INVALID_NAMES_MAX_BYTES = 512 };
+
 static void push(struct arena *a, struct env_vars *v, const char *name, const char *value)
 {
 	if (v->count == v->room) {
@@ -197,8 +199,12 @@ int env_field(struct arena *a, const struct json *pod, const char *path,
 			return 0;
 		}
 	}
-	if (streq(path, "status.hostIP") || streq(path, "status.hostIPs"))
+	if (streq(path, "status.hostIPs") && ctx->host_ips)
+		*ret = ctx->host_ips;
+	else if (streq(path, "status.hostIP") || streq(path, "status.hostIPs"))
 		*ret = ctx->host_ip ? ctx->host_ip : "";
+	else if (streq(path, "status.podIPs") && ctx->pod_ips)
+		*ret = ctx->pod_ips;
 	else if (streq(path, "status.podIP") || streq(path, "status.podIPs"))
 		*ret = ctx->pod_ip ? ctx->pod_ip : "";
 	else if (streq(path, "metadata.labels"))
@@ -216,7 +222,8 @@ int env_field(struct arena *a, const struct json *pod, const char *path,
 
 static const struct json *container_named(const struct json *pod, const char *name)
 {
-	static const char *const lists[] = {"spec.containers", "spec.initContainers"};
+	static const char *const lists[] = {
+		"spec.containers", "spec.initContainers", "spec.ephemeralContainers"};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		JSON_FOR_EACH_ITEM(c, json_path(pod, lists[i])) {
@@ -225,6 +232,12 @@ static const struct json *container_named(const struct json *pod, const char *na
 		}
 	}
 	return NULL;
+}
+
+static bool is_container_resource(const char *name)
+{
+	return streq(name, "cpu") || streq(name, "memory") || streq(name, "ephemeral-storage") ||
+	       str_has_prefix(name, "hugepages-");
 }
 
 static int64_t round_up(int64_t value, int64_t divisor)
@@ -251,16 +264,22 @@ int env_resource(struct arena *a, const struct json *pod, const struct json *con
 	const struct json *list =
 		json_path(container, limits ? "resources.limits" : "resources.requests");
 	const struct json *amount = json_get(list, what);
+	const struct node_amounts *most = ctx->allocatable;
 
 	int64_t n;
+	if (!is_container_resource(what))
+		return err_set(err, -EINVAL, "unsupported container resource: %s", resource);
 	if (streq(what, "cpu")) {
-		int64_t milli =
-			quantity_json_milli(amount, limits ? ctx->allocatable_cpu_milli : 0);
+		int64_t milli = quantity_json_milli(amount, limits && most ? most->cpu_milli : 0);
 		int64_t by = quantity_json_milli(divisor, 1000);
 		n = round_up(milli, by ? by : 1000);
 	} else {
-		int64_t value = quantity_json_value(
-			amount, limits && streq(what, "memory") ? ctx->allocatable_memory : 0);
+		int64_t unset = 0;
+		if (limits && most && streq(what, "memory"))
+			unset = most->memory_bytes;
+		else if (limits && most && streq(what, "ephemeral-storage"))
+			unset = most->ephemeral_bytes;
+		int64_t value = quantity_json_value(amount, unset);
 		int64_t by = quantity_json_value(divisor, 1);
 		n = round_up(value, by ? by : 1);
 	}
@@ -322,14 +341,18 @@ static int add_from(struct arena *a, const struct json *from, const char *ns,
 		return err_set(
 			err, -ENOENT, "%s \"%s\" not found", secret ? "secret" : "configmap", name);
 	}
+	_cleanup_(buf_finish) struct buf invalid = BUF_INIT;
 	JSON_FOR_EACH_MEMBER(m, json_get(o, "data")) {
 		const char *var = *prefix ? arena_printf(a, "%s%s", prefix, m->name)
 					  : arena_strdup(a, m->name);
 		const char *value = json_str_or(m->value, "");
 		size_t size;
 		char *plain;
-		if (!name_valid(var))
+		if (!name_valid(var)) {
+			if (invalid.size < INVALID_NAMES_MAX_BYTES)
+				buf_printf(&invalid, "%s%s", invalid.size ? ", " : "", var);
 			continue;
+		}
 		if (secret) {
 			if (base64_decode(a, str_from(value), &plain, &size) < 0)
 				return err_set(err, -EINVAL, "key %s of Secret %s/%s is no base64",
@@ -340,6 +363,8 @@ static int add_from(struct arena *a, const struct json *from, const char *ns,
 		if (r < 0)
 			return r;
 	}
+	if (invalid.size > 0 && ctx->invalid_names)
+		ctx->invalid_names(ctx->user, secret, name, invalid.data);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "lib/json/json.h"
+#include "node/resources/allocatable.h"
 
 struct env_var {
 	const char *name, *value;
@@ -33,7 +34,10 @@ struct env_context {
 	const struct json *const *services;
 	size_t service_count;
 	const char *host_ip, *pod_ip;
-	int64_t allocatable_cpu_milli, allocatable_memory; /* for limits that are not set */
+	const char *host_ips, *pod_ips;		/* "A,B" of all families; NULL = those above */
+	const struct node_amounts *allocatable; /* for limits that are not set */
+	/* Names of one source that can't be variables and were left out, "a, b"; may be NULL. */
+	void (*invalid_names)(void *user, bool secret, const char *source, const char *names);
 };
 
 /* A failure is a CreateContainerConfigError in the field's words ("configmap "x" not found"). Texts

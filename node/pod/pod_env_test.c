@@ -31,6 +31,12 @@ static const struct json *find_secret(void *user, const char *name)
 	return streq(name, "sec") ? secret : NULL;
 }
 
+static const struct node_amounts allocatable = {
+	.cpu_milli = 2000,
+	.memory_bytes = INT64_C(4) << 30,
+	.ephemeral_bytes = INT64_C(9) << 30,
+};
+
 static struct env_context context(void)
 {
 	return (struct env_context){
@@ -38,8 +44,7 @@ static struct env_context context(void)
 		.secret = find_secret,
 		.host_ip = "172.31.0.1",
 		.pod_ip = "10.244.0.9",
-		.allocatable_cpu_milli = 2000,
-		.allocatable_memory = INT64_C(4) << 30,
+		.allocatable = &allocatable,
 	};
 }
 

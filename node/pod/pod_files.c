@@ -9,6 +9,7 @@
 #include "node/logs/log_files.h"
 #include "node/pod/pod_log_link.h"
 #include "node/pod/pod_volumes.h"
+#include "node/resources/resources.h"
 
 /* ---- logs ---- */
 
@@ -219,6 +220,8 @@ void pod_files_remove(struct pod_manager *m, const char *uid)
 	_cleanup_(free_p) char *dir = xasprintf("%s/pods/%s", m->n->data_dir, uid);
 	_cleanup_(free_p) char *logs = log_dir_of(uid);
 
+	/* Before the directory: by that the next start finds what is left. */
+	resources_pod_cgroup_remove(m->n->resources, uid);
 	pod_volumes_remove(m->n, uid, dir, logs, NULL, NULL);
 }
 

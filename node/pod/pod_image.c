@@ -35,10 +35,11 @@ static const char *policy_of(const struct json *container)
 
 static void note_user(struct pod_op *op, const Cri__Image *image)
 {
-	if (image->uid)
-		op->image_uid = image->uid->value;
-	else if (!*image->username)
-		op->image_uid = 0;
+	const char *name = image->username ? image->username : "";
+
+	free(op->image_user);
+	op->image_user = *name ? xstrdup(name) : NULL;
+	op->image_uid = image->uid ? image->uid->value : *name ? -1 : 0;
 }
 
 static void image_ready(struct pod_op *op)
@@ -50,6 +51,8 @@ static void image_ready(struct pod_op *op)
 	w->view.containers[op->container].retry_ns = 0;
 	w->pulls[op->container] = (struct backoff){0};
 	c->image_uid = op->image_uid;
+	free(c->image_user);
+	c->image_user = TAKE_PTR(op->image_user);
 	pod_container_wait(c, NULL, NULL);
 	pod_op_end(op);
 }
@@ -243,16 +246,16 @@ static void with_secrets(struct pod_op *op)
 	pod_worker_event(
 		w, (long)op->container, "Normal", "Pulling", "Pulling image \"%s\"", image);
 	op->started_ns = mono(w->n);
-	op->pull = image_pull(w->m->puller,
-		&(struct image_pull_request){
-			.image = image,
-			.auths = auths,
-			.auth_count = count,
-			.sandbox_config = pod_sandbox_config(&a, pod, w->view.sandbox_attempt),
-			.progress = on_progress,
-			.done = on_pulled,
-			.user = op,
-		});
+	op->pull =
+		image_pull(w->m->puller, &(struct image_pull_request){
+						 .image = image,
+						 .auths = auths,
+						 .auth_count = count,
+						 .sandbox_config = pod_worker_sandbox_config(w, &a),
+						 .progress = on_progress,
+						 .done = on_pulled,
+						 .user = op,
+					 });
 	pod_refs_destroy(TAKE_PTR(op->refs));
 }
 

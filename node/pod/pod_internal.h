@@ -14,6 +14,8 @@
  *   pod_gc.c        what the runtime keeps of them and nobody needs
  *   pod_end.c       pods that the node ends, not they themselves
  *   pod_resize.c    resources that change while containers run
+ *   pod_runtime.c   what the container runtime can do
+ *   pod_sandbox.c   what a sandbox is made of, and the steps before it
  *   pod_files.c     growing logs, left-over directories */
 #pragma once
 
@@ -57,8 +59,13 @@ struct pod_manager {
 	bool watching;		 /* the runtime tells us of changes */
 	bool no_watch;		 /* it can't */
 	bool runtime_up, ever_listed;
+	struct pod_runtime {
+		bool known, driver_told, systemd, supplemental_groups_policy;
+		VEC(char *) user_namespaces; /* handlers that can; "" = the default */
+		struct grpc_call *call;
+		void (*done)(struct pod_manager *m, const char *failure);
+	} runtime;
 	char *runtime_version;
-	int64_t node_memory, node_cpu_milli;
 	struct list orphan_ops;
 	struct list clearances; /* pod_gc.c */
 	VEC(struct pod_manager_check {
@@ -86,6 +93,7 @@ struct pod_worker {
 	struct backoff *pulls;		  /* by container */
 	struct pod_probe **probes;	  /* three a container: liveness, readiness, startup */
 	char *sandbox_id;
+	char *runtime_handler; /* of the pod's runtime class; NULL = the default */
 	char pod_ip[64];
 	struct list ops; /* under way */
 	struct wakeup *wake;
@@ -185,12 +193,14 @@ struct pod_op {
 	struct pod_refs_fetch *fetch;
 	struct client_call *client;
 	struct pod_hook *hook;
+	struct resources_call *cgroup;
 	struct wakeup *timer;
 	struct image_pull_wait *pull;
 	struct file_job *job;
 	/* operation's own */
 	struct pod_refs *refs;
 	char *id; /* container, sandbox or image */
+	char *image_user;
 	enum pod_kill_why why;
 	int64_t grace_s, started_ns, pull_ns, image_uid;
 	unsigned attempt;		  /* of the container that is being made */
@@ -216,6 +226,25 @@ void pod_resize_created(struct pod_worker *w, size_t container);
 /* The container's definition with the resources that it may have now. */
 const struct json *pod_resize_doc(
 	struct pod_worker *w, struct arena *a, const struct json *pod, size_t container);
+/* pod_runtime.c: asks; failure NULL = m->runtime is known now. */
+void pod_runtime_ask(
+	struct pod_manager *m, void (*done)(struct pod_manager *m, const char *failure));
+void pod_runtime_finish(struct pod_runtime *r);
+bool pod_runtime_has_user_namespaces(const struct pod_runtime *r, const char *handler);
+/* True when containerd's configuration says that it makes its groups through systemd. */
+bool pod_runtime_info_systemd(struct arena *a, const char *config);
+
+/* pod_sandbox.c: of admission, whether a pod asks for what this node can't give. */
+bool pod_sandbox_check(void *user, struct arena *a, const struct json *pod, const char **ret_reason,
+	const char **ret_message);
+void pod_worker_security(struct pod_worker *w, struct arena *a, struct security_rules *ret);
+Cri__PodSandboxConfig *pod_worker_sandbox_config(struct pod_worker *w, struct arena *a);
+void pod_worker_write_hosts(struct pod_worker *w, const char *const *ips, size_t count);
+/* The steps up to RunPodSandbox, whose answer goes to pod_sandbox_on_run. */
+void pod_sandbox_run(struct pod_op *op);
+/* pod_ops.c */
+void pod_sandbox_on_run(void *user, const struct grpc_result *r);
+void pod_sandbox_failed(struct pod_op *op, const char *text); /* ends it */
 
 /* pod_image.c */
 void pod_image_check(struct pod_op *op); /* the whole operation */

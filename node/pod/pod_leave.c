@@ -6,6 +6,7 @@
 
 #include "lib/base/log.h"
 #include "node/pod/pod_volumes.h"
+#include "node/resources/resources.h"
 
 enum { STOP_MIN_S = 2 };
 
@@ -228,6 +229,8 @@ static void remove_next(struct pod_op *op)
 		return;
 	}
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	/* Before the directory: by that the next start finds what is left. */
+	resources_pod_cgroup_remove(w->n->resources, w->uid);
 	op->job = pod_volumes_remove(
 		w->n, w->uid, w->dir, pod_log_dir(&a, pod_worker_doc(w, &a)), on_files_removed, op);
 }

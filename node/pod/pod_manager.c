@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <stdio.h>
-#include <sys/sysinfo.h>
 
 #include "lib/base/log.h"
 #include "lib/object/quantity.h"
@@ -16,6 +15,7 @@
 #include "node/pod/static_pods.h"
 #include "node/pod/pod_volumes.h"
 #include "node/pod/ref_watch.h"
+#include "node/resources/resources.h"
 #include "node/volume/volume.h"
 
 enum {
@@ -242,6 +242,7 @@ static void runtime_down(struct pod_manager *m, const char *message)
 		log_error("container runtime can't be reached, trying again", "reason", message,
 			NULL);
 	m->runtime_up = false;
+	m->runtime.known = false;
 	node_report(m->n, "runtime", false, "ContainerRuntimeIsDown", text);
 	relist_in(m, RELIST_FAILED_MS);
 }
@@ -291,10 +292,24 @@ static void on_sandboxes(void *user, const struct grpc_result *r)
 	m->list_containers = cri_list_containers(m->cri, NULL, NULL, on_containers, m);
 }
 
+static void on_relist(void *user);
+
+static void on_runtime_known(struct pod_manager *m, const char *failure)
+{
+	if (failure)
+		runtime_down(m, failure);
+	else
+		on_relist(m);
+}
+
 static void on_relist(void *user)
 {
 	struct pod_manager *m = user;
 
+	if (!m->runtime.known) {
+		pod_runtime_ask(m, on_runtime_known);
+		return;
+	}
 	if (m->list_sandboxes || m->list_containers) {
 		m->relist_again = true;
 		return;
@@ -452,7 +467,6 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 		.synced = on_pods_synced,
 	};
 	struct pod_manager *m = xcalloc(1, sizeof(*m));
-	struct sysinfo si;
 	char selector[300];
 
 	m->n = n;
@@ -465,9 +479,6 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 	list_init(&m->orphan_ops);
 	list_init(&m->clearances);
 	list_init(&m->log_reopens);
-	if (sysinfo(&si) == 0)
-		m->node_memory = (int64_t)si.totalram * si.mem_unit;
-	m->node_cpu_milli = sysconf(_SC_NPROCESSORS_ONLN) * 1000;
 	_cleanup_(free_p) char *root = xasprintf("%s/pods", n->data_dir);
 	int r = volume_make_dirs(root, 0750, err);
 	if (r < 0) {
@@ -493,6 +504,7 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 	m->watches = ref_watches_create(n, on_ref_changed, m);
 	informer_start(m->services);
 	informer_start(m->pods);
+	pod_manager_add_check(m, pod_sandbox_check, m);
 	relist_in(m, 0);
 	m->worker_gone = on_worker_gone;
 	m->statics = static_pods_create(m);
@@ -522,6 +534,7 @@ void pod_manager_destroy(struct pod_manager *m)
 	pod_files_stop(m);
 	image_list_destroy(m->images);
 	image_puller_destroy(m->puller);
+	pod_runtime_finish(&m->runtime);
 	cri_destroy(m->cri);
 	arena_finish(&m->list_arena);
 	VEC_FINISH(&m->checks);

@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 
-#include "lib/object/quantity.h"
-
 void instance_finish(struct instance *i)
 {
 	free(i->id);
@@ -21,6 +19,7 @@ void pod_container_finish(struct pod_container *c)
 	free(c->name);
 	free(c->wait_reason);
 	free(c->wait_message);
+	free(c->image_user);
 	instance_finish(&c->cur);
 	instance_finish(&c->last);
 	*c = (struct pod_container){0};
@@ -48,64 +47,6 @@ uint64_t container_hash(const struct json *container)
 	const char *image = json_str_or(json_get(container, "image"), "");
 
 	return fnv1a_64(image, strlen(image));
-}
-
-static int64_t amount(const struct json *container, const char *list, const char *name)
-{
-	return quantity_json_milli(json_get(json_path(container, list), name), 0);
-}
-
-enum pod_qos pod_qos(const struct json *pod)
-{
-	static const char *const names[] = {"cpu", "memory"};
-	bool any = false, guaranteed = true;
-	size_t n = pod_container_count(pod);
-
-	for (size_t i = 0; i < n; i++) {
-		const struct json *c = pod_container_doc(pod, i);
-		for (size_t k = 0; k < ARRAY_LEN(names); k++) {
-			int64_t limit = amount(c, "resources.limits", names[k]);
-			int64_t request = amount(c, "resources.requests", names[k]);
-			any = any || limit > 0 || request > 0;
-			if (limit <= 0 || (request > 0 && request != limit))
-				guaranteed = false;
-		}
-	}
-	if (!any)
-		return QOS_BEST_EFFORT;
-	return guaranteed ? QOS_GUARANTEED : QOS_BURSTABLE;
-}
-
-const char *pod_qos_name(enum pod_qos q)
-{
-	switch (q) {
-	case QOS_GUARANTEED:
-		return "Guaranteed";
-	case QOS_BURSTABLE:
-		return "Burstable";
-	case QOS_BEST_EFFORT:
-		break;
-	}
-	return "BestEffort";
-}
-
-int container_oom_score_adj(
-	const struct json *pod, const struct json *container, int64_t node_memory)
-{
-	switch (pod_qos(pod)) {
-	case QOS_GUARANTEED:
-		return -997;
-	case QOS_BEST_EFFORT:
-		return 1000;
-	case QOS_BURSTABLE:
-		break;
-	}
-	int64_t request = quantity_json_value(json_path(container, "resources.requests.memory"), 0);
-	if (node_memory <= 0)
-		return 999;
-	int64_t adj = 1000 - (int64_t)((__int128)1000 * request / node_memory);
-	/* Between guaranteed and best effort, whatever was asked for. */
-	return (int)MIN(MAX(adj, 3), 999);
 }
 
 int64_t pod_seconds(const struct json *o, const char *path, int64_t fallback)

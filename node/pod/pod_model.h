@@ -6,6 +6,7 @@
 #include "lib/json/json.h"
 #include "node/pod/pod_decide.h"
 #include "node/pod/resize.h"
+#include "node/resources/qos.h"
 
 /* One container of the runtime. Strings are NULL until known. */
 struct instance {
@@ -38,6 +39,7 @@ struct pod_container {
 	struct container_amounts allocated, actual;	     /* allowed, and in force */
 	unsigned logs_from; /* logs of instances before this one have been removed */
 	int64_t image_uid;  /* user of the image; -1 = not known as a number */
+	char *image_user;   /* its name; NULL = none */
 };
 
 void instance_finish(struct instance *i);
@@ -49,12 +51,6 @@ void pod_container_wait(struct pod_container *c, const char *reason, const char 
 /* Identity of a container's definition: a running container of another one is replaced. Only what
  * the API lets change counts: the image. */
 uint64_t container_hash(const struct json *container);
-enum pod_qos { QOS_GUARANTEED, QOS_BURSTABLE, QOS_BEST_EFFORT };
-enum pod_qos pod_qos(const struct json *pod);
-const char *pod_qos_name(enum pod_qos q);
-/* Kernel's preference for killing, by QoS (Kubernetes: "Node OOM behavior"). */
-int container_oom_score_adj(
-	const struct json *pod, const struct json *container, int64_t node_memory);
 /* A number of seconds that somebody wrote, 0 to ten years, so that it can be counted in
  * nanoseconds. */
 int64_t pod_seconds(const struct json *o, const char *path, int64_t fallback);

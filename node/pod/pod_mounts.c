@@ -125,7 +125,7 @@ int pod_mounts_plan(
 		if (r < 0)
 			return r;
 	}
-	if (!own_hosts && !json_path_bool(in->pod, "spec.hostNetwork", false))
+	if (!own_hosts)
 		ret->mounts[ret->mount_count++] = (struct config_mount){
 			.container_path = "/etc/hosts",
 			.host_path = arena_printf(a, "%s/etc-hosts", in->pod_dir),

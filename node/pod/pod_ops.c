@@ -10,6 +10,7 @@
 
 #include "lib/base/log.h"
 #include "node/pod/pod_message.h"
+#include "node/resources/resources.h"
 
 struct pod_op *pod_op_new(struct pod_worker *w, size_t container, const char *what)
 {
@@ -35,6 +36,7 @@ static void op_free(struct pod_op *op)
 	pod_refs_destroy(op->refs);
 	wakeup_destroy(op->timer);
 	free(op->id);
+	free(op->image_user);
 	free(op);
 }
 
@@ -55,6 +57,7 @@ void pod_ops_cancel(struct pod_worker *w)
 			client_cancel(w->n->client, op->client);
 		pod_hook_cancel(op->hook);
 		image_pull_cancel(op->pull);
+		resources_call_cancel(op->cgroup);
 		op_free(op);
 	}
 }
@@ -77,16 +80,28 @@ static void sandbox_ip(struct pod_worker *w, const Cri__PodSandboxStatus *s)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct json *pod = pod_worker_doc(w, &a);
-	struct err err = ERR_INIT;
+	const Cri__PodSandboxNetworkStatus *net = s ? s->network : NULL;
+	const char *first = net && net->ip ? net->ip : "";
+	size_t more = net ? net->n_additional_ips : 0, count = 0;
+	const char **ips = arena_alloc(&a, (more + 1) * sizeof(*ips));
 
-	if (json_path_bool(pod, "spec.hostNetwork", false))
-		snprintf(w->pod_ip, sizeof(w->pod_ip), "%s", w->n->host_ip);
-	else
-		snprintf(w->pod_ip, sizeof(w->pod_ip), "%s",
-			s && s->network && s->network->ip ? s->network->ip : "");
-	if (pod_file_write(arena_printf(&a, "%s/etc-hosts", w->dir),
-		    pod_hosts_file(&a, pod, w->pod_ip), 0644, &err) < 0)
-		log_warn("hosts file of pod", "pod", w->name, "reason", err.msg, NULL);
+	if (json_path_bool(pod, "spec.hostNetwork", false)) {
+		first = w->n->host_ip;
+		more = 0;
+	}
+	snprintf(w->pod_ip, sizeof(w->pod_ip), "%s", first);
+	if (*first)
+		ips[count++] = first;
+	for (size_t i = 0; i < more; i++)
+		ips[count++] = net->additional_ips[i]->ip;
+	pod_worker_write_hosts(w, ips, count);
+}
+
+static void adopt_cgroup(struct pod_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	resources_pod_adopt(w->n->resources, pod_worker_doc(w, &a));
 }
 
 static void on_sandbox_status(void *user, const struct grpc_result *r)
@@ -101,6 +116,8 @@ static void on_sandbox_status(void *user, const struct grpc_result *r)
 	if (grpc_ok(r) && s->status && streq(s->status->id, w->sandbox_id)) {
 		w->view.sandbox_exists = true;
 		w->view.sandbox_ready = s->status->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY;
+		if (w->view.sandbox_ready)
+			adopt_cgroup(w);
 		sandbox_ip(w, s->status);
 	} else if (r->status == GRPC_NOT_FOUND) {
 		w->view.sandbox_ready = false;
@@ -121,7 +138,23 @@ void pod_op_sandbox_detail(struct pod_worker *w)
 	op->grpc = cri_sandbox_status(w->m->cri, w->sandbox_id, on_sandbox_status, op);
 }
 
-static void on_sandbox_run(void *user, const struct grpc_result *r)
+void pod_sandbox_failed(struct pod_op *op, const char *text)
+{
+	struct pod_worker *w = op->w;
+
+	pod_worker_event(w, -1, "Warning", "FailedCreatePodSandBox",
+		"Failed to create pod sandbox: %s", text);
+	/* From 1 s, doubling to 32 s: a network that comes up late should not cost 10 s. */
+	int64_t delay = w->sandbox_backoff.delay_ns;
+	delay = delay ? MIN(delay * 2, 32 * NS_PER_S) : NS_PER_S;
+	w->sandbox_backoff.delay_ns = delay;
+	w->view.sandbox_retry_ns = wall(w->n) + delay;
+	w->view.sandbox_busy = false;
+	w->sandbox_touched_ns = mono(w->n);
+	pod_op_end(op);
+}
+
+void pod_sandbox_on_run(void *user, const struct grpc_result *r)
 {
 	struct pod_op *op = user;
 	struct pod_worker *w = op->w;
@@ -129,19 +162,10 @@ static void on_sandbox_run(void *user, const struct grpc_result *r)
 	op->grpc = NULL;
 	const Cri__RunPodSandboxResponse *s = r->response;
 	if (!grpc_ok(r) || !*s->pod_sandbox_id) {
-		int64_t now = wall(w->n);
-		pod_worker_event(w, -1, "Warning", "FailedCreatePodSandBox",
-			"Failed to create pod sandbox: rpc error: code = %s desc = %s",
-			grpc_status_name(r->status),
-			grpc_ok(r) ? "the runtime gave no sandbox id" : r->message);
-		/* From 1 s, doubling to 32 s: a network that comes up late should not cost 10 s. */
-		int64_t delay = w->sandbox_backoff.delay_ns;
-		delay = delay ? MIN(delay * 2, 32 * NS_PER_S) : NS_PER_S;
-		w->sandbox_backoff.delay_ns = delay;
-		w->view.sandbox_retry_ns = now + delay;
-		w->view.sandbox_busy = false;
-		w->sandbox_touched_ns = mono(w->n);
-		pod_op_end(op);
+		_cleanup_(free_p) char *text =
+			xasprintf("rpc error: code = %s desc = %s", grpc_status_name(r->status),
+				grpc_ok(r) ? "the runtime gave no sandbox id" : r->message);
+		pod_sandbox_failed(op, text);
 		return;
 	}
 	w->sandbox_backoff = (struct backoff){0};
@@ -151,23 +175,13 @@ static void on_sandbox_run(void *user, const struct grpc_result *r)
 	op->grpc = cri_sandbox_status(w->m->cri, w->sandbox_id, on_sandbox_status, op);
 }
 
-static void run_new_sandbox(struct pod_op *op)
-{
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct pod_worker *w = op->w;
-	const struct json *pod = pod_worker_doc(w, &a);
-
-	op->grpc = cri_run_sandbox(w->m->cri, pod_sandbox_config(&a, pod, w->view.sandbox_attempt),
-		NULL, on_sandbox_run, op);
-}
-
 static void on_old_sandbox_stopped(void *user, const struct grpc_result *r)
 {
 	struct pod_op *op = user;
 
 	op->grpc = NULL;
 	op->w->view.sandbox_attempt++;
-	run_new_sandbox(op);
+	pod_sandbox_run(op);
 }
 
 void pod_op_run_sandbox(struct pod_worker *w)
@@ -181,7 +195,7 @@ void pod_op_run_sandbox(struct pod_worker *w)
 			"Pod sandbox changed, it will be killed and re-created.");
 		op->grpc = cri_stop_sandbox(w->m->cri, w->sandbox_id, on_old_sandbox_stopped, op);
 	} else {
-		run_new_sandbox(op);
+		pod_sandbox_run(op);
 	}
 }
 
@@ -195,6 +209,7 @@ static void on_sandbox_stopped(void *user, const struct grpc_result *r)
 	w->sandbox_touched_ns = mono(w->n);
 	if (grpc_ok(r) || r->status == GRPC_NOT_FOUND) {
 		w->view.sandbox_ready = false;
+		resources_pod_cgroup_remove(w->n->resources, w->uid);
 	} else {
 		pod_worker_event(
 			w, -1, "Warning", "FailedKillPod", "error killing pod: %s", r->message);

@@ -15,6 +15,8 @@
 #include "lib/object/quantity.h"
 #include "node/pod/pod_admit.h"
 #include "node/pod/pod_resources.h"
+#include "node/resources/cgroup.h"
+#include "node/resources/resources.h"
 
 enum { RETRY_S = 10 };
 
@@ -132,6 +134,18 @@ static bool allowed(struct pod_worker *w, const struct json *pod)
 
 /* ---- doing it ---- */
 
+/* The pod's group first gets room for what its containers are given, and is narrowed once they gave
+ * it back: the kernel refuses a limit below what is used, so it is said before and after. */
+static void update_group(struct pod_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct err err = ERR_INIT;
+
+	if (resources_pod_cgroup_update(w->n->resources, pod_resize_pod(w, &a), &err) < 0)
+		log_warn("control group of a resized pod", "namespace", w->ns, "pod", w->name,
+			"reason", err.msg, NULL);
+}
+
 static void on_updated(void *user, const struct grpc_result *r)
 {
 	struct pod_op *op = user;
@@ -143,6 +157,7 @@ static void on_updated(void *user, const struct grpc_result *r)
 		/* Another instance came meanwhile: it was made with what is allowed. */
 	} else if (grpc_ok(r)) {
 		c->actual = op->amounts;
+		update_group(w);
 		set_text(&w->resize.error, NULL);
 	} else {
 		_cleanup_(free_p) char *text =
@@ -172,8 +187,11 @@ static void update(struct pod_worker *w, struct arena *a, const struct json *pod
 
 	op->id = xstrdup(c->cur.id);
 	op->amounts = c->allocated;
+	update_group(w);
 	op->grpc = cri_update_resources(w->m->cri, op->id,
-		container_resources(a, pod, pod_container_doc(pod, i), w->m->node_memory),
+		container_resources(a, pod, pod_container_doc(pod, i),
+			resources_rules(w->n->resources),
+			resources_cgroups(w->n->resources)->version == 2),
 		on_updated, op);
 }
 

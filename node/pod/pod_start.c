@@ -6,6 +6,8 @@
 #include "lib/base/log.h"
 #include "node/pod/pod_mounts.h"
 #include "node/pod/pod_volumes.h"
+#include "node/resources/cgroup.h"
+#include "node/resources/resources.h"
 
 enum { CONFIG_RETRY_S = 10, FIRST_SHOW_MS = 1500 };
 
@@ -25,6 +27,16 @@ static const struct json *source_secret(void *user, const char *name)
 	return pod_refs_secret(op->refs, name);
 }
 
+static void tell_invalid_names(void *user, bool secret, const char *source, const char *names)
+{
+	struct pod_op *op = user;
+
+	pod_worker_event(op->w, -1, "Warning", "InvalidEnvironmentVariableNames",
+		"Keys [%s] from the EnvFrom %s %s/%s were skipped since they are considered "
+		"invalid environment variable names.",
+		names, secret ? "secret" : "configMap", op->w->ns, source);
+}
+
 static void fill_env_context(struct pod_op *op, struct arena *a, struct env_context *ctx)
 {
 	struct pod_manager *m = op->w->m;
@@ -37,8 +49,8 @@ static void fill_env_context(struct pod_op *op, struct arena *a, struct env_cont
 		.secret = source_secret,
 		.host_ip = op->w->n->host_ip,
 		.pod_ip = op->w->pod_ip,
-		.allocatable_cpu_milli = m->node_cpu_milli,
-		.allocatable_memory = m->node_memory,
+		.invalid_names = tell_invalid_names,
+		.allocatable = resources_allocatable(op->w->n->resources),
 	};
 	if (!m->services)
 		return;
@@ -264,12 +276,20 @@ struct creation {
 	const char *target;
 	struct env_vars env;
 	struct pod_mounts mounts;
+	struct security_rules security;
 };
 
 static void creation_free(struct creation *c)
 {
 	arena_finish(&c->arena);
 	free(c);
+}
+
+static struct image_user image_user(const struct pod_op *op)
+{
+	const struct pod_container *c = &op->w->containers[op->container];
+
+	return (struct image_user){c->image_uid, c->image_user};
 }
 
 static int create_container(struct creation *c, struct err *err)
@@ -286,7 +306,10 @@ static int create_container(struct creation *c, struct err *err)
 		.devices = c->mounts.devices,
 		.device_count = c->mounts.device_count,
 		.image = json_str_or(json_get(c->doc, "image"), ""),
-		.node_memory = w->m->node_memory,
+		.image_user = image_user(op),
+		.security = &c->security,
+		.qos = resources_rules(w->n->resources),
+		.cgroup2 = resources_cgroups(w->n->resources)->version == 2,
 		.target_id = c->target,
 	};
 
@@ -299,7 +322,7 @@ static int create_container(struct creation *c, struct err *err)
 		return err_set(
 			err, -E2BIG, "command and args are more than a process can be given");
 	op->grpc = cri_create_container(w->m->cri, w->sandbox_id, config,
-		pod_sandbox_config(&c->arena, c->pod, w->view.sandbox_attempt), on_created, op);
+		pod_worker_sandbox_config(w, &c->arena), on_created, op);
 	return 0;
 }
 
@@ -339,13 +362,15 @@ static int plan_container(struct creation *c, struct err *err)
 	c->pod = pod_worker_doc(w, a);
 	c->doc = pod_resize_doc(w, a, c->pod, op->container);
 	op->attempt = next_attempt(w, op->container, c->pod);
-	if (container_would_be_root(c->pod, c->doc, w->containers[op->container].image_uid))
-		return err_set(err, -EPERM,
-			"container has runAsNonRoot and image will run as root (pod: "
-			"\"%s_%s(%s)\", "
-			"container: %s)",
-			w->name, w->ns, w->uid, w->containers[op->container].name);
-	int r = find_target(w, c->doc, &c->target, err);
+	const struct image_user user = image_user(op);
+	int r = security_check_user(c->pod, c->doc, &user, err);
+	if (r < 0)
+		return r;
+	pod_worker_security(w, a, &c->security);
+	r = security_check_seccomp(c->pod, c->doc, &c->security, err);
+	if (r < 0)
+		return r;
+	r = find_target(w, c->doc, &c->target, err);
 	if (r < 0)
 		return r;
 	c->target = c->target ? arena_strdup(a, c->target) : NULL;

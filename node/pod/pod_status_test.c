@@ -256,19 +256,25 @@ static void qos_and_oom(void **state)
 
 static void resources_of_containers(void **state)
 {
+	struct qos_rules rules = {
+		.quota_period_us = CPU_PERIOD_US, .node_memory = INT64_C(4) << 30};
 	struct json *pod = parse("{\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{"
 				 "\"limits\":{\"cpu\":\"250m\",\"memory\":\"64Mi\"}}},"
 				 "{\"name\":\"d\"}]}}");
 	Cri__LinuxContainerResources *r =
-		container_resources(&a, pod, pod_container_doc(pod, 0), INT64_C(4) << 30);
+		container_resources(&a, pod, pod_container_doc(pod, 0), &rules, false);
 
 	assert_int_equal(r->cpu_period, 100000);
 	assert_int_equal(r->cpu_quota, 25000);
 	assert_int_equal(r->cpu_shares, 256);
 	assert_int_equal(r->memory_limit_in_bytes, 64 << 20);
-	r = container_resources(&a, pod, pod_container_doc(pod, 1), INT64_C(4) << 30);
+	r = container_resources(&a, pod, pod_container_doc(pod, 1), &rules, true);
 	assert_int_equal(r->cpu_quota, 0);
 	assert_int_equal(r->cpu_shares, 2);
+	assert_string_equal(cri_pair_get(r->unified, r->n_unified, "memory.oom.group"), "1");
+	rules.quota_period_us = 0;
+	r = container_resources(&a, pod, pod_container_doc(pod, 0), &rules, false);
+	assert_int_equal(r->cpu_quota, 0);
 }
 
 static void seconds_are_bounded(void **state)

@@ -8,6 +8,7 @@
 #include "lib/base/log.h"
 #include "lib/object/selector.h"
 #include "node/pod/ref_watch.h"
+#include "node/resources/resources.h"
 #include "node/volume/volume.h"
 
 /* After what changed while it was read; a server that lags behind must not be asked all the time.
@@ -79,8 +80,7 @@ static int source_resource(
 {
 	struct pod_op *op = user;
 	struct env_context ctx = {
-		.allocatable_cpu_milli = op->w->m->node_cpu_milli,
-		.allocatable_memory = op->w->m->node_memory,
+		.allocatable = resources_allocatable(op->w->n->resources),
 	};
 
 	return env_resource(a, pod_worker_doc(op->w, a), NULL, ref, &ctx, ret, err);
@@ -164,7 +164,7 @@ static void make(struct pod_op *op, bool contents_only,
 	const struct json *pod = pod_worker_doc(w, &m->arena);
 	struct volume_source source = {
 		.user = op,
-		.memory_bytes = w->m->node_memory,
+		.memory_bytes = resources_capacity(w->n->resources)->memory_bytes,
 		.config_map = source_config_map,
 		.secret = source_secret,
 		.claim = source_claim,

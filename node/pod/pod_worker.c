@@ -675,6 +675,7 @@ void pod_worker_destroy(struct pod_worker *w)
 	free(w->touched_ns);
 	free(w->probes);
 	free(w->sandbox_id);
+	free(w->runtime_handler);
 	free(w->ended_reason);
 	free(w->ended_message);
 	free(w->disruption);
