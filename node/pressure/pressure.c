@@ -25,11 +25,14 @@
 #include "node/pressure/image_gc.h"
 #include "node/pressure/local_watch.h"
 #include "node/pressure/signals.h"
+#include "node/pressure/stall.h"
+#include "node/stats/cgroup_usage.h"
 #include "node/stats/stats.h"
 #include "node/vm/vm_manager.h"
 
 enum {
 	LOOK_MS = 10000,
+	LOOK_MIN_MS = 1000,   /* however often the kernel tells of stalls */
 	SETTLE_LOOK_MS = 500, /* whether the evicted pod has stopped */
 	SETTLE_MAX_S = 30,
 	EVENTS_SOON_MS = 1000, /* the Node object is not known yet */
@@ -58,6 +61,9 @@ struct pressure {
 	bool images_apart;	 /* the same */
 	struct local_watch *local;
 	struct image_gc *images;
+	struct stall *stall;	     /* NULL: the kernel does not tell */
+	struct cgroup_finder groups; /* of containers, for their processes */
+	int64_t looked_ns;
 	struct sm sm;
 	struct wakeup *look;
 	struct grpc_call *image_fs;
@@ -148,6 +154,7 @@ static void observe(struct pressure *p)
 {
 	struct signals now;
 
+	p->looked_ns = mono(p);
 	p->source->read(p->source, &now);
 	pressure_observe(p->n->config, &p->state, &now, mono(p), &p->due);
 	p->images_apart = now.image_fs_apart;
@@ -186,6 +193,14 @@ static bool volumes_count(const struct pressure *p)
 	       p->due.signal == SIGNAL_NODEFS_INODES_FREE;
 }
 
+static int64_t processes_of(struct pressure *p, const struct container_usage *c)
+{
+	const char *path = c->id ? cgroup_finder_path(&p->groups, c->id, mono(p)) : NULL;
+	struct cgroup_usage u;
+
+	return path && cgroup_usage_read(&p->groups, path, &u) ? (int64_t)u.tasks : 0;
+}
+
 static void add_usage(struct candidates *all, struct pod_load *load)
 {
 	const struct usage *u = all->usage;
@@ -197,6 +212,8 @@ static void add_usage(struct candidates *all, struct pod_load *load)
 			continue;
 		load->known = true;
 		load->usage[RES_MEMORY] += (int64_t)c->working_set_bytes;
+		if (all->resource == RES_PIDS)
+			load->usage[RES_PIDS] += processes_of(all->p, c);
 		if (layers_count(all->p)) {
 			load->usage[RES_STORAGE] += (int64_t)c->layer_bytes;
 			load->usage[RES_INODES] += (int64_t)c->layer_inodes;
@@ -417,6 +434,14 @@ static void on_look(void *user)
 		measure(p);
 }
 
+static void on_stall(void *user)
+{
+	struct pressure *p = user;
+
+	if (p->sm.state == WATCHING && mono(p) - p->looked_ns >= LOOK_MIN_MS * NS_PER_MS)
+		wakeup_in(p->look, 0);
+}
+
 /* ---- life ---- */
 
 struct pressure *pressure_create(struct node *n)
@@ -430,6 +455,8 @@ struct pressure *pressure_create(struct node *n)
 	p->look = wakeup_create(n->loop, n->clock, on_look, p);
 	p->local = local_watch_create(n);
 	p->images = image_gc_create(n);
+	p->stall = stall_create(n->loop, on_stall, p);
+	cgroup_finder_init(&p->groups, "/sys/fs/cgroup");
 	pod_manager_add_check(n->pods, admits, p);
 	/* Conditions are right from the first status on. */
 	observe(p);
@@ -444,6 +471,8 @@ void pressure_destroy(struct pressure *p)
 	grpc_call_cancel(p->image_fs);
 	local_watch_destroy(p->local);
 	image_gc_destroy(p->images);
+	stall_destroy(p->stall);
+	cgroup_finder_finish(&p->groups);
 	wakeup_destroy(p->look);
 	host_signals_finish(&p->host);
 	free(p->leaving_uid);

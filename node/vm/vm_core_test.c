@@ -89,7 +89,7 @@ static void perform(struct world *w, enum vm_action a)
 			}
 			break;
 		case VM_DO_DESTROY:
-			assert_true(w->deleting || w->core.finished);
+			assert_true(w->deleting || w->core.finished || w->core.host_ends);
 			if (w->running) {
 				w->running = false;
 				w->end = 1;
@@ -195,6 +195,32 @@ static void a_deaf_guest_is_killed_after_its_grace(void **state)
 	assert_false(w.running);
 	assert_true(w.stopped_at - w.stop_asked_at >= 30 * NS_PER_S);
 	assert_int_equal(w.core.sm.state, VM_RELEASED);
+}
+
+static void the_host_goes_down(void **state)
+{
+	struct world w = fresh(1), late = fresh(2);
+
+	run(&w, NS_PER_S);
+	w.deaf = true;
+	w.core.host_ends = true;
+	w.core.host_grace_ns = 10 * NS_PER_S;
+	run(&w, 9 * NS_PER_S);
+	assert_true(w.running);
+	run(&w, 3 * NS_PER_S);
+	assert_false(w.running);
+	assert_true(w.stopped_at - w.stop_asked_at < 12 * NS_PER_S);
+	/* The object is nobody's to release but who deletes it. */
+	assert_int_equal(w.core.sm.state, VM_CLEAN);
+	assert_true(w.finalizer);
+
+	/* None begins, unless the host stays up after all. */
+	late.core.host_ends = true;
+	run(&late, 60 * NS_PER_S);
+	assert_int_equal(late.starts, 0);
+	late.core.host_ends = false;
+	run(&late, NS_PER_S);
+	assert_int_equal(late.core.sm.state, VM_RUNNING);
 }
 
 static void the_guest_ends_by_itself(void **state)
@@ -345,6 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(starts_runs_and_goes),
 		cmocka_unit_test(a_deaf_guest_is_killed_after_its_grace),
+		cmocka_unit_test(the_host_goes_down),
 		cmocka_unit_test(the_guest_ends_by_itself),
 		cmocka_unit_test(a_new_agent_adopts),
 		cmocka_unit_test(the_host_was_restarted),

@@ -134,6 +134,7 @@ configure "shutdownGracePeriod: 20s" "shutdownGracePeriodCriticalPods: 8s"
 check "logind holds the host up for the agent" eventually 15 logind_says 'inhibit shutdown hanok-node delay'
 check "a critical pod" pod critical "priorityClassName: system-node-critical, containers: [{$C}]"
 eventually 20 matches '^Running' status critical
+# shellcheck disable=SC2016
 on_node 1 sh -c 'kill -USR1 $(set -- $(cat /run/lab/fake-logind.pid); echo $1)'
 check "the modest one ends" eventually 15 matches \
 	'^Failed Terminated Pod was terminated in response to imminent node shutdown.$' status small
@@ -145,6 +146,7 @@ check_output "the node is not ready" '^False KubeletNotReady node is shutting do
 check "a new pod" pod later "nodeName: node1, tolerations: [{operator: Exists}], containers: [{$C}]"
 check "it is refused" eventually 10 matches \
 	'^Failed NodeShutdown Pod was rejected: Pod was rejected as the node is shutting down.$' status later
+# shellcheck disable=SC2016
 on_node 1 sh -c 'kill -USR2 $(set -- $(cat /run/lab/fake-logind.pid); echo $1)'
 check "called off: the node is ready again" eventually 10 matches '^True KubeletReady$' condition Ready
 
