@@ -1,6 +1,7 @@
 /* config_fields.c - see config_fields.h. Names, ranges and what a zero means are
  * kubelet.config.k8s.io/v1beta1's. */
 #include "node/config/config_fields.h"
+#include "node/config/config_parts.h"
 
 #define AT(member) offsetof(struct node_config, member)
 #define INT32_MOST INT64_C(2147483647)
@@ -156,6 +157,11 @@ const char *const config_unused[] = {
 	"volumePluginDir",
 	NULL,
 };
+
+const char *node_signal_name(enum node_signal s)
+{
+	return config_signal_names[s];
+}
 
 const char *const config_signal_names[SIGNAL_COUNT] = {
 	[SIGNAL_MEMORY_AVAILABLE] = "memory.available",

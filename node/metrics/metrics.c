@@ -202,14 +202,12 @@ static int by_name(const void *x, const void *y)
 	return strcmp((*a)->name, (*b)->name);
 }
 
-void metric_write_all(struct buf *out, bool apart)
+void metric_write_all(struct buf *out)
 {
 	VEC(struct metric *) all = {0};
 
-	LIST_FOR_EACH(m, &metrics, struct metric, link) {
-		if (m->apart == apart)
-			VEC_PUSH(&all, m);
-	}
+	LIST_FOR_EACH(m, &metrics, struct metric, link)
+		VEC_PUSH(&all, m);
 	if (all.count > 1)
 		qsort(all.items, all.count, sizeof(struct metric *), by_name);
 	for (size_t i = 0; i < all.count; i++)

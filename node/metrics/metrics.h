@@ -24,7 +24,6 @@ struct metric {
 	enum metric_type type;
 	const char *labels;    /* "a,b"; "" = none */
 	const double *buckets; /* upper bounds by size, 0 at the end */
-	bool apart;	       /* not at /metrics but at a path of its own: /metrics/probes */
 	/* The registry's own. */
 	struct table series; /* label text -> struct series */
 	struct list link;
@@ -60,8 +59,8 @@ void metric_show(struct metric *m);
 /* Gauges whose label values come and go: forgets all of them. */
 void metric_clear(struct metric *m);
 
-/* All of them that are not apart, or all that are; by name. */
-void metric_write_all(struct buf *out, bool apart);
+/* All of them, by name. */
+void metric_write_all(struct buf *out);
 void metric_forget_all(void); /* forgets everything */
 
 /* For those who write metrics of their own: the value of a label, escaped. */

@@ -25,7 +25,7 @@ static void texts(void **state)
 	metric_observe(&times, 1, "w");
 	metric_observe(&times, 7, "w");
 	metric_show(&untouched);
-	metric_write_all(&b, false);
+	metric_write_all(&b);
 	assert_string_equal(b.data, "# HELP a_now Now\n# TYPE a_now gauge\na_now 1.5\n"
 				    "# HELP b_total Things\n# TYPE b_total counter\n"
 				    "b_total{kind=\"a\",place=\"\"} 4\n"
@@ -39,7 +39,7 @@ static void texts(void **state)
 				    "# HELP d_total Never\n# TYPE d_total counter\n");
 	metric_forget_all();
 	buf_clear(&b);
-	metric_write_all(&b, false);
+	metric_write_all(&b);
 	assert_int_equal(b.size, 0);
 }
 
@@ -63,7 +63,7 @@ static void of_the_runtime(void **state)
 	node_metrics_init("n1");
 	node_metrics_runtime("/runtime.v1.RuntimeService/RunPodSandbox", false, 2000000000);
 	node_metrics_runtime("/runtime.v1.RuntimeService/Unheard", true, 1);
-	metric_write_all(&b, false);
+	metric_write_all(&b);
 	assert_non_null(strstr(b.data, "kubelet_node_name{node=\"n1\"} 1\n"));
 	assert_non_null(strstr(b.data, "kubelet_runtime_operations_total{operation_type="
 				       "\"run_podsandbox\"} 1\n"));

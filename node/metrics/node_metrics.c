@@ -67,6 +67,35 @@ void node_metrics_init(const char *node_name)
 	metric_set(&build_info, 1, "1", "33", "v1.33.0+hanok-" HANOK_VERSION, platform, "gcc");
 }
 
+void node_metrics_pulled(uint64_t size_bytes, int64_t took_ns)
+{
+	static const struct {
+		uint64_t below_mb;
+		const char *name;
+	} sizes[] = {
+		{10, "0-10MB"},
+		{100, "10MB-100MB"},
+		{500, "100MB-500MB"},
+		{1000, "500MB-1GB"},
+		{5000, "1GB-5GB"},
+		{10000, "5GB-10GB"},
+		{20000, "10GB-20GB"},
+		{30000, "20GB-30GB"},
+		{40000, "30GB-40GB"},
+		{60000, "40GB-60GB"},
+		{100000, "60GB-100GB"},
+	};
+	const char *name = "GT100GB";
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		if (size_bytes < sizes[i].below_mb * 1000000) {
+			name = sizes[i].name;
+			break;
+		}
+	}
+	metric_observe(&metric_image_pull_seconds, (double)took_ns / (double)NS_PER_S, name);
+}
+
 /* "/runtime.v1.RuntimeService/ListPodSandbox" -> the name that kubelets give it. */
 static const char *operation_type(const char *method)
 {

@@ -22,5 +22,7 @@ extern struct metric metric_http_requests;	      /* method, path, server_type, l
 
 /* All of the above that have no labels show 0 from the start. */
 void node_metrics_init(const char *node_name);
+/* An image was pulled. */
+void node_metrics_pulled(uint64_t size_bytes, int64_t took_ns);
 /* An operation of the runtime has ended: `method` as gRPC has it. */
 void node_metrics_runtime(const char *method, bool ok, int64_t took_ns);

@@ -24,13 +24,13 @@ void agent_metrics_serve(struct node *n, struct http_request *req, bool probes)
 {
 	_cleanup_(buf_finish) struct buf b = BUF_INIT;
 
-	if (!probes) {
+	if (probes) {
+		pod_manager_probe_metrics(n->pods, &b);
+	} else {
 		look(n);
 		metric_write_process(&b);
+		metric_write_all(&b);
 	}
-	if (probes)
-		pod_manager_probe_metrics(n->pods, &b);
-	metric_write_all(&b, probes);
 	http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", NULL,
 		b.size ? b.data : "", b.size);
 }

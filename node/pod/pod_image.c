@@ -6,6 +6,7 @@
  *
  * The pull itself is image_puller.h's, which shares it among pods. Failures are retried after 10 s
  * doubling to 300 s, with Kubernetes' reasons. */
+#include "node/metrics/node_metrics.h"
 #include "node/pod/pod_internal.h"
 
 #include <stdio.h>
@@ -86,6 +87,7 @@ static void on_pulled_status(void *user, const struct grpc_result *r)
 		size = s->image->size;
 		note_user(op, s->image);
 	}
+	node_metrics_pulled(size, op->pull_ns);
 	pod_worker_event(w, (long)op->container, "Normal", "Pulled",
 		"Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %llu "
 		"bytes.",

@@ -82,6 +82,7 @@ struct pod_manager {
 
 struct pod_worker {
 	struct pod_manager *m;
+	int64_t seen_ns;       /* monotonic: when the agent first knew of it */
 	bool is_static;	       /* from a file, not from the API */
 	struct object *mirror; /* of a static pod, in the API; NULL = none known */
 	struct node *n;
@@ -245,6 +246,10 @@ void pod_sandbox_run(struct pod_op *op);
 /* pod_ops.c */
 void pod_sandbox_on_run(void *user, const struct grpc_result *r);
 void pod_sandbox_failed(struct pod_op *op, const char *text); /* ends it */
+
+/* pod_running.c: for /metrics. */
+void pod_count_started(struct pod_worker *w, size_t container, bool ok);
+void pod_count_operation(const struct pod_op *op);
 
 /* pod_image.c */
 void pod_image_check(struct pod_op *op); /* the whole operation */

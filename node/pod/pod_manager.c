@@ -9,6 +9,7 @@
 
 #include "lib/base/log.h"
 #include "lib/object/quantity.h"
+#include "node/metrics/node_metrics.h"
 #include "node/net/net.h"
 #include "node/pod/pod_files.h"
 #include "node/pod/pod_gc.h"
@@ -216,8 +217,14 @@ static bool anything_busy(struct pod_manager *m)
 	return false;
 }
 
+static double seconds_since(struct pod_manager *m, int64_t ns)
+{
+	return (double)(mono(m->n) - ns) / (double)NS_PER_S;
+}
+
 static void list_over(struct pod_manager *m)
 {
+	metric_observe(&metric_pleg_relist_seconds, seconds_since(m, m->list_started_ns), NULL);
 	m->sandboxes = NULL;
 	arena_finish(&m->list_arena);
 	if (m->relist_again)
@@ -314,6 +321,9 @@ static void on_relist(void *user)
 		m->relist_again = true;
 		return;
 	}
+	if (m->list_started_ns)
+		metric_observe(&metric_pleg_relist_interval_seconds,
+			seconds_since(m, m->list_started_ns), NULL);
 	m->list_started_ns = mono(m->n);
 	m->list_sandboxes = cri_list_sandboxes(m->cri, NULL, NULL, on_sandboxes, m);
 }

@@ -2,6 +2,7 @@
  * callbacks on one struct pod_op; whatever happens it ends in pod_op_end(), which lets the worker
  * decide anew. Cancelling a worker's operations cancels the call each one waits for; nothing is
  * undone, the next look at the runtime shows how far they got. */
+#include "node/metrics/node_metrics.h"
 #include "node/pod/pod_internal.h"
 
 #include <fcntl.h>
@@ -44,6 +45,7 @@ void pod_op_end(struct pod_op *op)
 {
 	struct pod_worker *w = op->w;
 
+	pod_count_operation(op);
 	op_free(op);
 	pod_worker_poke(w);
 }
@@ -142,6 +144,7 @@ void pod_sandbox_failed(struct pod_op *op, const char *text)
 {
 	struct pod_worker *w = op->w;
 
+	metric_add(&metric_started_pod_errors, 1, NULL);
 	pod_worker_event(w, -1, "Warning", "FailedCreatePodSandBox",
 		"Failed to create pod sandbox: %s", text);
 	/* From 1 s, doubling to 32 s: a network that comes up late should not cost 10 s. */

@@ -1,6 +1,7 @@
 /* pod_running.c - see pod_running.h. */
 #include "node/pod/pod_running.h"
 
+#include "node/metrics/node_metrics.h"
 #include "node/pod/pod_internal.h"
 
 void pod_manager_count(struct pod_manager *m, struct pod_counts *ret)
@@ -52,6 +53,40 @@ void pod_manager_walk_running(
 		arena_reset(&a);
 	}
 	arena_finish(&a);
+}
+
+void pod_count_started(struct pod_worker *w, size_t container, bool ok)
+{
+	const struct container_view *v = &w->view.containers[container];
+	const char *type = v->init	  ? "init_container"
+			   : v->ephemeral ? "ephemeral_container"
+					  : "container";
+
+	metric_add(&metric_started_containers, 1, type);
+	if (!ok)
+		metric_add(&metric_started_container_errors, 1, type, "RunContainerError");
+	/* The first time that all of them run; not of pods that an agent before this one began. */
+	for (size_t i = 0; ok && i < w->view.container_count; i++) {
+		const struct instance *c = &w->containers[i].cur;
+		if (!container_is_main(&w->view.containers[i]))
+			continue;
+		if (!c->id || c->attempt > 0 || c->run != RUN_RUNNING)
+			return;
+	}
+	if (ok && container_is_main(v))
+		metric_observe(&metric_pod_start_seconds,
+			(double)(mono(w->n) - w->seen_ns) / (double)NS_PER_S, NULL);
+}
+
+void pod_count_operation(const struct pod_op *op)
+{
+	const char *type = streq(op->what, "run sandbox")     ? "create"
+			   : streq(op->what, "remove pod")    ? "terminated"
+			   : str_has_prefix(op->what, "stop") ? "terminating"
+							      : "sync";
+
+	metric_observe(&metric_pod_worker_seconds,
+		(double)(mono(op->w->n) - op->started_ns) / (double)NS_PER_S, type);
 }
 
 struct listing_run {

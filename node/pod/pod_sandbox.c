@@ -1,5 +1,6 @@
 /* pod_sandbox.c - what a sandbox is made of, and the steps before the runtime makes it: the runtime
  * class is looked up, the pod's control group is made. */
+#include "node/metrics/node_metrics.h"
 #include "node/pod/pod_internal.h"
 
 #include "lib/base/file.h"
@@ -140,6 +141,7 @@ static void run(struct pod_op *op)
 		pod_sandbox_failed(op, err.msg);
 		return;
 	}
+	metric_add(&metric_started_pods, 1, NULL);
 	op->grpc = cri_run_sandbox(w->m->cri, config_of(w, &a, hostname, true), w->runtime_handler,
 		pod_sandbox_on_run, op);
 }

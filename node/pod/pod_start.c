@@ -171,11 +171,13 @@ static void on_started(void *user, const struct grpc_result *r)
 	struct pod_container *c = &w->containers[op->container];
 
 	op->grpc = NULL;
+	if (grpc_ok(r))
+		c->cur.run = RUN_RUNNING;
+	pod_count_started(w, op->container, grpc_ok(r));
 	if (grpc_ok(r)) {
 		pod_container_wait(c, NULL, NULL);
 		pod_worker_event(w, (long)op->container, "Normal", "Started",
 			"Started container %s", c->name);
-		c->cur.run = RUN_RUNNING;
 		pod_log_link(w, op->container);
 	} else {
 		pod_container_wait(c, "RunContainerError", "%s", r->message);

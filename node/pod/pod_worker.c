@@ -619,6 +619,7 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 
 	w->m = m;
 	w->n = m->n;
+	w->seen_ns = mono(w->n);
 	w->pod = object_ref(pod);
 	w->uid = xstrdup(pod->uid);
 	w->ns = xstrdup(pod->namespace);

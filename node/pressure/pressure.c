@@ -10,6 +10,8 @@
  *    +-------------------------------------------------------+
  *                         it has stopped, or 30 s
  */
+#include "node/config/config_parts.h"
+#include "node/metrics/node_metrics.h"
 #include "node/pressure/pressure.h"
 
 #include <fcntl.h>
@@ -290,6 +292,7 @@ static bool evict(struct candidates *all, const struct pod_load *load)
 
 	if (load->critical || !pod_manager_end(p->n->pods, load->uid, &end))
 		return false;
+	metric_add(&metric_evictions, 1, node_signal_name(p->due.signal));
 	log_warn("pod evicted", "namespace", json_path_str(load->pod, "metadata.namespace"), "pod",
 		json_path_str(load->pod, "metadata.name"), "reason", message, NULL);
 	free(p->leaving_uid);
