@@ -16,6 +16,8 @@
 #include "lib/client/wakeup.h"
 #include "node/net/net.h"
 #include "node/pod/pod_manager.h"
+#include "node/resources/cgroup.h"
+#include "node/resources/resources.h"
 #include "node/volume/file_work.h"
 #include "node/volume/volume.h"
 #include "test/sim/fake_api.h"
@@ -34,6 +36,7 @@ struct world {
 	/* the script: this method of this pod answers so; NULL = any */
 	const char *method, *pod;
 	enum fake_answer answer;
+	bool no_image; /* it must be pulled */
 	unsigned trouble_percent;
 	unsigned failed_sandboxes; /* events */
 };
@@ -51,6 +54,87 @@ void net_pods_listed(struct node_net *net)
 
 void net_pod_changed(struct node_net *net, const struct object *old, const struct object *new)
 {
+}
+
+/* Control groups would be the host's. */
+struct resources_call {
+	void (*done)(void *user, const struct err *err);
+	void *user;
+	struct wakeup *at;
+};
+static struct clock *resources_clock;
+static const struct node_amounts amounts = {.cpu_milli = 4000, .memory_bytes = INT64_C(8) << 30};
+static const struct qos_rules rules = {.node_memory = INT64_C(8) << 30};
+static const struct cgroup_tree cgroups = {.version = 2};
+
+void resources_set_driver(struct resources *r, bool systemd)
+{
+}
+
+const struct node_amounts *resources_capacity(const struct resources *r)
+{
+	return &amounts;
+}
+
+const struct node_amounts *resources_allocatable(const struct resources *r)
+{
+	return &amounts;
+}
+
+const struct qos_rules *resources_rules(const struct resources *r)
+{
+	return &rules;
+}
+
+const struct cgroup_tree *resources_cgroups(const struct resources *r)
+{
+	return &cgroups;
+}
+
+void resources_pod_adopt(struct resources *r, const struct json *pod)
+{
+}
+
+void resources_pod_cgroup_remove(struct resources *r, const char *uid)
+{
+}
+
+int resources_pod_cgroup_update(struct resources *r, const struct json *pod, struct err *err)
+{
+	return 0;
+}
+
+const char *resources_pod_cgroup_parent(
+	struct resources *r, struct arena *a, const struct json *pod)
+{
+	return "";
+}
+
+void resources_call_cancel(struct resources_call *c)
+{
+	if (!c)
+		return;
+	wakeup_destroy(c->at);
+	free(c);
+}
+
+static void on_group(void *user)
+{
+	struct resources_call c = *(struct resources_call *)user;
+
+	resources_call_cancel(user);
+	c.done(c.user, NULL);
+}
+
+struct resources_call *resources_pod_cgroup_make(struct resources *r, const struct json *pod,
+	void (*done)(void *user, const struct err *err), void *user)
+{
+	struct resources_call *c = xcalloc(1, sizeof(*c));
+
+	*c = (struct resources_call){done, user, NULL};
+	c->at = wakeup_create(NULL, resources_clock, on_group, c);
+	wakeup_in(c->at, 1);
+	return c;
 }
 
 struct file_work {
@@ -99,6 +183,8 @@ static enum fake_answer script(void *user, const char *method, const char *pod)
 {
 	struct world *w = user;
 
+	if (w->no_image && streq(method, "ImageStatus"))
+		return FAKE_NONSENSE;
 	if (w->method && !streq(w->method, method))
 		return FAKE_RIGHT;
 	if (w->pod && !streq(w->pod, pod))
@@ -147,7 +233,7 @@ static void begin(struct world *w, uint64_t seed)
 	*w = (struct world){.random = random_seeded(seed)};
 	log_set_level(LOG_ERROR + 1);
 	sim_clock_init(&w->clock);
-	files.clock = &w->clock.clock;
+	files.clock = resources_clock = &w->clock.clock;
 	w->kinds = kind_registry_create();
 	if (kind_registry_load_builtin(w->kinds, &err) < 0)
 		fail_msg("%s", err.msg);
@@ -342,6 +428,57 @@ static void what_can_not_be_stopped(void **state)
 	}
 }
 
+static void too_many_containers(void **state)
+{
+	_cleanup_(buf_finish) struct buf list = BUF_INIT;
+	struct world w;
+
+	begin(&w, 6);
+	for (int i = 0; i <= 256; i++)
+		buf_printf(&list, "%s{'name':'c%d','image':'x:1'}", i ? "," : "", i);
+	fake_api_create_text(w.api,
+		"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'a','namespace':'default'},'"
+		"spec':{"
+		"'nodeName':'node1','containers':[%s]}}",
+		list.data);
+	run(&w, 2 * S);
+	assert_true(has(&w, "a", "status.phase", "Failed"));
+	assert_true(has(&w, "a", "status.reason", "UnexpectedAdmissionError"));
+	assert_int_equal(fake_runtime_sandboxes(w.runtime, "a", false), 0);
+	fake_api_delete(w.api, "Pod", "default", "a", -1, NULL);
+	run(&w, 5 * S);
+	assert_true(gone(&w, "a"));
+	end(&w);
+}
+
+/* A pull or a hook that takes for ever is no reason to stay. */
+static void leaving_gives_up(void **state)
+{
+	static const char *const methods[] = {"PullImage", "ExecSync"};
+
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+		struct world w;
+		begin(&w, 5);
+		w.no_image = i == 0;
+		w.method = methods[i];
+		w.answer = FAKE_HANG;
+		fake_api_create_text(w.api,
+			"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'a','namespace':"
+			"'default'},'spec':{'nodeName':'node1','terminationGracePeriodSeconds':5,"
+			"'containers':[{'name':'main','image':'x:1','imagePullPolicy':'"
+			"IfNotPresent',"
+			"'lifecycle':{'postStart':{'exec':{'command':['x']}}}}]}}");
+		run(&w, 20 * S);
+		/* Not before the hook has ended. */
+		assert_true(has(&w, "a", "status.phase", "Pending"));
+		assert_int_equal(fake_runtime_containers(w.runtime, "a", true), i);
+		fake_api_delete(w.api, "Pod", "default", "a", -1, NULL);
+		run(&w, 3 * S);
+		assert_true(gone(&w, "a"));
+		end(&w);
+	}
+}
+
 static void nonsense_is_not_believed(void **state)
 {
 	static const char *const methods[] = {"ListPodSandbox", "ListContainers",
@@ -418,6 +555,8 @@ int main(void)
 		cmocka_unit_test(a_life),
 		cmocka_unit_test(one_hangs_others_run),
 		cmocka_unit_test(what_can_not_be_stopped),
+		cmocka_unit_test(too_many_containers),
+		cmocka_unit_test(leaving_gives_up),
 		cmocka_unit_test(nonsense_is_not_believed),
 		cmocka_unit_test(anything_may_happen),
 	};
