@@ -411,6 +411,10 @@ int node_main(int argc, char **argv)
 		}
 	}
 
+	if (strchr(n->service_cidr, ':') && !node_address_find6(n->host_ip, n->host_ip6))
+		log_warn("no IPv6 address of this node was found: others can't reach its pods by "
+			 "IPv6",
+			"interface of", n->host_ip, NULL);
 	uv_signal_init(&loop, &g->term);
 	uv_signal_init(&loop, &g->interrupt);
 	g->term.data = g->interrupt.data = g;

@@ -31,6 +31,7 @@ struct node {
 	const char *cri_address;     /* "unix:///run/containerd/containerd.sock" */
 	const char *libvirt_address; /* "qemu:///system", see node/vm/libvirt_uri.h */
 	char host_ip[64];	     /* InternalIP of this node */
+	char host_ip6[64];	     /* the second one, in a cluster of two families; "" = none */
 	const char *service_cidr;    /* "10.96.0.0/16" or "10.96.0.0/16,fd00::/112" */
 	char pod_cidr[64];	     /* Node.spec.podCIDR, "" until the server gave one */
 	struct object *object;	     /* our Node object, newest known; NULL before registration */

@@ -141,3 +141,31 @@ bool node_address_find(const char *server_host, char ret[64])
 	freeifaddrs(list);
 	return found;
 }
+
+bool node_address_find6(const char *ipv4, char ret[64])
+{
+	struct ifaddrs *list;
+	const char *interface = NULL;
+	bool found = false;
+	char text[64];
+
+	if (getifaddrs(&list) < 0)
+		return false;
+	for (struct ifaddrs *i = list; i && !interface; i = i->ifa_next)
+		if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET &&
+			getnameinfo(i->ifa_addr, sizeof(struct sockaddr_in), text, sizeof(text),
+				NULL, 0, NI_NUMERICHOST) == 0 &&
+			streq(text, ipv4))
+			interface = i->ifa_name;
+	for (struct ifaddrs *i = list; i && interface && !found; i = i->ifa_next) {
+		const struct sockaddr_in6 *in = (const void *)i->ifa_addr;
+
+		if (!in || in->sin6_family != AF_INET6 || !streq(i->ifa_name, interface) ||
+			IN6_IS_ADDR_LINKLOCAL(&in->sin6_addr))
+			continue;
+		found = getnameinfo(i->ifa_addr, sizeof(*in), ret, 64, NULL, 0, NI_NUMERICHOST) ==
+			0;
+	}
+	freeifaddrs(list);
+	return found;
+}

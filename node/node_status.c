@@ -170,6 +170,7 @@ static void post(struct node_status *s)
 		.parts = parts,
 		.part_count = s->parts.count,
 		.host_ip = n->host_ip,
+		.host_ip6 = n->host_ip6,
 		.runtime_version =
 			n->pods ? pod_manager_runtime_version(n->pods) : "containerd://unknown",
 		.images = s->images,

@@ -33,6 +33,7 @@ struct node_status_input {
 	const char *host_ip, *runtime_version;
 	const struct json *images, *handlers; /* of the runtime; NULL = not known */
 	int64_t pods_max;
+	const char *host_ip6; /* "" or NULL = none */
 	int port;
 	bool memory_pressure, disk_pressure, pid_pressure;
 	int64_t now_ns;

@@ -114,6 +114,8 @@ struct json *node_status_make(struct arena *a, const struct node_status_input *i
 	const struct node_facts *f = in->facts;
 
 	json_push(a, addresses, address(a, "InternalIP", in->host_ip));
+	if (in->host_ip6 && *in->host_ip6)
+		json_push(a, addresses, address(a, "InternalIP", in->host_ip6));
 	json_push(a, addresses, address(a, "Hostname", f->hostname));
 	json_set(a, s, "addresses", addresses);
 	json_set(a, s, "allocatable", resources(a, in, true));

@@ -94,9 +94,9 @@ struct pod_worker {
 	struct backoff *pulls;		  /* by container */
 	struct pod_probe **probes;	  /* three a container: liveness, readiness, startup */
 	char *sandbox_id;
-	char *runtime_handler; /* of the pod's runtime class; NULL = the default */
-	char pod_ip[64];
-	struct list ops; /* under way */
+	char *runtime_handler;	      /* of the pod's runtime class; NULL = the default */
+	char pod_ip[64], pod_ip6[64]; /* the second is of the other family, "" = none */
+	struct list ops;	      /* under way */
 	struct wakeup *wake;
 	bool dirty;		    /* wake was asked for a decision as soon as possible */
 	int64_t start_ns;	    /* wall clock */
@@ -210,6 +210,8 @@ struct pod_op {
 	size_t container_ids;		  /* how many of them are containers */
 	bool pulled;
 };
+/* "10.244.0.2,fd00:10:244::2": as the downward API has both. */
+const char *pod_worker_ips(struct arena *a, const char *one, const char *two);
 struct pod_op *pod_op_new(struct pod_worker *w, size_t container, const char *what);
 void pod_op_end(struct pod_op *op); /* frees; pokes the worker */
 int pod_file_write(const char *path, const char *text, unsigned mode, struct err *err) _must_check_;

@@ -78,6 +78,11 @@ int pod_file_write(const char *path, const char *text, unsigned mode, struct err
 
 /* ---- sandbox ---- */
 
+const char *pod_worker_ips(struct arena *a, const char *one, const char *two)
+{
+	return *one && *two ? arena_printf(a, "%s,%s", one, two) : one;
+}
+
 static void sandbox_ip(struct pod_worker *w, const Cri__PodSandboxStatus *s)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -86,12 +91,18 @@ static void sandbox_ip(struct pod_worker *w, const Cri__PodSandboxStatus *s)
 	const char *first = net && net->ip ? net->ip : "";
 	size_t more = net ? net->n_additional_ips : 0, count = 0;
 	const char **ips = arena_alloc(&a, (more + 1) * sizeof(*ips));
+	bool host = false;
 
 	if (json_path_bool(pod, "spec.hostNetwork", false)) {
 		first = w->n->host_ip;
+		host = true;
 		more = 0;
 	}
 	snprintf(w->pod_ip, sizeof(w->pod_ip), "%s", first);
+	snprintf(w->pod_ip6, sizeof(w->pod_ip6), "%s",
+		net && more ? net->additional_ips[0]->ip
+		: host	    ? w->n->host_ip6
+			    : "");
 	if (*first)
 		ips[count++] = first;
 	for (size_t i = 0; i < more; i++)

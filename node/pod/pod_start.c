@@ -49,6 +49,8 @@ static void fill_env_context(struct pod_op *op, struct arena *a, struct env_cont
 		.secret = source_secret,
 		.host_ip = op->w->n->host_ip,
 		.pod_ip = op->w->pod_ip,
+		.host_ips = pod_worker_ips(a, op->w->n->host_ip, op->w->n->host_ip6),
+		.pod_ips = pod_worker_ips(a, op->w->pod_ip, op->w->pod_ip6),
 		.invalid_names = tell_invalid_names,
 		.allocatable = resources_allocatable(op->w->n->resources),
 	};

@@ -408,6 +408,16 @@ static struct json *refused_status(struct arena *a, const struct pod_status_inpu
 	return s;
 }
 
+static void push_ip(struct arena *a, struct json *list, const char *address)
+{
+	struct json *ip = json_new_object(a);
+
+	if (!address || !*address)
+		return;
+	json_set_str(a, ip, "ip", address);
+	json_push(a, list, ip);
+}
+
 struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
 {
 	struct json *s = json_new_object(a), *main = json_new_array(a), *init = json_new_array(a),
@@ -429,10 +439,10 @@ struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
 	if (json_count(ephemeral) > 0)
 		json_set(a, s, "ephemeralContainerStatuses", ephemeral);
 	if (*in->host_ip) {
-		struct json *ips = json_new_array(a), *ip = json_new_object(a);
+		struct json *ips = json_new_array(a);
 		json_set_str(a, s, "hostIP", in->host_ip);
-		json_set_str(a, ip, "ip", in->host_ip);
-		json_push(a, ips, ip);
+		push_ip(a, ips, in->host_ip);
+		push_ip(a, ips, in->host_ip6);
 		json_set(a, s, "hostIPs", ips);
 	}
 	if (in->ended_message && over)
@@ -441,10 +451,10 @@ struct json *pod_status_make(struct arena *a, const struct pod_status_input *in)
 		json_set_int(a, s, "observedGeneration", generation(in->pod));
 	json_set_str(a, s, "phase", phase_name(phase));
 	if (*in->pod_ip) {
-		struct json *ips = json_new_array(a), *ip = json_new_object(a);
+		struct json *ips = json_new_array(a);
 		json_set_str(a, s, "podIP", in->pod_ip);
-		json_set_str(a, ip, "ip", in->pod_ip);
-		json_push(a, ips, ip);
+		push_ip(a, ips, in->pod_ip);
+		push_ip(a, ips, in->pod_ip6);
 		json_set(a, s, "podIPs", ips);
 	}
 	json_set_str(a, s, "qosClass", pod_qos_name(pod_qos(in->pod)));

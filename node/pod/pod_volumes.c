@@ -70,6 +70,8 @@ static int source_field(
 	struct env_context ctx = {
 		.host_ip = op->w->n->host_ip,
 		.pod_ip = op->w->pod_ip,
+		.host_ips = pod_worker_ips(a, op->w->n->host_ip, op->w->n->host_ip6),
+		.pod_ips = pod_worker_ips(a, op->w->pod_ip, op->w->pod_ip6),
 	};
 
 	return env_field(a, pod_worker_doc(op->w, a), path, &ctx, ret, err);

@@ -132,6 +132,8 @@ static void status_publish(struct pod_worker *w)
 		.resize = &w->resize,
 		.host_ip = w->n->host_ip,
 		.pod_ip = w->pod_ip,
+		.pod_ip6 = w->pod_ip6,
+		.host_ip6 = w->n->host_ip6,
 		.start_ns = w->start_ns,
 		.now_ns = wall(w->n),
 	};
@@ -461,7 +463,7 @@ static void apply_sandbox(
 	v->sandbox_attempt = s->metadata->attempt;
 	if (!streq(w->sandbox_id, s->id)) {
 		replace_text(&w->sandbox_id, s->id);
-		w->pod_ip[0] = '\0';
+		w->pod_ip[0] = w->pod_ip6[0] = '\0';
 		w->sandbox_unread = true;
 	}
 	if (v->sandbox_ready && w->sandbox_unread)

@@ -19,6 +19,9 @@
 
 LAB_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LAB_FABRIC_ADDRESS=172.31.0.254
+# With LAB_DUAL=1 a lab has IPv6 beside IPv4: in its fabric (fd00:172:31::/64), for pods and for services.
+LAB_SERVICES=10.96.0.0/16,fd00:10:96::/112
+LAB_PODS=10.244.0.0/16,fd00:10:244::/48
 LAB_REGISTRY=registry.lab:5000
 
 # shellcheck source=test/lab/cgroup.sh
@@ -212,6 +215,7 @@ lab_fabric_up() {
 		echo 0 >/proc/sys/net/ipv4/ip_forward
 		ip link add br0 type bridge
 		ip addr add $LAB_FABRIC_ADDRESS/24 dev br0
+		${LAB_DUAL:+ip addr add fd00:172:31::fe/64 dev br0 nodad}
 		ip link set br0 up
 		if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then
 			echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables
@@ -259,6 +263,7 @@ lab_host_up() {
 	nsenter -t "$fabric" -n ip link set "$host" master br0 up || return
 	lab_in "$host" sh -ec "
 		ip addr replace 172.31.0.$number/24 dev eth0
+		${LAB_DUAL:+ip addr replace fd00:172:31::$number/64 dev eth0 nodad}
 		ip link set eth0 up
 		ip route replace default via $LAB_FABRIC_ADDRESS" || return
 	lab_containerd_up "$number" && lab_libvirt_up "$number"
@@ -300,7 +305,8 @@ lab_server_up() {
 			cd / || exit 1
 			exec "$LAB_PROC" daemon "$LAB/run/server.pid" "$LAB/log/server.log" \
 				"$LAB/bin/hanok" server --data "$LAB/server" --listen "127.0.0.1:$port" \
-				--node-netns "/proc/$fabric/ns/net" --node-listen "$LAB_FABRIC_ADDRESS:6443"
+				--node-netns "/proc/$fabric/ns/net" --node-listen "$LAB_FABRIC_ADDRESS:6443" \
+				${LAB_DUAL:+--service-cidr "$LAB_SERVICES" --pod-cidr "$LAB_PODS"}
 		) || return
 	fi
 	lab_await 20 "hanok server is ready" lab_server_ready "$port" || { tail -n 5 "$LAB/log/server.log" >&2; return 1; }
@@ -331,7 +337,8 @@ lab_node_up() {
 	fi
 	lab_service "node$number" hanok-node hanok node --data /var/lib/hanok \
 		--kubeconfig /run/lab/host/node.kubeconfig --name "node$number" \
-		--cri unix:///run/containerd/containerd.sock --libvirt qemu:///system "${config[@]}"
+		--cri unix:///run/containerd/containerd.sock --libvirt qemu:///system "${config[@]}" \
+		${LAB_DUAL:+--service-cidr "$LAB_SERVICES"}
 }
 
 lab_node_end() { lab_service_end "node$1" hanok-node 15000; }

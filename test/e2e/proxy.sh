@@ -1,0 +1,94 @@
+#!/bin/bash
+# Services beyond ClusterIP and NodePort: traffic policies, load balancers' addresses, external IPs, affinity, host ports,
+# health checks; and rules that somebody removes, or whose keeper is killed.
+. "$(dirname "$0")/../lib.sh"
+use_lab
+use_namespace e2e-proxy
+
+outside() { lab_in fabric curl -s --max-time 2 "$@" || echo "curl: $?"; }
+inside() { on_node 1 curl -s --max-time 2 "$@" || echo "curl: $?"; }
+lab_in fabric ip route replace 203.0.113.0/24 via 172.31.0.1
+
+check "two pods, one with a host port" k apply -f - <<'END'
+apiVersion: v1
+kind: Pod
+metadata: {name: one, labels: {app: echo}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: web, image: registry.lab:5000/web, ports: [{containerPort: 80, hostPort: 8088}, {containerPort: 80, hostPort: 8089, hostIP: 172.31.0.1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: two, labels: {app: echo}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: web, image: registry.lab:5000/web}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo}
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: Local
+  externalIPs: [203.0.113.9]
+  loadBalancerSourceRanges: [198.51.100.0/24]
+  selector: {app: echo}
+  ports: [{port: 80}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: sticky}
+spec: {type: NodePort, sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 77}}, selector: {app: echo}, ports: [{port: 80}]}
+END
+check "they are Ready" k wait --for=condition=Ready pod/one pod/two --timeout=60s
+check "the load balancer's controller gives an address" k patch service echo --subresource=status --type=merge \
+	-p '{"status":{"loadBalancer":{"ingress":[{"ip":"203.0.113.8"}]}}}'
+port=$(k_field service/echo '.spec.ports[0].nodePort')
+health=$(k_field service/echo .spec.healthCheckNodePort)
+sticky=$(k_field service/sticky '.spec.ports[0].nodePort')
+
+check "a host port leads to its pod" eventually 10 matches 'container one' outside http://172.31.0.1:8088/
+check_output "so does one of one address" 'container one' outside http://172.31.0.1:8089/
+check_output "from the node, too" 'container one' inside http://172.31.0.1:8088/
+check_output "and from the other pod" 'container one' k exec two -- wget -q -O - http://172.31.0.1:8088/
+check "no rules of iptables were needed" test -z "$(on_node 1 sh -c 'nft list tables' | grep -vE 'table (ip|ip6|inet|bridge) hanok|libvirt|table ip(6)? (nat|filter|mangle|raw)$' | grep -i portmap)"
+
+check "the NodePort answers" eventually 10 matches container outside "http://172.31.0.1:$port/"
+check_output "an external IP answers" container outside http://203.0.113.9/
+check_output "the load balancer's address is for some sources only" 'curl: 28' outside http://203.0.113.8/
+check_output "the node itself gets there" container inside http://203.0.113.8/
+check "others are let in" k patch service echo --type=merge -p '{"spec":{"loadBalancerSourceRanges":["172.31.0.0/24"]}}'
+check "and come" eventually 10 matches container outside http://203.0.113.8/
+check_output "the health check counts two endpoints" '"localEndpoints": 2' outside "http://172.31.0.1:$health/"
+check_output "in upstream's headers" 'HTTP/1.1 200.*X-Load-Balancing-Endpoint-Weight: 2' outside -i "http://172.31.0.1:$health/"
+ask_sticky() { for _ in 1 2 3 4 5 6 7 8; do outside "http://172.31.0.1:$sticky/"; done | sort | uniq -c; }
+check_output "a client stays with its endpoint" '^ *8 container' ask_sticky
+check "for as long as the service says" on_node 1 sh -c 'nft list map ip hanok affinity | grep -q "timeout 1m17s"'
+
+# Whatever happens to the rules or their keeper, they are there again.
+established() { on_node 1 sh -c 'cat /proc/net/nf_conntrack 2>/dev/null | wc -l'; }
+check "somebody flushes all rules of the host" on_node 1 nft flush ruleset
+check "they come back" eventually 25 matches container outside "http://172.31.0.1:$port/"
+check "somebody deletes the table" on_node 1 nft delete table ip hanok
+check "it comes back" eventually 25 matches 'container one' outside http://172.31.0.1:8088/
+on_node 1 nft add table ip others
+netd() { on_node 1 pgrep -f 'hanok netd$' | head -1; }
+killed=$(netd)
+check "netd is killed" on_node 1 kill -9 "$killed"
+check "services go on" test "$(outside "http://172.31.0.1:$port/" | cut -c1-9)" = container
+check "and another one takes over" eventually 10 matches '[0-9]' netd
+check "a change arrives" k patch service echo --type=merge -p '{"spec":{"externalIPs":["203.0.113.10"]}}'
+check "at the new address" eventually 15 matches container outside http://203.0.113.10/
+check_output "which replaced the old" 'curl: (7|28)' outside http://203.0.113.9/
+check "tables of others were not touched" on_node 1 nft delete table ip others
+
+check "pods end" k delete pod one two --grace-period=1
+check "the host port is gone with its pod" eventually 10 matches 'curl: 7' outside http://172.31.0.1:8088/
+check "no host port is left" test -z "$(on_node 1 nft list map ip hanok host_ports | grep elements)"
+check "a service without endpoints refuses" eventually 10 matches 'curl: 7' outside "http://172.31.0.1:$port/"
+check_output "and says so to load balancers" 'HTTP/1.1 503' outside -i "http://172.31.0.1:$health/"
+check "services end" k delete service echo sticky
+check "nobody listens for health checks" eventually 5 matches 'curl: 7' outside "http://172.31.0.1:$health/"
+lab_in fabric ip route delete 203.0.113.0/24
+finish
