@@ -385,7 +385,7 @@ static void netd_result(void *user, uint32_t serial, int code, const char *text)
 		settle_in(net, RETRY_MS);
 		return;
 	}
-	if (net->netd_fresh) {
+	if (net->netd_fresh || code == NETD_EMPTIED) {
 		net->netd_fresh = false;
 		services_resync(net->services);
 		host_ports_resync(net->host_ports);

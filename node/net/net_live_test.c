@@ -223,12 +223,13 @@ static void set(const char *key, const char *address, uint16_t port, uint16_t no
 	give(key, &d);
 }
 
+static struct {
+	struct netd_config c;
+	struct net_range other[2];
+} config = {.c = {.net_count = 2}};
+
 static int setup(void **state)
 {
-	struct {
-		struct netd_config c;
-		struct net_range other[2];
-	} config = {.c = {.net_count = 2}};
 	struct links *l;
 	struct links_address gateways[2] = {{ip("10.244.0.1"), 24}, {ip("fd00:244::1"), 64}};
 	struct links_route routes[4] = {{.to.prefix = 0}};
@@ -612,6 +613,9 @@ static void a_new_netd_takes_over_without_a_gap(void **state)
 	service_map_all(map, &ops);
 	tell_ops(&ops);
 	tell_ops(&ops);
+	assert_string_not_equal(get("a", "10.96.0.10", 80), refused);
+	/* Nor is anything lost when a node comes or goes. */
+	assert_int_equal(tell_netd(NETD_CONFIG, &config, sizeof(config)), 0);
 	assert_string_not_equal(get("a", "10.96.0.10", 80), refused);
 	VEC_FINISH(&ops);
 }

@@ -16,7 +16,7 @@
 #include "lib/base/vec.h"
 #include "node/net/conntrack.h"
 #include "node/net/net.h"
-#include "node/net/nft_batch.h"
+#include "node/net/nft_rules.h"
 #include "node/net/policy_batch.h"
 
 #define SOCKET_FD 3
@@ -27,6 +27,7 @@ struct netd {
 	struct netd_config config;
 	unsigned tables; /* NFT_TABLE_*: config came and these were made */
 	struct policy_tables policies;
+	bool emptied; /* a table was made anew, by the configuration under way */
 	bool lost_told;
 	VEC(uint32_t) remembered; /* seconds that have a chain */
 };
@@ -164,14 +165,20 @@ static int make_table(struct netd *d, const struct netd_config *c, const struct 
 
 	netd_ruleset_write(&rules, c, nets, family, NET_BRIDGE);
 	r = run_nft(&rules, err);
-	if (r == 0)
-		return 0;
-	/* A table of another version has maps of another shape: make it anew, in one step. */
-	delete_table(&fresh, family);
-	buf_add(&fresh, rules.data, rules.size);
-	if (run_nft(&fresh, &again) < 0)
-		return r;
-	return d->tables ? answer(NETD_LOST, 0, -ENOENT, "tables were made anew") : 0;
+	if (r < 0) {
+		/* A table of another version has maps of another shape: make it anew, in one step.
+		 */
+		delete_table(&fresh, family);
+		buf_add(&fresh, rules.data, rules.size);
+		if (run_nft(&fresh, &again) < 0)
+			return r;
+		log_info("the table was made anew", "because", err ? err->msg : "", NULL);
+		d->emptied = true;
+	}
+	r = nft_pick_rules(d->nft, family, err);
+	for (size_t i = 0; r == 0 && i < d->remembered.count; i++)
+		r = nft_remember_rule(d->nft, family, d->remembered.items[i], err);
+	return r;
 }
 
 static int apply_config(struct netd *d, const char *body, size_t size, struct err *err)
@@ -181,6 +188,7 @@ static int apply_config(struct netd *d, const char *body, size_t size, struct er
 	int r = netd_check_config(c, size, err);
 	unsigned tables = 0;
 
+	d->emptied = false;
 	if (r == 0 && c->v4.pods.address.family) {
 		r = make_table(d, c, nets, AF_INET, err);
 		tables |= NFT_TABLE_IP4;
@@ -205,20 +213,20 @@ static int apply_config(struct netd *d, const char *body, size_t size, struct er
 	d->config = *c;
 	d->tables = tables;
 	d->lost_told = false;
-	for (size_t i = 0; r == 0 && i < d->remembered.count; i++)
-		r = nft_remember(d->nft, tables, d->remembered.items[i], err);
-	return r;
+	return d->emptied ? NETD_EMPTIED : 0;
 }
 
 /* Each time for which a client may be remembered is a chain; they are few in any cluster. */
 static int ensure_remembered(struct netd *d, uint32_t seconds, struct err *err)
 {
-	int r;
+	int r = 0;
 
 	for (size_t i = 0; i < d->remembered.count; i++)
 		if (d->remembered.items[i] == seconds)
 			return 0;
-	r = nft_remember(d->nft, d->tables, seconds, err);
+	for (unsigned f = 0; r == 0 && f < 2; f++)
+		if (d->tables & 1u << f)
+			r = nft_remember_rule(d->nft, f ? AF_INET6 : AF_INET, seconds, err);
 	if (r == 0)
 		VEC_PUSH(&d->remembered, seconds);
 	return r;

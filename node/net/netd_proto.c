@@ -199,18 +199,13 @@ static void add_range(struct buf *out, const struct net_range *r)
 #define GROUP_MASK "0xffffe000"
 #define TRANSPORT "meta l4proto { tcp, udp, sctp }"
 
-/* For each number of slots: choose one and translate. Where clients are remembered, the mark then
- * says the slot too; one that leads nowhere any more is chosen anew. */
-static void add_pick_chains(struct buf *out, const struct words *w, unsigned slots)
+/* Beside the chains that choose (nft_rules.h): where clients are remembered, the mark says the slot
+ * too once it is known; one that leads nowhere any more is chosen anew. */
+static void add_sticky_chains(struct buf *out, const struct words *w, unsigned slots)
 {
-	char pick[32], sticky[32];
+	char sticky[32];
 
-	netd_chain_name(pick, false, slots);
 	netd_chain_name(sticky, true, slots);
-	buf_printf(out,
-		"\tchain %s {\n\t\t" TRANSPORT
-		" dnat %s to meta mark . numgen random mod %u map @endpoints\n\t}\n",
-		pick, w->ip, slots);
 	buf_printf(out,
 		"\tchain %s {\n"
 		"\t\tmeta mark set %s saddr . meta mark map @affinity goto sticky-again-%u\n"
@@ -223,12 +218,58 @@ static void add_pick_chains(struct buf *out, const struct words *w, unsigned slo
 		"\t\tmeta mark set meta mark & " GROUP_MASK "\n"
 		"\t\tgoto sticky-anew-%u\n\t}\n",
 		slots, w->ip, slots);
+}
+
+static void add_chains(struct buf *out, const struct words *w,
+	void (*each)(struct buf *out, const struct words *w, unsigned slots))
+{
+	for (unsigned i = 1; i <= NETD_SLOTS_EXACT; i++)
+		each(out, w, i);
+	each(out, w, NETD_SLOTS_MANY);
+	each(out, w, NETD_SLOTS_MOST);
+}
+
+/* All are named first, since they refer to each other; those with rules from nft_rules.h are left
+ * as they are, the others begin empty. */
+static void name_chains(struct buf *out, const struct words *w, unsigned slots)
+{
 	buf_printf(out,
-		"\tchain sticky-anew-%u {\n"
-		"\t\tmeta mark set meta mark . numgen random mod %u map @sticky_slots\n"
-		"\t\tmeta mark & " GROUP_MASK " vmap @remember\n"
-		"\t\t" TRANSPORT " dnat %s to meta mark map @sticky_endpoints\n\t}\n",
-		slots, slots, w->ip);
+		"add chain %s " NETD_TABLE " pick-%u\nadd chain %s " NETD_TABLE " sticky-anew-%u\n"
+		"add chain %s " NETD_TABLE " sticky-%u\nflush chain %s " NETD_TABLE " sticky-%u\n"
+		"add chain %s " NETD_TABLE " sticky-again-%u\nflush chain %s " NETD_TABLE
+		" sticky-again-%u\n",
+		w->table, slots, w->table, slots, w->table, slots, w->table, slots, w->table, slots,
+		w->table, slots);
+}
+
+static const struct {
+	const char *name, *hook; /* NULL = not called by the kernel */
+} chains[] = {
+	{"sticky-chosen", NULL},
+	{"dispatch", NULL},
+	{"inside", NULL},
+	{"own-address", NULL},
+	{"translate", NULL},
+	{"refuse", NULL},
+	{"discard", NULL},
+	{"source-check", NULL},
+	{"prerouting", "type nat hook prerouting priority -100"},
+	{"output", "type nat hook output priority -100"},
+	{"postrouting", "type nat hook postrouting priority 100"},
+	{"filter-prerouting", "type filter hook prerouting priority -110"},
+	{"filter-input", "type filter hook input priority 0"},
+	{"forward", "type filter hook forward priority 0"},
+	{"filter-output", "type filter hook output priority 0"},
+};
+
+static void clear_chains(struct buf *out, const struct words *w)
+{
+	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
+		buf_printf(out, "add chain %s " NETD_TABLE " %s", w->table, chains[i].name);
+		if (chains[i].hook)
+			buf_printf(out, " { %s; policy accept; }", chains[i].hook);
+		buf_printf(out, "\nflush chain %s " NETD_TABLE " %s\n", w->table, chains[i].name);
+	}
 }
 
 static const struct words *words_of(uint32_t family)
@@ -243,11 +284,11 @@ static const char maps[] =
 	"	map node_ports { type inet_proto . inet_service : mark; }\n"
 	"	map node_ports_inside { type inet_proto . inet_service : mark; }\n"
 	"	map groups { type mark : verdict; }\n"
-	"	map endpoints { typeof meta mark . numgen random mod 2 : $I daddr . th dport; }\n"
-	"	map sticky_slots { typeof meta mark . numgen random mod 2 : meta mark; }\n"
-	"	map sticky_endpoints { typeof meta mark : $I daddr . th dport; }\n"
+	"	map endpoints { type mark . mark : $A . inet_service; }\n"
+	"	map sticky_slots { type mark . mark : mark; }\n"
+	"	map sticky_endpoints { type mark : $A . inet_service; }\n"
 	"	map remember { type mark : verdict; }\n"
-	"	map affinity { typeof $I saddr . meta mark : meta mark; size 65536; flags "
+	"	map affinity { type $A . mark : mark; size 65536; flags "
 	"dynamic,timeout; }\n"
 	"	map no_endpoints { type $A . inet_proto . inet_service : verdict; }\n"
 	"	map no_endpoint_node_ports { type inet_proto . inet_service : verdict; }\n"
@@ -259,6 +300,9 @@ static const char maps[] =
 
 /* Loopback addresses stay local: translating them would need route_localnet. */
 static const char translate[] =
+	"	chain sticky-chosen {\n"
+	"		meta mark & " GROUP_MASK " vmap @remember\n"
+	"		" TRANSPORT " dnat $I to meta mark map @sticky_endpoints\n	}\n"
 	"	chain dispatch {\n		meta mark vmap @groups\n	}\n"
 	"	chain inside {\n"
 	"		meta mark set $I daddr . meta l4proto . th dport map @services_inside goto "
@@ -277,13 +321,10 @@ static const char translate[] =
 	"dispatch\n"
 	"		fib daddr type local $I daddr != $L goto own-address\n	}\n"
 	"	chain prerouting {\n"
-	"		type nat hook prerouting priority dstnat; policy accept;\n"
 	"		" TRANSPORT " jump translate\n	}\n"
 	"	chain output {\n"
-	"		type nat hook output priority -100; policy accept;\n"
 	"		" TRANSPORT " jump translate\n	}\n"
 	"	chain postrouting {\n"
-	"		type nat hook postrouting priority srcnat; policy accept;\n"
 	"		ct status dnat $I saddr . $I daddr @hairpin masquerade fully-random\n"
 	"		ct status dnat meta mark & 0xc0000000 == 0x80000000 masquerade "
 	"fully-random\n"
@@ -300,18 +341,15 @@ static const char refuse[] =
 	"		$I daddr . meta l4proto . th dport . $I saddr @sources return\n"
 	"		drop\n	}\n"
 	"	chain filter-prerouting {\n"
-	"		type filter hook prerouting priority -110; policy accept;\n"
 	"		ct state new " TRANSPORT
 	" $I daddr . meta l4proto . th dport @firewalled goto source-check\n	}\n"
 	"	chain filter-input {\n"
-	"		type filter hook input priority filter; policy accept;\n"
 	"		ct state new " TRANSPORT
 	" $I daddr . meta l4proto . th dport vmap @no_endpoints\n"
 	"		ct state new " TRANSPORT
 	" fib daddr type local $I daddr != $L meta l4proto "
 	". th dport vmap @no_endpoint_node_ports\n	}\n"
 	"	chain forward {\n"
-	"		type filter hook forward priority filter; policy accept;\n"
 	"		ct state new " TRANSPORT
 	" $I daddr . meta l4proto . th dport vmap @no_endpoints\n";
 
@@ -322,8 +360,10 @@ void netd_ruleset_write(struct buf *out, const struct netd_config *c, const stru
 	const struct netd_family *f = family == AF_INET6 ? &c->v6 : &c->v4;
 
 	/* The set of ranges changes as a whole; rules go, elements of maps stay. */
+	add(out, w, "add table $T " NETD_TABLE "\n");
+	clear_chains(out, w);
+	add_chains(out, w, name_chains);
 	add(out, w,
-		"add table $T " NETD_TABLE "\nflush table $T " NETD_TABLE "\n"
 		"add set $T " NETD_TABLE " cluster { type $A; flags interval; }\n"
 		"flush set $T " NETD_TABLE " cluster\n"
 		"table $T " NETD_TABLE " {\n"
@@ -337,10 +377,7 @@ void netd_ruleset_write(struct buf *out, const struct netd_config *c, const stru
 	}
 	buf_add_str(out, " }\n\t}\n");
 	add(out, w, maps);
-	for (unsigned i = 1; i <= NETD_SLOTS_EXACT; i++)
-		add_pick_chains(out, w, i);
-	add_pick_chains(out, w, NETD_SLOTS_MANY);
-	add_pick_chains(out, w, NETD_SLOTS_MOST);
+	add_chains(out, w, add_sticky_chains);
 	add(out, w, translate);
 	/* A pod that goes through a port of this node may meet itself. */
 	buf_printf(out,
@@ -361,7 +398,6 @@ void netd_ruleset_write(struct buf *out, const struct netd_config *c, const stru
 		if (i)
 			add(out, w,
 				"\tchain filter-output {\n"
-				"\t\ttype filter hook output priority filter; policy accept;\n"
 				"\t\tct state new " TRANSPORT
 				" $I daddr . meta l4proto . th dport vmap @no_endpoints\n");
 		if (f->services.address.family) {

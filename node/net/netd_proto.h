@@ -58,11 +58,14 @@ static inline uint32_t netd_group(enum netd_kind kind, uint32_t index)
 
 enum netd_message { NETD_CONFIG = 1, NETD_OPS, NETD_RESULT, NETD_LOST, NETD_POLICY };
 
+/* Code of a result: the configuration is in force, but elements were lost on the way. */
+#define NETD_EMPTIED 1
+
 struct netd_header {
 	uint32_t size; /* of what follows */
 	uint32_t type;
 	uint32_t serial;
-	int32_t code; /* result: 0 or negative errno */
+	int32_t code; /* result: 0, negative errno or NETD_EMPTIED */
 };
 
 /* What a family needs; without it, its address.family is 0 and it has no table. */

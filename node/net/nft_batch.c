@@ -1,7 +1,6 @@
 #include "node/net/nft_batch.h"
 
 #include <arpa/inet.h>
-#include <endian.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -475,105 +474,6 @@ int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, uns
 	}
 	if (seq == first)
 		return 0; /* nothing for the kernel's tables */
-	return nft_batch_commit(s, &out, seq, err);
-}
-
-/* ---- the rule that remembers a client ---- */
-
-static struct nlattr *begin_expr(struct nlmsghdr *h, const char *name, struct nlattr **ret_data)
-{
-	struct nlattr *e = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
-
-	mnl_attr_put_strz(h, NFTA_EXPR_NAME, name);
-	*ret_data = mnl_attr_nest_start(h, NFTA_EXPR_DATA);
-	return e;
-}
-
-static void end_expr(struct nlmsghdr *h, struct nlattr *e, struct nlattr *data)
-{
-	mnl_attr_nest_end(h, data);
-	mnl_attr_nest_end(h, e);
-}
-
-static void put_number(struct nlmsghdr *h, uint16_t type, uint32_t value)
-{
-	mnl_attr_put_u32(h, type, htonl(value));
-}
-
-static void put_mark(struct nlmsghdr *h, uint32_t reg)
-{
-	struct nlattr *data, *e = begin_expr(h, "meta", &data);
-
-	put_number(h, NFTA_META_KEY, NFT_META_MARK);
-	put_number(h, NFTA_META_DREG, reg);
-	end_expr(h, e, data);
-}
-
-static void put_group(struct nlmsghdr *h, uint32_t reg)
-{
-	struct fields mask = {.size = 0}, none = {.bytes = {0}, .size = 4};
-	struct nlattr *data, *e;
-
-	put_mark(h, reg);
-	add_field(&mask, &(uint32_t){NETD_GROUP_MASK}, 4);
-	e = begin_expr(h, "bitwise", &data);
-	put_number(h, NFTA_BITWISE_SREG, reg);
-	put_number(h, NFTA_BITWISE_DREG, reg);
-	put_number(h, NFTA_BITWISE_LEN, 4);
-	put_value(h, NFTA_BITWISE_MASK, &mask);
-	put_value(h, NFTA_BITWISE_XOR, &none);
-	end_expr(h, e, data);
-}
-
-/* update @affinity { saddr . mark & NETD_GROUP_MASK timeout N : mark } */
-static void put_remember(struct nlmsghdr *h, uint32_t family, uint32_t seconds)
-{
-	bool v6 = family == AF_INET6;
-	uint32_t group = v6 ? NFT_REG32_04 : NFT_REG32_01; /* behind the address */
-	struct nlattr *data, *e = begin_expr(h, "payload", &data);
-
-	put_number(h, NFTA_PAYLOAD_DREG, NFT_REG32_00);
-	put_number(h, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
-	put_number(h, NFTA_PAYLOAD_OFFSET, v6 ? 8 : 12);
-	put_number(h, NFTA_PAYLOAD_LEN, v6 ? 16 : 4);
-	end_expr(h, e, data);
-	put_group(h, group);
-	put_mark(h, group + 1);
-	e = begin_expr(h, "dynset", &data);
-	mnl_attr_put_strz(h, NFTA_DYNSET_SET_NAME, "affinity");
-	put_number(h, NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
-	put_number(h, NFTA_DYNSET_SREG_KEY, NFT_REG32_00);
-	put_number(h, NFTA_DYNSET_SREG_DATA, group + 1);
-	mnl_attr_put_u64(h, NFTA_DYNSET_TIMEOUT, htobe64((uint64_t)seconds * 1000));
-	end_expr(h, e, data);
-}
-
-int nft_remember(struct nft_socket *s, unsigned tables, uint32_t seconds, struct err *err)
-{
-	_cleanup_(buf_finish) struct buf out = BUF_INIT;
-	uint32_t seq = nft_batch_begin(s, &out);
-	char chain[32];
-
-	snprintf(chain, sizeof(chain), "remember-%u", seconds);
-	for (unsigned f = 0; f < 2; f++) {
-		struct nlmsghdr *h;
-		struct nlattr *list;
-
-		if (!(tables & 1u << f))
-			continue;
-		h = nft_message(&out, NFT_MSG_NEWCHAIN, NLM_F_CREATE, (uint8_t)families[f], &seq);
-		mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, NETD_TABLE);
-		mnl_attr_put_strz(h, NFTA_CHAIN_NAME, chain);
-		end_message(&out, h);
-		h = nft_message(&out, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
-			(uint8_t)families[f], &seq);
-		mnl_attr_put_strz(h, NFTA_RULE_TABLE, NETD_TABLE);
-		mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain);
-		list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
-		put_remember(h, families[f], seconds);
-		mnl_attr_nest_end(h, list);
-		end_message(&out, h);
-	}
 	return nft_batch_commit(s, &out, seq, err);
 }
 

@@ -23,11 +23,6 @@ void nft_socket_close(struct nft_socket *s);
  * is done in `tables`. */
 int nft_apply(struct nft_socket *s, const struct netd_op *ops, size_t count, unsigned tables,
 	struct err *err) _must_check_;
-/* A chain `remember-SECONDS` in these tables, with the one rule that keeps a client's slot for so
- * long (nft 1.0.6 writes over a part of an IPv6 key in it, so it is made here). To be called once
- * after the tables were made. */
-int nft_remember(
-	struct nft_socket *s, unsigned tables, uint32_t seconds, struct err *err) _must_check_;
 /* 1 = the table is there, 0 = it is not, or negative. */
 int nft_table_exists(
 	struct nft_socket *s, uint8_t family, const char *name, struct err *err) _must_check_;
