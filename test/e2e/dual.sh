@@ -10,7 +10,7 @@ use_namespace e2e-dual
 outside() { lab_in fabric curl -s --max-time 3 "$@" || echo "curl: $?"; }
 check_output "the node has two pod ranges" '^10.244.0.0/24 fd00:10:244::/64$' k get node node1 -o 'jsonpath={.spec.podCIDRs[0]} {.spec.podCIDRs[1]}'
 check_output "and two addresses" '172.31.0.1.*fd00:172:31::1' k get node node1 -o 'jsonpath={.status.addresses[*].address}'
-check "pods and services" k apply -f - <<'END'
+cat >"$TEST_DIR/objects.yaml" <<'END'
 apiVersion: v1
 kind: Pod
 metadata: {name: web, labels: {app: web}}
@@ -38,6 +38,7 @@ kind: Service
 metadata: {name: four}
 spec: {selector: {app: web}, ports: [{port: 80}]}
 END
+check "pods and services" k apply -f "$TEST_DIR/objects.yaml"
 check "they are Ready" k wait --for=condition=Ready pod/web pod/client --timeout=60s
 check_output "a pod has both addresses" '^10\.244\.0\.[0-9]+ fd00:10:244::' k get pod web -o 'jsonpath={.status.podIPs[0].ip} {.status.podIPs[1].ip}'
 check_output "and its host's" '^172.31.0.1 fd00:172:31::1$' k get pod web -o 'jsonpath={.status.hostIPs[0].ip} {.status.hostIPs[1].ip}'

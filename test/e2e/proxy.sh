@@ -9,7 +9,7 @@ outside() { lab_in fabric curl -s --max-time 2 "$@" || echo "curl: $?"; }
 inside() { on_node 1 curl -s --max-time 2 "$@" || echo "curl: $?"; }
 lab_in fabric ip route replace 203.0.113.0/24 via 172.31.0.1
 
-check "two pods, one with a host port" k apply -f - <<'END'
+cat >"$TEST_DIR/objects.yaml" <<'END'
 apiVersion: v1
 kind: Pod
 metadata: {name: one, labels: {app: echo}}
@@ -41,6 +41,7 @@ kind: Service
 metadata: {name: sticky}
 spec: {type: NodePort, sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 77}}, selector: {app: echo}, ports: [{port: 80}]}
 END
+check "two pods, one with a host port" k apply -f "$TEST_DIR/objects.yaml"
 check "they are Ready" k wait --for=condition=Ready pod/one pod/two --timeout=60s
 check "the load balancer's controller gives an address" k patch service echo --subresource=status --type=merge \
 	-p '{"status":{"loadBalancer":{"ingress":[{"ip":"203.0.113.8"}]}}}'
