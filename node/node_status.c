@@ -9,6 +9,7 @@
 #include "lib/client/wakeup.h"
 #include "node/pod/pod_manager.h"
 #include "node/pressure/pressure.h"
+#include "node/resources/resources.h"
 
 enum {
 	STATUS_SOON_MS = 50, /* after a report: several come together */
@@ -175,6 +176,8 @@ static void post(struct node_status *s)
 			n->pods ? pod_manager_runtime_version(n->pods) : "containerd://unknown",
 		.images = s->images,
 		.handlers = s->handlers,
+		.capacity = resources_capacity(n->resources),
+		.allocatable = resources_allocatable(n->resources),
 		.pods_max = pods_max(s),
 		.port = s->port,
 		.memory_pressure = pressure_holds(n->pressure, PRESSURE_MEMORY),

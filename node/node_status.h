@@ -4,6 +4,7 @@
 #include "node/cri/cri.h"
 #include "node/node.h"
 #include "node/node_facts.h"
+#include "node/resources/allocatable.h"
 
 struct node_status;
 struct node_status_options {
@@ -32,6 +33,7 @@ struct node_status_input {
 	size_t part_count;
 	const char *host_ip, *runtime_version;
 	const struct json *images, *handlers; /* of the runtime; NULL = not known */
+	const struct node_amounts *capacity, *allocatable;
 	int64_t pods_max;
 	const char *host_ip6; /* "" or NULL = none */
 	int port;

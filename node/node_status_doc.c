@@ -1,11 +1,6 @@
 /* node_status_doc.c - the Node's status document from facts. Pure. */
 #include "node/node_status.h"
 
-#include "lib/object/quantity.h"
-
-#define MEMORY_RESERVE_BYTES (INT64_C(100) << 20) /* hard eviction threshold of memory */
-enum { DISK_MIN_PERCENT = 10 };
-
 static const struct json *condition_named(const struct json *list, const char *type)
 {
 	JSON_FOR_EACH_ITEM(c, list) {
@@ -76,18 +71,10 @@ static struct json *conditions(struct arena *a, const struct node_status_input *
 
 static struct json *resources(struct arena *a, const struct node_status_input *in, bool allocatable)
 {
-	const struct node_facts *f = in->facts;
-	struct json *o = json_new_object(a);
-	int64_t memory = f->memory_bytes, disk = f->disk_bytes;
+	struct node_amounts amounts = allocatable ? *in->allocatable : *in->capacity;
 
-	if (allocatable) {
-		memory = MAX(memory - MEMORY_RESERVE_BYTES, 0);
-		disk -= disk / DISK_MIN_PERCENT;
-	}
-	json_set(a, o, "cpu", json_new_printf(a, "%lld", (long long)f->cpu_count));
-	json_set_str(a, o, "ephemeral-storage", quantity_format_bytes(a, disk & ~INT64_C(1023)));
-	json_set_str(a, o, "memory", quantity_format_bytes(a, memory & ~INT64_C(1023)));
-	json_set(a, o, "pods", json_new_printf(a, "%lld", (long long)in->pods_max));
+	amounts.pods = in->pods_max;
+	struct json *o = node_amounts_json(a, &amounts);
 	/* What others have put there (devices of virtual machines, say) stays as it is. */
 	const struct json *old =
 		json_path(in->old, allocatable ? "status.allocatable" : "status.capacity");

@@ -70,6 +70,9 @@ static void node_conditions(void **state)
 		.hostname = "node1",
 		.architecture = "amd64",
 	};
+	struct node_amounts capacity = {.cpu_milli = 2000, .memory_bytes = INT64_C(4) << 30};
+	struct node_amounts allocatable = {
+		.cpu_milli = 1500, .memory_bytes = (INT64_C(4) << 30) - (100 << 20)};
 	struct node_part parts[] = {{"runtime", true, "", ""}, {"network", true, "", ""}};
 	struct node_status_input in = {
 		.facts = &facts,
@@ -77,6 +80,8 @@ static void node_conditions(void **state)
 		.part_count = 2,
 		.host_ip = "172.31.0.1",
 		.runtime_version = "containerd://1.6.20",
+		.capacity = &capacity,
+		.allocatable = &allocatable,
 		.pods_max = 110,
 		.port = 10250,
 		.now_ns = INT64_C(1700000000) * NS_PER_S,
@@ -92,6 +97,7 @@ static void node_conditions(void **state)
 	assert_string_equal(json_path_str(s, "capacity.memory"), "4194304Ki");
 	assert_string_equal(json_path_str(s, "allocatable.memory"), "4091904Ki");
 	assert_string_equal(json_path_str(s, "capacity.pods"), "110");
+	assert_string_equal(json_path_str(s, "allocatable.cpu"), "1500m");
 	assert_int_equal(json_path_int(s, "daemonEndpoints.kubeletEndpoint.Port", 0), 10250);
 	assert_true(node_status_differs(NULL, s));
 

@@ -167,15 +167,17 @@ static void make_cgroup(struct pod_op *op)
 	const struct json *pod = pod_worker_doc(w, &a);
 	const char *handler = w->runtime_handler ? w->runtime_handler : "";
 
-	if (!json_path_bool(pod, "spec.hostUsers", true) &&
-		!pod_runtime_has_user_namespaces(&w->m->runtime, handler)) {
-		pod_sandbox_failed(op,
-			*handler ? arena_printf(&a,
-					   "can't set `spec.hostUsers: false`, RuntimeClass "
-					   "handler \"%s\" does not support user namespaces",
-					   handler)
-				 : "can't set `spec.hostUsers: false`, runtime does not support "
-				   "user namespaces");
+	/* Never without what was asked for. */
+	if (!json_path_bool(pod, "spec.hostUsers", true)) {
+		const char *why = "runtime does not support user namespaces";
+		if (pod_runtime_has_user_namespaces(&w->m->runtime, handler))
+			why = "the node agent does not support user namespaces";
+		else if (*handler)
+			why = arena_printf(&a,
+				"RuntimeClass handler \"%s\" does not support user namespaces",
+				handler);
+		pod_sandbox_failed(
+			op, arena_printf(&a, "can't set `spec.hostUsers: false`, %s", why));
 		return;
 	}
 	op->cgroup = resources_pod_cgroup_make(w->n->resources, pod, on_cgroup, op);
