@@ -6,7 +6,7 @@
 enum {
 	STATUS_IMAGES_MAX = 50,
 	STATUS_NAMES_MAX = 5, /* of one image */
-	LOOK_MS = 5 * 60 * 1000,
+	LOOK_MS = 60 * 1000,
 	LOOK_SOON_MS = 2000,
 };
 
@@ -117,5 +117,5 @@ void image_list_changed(struct image_list *l)
 
 const char *image_list_status(const struct image_list *l)
 {
-	return l->status ? l->status : "[]";
+	return l->status;
 }

@@ -54,7 +54,7 @@ struct pod_end {
 bool pod_manager_end(struct pod_manager *m, const char *uid, const struct pod_end *e);
 /* prober_probe_total in Prometheus' text form: how the probes of all containers here went. */
 void pod_manager_probe_metrics(struct pod_manager *m, struct buf *out);
-/* status.images of the Node, as JSON text: at most 50, the largest first. */
+/* status.images of the Node, as JSON text: at most 50, the largest first; NULL = not known yet. */
 const char *pod_manager_images(const struct pod_manager *m);
 /* Removes what is left of pods that are over: containers, volumes, logs; their status stays. done
  * is called later, once; not when the manager is destroyed meanwhile. */

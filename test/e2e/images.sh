@@ -138,6 +138,8 @@ check_output "which is what they do" 'Successfully pulled' events_of cached-othe
 check "by digest" eventually 20 matches '^Running$' phase_of by-digest
 check "what is public is everybody's" eventually 20 matches 'Container image "registry.lab:5000/web:latest" already present on machine' events_of present
 
+check "the node's status lists images by their names" eventually 20 matches 'registry.lab:5443/two:1' k get node node1 -o 'jsonpath={.status.images[*].names}'
+
 # Ten pods, one pull.
 cat >"$TEST_DIR/many.yaml" <<END
 apiVersion: apps/v1
