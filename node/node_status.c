@@ -236,6 +236,8 @@ static void on_images(void *user, const struct grpc_result *r)
 	s->list_images = NULL;
 	if (!grpc_ok(r))
 		return;
+	if (s->n->pods)
+		pod_manager_images_seen(s->n->pods, r->response);
 	arena_finish(&s->images_arena);
 	s->images =
 		node_images_make(&s->images_arena, r->response, s->n->config->images_in_status_max);

@@ -10,7 +10,6 @@
 
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
-#include "node/image/image_list.h"
 #include "node/image/image_puller.h"
 
 /* ---- the runtime that is played ---- */
@@ -49,11 +48,6 @@ struct grpc_call *cri_list_downloads(struct cri *c, grpc_done *done, void *user)
 void cri_downloads_read(const struct grpc_result *r, struct cri_downloads *ret)
 {
 	*ret = downloads;
-}
-
-struct grpc_call *cri_list_images(struct cri *c, grpc_done *done, void *user)
-{
-	return NULL;
 }
 
 void grpc_call_cancel(struct grpc_call *call)
@@ -361,38 +355,6 @@ static void credentials_of_the_node(void **state)
 	arena_finish(&a);
 }
 
-static void list_for_the_status(void **state)
-{
-	struct arena a = ARENA_INIT;
-	Cri__Image images[60], *all[60];
-	char id[60][16];
-	char *digests[] = {(char *)(uintptr_t) "h/x@sha256:1"};
-	char *tags[] = {(char *)(uintptr_t) "h/x:1", (char *)(uintptr_t) "h/x:2",
-		(char *)(uintptr_t) "h/x:3", (char *)(uintptr_t) "h/x:4",
-		(char *)(uintptr_t) "h/x:5"};
-
-	for (size_t i = 0; i < 60; i++) {
-		cri__image__init(&images[i]);
-		snprintf(id[i], sizeof(id[i]), "id%zu", i);
-		images[i].id = id[i];
-		images[i].size = 1000 + i;
-		all[i] = &images[i];
-	}
-	images[7].size = 5000;
-	images[7].repo_digests = digests;
-	images[7].n_repo_digests = 1;
-	images[7].repo_tags = tags;
-	images[7].n_repo_tags = 5;
-	struct json *list = image_list_make(&a, all, 60);
-	assert_int_equal(json_count(list), 50);
-	assert_string_equal(json_text(&a, json_at(list, 0)),
-		"{\"names\":[\"h/x@sha256:1\",\"h/x:1\",\"h/x:2\",\"h/x:3\",\"h/x:4\"],"
-		"\"sizeBytes\":5000}");
-	assert_int_equal(json_path_int(json_at(list, 1), "sizeBytes", 0), 1059);
-	assert_string_equal(json_text(&a, image_list_make(&a, NULL, 0)), "[]");
-	arena_finish(&a);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,7 +366,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(broken_off_stays_restricted, setup, teardown),
 		cmocka_unit_test_setup_teardown(tells_of_long_pulls, setup, teardown),
 		cmocka_unit_test_setup_teardown(credentials_of_the_node, setup, teardown),
-		cmocka_unit_test(list_for_the_status),
 	};
 
 	return cmocka_run_group_tests_name("image_puller", tests, NULL, NULL);

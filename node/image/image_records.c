@@ -12,6 +12,7 @@
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/str.h"
+#include "lib/base/table.h"
 #include "node/image/image_ref.h"
 
 enum { SECRETS_MAX = 64, FILE_MAX_BYTES = 8 << 20 };
@@ -20,6 +21,7 @@ struct image_records {
 	char *path;
 	struct arena arena;
 	struct json *doc;
+	struct table absent; /* ids that were not there when it was last looked */
 };
 
 static const struct json_limits limits = {.depth = 16, .size_bytes = FILE_MAX_BYTES};
@@ -56,6 +58,7 @@ void image_records_close(struct image_records *r)
 	if (!r)
 		return;
 	arena_finish(&r->arena);
+	table_finish(&r->absent);
 	free(r->path);
 	free(r);
 }
@@ -206,13 +209,20 @@ void image_records_sweep(
 	struct image_records *r, bool (*present)(void *user, const char *id), void *user)
 {
 	struct json *images = json_get(r->doc, "images");
+	struct table absent = TABLE_INIT;
 	bool changed = false;
 
 	for (size_t i = json_count(images); i-- > 0;) {
-		const struct json_member *m = &json_members(images)[i];
-		if (!present(user, m->name))
-			changed = json_remove(images, m->name) || changed;
+		const char *id = json_members(images)[i].name;
+		if (present(user, id))
+			continue;
+		if (table_get(&r->absent, id))
+			changed = json_remove(images, id) || changed;
+		else
+			table_set(&absent, id, r);
 	}
+	table_finish(&r->absent);
+	r->absent = absent;
 	if (changed)
 		save(r);
 }

@@ -26,6 +26,7 @@ void image_records_begin(struct image_records *r, const char *image);
 void image_records_pulled(
 	struct image_records *r, const char *id, const char *image, const struct image_auth *auth);
 void image_records_failed(struct image_records *r, const char *image);
-/* Forgets the images that are not there any more: present() says which are. */
+/* Forgets the images that are not there any more: present() says which are. Only what was not there
+ * the last time either: a list may be older than a pull that has ended meanwhile. */
 void image_records_sweep(
 	struct image_records *r, bool (*present)(void *user, const char *id), void *user);

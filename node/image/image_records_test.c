@@ -104,10 +104,13 @@ static void swept(void **state)
 	image_records_pulled(r, "two", "h.example/x:2", &alice);
 	image_records_pulled(r, "three", "h.example/x:3", &alice);
 	image_records_sweep(r, only_two, NULL);
+	image_records_pulled(r, "four", "h.example/x:4", &alice);
+	image_records_sweep(r, only_two, NULL);
 	reopen();
 	assert_false(image_records_restricted(r, "one", "h.example/x"));
 	assert_true(image_records_restricted(r, "two", "h.example/x"));
 	assert_false(image_records_restricted(r, "three", "h.example/x"));
+	assert_true(image_records_restricted(r, "four", "h.example/x"));
 }
 
 static void bad_file(void **state)

@@ -93,7 +93,6 @@ static void on_pulled_status(void *user, const struct grpc_result *r)
 		"bytes.",
 		image_of(op, &a), duration_text(&a, op->pull_ns / NS_PER_MS * NS_PER_MS),
 		duration_text(&a, took), size);
-	image_list_changed(w->m->images);
 	image_ready(op);
 }
 

@@ -24,7 +24,6 @@
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
 #include "lib/http/tls.h"
-#include "node/image/image_list.h"
 #include "node/image/image_puller.h"
 #include "node/pod/pod_config.h"
 #include "node/pod/pod_manager.h"
@@ -75,7 +74,6 @@ struct pod_manager {
 	checks;
 	SSL_CTX *probe_tls; /* for HTTPS probes; NULL = none was yet */
 	struct image_puller *puller;
-	struct image_list *images;
 	struct log_tending *tending; /* pod_files.c: under way */
 	struct list log_reopens;
 };

@@ -503,7 +503,6 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 		.cri = m->cri,
 		.data_dir = n->data_dir,
 	});
-	m->images = image_list_create(n->loop, n->clock, m->cri, image_puller_records(m->puller));
 	m->relist = wakeup_create(n->loop, n->clock, on_relist, m);
 	m->rotate = wakeup_create(n->loop, n->clock, on_rotate, m);
 	wakeup_in(m->rotate, ROTATE_MS);
@@ -542,7 +541,6 @@ void pod_manager_destroy(struct pod_manager *m)
 	wakeup_destroy(m->rotate);
 	SSL_CTX_free(m->probe_tls);
 	pod_files_stop(m);
-	image_list_destroy(m->images);
 	image_puller_destroy(m->puller);
 	pod_runtime_finish(&m->runtime);
 	cri_destroy(m->cri);
@@ -635,9 +633,20 @@ void pod_manager_list(struct pod_manager *m, struct buf *out)
 	buf_add_str(out, "]}");
 }
 
-const char *pod_manager_images(const struct pod_manager *m)
+static bool image_is_listed(void *user, const char *id)
 {
-	return image_list_status(m->images);
+	const Cri__ListImagesResponse *list = user;
+
+	for (size_t i = 0; i < list->n_images; i++)
+		if (streq(list->images[i]->id, id))
+			return true;
+	return false;
+}
+
+void pod_manager_images_seen(struct pod_manager *m, const Cri__ListImagesResponse *list)
+{
+	image_records_sweep(
+		image_puller_records(m->puller), image_is_listed, (void *)(uintptr_t)list);
 }
 
 struct cri *pod_manager_cri(struct pod_manager *m)

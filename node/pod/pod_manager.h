@@ -54,8 +54,8 @@ struct pod_end {
 bool pod_manager_end(struct pod_manager *m, const char *uid, const struct pod_end *e);
 /* prober_probe_total in Prometheus' text form: how the probes of all containers here went. */
 void pod_manager_probe_metrics(struct pod_manager *m, struct buf *out);
-/* status.images of the Node, as JSON text: at most 50, the largest first; NULL = not known yet. */
-const char *pod_manager_images(const struct pod_manager *m);
+/* All images that the runtime has: what was noted of others is forgotten. */
+void pod_manager_images_seen(struct pod_manager *m, const Cri__ListImagesResponse *list);
 /* Removes what is left of pods that are over: containers, volumes, logs; their status stays. done
  * is called later, once; not when the manager is destroyed meanwhile. */
 void pod_manager_clear_finished(struct pod_manager *m, void (*done)(void *user), void *user);
