@@ -100,6 +100,8 @@ static void on_event(void *user, const struct client_event *e)
 
 	if (e->type != CLIENT_ADDED && e->type != CLIENT_MODIFIED && e->type != CLIENT_DELETED)
 		return;
+	if (!streq(e->object->name, o->name))
+		return;
 	o->deleted = e->type == CLIENT_DELETED;
 	note(o, o->deleted ? e->revision : e->object->revision);
 }
@@ -281,11 +283,12 @@ bool ref_watches_saw(struct ref_watches *w, const char *uid, const struct pod_re
 		struct watched *o = s->watched;
 		bool immutable = false;
 		uint64_t seen = pod_refs_revision(refs, o->kind->plural, o->name, &immutable);
-		/* That it is gone was seen, too. */
-		if (!seen && o->deleted)
-			seen = o->revision;
 		s->seen = MAX(s->seen, seen);
-		newer = newer || s->seen < o->revision;
+		newer = newer || (s->seen < o->revision && !(o->deleted && !seen));
+		/* What is not there may have come after the answer, so that one more look is due;
+		 * after that one it is gone. */
+		if (!seen)
+			s->seen = MAX(s->seen, o->revision);
 		if (immutable && !o->immutable) {
 			o->immutable = true;
 			stop(o);

@@ -91,10 +91,10 @@ static const struct json *find_key(
 static int fill_item(struct fill *f, const struct json *o, const struct json *item, bool secret,
 	bool optional, struct err *err)
 {
-	const char *key = json_str_or(json_get(item, "key"), ""), *data;
+	const char *key = json_str_or(json_get(item, "key"), ""), *data = "";
 	bool encoded;
 	const struct json *v = find_key(o, secret, key, &encoded);
-	size_t size;
+	size_t size = 0;
 
 	if (!v)
 		return optional ? 0
@@ -127,8 +127,8 @@ static int fill_all(struct fill *f, const struct json *o, bool secret, struct er
 
 	for (size_t i = 0; i < (secret ? 1 : ARRAY_LEN(maps)); i++) {
 		JSON_FOR_EACH_MEMBER(m, json_get(o, maps[i])) {
-			const char *data;
-			size_t size;
+			const char *data = "";
+			size_t size = 0;
 			if (!json_is(m->value, JSON_STRING))
 				continue;
 			int r = plain_value(
@@ -181,7 +181,7 @@ static int fill_downward(struct fill *f, const struct json *items, struct err *e
 static int fill_token(struct fill *f, const struct json *part, struct err *err)
 {
 	int64_t user = common_user(f->pod);
-	const char *token;
+	const char *token = "";
 	int r = f->source->token(f->source->user, f->a, part, &token, err);
 
 	if (r < 0)
@@ -328,7 +328,7 @@ static int plan_empty_dir(
 	struct fill *f, const struct json *spec, struct volume_step *step, struct err *err)
 {
 	const char *medium = json_str_or(json_get(spec, "medium"), "");
-	int64_t size;
+	int64_t size = 0;
 
 	step->type = VOLUME_EMPTY_DIR;
 	step->group = pod_group(f->pod);
