@@ -326,10 +326,13 @@ lab_kubeconfig_write() {
 	[ -z "${SUDO_UID:-}" ] || chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$LAB/kubeconfig"
 }
 
-# lab_node_up N: the node agent in host N, with $LAB/nodeN/kubelet.yaml where there is one.
+# lab_node_up N: the node agent in host N, with $LAB/nodeN/kubelet.yaml, or the lab's own where there is none.
 lab_node_up() {
-	local number=$1 config=()
-	[ ! -e "$LAB/node$number/kubelet.yaml" ] || config=(--config /run/lab/host/kubelet.yaml)
+	local number=$1 config=kubelet.yaml
+	if [ ! -e "$LAB/node$number/kubelet.yaml" ]; then
+		config=kubelet.default.yaml
+		install -m 644 "$LAB_SOURCE/kubelet.yaml" "$LAB/node$number/$config" || return
+	fi
 	if [ ! -s "$LAB/node$number/node.kubeconfig" ]; then
 		(umask 077 && "$LAB/bin/hanok" kubeconfig --data "$LAB/server" --node "node$number" \
 			--server "https://$LAB_FABRIC_ADDRESS:6443" >"$LAB/node$number/node.kubeconfig") ||
@@ -337,8 +340,8 @@ lab_node_up() {
 	fi
 	lab_service "node$number" hanok-node hanok node --data /var/lib/hanok \
 		--kubeconfig /run/lab/host/node.kubeconfig --name "node$number" \
-		--cri unix:///run/containerd/containerd.sock --libvirt qemu:///system "${config[@]}" \
-		${LAB_DUAL:+--service-cidr "$LAB_SERVICES"}
+		--cri unix:///run/containerd/containerd.sock --libvirt qemu:///system \
+		--config "/run/lab/host/$config" ${LAB_DUAL:+--service-cidr "$LAB_SERVICES"}
 }
 
 lab_node_end() { lab_service_end "node$1" hanok-node 15000; }
