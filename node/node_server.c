@@ -94,6 +94,18 @@ static void on_metrics(void *user, const struct usage *u)
 	respond_usage(user, u, METRICS_TYPE, usage_write_metrics);
 }
 
+static void serve_agent_metrics(struct node_server *s, struct http_request *req, bool probes)
+{
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+
+	agent_metrics_write(s->n, probes, &b);
+	if (!probes) {
+		node_stats_refresh_disks(s->n->stats);
+		volume_metrics_write(s->n->stats, s->n->pods, &b);
+	}
+	http_respond(req, 200, METRICS_TYPE, NULL, b.data, b.size);
+}
+
 struct cadvisor_request {
 	struct node_server *s;
 	struct http_request *req;
@@ -147,7 +159,7 @@ static bool serve_figures(
 	else if (streq(p[0], "healthz"))
 		health_serve(req, n == 2 ? second : NULL);
 	else if (streq(p[0], "metrics") && (n == 1 || streq(second, "probes")))
-		agent_metrics_serve(s->n, req, n == 2);
+		serve_agent_metrics(s, req, n == 2);
 	else if (streq(p[0], "metrics") && streq(second, "resource"))
 		node_stats_get(s->n->stats, on_metrics, req);
 	else if (streq(p[0], "metrics") && streq(second, "cadvisor"))

@@ -20,17 +20,13 @@ static void look(struct node *n)
 	metric_set(&running_containers, (double)c.containers_exited, "exited");
 }
 
-void agent_metrics_serve(struct node *n, struct http_request *req, bool probes)
+void agent_metrics_write(struct node *n, bool probes, struct buf *out)
 {
-	_cleanup_(buf_finish) struct buf b = BUF_INIT;
-
 	if (probes) {
-		pod_manager_probe_metrics(n->pods, &b);
-	} else {
-		look(n);
-		metric_write_process(&b);
-		metric_write_all(&b);
+		pod_manager_probe_metrics(n->pods, out);
+		return;
 	}
-	http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", NULL,
-		b.size ? b.data : "", b.size);
+	look(n);
+	metric_write_process(out);
+	metric_write_all(out);
 }

@@ -12,8 +12,8 @@ void node_run_serve(struct node *n, struct http_request *req, const char *ns, co
 	const char *uid, const char *container);
 /* /healthz, and "log", "ping", "syncloop" below it; `name` NULL = all. */
 void health_serve(struct http_request *req, const char *name);
-/* /metrics and /metrics/probes. */
-void agent_metrics_serve(struct node *n, struct http_request *req, bool probes);
+/* The text of /metrics, and of /metrics/probes. */
+void agent_metrics_write(struct node *n, bool probes, struct buf *out);
 
 /* The listener for /healthz without TLS: 127.0.0.1:10248. NULL with a warning in the log when it
  * can't be had, or none is configured. */

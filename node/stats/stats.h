@@ -21,3 +21,6 @@ void node_stats_refresh_disks(struct node_stats *s);
 /* Called once, later; the figures live until it returns. NULL: the agent is stopping. */
 typedef void node_stats_done(void *user, const struct usage *u);
 void node_stats_get(struct node_stats *s, node_stats_done *done, void *user);
+
+/* kubelet_volume_stats_*, from the latest count of disks. */
+void volume_metrics_write(struct node_stats *s, struct pod_manager *pods, struct buf *out);

@@ -174,6 +174,7 @@ for name in container_cpu_usage_seconds_total container_memory_working_set_bytes
 done
 check_output "and the network of the pod" ' [1-9]' figure /metrics/cadvisor \
 	'^container_network_receive_bytes_total\{container="",.*pod="fixed-node1",interface="eth0"\}'
+check_output "what was started is counted" ' [1-9]' figure /metrics '^kubelet_started_containers_total{container_type="container"}'
 check_output "and the machine" ' [1-9]' figure /metrics/cadvisor '^machine_cpu_cores '
 
 # ---- as it was ----
