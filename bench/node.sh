@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+# bench_node: a node with 110 pods. Their start beside the runtime's part of it alone, memory and idle CPU of the
+# agent, and what an agent that is killed and started again does to them: nothing.
+
+BENCH_NODE_PODS=110
+
+bench_node() {
+	local round out=$BENCH_DIR/node node seconds=60
+	bench_title node "$BENCH_NODE_PODS pods made at once until all run, against RunPodSandbox + CreateContainer + StartContainer of as many, all at once"
+	bench_lab || { bench_failed node "the lab did not come up"; return; }
+	cp "$BENCH_BUILD/bench/cri_many-bench" "$LAB/node1/tmp/bench/"
+	bench_node_pods >"$BENCH_DIR/pods.json"
+	bench_create pod.json bench-first >/dev/null || { bench_failed node "a pod did not run"; return; }
+	node=$(bench_lab_pid /run/lab/hanok-node.pid)
+	bench_note "agent without pods: resident $(bench_node_memory "$node" VmRSS) kB, its own $(bench_node_memory "$node" RssAnon) kB"
+	local empty
+	empty=$(bench_node_memory "$node" RssAnon)
+	for round in 1 2 3; do
+		bench_settle
+		lab_exec 1 /tmp/bench/cri_many-bench unix:///run/containerd/containerd.sock /tmp/bench/pod.json $BENCH_NODE_PODS || { bench_broken node; return; }
+		bench_settle
+		bench_node_start || { bench_broken node; return; }
+		[ $round = 3 ] || bench_node_end || { bench_broken node; return; }
+	done >"$out"
+	bench_compare node-start ms 1.3 <"$out"
+
+	# What follows from a start is not idleness yet.
+	sleep 20
+	local before
+	before=$(bench_cpu_ticks "$node")
+	sleep $seconds
+	bench_bound node-idle-cpu "% of a core" 2 <<<"hanok $(awk -v ticks=$(($(bench_cpu_ticks "$node") - before)) -v all=$(($(getconf CLK_TCK) * seconds)) \
+		'BEGIN { printf "%.3f", ticks * 100 / all }')"
+	bench_resident node-$BENCH_NODE_PODS "$node" 20
+	bench_bound node-pod-memory "kB a pod" 80 <<<"hanok $((($(bench_node_memory "$node" RssAnon) - empty) / BENCH_NODE_PODS))"
+
+	local tasks now started
+	tasks=$(lab_exec 1 ctr -n k8s.io tasks ls -q | sort | md5sum)
+	lab_exec 1 sh -c 'kill -KILL $(cut -d" " -f1 /run/lab/hanok-node.pid)'
+	started=$(date +%s%N)
+	lab_node_up 1 && lab_await 30 "the pods are known again" bench_node_adopted || { bench_failed node-adopt "the agent did not take them up"; return; }
+	now=$(date +%s%N)
+	bench_bound node-adopt ms 1000 <<<"hanok $(((now - started) / 1000000))"
+	[ "$tasks" = "$(lab_exec 1 ctr -n k8s.io tasks ls -q | sort | md5sum)" ] || bench_failed node-adopt "containers changed"
+	bench_node_end
+}
+
+bench_node_memory() { awk -v name="$2:" '$1 == name { print $2 }' "/proc/$1/status"; }
+
+bench_node_pods() {
+	python3 - "$ROOT/bench/pod.json" $BENCH_NODE_PODS <<-'END'
+		import copy, json, sys
+		pod = json.load(open(sys.argv[1]))
+		items = []
+		for n in range(int(sys.argv[2])):
+		    one = copy.deepcopy(pod)
+		    one["metadata"]["name"] = f"many-{n}"
+		    one["metadata"]["labels"] = {"app": "many"}
+		    one["spec"]["nodeName"] = "node1"
+		    items.append(one)
+		print(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+	END
+}
+
+# bench_node_start: "hanok MS" from the first request to the last pod Running.
+bench_node_start() {
+	local start
+	start=$(date +%s%N)
+	bench_kubectl create -f "$BENCH_DIR/pods.json" >/dev/null &&
+		bench_kubectl wait --for=jsonpath='{.status.phase}'=Running pod -l app=many --timeout=300s >/dev/null || return
+	echo "hanok $((($(date +%s%N) - start) / 1000000))"
+}
+
+bench_node_end() { bench_kubectl delete pod -l app=many --wait --timeout=300s >/dev/null; }
+
+bench_node_adopted() {
+	bench_kubectl get --raw /api/v1/nodes/node1/proxy/metrics 2>/dev/null |
+		awk -v pods=$BENCH_NODE_PODS '/^kubelet_running_pods/ { found = $2 >= pods } END { exit !found }'
+}
