@@ -175,7 +175,7 @@ static int seek_tail(struct log_reader *r, int64_t lines)
 
 	while (i > 0 && (lines > 0 || newest)) {
 		struct part *p = &r->parts.items[--i];
-		off_t at;
+		off_t at = 0;
 		if (p->gz) {
 			tail_compressed(p, &lines);
 		} else {
