@@ -181,13 +181,9 @@ bool cgroup_has(const struct cgroup_tree *t, const char *controller)
 
 static int make_dirs(const char *mount, const char *path, struct err *err)
 {
-	char at[PATH_ROOM];
-	size_t base = strlen(mount);
+	_cleanup_(free_p) char *at = xasprintf("%s%s", mount, path);
 
-	if (base + strlen(path) >= sizeof(at))
-		return err_set(err, -ENAMETOOLONG, "control group '%s'", path);
-	snprintf(at, sizeof(at), "%s%s", mount, path);
-	for (char *p = at + base + 1;; p++) {
+	for (char *p = at + strlen(mount) + 1;; p++) {
 		char c = *p;
 		if (c != '/' && c != '\0')
 			continue;
