@@ -70,23 +70,27 @@ static void answer(struct http_request *req, void *user)
 
 static void open_port(struct entry *e)
 {
-	static const char *const any[] = {"[::]", "0.0.0.0"};
+	static const char *const any[] = {"0.0.0.0", "[::]"};
 	struct err err = ERR_INIT;
+	bool open = false;
 
+	e->server = http_server_create(&(struct http_server_options){
+		.loop = e->all->loop,
+		.handler = answer,
+		.user = e,
+		.max_connections = 100,
+	});
+	/* A host without IPv6 has only the first. */
 	for (size_t i = 0; i < ARRAY_LEN(any); i++) {
+		struct err *first = i ? NULL : &err;
 		char address[32];
 
-		e->server = http_server_create(&(struct http_server_options){
-			.loop = e->all->loop,
-			.handler = answer,
-			.user = e,
-			.max_connections = 100,
-		});
 		snprintf(address, sizeof(address), "%s:%u", any[i], e->health.port);
-		if (http_server_listen(e->server, address, NULL, &err) == 0)
-			return;
-		http_server_destroy(TAKE_PTR(e->server));
+		open |= http_server_listen(e->server, address, NULL, first) == 0;
 	}
+	if (open)
+		return;
+	http_server_destroy(TAKE_PTR(e->server));
 	log_warn("nobody can ask for the health of a service: its healthCheckNodePort is not free",
 		"service", e->key, "error", err.msg, NULL);
 }
