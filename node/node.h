@@ -13,6 +13,7 @@
 #include "node/node_config.h"
 
 struct node_net;    /* node/net/net.h */
+struct policies;    /* node/net/policies.h */
 struct pod_manager; /* node/pod/pod_manager.h */
 struct vm_manager;  /* node/vm/vm_manager.h */
 struct node_stats;  /* node/stats/stats.h */
@@ -38,6 +39,7 @@ struct node {
 	bool recursive_read_only;    /* the runtime's default handler can make mounts so */
 	struct file_work *files;     /* blocking file operations */
 	struct node_net *net;
+	struct policies *policies; /* node/net/policies.h; net's */
 	struct pod_manager *pods;
 	struct vm_manager *vms;
 	struct node_stats *stats;

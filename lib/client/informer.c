@@ -61,7 +61,8 @@ struct informer {
 	const struct kind *kind;
 	char *namespace, *label_selector, *field_selector;
 	struct sm sm;
-	struct table entries; /* "ns/name" -> entry */
+	struct object *(*keep)(struct object *o); /* NULL = as it came */
+	struct table entries;			  /* "ns/name" -> entry */
 	VEC(struct index *) indexes;
 	VEC(struct handler) handlers;
 	bool synced;
@@ -221,13 +222,14 @@ static void upsert(struct informer *i, struct object *o)
 		return;
 	}
 	_cleanup_(object_unref_p) struct object *old = NULL;
+	o = i->keep ? i->keep(o) : object_ref(o);
 	if (!e) {
 		e = xcalloc(1, sizeof(*e));
 		table_set(&i->entries, key, e);
 	} else {
 		old = e->object;
 	}
-	e->object = object_ref(o);
+	e->object = o;
 	e->seen = i->list_number;
 	for (size_t n = 0; n < i->indexes.count; n++)
 		reindex(i->indexes.items[n], e, old, o);
@@ -409,6 +411,11 @@ struct informer *informer_create(struct client *c, const struct kind *k, const c
 void informer_add_handler(struct informer *i, const struct informer_handler *h, void *user)
 {
 	VEC_PUSH(&i->handlers, ((struct handler){*h, user}));
+}
+
+void informer_set_keep(struct informer *i, struct object *(*keep)(struct object *o))
+{
+	i->keep = keep;
 }
 
 static struct index *find_index(const struct informer *i, const char *name)

@@ -17,6 +17,10 @@ struct informer *informer_create(struct client *c, const struct kind *k, const c
 	const char *label_selector, const char *field_selector);
 /* Several may be added before start. */
 void informer_add_handler(struct informer *i, const struct informer_handler *h, void *user);
+/* What is kept, and told, in place of an object as it came: for those that need little of many.
+ * Returns a new reference; namespace, name, uid, labels and revision must be the object's. Before
+ * start. */
+void informer_set_keep(struct informer *i, struct object *(*keep)(struct object *o));
 /* Index by any of kind->selectable_fields, an owner's uid ("owner"), or "namespace". */
 void informer_add_index(struct informer *i, const char *index);
 void informer_start(struct informer *i);

@@ -17,7 +17,8 @@ struct tuple {
 };
 
 struct search {
-	const struct netd_op *ops;
+	const struct netd_op *ops; /* these, or */
+	const struct net_address *addresses;
 	size_t count;
 	VEC(struct tuple) found; /* original directions */
 };
@@ -83,6 +84,12 @@ static bool concerns(const struct netd_op *op, const struct tuple *orig, const s
 	       (net_address_eq(&reply->src, &op->to) && ntohs(reply->src_port) == op->to_port);
 }
 
+static bool is_of(const struct net_address *a, const struct tuple *orig, const struct tuple *reply)
+{
+	return net_address_eq(&orig->src, a) || net_address_eq(&orig->dst, a) ||
+	       net_address_eq(&reply->src, a) || net_address_eq(&reply->dst, a);
+}
+
 static int see(const struct nlmsghdr *h, void *user)
 {
 	struct search *s = user;
@@ -96,10 +103,11 @@ static int see(const struct nlmsghdr *h, void *user)
 		else if (mnl_attr_get_type(a) == CTA_TUPLE_REPLY)
 			reply = read_tuple(a);
 	}
-	if (orig.proto != IPPROTO_UDP)
+	if (s->ops && orig.proto != IPPROTO_UDP)
 		return MNL_CB_OK;
 	for (size_t i = 0; i < s->count; i++) {
-		if (!concerns(&s->ops[i], &orig, &reply))
+		if (s->ops ? !concerns(&s->ops[i], &orig, &reply)
+			   : !is_of(&s->addresses[i], &orig, &reply))
 			continue;
 		VEC_PUSH(&s->found, orig);
 		break;
@@ -141,18 +149,12 @@ static void forget(struct mnl_socket *nl, char *room, const struct tuple *t)
 	(void)!mnl_socket_sendto(nl, h, h->nlmsg_len);
 }
 
-int conntrack_forget(const struct netd_op *ops, size_t count)
+static int search(struct search *s)
 {
-	struct search s = {.ops = ops, .count = count};
 	struct mnl_socket *nl;
 	char room[16384];
-	bool any = false;
 	int r = 0;
 
-	for (size_t i = 0; i < count && !any; i++)
-		any = ops[i].type == NETD_FORGET;
-	if (!any)
-		return 0;
 	nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
 		r = -errno;
@@ -164,14 +166,31 @@ int conntrack_forget(const struct netd_op *ops, size_t count)
 	while (r > MNL_CB_STOP) {
 		ssize_t n = mnl_socket_recvfrom(nl, room, sizeof(room));
 
-		r = n < 0 ? -errno : mnl_cb_run(room, (size_t)n, 0, 0, see, &s);
+		r = n < 0 ? -errno : mnl_cb_run(room, (size_t)n, 0, 0, see, s);
 	}
-	for (size_t i = 0; i < s.found.count; i++)
-		forget(nl, room, &s.found.items[i]);
+	for (size_t i = 0; i < s->found.count; i++)
+		forget(nl, room, &s->found.items[i]);
 	if (r == 0)
-		r = (int)s.found.count;
-	VEC_FINISH(&s.found);
+		r = (int)s->found.count;
+	VEC_FINISH(&s->found);
 	if (nl)
 		mnl_socket_close(nl);
 	return r;
+}
+
+int conntrack_forget(const struct netd_op *ops, size_t count)
+{
+	struct search s = {.ops = ops, .count = count};
+	bool any = false;
+
+	for (size_t i = 0; i < count && !any; i++)
+		any = ops[i].type == NETD_FORGET;
+	return any ? search(&s) : 0;
+}
+
+int conntrack_forget_addresses(const struct net_address *list, size_t count)
+{
+	struct search s = {.addresses = list, .count = count};
+
+	return count ? search(&s) : 0;
 }

@@ -1,5 +1,8 @@
-/* conntrack.h - forgets translations of UDP: a client that keeps sending keeps its entry alive, so
- * without this it would go on to an endpoint that is gone. TCP ends by itself. */
+/* conntrack.h - forgets connections.
+ *
+ * Translations of UDP: a client that keeps sending keeps its entry alive, so
+ * without this it would go on to an endpoint that is gone. TCP ends by itself.
+ */
 #pragma once
 
 #include "node/net/netd_proto.h"
@@ -7,3 +10,7 @@
 /* Does what the ops of type NETD_FORGET say. Best effort: the number of connections that are
  * forgotten, or negative errno. */
 int conntrack_forget(const struct netd_op *ops, size_t count);
+
+/* Whatever goes to or from one of these addresses: they are somebody else's now, and what was let
+ * through for the one before must not be for the one after. Best effort, as above. */
+int conntrack_forget_addresses(const struct net_address *list, size_t count);

@@ -15,6 +15,7 @@
 #include "node/net/lease.h"
 #include "node/net/links.h"
 #include "node/net/netd_client.h"
+#include "node/net/policies.h"
 #include "node/net/services.h"
 
 #define CNI_DIRECTORY "/etc/cni/net.d"
@@ -30,6 +31,7 @@ struct node_net {
 	struct links *links;
 	struct netd_client *netd;
 	struct services *services;
+	struct policies *policies;
 	struct host_ports *host_ports;
 	struct dhcp *dhcp;
 	struct dns_child *dns;
@@ -60,6 +62,7 @@ struct net_call {
 	bool adding, releasing_first;
 	char address[16];
 	struct child *child;
+	struct policy_admission *admission;
 	uv_timer_t timer;
 	net_lease_done *done; /* NULL when cancelled or not wanted */
 	void *user;
@@ -366,6 +369,7 @@ static void netd_fresh(void *user, const char *why)
 
 	log_info("netd is given all rules", "because", why, NULL);
 	net->netd_there = net->netd_fresh = true;
+	policies_stale(net->policies);
 	settle_in(net, 0);
 }
 
@@ -374,7 +378,8 @@ static void netd_result(void *user, uint32_t serial, int code, const char *text)
 	struct node_net *net = user;
 
 	if (serial != net->config_serial) {
-		if (!host_ports_result(net->host_ports, serial, code, text))
+		if (!policies_result(net->policies, serial, code, text) &&
+			!host_ports_result(net->host_ports, serial, code, text))
 			services_result(net->services, serial, code, text);
 		return;
 	}
@@ -389,6 +394,8 @@ static void netd_result(void *user, uint32_t serial, int code, const char *text)
 		net->netd_fresh = false;
 		services_resync(net->services);
 		host_ports_resync(net->host_ports);
+		policies_resync(net->policies, (const struct net_range[]){net->pods, net->pods6},
+			net->pods6.address.family ? 2 : 1);
 	}
 }
 
@@ -477,6 +484,7 @@ int net_create(struct node *n, struct node_net **ret, struct err *err)
 	informer_start(net->nodes);
 	net->services = services_create(n, net->netd);
 	net->host_ports = host_ports_create(net->netd);
+	n->policies = net->policies = policies_create(n, net->netd);
 	problem(net, PART_RANGE, "the node has no pod range (spec.podCIDR) yet");
 	net_set_pod_cidr(net, n->pod_cidr);
 	*ret = net;
@@ -507,9 +515,12 @@ void net_destroy(struct node_net *net)
 	LIST_FOR_EACH(c, &net->calls, struct net_call, link) {
 		list_remove(&c->link);
 		child_cancel(c->child);
+		policies_admit_cancel(c->admission);
 		uv_close((uv_handle_t *)&c->timer, call_free);
 	}
 	services_destroy(net->services);
+	policies_destroy(net->policies);
+	net->node->policies = NULL;
 	host_ports_destroy(net->host_ports);
 	informer_destroy(net->nodes);
 	netd_client_destroy(net->netd);
@@ -582,6 +593,29 @@ static void finish(struct net_call *c, const struct err *err)
 	uv_close((uv_handle_t *)&c->timer, call_free);
 }
 
+/* A guest must not send or get anything before network policies know its address. */
+static void admitted(void *user, const struct err *err)
+{
+	struct net_call *c = user;
+
+	c->admission = NULL;
+	finish(c, err);
+}
+
+static void admit(struct net_call *c)
+{
+	_cleanup_(free_p) char *uid = xstrdup(c->id);
+	char *interface = strrchr(uid, '-');
+	struct net_address address;
+
+	if (!interface || net_address_parse(c->address, &address) < 0) {
+		finish(c, NULL);
+		return;
+	}
+	*interface = '\0';
+	c->admission = policies_admit(c->net->policies, uid, &address, 1, admitted, c);
+}
+
 static void have_address(struct net_call *c)
 {
 	struct err err = ERR_INIT;
@@ -589,7 +623,7 @@ static void have_address(struct net_call *c)
 	if (dhcp_add(c->net->dhcp, c->id, c->mac, c->address, c->hostname, &err) < 0)
 		finish(c, &err);
 	else
-		finish(c, NULL);
+		admit(c);
 }
 
 static void plugin_done(void *user, const struct child_result *r, const struct err *failure)
@@ -741,9 +775,11 @@ void net_host_ports_set(
 void net_pod_changed(struct node_net *net, const struct object *old, const struct object *new)
 {
 	host_ports_of_pod(net->host_ports, old, new);
+	policies_changed(net->policies, old, new);
 }
 
 void net_pods_listed(struct node_net *net)
 {
 	host_ports_complete(net->host_ports);
+	policies_listed(net->policies, false);
 }

@@ -56,6 +56,6 @@ struct net_host_port {
  * told and net_pods_listed was called. */
 void net_host_ports_set(
 	struct node_net *net, const char *owner, const struct net_host_port *ports, size_t count);
-/* From the watch of this node's pods: their hostPorts follow. */
+/* From the watch of this node's pods: their hostPorts follow, and network policies. */
 void net_pod_changed(struct node_net *net, const struct object *old, const struct object *new);
 void net_pods_listed(struct node_net *net);

@@ -259,10 +259,20 @@ static int apply_ops(struct netd *d, const char *body, size_t size, struct err *
 static int apply_policies(struct netd *d, const char *body, size_t size, struct err *err)
 {
 	const struct netd_policy_op *ops = (const struct netd_policy_op *)body;
+	VEC(struct net_address) forget = {0};
+	int r;
 
 	if (size % sizeof(*ops))
 		return err_set(err, -EINVAL, "policy operations of the wrong size");
-	return policy_apply(d->nft, &d->policies, NET_BRIDGE, ops, size / sizeof(*ops), err);
+	r = policy_apply(d->nft, &d->policies, NET_BRIDGE, ops, size / sizeof(*ops), err);
+
+	for (size_t i = 0; r == 0 && i < size / sizeof(*ops); i++)
+		if (ops[i].type == NETD_POLICY_FORGET)
+			VEC_PUSH(&forget, ops[i].address);
+	if (conntrack_forget_addresses(forget.items, forget.count) < 0)
+		log_warn("connections of a pod that is gone are known until they time out", NULL);
+	VEC_FINISH(&forget);
+	return r;
 }
 
 static int serve_one(struct netd *d)

@@ -1005,16 +1005,26 @@ void policy_map_set_policy(struct policy_map *m, const char *ns, const char *nam
 
 /* ---- life ---- */
 
-struct policy_map *policy_map_create(
-	bool bridge, const struct policy_range *group, size_t group_count)
+struct policy_map *policy_map_create(void)
 {
-	struct policy_map *m = xcalloc(1, sizeof(*m));
+	return xcalloc(1, sizeof(struct policy_map));
+}
 
+void policy_map_set_host(
+	struct policy_map *m, bool bridge, const struct policy_range *group, size_t group_count)
+{
 	m->bridge = bridge;
 	m->group_count = MIN(group_count, (size_t)GROUP_MAX);
 	for (size_t i = 0; i < m->group_count; i++)
 		m->group[i] = group[i];
-	return m;
+}
+
+bool policy_map_applies(const struct policy_map *m, const char *ns, const char *name)
+{
+	_cleanup_(free_p) char *key = xasprintf("%s/%s", ns, name);
+	const struct known_policy *k = table_get(&m->policies, key);
+
+	return k && (k->in[0].refs || k->in[1].refs);
 }
 
 void policy_map_destroy(struct policy_map *m)

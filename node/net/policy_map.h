@@ -29,10 +29,12 @@ struct policy_pod {
 };
 
 struct policy_map;
-/* bridge: see NETD_POLICY_RESET. group, up to 8 ranges: addresses for many, and those that
- * everybody has, which pass from port to port without any pod's address in them. */
-struct policy_map *policy_map_create(
-	bool bridge, const struct policy_range *group, size_t group_count);
+struct policy_map *policy_map_create(void);
+/* Before policy_map_all, if ever. bridge: see NETD_POLICY_RESET. group, up to 8 ranges: addresses
+ * for many, and those that everybody has, which pass from port to port without any pod's address in
+ * them. */
+void policy_map_set_host(
+	struct policy_map *m, bool bridge, const struct policy_range *group, size_t group_count);
 void policy_map_destroy(struct policy_map *m); /* NULL allowed */
 
 /* labels NULL: the namespace is gone. */
@@ -48,6 +50,8 @@ void policy_map_set_policy(struct policy_map *m, const char *ns, const char *nam
 /* Everything, in place of whatever is there. */
 void policy_map_all(struct policy_map *m, netd_policy_ops *ops);
 
+/* It selects a pod of this node. */
+bool policy_map_applies(const struct policy_map *m, const char *ns, const char *name);
 /* Some rule asks for pods of other nodes, or for labels of namespaces. */
 bool policy_map_needs_pods(const struct policy_map *m);
 bool policy_map_needs_namespaces(const struct policy_map *m);

@@ -753,10 +753,13 @@ static void compare(unsigned packets)
 static struct policy_map *new_map(void)
 {
 	struct policy_range group = {0};
+	struct policy_map *m;
 
 	assert_int_equal(net_address_parse("224.0.0.0", &group.first), 0);
 	assert_int_equal(net_address_parse("239.255.255.255", &group.last), 0);
-	return policy_map_create(false, &group, 1);
+	m = policy_map_create();
+	policy_map_set_host(m, false, &group, 1);
+	return m;
 }
 
 static void end_world(struct policy_map *m)

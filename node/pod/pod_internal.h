@@ -23,6 +23,7 @@
 #include "lib/base/table.h"
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
+#include "node/net/address.h"
 #include "lib/http/tls.h"
 #include "node/image/image_puller.h"
 #include "node/pod/pod_config.h"
@@ -195,8 +196,12 @@ struct pod_op {
 	struct resources_call *cgroup;
 	struct wakeup *timer;
 	struct image_pull_wait *pull;
+	struct policy_admission *admission;
 	struct file_job *job;
 	/* operation's own */
+	struct net_address addresses[4]; /* of the sandbox; then goes on here: */
+	size_t address_count;
+	void (*network_known)(struct pod_op *op);
 	struct pod_refs *refs;
 	char *id; /* container, sandbox or image */
 	char *image_user;
@@ -250,6 +255,13 @@ void pod_sandbox_failed(struct pod_op *op, const char *text); /* ends it */
 /* pod_running.c: for /metrics. */
 void pod_count_started(struct pod_worker *w, size_t container, bool ok);
 void pod_count_operation(const struct pod_op *op);
+
+/* pod_network.c: waits until network policies have the sandbox's addresses, then calls `then`;
+ * false: there is nothing to wait for. */
+bool pod_network_wait(
+	struct pod_op *op, const Cri__PodSandboxStatus *s, void (*then)(struct pod_op *op));
+void pod_network_cancel(struct pod_op *op);
+void pod_network_ended(struct pod_worker *w); /* nothing of the pod is left */
 
 /* pod_image.c */
 void pod_image_check(struct pod_op *op); /* the whole operation */

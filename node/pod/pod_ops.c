@@ -31,6 +31,7 @@ static void op_free(struct pod_op *op)
 {
 	list_remove(&op->link);
 	file_job_cancel(op->job);
+	pod_network_cancel(op);
 	for (size_t i = 0; i < op->queue.count; i++)
 		free(op->queue.items[i]);
 	VEC_FINISH(&op->queue);
@@ -117,6 +118,16 @@ static void adopt_cgroup(struct pod_worker *w)
 	resources_pod_adopt(w->n->resources, pod_worker_doc(w, &a));
 }
 
+static void sandbox_known(struct pod_op *op)
+{
+	struct pod_worker *w = op->w;
+
+	w->view.sandbox_busy = false;
+	w->sandbox_touched_ns = mono(w->n);
+	pod_worker_show_all(w);
+	pod_op_end(op);
+}
+
 static void on_sandbox_status(void *user, const struct grpc_result *r)
 {
 	struct pod_op *op = user;
@@ -124,22 +135,24 @@ static void on_sandbox_status(void *user, const struct grpc_result *r)
 	const Cri__PodSandboxStatusResponse *s = r->response;
 
 	op->grpc = NULL;
-	w->view.sandbox_busy = false;
-	w->sandbox_touched_ns = mono(w->n);
 	if (grpc_ok(r) && s->status && streq(s->status->id, w->sandbox_id)) {
 		w->view.sandbox_exists = true;
 		w->view.sandbox_ready = s->status->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY;
 		if (w->view.sandbox_ready)
 			adopt_cgroup(w);
 		sandbox_ip(w, s->status);
+		if (w->view.sandbox_ready && pod_network_wait(op, s->status, sandbox_known))
+			return;
 	} else if (r->status == GRPC_NOT_FOUND) {
 		w->view.sandbox_ready = false;
 	} else {
-		/* A runtime that can't be asked says nothing about the sandbox: it may well run. */
+		/* A runtime that can't be asked says nothing about the sandbox: it may well run.
+		 * But nothing starts in a new one whose addresses are not known. */
 		w->sandbox_unread = true;
+		if (!*w->pod_ip)
+			w->view.sandbox_ready = false;
 	}
-	pod_worker_show_all(w);
-	pod_op_end(op);
+	sandbox_known(op);
 }
 
 void pod_op_sandbox_detail(struct pod_worker *w)

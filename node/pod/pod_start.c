@@ -130,7 +130,10 @@ void pod_ops_give_up(struct pod_worker *w)
 			pod_refs_fetch_cancel(TAKE_PTR(op->fetch));
 			pod_hook_cancel(TAKE_PTR(op->hook));
 		}
-		if (streq(op->what, "set up volumes")) {
+		if (op->admission) {
+			w->view.sandbox_busy = false;
+			pod_op_end(op);
+		} else if (streq(op->what, "set up volumes")) {
 			pod_refs_fetch_cancel(TAKE_PTR(op->fetch));
 			w->view.setup_busy = false;
 			pod_op_end(op);

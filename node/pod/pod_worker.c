@@ -254,6 +254,7 @@ static void step(void *user)
 		}
 		if (d->next == POD_GONE) {
 			free(d);
+			pod_network_ended(w);
 			pod_worker_destroy(w);
 			return;
 		}

@@ -8,6 +8,7 @@
 #include "lib/base/log.h"
 #include "lib/base/vec.h"
 #include "node/vm/image_files.h"
+#include "node/net/policies.h"
 
 /* Openable is not enough: where the CPU does not show virtualization (a VM without nesting), the
  * device may be there and guests still not run. */
@@ -137,6 +138,7 @@ static void instance_changed(void *user, const struct object *old, const struct 
 	struct vm_manager *m = user;
 	struct vm_worker *w;
 
+	policies_changed(m->node->policies, old, new);
 	if (old && (!new || !streq(old->uid, new->uid))) {
 		w = table_get(&m->workers, old->uid);
 		if (w)
@@ -160,6 +162,7 @@ static void instances_listed(void *user)
 	struct vm_manager *m = user;
 	DIR *dir = opendir(m->directory);
 
+	policies_listed(m->node->policies, true);
 	for (struct dirent *e; dir && (e = readdir(dir));) {
 		struct vm_worker *w;
 
@@ -175,6 +178,7 @@ static void instances_listed(void *user)
 
 void vm_manager_forget(struct vm_manager *m, struct vm_worker *w)
 {
+	policies_ended(m->node->policies, w->uid);
 	table_remove(&m->workers, w->uid);
 	vm_worker_destroy(w);
 }

@@ -1,0 +1,80 @@
+/* pod_network.c - between the sandbox's having addresses and anything of the pod's running: network
+ * policies must know the addresses first. */
+#include "node/pod/pod_internal.h"
+
+#include "lib/base/log.h"
+#include "node/net/policies.h"
+
+static bool runs(const struct pod_worker *w)
+{
+	for (size_t i = 0; i < w->view.container_count; i++)
+		if (w->containers[i].cur.run == RUN_RUNNING)
+			return true;
+	return false;
+}
+
+static size_t addresses_of(const Cri__PodSandboxStatus *s, struct net_address *list, size_t room)
+{
+	size_t n = 0;
+
+	if (!s->network)
+		return 0;
+	if (net_address_parse(s->network->ip, &list[n]) == 0)
+		n++;
+	for (size_t i = 0; i < s->network->n_additional_ips && n < room; i++)
+		if (net_address_parse(s->network->additional_ips[i]->ip, &list[n]) == 0)
+			n++;
+	return n;
+}
+
+static void admitted(void *user, const struct err *err);
+
+static void ask(struct pod_op *op)
+{
+	op->admission = policies_admit(
+		op->w->n->policies, op->w->uid, op->addresses, op->address_count, admitted, op);
+}
+
+static void admitted(void *user, const struct err *err)
+{
+	struct pod_op *op = user;
+
+	op->admission = NULL;
+	if (err) {
+		pod_worker_event(op->w, -1, "Warning", "FailedCreatePodSandBox", "%s", err->msg);
+		ask(op);
+		return;
+	}
+	op->network_known(op);
+}
+
+bool pod_network_wait(
+	struct pod_op *op, const Cri__PodSandboxStatus *s, void (*then)(struct pod_op *op))
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	if (json_path_bool(pod_worker_doc(op->w, &a), "spec.hostNetwork", false))
+		return false;
+	op->address_count = addresses_of(s, op->addresses, ARRAY_LEN(op->addresses));
+	if (!op->address_count)
+		return false;
+	if (runs(op->w)) {
+		/* An earlier agent's: its rules are there, and nothing would be won by waiting. */
+		policies_admit(op->w->n->policies, op->w->uid, op->addresses, op->address_count,
+			NULL, NULL);
+		return false;
+	}
+	op->network_known = then;
+	ask(op);
+	return true;
+}
+
+void pod_network_cancel(struct pod_op *op)
+{
+	policies_admit_cancel(TAKE_PTR(op->admission));
+}
+
+void pod_network_ended(struct pod_worker *w)
+{
+	policies_ended(w->n->policies, w->uid);
+}
