@@ -128,6 +128,16 @@ static void sandbox_known(struct pod_op *op)
 	pod_op_end(op);
 }
 
+static void on_sandbox_status(void *user, const struct grpc_result *r);
+
+static void ask_sandbox_again(void *user)
+{
+	struct pod_op *op = user;
+
+	wakeup_destroy(TAKE_PTR(op->timer));
+	op->grpc = cri_sandbox_status(op->w->m->cri, op->w->sandbox_id, on_sandbox_status, op);
+}
+
 static void on_sandbox_status(void *user, const struct grpc_result *r)
 {
 	struct pod_op *op = user;
@@ -146,11 +156,14 @@ static void on_sandbox_status(void *user, const struct grpc_result *r)
 	} else if (r->status == GRPC_NOT_FOUND) {
 		w->view.sandbox_ready = false;
 	} else {
-		/* A runtime that can't be asked says nothing about the sandbox: it may well run.
-		 * But nothing starts in a new one whose addresses are not known. */
+		/* A runtime that can't be asked says nothing about the sandbox: it may well run. */
 		w->sandbox_unread = true;
-		if (!*w->pod_ip)
-			w->view.sandbox_ready = false;
+		/* But nothing starts in one whose addresses are not known. */
+		if (w->view.sandbox_ready && !*w->pod_ip) {
+			op->timer = wakeup_create(w->n->loop, w->n->clock, ask_sandbox_again, op);
+			wakeup_in(op->timer, 1000);
+			return;
+		}
 	}
 	sandbox_known(op);
 }

@@ -130,7 +130,8 @@ void pod_ops_give_up(struct pod_worker *w)
 			pod_refs_fetch_cancel(TAKE_PTR(op->fetch));
 			pod_hook_cancel(TAKE_PTR(op->hook));
 		}
-		if (op->admission) {
+		bool sandbox = streq(op->what, "run sandbox") || streq(op->what, "sandbox status");
+		if (op->admission || (sandbox && op->timer)) {
 			w->view.sandbox_busy = false;
 			pod_op_end(op);
 		} else if (streq(op->what, "set up volumes")) {

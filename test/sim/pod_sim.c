@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/client/wakeup.h"
 #include "node/net/net.h"
+#include "node/net/policies.h"
 #include "node/pod/pod_manager.h"
 #include "node/resources/cgroup.h"
 #include "node/resources/resources.h"
@@ -135,6 +136,48 @@ struct resources_call *resources_pod_cgroup_make(struct resources *r, const stru
 	c->at = wakeup_create(NULL, resources_clock, on_group, c);
 	wakeup_in(c->at, 1);
 	return c;
+/* Network policies know an address a little later. */
+struct policies {
+	struct clock *clock;
+};
+struct policy_admission {
+	struct wakeup *at;
+	policy_admitted *done;
+	void *user;
+};
+
+static void on_admitted(void *user)
+{
+	struct policy_admission a = *(struct policy_admission *)user;
+
+	wakeup_destroy(a.at);
+	free(user);
+	a.done(a.user, NULL);
+}
+
+struct policy_admission *policies_admit(struct policies *p, const char *uid,
+	const struct net_address *addresses, size_t count, policy_admitted *done, void *user)
+{
+	struct policy_admission *a;
+
+	if (!done)
+		return NULL;
+	a = xcalloc(1, sizeof(*a));
+	*a = (struct policy_admission){wakeup_create(NULL, p->clock, on_admitted, a), done, user};
+	wakeup_in(a->at, 2);
+	return a;
+}
+
+void policies_admit_cancel(struct policy_admission *a)
+{
+	if (!a)
+		return;
+	wakeup_destroy(a->at);
+	free(a);
+}
+
+void policies_ended(struct policies *p, const char *uid)
+{
 }
 
 struct file_work {
@@ -229,11 +272,12 @@ static void begin(struct world *w, uint64_t seed)
 {
 	struct err err = ERR_INIT;
 	static struct file_work files;
+	static struct policies policies;
 
 	*w = (struct world){.random = random_seeded(seed)};
 	log_set_level(LOG_ERROR + 1);
 	sim_clock_init(&w->clock);
-	files.clock = resources_clock = &w->clock.clock;
+	files.clock = resources_clock = policies.clock = &w->clock.clock;
 	w->kinds = kind_registry_create();
 	if (kind_registry_load_builtin(w->kinds, &err) < 0)
 		fail_msg("%s", err.msg);
@@ -254,6 +298,7 @@ static void begin(struct world *w, uint64_t seed)
 		.cri_address = "unix:///fake",
 		.host_ip = "10.0.0.1",
 		.files = &files,
+		.policies = &policies,
 		.object = fake_api_create_text(w->api,
 			"{'apiVersion':'v1','kind':'Node','metadata':{'name':'node1'},'status':{"
 			"'allocatable':{'cpu':'4','memory':'8Gi','pods':'110'}}}"),
