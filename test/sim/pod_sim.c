@@ -136,6 +136,8 @@ struct resources_call *resources_pod_cgroup_make(struct resources *r, const stru
 	c->at = wakeup_create(NULL, resources_clock, on_group, c);
 	wakeup_in(c->at, 1);
 	return c;
+}
+
 /* Network policies know an address a little later. */
 struct policies {
 	struct clock *clock;
