@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct err err = ERR_INIT;
 	struct node_config c = *node_config_default();
 
-	log_set_level(LOG_LEVEL_ERROR);
+	log_set_level(LOG_ERROR);
 	struct str text = {arena_memdup(&a, data, size), size};
 	if (node_config_parse(&a, "f", text, &c, &err) < 0) {
 		if (!*err.msg)
