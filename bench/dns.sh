@@ -4,7 +4,7 @@
 BENCH_DNS_SERVICES=1000
 
 bench_dns() {
-	local round data=$BENCH_DIR/dns port dns
+	local data=$BENCH_DIR/dns port dns
 	bench_title dns "$BENCH_DNS_SERVICES services; A, SRV and names that are not there, 100 clients; CPU time of one query (50 us are 20,000 a second and core)"
 	dpkg-query -W dnsperf dnsmasq-base >/dev/null 2>&1 ||
 		apt-get install -y --no-install-recommends dnsperf dnsmasq-base >"$data.apt" 2>&1 ||
@@ -22,7 +22,7 @@ bench_dns() {
 	taskset -c 0 dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --addn-hosts="$data.hosts" --local=/cluster.local/ \
 		--bind-interfaces --listen-address=127.0.0.1 --port="$peer_port" --pid-file= --user=root --log-facility=- 2>"$data.dnsmasq" &
 	peer=$!
-	for round in 1 2 3; do
+	for _ in 1 2 3; do
 		bench_dns_load hanok "$dns" "$port" "$data.names"
 		bench_dns_load peer "$peer" "$peer_port" "$data.names"
 	done >"$data.out"
@@ -55,12 +55,12 @@ bench_dns_names() {
 
 # bench_dns_load SIDE PID PORT QUERIES: "SIDE MICROSECONDS RATE"
 bench_dns_load() {
-	local before after done rate
+	local before after completed rate
 	before=$(bench_cpu_ticks "$2")
 	bench_on_last dnsperf -s 127.0.0.1 -p "$3" -d "$4" -c 100 -l 4 >"$BENCH_DIR/dnsperf" 2>&1
 	after=$(bench_cpu_ticks "$2")
-	done=$(awk '/Queries completed/ { print $3 }' "$BENCH_DIR/dnsperf")
+	completed=$(awk '/Queries completed/ { print $3 }' "$BENCH_DIR/dnsperf")
 	rate=$(awk '/Queries per second/ { printf "%d", $4 }' "$BENCH_DIR/dnsperf")
-	awk -v side="$1" -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="${done:-0}" -v rate="$rate" \
+	awk -v side="$1" -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="${completed:-0}" -v rate="$rate" \
 		'BEGIN { if (!n) exit 1; printf "%s %.2f %s\n", side, ticks / hz * 1e6 / n, rate }'
 }
