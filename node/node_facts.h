@@ -19,6 +19,7 @@ void node_facts_read(const char *data_dir, struct node_facts *ret);
 
 /* Address of this machine as the server sees it: the source address of a connection towards it, and
  * if that is the loopback, the first other one. False when there is none. */
-/* An IPv6 address of the interface that has `ipv4`, not a link-local one; false when it has none. */
+/* An IPv6 address of the interface that has `ipv4`, not a link-local one; false when it has none.
+ */
 bool node_address_find6(const char *ipv4, char ret[64]);
 bool node_address_find(const char *server_host, char ret[64]);

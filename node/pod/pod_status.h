@@ -11,7 +11,7 @@ struct pod_status_input {
 	const char *ended_reason, *ended_message; /* NULL = none */
 	const char *disruption;			  /* why the node ended it; NULL = it did not */
 	const struct resize_state *resize;	  /* NULL = none */
-	const char *host_ip6, *pod_ip6; /* second addresses; "" or NULL = none */
+	const char *host_ip6, *pod_ip6;		  /* second addresses; "" or NULL = none */
 	const char *host_ip, *pod_ip;		  /* "" when unknown */
 	bool refused;	  /* nothing of it ever ran here: there are no containers to tell of */
 	int64_t start_ns; /* when the agent accepted the pod */
