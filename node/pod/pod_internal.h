@@ -119,7 +119,10 @@ struct pod_worker {
 	struct client_call *patch;
 	bool patch_again;
 	int64_t patch_retry_ns; /* monotonic */
-	bool applied;		/* a list of what runs has been seen */
+	/* The latest patch, and the revision that the object had after it: a server that leaves out
+	 * what it does not know is not told the same again. */
+	uint64_t patch_hash, patched_revision;
+	bool applied; /* a list of what runs has been seen */
 	unsigned setup_failures;
 };
 

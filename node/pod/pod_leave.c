@@ -290,8 +290,11 @@ static void on_confirmed(void *user, const struct client_result *r)
 	else if (client_ok(r))
 		/* The informer tells when it is gone; finalizers may take their time. */
 		w->view.remove_retry_ns = wall(w->n) + 30 * NS_PER_S;
-	else
+	else {
+		log_warn("the end of a pod can't be told, trying again", "namespace", w->ns, "pod",
+			w->name, "reason", r->message, NULL);
 		w->view.remove_retry_ns = wall(w->n) + NS_PER_S;
+	}
 	pod_op_end(op);
 }
 

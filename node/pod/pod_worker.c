@@ -51,6 +51,7 @@ static void on_patched(void *user, const struct client_result *r)
 	if (client_ok(r)) {
 		/* The answer is newer than what the informer has: no need to wait for it. */
 		if (object_from_bytes(w->m->pod_kind, r->body, r->body_size, &o, &err) == 0) {
+			w->patched_revision = o->revision;
 			struct object **at = w->is_static ? &w->mirror : &w->pod;
 			if (*at && streq(o->uid, (*at)->uid) && o->revision > (*at)->revision) {
 				object_unref(*at);
@@ -64,6 +65,7 @@ static void on_patched(void *user, const struct client_result *r)
 	} else {
 		log_warn("pod status could not be written, trying again", "namespace", w->ns, "pod",
 			w->name, "reason", r->message, NULL);
+		w->patch_hash = 0;
 		w->patch_again = true;
 		w->patch_retry_ns = mono(w->n) + PATCH_RETRY_MS * NS_PER_MS;
 	}
@@ -138,9 +140,17 @@ static void status_publish(struct pod_worker *w)
 		.now_ns = wall(w->n),
 	};
 	struct json *patch = pod_status_patch(&a, pod, pod_status_make(&a, &in));
-	if (patch)
-		w->patch = client_patch(w->n->client, w->m->pod_kind, w->ns, w->name, "status",
-			"application/strategic-merge-patch+json", patch, on_patched, w);
+	if (!patch)
+		return;
+	const char *text = json_text(&a, patch);
+	uint64_t hash = fnv1a_64(text, strlen(text));
+	const struct object *o = w->is_static ? w->mirror : w->pod;
+	if (hash == w->patch_hash && o->revision == w->patched_revision)
+		return;
+	w->patch_hash = hash;
+	w->patched_revision = 0;
+	w->patch = client_patch(w->n->client, w->m->pod_kind, w->ns, w->name, "status",
+		"application/strategic-merge-patch+json", patch, on_patched, w);
 }
 
 /* ---- steps ---- */

@@ -15,6 +15,9 @@ for program in "$PEER"/{kubelet,kube-apiserver,kube-controller-manager,kube-sche
 done
 use_lab
 use_namespace e2e-upstream
+lab_host_down 8 2>/dev/null
+lab_host_down 9 2>/dev/null
+rm -rf "${LAB:?}/node8" "$LAB/node9"
 THEIRS=/var/lib/upstream # in their hosts
 KUBELET_HOST=8 API_HOST=9
 
@@ -87,9 +90,7 @@ kubelet_network() {
 	END
 }
 
-serving_request() {
-	k get csr -o 'jsonpath={range .items[?(@.spec.signerName=="kubernetes.io/kubelet-serving")]}{.metadata.name}{end}' | grep .
-}
+serving_request() { k get csr --no-headers | awk -v node="system:node:node$KUBELET_HOST" '/kubelet-serving/ && /Pending/ && index($0, node) { print $1; found = 1 } END { exit !found }'; }
 
 check "their kubelet starts" kubelet_up
 check "it registers its node" eventually 60 k get node node$KUBELET_HOST
@@ -97,11 +98,13 @@ check "with a pod range from hanok" eventually 20 kubelet_network
 check "the node becomes Ready" k wait --for=condition=Ready node/node$KUBELET_HOST --timeout=60s
 check_output "in its version" 'v1\.20\.2' k_field node/node$KUBELET_HOST .status.nodeInfo.kubeletVersion
 check "it asks for a certificate to serve with" eventually 30 serving_request
-check_output "which is approved" approved k certificate approve "$(serving_request)"
+approve() { serving_request | xargs -n 1 "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" certificate approve; }
+check_output "which is approved" approved approve
 sed "s/HOST/node$KUBELET_HOST/" "$TEST_DIR/web.yaml" >"$TEST_DIR/there.yaml"
 check "a pod for that node" k apply -f "$TEST_DIR/there.yaml"
 check "runs and is Ready" k wait --for=condition=Ready pod/web --timeout=60s
-check_output "environment, secret, config map, init container" "$SHOWN" eventually 20 matches "$SHOWN" k exec web -c web -- sh -c "$SHOW"
+check "the certificate is issued, and served with" eventually 30 k get --raw /api/v1/nodes/node$KUBELET_HOST/proxy/healthz
+check_output "environment, secret, config map, init container" "$SHOWN" k exec web -c web -- sh -c "$SHOW"
 check_output "a service account's token" token k exec web -c web -- ls /var/run/secrets/kubernetes.io/serviceaccount
 check_output "the cluster's DNS in resolv.conf" 'search e2e-upstream.svc.cluster.local' k exec web -c web -- cat /etc/resolv.conf
 check_output "logs" 'serving container web' k logs web -c web
