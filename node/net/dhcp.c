@@ -7,16 +7,20 @@
 #include <sys/stat.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/str.h"
 
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 30000
+#define OPTION_MAX_BYTES 255
+#define OPTIONS_MAX_BYTES 4096 /* a file of them */
+#define SERVERS_MAX 16
 #define STEADY_MS 2000 /* a dnsmasq that lived this long works */
 
 struct dhcp {
 	uv_loop_t *loop;
-	char *bridge, *network, *netmask, *gateway, *directory, *hosts, *pid_file;
+	char *bridge, *network, *netmask, *gateway, *directory, *hosts, *options, *pid_file;
 	void (*report)(void *user, const char *problem);
 	void *user;
 	uv_process_t process;
@@ -41,6 +45,7 @@ static void one_closed(struct dhcp *d)
 	free(d->gateway);
 	free(d->directory);
 	free(d->hosts);
+	free(d->options);
 	free(d->pid_file);
 	buf_finish(&d->said);
 	free(d);
@@ -130,26 +135,56 @@ static void end_earlier(struct dhcp *d)
 	unlink(d->pid_file);
 }
 
-/* Guests ask the resolvers that the host asks; those on a loopback address are not theirs to reach.
- */
-static void add_resolvers(struct buf *out)
+static bool is_reachable(const char *server)
 {
-	FILE *f = fopen("/etc/resolv.conf", "re");
-	char line[256], address[64];
 	struct in_addr in;
 
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "nameserver %63s", address) == 1 &&
-			inet_pton(AF_INET, address, &in) == 1 && ntohl(in.s_addr) >> 24 != 127)
-			buf_printf(out, ",%s", address);
-	if (f)
-		fclose(f);
+	return inet_pton(AF_INET, server, &in) == 1 && ntohl(in.s_addr) >> 24 != 127;
+}
+
+static bool is_domain(const char *text)
+{
+	return *text && *text != '.' && *text != '-' &&
+	       !text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
+				  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")];
+}
+
+char *dhcp_resolver_options(const char *id, const struct dhcp_resolvers *r)
+{
+	struct buf out = BUF_INIT;
+	const char *first = NULL;
+	size_t count = 0, size = 0;
+
+	buf_add_str(&out, "");
+	for (const char *const *s = r->servers; *s; s++) {
+		if (!is_reachable(*s) || count == SERVERS_MAX)
+			continue;
+		if (!count++)
+			buf_printf(&out, "tag:%s,option:dns-server", id);
+		buf_printf(&out, ",%s", *s);
+	}
+	if (count)
+		buf_add_char(&out, '\n');
+	for (const char *const *s = r->searches; *s; s++) {
+		/* A byte of length before each label, a zero at the end. */
+		size_t more = strlen(*s) + 2;
+		if (!is_domain(*s) || size + more > OPTION_MAX_BYTES)
+			continue;
+		if (!first)
+			buf_printf(&out, "tag:%s,option:domain-search", id);
+		buf_printf(&out, ",%s", *s);
+		first = first ? first : *s;
+		size += more;
+	}
+	if (first)
+		buf_printf(&out, "\ntag:%s,option:domain-name,%s\n", id, first);
+	return buf_take(&out);
 }
 
 static void start(struct dhcp *d)
 {
 	_cleanup_(buf_finish) struct buf interface = BUF_INIT, range = BUF_INIT, router = BUF_INIT,
-					 dns = BUF_INIT, hosts = BUF_INIT, pid_file = BUF_INIT;
+					 hosts = BUF_INIT, options = BUF_INIT, pid_file = BUF_INIT;
 	char *argv[24];
 	size_t n = 0;
 	uv_stdio_container_t stdio[3] = {
@@ -183,9 +218,8 @@ static void start(struct dhcp *d)
 	buf_printf(&interface, "--interface=%s", d->bridge);
 	buf_printf(&range, "--dhcp-range=%s,static,%s,12h", d->network, d->netmask);
 	buf_printf(&router, "--dhcp-option=option:router,%s", d->gateway);
-	buf_add_str(&dns, "--dhcp-option=option:dns-server");
-	add_resolvers(&dns);
 	buf_printf(&hosts, "--dhcp-hostsdir=%s", d->hosts);
+	buf_printf(&options, "--dhcp-optsdir=%s", d->options);
 	buf_printf(&pid_file, "--pid-file=%s", d->pid_file);
 	argv[n++] = "dnsmasq";
 	argv[n++] = "--keep-in-foreground";
@@ -198,12 +232,11 @@ static void start(struct dhcp *d)
 	argv[n++] = interface.data;
 	argv[n++] = range.data;
 	argv[n++] = router.data;
-	if (strchr(dns.data, ','))
-		argv[n++] = dns.data;
 	argv[n++] = "--dhcp-authoritative";
 	argv[n++] = "--dhcp-ignore=tag:!known";
 	argv[n++] = "--no-ping"; /* addresses are allotted, not guessed */
 	argv[n++] = "--leasefile-ro";
+	argv[n++] = options.data; /* before those who have them */
 	argv[n++] = hosts.data;
 	argv[n++] = pid_file.data;
 	argv[n] = NULL;
@@ -245,11 +278,13 @@ struct dhcp *dhcp_create(uv_loop_t *loop, const struct dhcp_config *c,
 	d->gateway = xstrdup(c->gateway);
 	d->directory = xstrdup(c->directory);
 	d->hosts = xasprintf("%s/hosts", c->directory);
+	d->options = xasprintf("%s/options", c->directory);
 	d->pid_file = xasprintf("%s/dnsmasq.pid", c->directory);
 	d->report = report;
 	d->user = user;
 	mkdir(d->directory, 0755);
 	mkdir(d->hosts, 0755);
+	mkdir(d->options, 0755);
 	uv_timer_init(loop, &d->timer);
 	d->timer.data = d;
 	d->open = 1;
@@ -271,28 +306,54 @@ void dhcp_destroy(struct dhcp *d)
 	uv_close((uv_handle_t *)&d->timer, handle_closed);
 }
 
-int dhcp_add(struct dhcp *d, const char *id, const char *mac, const char *address,
-	const char *hostname, struct err *err)
+/* Renamed into the watched directory: dnsmasq never sees half a line. */
+static int put(
+	struct dhcp *d, const char *directory, const char *id, struct str text, struct err *err)
 {
-	_cleanup_(free_p) char *path = xasprintf("%s/%s", d->hosts, id);
+	_cleanup_(free_p) char *path = xasprintf("%s/%s", directory, id);
 	_cleanup_(free_p) char *fresh = xasprintf("%s/.%s", d->directory, id);
-	_cleanup_(buf_finish) struct buf line = BUF_INIT;
 	_cleanup_(close_p) int fd =
 		open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 
-	buf_printf(&line, "%s,%s%s%s\n", mac, address, hostname && *hostname ? "," : "",
-		hostname ? hostname : "");
-	/* Renamed into the watched directory: dnsmasq never sees half a line. */
-	if (fd < 0 || write(fd, line.data, line.size) != (ssize_t)line.size ||
-		fchmod(fd, 0644) < 0 || rename(fresh, path) < 0)
+	if (fd < 0 || write(fd, text.p, text.size) != (ssize_t)text.size || fchmod(fd, 0644) < 0 ||
+		rename(fresh, path) < 0)
 		return err_errno(err, -errno, "write %s", path);
 	return 0;
+}
+
+/* dnsmasq adds what it reads to what it has: the same is not said twice. */
+static bool has_options(struct dhcp *d, const char *id, const char *options)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(free_p) char *path = xasprintf("%s/%s", d->options, id);
+	struct err err = ERR_INIT;
+	struct str text;
+
+	return file_load(&a, path, OPTIONS_MAX_BYTES, &text, &err) == 0 && str_eq(text, options);
+}
+
+int dhcp_add(struct dhcp *d, const char *id, const char *mac, const char *address,
+	const char *hostname, const char *options, struct err *err)
+{
+	_cleanup_(buf_finish) struct buf line = BUF_INIT;
+	int r;
+
+	if (!has_options(d, id, options)) {
+		r = put(d, d->options, id, str_from(options), err);
+		if (r < 0)
+			return r;
+	}
+	buf_printf(&line, "%s,set:%s,%s%s%s\n", mac, id, address, hostname && *hostname ? "," : "",
+		hostname ? hostname : "");
+	return put(d, d->hosts, id, (struct str){line.data, line.size}, err);
 }
 
 void dhcp_remove(struct dhcp *d, const char *id)
 {
 	_cleanup_(free_p) char *path = xasprintf("%s/%s", d->hosts, id);
+	_cleanup_(free_p) char *options = xasprintf("%s/%s", d->options, id);
 
+	unlink(options);
 	/* It learns of new files by itself, of removed ones only when told. */
 	if (unlink(path) == 0 && d->running)
 		uv_process_kill(&d->process, SIGHUP);

@@ -7,19 +7,30 @@
 
 #include "lib/base/err.h"
 
+/* Whom a guest asks for names. Lists end with NULL. */
+struct dhcp_resolvers {
+	const char *const *servers;  /* addresses; those of IPv6 are not for DHCP */
+	const char *const *searches; /* domains */
+};
+/* What dnsmasq is told of it, one line an option: name servers (6), search list (119; RFC 3397) and,
+ * for guests that know no lists, its first domain (15). What a guest can't use is left out: servers
+ * on a loopback address, words that are no domain, domains for which an option has no room. To be
+ * freed. */
+char *dhcp_resolver_options(const char *id, const struct dhcp_resolvers *r);
+
 struct dhcp;
 struct dhcp_config {
 	const char *bridge;
 	const char *network, *netmask; /* "10.244.0.0", "255.255.255.0" */
 	const char *gateway;	       /* this node's address on the bridge */
-	const char *directory; /* for hosts and the pid file; made when missing, world-readable */
+	const char *directory; /* for hosts, options and the pid file; made when missing, world-readable */
 };
 /* Starts dnsmasq, and starts it again when it ends; one that an earlier agent left is ended first.
  * report(user, NULL) when it runs, else with the reason. */
 struct dhcp *dhcp_create(uv_loop_t *loop, const struct dhcp_config *c,
 	void (*report)(void *user, const char *problem), void *user);
 void dhcp_destroy(struct dhcp *d); /* ends dnsmasq; NULL allowed */
-/* id: a file name. */
+/* id: a file name. options: of dhcp_resolver_options(). */
 int dhcp_add(struct dhcp *d, const char *id, const char *mac, const char *address,
-	const char *hostname, struct err *err) _must_check_;
+	const char *hostname, const char *options, struct err *err) _must_check_;
 void dhcp_remove(struct dhcp *d, const char *id);

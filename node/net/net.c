@@ -57,7 +57,7 @@ struct node_net {
 struct net_call {
 	struct list link;
 	struct node_net *net;
-	char *id, *mac, *hostname;
+	char *id, *mac, *hostname, *options;
 	char *wanted; /* an address that would be liked; NULL = any, or it was not to be had */
 	bool adding, releasing_first;
 	char address[16];
@@ -503,6 +503,7 @@ static void call_free(uv_handle_t *h)
 	free(c->id);
 	free(c->mac);
 	free(c->hostname);
+	free(c->options);
 	free(c->wanted);
 	free(c);
 }
@@ -620,7 +621,7 @@ static void have_address(struct net_call *c)
 {
 	struct err err = ERR_INIT;
 
-	if (dhcp_add(c->net->dhcp, c->id, c->mac, c->address, c->hostname, &err) < 0)
+	if (dhcp_add(c->net->dhcp, c->id, c->mac, c->address, c->hostname, c->options, &err) < 0)
 		finish(c, &err);
 	else
 		admit(c);
@@ -741,7 +742,8 @@ static struct net_call *call_new(
 }
 
 struct net_call *net_lease_add(struct node_net *net, const char *id, const char *wanted,
-	const char *mac, const char *hostname, net_lease_done *done, void *user)
+	const char *mac, const char *hostname, const struct dhcp_resolvers *resolvers,
+	net_lease_done *done, void *user)
 {
 	struct net_call *c = call_new(net, id, done, user);
 	struct net_address in;
@@ -749,6 +751,7 @@ struct net_call *net_lease_add(struct node_net *net, const char *id, const char 
 	c->adding = true;
 	c->mac = xstrdup(mac);
 	c->hostname = xstrdup(hostname ? hostname : "");
+	c->options = dhcp_resolver_options(id, resolvers);
 	c->wanted = net_address_parse(wanted, &in) == 0 && net_range_has(&net->pods, &in)
 			    ? xstrdup(wanted)
 			    : NULL;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "node/net/address.h"
+#include "node/net/dhcp.h"
 #include "node/node.h"
 
 #define NET_BRIDGE "hanok0"
@@ -36,7 +37,8 @@ struct net_call;
  * it for pods. */
 void net_ports_changed(struct node_net *net);
 struct net_call *net_lease_add(struct node_net *net, const char *id, const char *wanted,
-	const char *mac, const char *hostname, net_lease_done *done, void *user);
+	const char *mac, const char *hostname, const struct dhcp_resolvers *resolvers,
+	net_lease_done *done, void *user);
 /* Gives the address back. done may be NULL. */
 struct net_call *net_lease_remove(
 	struct node_net *net, const char *id, net_lease_done *done, void *user);

@@ -7,6 +7,7 @@
 
 #include "lib/base/log.h"
 #include "node/child/child.h"
+#include "node/vm/guest_dns.h"
 #include "node/vm/image_files.h"
 
 #define SECRETS_MAX 8
@@ -656,8 +657,9 @@ struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)
 		vm_prepare_lease_id(s->uid, id);
 		p->waiting++;
 		vm_address_recall(o->directory, s->domain_name, last);
-		p->lease = net_lease_add(
-			o->node->net, id, last, s->interfaces[0].mac, s->hostname, lease_here, p);
+		struct dhcp_resolvers dns = guest_dns(&p->arena, s->object, o->node->config);
+		p->lease = net_lease_add(o->node->net, id, last, s->interfaces[0].mac, s->hostname,
+			&dns, lease_here, p);
 	}
 	for (size_t i = 0; i < s->disk_count; i++) {
 		want_secret(p, s->disks[i].image.pull_secret);

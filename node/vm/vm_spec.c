@@ -569,6 +569,7 @@ int vm_spec_read(struct arena *a, const struct json *vmi, struct vm_spec *ret, s
 {
 	const struct json *spec = json_get(vmi, "spec"), *domain = json_get(spec, "domain");
 	struct vm_spec s = {
+		.object = vmi,
 		.namespace = json_path_str(vmi, "metadata.namespace"),
 		.name = json_path_str(vmi, "metadata.name"),
 		.uid = json_path_str(vmi, "metadata.uid"),

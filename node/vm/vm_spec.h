@@ -67,6 +67,7 @@ struct vm_cpu_feature {
 };
 
 struct vm_spec {
+	const struct json *object; /* that it was read from */
 	const char *namespace, *name, *uid;
 	char domain_name[384]; /* NAMESPACE_NAME */
 	char uuid[37];	       /* firmware.uuid, else the uid; lower case */

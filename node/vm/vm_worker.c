@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/base/log.h"
+#include "node/vm/guest_dns.h"
 
 #define STATUS_RETRY_MS 1000
 
@@ -618,13 +619,15 @@ static void adopted_lease(void *user, const struct net_lease *lease, const struc
 /* A guest that an earlier agent started has its address; DHCP may have to be told again. */
 static void adopt_lease(struct vm_worker *w)
 {
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	char id[80];
 
 	if (w->leased || w->lease || w->lease_failed || !w->has_spec || !w->spec.interface_count)
 		return;
+	struct dhcp_resolvers dns = guest_dns(&a, w->spec.object, w->m->node->config);
 	vm_prepare_lease_id(w->uid, id);
 	w->lease = net_lease_add(w->m->node->net, id, NULL, w->spec.interfaces[0].mac,
-		w->spec.hostname, adopted_lease, w);
+		w->spec.hostname, &dns, adopted_lease, w);
 }
 
 static void tell_outcome(struct vm_worker *w, enum vm_outcome before)

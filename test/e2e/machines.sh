@@ -50,9 +50,12 @@ check_output "describe shows events" 'Started|SuccessfulCreate' k describe vm gu
 address=$(k_field vmi/guest '.status.interfaces[0].ipAddress')
 check "its web server answers" eventually 60 matches '^virtual machine guest-by-seed$' on_node 1 curl -s --max-time 3 "http://$address/"
 check "cloud-init ran" eventually 30 matches '^ran written by the seed$' on_node 1 curl -s --max-time 3 "http://$address/ran"
-check_output "console: login and a shell" 'uid=0' python3 "$TEST_ROOT/test/terminal.py" 150 \
+check_output "console: login and a shell; it asks the cluster for names" 'uid=0' python3 "$TEST_ROOT/test/terminal.py" 150 \
 	'send:\n' 'expect:guest-by-seed login: ' 'send:root\n' 'expect:assword:' 'send:sesame\n' 'expect:# ' \
-	'send:id; grep -c vd[a-c]$ /proc/partitions\n' 'expect:uid=0' 'expect:3\s' 'send:exit\n' 'expect:login:' 'send:\x1d' end:0 \
+	'send:id; grep -c vd[a-c]$ /proc/partitions\n' 'expect:uid=0' 'expect:3\s' \
+	'send:cat /etc/resolv.conf\n' 'expect:search e2e-machines.svc.cluster.local svc.cluster.local cluster.local' 'expect:nameserver 10.96.0.10' \
+	'send:nslookup kubernetes.default.svc.cluster.local\n' 'expect:Address:\s+10\.96\.0\.1\s' \
+	'send:exit\n' 'expect:login:' 'send:\x1d' end:0 \
 	-- "$LAB/bin/hanok" virt console guest --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines
 
 other_instance() { local uid; uid=$(k_field vmi/guest .metadata.uid) && [ "$uid" != "$instance" ] && echo "$uid"; }

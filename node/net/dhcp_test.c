@@ -1,0 +1,65 @@
+/* What guests are told of name servers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "lib/base/buf.h"
+#include "node/net/dhcp.h"
+
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void expect(const char *const *servers, const char *const *searches, const char *expected)
+{
+	_cleanup_(free_p) char *text =
+		dhcp_resolver_options("u-0", &(struct dhcp_resolvers){servers, searches});
+
+	assert_string_equal(text, expected);
+}
+
+static void resolvers_of_a_guest(void **state)
+{
+	expect(LIST("10.96.0.10", "fd00::a", "10.0.0.1"), LIST("a.svc.cluster.local", "local"),
+		"tag:u-0,option:dns-server,10.96.0.10,10.0.0.1\n"
+		"tag:u-0,option:domain-search,a.svc.cluster.local,local\n"
+		"tag:u-0,option:domain-name,a.svc.cluster.local\n");
+	expect(LIST(NULL), LIST(NULL), "");
+	expect(LIST("127.0.0.53", "::1"), LIST(NULL), "");
+}
+
+/* dnsmasq reads lines and commas; what a spec or the host's file has must not be more of them. */
+static void words_that_are_no_domains(void **state)
+{
+	expect(LIST("10.0.0.1,6.6.6.6", "x"),
+		LIST(".", "", "a,b", "a\ntag:x,option:router,6.6.6.6", "-x", "good.one"),
+		"tag:u-0,option:domain-search,good.one\ntag:u-0,option:domain-name,good.one\n");
+}
+
+static void no_more_than_an_option_holds(void **state)
+{
+	char hundred[101], exact[300];
+
+	memset(hundred, 'a', 100);
+	hundred[100] = '\0';
+	hundred[50] = '.';
+	/* 102 + 102 bytes; the third has no room, the last has: 255 bytes in all. */
+	snprintf(exact, sizeof(exact), "%.49s",
+		"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+	_cleanup_(free_p) char *expected =
+		xasprintf("tag:u-0,option:domain-search,%s,%s,%s\ntag:u-0,option:domain-name,%s\n",
+			hundred, hundred, exact, hundred);
+	expect(LIST(NULL), LIST(hundred, hundred, hundred, exact, "c"), expected);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(resolvers_of_a_guest),
+		cmocka_unit_test(words_that_are_no_domains),
+		cmocka_unit_test(no_more_than_an_option_holds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
