@@ -32,9 +32,9 @@ struct node_status {
 	struct wakeup *status_timer, *lease_timer;
 	struct client_call *call, *lease_call;
 	struct grpc_call *runtime_status, *list_images;
-	struct arena images_arena, handlers_arena;
-	struct json *images, *handlers; /* NULL = not known */
-	int64_t images_ns;		/* monotonic: last asked for */
+	struct arena images_arena, runtime_arena;
+	struct json *images, *handlers, *features; /* NULL = not known */
+	int64_t images_ns;			   /* monotonic: last asked for */
 	VEC(struct part) parts;
 	bool registered;
 	int64_t registered_ns, posted_ns; /* monotonic; 0 = not yet */
@@ -176,6 +176,7 @@ static void post(struct node_status *s)
 			n->pods ? pod_manager_runtime_version(n->pods) : "containerd://unknown",
 		.images = s->images,
 		.handlers = s->handlers,
+		.features = s->features,
 		.capacity = resources_capacity(n->resources),
 		.allocatable = resources_allocatable(n->resources),
 		.pods_max = pods_max(s),
@@ -211,8 +212,9 @@ static void on_runtime_status(void *user, const struct grpc_result *r)
 	s->runtime_status = NULL;
 	if (!grpc_ok(r) || !st->status)
 		return; /* the manager reports that */
-	arena_finish(&s->handlers_arena);
-	s->handlers = node_handlers_make(&s->handlers_arena, st);
+	arena_finish(&s->runtime_arena);
+	s->handlers = node_handlers_make(&s->runtime_arena, st);
+	s->features = node_features_make(&s->runtime_arena, st);
 	for (size_t i = 0; i < st->n_runtime_handlers; i++) {
 		const Cri__RuntimeHandler *h = st->runtime_handlers[i];
 		if (streq(h->name, ""))
@@ -470,7 +472,7 @@ void node_status_destroy(struct node_status *s)
 	grpc_call_cancel(s->runtime_status);
 	grpc_call_cancel(s->list_images);
 	arena_finish(&s->images_arena);
-	arena_finish(&s->handlers_arena);
+	arena_finish(&s->runtime_arena);
 	informer_destroy(s->informer);
 	wakeup_destroy(s->status_timer);
 	wakeup_destroy(s->lease_timer);

@@ -32,7 +32,7 @@ struct node_status_input {
 	const struct node_part *parts;
 	size_t part_count;
 	const char *host_ip, *runtime_version;
-	const struct json *images, *handlers; /* of the runtime; NULL = not known */
+	const struct json *images, *handlers, *features; /* of the runtime; NULL = not known */
 	const struct node_amounts *capacity, *allocatable;
 	int64_t pods_max;
 	const char *host_ip6; /* "" or NULL = none */
@@ -47,6 +47,7 @@ bool node_status_differs(const struct json *old_status, const struct json *statu
 /* Pure: what the runtime says, as the status has it. The `most` largest images; -1 = all. */
 struct json *node_images_make(struct arena *a, const Cri__ListImagesResponse *list, int64_t most);
 struct json *node_handlers_make(struct arena *a, const Cri__StatusResponse *st);
+struct json *node_features_make(struct arena *a, const Cri__StatusResponse *st);
 /* Pure: the Node to be made, and labels "key=value" into an object. */
 struct json *node_make(
 	struct arena *a, const struct node_config *c, const char *name, struct json *labels);

@@ -124,6 +124,8 @@ struct json *node_status_make(struct arena *a, const struct node_status_input *i
 		json_set(a, info, "swap", swap);
 	}
 	json_set_str(a, info, "systemUUID", f->system_uuid);
+	if (in->features)
+		json_set(a, s, "features", json_copy(a, in->features));
 	if (in->images)
 		json_set(a, s, "images", json_copy(a, in->images));
 	json_set(a, s, "nodeInfo", info);

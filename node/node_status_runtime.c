@@ -60,6 +60,16 @@ struct json *node_handlers_make(struct arena *a, const Cri__StatusResponse *st)
 	return all;
 }
 
+struct json *node_features_make(struct arena *a, const Cri__StatusResponse *st)
+{
+	struct json *o = json_new_object(a);
+
+	/* Of runtimes from before the field nothing is known but that they lack it. */
+	json_set_bool(a, o, "supplementalGroupsPolicy",
+		st->features && st->features->supplemental_groups_policy);
+	return o;
+}
+
 /* ---- registration ---- */
 
 void node_add_labels(struct arena *a, struct json *labels, const char *const *list)

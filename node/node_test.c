@@ -100,6 +100,7 @@ static void node_conditions(void **state)
 	assert_string_equal(json_path_str(s, "allocatable.cpu"), "1500m");
 	assert_int_equal(json_path_int(s, "daemonEndpoints.kubeletEndpoint.Port", 0), 10250);
 	assert_true(node_status_differs(NULL, s));
+	assert_null(json_get(s, "features"));
 
 	/* An hour later nothing has changed but the heartbeat. */
 	json_set(&a, old, "status", s);
@@ -111,6 +112,18 @@ static void node_conditions(void **state)
 		condition(s, "Ready", "lastTransitionTime"));
 	assert_string_not_equal(condition(later, "Ready", "lastHeartbeatTime"),
 		condition(s, "Ready", "lastHeartbeatTime"));
+
+	Cri__StatusResponse st = CRI__STATUS_RESPONSE__INIT;
+	Cri__RuntimeFeatures groups = CRI__RUNTIME_FEATURES__INIT;
+	in.features = node_features_make(&a, &st);
+	s = node_status_make(&a, &in);
+	assert_true(node_status_differs(later, s));
+	assert_false(json_path_bool(s, "features.supplementalGroupsPolicy", true));
+	groups.supplemental_groups_policy = true;
+	st.features = &groups;
+	in.features = node_features_make(&a, &st);
+	s = node_status_make(&a, &in);
+	assert_true(json_path_bool(s, "features.supplementalGroupsPolicy", false));
 
 	parts[0] = (struct node_part){"runtime", false, "ContainerRuntimeIsDown", "no socket"};
 	in.memory_pressure = in.disk_pressure = in.pid_pressure = true;

@@ -15,7 +15,13 @@ apiVersion: v1
 kind: Pod
 metadata: {name: web, labels: {app: web}}
 spec:
-  containers: [{name: web, image: registry.lab:5000/web, ports: [{containerPort: 80, hostPort: 8088}]}]
+  containers:
+  - name: web
+    image: registry.lab:5000/web
+    ports: [{containerPort: 80, hostPort: 8088}]
+    env:
+    - {name: POD_IPS, valueFrom: {fieldRef: {fieldPath: status.podIPs}}}
+    - {name: HOST_IPS, valueFrom: {fieldRef: {fieldPath: status.hostIPs}}}
 ---
 apiVersion: v1
 kind: Pod
@@ -42,6 +48,8 @@ check "pods and services" k apply -f "$TEST_DIR/objects.yaml"
 check "they are Ready" k wait --for=condition=Ready pod/web pod/client --timeout=60s
 check_output "a pod has both addresses" '^10\.244\.0\.[0-9]+ fd00:10:244::' k get pod web -o 'jsonpath={.status.podIPs[0].ip} {.status.podIPs[1].ip}'
 check_output "and its host's" '^172.31.0.1 fd00:172:31::1$' k get pod web -o 'jsonpath={.status.hostIPs[0].ip} {.status.hostIPs[1].ip}'
+check_output "its containers are told both" '^10\.244\.0\.[0-9]+,fd00:10:244::[0-9a-f]+ 172.31.0.1,fd00:172:31::1$' \
+	k exec web -- sh -c 'echo "$POD_IPS $HOST_IPS"'
 pod=$(k get pod web -o 'jsonpath={.status.podIPs[1].ip}')
 both=$(k get service both -o 'jsonpath={.spec.clusterIPs[1]}')
 six=$(k_field service/six .spec.clusterIP)
