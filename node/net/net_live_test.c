@@ -53,6 +53,8 @@ static void read_all(void *p, size_t size)
 }
 
 /* Returns netd's answer to the message. */
+static unsigned lost_count; /* times that netd said its tables are gone */
+
 static int tell_netd(uint32_t type, const void *p, size_t size)
 {
 	struct netd_header h = {.size = (uint32_t)size, .type = type, .serial = ++serial};
@@ -70,6 +72,7 @@ static int tell_netd(uint32_t type, const void *p, size_t size)
 		assert_true(h.size < sizeof(text));
 		read_all(text, h.size);
 		text[h.size] = '\0';
+		lost_count += h.type == NETD_LOST;
 	} while (h.type != NETD_RESULT);
 	assert_int_equal(h.serial, serial);
 	if (h.code)
@@ -693,6 +696,20 @@ static void ten_thousand_services(void **state)
 	VEC_FINISH(&ops);
 }
 
+/* The agent tries again every second: netd must not wait for a quiet moment to look. */
+static void a_lost_table_is_told_though_netd_is_busy(void **state)
+{
+	struct netd_op op = {.type = NETD_FLUSH, .part = NETD_SERVICES};
+
+	assert_int_equal(lost_count, 0);
+	sh("nft delete table ip hanok");
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(tell_netd(NETD_OPS, &op, sizeof(op)), -ENOENT);
+	assert_int_equal(lost_count, 1);
+	assert_int_equal(tell_netd(NETD_CONFIG, &config, sizeof(config)), 0);
+	assert_int_equal(tell_netd(NETD_OPS, &op, sizeof(op)), 0);
+}
+
 static void lose_capabilities_check(void **state)
 {
 	char command[128];
@@ -718,6 +735,7 @@ int main(void)
 		cmocka_unit_test(a_port_of_the_node_leads_to_a_pod),
 		cmocka_unit_test(a_bad_transaction_changes_nothing),
 		cmocka_unit_test(ten_thousand_services),
+		cmocka_unit_test(a_lost_table_is_told_though_netd_is_busy),
 		cmocka_unit_test(lose_capabilities_check),
 	};
 

@@ -29,6 +29,7 @@ struct netd {
 	struct policy_tables policies;
 	bool emptied; /* a table was made anew, by the configuration under way */
 	bool lost_told;
+	int64_t check_ns;	  /* when the tables are looked for again, however busy it is */
 	VEC(uint32_t) remembered; /* seconds that have a chain */
 };
 
@@ -298,16 +299,28 @@ static int serve_one(struct netd *d)
 		r = apply_policies(d, body, h.size, &err);
 	else
 		r = err_set(&err, -EINVAL, "message %u is not known", h.type);
+	/* A change that finds no table is a sign: the agent would only try it again. */
+	if (r == -ENOENT)
+		d->check_ns = 0;
 	return answer(NETD_RESULT, h.serial, r, err.msg);
+}
+
+static int64_t now_ns(void)
+{
+	struct clock *c = clock_system();
+
+	return c->mono_ns(c);
 }
 
 /* Somebody else's "flush ruleset" takes our tables along; the agent then gives everything again. */
 static int check_tables(struct netd *d)
 {
-	bool lost = policy_tables_exist(d->nft, &d->policies, NULL) == 0;
+	bool lost;
 
+	d->check_ns = now_ns() + TABLE_CHECK_MS * NS_PER_MS;
 	if (!d->tables || d->lost_told)
 		return 0;
+	lost = policy_tables_exist(d->nft, &d->policies, NULL) == 0;
 	for (unsigned f = 0; f < 2; f++)
 		if (d->tables & 1u << f)
 			lost |= nft_table_exists(
@@ -346,14 +359,15 @@ int netd_main(int argc, char **argv)
 		return 1;
 	}
 	while (r == 0) {
-		int n = poll(&p, 1, TABLE_CHECK_MS);
+		int64_t left = MAX(d.check_ns - now_ns(), INT64_C(0));
+		int n = poll(&p, 1, (int)(left / NS_PER_MS) + 1);
 
 		if (n < 0 && errno != EINTR)
 			r = -errno;
-		else if (n == 0)
-			r = check_tables(&d);
 		else if (n > 0)
 			r = serve_one(&d);
+		if (r == 0 && now_ns() >= d.check_ns)
+			r = check_tables(&d);
 	}
 	nft_socket_close(d.nft);
 	VEC_FINISH(&d.remembered);
