@@ -7,6 +7,7 @@
 #include "node/net/policy_pods.h"
 
 #define RETRY_MS 2000
+#define TOO_LARGE_RETRY_MS 30000
 #define TICK_MS 1000
 #define IDLE_TICK_MS 10000
 #define ADMIT_PATIENCE_NS (10 * NS_PER_S)
@@ -57,6 +58,7 @@ struct policies {
 	struct table remotes; /* uid of a pod or machine of another node -> ourselves */
 	bool listed[2];	      /* pods, machines of this node */
 	enum state state;
+	bool bridge_asked;   /* the last full message was for the family bridge too */
 	bool bridge_refused; /* the kernel can't judge what passes between ports of a bridge */
 	struct net_range ranges[2];
 	size_t range_count;
@@ -182,9 +184,11 @@ static void set_host(struct policies *p)
 		log_warn("this kernel judges nothing that passes between two ports of a bridge: "
 			 "network policies do not hold between pods of this node",
 			"do", "load the module br_netfilter or nf_conntrack_bridge", NULL);
-	policy_map_set_host(
-		p->map, (!bridged || (ipv6 && !bridged6)) && !p->bridge_refused, group, n);
+	p->bridge_asked = (!bridged || (ipv6 && !bridged6)) && !p->bridge_refused;
+	policy_map_set_host(p->map, p->bridge_asked, group, n);
 }
+
+static void on_retry(uv_timer_t *t);
 
 static void full_sync(struct policies *p)
 {
@@ -195,7 +199,11 @@ static void full_sync(struct policies *p)
 	set_host(p);
 	policy_map_all(p->map, &ops);
 	VEC_FINISH(&p->pending);
-	if (send_now(p, &ops)) {
+	if (ops.count > NETD_MESSAGE_MAX_BYTES / sizeof(*ops.items)) {
+		/* netd would not get it, and nobody would ask for it again. */
+		problem(p, "network policies need more elements than are offered");
+		uv_timer_start(&p->retry, on_retry, TOO_LARGE_RETRY_MS, 0);
+	} else if (send_now(p, &ops)) {
 		p->state = LIVE;
 		p->full_number = p->last_number;
 		LIST_FOR_EACH(a, &p->admissions, struct policy_admission, link)
@@ -240,7 +248,14 @@ void policies_resync(struct policies *p, const struct net_range *ranges, size_t 
 	full_sync(p);
 }
 
-static void refused(struct policies *p, uint64_t number, const char *text)
+/* Not what a kernel without these rules for bridges says: with another try they may be taken. */
+static bool unrelated_to_bridge(int code)
+{
+	return code == -ENOMEM || code == -ENOBUFS || code == -EINTR || code == -EAGAIN ||
+	       code == -E2BIG || code == -EMSGSIZE || code == -EPERM;
+}
+
+static void refused(struct policies *p, uint64_t number, int code, const char *text)
 {
 	bool again = number == p->full_number;
 
@@ -250,7 +265,7 @@ static void refused(struct policies *p, uint64_t number, const char *text)
 	if (again) {
 		problem(p, text);
 		/* What passes by IP is judged at least. */
-		if (!p->bridge_refused) {
+		if (p->bridge_asked && !p->bridge_refused && !unrelated_to_bridge(code)) {
 			p->bridge_refused = true;
 			again = false;
 		}
@@ -273,7 +288,7 @@ bool policies_result(struct policies *p, uint32_t serial, int code, const char *
 	VEC_REMOVE(&p->sent, 0);
 	p->answered = number;
 	if (code < 0) {
-		refused(p, number, text);
+		refused(p, number, code, text);
 		return true;
 	}
 	if (number == p->full_number)

@@ -334,7 +334,6 @@ static void on_runtime_event(void *user)
 {
 	struct pod_manager *m = user;
 
-	net_pods_listed(m->n->net);
 	if (m->list_sandboxes || m->list_containers)
 		m->relist_again = true;
 	else
