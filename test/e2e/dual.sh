@@ -55,6 +55,7 @@ both=$(k get service both -o 'jsonpath={.spec.clusterIPs[1]}')
 six=$(k_field service/six .spec.clusterIP)
 port=$(k_field service/both '.spec.ports[0].nodePort')
 check_output "a service has both" '^10\.96\.[0-9.]+ fd00:10:96::[0-9a-f]+$' k get service both -o 'jsonpath={.spec.clusterIPs[0]} {.spec.clusterIPs[1]}'
+check_refused "the second one stays, too" 'may not change once set' k patch service both --type=json -p '[{"op":"replace","path":"/spec/clusterIPs/1","value":"2001:db8::1"}]'
 check_output "one of IPv6 alone" '^fd00:10:96::' echo "$six"
 check_output "by default it is IPv4" '^\["IPv4"\] SingleStack$' k get service four -o 'jsonpath={.spec.ipFamilies} {.spec.ipFamilyPolicy}'
 slices() { k get endpointslices -l kubernetes.io/service-name=both -o 'jsonpath={range .items[*]}{.addressType}{"\n"}{end}' | sort | tr '\n' ' '; }

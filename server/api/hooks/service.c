@@ -220,6 +220,13 @@ static void validate_update(struct hook *h, const struct json *doc, const struct
 	if (*was && !streq(was, now) && !is_external_name(doc) && !is_external_name(old))
 		field_error(h->errors, FIELD_INVALID, "spec.clusterIPs[0]",
 			json_path(doc, "spec.clusterIPs"), "may not change once set");
+	/* Only what is allocated is checked against the ranges: nothing else may come in its place.
+	 */
+	const struct json *second = json_at(json_path(doc, "spec.clusterIPs"), 1);
+	const struct json *second_was = json_at(json_path(old, "spec.clusterIPs"), 1);
+	if (second && second_was && !json_equal(second, second_was) && !is_external_name(doc))
+		field_error(h->errors, FIELD_INVALID, "spec.clusterIPs[1]",
+			json_path(doc, "spec.clusterIPs"), "may not change once set");
 }
 
 static const char *ipv4_of(const struct json *doc)
