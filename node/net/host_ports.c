@@ -18,7 +18,8 @@ struct host_ports {
 	netd_ops held;		  /* what the kernel has: few, so a list does */
 	bool has[2];
 	bool complete, wanted, live;
-	uint32_t first, last; /* serials of ours that are not answered */
+	VEC(uint32_t) sent; /* serials of ours that are not answered, oldest first */
+	uint32_t full;	    /* of the last one with everything */
 };
 
 struct host_ports *host_ports_create(struct netd_client *netd)
@@ -40,6 +41,7 @@ void host_ports_destroy(struct host_ports *h)
 	}
 	VEC_FINISH(&h->owners);
 	VEC_FINISH(&h->held);
+	VEC_FINISH(&h->sent);
 	free(h);
 }
 
@@ -91,11 +93,10 @@ static void send_ops(struct host_ports *h, const netd_ops *ops)
 	if (!ops->count)
 		return;
 	serial = netd_client_send(h->netd, NETD_OPS, ops->items, ops->count * sizeof(*ops->items));
-	if (!serial)
+	if (serial)
+		VEC_PUSH(&h->sent, serial);
+	else
 		h->live = false; /* netd is gone: it will be new */
-	if (!h->first)
-		h->first = serial;
-	h->last = serial;
 }
 
 /* An endpoint of UDP that is gone must not hold its clients. */
@@ -145,12 +146,12 @@ static void full(struct host_ports *h)
 		return;
 	h->wanted = false;
 	h->live = true;
-	h->first = 0;
 	want_all(h, &want);
 	VEC_PUSH(&ops, ((struct netd_op){.type = NETD_FLUSH, .part = NETD_HOST_PORTS}));
 	for (size_t i = 0; i < want.count; i++)
 		VEC_PUSH(&ops, want.items[i]);
 	send_ops(h, &ops);
+	h->full = h->live ? h->sent.items[h->sent.count - 1] : 0;
 	VEC_FINISH(&ops);
 	VEC_FINISH(&h->held);
 	h->held = want;
@@ -180,15 +181,24 @@ void host_ports_offer(struct host_ports *h, bool v4, bool v6)
 
 bool host_ports_result(struct host_ports *h, uint32_t serial, int code, const char *text)
 {
-	if (!h->first || serial < h->first || serial > h->last)
+	size_t at = 0;
+
+	/* In between are those of services and policies. */
+	while (at < h->sent.count && h->sent.items[at] != serial)
+		at++;
+	if (at == h->sent.count)
 		return false;
+	/* Answers come in order: an earlier netd owes those before. */
+	h->sent.count -= at + 1;
+	memmove(h->sent.items, h->sent.items + at + 1, h->sent.count * sizeof(*h->sent.items));
 	if (code < 0) {
 		log_warn("netd refused host ports", "error", text, NULL);
-		/* A full one that fails waits for netd's next configuration. */
-		if (serial != h->first)
-			host_ports_resync(h);
-		else
+		/* A full one that fails waits for netd's next configuration; so does what came
+		 * before it. */
+		if (serial == h->full)
 			h->live = false;
+		else if (h->live && serial > h->full)
+			host_ports_resync(h);
 	}
 	return true;
 }

@@ -109,14 +109,16 @@ static void choose_hints(struct view *v)
 	}
 }
 
-static void add_target(const struct json *endpoint, uint16_t number, target_list *out)
+static void add_target(
+	const struct json *endpoint, uint16_t number, uint32_t family, target_list *out)
 {
 	struct service_target t = {.port = number};
 
 	/* "Clients must not use more than the first": API reference, Endpoint.addresses. */
 	if (net_address_parse(json_str(json_at(json_get(endpoint, "addresses"), 0)), &t.address) ==
 			0 &&
-		net_address_is_unicast(&t.address) && out->count < TARGETS_MAX)
+		(!family || t.address.family == family) && net_address_is_unicast(&t.address) &&
+		out->count < TARGETS_MAX)
 		VEC_PUSH(out, t);
 }
 
@@ -130,7 +132,7 @@ static void add_targets(const struct view *v, bool local, bool ending, target_li
 			continue;
 		if (!local && !ending && v->hints && !hinted(e, v->hints, v->hint))
 			continue;
-		add_target(e, number, out);
+		add_target(e, number, v->family, out);
 	}
 }
 
@@ -300,6 +302,13 @@ static bool proxied(const struct json *service)
 	       !json_get(json_path(service, "metadata.labels"), PROXY_NAME_LABEL);
 }
 
+static int by_address(const void *a, const void *b)
+{
+	const struct service_target *x = a, *y = b;
+
+	return memcmp(&x->address, &y->address, sizeof(x->address));
+}
+
 static size_t count_local(const struct builder *b)
 {
 	target_list list = {0};
@@ -308,14 +317,11 @@ static size_t count_local(const struct builder *b)
 	for (size_t s = 0; s < b->view.slice_count; s++)
 		JSON_FOR_EACH_ITEM(e, json_get(b->view.slices[s], "endpoints"))
 			if (is_ready(e) && is_local(e, b->view.place))
-				add_target(e, 0, &list);
-	for (size_t i = 0; i < list.count; i++) {
-		bool again = false;
-
-		for (size_t k = 0; k < i && !again; k++)
-			again = net_address_eq(&list.items[i].address, &list.items[k].address);
-		count += !again;
-	}
+				add_target(e, 0, 0, &list);
+	if (list.count > 1)
+		qsort(list.items, list.count, sizeof(*list.items), by_address);
+	for (size_t i = 0; i < list.count; i++)
+		count += i == 0 || by_address(&list.items[i - 1], &list.items[i]) != 0;
 	VEC_FINISH(&list);
 	return count;
 }

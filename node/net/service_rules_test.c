@@ -132,6 +132,15 @@ static void what_is_not_ours(void **state)
 	}
 }
 
+/* Another API server than ours may let such a slice through: netd would refuse all services. */
+static void endpoints_of_another_family(void **state)
+{
+	build(SERVICE("\"type\":\"ClusterIP\""),
+		SLICE(ENDPOINT("fd00::1", "here", READY, "") "," ENDPOINT(
+			"10.244.0.2", "there", READY, "")));
+	assert_string_equal(targets_of(0), "10.244.0.2");
+}
+
 static void load_balancers(void **state)
 {
 	struct json *doc;
@@ -183,6 +192,7 @@ int main(void)
 		cmocka_unit_test(who_is_about_to_end),
 		cmocka_unit_test(zones),
 		cmocka_unit_test(what_is_not_ours),
+		cmocka_unit_test(endpoints_of_another_family),
 		cmocka_unit_test(load_balancers),
 		cmocka_unit_test(affinity),
 	};
