@@ -192,6 +192,9 @@ static bool serve_debugging(
 		serve_running_pods(s, req);
 	} else if (n == 4 && streq(p[0], "containerLogs")) {
 		node_logs_serve(s->n, req, p[1], p[2], p[3]);
+	} else if (streq(p[0], "run") && !streq(req->method, "POST")) {
+		/* Whoever may only "get" must not run anything. */
+		respond_text(req, 405, "405: Method Not Allowed");
 	} else if ((n == 4 || n == 5) && streq(p[0], "run")) {
 		node_run_serve(s->n, req, p[1], p[2], n == 5 ? p[3] : NULL, p[n - 1]);
 	} else if ((n == 4 || n == 5) && (streq(p[0], "exec") || streq(p[0], "attach"))) {

@@ -430,7 +430,7 @@ static void test_end_while_waiting(void **state)
 static void test_bad_questions(void **state)
 {
 	struct fixture *f = *state;
-	uint8_t p[600];
+	uint8_t p[5000] = {0};
 	size_t n = question(p, "web.default.svc.cluster.local", 255, 0);
 
 	exchange(f, p, n, DEADLINE_MS);
@@ -454,6 +454,10 @@ static void test_bad_questions(void **state)
 	p[2] |= 0x80; /* an answer is not answered */
 	assert_int_equal(exchange(f, p, n, 20), 0);
 	assert_int_equal(exchange(f, p, 5, 20), 0);
+	/* A question with a long tail would be kept while another resolver is asked. */
+	memset(p, 0, sizeof(p));
+	question(p, "web.default.svc.cluster.local", DNS_TYPE_A, 0);
+	assert_int_equal(exchange(f, p, sizeof(p), 20), 0);
 }
 
 static void test_resolv_conf(void **state)

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <libknot/libknot.h>
 
+/* One question and its options: a longer one would only be kept for as long as it waits. */
+enum { QUERY_MAX_BYTES = 4096 };
 enum { OUR_TTL_MAX_S = 3600, NEGATIVE_TTL_MAX_S = 300, FAILURE_TTL_S = 5, SOA_MIN_BYTES = 22 };
 
 static void *mm_alloc_in_arena(void *ctx, size_t size)
@@ -50,7 +52,7 @@ int dns_query_parse(struct arena *a, const void *wire, size_t size, struct dns_q
 	int code = KNOT_EOK;
 
 	*ret = (struct dns_query){.room = KNOT_WIRE_MIN_PKTSIZE};
-	if (size < DNS_HEADER_BYTES || size > DNS_PACKET_MAX_BYTES || knot_wire_get_qr(w))
+	if (size < DNS_HEADER_BYTES || size > QUERY_MAX_BYTES || knot_wire_get_qr(w))
 		return -EBADMSG;
 	p = parse(a, wire, size, &code);
 	if (!p)
