@@ -152,6 +152,28 @@ static void walk(void **state)
 		0);
 }
 
+/* What a container writes to /etc/hosts and as its last words is the pod's, too. */
+static void own_files(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	char dir[] = "/tmp/hanok-own-XXXXXX";
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chdir(dir), 0);
+	assert_int_equal(mkdir("containers", 0700), 0);
+	assert_int_equal(mkdir("containers/c", 0700), 0);
+	fill("containers/c/0", 2 << 20);
+	fill("etc-hosts", 1 << 20);
+	struct pod_disk *d = pod_disk_make(parse(&a, pod_text), dir);
+	pod_disk_count_own(d, NULL);
+	assert_in_range(pod_disk_bytes(d), 3 << 20, (3 << 20) + 65536);
+	assert_int_equal(pod_disk_inodes(d), 4);
+	pod_disk_destroy(d);
+	assert_int_equal(unlink("containers/c/0") | unlink("etc-hosts") | rmdir("containers/c") |
+				 rmdir("containers") | rmdir(dir),
+		0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +181,7 @@ int main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(who_is_looked_at),
 		cmocka_unit_test(walk),
+		cmocka_unit_test(own_files),
 	};
 
 	return cmocka_run_group_tests_name("local storage", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* disk_usage.c - see disk_usage.h. */
 #include "node/stats/disk_usage.h"
 
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "lib/base/log.h"
@@ -54,6 +55,7 @@ struct pod_disk *pod_disk_make(const struct json *pod, const char *dir)
 	d->uid = xstrdup(json_str_or(json_path(pod, "metadata.uid"), ""));
 	d->ns = xstrdup(json_str_or(json_path(pod, "metadata.namespace"), ""));
 	d->name = xstrdup(json_str_or(json_path(pod, "metadata.name"), ""));
+	d->dir = xstrdup(dir);
 	d->volumes = xcalloc(json_count(volumes) + 1, sizeof(*d->volumes));
 	JSON_FOR_EACH_ITEM(v, volumes) {
 		const char *name = json_str_or(json_get(v, "name"), "");
@@ -89,7 +91,21 @@ void pod_disk_destroy(struct pod_disk *d)
 	free(d->uid);
 	free(d->ns);
 	free(d->name);
+	free(d->dir);
 	free(d);
+}
+
+void pod_disk_count_own(struct pod_disk *d, const _Atomic bool *stop)
+{
+	_cleanup_(free_p) char *messages = xasprintf("%s/containers", d->dir);
+	_cleanup_(free_p) char *hosts = xasprintf("%s/etc-hosts", d->dir);
+	struct stat st;
+
+	disk_usage_walk(messages, stop, &d->own_bytes, &d->own_inodes);
+	if (lstat(hosts, &st) == 0) {
+		d->own_bytes += (uint64_t)st.st_blocks * 512;
+		d->own_inodes++;
+	}
 }
 
 uint64_t pod_disk_bytes(const struct pod_disk *d)
@@ -168,6 +184,7 @@ static void count_all(uv_work_t *work)
 
 	for (size_t i = 0; i < r->pods.count && !r->stop; i++) {
 		struct pod_disk *d = r->pods.items[i];
+		pod_disk_count_own(d, &r->stop);
 		for (size_t k = 0; k < d->volume_count; k++)
 			count_volume(&d->volumes[k], &r->stop);
 		for (size_t k = 0; k < d->log_count; k++) {
@@ -248,10 +265,9 @@ static void on_counted(uv_work_t *work, int status)
 	}
 	r->pods.count = 0;
 	bool (*only)(const struct json *pod) = r->only;
-	if (!only) {
+	if (!only)
 		d->counted_ns = now;
-		forget_gone(d);
-	}
+	forget_gone(d);
 	round_free(r);
 	tell(d, only);
 }
@@ -259,9 +275,13 @@ static void on_counted(uv_work_t *work, int status)
 static void add_pod(void *user, const struct pod_here *here)
 {
 	struct round *r = user;
+	struct pod_disk *known = table_get(&r->owner->pods, here->uid);
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct json *pod = object_doc(here->object, &a);
 
+	/* Whether this round counts it or not, it is not gone. */
+	if (known)
+		known->round = r->owner->number;
 	if (r->only && (here->ended || !r->only(pod)))
 		return;
 	VEC_PUSH(&r->pods, pod_disk_make(pod, here->dir));

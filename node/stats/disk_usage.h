@@ -18,13 +18,14 @@ struct log_disk {
 	uint64_t used_bytes, used_inodes;
 };
 struct pod_disk {
-	char *uid, *ns, *name;
+	char *uid, *ns, *name, *dir;
 	int64_t time_ns; /* wall clock of the count; 0 = not counted yet */
 	struct volume_disk *volumes;
 	size_t volume_count;
 	struct log_disk *logs;
 	size_t log_count;
-	uint64_t own_bytes, own_inodes; /* etc-hosts and such: what the agent made for it */
+	uint64_t own_bytes, own_inodes; /* what the agent made for it and containers may write to:
+					   etc-hosts, termination messages */
 	unsigned round;
 };
 /* Volumes that count as ephemeral, and logs. */
@@ -47,6 +48,8 @@ int64_t disk_usage_counted_ns(const struct disk_usage *d);
 
 /* The walk itself; adds to both. Ends early when *stop becomes true (stop may be NULL). */
 void disk_usage_walk(const char *path, const _Atomic bool *stop, uint64_t *bytes, uint64_t *inodes);
+/* Counts what containers write to in the pod's directory beside its volumes. */
+void pod_disk_count_own(struct pod_disk *d, const _Atomic bool *stop);
 /* Which volumes of a pod are looked at, without their figures. */
 struct pod_disk *pod_disk_make(const struct json *pod, const char *dir);
 void pod_disk_destroy(struct pod_disk *d);
