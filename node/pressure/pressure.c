@@ -38,6 +38,7 @@ enum {
 	SETTLE_LOOK_MS = 500, /* whether the evicted pod has stopped */
 	SETTLE_MAX_S = 30,
 	EVENTS_SOON_MS = 1000, /* the Node object is not known yet */
+	COUNT_MAX_MS = 60000,  /* a file system that hangs must not keep all pods where they are */
 };
 
 enum { WATCHING, RECLAIMING, MEASURING, SETTLING };
@@ -71,6 +72,8 @@ struct pressure {
 	struct grpc_call *image_fs;
 	bool told[PRESSURE_COUNT]; /* an event has said how it is */
 	bool told_value[PRESSURE_COUNT];
+	bool counting;	   /* of what pods have on the disk; also when nobody waits any more */
+	bool awaits_count; /* MEASURING */
 	char *leaving_uid; /* SETTLING: the pod that goes */
 	int64_t leaving_ns;
 };
@@ -342,6 +345,22 @@ static void on_disks(void *user)
 {
 	struct pressure *p = user;
 
+	p->counting = false;
+	if (!p->awaits_count)
+		return;
+	p->awaits_count = false;
+	wakeup_cancel(p->look);
+	node_stats_get(p->n->stats, on_usage, p);
+}
+
+/* What was counted the last time has to do. */
+static void count_is_late(struct pressure *p)
+{
+	if (!p->awaits_count)
+		return;
+	p->awaits_count = false;
+	log_warn("counting what pods have on the disk takes long: a file system may not answer",
+		"node", p->n->name, NULL);
 	node_stats_get(p->n->stats, on_usage, p);
 }
 
@@ -349,10 +368,13 @@ static void on_disks(void *user)
 static void measure(struct pressure *p)
 {
 	sm_move(&p->sm, MEASURING, mono(p));
-	if (pressure_of_signal(p->due.signal) == PRESSURE_DISK)
-		disk_usage_count(node_stats_disks(p->n->stats), NULL, on_disks, p);
-	else
+	if (pressure_of_signal(p->due.signal) != PRESSURE_DISK || p->counting) {
 		node_stats_get(p->n->stats, on_usage, p);
+		return;
+	}
+	p->counting = p->awaits_count = true;
+	wakeup_in(p->look, COUNT_MAX_MS);
+	disk_usage_count(node_stats_disks(p->n->stats), NULL, on_disks, p);
 }
 
 /* ---- what nobody uses goes first ---- */
@@ -413,6 +435,10 @@ static void on_look(void *user)
 {
 	struct pressure *p = user;
 
+	if (p->sm.state == MEASURING) {
+		count_is_late(p);
+		return;
+	}
 	if (p->sm.state == SETTLING) {
 		if (!settled(p)) {
 			wakeup_in(p->look, SETTLE_LOOK_MS);
