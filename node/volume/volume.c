@@ -73,9 +73,10 @@ static int make_empty_dir(const struct volume_step *step, struct err *err)
 		if (r < 0)
 			return r;
 	}
-	/* Once: what the container makes of it later stays. */
-	return fresh && step->group >= 0
-		       ? volume_give_to_group(step->path, (uint32_t)step->group, false, err)
+	/* Once: what the container makes of it later stays. An agent that was killed in between has
+	 * not come to the top, which is the last. */
+	return step->group >= 0
+		       ? volume_give_to_group(step->path, (uint32_t)step->group, !fresh, err)
 		       : 0;
 }
 

@@ -312,6 +312,19 @@ static void tokens_are_the_users(void **state)
 	assert_int_equal(fs.f_type, 0x01021994);
 }
 
+/* An agent that was killed behind mkdir() leaves the group to the next one. */
+static void empty_dirs_are_the_groups(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	struct err err = ERR_INIT;
+	assert_int_equal(volume_make_dirs(at("pod/volumes/left"), 0777, &err), 0);
+	make(plan_spec("{\"securityContext\":{\"fsGroup\":2000},\"volumes\":[{\"name\":\"left\","
+		       "\"emptyDir\":{}},{\"name\":\"new\",\"emptyDir\":{}}]}"));
+	assert_owner(at("pod/volumes/left"), 02777, 0, 2000);
+	assert_owner(at("pod/volumes/new"), 02777, 0, 2000);
+}
+
 static void host_paths(void **state)
 {
 	static const struct {
@@ -648,6 +661,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(failures_say_which, setup, teardown),
 		cmocka_unit_test_setup_teardown(sizes_of_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(tokens_are_the_users, setup, teardown),
+		cmocka_unit_test_setup_teardown(empty_dirs_are_the_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(host_paths, setup, teardown),
 		cmocka_unit_test_setup_teardown(groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(mounts, setup, teardown),
