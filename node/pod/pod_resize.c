@@ -91,6 +91,14 @@ const struct json *pod_resize_pod(struct pod_worker *w, struct arena *a)
 	return copy;
 }
 
+/* Pods that are not admitted yet may ask for anything. */
+static int64_t sum(int64_t a, int64_t b)
+{
+	int64_t s;
+
+	return __builtin_add_overflow(a, b, &s) ? INT64_MAX : s;
+}
+
 static void room_of(struct pod_worker *w, struct resize_room *ret)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -108,8 +116,8 @@ static void room_of(struct pod_worker *w, struct resize_room *ret)
 		if (other == w || other->view.ended)
 			continue;
 		const struct json *pod = pod_resize_pod(other, &b);
-		ret->cpu_used_milli += pod_request(pod, "cpu");
-		ret->memory_used += pod_request(pod, "memory");
+		ret->cpu_used_milli = sum(ret->cpu_used_milli, pod_request(pod, "cpu"));
+		ret->memory_used = sum(ret->memory_used, pod_request(pod, "memory"));
 	}
 }
 

@@ -356,6 +356,13 @@ static void slices(void **state)
 		strstr(line, "SetUnitProperties sba(sv) kubepods-burstable-pod12_ab.slice true 4 "
 			     "CPUShares t 2 CPUQuotaPerSecUSec t 18446744073709551615 "
 			     "MemoryLimit t 18446744073709551615 TasksMax t 18446744073709551615"));
+	/* More than there are numbers for is no limit. */
+	v.cpu_quota_us = INT64_MAX;
+	args = slice_change_args(&a, path, 2, &v);
+	for (size_t i = 0; args[i]; i++) {
+		if (streq(args[i], "CPUQuotaPerSecUSec"))
+			assert_string_equal(args[i + 2], "18446744073709551615");
+	}
 }
 
 static void what_pods_may_have(void **state)

@@ -79,8 +79,11 @@ static size_t values(struct args *s, int version, const struct cgroup_values *v)
 	else if (v->cpu_shares > 0)
 		number(s, "CPUShares", v->cpu_shares);
 	/* Of each second; systemd takes steps of 10 ms, and less would be none. */
-	int64_t per_s = v->cpu_period_us > 0 ? v->cpu_quota_us * 1000000 / v->cpu_period_us : 0;
-	number(s, "CPUQuotaPerSecUSec", v->cpu_quota_us > 0 ? (per_s + 9999) / 10000 * 10000 : 0);
+	__int128 per_s =
+		v->cpu_period_us > 0 ? (__int128)v->cpu_quota_us * 1000000 / v->cpu_period_us : 0;
+	per_s = (per_s + 9999) / 10000 * 10000;
+	number(s, "CPUQuotaPerSecUSec",
+		v->cpu_quota_us > 0 && per_s <= INT64_MAX ? (int64_t)per_s : 0);
 	number(s, version == 2 ? "MemoryMax" : "MemoryLimit", v->memory_bytes);
 	number(s, "TasksMax", v->pids);
 	return (s->count - before) / 3;
