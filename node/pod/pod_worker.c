@@ -54,6 +54,10 @@ static void on_patched(void *user, const struct client_result *r)
 			w->patched_revision = o->revision;
 			struct object **at = w->is_static ? &w->mirror : &w->pod;
 			if (*at && streq(o->uid, (*at)->uid) && o->revision > (*at)->revision) {
+				/* It may hold what others changed before: their event is older
+				 * than this, and will not be looked at. */
+				if (!w->is_static)
+					pod_volumes_pod_changed(w, o);
 				object_unref(*at);
 				*at = TAKE_PTR(o);
 			}
