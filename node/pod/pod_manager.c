@@ -134,10 +134,15 @@ static const char *container_uid(const Cri__Container *c)
 	return uid_of(c->labels, c->n_labels);
 }
 
+static bool knows_all_pods(const struct pod_manager *m)
+{
+	return informer_synced(m->pods) && static_pods_known(m->statics);
+}
+
 static void take_down_orphans(struct pod_manager *m, const Cri__ListContainersResponse *containers)
 {
 	/* Without the whole list of pods nothing can be called an orphan. */
-	if (!informer_synced(m->pods))
+	if (!knows_all_pods(m))
 		return;
 	for (size_t i = 0; i < m->sandboxes->n_items; i++) {
 		const char *uid = sandbox_uid(m->sandboxes->items[i]);
@@ -272,7 +277,7 @@ static void on_containers(void *user, const struct grpc_result *r)
 	}
 	apply(m, r->response);
 	take_down_orphans(m, r->response);
-	if (!m->ever_listed && informer_synced(m->pods)) {
+	if (!m->ever_listed && knows_all_pods(m)) {
 		m->ever_listed = true;
 		pod_files_sweep(m);
 	}

@@ -47,6 +47,7 @@ struct static_pods {
 	uv_fs_event_t *watch; /* NULL = none */
 	bool hurried;	      /* a scan is due as soon as what changed has settled */
 	bool synced;	      /* the API's pods are known */
+	bool known;	      /* the files have been read */
 };
 
 static void work_in(struct static_pods *s, int64_t ms)
@@ -190,6 +191,11 @@ bool static_pods_take(struct static_pods *s, const struct object *old, const str
 		pod_manager_set_mirror(s->m, p->running->uid, p->mirror);
 	work_in(s, 0);
 	return true;
+}
+
+bool static_pods_known(const struct static_pods *s)
+{
+	return !s || s->known;
 }
 
 void static_pods_synced(struct static_pods *s)
@@ -387,6 +393,7 @@ static void on_scan(void *user)
 		soon = scan_directory(s);
 	else
 		soon = scan_file(s, s->path);
+	s->known = s->known || !soon;
 	apply(s);
 	on_work(s);
 	wakeup_in(s->scan, soon ? SETTLE_MS : s->n->config->file_check_ms);
@@ -401,6 +408,7 @@ struct static_pods *static_pods_create(struct pod_manager *m)
 	s->path = m->n->config->static_pod_path;
 	s->scan = wakeup_create(m->n->loop, m->n->clock, on_scan, s);
 	s->work = wakeup_create(m->n->loop, m->n->clock, on_work, s);
+	s->known = !*s->path;
 	if (*s->path)
 		on_scan(s);
 	return s;

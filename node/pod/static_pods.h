@@ -18,6 +18,8 @@ void static_pods_destroy(struct static_pods *s); /* NULL allowed */
 /* For the manager: a pod of the API changed (new NULL = gone). True when it is a mirror, of which
  * no worker is to know. */
 bool static_pods_take(struct static_pods *s, const struct object *old, const struct object *new);
+/* All files have been read once: one that was written just now may be a pod that runs. */
+bool static_pods_known(const struct static_pods *s);
 /* The API's pods are all known. */
 void static_pods_synced(struct static_pods *s);
 /* A worker has ended. */
