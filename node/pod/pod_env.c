@@ -22,7 +22,7 @@ static void push(struct arena *a, struct env_vars *v, const char *name, const ch
 static struct env_var *find(const struct env_vars *v, const char *name, size_t size)
 {
 	for (size_t i = 0; i < v->count; i++) {
-		if (strlen(v->items[i].name) == size && memcmp(v->items[i].name, name, size) == 0)
+		if (strncmp(v->items[i].name, name, size) == 0 && v->items[i].name[size] == '\0')
 			return &v->items[i];
 	}
 	return NULL;
@@ -65,6 +65,7 @@ static const char *expand(struct arena *a, const char *text, const struct env_va
 	if (!strchr(text, '$'))
 		return text;
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	bool open = false; /* no ')' follows: looked for once, however many "$(" there are */
 	buf_add_str(&out, "");
 	for (const char *p = text; *p;) {
 		if (out.size > *room)
@@ -78,7 +79,8 @@ static const char *expand(struct arena *a, const char *text, const struct env_va
 			p += 2;
 			continue;
 		}
-		const char *end = strchr(p + 2, ')');
+		const char *end = open ? NULL : strchr(p + 2, ')');
+		open = !end;
 		if (!end) {
 			/* An open reference is text. */
 			buf_add_str(&out, "$(");
@@ -115,10 +117,13 @@ const char *env_missing(struct arena *a, const char *text, const struct env_vars
 			p += 2;
 			continue;
 		}
-		if (p[0] != '$' || p[1] != '(' || !(end = strchr(p + 2, ')'))) {
+		if (p[0] != '$' || p[1] != '(') {
 			p++;
 			continue;
 		}
+		end = strchr(p + 2, ')');
+		if (!end)
+			break;
 		size_t size = (size_t)(end - p) - 2;
 		const struct env_var *var = find(vars, p + 2, size);
 		if (!var || !*var->value)
@@ -154,6 +159,13 @@ static const char *subscript(struct arena *a, const char *path, const char *pref
 	return arena_memdup(a, path + size + 2, inner);
 }
 
+static int by_name(const void *x, const void *y)
+{
+	const struct json_member *const *a = x, *const *b = y;
+
+	return strcmp((*a)->name, (*b)->name);
+}
+
 /* key="value" lines, as downward API files have maps. */
 static const char *map_text(struct arena *a, const struct json *map)
 {
@@ -162,14 +174,9 @@ static const char *map_text(struct arena *a, const struct json *map)
 	const struct json_member **sorted = arena_alloc(a, (n + 1) * sizeof(*sorted));
 	size_t count = 0;
 
-	JSON_FOR_EACH_MEMBER(m, map) {
-		size_t at = count++;
-		while (at > 0 && strcmp(sorted[at - 1]->name, m->name) > 0) {
-			sorted[at] = sorted[at - 1];
-			at--;
-		}
-		sorted[at] = m;
-	}
+	JSON_FOR_EACH_MEMBER(m, map)
+		sorted[count++] = m;
+	qsort(sorted, count, sizeof(struct json_member *), by_name);
 	for (size_t i = 0; i < count; i++) {
 		buf_printf(&out, "%s%s=", i ? "\n" : "", sorted[i]->name);
 		const char *v = json_str_or(sorted[i]->value, "");
@@ -242,7 +249,7 @@ static bool is_container_resource(const char *name)
 
 static int64_t round_up(int64_t value, int64_t divisor)
 {
-	return divisor > 0 ? (value + divisor - 1) / divisor : value;
+	return divisor > 0 ? value / divisor + (value % divisor > 0) : value;
 }
 
 int env_resource(struct arena *a, const struct json *pod, const struct json *container,

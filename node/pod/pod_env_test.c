@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include <cmocka.h>
+#include <time.h>
 
 #include "node/pod/pod_env.h"
 
@@ -213,6 +214,30 @@ static void limits_default_to_the_node(void **state)
 				 &ctx, &s, NULL),
 		0);
 	assert_string_equal(s, "67108864");
+	/* As much as can be written, in large parts. */
+	d = parse("{\"resources\":{\"limits\":{\"memory\":\"9223372036854775807\"}}}");
+	assert_int_equal(env_resource(&a, pod, d,
+				 parse("{\"resource\":\"limits.memory\",\"divisor\":\"1Gi\"}"),
+				 &ctx, &s, NULL),
+		0);
+	assert_string_equal(s, "8589934592");
+}
+
+/* Half a million of them are looked through once, not each to the end. */
+static void open_references(void **state)
+{
+	enum { COUNT = 500000 };
+	struct env_vars vars = {0};
+	size_t room = ENV_TEXT_MAX_BYTES;
+	char *text = arena_alloc(&a, 2 * COUNT + 1);
+
+	for (size_t i = 0; i < COUNT; i++)
+		memcpy(text + 2 * i, "$(", 2);
+	text[2 * COUNT] = '\0';
+	clock_t before = clock();
+	assert_string_equal(env_expand(&a, text, &vars, &room), text);
+	assert_null(env_missing(&a, text, &vars));
+	assert_true(clock() - before < CLOCKS_PER_SEC);
 }
 
 static void services(void **state)
@@ -299,6 +324,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(missing_references_say_which, setup, teardown),
 		cmocka_unit_test_setup_teardown(fields, setup, teardown),
 		cmocka_unit_test_setup_teardown(limits_default_to_the_node, setup, teardown),
+		cmocka_unit_test_setup_teardown(open_references, setup, teardown),
 		cmocka_unit_test_setup_teardown(services, setup, teardown),
 		cmocka_unit_test_setup_teardown(growth_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(text_of_one_name_set_again_counts, setup, teardown),
