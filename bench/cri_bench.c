@@ -92,6 +92,11 @@ static char *make_file(struct arena *a, const char *dir, const char *name)
 	return path;
 }
 
+/* As the agent has them without settings. */
+static const struct security_rules security;
+static const struct qos_rules qos = {
+	.quota_period_us = CPU_PERIOD_US, .node_memory = INT64_C(1) << 34};
+
 static Cri__ContainerConfig *container_config(struct bench *b, const char *dir)
 {
 	struct arena *a = &b->arena;
@@ -110,7 +115,9 @@ static Cri__ContainerConfig *container_config(struct bench *b, const char *dir)
 		.mounts = mounts,
 		.mount_count = ARRAY_LEN(mounts),
 		.image = b->image,
-		.node_memory = INT64_C(1) << 34};
+		.image_user = {.uid = -1},
+		.security = &security,
+		.qos = &qos};
 	return pod_container_config(a, &in);
 }
 
@@ -152,7 +159,9 @@ int main(int argc, char **argv)
 	cri_image_status(b.cri, json_str_or(json_get(b.container, "image"), ""), on_image, &b);
 	await(&b, "ImageStatus");
 
-	Cri__PodSandboxConfig *sandbox = pod_sandbox_config(&b.arena, b.pod, 0);
+	Cri__PodSandboxConfig *sandbox = pod_sandbox_config(&b.arena,
+		&(struct sandbox_config_input){
+			.pod = b.pod, .hostname = "bench", .security = &security, .qos = &qos});
 	Cri__ContainerConfig *container = container_config(&b, argv[4]);
 	int64_t start = bench_now_ns();
 	cri_run_sandbox(b.cri, sandbox, NULL, on_sandbox, &b);

@@ -110,6 +110,11 @@ static void on_image(void *user, const struct grpc_result *r)
 	b->done = true;
 }
 
+/* As the agent has them without settings. */
+static const struct security_rules security;
+static const struct qos_rules qos = {
+	.quota_period_us = CPU_PERIOD_US, .node_memory = INT64_C(1) << 34};
+
 static void prepare(struct bench *b, struct pod *p, const char *text, size_t size, size_t n)
 {
 	struct arena *a = &b->arena;
@@ -134,8 +139,12 @@ static void prepare(struct bench *b, struct pod *p, const char *text, size_t siz
 		.container = container,
 		.env = env,
 		.image = b->image,
-		.node_memory = INT64_C(1) << 34};
-	p->sandbox = pod_sandbox_config(a, p->doc, 0);
+		.image_user = {.uid = -1},
+		.security = &security,
+		.qos = &qos};
+	p->sandbox = pod_sandbox_config(
+		a, &(struct sandbox_config_input){
+			   .pod = p->doc, .hostname = "bench", .security = &security, .qos = &qos});
 	p->container = pod_container_config(a, &in);
 }
 

@@ -48,7 +48,7 @@ bench_compare() {
 		{ bench_failed "$name" "no figures of both sides"; return 1; }
 	hanok=$(bench_median hanok <<<"$figures")
 	peer=$(bench_median peer <<<"$figures")
-	bench_line "$name" "$hanok" "$peer" "$(awk -v a="$hanok" -v b="$peer" 'BEGIN { printf "%.3f", a / b }')" "$goal"
+	bench_line "$name" "$hanok" "$peer" "$(awk -v a="$hanok" -v b="$peer" 'BEGIN { printf "%.3g", a / b }')" "$goal"
 }
 
 bench_bound() {
