@@ -469,10 +469,11 @@ static void known_connections(struct batch *b, const char *chain)
 }
 
 /* Without neighbour discovery and multicast listening no IPv6 address can be reached: types 130 to
- * 137 (RFC 4861, 2710) and 143 (RFC 3810). */
+ * 136 (RFC 4861, 2710) and 143 (RFC 3810). Not what a router says, advertisements (134) and
+ * redirects (137): no pod is one. */
 static void neighbours(struct batch *b, const char *chain)
 {
-	static const uint8_t ranges[][2] = {{130, 137}, {143, 143}};
+	static const uint8_t ranges[][2] = {{130, 133}, {135, 136}, {143, 143}};
 	uint8_t icmp = IPPROTO_ICMPV6;
 
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
