@@ -14,7 +14,7 @@
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 30000
 #define OPTION_MAX_BYTES 255
-#define OPTIONS_MAX_BYTES 4096 /* a file of them */
+#define FILE_MAX_BYTES 4096 /* of what dnsmasq is told of one guest */
 #define SERVERS_MAX 16
 #define STEADY_MS 2000 /* a dnsmasq that lived this long works */
 
@@ -28,6 +28,7 @@ struct dhcp {
 	uv_timer_t timer; /* runs: until it counts as steady; ended: until the next start */
 	struct buf said;
 	bool running, errors_open;
+	bool renewing; /* told to end, and to be started again at once */
 	bool destroyed;
 	unsigned retry_ms;
 	unsigned open; /* uv handles to be closed before the memory goes */
@@ -77,6 +78,11 @@ static void on_exit_(uv_process_t *p, int64_t status, int sig)
 	uv_close((uv_handle_t *)p, handle_closed);
 	if (d->destroyed)
 		return;
+	if (d->renewing) {
+		d->renewing = false;
+		uv_timer_start(&d->timer, on_timer, 0, 0);
+		return;
+	}
 	while (d->said.size && strchr("\r\n", d->said.data[d->said.size - 1]))
 		d->said.data[--d->said.size] = '\0';
 	snprintf(text, sizeof(text), "dnsmasq ended (%s %d): %s", sig ? "signal" : "exit code",
@@ -306,46 +312,42 @@ void dhcp_destroy(struct dhcp *d)
 	uv_close((uv_handle_t *)&d->timer, handle_closed);
 }
 
-/* Renamed into the watched directory: dnsmasq never sees half a line. */
+/* dnsmasq adds what it reads to what it has: the same is not said twice. */
+static bool is_there(const char *path, const char *text)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct err err = ERR_INIT;
+	struct str old;
+
+	return file_load(&a, path, FILE_MAX_BYTES, &old, &err) == 0 && str_eq(old, text);
+}
+
 static int put(
-	struct dhcp *d, const char *directory, const char *id, struct str text, struct err *err)
+	struct dhcp *d, const char *directory, const char *id, const char *text, struct err *err)
 {
 	_cleanup_(free_p) char *path = xasprintf("%s/%s", directory, id);
 	_cleanup_(free_p) char *fresh = xasprintf("%s/.%s", d->directory, id);
-	_cleanup_(close_p) int fd =
-		open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	_cleanup_(close_p) int fd = -1;
+	size_t size = strlen(text);
 
-	if (fd < 0 || write(fd, text.p, text.size) != (ssize_t)text.size || fchmod(fd, 0644) < 0 ||
+	if (is_there(path, text))
+		return 0;
+	/* Renamed into the watched directory: dnsmasq never sees half a line. */
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0 || write(fd, text, size) != (ssize_t)size || fchmod(fd, 0644) < 0 ||
 		rename(fresh, path) < 0)
 		return err_errno(err, -errno, "write %s", path);
 	return 0;
 }
 
-/* dnsmasq adds what it reads to what it has: the same is not said twice. */
-static bool has_options(struct dhcp *d, const char *id, const char *options)
-{
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	_cleanup_(free_p) char *path = xasprintf("%s/%s", d->options, id);
-	struct err err = ERR_INIT;
-	struct str text;
-
-	return file_load(&a, path, OPTIONS_MAX_BYTES, &text, &err) == 0 && str_eq(text, options);
-}
-
 int dhcp_add(struct dhcp *d, const char *id, const char *mac, const char *address,
 	const char *hostname, const char *options, struct err *err)
 {
-	_cleanup_(buf_finish) struct buf line = BUF_INIT;
-	int r;
+	_cleanup_(free_p) char *line = xasprintf("%s,set:%s,%s%s%s\n", mac, id, address,
+		hostname && *hostname ? "," : "", hostname ? hostname : "");
+	int r = put(d, d->options, id, options, err);
 
-	if (!has_options(d, id, options)) {
-		r = put(d, d->options, id, str_from(options), err);
-		if (r < 0)
-			return r;
-	}
-	buf_printf(&line, "%s,set:%s,%s%s%s\n", mac, id, address, hostname && *hostname ? "," : "",
-		hostname ? hostname : "");
-	return put(d, d->hosts, id, (struct str){line.data, line.size}, err);
+	return r < 0 ? r : put(d, d->hosts, id, line, err);
 }
 
 void dhcp_remove(struct dhcp *d, const char *id)
@@ -354,7 +356,11 @@ void dhcp_remove(struct dhcp *d, const char *id)
 	_cleanup_(free_p) char *options = xasprintf("%s/%s", d->options, id);
 
 	unlink(options);
-	/* It learns of new files by itself, of removed ones only when told. */
-	if (unlink(path) == 0 && d->running)
-		uv_process_kill(&d->process, SIGHUP);
+	/* It learns of new files by itself, of removed ones only when told. dnsmasq 2.90 crashes
+	 * at SIGHUP when a host with a tag has asked before. It keeps no records: a new one, some
+	 * milliseconds later, knows as much. */
+	if (unlink(path) == 0 && d->running && !d->renewing) {
+		d->renewing = true;
+		uv_process_kill(&d->process, SIGTERM);
+	}
 }

@@ -129,4 +129,5 @@ check "an image that does not exist is named" eventually 60 matches 'nothing' k 
 check "a disk that does not exist is named" eventually 60 matches '/var/lib/nothing/disk.img' k describe vmi no-disk
 check "too much memory stays unscheduled and says so" eventually 60 matches '[Ii]nsufficient memory' k describe vmi too-big
 check "delete them" k delete -f "$TEST_DIR/broken.yaml" --timeout=60s
+check_fails "dnsmasq went well through it all" grep 'dnsmasq ended' "$LAB/node1/var/log/hanok-node.log"
 finish
