@@ -152,6 +152,29 @@ static void walk(void **state)
 		0);
 }
 
+/* However deep somebody digs. */
+static void deep_walk(void **state)
+{
+	enum { DEPTH = 300 };
+	char dir[] = "/tmp/hanok-deep-XXXXXX";
+	uint64_t bytes = 0, inodes = 0;
+	int result = 0;
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chdir(dir), 0);
+	for (int i = 0; i < DEPTH; i++)
+		result |= mkdir("d", 0700) | mkdir("e", 0700) | chdir("d");
+	fill("f", 1 << 20);
+	disk_usage_walk(dir, NULL, &bytes, &inodes);
+	result |= unlink("f");
+	for (int i = 0; i < DEPTH; i++)
+		result |= chdir("..") | rmdir("d") | rmdir("e");
+	result |= rmdir(dir);
+	assert_int_equal(result, 0);
+	assert_int_equal(inodes, 2 * DEPTH + 2);
+	assert_true(bytes >= 1 << 20);
+}
+
 /* What a container writes to /etc/hosts and as its last words is the pod's, too. */
 static void own_files(void **state)
 {
@@ -181,6 +204,7 @@ int main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(who_is_looked_at),
 		cmocka_unit_test(walk),
+		cmocka_unit_test(deep_walk),
 		cmocka_unit_test(own_files),
 	};
 

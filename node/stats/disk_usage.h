@@ -1,6 +1,6 @@
 /* disk_usage.h - how much disk the pods of this node use: volumes and logs, counted as du(1) does,
  * in a worker thread. A walk never leaves the file system it began on, counts hard links once, and
- * gives up at a depth and a number of files that no honest pod has. */
+ * gives up at a number of files that no honest pod has. */
 #pragma once
 
 #include "node/pod/pod_manager.h"

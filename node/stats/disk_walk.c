@@ -7,11 +7,14 @@
 #include <sys/stat.h>
 
 #include "lib/base/table.h"
+#include "lib/base/vec.h"
 #include "node/stats/disk_usage.h"
 
 enum {
-	DEPTH_MAX = 128, /* each level holds a descriptor */
+	DEPTH_MAX = 64,	    /* each level holds a descriptor; what is below is walked without */
+	DEEP_MAX = 1000000, /* that far */
 	LINKS_MAX = 1000000,
+	DIRECTORY_FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOATIME,
 };
 #define FILES_MAX UINT64_C(20000000)
 
@@ -43,30 +46,105 @@ static void count(struct walk *w, const struct stat *st)
 	w->inodes++;
 }
 
-static void walk_below(struct walk *w, int fd, unsigned depth)
+static bool goes_on(const struct walk *w)
+{
+	return w->inodes < FILES_MAX && !(w->stop && *w->stop);
+}
+
+/* Counts what an entry names. A descriptor when it is a directory that is to be entered, else -1.
+ */
+static int take(struct walk *w, DIR *d, const struct dirent *e)
+{
+	struct stat st;
+
+	if (streq(e->d_name, ".") || streq(e->d_name, "..") ||
+		fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		st.st_dev != w->device || !first_name(w, &st))
+		return -1;
+	count(w, &st);
+	return S_ISDIR(st.st_mode) ? openat(dirfd(d), e->d_name, DIRECTORY_FLAGS | O_NOFOLLOW) : -1;
+}
+
+static DIR *directory_of(int fd)
 {
 	DIR *d = fdopendir(fd);
 
-	if (!d) {
+	if (!d)
 		close(fd);
-		return;
-	}
-	for (struct dirent *e;
-		w->inodes < FILES_MAX && !(w->stop && *w->stop) && (e = readdir(d));) {
-		struct stat st;
-		if (streq(e->d_name, ".") || streq(e->d_name, "..") ||
-			fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-			st.st_dev != w->device || !first_name(w, &st))
-			continue;
-		count(w, &st);
-		if (!S_ISDIR(st.st_mode) || depth >= DEPTH_MAX)
-			continue;
-		int child = openat(dirfd(d), e->d_name,
-			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NOATIME);
-		if (child >= 0)
-			walk_below(w, child, depth + 1);
-	}
+	return d;
+}
+
+/* Where to go on in a directory that was left for one in it. */
+struct above {
+	ino_t inode;
+	long at;
+};
+
+/* From `d`, which it closes, to the one above; NULL when that is not where it came from: somebody
+ * moved the directory, and the next count finds it at its new place. */
+static DIR *go_up(const struct walk *w, DIR *d, const struct above *to)
+{
+	int fd = openat(dirfd(d), "..", DIRECTORY_FLAGS);
+	struct stat st;
+
 	closedir(d);
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) < 0 || st.st_dev != w->device || st.st_ino != to->inode) {
+		close(fd);
+		return NULL;
+	}
+	d = directory_of(fd);
+	if (d)
+		seekdir(d, to->at);
+	return d;
+}
+
+/* However deep it goes: one directory is open at a time. Takes fd. */
+static void walk_deep(struct walk *w, int fd)
+{
+	VEC(struct above) above = {0};
+	DIR *d = directory_of(fd);
+
+	while (d && goes_on(w)) {
+		const struct dirent *e = readdir(d);
+		struct stat st;
+		if (!e && above.count == 0)
+			break;
+		if (!e) {
+			d = go_up(w, d, &above.items[--above.count]);
+			continue;
+		}
+		int child = take(w, d, e);
+		if (child < 0)
+			continue;
+		if (fstat(dirfd(d), &st) < 0 || above.count >= DEEP_MAX) {
+			close(child);
+			continue;
+		}
+		VEC_PUSH(&above, ((struct above){st.st_ino, telldir(d)}));
+		closedir(d);
+		d = directory_of(child);
+	}
+	if (d)
+		closedir(d);
+	VEC_FINISH(&above);
+}
+
+/* Takes fd. */
+static void walk_below(struct walk *w, int fd, unsigned depth)
+{
+	DIR *d = directory_of(fd);
+
+	for (struct dirent *e; d && goes_on(w) && (e = readdir(d));) {
+		int child = take(w, d, e);
+		if (child >= 0 && depth < DEPTH_MAX)
+			walk_below(w, child, depth + 1);
+		else if (child >= 0)
+			walk_deep(w, child);
+	}
+	if (d)
+		closedir(d);
 }
 
 void disk_usage_walk(const char *path, const _Atomic bool *stop, uint64_t *bytes, uint64_t *inodes)
