@@ -1,6 +1,7 @@
 /* pod_mounts.c - see pod_mounts.h. */
 #include "node/pod/pod_mounts.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -113,6 +114,7 @@ int pod_mounts_plan(
 		.devices = arena_zalloc(a, (count + 1) * sizeof(*ret->devices)),
 		.volumes = arena_zalloc(a, (count + 1) * sizeof(*ret->volumes)),
 		.log_dir = arena_printf(a, "%s/%s", pod_log_dir(a, in->pod), name),
+		.attempt = in->attempt,
 	};
 	JSON_FOR_EACH_ITEM(vm, mounts) {
 		r = plan_volume(a, in, vm, ret, err);
@@ -143,6 +145,21 @@ int pod_mounts_plan(
 	return 0;
 }
 
+/* A container that ends again and again leaves one each time, as long as it likes. That of the last
+ * one may still be read. */
+static void drop_older_messages(const struct pod_mounts *m)
+{
+	DIR *d = opendir(m->message_dir);
+	uint64_t number;
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (parse_u64(str_from(e->d_name), &number) == 0 && number + 1 < m->attempt)
+			unlinkat(dirfd(d), e->d_name, 0);
+	}
+	if (d)
+		closedir(d);
+}
+
 /* Any user of the container may write it. */
 static int make_message(const struct pod_mounts *m, struct err *err)
 {
@@ -150,6 +167,7 @@ static int make_message(const struct pod_mounts *m, struct err *err)
 
 	if (r < 0)
 		return r;
+	drop_older_messages(m);
 	_cleanup_(close_p) int fd =
 		open(m->message, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
 	if (fd < 0 || fchmod(fd, 0666) < 0)

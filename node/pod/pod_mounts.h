@@ -21,7 +21,8 @@ struct pod_mounts {
 	struct volume_mount *volumes;
 	size_t volume_count;
 	const char *log_dir, *message_dir, *message; /* to be made; message_dir NULL = no message */
-	struct err err;				     /* of pod_mounts_make() */
+	unsigned attempt;
+	struct err err; /* of pod_mounts_make() */
 };
 
 /* A failure is a CreateContainerConfigError. Texts live in the arena. */
