@@ -518,7 +518,7 @@ static void read_deletion(struct pod_worker *w, const struct json *pod)
 
 	/* The timestamp is when the grace period ends, by the server's clock; a clock that is off
 	 * must not take the container's time away. Cut short only by a newer wish. */
-	if (w->view.deleting && at && time_parse_rfc3339(at, &stamp) == 0)
+	if (w->view.ended || (w->view.deleting && at && time_parse_rfc3339(at, &stamp) == 0))
 		stop_by = MIN(stop_by, w->view.stop_by_ns);
 	w->view.stop_by_ns = stop_by;
 	w->view.deleting = true;
@@ -659,6 +659,10 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 		const char *message = json_path_str(doc, "status.message");
 		w->ended_reason = reason ? xstrdup(reason) : NULL;
 		w->ended_message = message ? xstrdup(message) : NULL;
+		/* What of it still runs ends in peace, whoever began with that. */
+		w->view.stop_by_ns =
+			wall(w->n) +
+			NS_PER_S * pod_seconds(doc, "spec.terminationGracePeriodSeconds", 30);
 	}
 	const char *start = json_path_str(doc, "status.startTime");
 	if (!start || time_parse_rfc3339(start, &w->start_ns) < 0)
