@@ -13,6 +13,7 @@
  *   pod_admission.c whether a new pod fits the node
  *   pod_gc.c        what the runtime keeps of them and nobody needs
  *   pod_end.c       pods that the node ends, not they themselves
+ *   pod_finished.c  what ends with a pod that is over, before it is deleted
  *   pod_resize.c    resources that change while containers run
  *   pod_runtime.c   what the container runtime can do
  *   pod_sandbox.c   what a sandbox is made of, and the steps before it
@@ -123,6 +124,10 @@ struct pod_worker {
 	 * what it does not know is not told the same again. */
 	uint64_t patch_hash, patched_revision;
 	bool applied; /* a list of what runs has been seen */
+	struct pod_finished {
+		bool volumes_gone, busy;
+		int64_t retry_ns, delay_ns; /* monotonic; after a removal that failed */
+	} finished;
 	unsigned setup_failures;
 };
 
@@ -225,6 +230,9 @@ int pod_file_write(const char *path, const char *text, unsigned mode, struct err
 void pod_instance_fill(
 	struct pod_worker *w, size_t container, struct instance *to, const Cri__ContainerStatus *s);
 const struct json *pod_worker_doc(struct pod_worker *w, struct arena *a);
+
+/* pod_finished.c: once in each step of the worker; how long until it wants another one. */
+int64_t pod_finished_step(struct pod_worker *w);
 
 /* pod_resize.c: once in each step of the worker. */
 void pod_resize_step(struct pod_worker *w);

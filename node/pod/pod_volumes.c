@@ -431,6 +431,13 @@ void pod_volumes_leave(struct pod_worker *w)
 
 /* ---- removal ---- */
 
+void pod_volumes_forget(struct pod_worker *w)
+{
+	_cleanup_(free_p) char *mark = xasprintf("%s/" SET_UP_MARK, w->dir);
+
+	unlink(mark);
+}
+
 struct removal {
 	char *dirs[2];
 	struct err err;

@@ -13,6 +13,9 @@ void pod_volumes_pod_changed(struct pod_worker *w, const struct object *new);
 /* Contents stay as they are from now on. */
 void pod_volumes_leave(struct pod_worker *w);
 
+/* They are about to be removed: no agent takes them for set up any more. */
+void pod_volumes_forget(struct pod_worker *w);
+
 /* Removes what a pod had on disk, on a thread, after all that is under way with its files. Each
  * directory may be NULL. done (may be NULL: failures are logged) gets NULL when all is gone. */
 struct file_job *pod_volumes_remove(struct node *n, const char *uid, const char *dir,

@@ -282,6 +282,7 @@ static void step(void *user)
 		carry_out(w, &d->actions[i]);
 
 	int64_t wait = d->wake_ns == INT64_MAX ? INT64_MAX : d->wake_ns - wall(w->n);
+	wait = MIN(wait, pod_finished_step(w));
 	if (w->resize_retry_ns > mono(w->n))
 		wait = MIN(wait, w->resize_retry_ns - mono(w->n));
 	for (size_t i = 0; i < w->view.container_count; i++) {

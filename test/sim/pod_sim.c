@@ -420,6 +420,61 @@ static void a_life(void **state)
 	end(&w);
 }
 
+static bool has_file(struct world *w, const char *pod, const char *path)
+{
+	struct object *o = fake_api_get(w->api, "Pod", "default", pod);
+	_cleanup_(free_p) char *file = xasprintf("%s/pods/%s/%s", w->dir, o->uid, path);
+
+	return access(file, F_OK) == 0;
+}
+
+/* Who is over keeps containers and logs, not volumes, whoever asks later. */
+static void over_without_volumes(void **state)
+{
+	static const char *const more =
+		",'restartPolicy':'Never','volumes':[{'name':'v','emptyDir':{}}]";
+	struct world w;
+
+	begin(&w, 7);
+	create(&w, "a", "'exit','0','2000'", more);
+	create(&w, "b", "'exit','3','2000'", more);
+	create(&w, "c", "", more);
+	run(&w, S);
+	for (const char *p = "abc"; *p; p++)
+		assert_true(has_file(&w, (char[]){*p, 0}, "volumes/v"));
+	run(&w, 30 * S);
+	assert_true(has(&w, "a", "status.phase", "Succeeded"));
+	assert_true(has(&w, "b", "status.phase", "Failed"));
+	assert_true(running(&w, "c"));
+	for (int agents = 0; agents < 2; agents++) {
+		for (const char *p = "ab"; *p; p++) {
+			char *pod = (char[]){*p, 0};
+			assert_true(has_file(&w, pod, "") && !has_file(&w, pod, "volumes"));
+			assert_int_equal(fake_runtime_containers(w.runtime, pod, false), 1);
+		}
+		assert_true(has_file(&w, "c", "volumes/v"));
+		agent_end(&w);
+		agent_begin(&w);
+		run(&w, 20 * S);
+	}
+	/* It ends while no agent is there; the one that finds it has its volumes to remove. */
+	create(&w, "d", "'exit','0','2000'", more);
+	run(&w, S);
+	assert_true(has_file(&w, "d", "volumes/v"));
+	agent_end(&w);
+	w.clock.now_ns += 10 * S * NS_PER_MS;
+	agent_begin(&w);
+	run(&w, 20 * S);
+	assert_true(has(&w, "d", "status.phase", "Succeeded"));
+	assert_false(has_file(&w, "d", "volumes"));
+	for (const char *p = "abcd"; *p; p++)
+		fake_api_delete(w.api, "Pod", "default", (char[]){*p, 0}, -1, NULL);
+	run(&w, 10 * S);
+	for (const char *p = "abcd"; *p; p++)
+		assert_true(gone(&w, (char[]){*p, 0}));
+	end(&w);
+}
+
 static void one_hangs_others_run(void **state)
 {
 	static const char *const methods[] = {
@@ -600,6 +655,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_life),
+		cmocka_unit_test(over_without_volumes),
 		cmocka_unit_test(one_hangs_others_run),
 		cmocka_unit_test(what_can_not_be_stopped),
 		cmocka_unit_test(too_many_containers),
