@@ -172,6 +172,11 @@ check "and kept" k wait --for=jsonpath='{.status.reason}'=DeadlineExceeded pod/l
 check_output "when all has ended" '^Failed [^ ]+ Pod was active on the node longer than the specified deadline$' k_field pod/late .status.phase '.status.containerStatuses[0].state.terminated.exitCode' .status.message
 check "a pod with a sidecar succeeds" k wait --for=jsonpath='{.status.phase}'=Succeeded pod/sidecar --timeout=30s
 check_output "with the sidecar ended after the others" '^0$' k_field pod/sidecar '.status.initContainerStatuses[0].state.terminated.exitCode'
+files() { on_node 1 ls "/var/lib/hanok/pods/$(k_field "pod/$1" .metadata.uid)"; }
+no_volumes() { files "$1" && ! files "$1" | grep -q volumes; } >/dev/null
+check_output "a pod that runs has volumes" volumes files hooked
+check "its volumes are gone" eventually 10 no_volumes sidecar
+check "its log is not" k logs sidecar -c "$(k_field pod/sidecar '.spec.initContainers[0].name')"
 check "the hooked pod is ready" k wait --for=condition=Ready pod/hooked --timeout=30s
 k logs -f hooked >"$TEST_DIR/hooked.log" 2>&1 &
 follower=$!
