@@ -142,9 +142,13 @@ static void prepare(struct bench *b, struct pod *p, const char *text, size_t siz
 		.image_user = {.uid = -1},
 		.security = &security,
 		.qos = &qos};
-	p->sandbox = pod_sandbox_config(
-		a, &(struct sandbox_config_input){
-			   .pod = p->doc, .hostname = "bench", .security = &security, .qos = &qos});
+	p->sandbox = pod_sandbox_config(a, &(struct sandbox_config_input){.pod = p->doc,
+						   .hostname = arena_printf(a, "peer-%zu", n),
+						   .cgroup_parent = "",
+						   .security = &security,
+						   .qos = &qos});
+	/* Without the mark of a node agent, which would take them down as nobody's. */
+	p->sandbox->n_annotations = 0;
 	p->container = pod_container_config(a, &in);
 }
 

@@ -57,6 +57,8 @@ bench_node_pods() {
 		    one["metadata"]["name"] = f"many-{n}"
 		    one["metadata"]["labels"] = {"app": "many"}
 		    one["spec"]["nodeName"] = "node1"
+		    # The node would refuse what is beyond its CPUs.
+		    one["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "1m"
 		    items.append(one)
 		print(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 	END
