@@ -3,33 +3,30 @@
 
 #include <stdio.h>
 
+#include "lib/base/table.h"
 #include "lib/object/quantity.h"
 #include "lib/object/selector.h"
 
 /* ---- what a pod asks for ---- */
 
-static bool has_amount(const struct pod_ask *ask, const char *resource)
+/* names: those that it has already, of which somebody may have written tens of thousands. */
+static void add_amount(
+	struct pod_ask *ask, struct table *names, const struct json *pod, const char *resource)
 {
-	for (size_t i = 0; i < ask->amounts.count; i++) {
-		if (streq(ask->amounts.items[i].resource, resource))
-			return true;
-	}
-	return false;
+	if (table_get(names, resource))
+		return;
+	table_set(names, resource, ask);
+	VEC_PUSH(&ask->amounts,
+		((struct pod_amount){xstrdup(resource), pod_request(pod, resource)}));
 }
 
-static void add_amount(struct pod_ask *ask, const struct json *pod, const char *resource)
-{
-	if (!has_amount(ask, resource))
-		VEC_PUSH(&ask->amounts,
-			((struct pod_amount){xstrdup(resource), pod_request(pod, resource)}));
-}
-
-static void add_names(struct pod_ask *ask, const struct json *pod, const struct json *resources)
+static void add_names(struct pod_ask *ask, struct table *names, const struct json *pod,
+	const struct json *resources)
 {
 	JSON_FOR_EACH_MEMBER(m, json_get(resources, "requests"))
-		add_amount(ask, pod, m->name);
+		add_amount(ask, names, pod, m->name);
 	JSON_FOR_EACH_MEMBER(m, json_get(resources, "limits"))
-		add_amount(ask, pod, m->name);
+		add_amount(ask, names, pod, m->name);
 }
 
 static void add_ports(struct pod_ask *ask, const struct json *container)
@@ -50,16 +47,18 @@ struct pod_ask *pod_ask_make(const struct json *pod)
 {
 	static const char *const first[] = {"cpu", "memory", "ephemeral-storage"};
 	struct pod_ask *ask = xcalloc(1, sizeof(*ask));
+	struct table names = TABLE_INIT;
 	size_t n = pod_container_count(pod);
 
 	/* In this order a pod is told what it lacks. */
 	for (size_t i = 0; i < ARRAY_LEN(first); i++)
-		add_amount(ask, pod, first[i]);
+		add_amount(ask, &names, pod, first[i]);
 	for (size_t i = 0; i < n; i++) {
 		const struct json *c = pod_container_doc(pod, i);
-		add_names(ask, pod, json_get(c, "resources"));
+		add_names(ask, &names, pod, json_get(c, "resources"));
 		add_ports(ask, c);
 	}
+	table_finish(&names);
 	ask->priority = json_path_int(pod, "spec.priority", 0);
 	ask->qos = pod_qos(pod);
 	ask->critical = pod_is_critical(pod);
@@ -109,11 +108,14 @@ struct room {
 static void check_room(struct room *r, const char *resource)
 {
 	const struct json *has = json_get(r->allocatable, resource);
+
+	/* A resource that the node does not know is somebody else's to watch over. */
+	if (!has)
+		return;
 	struct lack l = {resource, amount_of(r->ask, resource), 0,
 		streq(resource, "cpu") ? quantity_json_milli(has, 0) : quantity_json_value(has, 0)};
 
-	/* A resource that the node does not know is somebody else's to watch over. */
-	if (!has || l.requested <= 0)
+	if (l.requested <= 0)
 		return;
 	for (size_t i = 0; i < r->count; i++)
 		l.used += amount_of(r->others[i].ask, resource);

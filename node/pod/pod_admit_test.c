@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <time.h>
 
 #include "lib/object/builtin.h"
 #include "node/pod/pod_admit.h"
@@ -180,6 +181,26 @@ static bool has_victim(const struct pod_verdict *v, const char *uid)
 	return false;
 }
 
+/* Each name is looked at once, however many there are. */
+static void many_names(void **state)
+{
+	enum { COUNT = 30000 };
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+	struct json *doc;
+
+	buf_add_str(&b, "{\"spec\":{\"containers\":[{\"resources\":{\"limits\":{");
+	for (int i = 0; i < COUNT; i++)
+		buf_printf(&b, "%s\"a.b/%d\":\"1\"", i ? "," : "", i);
+	buf_add_str(&b, "}}}]}}");
+	assert_int_equal(json_parse(&a, b.data, b.size, NULL, &doc, NULL), 0);
+	clock_t before = clock();
+	struct pod_ask *ask = pod_ask_make(doc);
+	assert_true(clock() - before < CLOCKS_PER_SEC);
+	assert_int_equal(ask->amounts.count, COUNT + 3);
+	pod_ask_destroy(ask);
+}
+
 static void preemption(void **state)
 {
 	/* 2000m in use: 900 guaranteed, 500 + 300 burstable, and a critical one's 300. */
@@ -223,6 +244,7 @@ int main(void)
 		cmocka_unit_test(number_of_pods),
 		cmocka_unit_test(nothing_known_of_the_node),
 		cmocka_unit_test(preemption),
+		cmocka_unit_test(many_names),
 	};
 	struct err err = ERR_INIT;
 
