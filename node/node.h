@@ -42,6 +42,7 @@ struct node {
 	struct policies *policies; /* node/net/policies.h; net's */
 	struct pod_manager *pods;
 	struct vm_manager *vms;
+	struct informer *machines; /* vms'; NULL = not watched */
 	struct node_stats *stats;
 	struct pressure *pressure;
 	struct resources *resources;

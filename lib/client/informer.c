@@ -65,7 +65,7 @@ struct informer {
 	struct table entries;			  /* "ns/name" -> entry */
 	VEC(struct index *) indexes;
 	VEC(struct handler) handlers;
-	bool synced;
+	bool synced, absent;
 	uint64_t revision;	/* where to watch from; 0 = must list */
 	uint64_t revision_seen; /* up to here everything was reported */
 	uint64_t list_number;
@@ -313,6 +313,7 @@ static void on_list(void *user, const struct client_list_result *r)
 {
 	struct informer *i = user;
 	i->list = NULL;
+	i->absent = r->code == 404 || r->code == 403;
 	if (r->code != 200) {
 		back_off(i, r->message);
 		return;
@@ -492,6 +493,11 @@ void informer_destroy(struct informer *i)
 bool informer_synced(const struct informer *i)
 {
 	return i->synced;
+}
+
+bool informer_absent(const struct informer *i)
+{
+	return i->absent;
 }
 
 uint64_t informer_revision(const struct informer *i)

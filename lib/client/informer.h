@@ -26,6 +26,8 @@ void informer_add_index(struct informer *i, const char *index);
 void informer_start(struct informer *i);
 void informer_destroy(struct informer *i);
 bool informer_synced(const struct informer *i);
+/* When asked last, the server had no such kind, or not for us (404, 403). */
+bool informer_absent(const struct informer *i);
 /* Everything up to this revision has been reported: what the caller wrote at or before it is seen.
  */
 uint64_t informer_revision(const struct informer *i);

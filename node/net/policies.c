@@ -11,7 +11,8 @@
 #define TICK_MS 1000
 #define IDLE_TICK_MS 10000
 #define ADMIT_PATIENCE_NS (10 * NS_PER_S)
-/* An API that is not hanok's may have no machines: they are not waited for any longer. */
+/* An API that is not hanok's may have no machines: its refusal is looked at after this. One that is
+ * slow is waited for: without its answer guests would lose their rules. */
 #define MACHINES_PATIENCE_NS (5 * NS_PER_S)
 #define UNUSED_NS (30 * NS_PER_S) /* then peers are watched no more */
 #define PENDING_MAX 10000
@@ -144,12 +145,15 @@ static bool synced(const struct policies *p, int kind)
 /* First lists, without which too little would be isolated, or nobody let through. */
 static bool have_all(struct policies *p)
 {
+	const struct informer *machines = p->node->machines;
 	bool patient = now_of(p) - p->wanted_since_ns < MACHINES_PATIENCE_NS;
 
 	if (!informer_synced(p->policies) || !p->listed[PODS] || !synced(p, PODS) ||
 		!synced(p, NAMESPACES))
 		return false;
-	return !patient || (p->listed[MACHINES] && synced(p, MACHINES));
+	if (!p->listed[MACHINES] && (patient || (machines && !informer_absent(machines))))
+		return false;
+	return synced(p, MACHINES) || informer_absent(p->peers[MACHINES]);
 }
 
 static void group_range(const char *first, const char *last, struct policy_range *ret)

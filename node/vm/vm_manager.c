@@ -219,6 +219,7 @@ int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 	m->instances = informer_create(n->client, m->kind, NULL, NULL, selector);
 	informer_add_handler(m->instances, &on_instance, m);
 	informer_start(m->instances);
+	n->machines = m->instances;
 	*ret = m;
 	return 0;
 }
@@ -227,6 +228,7 @@ void vm_manager_destroy(struct vm_manager *m)
 {
 	if (!m)
 		return;
+	m->node->machines = NULL;
 	informer_destroy(m->instances);
 	for (struct table_iter i = table_iterate(&m->workers); table_next(&i);)
 		vm_worker_destroy(i.value);
