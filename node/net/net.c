@@ -316,6 +316,21 @@ static void read_own_node(struct node_net *net)
 	host_ports_offer(net->host_ports, true, net->pods6.address.family != 0);
 }
 
+/* Every node answers for the cluster's DNS at its gateway's addresses. */
+static void tell_dns(struct node_net *net, const struct links_route *routes, size_t count)
+{
+	VEC(struct net_address) all = {0};
+
+	VEC_PUSH(&all, gateway_of(&net->pods).address);
+	if (net->pods6.address.family)
+		VEC_PUSH(&all, gateway_of(&net->pods6).address);
+	for (size_t i = 0; i < count; i++)
+		if (routes[i].via.family)
+			VEC_PUSH(&all, gateway_of(&routes[i].to).address);
+	policies_set_dns(net->policies, all.items, all.count);
+	VEC_FINISH(&all);
+}
+
 /* Brings the host to what the API says; called on every change and again while something fails. */
 static void settle(struct node_net *net)
 {
@@ -348,6 +363,7 @@ static void settle(struct node_net *net)
 			!net_address_eq(&route.to.address, &net->pods6.address))
 			VEC_PUSH(&routes, route);
 	}
+	tell_dns(net, routes.items, routes.count);
 	r = ensure_links(net, routes.items, routes.count, &err);
 	if (r == 0)
 		r = ensure_cni(net, &err);

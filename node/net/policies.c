@@ -1,5 +1,7 @@
 #include "node/net/policies.h"
 
+#include <netinet/in.h>
+
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/table.h"
@@ -63,8 +65,9 @@ struct policies {
 	bool bridge_refused; /* the kernel can't judge what passes between ports of a bridge */
 	struct net_range ranges[2];
 	size_t range_count;
-	netd_policy_ops pending; /* elements that come, not sent yet */
-	VEC(struct sent) sent;	 /* unanswered */
+	VEC(struct net_address) dns; /* of all nodes */
+	netd_policy_ops pending;     /* elements that come, not sent yet */
+	VEC(struct sent) sent;	     /* unanswered */
 	uint64_t last_number, answered, full_number;
 	int64_t wanted_since_ns, used_ns;
 	struct list admissions;
@@ -188,6 +191,10 @@ static void set_host(struct policies *p)
 		log_warn("this kernel judges nothing that passes between two ports of a bridge: "
 			 "network policies do not hold between pods of this node",
 			"do", "load the module br_netfilter or nf_conntrack_bridge", NULL);
+	struct net_address own[ARRAY_LEN(p->ranges)];
+	for (size_t i = 0; i < p->range_count; i++)
+		own[i] = net_address_plus(&p->ranges[i].address, 1);
+	policy_map_set_own(p->map, own, p->range_count);
 	p->bridge_asked = (!bridged || (ipv6 && !bridged6)) && !p->bridge_refused;
 	policy_map_set_host(p->map, p->bridge_asked, group, n);
 }
@@ -443,6 +450,64 @@ static void let_go_of_peers(struct policies *p)
 		informer_destroy(TAKE_PTR(p->peers[i]));
 }
 
+/* ---- the cluster's DNS ---- */
+
+static char *dns_uid(const struct net_address *a)
+{
+	char text[NET_ADDRESS_TEXT];
+
+	return xasprintf("dns %s", net_address_format(a, text));
+}
+
+static void set_dns(struct policies *p, const struct net_address *a)
+{
+	static const struct object_label labels[] = {{"k8s-app", "kube-dns"}};
+	static const struct policy_port_name ports[] = {
+		{"dns", IPPROTO_UDP, 53}, {"dns-tcp", IPPROTO_TCP, 53}};
+	_cleanup_(free_p) char *uid = dns_uid(a);
+	struct policy_pod pod = {
+		.uid = uid,
+		.ns = "kube-system",
+		.labels = labels,
+		.label_count = ARRAY_LEN(labels),
+		.addresses = a,
+		.address_count = 1,
+		.ports = ports,
+		.port_count = ARRAY_LEN(ports),
+	};
+	netd_policy_ops ops = {0};
+
+	policy_map_set_pod(p->map, &pod, &ops);
+	send_ops(p, &ops);
+}
+
+void policies_set_dns(struct policies *p, const struct net_address *addresses, size_t count)
+{
+	struct table now = {0};
+
+	if (count == p->dns.count &&
+		(!count || memcmp(addresses, p->dns.items, count * sizeof(*addresses)) == 0))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_(free_p) char *uid = dns_uid(&addresses[i]);
+
+		table_set(&now, uid, p);
+		set_dns(p, &addresses[i]);
+	}
+	for (size_t i = 0; i < p->dns.count; i++) {
+		_cleanup_(free_p) char *uid = dns_uid(&p->dns.items[i]);
+		netd_policy_ops ops = {0};
+
+		if (!table_get(&now, uid))
+			policy_map_remove_pod(p->map, uid, &ops);
+		send_ops(p, &ops);
+	}
+	table_finish(&now);
+	p->dns.count = 0;
+	for (size_t i = 0; i < count; i++)
+		VEC_PUSH(&p->dns, addresses[i]);
+}
+
 /* ---- pods and machines of this node ---- */
 
 static void show(struct policies *p, const char *uid, const struct local *l)
@@ -681,6 +746,7 @@ void policies_destroy(struct policies *p)
 	table_finish(&p->locals);
 	table_finish(&p->remotes);
 	policy_map_destroy(p->map);
+	VEC_FINISH(&p->dns);
 	VEC_FINISH(&p->pending);
 	VEC_FINISH(&p->sent);
 	free(p->problem);

@@ -19,6 +19,9 @@ void policies_destroy(struct policies *p); /* NULL allowed */
 void policies_stale(struct policies *p);
 /* netd can take everything; ranges: of this node's pods. */
 void policies_resync(struct policies *p, const struct net_range *ranges, size_t count);
+/* Where the cluster's DNS answers: on each node, at the first address of its ranges. Each counts as
+ * a pod of kube-system with the label k8s-app=kube-dns. */
+void policies_set_dns(struct policies *p, const struct net_address *addresses, size_t count);
 /* The answer to one of our messages; false: it is not ours. */
 bool policies_result(struct policies *p, uint32_t serial, int code, const char *text);
 

@@ -246,6 +246,15 @@ static void put_self(struct batch *b, struct elements *e, const struct netd_poli
 	put_key(e, key, 2 * size, 0);
 }
 
+static void put_own(struct batch *b, struct elements *e, const struct netd_policy_op *op)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "own%s", v(op->address.family));
+	begin_element(b, e, name, op->remove);
+	put_key(e, op->address.bytes, net_address_size(&op->address), 0);
+}
+
 static void put_group(struct batch *b, struct elements *e, const struct netd_policy_op *op)
 {
 	char name[16];
@@ -256,7 +265,8 @@ static void put_group(struct batch *b, struct elements *e, const struct netd_pol
 
 /* ---- chains and rules ---- */
 
-static void new_chain(struct batch *b, const char *name, int32_t base_priority)
+/* hook: -1 = none, the chain is jumped to. */
+static void new_chain(struct batch *b, const char *name, int hook_number, int32_t base_priority)
 {
 	struct nlmsghdr *h =
 		nft_message(&b->out, NFT_MSG_NEWCHAIN, NLM_F_CREATE, b->family, &b->seq);
@@ -264,10 +274,10 @@ static void new_chain(struct batch *b, const char *name, int32_t base_priority)
 
 	mnl_attr_put_strz(h, NFTA_CHAIN_TABLE, NETD_POLICY_TABLE);
 	mnl_attr_put_strz(h, NFTA_CHAIN_NAME, name);
-	if (base_priority) {
+	if (hook_number >= 0) {
 		hook = mnl_attr_nest_start(h, NFTA_CHAIN_HOOK);
-		/* NF_BR_FORWARD is the same number. */
-		mnl_attr_put_u32(h, NFTA_HOOK_HOOKNUM, htonl(NF_INET_FORWARD));
+		/* NF_BR_FORWARD is the same number as NF_INET_FORWARD. */
+		mnl_attr_put_u32(h, NFTA_HOOK_HOOKNUM, htonl((uint32_t)hook_number));
 		mnl_attr_put_u32(h, NFTA_HOOK_PRIORITY, htonl((uint32_t)base_priority));
 		mnl_attr_nest_end(h, hook);
 		mnl_attr_put_u32(h, NFTA_CHAIN_POLICY, htonl(NF_ACCEPT));
@@ -532,6 +542,32 @@ static void judge(struct batch *b, const char *chain, uint32_t family)
 	rule_end(b, &r);
 }
 
+/* Questions to this node's DNS: no packet of theirs is forwarded. */
+static void names(struct batch *b)
+{
+	static const uint32_t families[] = {AF_INET, AF_INET6};
+	static const uint8_t protocols[] = {IPPROTO_UDP, IPPROTO_TCP};
+	uint16_t port = htons(53);
+
+	new_chain(b, "names", NF_INET_LOCAL_IN, EGRESS_PRIORITY);
+	known_connections(b, "names");
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		for (size_t k = 0; k < ARRAY_LEN(protocols); k++) {
+			struct rule r = rule_begin(b, "names");
+
+			expr_family(&r, families[i]);
+			expr_meta(&r, NFT_META_L4PROTO, NFT_REG_1);
+			expr_cmp(&r, NFT_CMP_EQ, &protocols[k], 1);
+			expr_payload(&r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, NFT_REG_1);
+			expr_cmp(&r, NFT_CMP_EQ, &port, sizeof(port));
+			expr_address(&r, families[i], false, NFT_REG_1);
+			expr_lookup(&r, families[i] == AF_INET6 ? "own6" : "own4", false);
+			expr_address(&r, families[i], true, NFT_REG_1);
+			expr_lookup(&r, families[i] == AF_INET6 ? "out6" : "out4", true);
+			rule_end(b, &r);
+		}
+}
+
 static void new_tables(struct batch *b)
 {
 	static const char *const bases[] = {"egress", "ingress"};
@@ -553,9 +589,13 @@ static void new_tables(struct batch *b)
 		new_set(b, name, 0, type << TYPE_BITS | type, 2 * size);
 		snprintf(name, sizeof(name), "group%s", v(families[i]));
 		new_set(b, name, NFT_SET_INTERVAL, type, size);
+		snprintf(name, sizeof(name), "own%s", v(families[i]));
+		new_set(b, name, 0, type, size);
 	}
-	new_chain(b, "egress", EGRESS_PRIORITY);
-	new_chain(b, "ingress", INGRESS_PRIORITY);
+	new_chain(b, "egress", NF_INET_FORWARD, EGRESS_PRIORITY);
+	new_chain(b, "ingress", NF_INET_FORWARD, INGRESS_PRIORITY);
+	if (b->family == NFPROTO_INET)
+		names(b);
 	for (size_t i = 0; i < ARRAY_LEN(bases); i++) {
 		known_connections(b, bases[i]);
 		neighbours(b, bases[i]);
@@ -589,6 +629,9 @@ static void put_op(struct batch *b, struct elements *e, const struct netd_policy
 	case NETD_POLICY_GROUP:
 		put_group(b, e, op);
 		return;
+	case NETD_POLICY_OWN:
+		put_own(b, e, op);
+		return;
 	default:
 		break;
 	}
@@ -611,7 +654,7 @@ static void put_op(struct batch *b, struct elements *e, const struct netd_policy
 		break;
 	case NETD_POLICY_CHAIN_NEW:
 		chain_name(name, op->id);
-		new_chain(b, name, 0);
+		new_chain(b, name, -1, 0);
 		break;
 	case NETD_POLICY_CHAIN_EMPTY:
 		chain_message(b, NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN, op->id);
@@ -633,6 +676,7 @@ static void put_op(struct batch *b, struct elements *e, const struct netd_policy
 	case NETD_POLICY_ISOLATE:
 	case NETD_POLICY_SELF:
 	case NETD_POLICY_GROUP:
+	case NETD_POLICY_OWN:
 	case NETD_POLICY_FORGET:
 		break;
 	}

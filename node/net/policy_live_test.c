@@ -227,6 +227,30 @@ static void add_pod(const char *uid, const char *value, const char *v4, const ch
 	take(&ops);
 }
 
+/* The node answers for the cluster's DNS. */
+static void add_dns(void)
+{
+	static const struct object_label label = {"k8s-app", "kube-dns"};
+	static const struct object_label of_namespace = {
+		"kubernetes.io/metadata.name", "kube-system"};
+	struct net_address own[2];
+	netd_policy_ops ops = {0};
+
+	assert_int_equal(net_address_parse("10.244.0.1", &own[0]), 0);
+	assert_int_equal(net_address_parse("fd00::1", &own[1]), 0);
+	policy_map_set_own(map, own, 2);
+	policy_map_set_namespace(map, "kube-system", &of_namespace, 1, &ops);
+	policy_map_set_pod(map,
+		&(struct policy_pod){.uid = "dns",
+			.ns = "kube-system",
+			.labels = &label,
+			.label_count = 1,
+			.addresses = own,
+			.address_count = 2},
+		&ops);
+	take(&ops);
+}
+
 static void policy(const char *name, const char *spec)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -299,6 +323,7 @@ static int setup(void **state)
 	}
 	map = policy_map_create();
 	policy_map_set_host(map, !bridge_calls, group, ARRAY_LEN(group));
+	add_dns();
 	add_pod("a", "a", "10.244.0.2", "fd00::2");
 	add_pod("b", "b", "10.244.0.3", "fd00::3");
 	add_pod("c", "c", "10.244.0.4", "fd00::4");
@@ -413,6 +438,40 @@ static void egress(void **state)
 	assert_false(tcp("a", B, 8080));
 	policy("p", NULL);
 	policy("q", NULL);
+}
+
+static void names_are_egress(void **state)
+{
+	static const char *const dns[] = {"10.244.0.1", "fd00::1"};
+	int u[2] = {udp_server("", dns[0], 53), udp_server("", dns[1], 53)};
+
+	policy("deny",
+		"{\"podSelector\":{\"matchLabels\":{\"app\":\"a\"}},\"policyTypes\":[\"Egress\"]}");
+	for (int f = 0; f < 2; f++) {
+		assert_false(udp_to("a", dns[f], 53, u[f]));
+		assert_false(tcp("a", dns[f], 53));
+		assert_true(tcp("a", dns[f], 54)); /* the node otherwise */
+		assert_true(udp_to("b", dns[f], 53, u[f]));
+		assert_true(tcp("b", dns[f], 53));
+	}
+	assert_true(tcp("", A, 53)); /* the node's own connections */
+	assert_true(tcp("", "fd00::2", 80));
+	policy("dns", "{\"podSelector\":{},\"policyTypes\":[\"Egress\"],\"egress\":[{\"to\":[{"
+		      "\"namespaceSelector\":{\"matchLabels\":{\"kubernetes.io/metadata.name\":"
+		      "\"kube-system\"}},\"podSelector\":{\"matchLabels\":{\"k8s-app\":"
+		      "\"kube-dns\"}}}],\"ports\":[{\"protocol\":\"UDP\",\"port\":53}]}]}");
+	for (int f = 0; f < 2; f++) {
+		assert_true(udp_to("a", dns[f], 53, u[f]));
+		assert_false(tcp("a", dns[f], 53));
+		assert_true(udp_to("b", dns[f], 53, u[f]));
+		assert_false(tcp("b", dns[f], 53));
+	}
+	assert_false(tcp("a", B, 53));
+	policy("dns", NULL);
+	policy("deny", NULL);
+	assert_true(udp_to("a", dns[0], 53, u[0]) && tcp("a", dns[1], 53));
+	close(u[0]);
+	close(u[1]);
 }
 
 static void what_is_for_many_does_not_pass(void **state)
@@ -649,6 +708,7 @@ int main(void)
 		cmocka_unit_test(default_deny),
 		cmocka_unit_test(peers_ports_and_ranges),
 		cmocka_unit_test(egress),
+		cmocka_unit_test(names_are_egress),
 		cmocka_unit_test(what_is_for_many_does_not_pass),
 		cmocka_unit_test(known_connections_go_on),
 		cmocka_unit_test(an_address_comes_without_its_connections),

@@ -5,6 +5,7 @@
 #include "lib/base/table.h"
 
 #define GROUP_MAX 8
+#define OWN_MAX 4
 
 /* What a transaction is made of, in the order in which the kernel takes it: nothing is used before
  * it is there, or gone before its last use. */
@@ -82,6 +83,8 @@ struct policy_map {
 	bool bridge;
 	struct policy_range group[GROUP_MAX];
 	size_t group_count;
+	struct net_address own[OWN_MAX];
+	size_t own_count;
 	struct table namespaces, pods, addresses, policies, sets, chains;
 	VEC(struct set *) dynamic; /* PEERS and NAMED */
 	VEC(struct address *) local;
@@ -608,6 +611,9 @@ static void say_groups(struct policy_map *m)
 				.family = m->group[i].first.family,
 				.address = m->group[i].first,
 				.last = m->group[i].last});
+	for (size_t i = 0; i < m->own_count; i++)
+		say(m, ISOLATE_IN,
+			(struct netd_policy_op){.type = NETD_POLICY_OWN, .address = m->own[i]});
 }
 
 /* Brings the address into the chains that its pod should have. */
@@ -1017,6 +1023,13 @@ void policy_map_set_host(
 	m->group_count = MIN(group_count, (size_t)GROUP_MAX);
 	for (size_t i = 0; i < m->group_count; i++)
 		m->group[i] = group[i];
+}
+
+void policy_map_set_own(struct policy_map *m, const struct net_address *own, size_t count)
+{
+	m->own_count = MIN(count, (size_t)OWN_MAX);
+	for (size_t i = 0; i < m->own_count; i++)
+		m->own[i] = own[i];
 }
 
 bool policy_map_applies(const struct policy_map *m, const char *ns, const char *name)

@@ -35,6 +35,8 @@ struct policy_map *policy_map_create(void);
  * them. */
 void policy_map_set_host(
 	struct policy_map *m, bool bridge, const struct policy_range *group, size_t group_count);
+/* Likewise: up to 4 addresses at which this node itself answers for the cluster's DNS. */
+void policy_map_set_own(struct policy_map *m, const struct net_address *own, size_t count);
 void policy_map_destroy(struct policy_map *m); /* NULL allowed */
 
 /* labels NULL: the namespace is gone. */

@@ -216,6 +216,8 @@ static void kernel_do(const struct netd_policy_op *op)
 	case NETD_POLICY_GROUP:
 		VEC_PUSH(&kernel.group, *op);
 		break;
+	case NETD_POLICY_OWN:
+		break;
 	case NETD_POLICY_FORGET:
 		kernel.forgotten++;
 		break;

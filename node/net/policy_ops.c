@@ -87,6 +87,7 @@ int netd_check_policy_op(const struct netd_policy_op *op, struct err *err)
 		return op->peers ? 0 : err_set(err, -EINVAL, "jump to nowhere");
 	case NETD_POLICY_ISOLATE:
 	case NETD_POLICY_SELF:
+	case NETD_POLICY_OWN:
 	case NETD_POLICY_FORGET:
 		return net_address_is_unicast(&op->address)
 			       ? 0

@@ -6,10 +6,13 @@
  *
  *   egress, ingress   base chains at the forward hook, after destinations were translated and
  *                     before sources are; what belongs to a known connection passes
+ *   names             base chain at the input hook: what pods ask of the cluster's DNS on this node
+ *                     is egress too. Nothing else that is for the node itself is judged
  *   out4 in4 out6 in6 maps: address of an isolated pod -> the chain that judges it
  *   cN                such a chain, or a policy's: rules that allow, jumps, a drop at the end
  *   sN                a set that rules of chains look into
  *   self4 self6       isolated pods' addresses with themselves
+ *   own4 own6         this node's addresses of the cluster's DNS
  *   group4 group6     multicast and broadcast, when a pod here is isolated for ingress
  *
  * An address that is in no map is not isolated. Numbers N are the agent's. */
@@ -39,6 +42,7 @@ enum netd_policy_type {
 	NETD_POLICY_ISOLATE,
 	NETD_POLICY_SELF,
 	NETD_POLICY_GROUP,  /* a range of addresses for many; stays until a reset */
+	NETD_POLICY_OWN,    /* an address of the cluster's DNS here; stays until a reset */
 	NETD_POLICY_FORGET, /* connections of the address: it is somebody else's now */
 };
 

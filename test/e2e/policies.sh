@@ -106,6 +106,16 @@ k delete networkpolicy web out deny >/dev/null
 check "policies removed" eventually 5 matches '^yes yes yes$' from_client "$server:80" "$friend:8080" "$service:8000"
 check_output "leave nothing" '^0$' tables
 
+# The cluster's DNS is egress, though it is the node that answers.
+name() { k exec client -- sh -c "timeout 2 nslookup $1.e2e-policies.svc.cluster.local 10.96.0.10 >/dev/null 2>&1 && echo yes || echo no"; }
+policy out '{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress]}'
+check "default deny of egress denies names" eventually 5 matches '^no$' name server
+check_output "the node still reaches the pod" '^client$' on_node 1 curl -s --max-time 2 "http://$client:80/"
+policy dns '{podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels: {k8s-app: kube-dns}}}], ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}]}'
+check "the usual rule allows them" eventually 5 matches '^yes$' name server
+check_output "and nothing else" '^no$' from_client "$server:80"
+k delete networkpolicy out dns >/dev/null
+
 # A machine is a pod.
 check "the machine is Ready" k wait --for=condition=Ready vmi/machine --timeout=90s
 machine=$(k_field vmi/machine '.status.interfaces[0].ipAddress')
@@ -133,7 +143,7 @@ late=$(k_field pod/late-1 .status.podIP)
 check_output "no client got through" '^0$' k exec client -- sh -c 'cat /tmp/got 2>/dev/null | wc -c'
 # The rules outlive the agent.
 node_pid() { on_node 1 cut -d' ' -f1 /run/lab/hanok-node.pid; }
-on_node 1 sh -c 'kill -9 "$(cut -d" " -f1 /run/lab/hanok-node.pid)"'
+on_node 1 sh -c 'pid=$(cut -d" " -f1 /run/lab/hanok-node.pid); kill -9 "$pid"; while [ -e "/proc/$pid" ]; do sleep 0.1; done'
 check_output "the rules outlive the agent" "$late" on_node 1 nft list map inet hanok-policy in4
 check "which comes back" lab_node_up 1
 check "is there again, and no client got through" eventually 20 matches '^0$' k exec client -- sh -c 'cat /tmp/got 2>/dev/null | wc -c'
