@@ -82,6 +82,31 @@ check "and another one takes over" eventually 10 matches '[0-9]' netd
 check "a change arrives" k patch service echo --type=merge -p '{"spec":{"externalIPs":["203.0.113.10"]}}'
 check "at the new address" eventually 15 matches container outside http://203.0.113.10/
 check_output "which replaced the old" 'curl: (7|28)' outside http://203.0.113.9/
+# Connections outlive the agent, though the next one's netd gives the kernel all elements anew: half a request before,
+# the rest after.
+hold() {
+	mkfifo "$TEST_DIR/$1.rest" || return
+	# For reading and writing: neither end waits for the other.
+	exec {rest}<>"$TEST_DIR/$1.rest"
+	# shellcheck disable=SC2016
+	lab_in fabric bash -c 'exec 3<>"/dev/tcp/172.31.0.1/$1" && printf "GET / HTTP/1.0\r\n" >&3 && echo open && read -r _ && printf "\r\n" >&3 && cat <&3' \
+		- "$2" <&"$rest" >"$TEST_DIR/$1.held" 2>&1 &
+	eventually 5 matches open cat "$TEST_DIR/$1.held"
+}
+go_on() {
+	echo >"$TEST_DIR/$1.rest"
+	eventually 5 matches container cat "$TEST_DIR/$1.held"
+}
+agent_gone() { ! on_node 1 lab-proc alive /run/lab/hanok-node.pid; }
+check "a connection is open whose source is kept" hold kept "$port"
+check "and one whose source is masqueraded" hold masqueraded "$sticky"
+check "the agent is killed" on_node 1 sh -c 'kill -9 $(cut -d" " -f1 /run/lab/hanok-node.pid)'
+check "it is gone" eventually 10 agent_gone
+check "and started again" eventually 20 lab_node_up 1
+check "it is told of a change" k patch service echo --type=merge -p '{"spec":{"externalIPs":["203.0.113.11"]}}'
+check "and all its rules are there" eventually 15 matches container outside http://203.0.113.11/
+check "the first connection goes on" go_on kept
+check "the other one, too" go_on masqueraded
 check "tables of others were not touched" on_node 1 nft delete table ip others
 
 check "pods end" k delete pod one two --grace-period=1
