@@ -6,6 +6,7 @@
 #include "node/node.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -371,6 +372,7 @@ int node_main(int argc, char **argv)
 	n->kinds = kind_registry_create();
 	if (kind_registry_load_builtin(n->kinds, &err) < 0)
 		return fail("built-in kinds", &err);
+	malloc_trim(0); /* what loading took and gave back */
 	node_facts_read(o.data, &facts);
 	if (g->config.fail_swap_on && facts.swap_bytes > 0) {
 		log_error("running with swap on is not supported, please disable swap or set "

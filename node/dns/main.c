@@ -18,7 +18,12 @@
 #include "lib/http/http.h"
 #include "node/dns/dns_server.h"
 
-enum { NOBODY = 65534, RESOLV_CONF_POLL_MS = 5000, RESOLV_CONF_MAX_BYTES = 64 << 10 };
+enum {
+	NOBODY = 65534,
+	RESOLV_CONF_POLL_MS = 5000,
+	METRICS_RETRY_MS = 1000,
+	RESOLV_CONF_MAX_BYTES = 64 << 10
+};
 #define SERVICE_NAME_LABEL "kubernetes.io/service-name"
 
 struct program {
@@ -32,6 +37,7 @@ struct program {
 	struct dns_server *server;
 	struct http_server *metrics;
 	uv_fs_poll_t poll;
+	uv_timer_t metrics_timer;
 	uv_signal_t term, interrupt;
 	VEC(const char *) addresses;
 	VEC(const char *) resolvers; /* given, instead of the file's */
@@ -163,6 +169,7 @@ static void stop(struct program *p)
 	if (p->metrics)
 		http_server_stop(p->metrics, 0, on_metrics_stopped, p);
 	uv_close((uv_handle_t *)&p->poll, NULL);
+	uv_close((uv_handle_t *)&p->metrics_timer, NULL);
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
 }
@@ -317,6 +324,29 @@ static void on_http(struct http_request *req, void *user)
 	}
 }
 
+static void listen_metrics(struct program *p);
+
+static void on_metrics_timer(uv_timer_t *t)
+{
+	listen_metrics(t->data);
+}
+
+/* The one before has the address until this one serves names: it is tried again. */
+static void listen_metrics(struct program *p)
+{
+	struct err err = ERR_INIT;
+
+	if (!p->metrics_address || p->stopping)
+		return;
+	p->metrics = http_server_create(&(struct http_server_options){
+		.loop = &p->loop, .handler = on_http, .user = p, .max_connections = 64});
+	if (http_server_listen(p->metrics, p->metrics_address, NULL, &err) == 0)
+		return;
+	log_debug("figures are not served yet", "reason", err.msg, NULL);
+	http_server_destroy(TAKE_PTR(p->metrics));
+	uv_timer_start(&p->metrics_timer, on_metrics_timer, METRICS_RETRY_MS, 0);
+}
+
 /* From its first moment on, so that a later one always finds it. */
 static int note_process(const char *directory, struct err *err)
 {
@@ -347,16 +377,7 @@ static int start(struct program *p, struct err *err)
 	r = client_https_create(&p->loop, p->kinds, p->kubeconfig, "hanok-dns", &p->client, err);
 	if (r < 0)
 		return err_context(err, r, "kubeconfig '%s'", p->kubeconfig);
-	if (p->metrics_address) {
-		p->metrics = http_server_create(&(struct http_server_options){
-			.loop = &p->loop, .handler = on_http, .user = p, .max_connections = 64});
-		r = http_server_listen(p->metrics, p->metrics_address, NULL, err);
-		if (r < 0) {
-			/* The one before may still have it: figures are not worth waiting for. */
-			log_warn("figures are not served", "reason", err->msg, NULL);
-			http_server_destroy(TAKE_PTR(p->metrics));
-		}
-	}
+	listen_metrics(p);
 	p->namespaces = watch(p, "", "Namespace", &namespace);
 	p->services = watch(p, "", "Service", &service);
 	p->slices = watch(p, "discovery.k8s.io", "EndpointSlice", &slice);
@@ -385,7 +406,8 @@ int main(int argc, char **argv)
 	uv_signal_init(&p.loop, &p.term);
 	uv_signal_init(&p.loop, &p.interrupt);
 	uv_fs_poll_init(&p.loop, &p.poll);
-	p.term.data = p.interrupt.data = p.poll.data = &p;
+	uv_timer_init(&p.loop, &p.metrics_timer);
+	p.term.data = p.interrupt.data = p.poll.data = p.metrics_timer.data = &p;
 	uv_signal_start(&p.term, on_signal, SIGTERM);
 	uv_signal_start(&p.interrupt, on_signal, SIGINT);
 	if (start(&p, &err) < 0)
