@@ -17,7 +17,8 @@ struct row {
 	const struct container_usage *usage; /* NULL = the runtime has no figures */
 	struct cgroup_usage group;
 	bool has_group;
-	const char *labels; /* container="..",id=".."... */
+	bool is_pod_or_class; /* no container: only its group has figures */
+	const char *labels;   /* container="..",id=".."... */
 	const char *pod_labels;
 	int64_t started_ns;
 	int64_t cpu_request_milli, cpu_limit_milli, memory_limit_bytes;
@@ -33,6 +34,7 @@ struct scrape {
 	struct arena a;
 	struct table by_id; /* container id -> struct container_usage */
 	VEC(struct row) rows;
+	struct table seen; /* paths of pods' and classes' groups, for once each */
 	const char *last_uid;
 };
 
@@ -67,6 +69,60 @@ static const struct json *container_named(const struct json *pod, const char *na
 	return NULL;
 }
 
+static const char *group_above(struct scrape *s, const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	return slash && slash != path ? arena_memdup(&s->a, path, (size_t)(slash - path)) : NULL;
+}
+
+/* systemd's slices have underscores where a uid has dashes. */
+static bool is_of_pod(const char *group, const char *uid)
+{
+	const char *name = strrchr(group, '/');
+	const char *p = name ? strstr(name, "/pod") : NULL;
+
+	if (!p)
+		p = name ? strstr(name, "-pod") : NULL;
+	for (p = p ? p + strlen("/pod") : NULL; p && *uid; p++, uid++) {
+		if (*p != *uid && !(*p == '_' && *uid == '-'))
+			return false;
+	}
+	return p != NULL;
+}
+
+static bool is_class(const char *group)
+{
+	const char *name = strrchr(group, '/');
+
+	return name && (streq(name, "/burstable") || streq(name, "/besteffort") ||
+			       str_has_prefix(name, "/kubepods"));
+}
+
+static void add_group(struct scrape *s, const char *path, const char *ns, const char *pod)
+{
+	struct row r = {.is_pod_or_class = true};
+
+	if (table_set(&s->seen, path, s))
+		return;
+	r.labels = label_text(s, "", path, "", "", ns, pod);
+	r.has_group = cgroup_usage_read(s->groups, path, &r.group);
+	if (r.has_group)
+		VEC_PUSH(&s->rows, r);
+}
+
+/* The pod's, its class's and the one of all pods, where the tree is as resources.h has it. */
+static void add_groups_above(struct scrape *s, const char *path, const struct container_here *c)
+{
+	const char *group = group_above(s, path);
+
+	if (!group || !is_of_pod(group, c->uid))
+		return;
+	add_group(s, group, c->ns, c->pod);
+	while ((group = group_above(s, group)) && is_class(group))
+		add_group(s, group, "", "");
+}
+
 static void add_row(void *user, const struct container_here *c)
 {
 	struct scrape *s = user;
@@ -88,15 +144,13 @@ static void add_row(void *user, const struct container_here *c)
 
 	r.has_group = path && cgroup_usage_read(s->groups, path, &r.group);
 	if (r.first_of_pod && r.group.pid > 0) {
-		const char *slash = strrchr(path, '/');
-		const char *above = slash && slash != path
-					    ? arena_memdup(&s->a, path, (size_t)(slash - path))
-					    : path;
-		r.pod_labels = label_text(s, "", above, "", "", c->ns, c->pod);
+		const char *above = group_above(s, path);
+		r.pod_labels = label_text(s, "", above ? above : path, "", "", c->ns, c->pod);
 		r.interface_count = interfaces_read(r.group.pid, r.interfaces, INTERFACES_MAX);
 	}
 	s->last_uid = arena_strdup(&s->a, c->uid);
 	VEC_PUSH(&s->rows, r);
+	add_groups_above(s, path, c);
 }
 
 /* ---- lines ---- */
@@ -113,6 +167,17 @@ struct figure {
 		if (!u)                                                                            \
 			return false;                                                              \
 		*ret = (double)(expression);                                                       \
+		return true;                                                                       \
+	}
+/* The runtime's figure of containers, the kernel's of the groups above them. */
+#define OF_EITHER(field, expression, of_group)                                                     \
+	static bool field(const struct row *r, double *ret)                                        \
+	{                                                                                          \
+		const struct container_usage *u = r->usage;                                        \
+		const struct cgroup_usage *g = &r->group;                                          \
+		if (!u && !r->is_pod_or_class)                                                     \
+			return false;                                                              \
+		*ret = u ? (double)(expression) : (double)(of_group);                              \
 		return true;                                                                       \
 	}
 #define OF_GROUP(field, expression)                                                                \
@@ -134,17 +199,19 @@ struct figure {
 		*ret = (double)(expression);                                                       \
 		return true;                                                                       \
 	}
-#define OF_ALL(field, expression)                                                                  \
+#define OF_CONTAINER(field, expression)                                                            \
 	static bool field(const struct row *r, double *ret)                                        \
 	{                                                                                          \
+		if (r->is_pod_or_class)                                                            \
+			return false;                                                              \
 		*ret = (double)(expression);                                                       \
 		return true;                                                                       \
 	}
 #define SECONDS(ns) ((double)(ns) / (double)NS_PER_S)
 
-OF_USAGE(cpu_total, SECONDS(u->cpu_ns))
-OF_USAGE(working_set, u->working_set_bytes)
-OF_USAGE(memory_usage, u->usage_bytes ? u->usage_bytes : u->working_set_bytes)
+OF_EITHER(cpu_total, SECONDS(u->cpu_ns), SECONDS(g->cpu_ns))
+OF_EITHER(working_set, u->working_set_bytes, g->working_set_bytes)
+OF_EITHER(memory_usage, u->usage_bytes ? u->usage_bytes : u->working_set_bytes, g->usage_bytes)
 OF_USAGE(layer_bytes, u->layer_bytes)
 OF_USAGE(layer_inodes, u->layer_inodes)
 OF_USAGE(last_seen, u->time_ns / NS_PER_S)
@@ -164,10 +231,10 @@ OF_QUOTA(periods, g->periods)
 OF_QUOTA(throttled_periods, g->throttled_periods)
 OF_QUOTA(throttled_seconds, SECONDS(g->throttled_ns))
 OF_QUOTA(quota, r->cpu_limit_milli *CFS_PERIOD_US / 1000)
-OF_ALL(period, CFS_PERIOD_US)
-OF_ALL(shares, MAX(r->cpu_request_milli * 1024 / 1000, 2))
-OF_ALL(memory_limit, r->memory_limit_bytes)
-OF_ALL(started, SECONDS(r->started_ns))
+OF_CONTAINER(period, CFS_PERIOD_US)
+OF_CONTAINER(shares, MAX(r->cpu_request_milli * 1024 / 1000, 2))
+OF_CONTAINER(memory_limit, r->memory_limit_bytes)
+OF_CONTAINER(started, SECONDS(r->started_ns))
 
 static const struct figure figures[] = {
 	{"container_cpu_cfs_periods_total", "counter", "Periods of the CPU limit", NULL, periods},
@@ -299,7 +366,7 @@ void cadvisor_write(const struct usage *u, struct pod_manager *pods, struct cgro
 {
 	struct scrape s = {.u = u, .groups = groups, .now_ns = now_ns, .a = ARENA_INIT};
 
-	s.by_id = TABLE_INIT;
+	s.by_id = s.seen = TABLE_INIT;
 	for (size_t i = 0; i < u->container_count; i++)
 		table_set(&s.by_id, u->containers[i].id, &u->containers[i]);
 	pod_manager_walk_running(pods, add_row, &s);
@@ -307,6 +374,7 @@ void cadvisor_write(const struct usage *u, struct pod_manager *pods, struct cgro
 	write_network(&s, out);
 	write_machine(u, out);
 	table_finish(&s.by_id);
+	table_finish(&s.seen);
 	VEC_FINISH(&s.rows);
 	arena_finish(&s.a);
 }

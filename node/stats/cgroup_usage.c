@@ -33,6 +33,7 @@ void cgroup_parse_memory_v1(const char *t, struct cgroup_usage *ret)
 	ret->swap_bytes = number_of(t, "total_swap");
 	ret->page_faults = number_of(t, "total_pgfault");
 	ret->major_page_faults = number_of(t, "total_pgmajfault");
+	ret->inactive_bytes = number_of(t, "total_inactive_file");
 }
 
 void cgroup_parse_memory_v2(const char *t, const char *events, struct cgroup_usage *ret)
@@ -42,6 +43,7 @@ void cgroup_parse_memory_v2(const char *t, const char *events, struct cgroup_usa
 	ret->mapped_bytes = number_of(t, "file_mapped");
 	ret->page_faults = number_of(t, "pgfault");
 	ret->major_page_faults = number_of(t, "pgmajfault");
+	ret->inactive_bytes = number_of(t, "inactive_file");
 	ret->limit_failures = number_of(events, "max");
 	ret->oom_kills = number_of(events, "oom_kill");
 }
@@ -55,6 +57,7 @@ void cgroup_parse_cpu_v1(const char *t, struct cgroup_usage *ret)
 
 void cgroup_parse_cpu_v2(const char *t, struct cgroup_usage *ret)
 {
+	ret->cpu_ns = number_of(t, "usage_usec") * 1000;
 	ret->user_ns = number_of(t, "user_usec") * 1000;
 	ret->system_ns = number_of(t, "system_usec") * 1000;
 	ret->periods = number_of(t, "nr_periods");
@@ -141,6 +144,7 @@ bool cgroup_usage_read(const struct cgroup_finder *f, const char *path, struct c
 		cgroup_parse_memory_v2(text, events, ret);
 		ret->swap_bytes = read_number(f, "", path, "memory.swap.current");
 		ret->peak_bytes = read_number(f, "", path, "memory.peak");
+		ret->usage_bytes = read_number(f, "", path, "memory.current");
 		if (read_file(f, "", path, "cpu.stat", text))
 			cgroup_parse_cpu_v2(text, ret);
 	} else {
@@ -148,12 +152,15 @@ bool cgroup_usage_read(const struct cgroup_finder *f, const char *path, struct c
 		if (read_file(f, "memory", path, "memory.oom_control", text))
 			ret->oom_kills = number_of(text, "oom_kill");
 		ret->peak_bytes = read_number(f, "memory", path, "memory.max_usage_in_bytes");
+		ret->usage_bytes = read_number(f, "memory", path, "memory.usage_in_bytes");
 		ret->limit_failures = read_number(f, "memory", path, "memory.failcnt");
 		if (read_file(f, "cpu", path, "cpu.stat", text))
 			cgroup_parse_cpu_v1(text, ret);
+		ret->cpu_ns = read_number(f, "cpuacct", path, "cpuacct.usage");
 		ret->user_ns = read_number(f, "cpuacct", path, "cpuacct.usage_user");
 		ret->system_ns = read_number(f, "cpuacct", path, "cpuacct.usage_sys");
 	}
+	ret->working_set_bytes = ret->usage_bytes - MIN(ret->usage_bytes, ret->inactive_bytes);
 	ret->tasks = read_number(f, "pids", path, "pids.current");
 	ret->pid = (long)read_number(f, "memory", path, "cgroup.procs");
 	return true;

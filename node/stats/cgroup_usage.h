@@ -9,7 +9,9 @@ struct cgroup_usage {
 	uint64_t limit_failures; /* times the limit was met */
 	uint64_t oom_kills;
 	uint64_t page_faults, major_page_faults;
-	uint64_t user_ns, system_ns;
+	uint64_t inactive_bytes;		 /* pages of files that go first */
+	uint64_t usage_bytes, working_set_bytes; /* the latter without the inactive */
+	uint64_t cpu_ns, user_ns, system_ns;
 	uint64_t periods, throttled_periods, throttled_ns; /* of the CPU quota */
 	uint64_t tasks;
 	long pid; /* one of its processes; 0 = none */

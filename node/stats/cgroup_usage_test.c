@@ -112,7 +112,17 @@ static void finds(void **state)
 		snprintf(path, sizeof(path), "%s%s", cases[i].top, cases[i].path);
 		if (cases[i].v2)
 			put(root, "", "cgroup.controllers", "cpu memory pids\n");
-		put(root, path, "memory.stat", cases[i].v2 ? "anon 7\n" : "total_rss 7\n");
+		put(root, path, "memory.stat",
+			cases[i].v2 ? "anon 7\ninactive_file 4\n"
+				    : "total_rss 7\ntotal_inactive_file 4\n");
+		put(root, path, cases[i].v2 ? "memory.current" : "memory.usage_in_bytes", "30\n");
+		if (cases[i].v2) {
+			put(root, path, "cpu.stat", "usage_usec 5\n");
+		} else {
+			snprintf(path, sizeof(path), "/cpuacct%s", cases[i].path);
+			put(root, path, "cpuacct.usage", "5000\n");
+			snprintf(path, sizeof(path), "%s%s", cases[i].top, cases[i].path);
+		}
 		put(root, path, "cgroup.procs", "42\n43\n");
 		cgroup_finder_init(&f, root);
 		assert_int_equal(f.v2, cases[i].v2);
@@ -121,6 +131,9 @@ static void finds(void **state)
 		assert_string_equal(found, cases[i].path);
 		assert_true(cgroup_usage_read(&f, found, &u));
 		assert_int_equal(u.resident_bytes, 7);
+		assert_int_equal(u.usage_bytes, 30);
+		assert_int_equal(u.working_set_bytes, 26);
+		assert_int_equal(u.cpu_ns, 5000);
 		assert_int_equal(u.pid, 42);
 		assert_false(cgroup_usage_read(&f, "/gone", &u));
 		cgroup_finder_finish(&f);

@@ -77,19 +77,29 @@ static void write_pods(const struct usage *u, struct arena *a, struct buf *out, 
 static const struct {
 	const char *name, *type, *help;
 	size_t offset;
+	bool may_be_unknown; /* then it is 0, and no line is written */
 } machine_figures[] = {
 	{"kubevirt_vmi_memory_resident_bytes", "gauge", "Host memory that the guest has resident",
-		offsetof(struct vm_usage, resident_bytes)},
+		offsetof(struct vm_usage, resident_bytes), false},
 	{"kubevirt_vmi_memory_domain_bytes", "gauge", "Memory that the guest may use",
-		offsetof(struct vm_usage, guest_bytes)},
+		offsetof(struct vm_usage, guest_bytes), false},
+	{"kubevirt_vmi_memory_available_bytes", "gauge", "Memory that the guest's system sees",
+		offsetof(struct vm_usage, seen_bytes), true},
+	{"kubevirt_vmi_memory_unused_bytes", "gauge", "Memory that the guest uses for nothing",
+		offsetof(struct vm_usage, unused_bytes), true},
+	{"kubevirt_vmi_memory_usable_bytes", "gauge",
+		"Memory that the guest could use without swapping",
+		offsetof(struct vm_usage, usable_bytes), true},
+	{"kubevirt_vmi_memory_used_bytes", "gauge", "Memory that the guest's system uses",
+		offsetof(struct vm_usage, used_bytes), true},
 	{"kubevirt_vmi_network_receive_bytes_total", "counter", "Bytes that the guest received",
-		offsetof(struct vm_usage, received_bytes)},
+		offsetof(struct vm_usage, received_bytes), false},
 	{"kubevirt_vmi_network_transmit_bytes_total", "counter", "Bytes that the guest sent",
-		offsetof(struct vm_usage, sent_bytes)},
+		offsetof(struct vm_usage, sent_bytes), false},
 	{"kubevirt_vmi_storage_read_traffic_bytes_total", "counter", "Bytes read from its disks",
-		offsetof(struct vm_usage, read_bytes)},
+		offsetof(struct vm_usage, read_bytes), false},
 	{"kubevirt_vmi_storage_write_traffic_bytes_total", "counter", "Bytes written to its disks",
-		offsetof(struct vm_usage, written_bytes)},
+		offsetof(struct vm_usage, written_bytes), false},
 };
 
 static void write_machines(const struct usage *u, struct arena *a, struct buf *out)
@@ -109,7 +119,8 @@ static void write_machines(const struct usage *u, struct arena *a, struct buf *o
 			uint64_t value;
 			memcpy(&value, (const char *)&m->vm + machine_figures[f].offset,
 				sizeof(value));
-			number(&l, machine_labels(a, u, &m->vm), value, m->time_ns);
+			if (value || !machine_figures[f].may_be_unknown)
+				number(&l, machine_labels(a, u, &m->vm), value, m->time_ns);
 		}
 	}
 }

@@ -77,6 +77,7 @@ static struct machine_usage machines[] = {
 		 .uid = "3",
 		 .cpu_ns = 250000000,
 		 .resident_bytes = 99,
+		 .used_bytes = 77,
 		 .received_bytes = 11},
 		.time_ns = 4000000000},
 };
@@ -108,6 +109,10 @@ static void test_metrics(void **state)
 	assert_has(&b, "\nnode_cpu_usage_seconds_total 0.000000001 5000\n");
 	assert_has(&b, "\nkubevirt_vmi_cpu_usage_seconds_total{name=\"vm\",namespace=\"m\","
 		       "node=\"n1\"} 0.250000000 4000\n");
+	assert_has(&b, "\nkubevirt_vmi_memory_used_bytes{name=\"vm\",namespace=\"m\","
+		       "node=\"n1\"} 77 4000\n");
+	/* What the guest has not told is not said to be nothing. */
+	assert_null(strstr(b.data, "\nkubevirt_vmi_memory_available_bytes{"));
 	assert_has(&b, "\nkubevirt_vmi_network_receive_bytes_total{name=\"vm\",namespace=\"m\","
 		       "node=\"n1\"} 11 4000\n");
 	assert_has(&b, "\nresource_scrape_error 0\n");

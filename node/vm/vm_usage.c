@@ -56,6 +56,12 @@ static void take(struct vm_usage *u, struct str field, uint64_t value)
 		u->resident_bytes = value * 1024;
 	else if (str_eq(field, "balloon.current"))
 		u->guest_bytes = value * 1024;
+	else if (str_eq(field, "balloon.available"))
+		u->seen_bytes = value * 1024;
+	else if (str_eq(field, "balloon.unused"))
+		u->unused_bytes = value * 1024;
+	else if (str_eq(field, "balloon.usable"))
+		u->usable_bytes = value * 1024;
 	else if (is_of(field, "net.", ".rx.bytes"))
 		u->received_bytes += value;
 	else if (is_of(field, "net.", ".tx.bytes"))
@@ -120,6 +126,8 @@ static void on_answer(void *user, const struct libvirt_reply *reply)
 			struct vm_worker *w = r.bad ? NULL : worker_of_uuid(c->m, d.uuid);
 			if (!w || !w->object)
 				continue;
+			if (u.usable_bytes)
+				u.used_bytes = u.seen_bytes - MIN(u.seen_bytes, u.usable_bytes);
 			u.ns = w->object->namespace;
 			u.name = w->object->name;
 			u.uid = w->object->uid;

@@ -58,6 +58,9 @@ check_output "console: login and a shell; it asks the cluster for names" 'uid=0'
 	'send:exit\n' 'expect:login:' 'send:\x1d' end:0 \
 	-- "$LAB/bin/hanok" virt console guest --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines
 
+figures() { k get --raw /api/v1/nodes/node1/proxy/metrics/resource; }
+check "its system tells of its memory" eventually 40 matches \
+	'kubevirt_vmi_memory_used_bytes\{name="guest",namespace="e2e-machines",node="node1"\} [1-9]' figures
 other_instance() { local uid; uid=$(k_field vmi/guest .metadata.uid) && [ "$uid" != "$instance" ] && echo "$uid"; }
 domain_exists() { lab_virsh list --all --name | grep e2e-machines; }
 instance=$(k_field vmi/guest .metadata.uid)

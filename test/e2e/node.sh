@@ -172,6 +172,12 @@ for name in container_cpu_usage_seconds_total container_memory_working_set_bytes
 	check_output "/metrics/cadvisor has $name" ' [0-9.]+ [0-9]+' \
 		figure /metrics/cadvisor "^$name\{container=\"c\",id=\"[^\"]+\",image=\"[^\"]+\",name=\"[0-9a-f]{64}\",namespace=\"e2e-node\",pod=\"fixed-node1\""
 done
+for name in container_cpu_usage_seconds_total container_memory_working_set_bytes container_threads; do
+	check_output "and $name of the pod" ' [0-9.]*[1-9]' figure /metrics/cadvisor \
+		"^$name\{container=\"\",id=\"/[^\"]*pod[^\"]+\",image=\"\",name=\"\",namespace=\"e2e-node\",pod=\"fixed-node1\""
+	check_output "and of all pods" ' [0-9.]*[1-9]' figure /metrics/cadvisor \
+		"^$name\{container=\"\",id=\"/[^\"]*kubepods[^\"/]*\",image=\"\",name=\"\",namespace=\"\",pod=\"\""
+done
 check_output "and the network of the pod" ' [1-9]' figure /metrics/cadvisor \
 	'^container_network_receive_bytes_total\{container="",.*pod="fixed-node1",interface="eth0"\}'
 check_output "what was started is counted" ' [1-9]' figure /metrics '^kubelet_started_containers_total{container_type="container"}'
