@@ -123,6 +123,7 @@ static struct json *value_doc(struct arena *a, const struct node_config *c, cons
 		return json_new_string(a, c->always_allow ? "AlwaysAllow" : "Webhook");
 	case FIELD_LIST:
 	case FIELD_IPS:
+	case FIELD_SYSCTLS:
 		return list_doc(a, *(const char *const *const *)at);
 	case FIELD_DURATION:
 		return json_new_string(a, duration_text(a, *(const int64_t *)at * NS_PER_MS));

@@ -9,7 +9,7 @@
 
 const struct field config_fields[] = {
 	{"address", FIELD_STRING, true, AT(address), 0, 0, NULL},
-	{"allowedUnsafeSysctls", FIELD_LIST, false, AT(allowed_unsafe_sysctls), 0, 0, NULL},
+	{"allowedUnsafeSysctls", FIELD_SYSCTLS, false, AT(allowed_unsafe_sysctls), 0, 0, NULL},
 	{"authentication.anonymous.enabled", FIELD_BOOL, false, AT(anonymous_auth), 0, 0, NULL},
 	{"authentication.webhook.cacheTTL", FIELD_DURATION, true, AT(authn_cache_ms), 0, MS_MOST,
 		NULL},

@@ -14,6 +14,7 @@ enum field_type {
 	FIELD_DURATION, /* "5m0s" into ms */
 	FIELD_BYTES,	/* quantity */
 	FIELD_IPS,	/* list of addresses */
+	FIELD_SYSCTLS,	/* list of patterns (sysctls.h) */
 	/* These know their place in struct node_config themselves. */
 	FIELD_MODE, /* authorization.mode into always_allow */
 	FIELD_EVICTION_HARD,

@@ -9,6 +9,7 @@
 #include "lib/base/vec.h"
 #include "lib/object/quantity.h"
 #include "node/config/config_fields.h"
+#include "node/config/sysctls.h"
 
 #define FILE_MAX_BYTES (1u << 20)
 #define API_VERSION "kubelet.config.k8s.io/v1beta1"
@@ -130,6 +131,9 @@ static int read_list(
 			return refuse(r, f->path, it, "give a list of strings");
 		if (f->type == FIELD_IPS && !is_ip(it->s))
 			return refuse(r, f->path, it, "give IPv4 or IPv6 addresses");
+		struct err why = ERR_INIT;
+		if (f->type == FIELD_SYSCTLS && sysctl_check_pattern(it->s, &why) < 0)
+			return refuse(r, f->path, it, why.msg);
 		if (f->choices && !is_choice(f->choices, it->s))
 			return refuse(
 				r, f->path, it, arena_printf(r->a, "give one of %s", f->choices));
@@ -366,6 +370,7 @@ static int read_field(struct reading *r, const struct field *f, const struct jso
 		return 0;
 	case FIELD_LIST:
 	case FIELD_IPS:
+	case FIELD_SYSCTLS:
 		return read_list(r, f, v, at);
 	case FIELD_DURATION:
 		return read_duration(r, f->path, v, f->min, f->max, at);
@@ -499,6 +504,23 @@ static int check_together(struct reading *r)
 		return err_set(r->err, -EINVAL,
 			"%s: healthzBindAddress: \"%s\": give an IP address", r->file,
 			c->healthz_bind_address);
+	const char *const *enforced = c->enforce_node_allocatable;
+	for (size_t i = 0; enforced[i]; i++) {
+		/* Groups of the system's own are left as they are. */
+		if (!streq(enforced[i], "pods") && !streq(enforced[i], "none"))
+			listing_add(&r->unused, "enforceNodeAllocatable.%s", enforced[i]);
+		if (streq(enforced[i], "none") && (i || enforced[1]))
+			return err_set(r->err, -EINVAL,
+				"%s: enforceNodeAllocatable: may not contain additional "
+				"enforcements "
+				"when \"none\" is specified: give [none] alone, or leave it out",
+				r->file);
+		if (streq(enforced[i], "pods") && !c->cgroups_per_qos)
+			return err_set(r->err, -EINVAL,
+				"%s: enforceNodeAllocatable: \"pods\": needs cgroupsPerQOS: give "
+				"[none], or cgroupsPerQOS: true",
+				r->file);
+	}
 	if (c->pod_pids_limit == 0)
 		return err_set(r->err, -EINVAL,
 			"%s: podPidsLimit: 0: no container could start: give -1 for no limit, or "

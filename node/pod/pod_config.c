@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "node/config/sysctls.h"
 #include "node/pod/pod_refusal.h"
 
 /* protobuf-c wants char *; it only reads. */

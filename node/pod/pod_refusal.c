@@ -1,6 +1,7 @@
 /* pod_refusal.c - see pod_refusal.h. */
 #include "node/pod/pod_refusal.h"
 
+#include "node/config/sysctls.h"
 #include "node/pod/pod_model.h"
 #include "node/pod/pod_security.h"
 
@@ -20,28 +21,6 @@ static const char *const safe_sysctls[] = {
 	"net.ipv4.tcp_wmem",
 };
 
-const char *sysctl_name(struct arena *a, const char *name)
-{
-	size_t first = strcspn(name, "./");
-
-	/* As sysctl(8): the first separator says which kind it is, and the other is text. */
-	if (name[first] != '/')
-		return name;
-	char *s = arena_strdup(a, name);
-	for (char *p = s; *p; p++)
-		*p = *p == '/' ? '.' : *p == '.' ? '/' : *p;
-	return s;
-}
-
-/* "ipc" or "net"; NULL when the kernel has only one of it. */
-static const char *namespace_of(const char *name)
-{
-	if (streq(name, "kernel.sem") || str_has_prefix(name, "kernel.shm") ||
-		str_has_prefix(name, "kernel.msg") || str_has_prefix(name, "fs.mqueue."))
-		return "ipc";
-	return str_has_prefix(name, "net.") ? "net" : NULL;
-}
-
 static bool is_allowed(struct arena *a, const char *name, const struct node_abilities *node)
 {
 	for (size_t i = 0; i < ARRAY_LEN(safe_sysctls); i++) {
@@ -52,7 +31,7 @@ static bool is_allowed(struct arena *a, const char *name, const struct node_abil
 		const char *pattern = sysctl_name(a, *p);
 		size_t size = strlen(pattern);
 		/* One that is not namespaced is never a pod's to set. */
-		if (!namespace_of(name))
+		if (!sysctl_namespace(name))
 			continue;
 		if (size > 0 && pattern[size - 1] == '*' ? strncmp(name, pattern, size - 1) == 0
 							 : streq(name, pattern))
@@ -69,7 +48,7 @@ static bool sysctls_refused(struct arena *a, const struct json *pod,
 
 	JSON_FOR_EACH_ITEM(s, json_path(pod, "spec.securityContext.sysctls")) {
 		const char *name = sysctl_name(a, json_str_or(json_get(s, "name"), ""));
-		const char *ns = namespace_of(name);
+		const char *ns = sysctl_namespace(name);
 		ret->reason = "SysctlForbidden";
 		if (!is_allowed(a, name, node)) {
 			ret->message =

@@ -16,6 +16,3 @@ struct pod_refusal {
 };
 bool pod_is_refused(struct arena *a, const struct json *pod, const struct node_abilities *node,
 	struct pod_refusal *ret);
-
-/* "net/ipv4/tcp_syncookies" -> "net.ipv4.tcp_syncookies"; a name with dots first stays. */
-const char *sysctl_name(struct arena *a, const char *name);

@@ -250,6 +250,18 @@ static void contexts(void **state)
 		&a, pod, json_at(json_path(pod, "spec.containers"), 0), &image, &rules);
 	assert_string_equal(s->apparmor_profile, "runtime/default");
 	assert_int_equal(s->seccomp->profile_type, CRI__SECURITY_PROFILE__PROFILE_TYPE__Unconfined);
+	/* seccompDefault is for who says nothing, */
+	rules.seccomp_default = true;
+	s = security_of_container(
+		&a, pod, json_at(json_path(pod, "spec.containers"), 0), &image, &rules);
+	assert_int_equal(
+		s->seccomp->profile_type, CRI__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault);
+	/* not for who asks for none. */
+	pod = pod_of("'securityContext':{'seccompProfile':{'type':'Unconfined'}},"
+		     "'containers':[{'name':'c'}]");
+	s = security_of_container(
+		&a, pod, json_at(json_path(pod, "spec.containers"), 0), &image, &rules);
+	assert_int_equal(s->seccomp->profile_type, CRI__SECURITY_PROFILE__PROFILE_TYPE__Unconfined);
 }
 
 static void refusals(void **state)

@@ -164,6 +164,14 @@ static void values_of_pods(void **state)
 				(long long)v.cpu_shares, (long long)v.cpu_quota_us,
 				(long long)v.memory_bytes, (long long)v.hugepages[0].bytes);
 	}
+	/* cpuCFSQuota: false; limits of CPU are not enforced, weights are. */
+	rules.quota_period_us = 0;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct cgroup_values v;
+		pod_cgroup_values(parse(cases[i].pod), &rules, &v);
+		assert_int_equal(v.cpu_quota_us, 0);
+		assert_int_equal(v.cpu_shares, cases[i].shares);
+	}
 }
 
 static void oom_scores(void **state)
