@@ -12,10 +12,10 @@ struct dhcp_resolvers {
 	const char *const *servers;  /* addresses; those of IPv6 are not for DHCP */
 	const char *const *searches; /* domains */
 };
-/* What dnsmasq is told of it, one line an option: name servers (6), search list (119; RFC 3397) and,
- * for guests that know no lists, its first domain (15). What a guest can't use is left out: servers
- * on a loopback address, words that are no domain, domains for which an option has no room. To be
- * freed. */
+/* What dnsmasq is told of it, one line an option: name servers (6), search list (119; RFC 3397)
+ * and, for guests that know no lists, its first domain (15). What a guest can't use is left out:
+ * servers on a loopback address, words that are no domain, domains for which an option has no room.
+ * To be freed. */
 char *dhcp_resolver_options(const char *id, const struct dhcp_resolvers *r);
 
 struct dhcp;
@@ -23,7 +23,8 @@ struct dhcp_config {
 	const char *bridge;
 	const char *network, *netmask; /* "10.244.0.0", "255.255.255.0" */
 	const char *gateway;	       /* this node's address on the bridge */
-	const char *directory; /* for hosts, options and the pid file; made when missing, world-readable */
+	const char *directory;	       /* for hosts, options and the pid file; made when missing,
+					  world-readable */
 };
 /* Starts dnsmasq, and starts it again when it ends; one that an earlier agent left is ended first.
  * report(user, NULL) when it runs, else with the reason. */
