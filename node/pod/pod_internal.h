@@ -68,6 +68,7 @@ struct pod_manager {
 	} runtime;
 	char *runtime_version;
 	struct list orphan_ops;
+	void (*worker_ended)(struct pod_manager *m, const struct object *pod);
 	struct list clearances; /* pod_gc.c */
 	VEC(struct pod_manager_check {
 		pod_check *check;

@@ -396,6 +396,16 @@ static struct pod_worker *take_on(struct pod_manager *m, const struct object *po
 	return w;
 }
 
+/* One that was told as gone and came back while it was being taken down (a store put back from a
+ * backup) is taken on anew. */
+static void worker_ended(struct pod_manager *m, const struct object *pod)
+{
+	struct object *o = informer_get(m->pods, pod->namespace, pod->name);
+
+	if (o && streq(o->uid, pod->uid) && !o->deleting)
+		take_on(m, o);
+}
+
 static void on_pod(void *user, const struct object *old, const struct object *new)
 {
 	struct pod_manager *m = user;
@@ -491,6 +501,7 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 		return err_set(err, -ENOENT, "kinds Pod and Service are not known");
 	}
 	list_init(&m->orphan_ops);
+	m->worker_ended = worker_ended;
 	list_init(&m->clearances);
 	list_init(&m->log_reopens);
 	_cleanup_(free_p) char *root = xasprintf("%s/pods", n->data_dir);

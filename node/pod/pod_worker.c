@@ -267,9 +267,12 @@ static void step(void *user)
 			pod_volumes_leave(w);
 		}
 		if (d->next == POD_GONE) {
+			_cleanup_(object_unref_p) struct object *pod = object_ref(w->pod);
+			struct pod_manager *m = w->m;
 			free(d);
 			pod_network_ended(w);
 			pod_worker_destroy(w);
+			m->worker_ended(m, pod);
 			return;
 		}
 	}
