@@ -362,6 +362,28 @@ static void expr_cmp(struct rule *r, uint32_t op, const void *p, size_t size)
 	expr_end(r);
 }
 
+static void expr_mask(struct rule *r, uint32_t mask)
+{
+	uint32_t zero = 0;
+
+	expr_begin(r, "bitwise");
+	mnl_attr_put_u32(r->h, NFTA_BITWISE_SREG, htonl(NFT_REG_1));
+	mnl_attr_put_u32(r->h, NFTA_BITWISE_DREG, htonl(NFT_REG_1));
+	mnl_attr_put_u32(r->h, NFTA_BITWISE_LEN, htonl(4));
+	put_value(r->h, NFTA_BITWISE_MASK, &mask, sizeof(mask));
+	put_value(r->h, NFTA_BITWISE_XOR, &zero, sizeof(zero));
+	expr_end(r);
+}
+
+static void expr_not_in(struct rule *r, const char *set)
+{
+	expr_begin(r, "lookup");
+	mnl_attr_put_strz(r->h, NFTA_LOOKUP_SET, set);
+	mnl_attr_put_u32(r->h, NFTA_LOOKUP_SREG, htonl(NFT_REG_1));
+	mnl_attr_put_u32(r->h, NFTA_LOOKUP_FLAGS, htonl(NFT_LOOKUP_F_INV));
+	expr_end(r);
+}
+
 /* verdict: the set is a map of verdicts. */
 static void expr_lookup(struct rule *r, const char *set, bool verdict)
 {
@@ -466,13 +488,7 @@ static void known_connections(struct batch *b, const char *chain)
 	mnl_attr_put_u32(r.h, NFTA_CT_KEY, htonl(NFT_CT_STATE));
 	mnl_attr_put_u32(r.h, NFTA_CT_DREG, htonl(NFT_REG_1));
 	expr_end(&r);
-	expr_begin(&r, "bitwise");
-	mnl_attr_put_u32(r.h, NFTA_BITWISE_SREG, htonl(NFT_REG_1));
-	mnl_attr_put_u32(r.h, NFTA_BITWISE_DREG, htonl(NFT_REG_1));
-	mnl_attr_put_u32(r.h, NFTA_BITWISE_LEN, htonl(4));
-	put_value(r.h, NFTA_BITWISE_MASK, &mask, sizeof(mask));
-	put_value(r.h, NFTA_BITWISE_XOR, &zero, sizeof(zero));
-	expr_end(&r);
+	expr_mask(&r, mask);
 	expr_cmp(&r, NFT_CMP_NEQ, &zero, sizeof(zero));
 	expr_verdict(&r, NF_ACCEPT, NULL);
 	rule_end(b, &r);
@@ -512,17 +528,50 @@ static void itself(struct batch *b, const char *chain, uint32_t family)
 	rule_end(b, &r);
 }
 
+static void expr_from_bridge(struct batch *b, struct rule *r)
+{
+	char name[IFNAMSIZ] = "";
+
+	snprintf(name, sizeof(name), "%s", b->bridge_name);
+	expr_meta(r, b->family == NFPROTO_BRIDGE ? NFT_META_BRI_IIFNAME : NFT_META_IIFNAME,
+		NFT_REG_1);
+	expr_cmp(r, NFT_CMP_EQ, name, sizeof(name));
+}
+
+/* A pod or guest that uses an address which nobody here was given would be judged as whoever has
+ * it, or not at all. Link-local ones of IPv6 are everybody's own choice; `group6` has them. */
+static void drop_unknown_source(struct batch *b, struct rule *r, uint32_t family)
+{
+	uint32_t mask = htonl(0xffc00000), link_local = htonl(0xfe800000);
+
+	expr_from_bridge(b, r);
+	if (family == AF_INET6) {
+		expr_payload(r, NFT_PAYLOAD_NETWORK_HEADER, 8, 4, NFT_REG_1);
+		expr_mask(r, mask);
+		expr_cmp(r, NFT_CMP_NEQ, &link_local, sizeof(link_local));
+	}
+	expr_address(r, family, true, NFT_REG32_00);
+	expr_address(r, family, true, NFT_REG32_00 + (family == AF_INET6 ? 4 : 1));
+	expr_not_in(r, family == AF_INET6 ? "self6" : "self4");
+	expr_verdict(r, NF_DROP, NULL);
+}
+
+static void known_sources(struct batch *b, uint32_t family)
+{
+	struct rule r = rule_begin(b, "egress");
+
+	expr_family(&r, family);
+	drop_unknown_source(b, &r, family);
+	rule_end(b, &r);
+}
+
 /* What is for nobody's address in particular, or from no address that could be judged. */
 static void group_traffic(struct batch *b, uint32_t family, bool source)
 {
 	struct rule r = rule_begin(b, "ingress");
-	char name[IFNAMSIZ] = "";
 
-	snprintf(name, sizeof(name), "%s", b->bridge_name);
 	expr_family(&r, family);
-	expr_meta(&r, b->family == NFPROTO_BRIDGE ? NFT_META_BRI_IIFNAME : NFT_META_IIFNAME,
-		NFT_REG_1);
-	expr_cmp(&r, NFT_CMP_EQ, name, sizeof(name));
+	expr_from_bridge(b, &r);
 	expr_address(&r, family, source, NFT_REG_1);
 	expr_lookup(&r, family == AF_INET6 ? "group6" : "group4", false);
 	expr_verdict(&r, NF_DROP, NULL);
@@ -542,26 +591,36 @@ static void judge(struct batch *b, const char *chain, uint32_t family)
 	rule_end(b, &r);
 }
 
+static struct rule question(struct batch *b, uint32_t family, uint8_t protocol)
+{
+	struct rule r = rule_begin(b, "names");
+	uint16_t port = htons(53);
+
+	expr_family(&r, family);
+	expr_meta(&r, NFT_META_L4PROTO, NFT_REG_1);
+	expr_cmp(&r, NFT_CMP_EQ, &protocol, 1);
+	expr_payload(&r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, NFT_REG_1);
+	expr_cmp(&r, NFT_CMP_EQ, &port, sizeof(port));
+	expr_address(&r, family, false, NFT_REG_1);
+	expr_lookup(&r, family == AF_INET6 ? "own6" : "own4", false);
+	return r;
+}
+
 /* Questions to this node's DNS: no packet of theirs is forwarded. */
 static void names(struct batch *b)
 {
 	static const uint32_t families[] = {AF_INET, AF_INET6};
 	static const uint8_t protocols[] = {IPPROTO_UDP, IPPROTO_TCP};
-	uint16_t port = htons(53);
 
 	new_chain(b, "names", NF_INET_LOCAL_IN, EGRESS_PRIORITY);
 	known_connections(b, "names");
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
 		for (size_t k = 0; k < ARRAY_LEN(protocols); k++) {
-			struct rule r = rule_begin(b, "names");
+			struct rule r = question(b, families[i], protocols[k]);
 
-			expr_family(&r, families[i]);
-			expr_meta(&r, NFT_META_L4PROTO, NFT_REG_1);
-			expr_cmp(&r, NFT_CMP_EQ, &protocols[k], 1);
-			expr_payload(&r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, NFT_REG_1);
-			expr_cmp(&r, NFT_CMP_EQ, &port, sizeof(port));
-			expr_address(&r, families[i], false, NFT_REG_1);
-			expr_lookup(&r, families[i] == AF_INET6 ? "own6" : "own4", false);
+			drop_unknown_source(b, &r, families[i]);
+			rule_end(b, &r);
+			r = question(b, families[i], protocols[k]);
 			expr_address(&r, families[i], true, NFT_REG_1);
 			expr_lookup(&r, families[i] == AF_INET6 ? "out6" : "out4", true);
 			rule_end(b, &r);
@@ -600,7 +659,9 @@ static void new_tables(struct batch *b)
 		known_connections(b, bases[i]);
 		neighbours(b, bases[i]);
 		for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-			if (i == 1) {
+			if (i == 0) {
+				known_sources(b, families[f]);
+			} else {
 				group_traffic(b, families[f], false);
 				group_traffic(b, families[f], true);
 			}

@@ -496,6 +496,56 @@ static void what_is_for_many_does_not_pass(void **state)
 	close(u);
 }
 
+/* As root of pod a sees it: another address, and nobody judges. */
+static void an_address_that_was_not_given_is_of_no_use(void **state)
+{
+	int u = udp_server("b", "0.0.0.0", 5303), u6 = udp_server("b", "fd00::3", 5303);
+
+	policy("p",
+		"{\"podSelector\":{\"matchLabels\":{\"app\":\"a\"}},\"policyTypes\":[\"Egress\"]}");
+	assert_false(udp_to("a", B, 5303, u));
+	sh("ip -n a addr add 10.244.0.200/24 dev eth0 && ip -n a addr add fd00::200/64 dev eth0 "
+	   "nodad && ip -n a route add 10.244.0.3 dev eth0 src 10.244.0.200 && "
+	   "ip -n a route add fd00::3 dev eth0 src fd00::200");
+	assert_false(udp_to("a", B, 5303, u));
+	assert_false(udp_to("a", "fd00::3", 5303, u6));
+	assert_false(tcp("a", B, 80));
+	assert_false(ping("a", "fd00::3"));
+	assert_true(tcp("c", B, 80) && tcp("c", "fd00::3", 80)); /* nobody isolated that one */
+	/* Nor to ask the cluster's DNS. */
+	sh("ip -n a route add 10.244.0.1 dev eth0 src 10.244.0.200");
+	assert_false(tcp("a", "10.244.0.1", 53));
+	assert_true(tcp("c", "10.244.0.1", 53));
+	sh("ip -n a route del 10.244.0.1");
+	/* One that is not even of the pods' range. */
+	sh("ip -n a addr add 192.0.2.7/32 dev eth0 && "
+	   "ip -n a route replace 10.244.0.3 dev eth0 src 192.0.2.7");
+	assert_false(udp_to("a", B, 5303, u));
+	policy("p", NULL);
+	sh("ip -n a route replace 10.244.0.3 dev eth0 src 10.244.0.200");
+	assert_true(udp_to("a", B, 5303, u) && udp_to("a", "fd00::3", 5303, u6));
+	sh("ip -n a addr del 10.244.0.200/24 dev eth0; ip -n a addr del fd00::200/64 dev eth0; "
+	   "ip -n a addr del 192.0.2.7/32 dev eth0; ip -n a route del 10.244.0.3 2>/dev/null; "
+	   "ip -n a -6 route del fd00::3 2>/dev/null; true");
+	close(u);
+	close(u6);
+}
+
+/* A pod that comes and goes while policies are there. */
+static void a_new_address_is_known(void **state)
+{
+	netd_policy_ops ops = {0};
+
+	policy("p",
+		"{\"podSelector\":{\"matchLabels\":{\"app\":\"a\"}},\"policyTypes\":[\"Egress\"]}");
+	policy_map_remove_pod(map, "c", &ops);
+	take(&ops);
+	assert_false(tcp("c", B, 80));
+	add_pod("c", "c", C, "fd00::4");
+	assert_true(tcp("c", B, 80) && tcp("c", "fd00::3", 80));
+	policy("p", NULL);
+}
+
 static void known_connections_go_on(void **state)
 {
 	struct sockaddr_storage at;
@@ -710,6 +760,8 @@ int main(void)
 		cmocka_unit_test(egress),
 		cmocka_unit_test(names_are_egress),
 		cmocka_unit_test(what_is_for_many_does_not_pass),
+		cmocka_unit_test(an_address_that_was_not_given_is_of_no_use),
+		cmocka_unit_test(a_new_address_is_known),
 		cmocka_unit_test(known_connections_go_on),
 		cmocka_unit_test(an_address_comes_without_its_connections),
 		cmocka_unit_test(a_new_agent_takes_over_without_a_gap),

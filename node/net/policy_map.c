@@ -639,7 +639,6 @@ static void isolate(struct policy_map *m, struct address *a)
 	}
 	if (is == was)
 		return;
-	say_self(m, a, was);
 	if (a->is.family == AF_INET6 && is && !m->v6)
 		m->v6 = m->rebuild = true;
 	m->isolated[a->is.family == AF_INET6] += is ? 1 : (size_t)-1;
@@ -681,8 +680,7 @@ static void put_all(struct policy_map *m)
 		for (int d = 0; d < 2; d++)
 			if (a->chains[d])
 				say_isolate(m, a, (enum policy_direction)d, a->chains[d], false);
-		if (a->chains[0] || a->chains[1])
-			say_self(m, a, false);
+		say_self(m, a, false);
 	}
 	say_groups(m);
 }
@@ -768,6 +766,7 @@ static void set_local(struct policy_map *m, struct address *a, bool local)
 	if (a->local == local)
 		return;
 	a->local = local;
+	say_self(m, a, !local);
 	if (local) {
 		VEC_PUSH(&m->local, a);
 		return;

@@ -11,7 +11,9 @@
  *   out4 in4 out6 in6 maps: address of an isolated pod -> the chain that judges it
  *   cN                such a chain, or a policy's: rules that allow, jumps, a drop at the end
  *   sN                a set that rules of chains look into
- *   self4 self6       isolated pods' addresses with themselves
+ *   self4 self6       addresses of this node's pods with themselves; what comes out of the bridge
+ *                     with any other source (but an IPv6 link-local one) is dropped: nobody else
+ *                     is there, and a guest that takes another address is out of its policies
  *   own4 own6         this node's addresses of the cluster's DNS
  *   group4 group6     multicast and broadcast, when a pod here is isolated for ingress
  *
