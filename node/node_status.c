@@ -109,6 +109,7 @@ static void do_register(struct node_status *s)
 	struct json *patch = json_new_object(&a);
 
 	json_path_set(&a, patch, "metadata.labels", labels(s, &a));
+	json_path_set(&a, patch, "metadata.annotations", node_annotations(&a));
 	s->call = client_patch(s->n->client, s->node_kind, NULL, s->n->name, NULL,
 		"application/merge-patch+json", patch, on_labels_tried, s);
 }

@@ -48,6 +48,8 @@ bool node_status_differs(const struct json *old_status, const struct json *statu
 struct json *node_images_make(struct arena *a, const Cri__ListImagesResponse *list, int64_t most);
 struct json *node_handlers_make(struct arena *a, const Cri__StatusResponse *st);
 struct json *node_features_make(struct arena *a, const Cri__StatusResponse *st);
+/* Pure: what every Node of this agent is annotated with. */
+struct json *node_annotations(struct arena *a);
 /* Pure: the Node to be made, and labels "key=value" into an object. */
 struct json *node_make(
 	struct arena *a, const struct node_config *c, const char *name, struct json *labels);

@@ -65,7 +65,7 @@ static struct json *conditions(struct arena *a, const struct node_status_input *
 				     : bad->message);
 	else
 		condition(a, list, in, "Ready", "True", "KubeletReady",
-			"the node agent is posting ready status");
+			"kubelet is posting ready status");
 	return list;
 }
 
@@ -113,7 +113,7 @@ struct json *node_status_make(struct arena *a, const struct node_status_input *i
 	json_set_str(a, info, "bootID", f->boot_id);
 	json_set_str(a, info, "containerRuntimeVersion", in->runtime_version);
 	json_set_str(a, info, "kernelVersion", f->kernel);
-	json_set_str(a, info, "kubeProxyVersion", "hanok-" HANOK_VERSION);
+	json_set_str(a, info, "kubeProxyVersion", ""); /* as since 1.33 */
 	json_set_str(a, info, "kubeletVersion", "v1.33.0+hanok-" HANOK_VERSION);
 	json_set_str(a, info, "machineID", f->machine_id);
 	json_set_str(a, info, "operatingSystem", "linux");

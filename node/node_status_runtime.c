@@ -80,6 +80,14 @@ void node_add_labels(struct arena *a, struct json *labels, const char *const *li
 	}
 }
 
+struct json *node_annotations(struct arena *a)
+{
+	struct json *o = json_new_object(a);
+
+	json_set_str(a, o, "volumes.kubernetes.io/controller-managed-attach-detach", "true");
+	return o;
+}
+
 struct json *node_make(
 	struct arena *a, const struct node_config *c, const char *name, struct json *labels)
 {
@@ -90,6 +98,7 @@ struct json *node_make(
 	json_set_str(a, doc, "kind", "Node");
 	json_set_str(a, meta, "name", name);
 	json_set(a, meta, "labels", labels);
+	json_set(a, meta, "annotations", node_annotations(a));
 	json_set(a, doc, "metadata", meta);
 	if (json_count(taints))
 		json_path_set(a, doc, "spec.taints", taints);

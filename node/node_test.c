@@ -90,6 +90,8 @@ static void node_conditions(void **state)
 
 	struct json *s = node_status_make(&a, &in);
 	assert_string_equal(condition(s, "Ready", "status"), "True");
+	assert_string_equal(condition(s, "Ready", "message"), "kubelet is posting ready status");
+	assert_string_equal(json_path_str(s, "nodeInfo.kubeProxyVersion"), "");
 	assert_string_equal(condition(s, "MemoryPressure", "status"), "False");
 	assert_string_equal(condition(s, "MemoryPressure", "reason"), "KubeletHasSufficientMemory");
 	assert_string_equal(condition(s, "DiskPressure", "reason"), "KubeletHasNoDiskPressure");
@@ -177,7 +179,8 @@ static void new_node(void **state)
 	node_add_labels(&a, labels, c.register_labels);
 	assert_string_equal(json_text(&a, node_make(&a, &c, "n1", labels)),
 		"{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n1\","
-		"\"labels\":{\"a.b/c\":\"d\"}},\"spec\":{\"taints\":[{\"effect\":"
+		"\"labels\":{\"a.b/c\":\"d\"},\"annotations\":{\"volumes.kubernetes.io/"
+		"controller-managed-attach-detach\":\"true\"}},\"spec\":{\"taints\":[{\"effect\":"
 		"\"NoSchedule\",\"key\":\"k\",\"value\":\"v\"},{\"effect\":\"NoExecute\","
 		"\"key\":\"l\"}],\"providerID\":\"x://1\"}}");
 }
