@@ -5,6 +5,7 @@
 #include "lib/base/vec.h"
 #include "node/pod/pod_config.h"
 #include "node/pod/pod_manager.h"
+#include "node/pod/pod_running.h"
 
 #define DISKS_AGE_NS (60 * NS_PER_S)
 /* Rates are taken over at least this time: figures of the runtime are some hundred ms coarse. */
@@ -148,10 +149,29 @@ static void answer(struct node_stats *s, const struct usage *u)
 	free(waiters);
 }
 
+static void set_start(void *user, const struct container_here *c)
+{
+	struct container_usage *u = table_get(user, c->id);
+
+	if (u)
+		u->started_ns = c->started_ns;
+}
+
+static void set_starts(struct node_stats *s)
+{
+	struct table by_id = TABLE_INIT;
+
+	for (size_t i = 0; i < s->containers.count; i++)
+		table_set(&by_id, s->containers.items[i].id, &s->containers.items[i]);
+	pod_manager_walk_running(s->n->pods, set_start, &by_id);
+	table_finish(&by_id);
+}
+
 static void part_done(struct node_stats *s)
 {
 	if (--s->pending > 0)
 		return;
+	set_starts(s);
 	struct usage u = s->usage;
 	struct arena arena = s->arena;
 	struct container_usage *containers = s->containers.items;

@@ -74,6 +74,21 @@ static void write_pods(const struct usage *u, struct arena *a, struct buf *out, 
 	}
 }
 
+/* Without a time of its own: what does not change is not stale. */
+static void write_starts(const struct usage *u, struct arena *a, struct buf *out)
+{
+	struct line l = begin(out, "container_start_time_seconds", "gauge",
+		"[STABLE] Start time of the container, in seconds since the epoch");
+
+	for (size_t i = 0; i < u->container_count; i++) {
+		const struct container_usage *c = &u->containers[i];
+		if (c->started_ns > 0)
+			buf_printf(out, "%s%s %" PRId64 ".%09" PRId64 "\n", l.name,
+				container_labels(a, c), c->started_ns / NS_PER_S,
+				c->started_ns % NS_PER_S);
+	}
+}
+
 static const struct {
 	const char *name, *type, *help;
 	size_t offset;
@@ -139,6 +154,7 @@ void usage_write_metrics(const struct usage *u, struct buf *out)
 	for (size_t i = 0; i < u->container_count; i++)
 		number(&l, container_labels(&a, &u->containers[i]),
 			u->containers[i].working_set_bytes, u->containers[i].time_ns);
+	write_starts(u, &a, out);
 	l = begin(out, "node_cpu_usage_seconds_total", "counter",
 		"[STABLE] CPU time that the node has used, in seconds of one CPU");
 	seconds(&l, "", u->host.cpu_ns, u->host.time_ns);

@@ -53,6 +53,7 @@ static struct container_usage containers[] = {
 		.cpu_ns = 1500000000,
 		.working_set_bytes = 10,
 		.usage_bytes = 20,
+		.started_ns = 1700000000250000000,
 		.nano_cores = 5},
 	{.ns = "a",
 		.pod = "p",
@@ -115,6 +116,9 @@ static void test_metrics(void **state)
 	assert_null(strstr(b.data, "\nkubevirt_vmi_memory_available_bytes{"));
 	assert_has(&b, "\nkubevirt_vmi_network_receive_bytes_total{name=\"vm\",namespace=\"m\","
 		       "node=\"n1\"} 11 4000\n");
+	assert_has(&b, "\ncontainer_start_time_seconds{container=\"x\",namespace=\"a\","
+		       "pod=\"p\"} 1700000000.250000000\n");
+	assert_null(strstr(b.data, "container_start_time_seconds{container=\"y\""));
 	assert_has(&b, "\nresource_scrape_error 0\n");
 }
 
