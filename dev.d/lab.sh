@@ -123,6 +123,10 @@ up_service_answers_both() {
 up_summary() {
 	local address
 	address=$(up_service_address)
+	# sudo drops the environment: what named this lab has to be named to it again.
+	local lab_is=
+	[ -z "${HANOK_LAB:-}" ] || lab_is+="HANOK_LAB=$(printf %q "$LAB") "
+	[ -z "${HANOK_PORT:-}" ] || lab_is+="HANOK_PORT=$HANOK_PORT "
 	echo
 	echo "${UI_BOLD}What runs${UI_PLAIN}"
 	lab_kubectl get nodes,deployments,pods,vm,vmi,services -o wide
@@ -139,9 +143,9 @@ up_summary() {
 		  kubectl scale deployment web --replicas=4
 		  hanok explain placement homepage               why an Application runs where it runs
 		  hanok virt console web-vm                      log in as root, password hanok; leave by Ctrl-]
-		  sudo ./dev lab exec 1 curl -s http://$address/
-		  sudo ./dev lab exec 1 virsh list               what libvirt itself says
-		  sudo ./dev down                                ends it all
+		  sudo ${lab_is}./dev lab exec 1 curl -s http://$address/
+		  sudo ${lab_is}./dev lab exec 1 virsh list               what libvirt itself says
+		  sudo ${lab_is}./dev down                                ends it all
 	END
 }
 
