@@ -72,8 +72,17 @@ static int write_file(const char *path, const char *text, size_t size, struct er
 		return err_errno(err, -errno, "create '%s'", temporary);
 	if (write(fd, text, size) != (ssize_t)size)
 		return err_errno(err, -EIO, "write '%s'", temporary);
+	/* A host that loses its power must not find the image and no record of it. */
+	if (fsync(fd) < 0)
+		return err_errno(err, -errno, "write '%s' to the disk", temporary);
 	if (rename(temporary, path) < 0)
 		return err_errno(err, -errno, "rename '%s'", temporary);
+	const char *slash = strrchr(path, '/');
+	_cleanup_(free_p) char *directory = xstrndup(path, slash ? (size_t)(slash - path) : 0);
+	_cleanup_(close_p) int dir =
+		open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 || fsync(dir) < 0)
+		return err_errno(err, -errno, "write the directory of '%s' to the disk", path);
 	return 0;
 }
 

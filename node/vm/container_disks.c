@@ -12,6 +12,7 @@
 #include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "node/child/child.h"
+#include "node/vm/disk_refs.h"
 #include "node/vm/image_files.h"
 
 #define PULL_TIMEOUT_MS (30 * 60 * 1000)
@@ -36,8 +37,9 @@ struct fetch {
 	struct child *child;
 	char *image, *path, *auth, *policy;
 	bool is_disk, insecure, fetched;
-	char digest[80]; /* "sha256-HEX" */
-	char *work;	 /* temporary directory; NULL before COPYING */
+	char digest[80];    /* "sha256-HEX" */
+	char auth_hash[65]; /* SHA-256 of `auth`, hexadecimal; "" = none */
+	char *work;	    /* temporary directory; NULL before COPYING */
 	char *layers[LAYERS_MAX];
 	unsigned layer_count, layer; /* the one being read; they go from the top down */
 	const char *format;
@@ -259,35 +261,30 @@ static char *ref_path(const struct fetch *f)
 	return xasprintf("%s/refs/%s", f->owner->directory, name);
 }
 
-static bool digest_ok(const char *d)
-{
-	return str_has_prefix(d, "sha256-") && strlen(d) == 71 &&
-	       strspn(d + 7, "0123456789abcdef") == 64;
-}
-
+/* True when the image is known under its name and these credentials may have it unasked. */
 static bool read_ref(struct fetch *f)
 {
 	_cleanup_(free_p) char *path = ref_path(f);
-	char text[1400];
+	char text[DISK_REF_BYTES_MAX], digest[72];
+	bool allowed;
 
-	if (files_read(path, text, sizeof(text)) < 0)
+	if (files_read(path, text, sizeof(text)) < 0 ||
+		!disk_ref_read(text, f->image, f->auth_hash, digest, &allowed) || !allowed)
 		return false;
-	/* "DIGEST IMAGE": the name of the file is only a hash. */
-	if (strlen(text) < 72 || !streq(text + 72, f->image))
-		return false;
-	text[71] = '\0';
-	if (!digest_ok(text))
-		return false;
-	memcpy(f->digest, text, 72);
+	memcpy(f->digest, digest, sizeof(digest));
 	return true;
 }
 
+/* The registry has just answered to our credentials. */
 static void write_ref(struct fetch *f)
 {
 	_cleanup_(free_p) char *path = ref_path(f);
-	_cleanup_(free_p) char *text = xasprintf("%s %s", f->digest, f->image);
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+	char old[DISK_REF_BYTES_MAX];
+	bool had = files_read(path, old, sizeof(old)) >= 0;
 
-	if (files_write(path, text, strlen(text), 0600, NULL) < 0)
+	disk_ref_write(&text, had ? old : NULL, f->digest, f->image, f->auth_hash);
+	if (files_write(path, text.data, text.size, 0600, NULL) < 0)
 		log_warn("can't remember an image", "image", f->image, NULL);
 }
 
@@ -592,7 +589,9 @@ static void on_start(uv_timer_t *t)
 	if (!streq(f->policy, "Always") && read_ref(f) && serve_cached(f))
 		return;
 	if (streq(f->policy, "Never")) {
-		err_set(&err, -ENOENT, "it is not on this node, and imagePullPolicy is Never");
+		err_set(&err, -ENOENT,
+			"it is not on this node, or not for these credentials, and "
+			"imagePullPolicy is Never");
 		fail(f, "ErrImageNeverPull", &err, "image");
 		return;
 	}
@@ -621,12 +620,24 @@ static char *write_auth(struct container_disks *c, const char *auth)
 	return path;
 }
 
+static void hash_auth(const char *auth, char ret[65])
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned size = 0;
+
+	EVP_Digest(auth, strlen(auth), sum, &size, EVP_sha256(), NULL);
+	snprintf(ret, 65, "%s", hex_encode(&a, sum, 32));
+}
+
 struct container_get *container_disks_get(struct container_disks *c, const struct vm_image *image,
 	const char *path, bool is_disk, const char *auth, container_get_done *done, void *user)
 {
-	_cleanup_(free_p) char *key = xasprintf("%d %s\n%s\n%s\n%016llx", is_disk, image->image,
-		path ? path : "", image->pull_policy,
-		(unsigned long long)(auth ? fnv1a_64(auth, strlen(auth)) : 0));
+	char hash[65] = "";
+	if (auth)
+		hash_auth(auth, hash);
+	_cleanup_(free_p) char *key = xasprintf("%d %s\n%s\n%s\n%s", is_disk, image->image,
+		path ? path : "", image->pull_policy, hash);
 	struct fetch *f = table_get(&c->fetches, key);
 	struct container_get *g = xcalloc(1, sizeof(*g));
 
@@ -639,6 +650,7 @@ struct container_get *container_disks_get(struct container_disks *c, const struc
 		f->path = path ? xstrdup(path) : NULL;
 		f->is_disk = is_disk;
 		f->auth = write_auth(c, auth);
+		memcpy(f->auth_hash, hash, sizeof(hash));
 		list_init(&f->waiters);
 		uv_timer_init(c->loop, &f->timer);
 		f->timer.data = f;
