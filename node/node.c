@@ -316,6 +316,11 @@ static int prepare_data(const char *dir, struct err *err)
 	return 0;
 }
 
+static size_t machines_here(struct node *n, struct arena *a, struct machine_request **ret)
+{
+	return vm_manager_requests(n->vms, a, ret);
+}
+
 static int start_parts(struct agent *g, const struct options *o, struct err *err)
 {
 	struct node *n = &g->node;
@@ -339,6 +344,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	r = vm_manager_create(n, &n->vms, err);
 	if (r < 0)
 		return err_context(err, r, "virtual machines");
+	pod_manager_count_machines(n->pods, machines_here);
 	n->stats = node_stats_create(n);
 	n->pressure = pressure_create(n);
 	g->shutdown = node_shutdown_create(n);

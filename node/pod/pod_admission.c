@@ -13,6 +13,11 @@ void pod_manager_add_check(struct pod_manager *m, pod_check *check, void *user)
 	VEC_PUSH(&m->checks, ((struct pod_manager_check){check, user}));
 }
 
+void pod_manager_count_machines(struct pod_manager *m, machine_list *machines)
+{
+	m->machines = machines;
+}
+
 static void refuse(struct pod_worker *w, const char *reason, const char *message)
 {
 	_cleanup_(free_p) char *text = xasprintf("Pod was rejected: %s", message);
@@ -56,17 +61,36 @@ static bool was_admitted(struct pod_worker *w)
 	return w->admitted;
 }
 
-static size_t residents(struct pod_worker *w, struct arena *a, struct pod_resident **ret)
+/* A machine is nobody's victim. */
+static struct pod_ask *machine_ask(const struct machine_request *r)
+{
+	struct pod_ask *ask = xcalloc(1, sizeof(*ask));
+
+	VEC_PUSH(&ask->amounts, ((struct pod_amount){xstrdup("cpu"), r->cpu_milli}));
+	VEC_PUSH(&ask->amounts, ((struct pod_amount){xstrdup("memory"), r->memory_bytes}));
+	ask->priority = INT64_MAX;
+	ask->critical = true;
+	return ask;
+}
+
+/* Pods first, then machines, whose asks are the caller's to destroy. */
+static size_t residents(
+	struct pod_worker *w, struct arena *a, struct pod_resident **ret, size_t *ret_pods)
 {
 	struct pod_manager *m = w->m;
-	struct pod_resident *all = arena_alloc(a, (m->workers.count + 1) * sizeof(*all));
-	size_t n = 0;
+	struct machine_request *machines = NULL;
+	size_t machine_count = m->machines ? m->machines(m->n, a, &machines) : 0, n = 0;
+	struct pod_resident *all =
+		arena_alloc(a, (m->workers.count + machine_count + 1) * sizeof(*all));
 
 	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);) {
 		struct pod_worker *o = it.value;
 		if (o != w && !o->view.ended && !o->view.absent && was_admitted(o))
 			all[n++] = (struct pod_resident){o->uid, ask_of(o)};
 	}
+	*ret_pods = n;
+	for (size_t i = 0; i < machine_count; i++)
+		all[n++] = (struct pod_resident){machines[i].uid, machine_ask(&machines[i])};
 	*ret = all;
 	return n;
 }
@@ -89,8 +113,10 @@ void pod_worker_admit(struct pod_worker *w)
 			return;
 		}
 	}
-	size_t count = residents(w, &a, &others);
+	size_t pods, count = residents(w, &a, &others, &pods);
 	pod_admit(&a, w->n->object, pod, ask_of(w), others, count, &v);
+	for (size_t i = pods; i < count; i++)
+		pod_ask_destroy((struct pod_ask *)(uintptr_t)others[i].ask);
 	if (v.admitted) {
 		w->admitted = true;
 		preempt(m, &v);

@@ -77,6 +77,7 @@ struct pod_manager {
 	checks;
 	SSL_CTX *probe_tls; /* for HTTPS probes; NULL = none was yet */
 	struct image_puller *puller;
+	machine_list *machines;	     /* NULL = there are none */
 	struct log_tending *tending; /* pod_files.c: under way */
 	struct list log_reopens;
 };

@@ -6,6 +6,7 @@
  * taken down. Destroying the manager leaves everything running. */
 #pragma once
 
+#include "lib/object/machine_requests.h"
 #include "node/cri/cri.h"
 #include "node/node.h"
 
@@ -64,6 +65,9 @@ void pod_manager_clear_finished(struct pod_manager *m, void (*done)(void *user),
 typedef bool pod_check(void *user, struct arena *a, const struct json *pod, const char **ret_reason,
 	const char **ret_message);
 void pod_manager_add_check(struct pod_manager *m, pod_check *check, void *user);
+/* Machines of this node take room, too. */
+typedef size_t machine_list(struct node *n, struct arena *a, struct machine_request **ret);
+void pod_manager_count_machines(struct pod_manager *m, machine_list *machines);
 struct cri *pod_manager_cri(struct pod_manager *m);
 /* The runtime can't be asked: node_report() has been told. */
 bool pod_manager_runtime_ready(const struct pod_manager *m);

@@ -232,6 +232,9 @@ void pod_resize_step(struct pod_worker *w)
 	const struct pod_view *view = &w->view;
 	bool differs = false, doing = false;
 
+	/* Read anew when somebody asks. */
+	if (w->resize_look)
+		pod_ask_destroy(TAKE_PTR(w->ask));
 	if (!w->resize_look || !view->listed || view->state != POD_RUNNING || view->ended ||
 		view->deleting || view->absent)
 		return;
@@ -255,8 +258,6 @@ void pod_resize_step(struct pod_worker *w)
 					&w->containers[i].allocated);
 		}
 		r->in_progress = true;
-		/* Read anew when somebody asks. */
-		pod_ask_destroy(TAKE_PTR(w->ask));
 	}
 	for (size_t i = 0; i < view->container_count; i++)
 		doing = actuate(w, &a, pod, i) || doing;

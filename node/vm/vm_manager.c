@@ -268,6 +268,29 @@ bool vm_manager_any_runs(const struct vm_manager *m)
 	return false;
 }
 
+size_t vm_manager_requests(
+	const struct vm_manager *m, struct arena *a, struct machine_request **ret)
+{
+	struct machine_request *all = arena_alloc(a, (m->workers.count + 1) * sizeof(*all));
+	size_t n = 0;
+
+	*ret = all;
+	for (struct table_iter i = table_iterate(&m->workers); table_next(&i);) {
+		const struct vm_worker *w = i.value;
+		_cleanup_(arena_finish) struct arena b = ARENA_INIT;
+
+		if (!w->object)
+			continue;
+		const struct json *doc = object_doc(w->object, &b), *spec = json_get(doc, "spec");
+		const char *phase = json_path_str(doc, "status.phase");
+		if (streq(phase, "Succeeded") || streq(phase, "Failed"))
+			continue;
+		all[n++] = (struct machine_request){w->uid, machine_request_cpu_milli(spec),
+			machine_request_memory_bytes(spec)};
+	}
+	return n;
+}
+
 void vm_manager_free_disks(struct vm_manager *m)
 {
 	container_disks_free_unused(m->images);

@@ -5,6 +5,7 @@
  * so a new agent adopts what it finds. Destroying the manager leaves all domains running. */
 #pragma once
 
+#include "lib/object/machine_requests.h"
 #include "node/node.h"
 
 /* Starts informers and the connection to libvirt; never waits for either. n->net must exist. */
@@ -15,6 +16,9 @@ void vm_manager_destroy(struct vm_manager *m); /* NULL allowed */
  * or less where their own is shorter; none is started. */
 void vm_manager_host_ends(struct vm_manager *m, bool ends, int64_t grace_s);
 bool vm_manager_any_runs(const struct vm_manager *m);
+/* What the machines here ask for that are not over; in the arena. */
+size_t vm_manager_requests(
+	const struct vm_manager *m, struct arena *a, struct machine_request **ret);
 /* Gives back cached images of disks that no guest uses. */
 void vm_manager_free_disks(struct vm_manager *m);
 

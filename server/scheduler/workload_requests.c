@@ -1,4 +1,5 @@
 /* workload_requests.c - what pods and virtual machine instances ask of a node. */
+#include "lib/object/machine_requests.h"
 #include "lib/object/quantity.h"
 #include "server/scheduler/workload.h"
 
@@ -6,10 +7,6 @@
 #define SCORED_MILLI_CPU 100
 #define SCORED_MEMORY_BYTES (INT64_C(200) << 20)
 
-/* What a virtual machine takes besides its guest's memory: QEMU itself and its devices, page
- * tables, and the code cache where the processor is emulated. */
-#define VM_OVERHEAD_BYTES (INT64_C(96) << 20)
-#define VM_GUEST_DEFAULT_BYTES (INT64_C(256) << 20)
 #define VM_DEVICES_MAX 256
 
 /* More than any node is taken to have, and so little that what a node's workloads ask for together
@@ -151,46 +148,25 @@ static void add_devices(struct arena *a, struct amounts *r, const struct json *l
 	}
 }
 
-static int64_t vcpus_of(const struct json *cpu)
-{
-	static const char *const factors[] = {"cores", "sockets", "threads"};
-	int64_t vcpus = 1;
-	for (size_t n = 0; n < ARRAY_LEN(factors); n++) {
-		int64_t f = json_int_or(json_get(cpu, factors[n]), 1);
-		vcpus *= f > 0 && f < 1024 ? f : 1;
-	}
-	return vcpus;
-}
-
-/* CPU: what the machine asks for, or its vCPUs: whole ones when they are its own, else a tenth each
- * (KubeVirt's cpuAllocationRatio). Memory: the guest's and what QEMU adds; with huge pages the
- * guest's comes out of these. */
+/* CPU and memory: see lib/object/machine_requests.h. */
 void workload_instance_requests(struct workload *w, const struct json *spec)
 {
 	struct arena *a = &w->arena;
 	struct amounts r = {0};
-	const struct json *domain = json_get(spec, "domain"), *cpu = json_get(domain, "cpu");
+	const struct json *domain = json_get(spec, "domain");
 	const struct json *requests = json_path(domain, "resources.requests");
 	const struct json *limits = json_path(domain, "resources.limits");
-	int64_t vcpus = vcpus_of(cpu), guest = VM_GUEST_DEFAULT_BYTES;
 	JSON_FOR_EACH_MEMBER(m, limits)
-		if (!json_get(requests, m->name) && !(streq(m->name, "cpu") && cpu))
+		if (!json_get(requests, m->name))
 			set(a, &r, m->name, m->value);
 	JSON_FOR_EACH_MEMBER(m, requests)
 		set(a, &r, m->name, m->value);
-	if (!r.of[CPU])
-		r.of[CPU] = vcpus * 100;
-	if (json_path_bool(cpu, "dedicatedCpuPlacement", false))
-		r.of[CPU] = 1000 * (vcpus + json_path_bool(cpu, "isolateEmulatorThread", false));
-	const struct json *asked = json_path(domain, "memory.guest");
-	if (json_get(requests, "memory") || !asked)
-		guest = r.of[MEMORY] ? r.of[MEMORY] : guest;
-	else
-		guest = workload_bounded_amount(quantity_json_value(asked, guest));
+	r.of[CPU] = machine_request_cpu_milli(spec);
+	r.of[MEMORY] = machine_request_memory_bytes(spec);
 	const char *page = json_path_str(domain, "memory.hugepages.pageSize");
-	r.of[MEMORY] = (page ? 0 : guest) + VM_OVERHEAD_BYTES;
 	if (page)
-		*extended_at(a, &r, arena_printf(a, "hugepages-%s", page)) = guest;
+		*extended_at(a, &r, arena_printf(a, "hugepages-%s", page)) =
+			machine_guest_bytes(spec);
 	add_devices(a, &r, json_path(domain, "devices.gpus"));
 	add_devices(a, &r, json_path(domain, "devices.hostDevices"));
 	r.scored[CPU] = r.of[CPU];
