@@ -7,14 +7,21 @@
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/random.h"
+#include "lib/base/table.h"
 #include "lib/base/vec.h"
 
 enum {
 	CONNECTIONS_MAX = 1000,
 	CONNECTIONS_OF_ONE_MAX = 64,
 	IDLE_MS = 10 * 1000,
-	WAITING_MAX = 5000,	    /* queries that wait for another resolver */
-	UNSENT_MAX_BYTES = 1 << 20, /* answers that a TCP client does not take */
+	WAITING_MAX = 5000, /* queries that wait for another resolver */
+	/* A quarter of the questions that dns_forward.h has under way: one client alone can't make
+	 * the others wait. */
+	WAITING_OF_ONE_MAX = 250,
+	/* Answers that TCP clients do not take: of a connection, of a client, of all. */
+	UNSENT_OF_CONNECTION_MAX_BYTES = 1 << 20,
+	UNSENT_OF_ONE_MAX_BYTES = 16 << 20,
+	UNSENT_MAX_BYTES = 64 << 20,
 	BACKLOG = 128,
 };
 
@@ -22,6 +29,12 @@ union peer_address {
 	struct sockaddr any;
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
+};
+
+/* What the queries of one address take at present; goes when that is nothing. */
+struct client {
+	char key[2 * sizeof(struct in6_addr) + 2];
+	size_t connections, waiting, unsent;
 };
 
 struct listener {
@@ -36,8 +49,9 @@ struct connection {
 	struct dns_server *s;
 	uv_tcp_t tcp;
 	uv_timer_t timer;
-	union peer_address from;
+	struct client *client; /* until closed */
 	struct buf in;
+	size_t unsent;
 	unsigned open;	  /* handles */
 	unsigned waiting; /* queries under way: the memory stays for them */
 	bool closed;
@@ -48,6 +62,7 @@ struct waiting {
 	struct list link;
 	struct dns_server *s;
 	struct dns_wait *wait;
+	struct client *client;
 	uv_udp_t *udp; /* NULL: by TCP */
 	struct connection *tcp;
 	union peer_address from;
@@ -68,7 +83,8 @@ struct dns_server {
 	struct arena arena; /* of one query */
 	VEC(struct listener *) listeners;
 	struct list connections, waitings;
-	size_t connection_count, waiting_count;
+	struct table clients; /* by address */
+	size_t connection_count, waiting_count, unsent;
 	uint8_t out[2 + DNS_PACKET_MAX_BYTES];
 	/* figures */
 	uint64_t requests[2] /* udp, tcp */, responses[RCODES], dropped;
@@ -83,11 +99,49 @@ struct peer {
 	const struct sockaddr *from;
 };
 
+/* ---- shares ---- */
+
+static struct client *client_of(struct dns_server *s, const struct sockaddr *address)
+{
+	union peer_address a;
+	const uint8_t *bytes;
+	size_t size;
+	char key[sizeof(((struct client *)NULL)->key)];
+
+	if (address->sa_family == AF_INET) {
+		memcpy(&a.v4, address, sizeof(a.v4));
+		bytes = (const uint8_t *)&a.v4.sin_addr;
+		size = sizeof(a.v4.sin_addr);
+	} else {
+		memcpy(&a.v6, address, sizeof(a.v6));
+		bytes = (const uint8_t *)&a.v6.sin6_addr;
+		size = sizeof(a.v6.sin6_addr);
+	}
+	for (size_t i = 0; i < size; i++)
+		snprintf(key + 2 * i, 3, "%02x", bytes[i]);
+	struct client *c = table_get(&s->clients, key);
+	if (c)
+		return c;
+	c = xcalloc(1, sizeof(*c));
+	memcpy(c->key, key, 2 * size + 1);
+	table_set(&s->clients, c->key, c);
+	return c;
+}
+
+static void client_unused(struct dns_server *s, struct client *c)
+{
+	if (c->connections || c->waiting || c->unsent)
+		return;
+	table_remove(&s->clients, c->key);
+	free(c);
+}
+
 /* ---- sending ---- */
 
 struct tcp_write {
 	uv_write_t req;
 	struct connection *c;
+	size_t size;
 	char data[];
 };
 
@@ -96,9 +150,15 @@ static void connection_close(struct connection *c);
 static void on_tcp_written(uv_write_t *r, int status)
 {
 	struct tcp_write *w = CONTAINER_OF(r, struct tcp_write, req);
+	struct connection *c = w->c;
 
+	if (!c->closed) {
+		c->unsent -= w->size;
+		c->client->unsent -= w->size;
+		c->s->unsent -= w->size;
+	}
 	if (status < 0)
-		connection_close(w->c);
+		connection_close(c);
 	free(w);
 }
 
@@ -130,20 +190,41 @@ static void send_tcp(struct connection *c, const void *data, size_t size)
 {
 	if (c->closed)
 		return;
-	if (uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp) > UNSENT_MAX_BYTES) {
+	uint8_t head[2] = {(uint8_t)(size >> 8), (uint8_t)size};
+	uv_buf_t parts[2] = {uv_buf_init((char *)head, sizeof(head)),
+		uv_buf_init((char *)(uintptr_t)data, (unsigned)size)};
+	uv_stream_t *stream = (uv_stream_t *)&c->tcp;
+	int r = uv_try_write(stream, parts, 2);
+	size_t sent = r > 0 ? (size_t)r : 0, left = sizeof(head) + size - sent;
+
+	if (!left)
+		return;
+	if ((r < 0 && r != UV_EAGAIN) || c->unsent + left > UNSENT_OF_CONNECTION_MAX_BYTES ||
+		c->client->unsent + left > UNSENT_OF_ONE_MAX_BYTES ||
+		c->s->unsent + left > UNSENT_MAX_BYTES) {
 		connection_close(c);
 		return;
 	}
-	struct tcp_write *w = xmalloc(sizeof(*w) + size + 2);
+	struct tcp_write *w = xmalloc(sizeof(*w) + left);
 	w->c = c;
-	w->data[0] = (char)(size >> 8);
-	w->data[1] = (char)size;
-	memcpy(w->data + 2, data, size);
-	uv_buf_t b = uv_buf_init(w->data, (unsigned)size + 2);
-	if (uv_write(&w->req, (uv_stream_t *)&c->tcp, &b, 1, on_tcp_written) < 0) {
+	w->size = left;
+	for (size_t i = 0; i < left; i++) {
+		size_t at = sent + i;
+		if (at >= sizeof(head)) {
+			memcpy(w->data + i, (const char *)data + at - sizeof(head), left - i);
+			break;
+		}
+		w->data[i] = (char)head[at];
+	}
+	uv_buf_t b = uv_buf_init(w->data, (unsigned)left);
+	if (uv_write(&w->req, stream, &b, 1, on_tcp_written) < 0) {
 		free(w);
 		connection_close(c);
+		return;
 	}
+	c->unsent += left;
+	c->client->unsent += left;
+	c->s->unsent += left;
 }
 
 static void count_answer(struct dns_server *s, const uint8_t *wire, int64_t took_ns)
@@ -189,6 +270,8 @@ static void waiting_free(struct waiting *w)
 
 	list_remove(&w->link);
 	w->s->waiting_count--;
+	w->client->waiting--;
+	client_unused(w->s, w->client);
 	free(w);
 	if (c && --c->waiting == 0 && c->closed && !c->open)
 		free(c);
@@ -224,15 +307,25 @@ static void on_forwarded(void *user, const struct dns_forward_answer *answer)
 static void ask_others(struct dns_server *s, struct peer from, const void *wire, size_t size,
 	const struct dns_query *q, const uint8_t *name, int64_t started_ns)
 {
-	if (s->waiting_count >= WAITING_MAX) {
+	/* A connection may have been closed by the answer to its last query. */
+	if (!from.udp && from.tcp->closed)
+		return;
+	struct client *client = from.udp ? client_of(s, from.from) : from.tcp->client;
+	if (s->waiting_count >= WAITING_MAX || client->waiting >= WAITING_OF_ONE_MAX) {
+		client_unused(s, client);
 		send_answer(s, from,
 			dns_reply_refused(&s->arena, q, DNS_SERVFAIL, s->out, room_for(from, q)),
 			started_ns);
 		return;
 	}
 	struct waiting *w = xmalloc(sizeof(*w) + size);
-	*w = (struct waiting){
-		.s = s, .udp = from.udp, .tcp = from.tcp, .started_ns = started_ns, .size = size};
+	*w = (struct waiting){.s = s,
+		.client = client,
+		.udp = from.udp,
+		.tcp = from.tcp,
+		.started_ns = started_ns,
+		.size = size};
+	client->waiting++;
 	if (from.udp)
 		memcpy(&w->from, from.from,
 			from.from->sa_family == AF_INET ? sizeof(w->from.v4) : sizeof(w->from.v6));
@@ -316,6 +409,13 @@ static void connection_close(struct connection *c)
 	c->closed = true;
 	list_remove(&c->link);
 	c->s->connection_count--;
+	c->s->unsent -= c->unsent;
+	if (c->client) {
+		c->client->unsent -= c->unsent;
+		c->client->connections--;
+		client_unused(c->s, c->client);
+		c->client = NULL;
+	}
 	uv_close((uv_handle_t *)&c->tcp, on_connection_handle_closed);
 	uv_close((uv_handle_t *)&c->timer, on_connection_handle_closed);
 }
@@ -352,22 +452,19 @@ static void on_data(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
 	buf_drop_front(&c->in, at);
 }
 
-static bool same_host(const union peer_address *a, const union peer_address *b)
+/* Its place among the connections, or false when there is none left. */
+static bool take_place(struct dns_server *s, struct connection *c, const struct sockaddr *from)
 {
-	if (a->any.sa_family != b->any.sa_family)
+	struct client *client = client_of(s, from);
+
+	if (s->connection_count >= CONNECTIONS_MAX ||
+		client->connections >= CONNECTIONS_OF_ONE_MAX) {
+		client_unused(s, client);
 		return false;
-	if (a->any.sa_family == AF_INET)
-		return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-	return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0;
-}
-
-static bool too_many(struct dns_server *s, const struct connection *c)
-{
-	size_t of_it = 0;
-
-	LIST_FOR_EACH(other, &s->connections, struct connection, link)
-		of_it += same_host(&other->from, &c->from);
-	return s->connection_count >= CONNECTIONS_MAX || of_it >= CONNECTIONS_OF_ONE_MAX;
+	}
+	client->connections++;
+	c->client = client;
+	return true;
 }
 
 static void on_connection(uv_stream_t *listening, int status)
@@ -375,7 +472,8 @@ static void on_connection(uv_stream_t *listening, int status)
 	struct listener *l = listening->data;
 	struct dns_server *s = l->s;
 	struct connection *c;
-	int size = sizeof(c->from);
+	union peer_address from;
+	int size = sizeof(from);
 
 	if (status < 0)
 		return;
@@ -386,7 +484,7 @@ static void on_connection(uv_stream_t *listening, int status)
 	c->tcp.data = c->timer.data = c;
 	c->open = 2;
 	bool ok = uv_accept(listening, (uv_stream_t *)&c->tcp) == 0 &&
-		  uv_tcp_getpeername(&c->tcp, &c->from.any, &size) == 0 && !too_many(s, c);
+		  uv_tcp_getpeername(&c->tcp, &from.any, &size) == 0 && take_place(s, c, &from.any);
 	list_append(&s->connections, &c->link);
 	s->connection_count++;
 	if (!ok || uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_data) < 0) {
@@ -502,6 +600,7 @@ void dns_server_destroy(struct dns_server *s)
 		uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
 	}
 	VEC_FINISH(&s->listeners);
+	table_finish(&s->clients);
 	arena_finish(&s->arena);
 	free(s);
 }

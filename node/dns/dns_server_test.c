@@ -460,6 +460,43 @@ static void test_bad_questions(void **state)
 	assert_int_equal(exchange(f, p, sizeof(p), 20), 0);
 }
 
+static void test_share_of_a_client(void **state)
+{
+	enum { SHARE = 250 };
+	struct fixture *f = *state;
+	uint8_t p[600];
+	size_t n = question(p, "e.example.com", DNS_TYPE_A, 0);
+
+	f->resolver.how = SILENT;
+	f->got_size = 0;
+	for (int i = 0; i < SHARE; i++) {
+		send_to_server(f, p, n);
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+	}
+	/* It has its share: one more is refused at once, while the others still wait. */
+	assert_true(f->got_size <= 0);
+	assert_true(exchange(f, p, n, 500) > 0);
+	assert_int_equal(rcode(f), DNS_SERVFAIL);
+	assert_int_equal(dns_forward_figures(f->forward).under_way, 1);
+	/* Names of the cluster are answered all the same, and so is another client. */
+	ask(f, "web.default.svc.cluster.local", DNS_TYPE_A, 0);
+	assert_int_equal(answers(f), 1);
+	struct sockaddr_in other = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+	uv_close((uv_handle_t *)&f->poll, NULL);
+	uv_run(&f->loop, UV_RUN_NOWAIT);
+	close(f->udp);
+	f->udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(f->udp, (struct sockaddr *)&other, sizeof(other)), 0);
+	uv_poll_init(&f->loop, &f->poll, f->udp);
+	f->poll.data = f;
+	uv_poll_start(&f->poll, UV_READABLE, on_reply);
+	f->resolver.how = ANSWER;
+	ask(f, "f.example.com", DNS_TYPE_A, 0);
+	assert_int_equal(rcode(f), DNS_NOERROR);
+	assert_int_equal(answers(f), 1);
+}
+
 static void test_resolv_conf(void **state)
 {
 	static const char text[] =
@@ -507,6 +544,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_resolver_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_while_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_questions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_share_of_a_client, setup, teardown),
 		cmocka_unit_test(test_resolv_conf),
 		cmocka_unit_test(test_cache),
 	};
