@@ -10,6 +10,7 @@
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/str.h"
+#include "node/net/old_process.h"
 
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 30000
@@ -115,29 +116,23 @@ static void on_errors(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 		buf_drop_front(&d->said, d->said.size - 400);
 }
 
-/* An earlier agent that was killed left its dnsmasq: it holds the port. Only one whose command line
- * names our directory is ours. */
+/* An earlier agent that was killed left its dnsmasq: it holds the port. */
 static void end_earlier(struct dhcp *d)
 {
-	char text[4096], path[64];
+	char text[32];
 	_cleanup_(close_p) int fd = open(d->pid_file, O_RDONLY | O_CLOEXEC);
-	_cleanup_(close_p) int cmdline = -1;
 	ssize_t n;
 	int64_t pid;
 
 	if (fd < 0)
 		return;
-	n = read(fd, text, 32);
+	n = read(fd, text, sizeof(text));
 	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
 		n--;
 	if (n <= 0 || parse_i64((struct str){text, (size_t)n}, &pid) < 0 || pid <= 1 ||
 		pid > INT32_MAX)
 		return;
-	snprintf(path, sizeof(path), "/proc/%lld/cmdline", (long long)pid);
-	cmdline = open(path, O_RDONLY | O_CLOEXEC);
-	n = cmdline < 0 ? 0 : read(cmdline, text, sizeof(text));
-	if (n > 0 && memmem(text, (size_t)n, d->hosts, strlen(d->hosts)))
-		kill((pid_t)pid, SIGKILL);
+	old_process_signal((pid_t)pid, "dnsmasq", d->hosts, SIGKILL);
 	unlink(d->pid_file);
 }
 

@@ -2,13 +2,13 @@
 #include "node/net/dns_child.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
+#include "node/net/old_process.h"
 
 enum { RETRY_MIN_MS = 500, RETRY_MAX_MS = 30 * 1000 };
 
@@ -48,17 +48,6 @@ static void try_again(struct dns_child *d, const char *why)
 
 /* ---- those before ---- */
 
-/* Only a process whose command line names our directory is one. */
-static bool is_ours(const struct dns_child *d, pid_t pid)
-{
-	char path[64], text[4096];
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
-
-	return n > 0 && memmem(text, (size_t)n, d->directory, strlen(d->directory));
-}
-
 static void end_others(struct dns_child *d, pid_t keep)
 {
 	DIR *dir = opendir(d->directory);
@@ -68,8 +57,7 @@ static void end_others(struct dns_child *d, pid_t keep)
 		if (parse_i64(str_from(e->d_name), &pid) < 0 || pid <= 1 || pid > INT32_MAX ||
 			pid == keep)
 			continue;
-		if (is_ours(d, (pid_t)pid))
-			kill((pid_t)pid, SIGTERM);
+		old_process_signal((pid_t)pid, "hanok-dns", d->directory, SIGTERM);
 		unlinkat(dirfd(dir), e->d_name, 0);
 	}
 	if (dir)
