@@ -10,6 +10,7 @@
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 10000
 #define RESULT_MAX_BYTES 4096
+#define STEADY_MS 10000 /* a netd that lived this long works */
 
 /*             spawned             process or socket ended
  *  WAITING ------------> RUNNING -------------------------> WAITING (a pause) ...
@@ -23,6 +24,7 @@ struct netd_client {
 	struct buf in;
 	uv_timer_t timer;
 	unsigned retry_ms;
+	uint64_t started_ms;
 	uint32_t serial;
 	unsigned open; /* handles and streams still to be closed after destroy */
 	bool destroyed;
@@ -51,6 +53,9 @@ static void ended(struct netd_client *c)
 	stream_close(TAKE_PTR(c->stream));
 	if (c->destroyed)
 		return;
+	/* One that answers and dies of what comes next is not to be started ten times a second. */
+	if (uv_now(c->loop) - c->started_ms >= STEADY_MS)
+		c->retry_ms = 0;
 	c->retry_ms = MIN(MAX(c->retry_ms * 2, (unsigned)RETRY_MIN_MS), (unsigned)RETRY_MAX_MS);
 	log_warn("netd ended and is started again", NULL);
 	uv_timer_start(&c->timer, on_timer, c->retry_ms, 0);
@@ -76,7 +81,6 @@ static void on_read(void *user, const char *data, size_t size)
 		memcpy(text, c->in.data + at + sizeof(h), h.size);
 		text[h.size] = '\0';
 		at += sizeof(h) + h.size;
-		c->retry_ms = 0; /* it works */
 		if (h.type == NETD_LOST)
 			c->handler.fresh(c->user, text);
 		else if (h.type == NETD_RESULT)
@@ -173,6 +177,7 @@ static void start(struct netd_client *c)
 		goto failed;
 	}
 	c->open++;
+	c->started_ms = uv_now(c->loop);
 	buf_finish(&c->in);
 	stream_set_handler(c->stream, &h, c);
 	stream_read_start(c->stream);
