@@ -11,6 +11,7 @@ struct entry {
 	char *key;
 	struct service_health health;
 	struct http_server *server; /* NULL: its port was not to be had */
+	bool told;		    /* that it was not */
 };
 
 struct service_healths {
@@ -91,6 +92,9 @@ static void open_port(struct entry *e)
 	if (open)
 		return;
 	http_server_destroy(TAKE_PTR(e->server));
+	if (e->told)
+		return;
+	e->told = true;
 	log_warn("nobody can ask for the health of a service: its healthCheckNodePort is not free",
 		"service", e->key, "error", err.msg, NULL);
 }
