@@ -326,6 +326,16 @@ static size_t count_local(const struct builder *b)
 	return count;
 }
 
+/* Each time that clients are remembered for is a chain in the kernel: seconds up to a minute,
+ * minutes up to an hour, quarter hours up to a day are some 200 at most. */
+static uint32_t affinity_seconds(int64_t wanted)
+{
+	uint32_t s = (uint32_t)MIN(MAX(wanted, INT64_C(1)), (int64_t)NETD_AFFINITY_MAX_SECONDS);
+	uint32_t step = s <= 60 ? 1 : s <= 3600 ? 60 : 900;
+
+	return (s + step - 1) / step * step;
+}
+
 void service_rules_build(struct arena *a, const struct json *service, struct json *const *slices,
 	size_t slice_count, const struct service_place *place, struct service_desc *ret,
 	struct service_health *ret_health)
@@ -344,11 +354,8 @@ void service_rules_build(struct arena *a, const struct json *service, struct jso
 	if (!proxied(service))
 		return;
 	if (is(spec, "sessionAffinity", "ClientIP"))
-		b.seconds = (uint32_t)MIN(
-			MAX(json_path_int(spec, "sessionAffinityConfig.clientIP.timeoutSeconds",
-				    AFFINITY_SECONDS),
-				1),
-			NETD_AFFINITY_MAX_SECONDS);
+		b.seconds = affinity_seconds(json_path_int(
+			spec, "sessionAffinityConfig.clientIP.timeoutSeconds", AFFINITY_SECONDS));
 	b.groups = arena_zalloc(a, sizeof(*b.groups) * 3 * (json_count(ports) + 1) * ip_count);
 	b.front_room = (2 + json_count(json_get(spec, "externalIPs")) +
 			       json_count(json_path(service, "status.loadBalancer.ingress"))) *

@@ -174,7 +174,15 @@ static void affinity(void **state)
 	build(SERVICE("\"sessionAffinity\":\"ClientIP\",\"sessionAffinityConfig\":{\"clientIP\":{"
 		      "\"timeoutSeconds\":77}}"),
 		TWO);
-	assert_int_equal(d.groups[0].seconds, 77);
+	assert_int_equal(d.groups[0].seconds, 120); /* on a scale */
+	build(SERVICE("\"sessionAffinity\":\"ClientIP\",\"sessionAffinityConfig\":{\"clientIP\":{"
+		      "\"timeoutSeconds\":59}}"),
+		TWO);
+	assert_int_equal(d.groups[0].seconds, 59);
+	build(SERVICE("\"sessionAffinity\":\"ClientIP\",\"sessionAffinityConfig\":{\"clientIP\":{"
+		      "\"timeoutSeconds\":86399}}"),
+		TWO);
+	assert_int_equal(d.groups[0].seconds, 86400);
 	build(SERVICE("\"sessionAffinity\":\"ClientIP\""), TWO);
 	assert_int_equal(d.groups[0].seconds, 10800);
 }
