@@ -13,6 +13,9 @@
 #define ANNOTATION_SOURCE "kubernetes.io/config.source"
 enum { UID_BYTES = 16 };
 
+static const char *const container_lists[] = {
+	"containers", "initContainers", "ephemeralContainers"};
+
 static struct json *annotations_of(struct arena *a, struct json *pod)
 {
 	return json_object_at(a, json_object_at(a, pod, "metadata"), "annotations");
@@ -45,7 +48,6 @@ static const char *container_reference(const struct json *c)
 /* The kind of API object that it refers to; NULL = none. */
 static const char *reference(const struct json *spec)
 {
-	static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers"};
 	static const char *const volumes[][2] = {
 		{"configMap", "configmaps"},
 		{"secret", "secrets"},
@@ -78,8 +80,8 @@ static const char *reference(const struct json *spec)
 			}
 		}
 	}
-	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
-		JSON_FOR_EACH_ITEM(c, json_get(spec, lists[l])) {
+	for (size_t l = 0; l < ARRAY_LEN(container_lists); l++) {
+		JSON_FOR_EACH_ITEM(c, json_get(spec, container_lists[l])) {
 			const char *found = container_reference(c);
 			if (found)
 				return found;
@@ -141,11 +143,15 @@ static int check_doc(const struct json *doc, struct err *err)
 		return err_set(err, -EINVAL, "metadata.namespace: \"%s\": not a namespace", ns);
 	if (json_count(json_path(doc, "spec.containers")) == 0)
 		return err_set(err, -EINVAL, "spec.containers: Required value");
-	JSON_FOR_EACH_ITEM(c, json_path(doc, "spec.containers")) {
-		if (!rule_holds(RULE_DNS_LABEL, json_str_or(json_get(c, "name"), "")) ||
-			!*json_str_or(json_get(c, "image"), ""))
-			return err_set(err, -EINVAL,
-				"spec.containers: each needs a name (a DNS label) and an image");
+	/* Names become parts of paths. */
+	for (size_t l = 0; l < ARRAY_LEN(container_lists); l++) {
+		JSON_FOR_EACH_ITEM(c, json_get(json_get(doc, "spec"), container_lists[l])) {
+			if (!rule_holds(RULE_DNS_LABEL, json_str_or(json_get(c, "name"), "")) ||
+				!*json_str_or(json_get(c, "image"), ""))
+				return err_set(err, -EINVAL,
+					"spec.%s: each needs a name (a DNS label) and an image",
+					container_lists[l]);
+		}
 	}
 	const char *found = reference(json_get(doc, "spec"));
 	return found ? err_set(err, -EINVAL, "static pods may not reference %s", found) : 0;

@@ -108,6 +108,9 @@ static void is_refused(void **state)
 		{POD("  initContainers: [{name: i, image: j, env: [{name: E, valueFrom: "
 		     "{configMapKeyRef: {name: x, key: k}}}]}]\n"),
 			"static pods may not reference configmaps"},
+		{POD("  initContainers: [{name: ../x, image: j}]\n"),
+			"Pod \"web\" is invalid: spec.initContainers[0].name"},
+		{POD("  ephemeralContainers: [{name: a/b, image: j}]\n"), ""},
 		{POD("  restartPolicy: Sometimes\n"), ""},
 	};
 
