@@ -24,20 +24,24 @@ enum { PER_SLICE = 100, ADDRESS_OF_SERVICE = 10, RETRY_MS = 30 * 1000 };
 struct cluster_dns {
 	struct loop *loop;
 	struct informer *services, *slices, *nodes, *ranges;
+	bool told_small; /* that the service range has no tenth address */
 };
 
-/* The n-th address of a range like "10.96.0.0/16"; NULL when it is none of IPv4. */
+/* The n-th address of a range like "10.96.0.0/16"; NULL when it is none of IPv4, or has no n-th
+ * address that a host may have. */
 static char *address_of(struct arena *a, const char *cidr, uint32_t n)
 {
 	const char *slash = strchr(cidr, '/');
 	char text[INET_ADDRSTRLEN];
 	struct in_addr in;
+	uint64_t prefix;
 
 	if (!slash || (size_t)(slash - cidr) >= sizeof(text))
 		return NULL;
 	memcpy(text, cidr, (size_t)(slash - cidr));
 	text[slash - cidr] = '\0';
-	if (inet_pton(AF_INET, text, &in) != 1)
+	if (inet_pton(AF_INET, text, &in) != 1 || parse_u64(str_from(slash + 1), &prefix) < 0 ||
+		prefix > 32 || n + UINT64_C(1) >= UINT64_C(1) << (32 - prefix))
 		return NULL;
 	in.s_addr = htonl(ntohl(in.s_addr) + n);
 	return arena_strdup(a, inet_ntop(AF_INET, &in, text, sizeof(text)));
@@ -95,8 +99,14 @@ static void create_service(struct sync *s, struct cluster_dns *d)
 	struct json *labels = json_object_at(a, meta, "labels");
 	struct json *spec = json_object_at(a, doc, "spec");
 
-	if (!address)
+	if (!address) {
+		if (range && !d->told_small)
+			log_warn("no cluster DNS: the service range has no tenth address", "range",
+				range, NULL);
+		d->told_small = range != NULL;
 		return;
+	}
+	d->told_small = false;
 	json_set_str(a, meta, "name", SERVICE);
 	json_set_str(a, labels, "k8s-app", "kube-dns");
 	json_set_str(a, labels, "kubernetes.io/cluster-service", "true");
@@ -152,6 +162,27 @@ static struct json *slice_doc(struct arena *a, const struct object *service, siz
 	return doc;
 }
 
+static bool has_port(const struct json *list, const struct json *port)
+{
+	JSON_FOR_EACH_ITEM(p, list)
+		if (streq(json_str_or(json_get(p, "name"), ""), json_str(json_get(port, "name"))) &&
+			streq(json_str_or(json_get(p, "protocol"), "TCP"),
+				json_str(json_get(port, "protocol"))) &&
+			json_int_or(json_get(p, "port"), 0) ==
+				json_int_or(json_get(port, "port"), 0))
+			return true;
+	return false;
+}
+
+/* A server may have added fields: only what is said here counts. */
+static bool has_ports(const struct json *have, const struct json *want)
+{
+	JSON_FOR_EACH_ITEM(p, want)
+		if (!has_port(have, p))
+			return false;
+	return json_count(have) == json_count(want);
+}
+
 static void write_slice(struct sync *s, struct cluster_dns *d, struct json *wanted)
 {
 	struct arena *a = &s->arena;
@@ -164,10 +195,12 @@ static void write_slice(struct sync *s, struct cluster_dns *d, struct json *want
 		return;
 	}
 	const struct json *doc = object_doc(have, a);
-	if (json_equal(json_get(doc, "endpoints"), json_get(wanted, "endpoints")))
+	if (json_equal(json_get(doc, "endpoints"), json_get(wanted, "endpoints")) &&
+		has_ports(json_get(doc, "ports"), json_get(wanted, "ports")))
 		return;
 	struct json *patch = json_new_object(a);
 	json_set(a, patch, "endpoints", json_get(wanted, "endpoints"));
+	json_set(a, patch, "ports", json_get(wanted, "ports"));
 	sync_patch(s, have, NULL, patch, NULL, NULL);
 }
 
