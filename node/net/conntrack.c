@@ -17,7 +17,7 @@ struct tuple {
 };
 
 struct search {
-	const struct netd_op *ops; /* these, or */
+	const struct netd_op **ops; /* these, by port and address; or */
 	const struct net_address *addresses;
 	size_t count;
 	VEC(struct tuple) found; /* original directions */
@@ -74,14 +74,53 @@ static struct tuple read_tuple(const struct nlattr *nest)
 	return t;
 }
 
-static bool concerns(const struct netd_op *op, const struct tuple *orig, const struct tuple *reply)
+static int compare(uint16_t port, const struct net_address *address, const struct netd_op *op)
 {
-	if (op->type != NETD_FORGET || op->address.family != orig->dst.family ||
-		ntohs(orig->dst_port) != op->port ||
-		(!netd_any_address(&op->address) && !net_address_eq(&orig->dst, &op->address)))
-		return false;
-	return !op->to.family ||
-	       (net_address_eq(&reply->src, &op->to) && ntohs(reply->src_port) == op->to_port);
+	if (port != op->port)
+		return port < op->port ? -1 : 1;
+	if (address->family != op->address.family)
+		return address->family < op->address.family ? -1 : 1;
+	return memcmp(address->bytes, op->address.bytes, sizeof(address->bytes));
+}
+
+static int by_front(const void *a, const void *b)
+{
+	const struct netd_op *x = *(const struct netd_op *const *)a;
+
+	return compare(x->port, &x->address, *(const struct netd_op *const *)b);
+}
+
+/* One of the ops of that front end concerns what was led to the sender of the replies. */
+static bool concerns(const struct search *s, const struct net_address *front, uint16_t port,
+	const struct tuple *reply)
+{
+	size_t from = 0, to = s->count;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (compare(port, front, s->ops[middle]) > 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	for (; from < s->count && compare(port, front, s->ops[from]) == 0; from++) {
+		const struct netd_op *op = s->ops[from];
+
+		if (!op->to.family || (net_address_eq(&reply->src, &op->to) &&
+					      ntohs(reply->src_port) == op->to_port))
+			return true;
+	}
+	return false;
+}
+
+static bool op_concerns(const struct search *s, const struct tuple *orig, const struct tuple *reply)
+{
+	struct net_address any = {.family = orig->dst.family};
+	uint16_t port = ntohs(orig->dst_port);
+
+	return orig->proto == IPPROTO_UDP &&
+	       (concerns(s, &orig->dst, port, reply) || concerns(s, &any, port, reply));
 }
 
 static bool is_of(const struct net_address *a, const struct tuple *orig, const struct tuple *reply)
@@ -103,15 +142,11 @@ static int see(const struct nlmsghdr *h, void *user)
 		else if (mnl_attr_get_type(a) == CTA_TUPLE_REPLY)
 			reply = read_tuple(a);
 	}
-	if (s->ops && orig.proto != IPPROTO_UDP)
-		return MNL_CB_OK;
-	for (size_t i = 0; i < s->count; i++) {
-		if (s->ops ? !concerns(&s->ops[i], &orig, &reply)
-			   : !is_of(&s->addresses[i], &orig, &reply))
-			continue;
+	bool found = s->ops && op_concerns(s, &orig, &reply);
+	for (size_t i = 0; !s->ops && i < s->count && !found; i++)
+		found = is_of(&s->addresses[i], &orig, &reply);
+	if (found)
 		VEC_PUSH(&s->found, orig);
-		break;
-	}
 	return MNL_CB_OK;
 }
 
@@ -180,12 +215,19 @@ static int search(struct search *s)
 
 int conntrack_forget(const struct netd_op *ops, size_t count)
 {
-	struct search s = {.ops = ops, .count = count};
-	bool any = false;
+	struct search s = {.count = 0};
+	int r;
 
-	for (size_t i = 0; i < count && !any; i++)
-		any = ops[i].type == NETD_FORGET;
-	return any ? search(&s) : 0;
+	if (!count)
+		return 0;
+	s.ops = xcalloc(count, sizeof(const struct netd_op *));
+	for (size_t i = 0; i < count; i++)
+		if (ops[i].type == NETD_FORGET)
+			s.ops[s.count++] = &ops[i];
+	qsort(s.ops, s.count, sizeof(*s.ops), by_front);
+	r = s.count ? search(&s) : 0;
+	free(s.ops);
+	return r;
 }
 
 int conntrack_forget_addresses(const struct net_address *list, size_t count)

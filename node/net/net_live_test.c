@@ -401,6 +401,35 @@ static void a_client_keeps_its_endpoint(void **state)
 	assert_memory_equal(get("", "10.96.0.11", 80), first[0] == 'a' ? "b " : "a ", 2);
 }
 
+/* As give(), with another message right behind. */
+static void give_two(const char *key, const struct service_desc *d)
+{
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	struct netd_op other = {
+		.type = NETD_FORGET, .proto = IPPROTO_UDP, .port = 9, .address = ip("10.96.0.99")};
+	netd_ops ops = {0};
+	char text[4096];
+
+	service_map_set(map, key, d, &ops);
+	struct netd_header h = {.size = (uint32_t)(ops.count * sizeof(*ops.items)),
+		.type = NETD_OPS,
+		.serial = ++serial};
+	buf_add(&out, &h, sizeof(h));
+	buf_add(&out, ops.items, h.size);
+	h = (struct netd_header){.size = sizeof(other), .type = NETD_OPS, .serial = ++serial};
+	buf_add(&out, &h, sizeof(h));
+	buf_add(&out, &other, sizeof(other));
+	VEC_FINISH(&ops);
+	assert_int_equal(write(netd_fd, out.data, out.size), out.size);
+	for (int i = 0; i < 2; i++) {
+		read_all(&h, sizeof(h));
+		assert_int_equal(h.type, NETD_RESULT);
+		assert_int_equal(h.code, 0);
+		assert_true(h.size < sizeof(text));
+		read_all(text, h.size);
+	}
+}
+
 /* One datagram from a socket with a fixed port; which server (by its port) got it. */
 static int udp_hits(int servers[2], uint16_t from, int patience)
 {
@@ -461,6 +490,10 @@ static void udp_clients_leave_an_endpoint_that_is_gone(void **state)
 	d = plain("10.96.0.12", IPPROTO_UDP, 53, 0, 0, &t[1 - hit], 1);
 	give("n/dns", &d);
 	assert_int_equal(udp_hits(servers, 40000, 200), 1 - hit);
+	/* Though more is said meanwhile: the last of the messages finds all connections. */
+	d = plain("10.96.0.12", IPPROTO_UDP, 53, 0, 0, &t[hit], 1);
+	give_two("n/dns", &d);
+	assert_int_equal(udp_hits(servers, 40000, 200), hit);
 	close(servers[0]);
 	close(servers[1]);
 }

@@ -21,6 +21,7 @@
 
 #define SOCKET_FD 3
 #define TABLE_CHECK_MS 15000
+#define FORGET_MS 100 /* connections to be forgotten are gathered so long at most */
 
 struct netd {
 	struct nft_socket *nft;
@@ -29,9 +30,18 @@ struct netd {
 	struct policy_tables policies;
 	bool emptied; /* a table was made anew, by the configuration under way */
 	bool lost_told;
-	int64_t check_ns;	  /* when the tables are looked for again, however busy it is */
-	VEC(uint32_t) remembered; /* seconds that have a chain */
+	int64_t check_ns;	    /* when the tables are looked for again, however busy it is */
+	VEC(uint32_t) remembered;   /* seconds that have a chain */
+	VEC(struct netd_op) forget; /* of type NETD_FORGET, done but for these */
+	int64_t forget_ns;	    /* they wait no longer */
 };
+
+static int64_t now_ns(void)
+{
+	struct clock *c = clock_system();
+
+	return c->mono_ns(c);
+}
 
 /* All that netd, and the nft it starts, may ever do is to change the network. */
 static void drop_privileges(void)
@@ -252,9 +262,31 @@ static int apply_ops(struct netd *d, const char *body, size_t size, struct err *
 	}
 	int r = nft_apply(d->nft, ops, count, d->tables, err);
 
-	if (r == 0 && conntrack_forget(ops, count) < 0)
-		log_warn("old translations of UDP stay until they time out", NULL);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (ops[i].type != NETD_FORGET)
+			continue;
+		if (!d->forget.count)
+			d->forget_ns = now_ns() + FORGET_MS * NS_PER_MS;
+		VEC_PUSH(&d->forget, ops[i]);
+	}
 	return r;
+}
+
+static bool more_comes(void)
+{
+	struct pollfd p = {.fd = SOCKET_FD, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
+}
+
+/* One walk over all connections for the changes of many messages: it is the walk that costs. */
+static void forget_gathered(struct netd *d, bool now)
+{
+	if (!d->forget.count || (!now && now_ns() < d->forget_ns && more_comes()))
+		return;
+	if (conntrack_forget(d->forget.items, d->forget.count) < 0)
+		log_warn("old translations of UDP stay until they time out", NULL);
+	VEC_FINISH(&d->forget);
 }
 
 static int apply_policies(struct netd *d, const char *body, size_t size, struct err *err)
@@ -302,14 +334,8 @@ static int serve_one(struct netd *d)
 	/* A change that finds no table is a sign: the agent would only try it again. */
 	if (r == -ENOENT)
 		d->check_ns = 0;
+	forget_gathered(d, false);
 	return answer(NETD_RESULT, h.serial, r, err.msg);
-}
-
-static int64_t now_ns(void)
-{
-	struct clock *c = clock_system();
-
-	return c->mono_ns(c);
 }
 
 /* Somebody else's "flush ruleset" takes our tables along; the agent then gives everything again. */
@@ -369,6 +395,7 @@ int netd_main(int argc, char **argv)
 		if (r == 0 && now_ns() >= d.check_ns)
 			r = check_tables(&d);
 	}
+	forget_gathered(&d, true);
 	nft_socket_close(d.nft);
 	VEC_FINISH(&d.remembered);
 	if (r != -EPIPE)
