@@ -7,8 +7,9 @@ check_output "discovery" '"name":"nodes".*"name":"pods".*"name":"virtualmachinei
 check_output "pods are still the pods" 'No resources found' k get pods
 check_output "a list" '^\{"kind":"PodMetricsList","apiVersion":"metrics.k8s.io/v1beta1","metadata":\{"resourceVersion":"[0-9]+"\},"items":\[\]\}' \
 	k get --raw /apis/metrics.k8s.io/v1beta1/pods
-check_refused "of a node that is not there" 'nodes.metrics.k8s.io "n" not found|nodemetrics.metrics.k8s.io "n" not found' \
+check_refused "of a node that is not there" 'nodemetrics.metrics.k8s.io "n" not found' \
 	k get --raw /apis/metrics.k8s.io/v1beta1/nodes/n
+check_refused "of a pod that is not there" 'podmetrics.metrics.k8s.io "default/nope" not found' k top pod nope
 check_refused "kubectl top node" 'metrics not available yet' k top node
 check_output "kubectl top pod" 'No resources found in default namespace' k top pod
 check_refused "they can't be written" '(MethodNotAllowed|not allow this method)' \

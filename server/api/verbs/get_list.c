@@ -1,6 +1,8 @@
 /* get_list.c - reads. Objects are answered as their stored bytes; only tables and metadata lists
  * parse. */
+#include <ctype.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "server/api/api_internal.h"
 #include "server/api/verbs/sliced_list.h"
@@ -19,6 +21,22 @@ static const struct kind *sought_kind(const struct api_request *req)
 	return kind_by_name(req->api->kinds, h->made_of.group, h->made_of.version, h->made_of.kind);
 }
 
+/* Figures that are not there are missed in metrics-server's words, which clients know: it names
+ * them by their kind, those of pods with the namespace. */
+static void status_no_figures(struct api_request *req)
+{
+	const char *ns = req->route.namespace;
+	char *lower = arena_strdup(req->arena, req->kind->kind);
+	for (char *c = lower; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	struct kind named = *req->kind;
+	named.plural = lower;
+	snprintf(named.resource, sizeof(named.resource), "%s.%s", lower, named.group);
+	status_not_found(req->arena, &req->st, &named,
+		ns && *ns ? arena_printf(req->arena, "%s/%s", ns, req->route.name)
+			  : req->route.name);
+}
+
 static void get_made(struct api_request *req)
 {
 	const struct object *of = cache_get(req->api->cache, sought_kind(req),
@@ -26,7 +44,7 @@ static void get_made(struct api_request *req)
 	const struct compute c = {.api = req->api, .arena = req->arena, .kind = req->kind};
 	struct json *doc = of ? hooks_find(req->kind)->make(&c, of) : NULL;
 	if (!doc) {
-		status_not_found(req->arena, &req->st, req->kind, req->route.name);
+		status_no_figures(req);
 		api_fail(req);
 		return;
 	}
