@@ -189,7 +189,7 @@ static void on_connecting(uv_poll_t *poll, int status, int events)
 		connected(c);
 		return;
 	}
-	err_errno(&c->err, -e, "%s", "connect");
+	err_set(&c->err, -e, "%s", strerror(e)); /* finish() says what was tried */
 	close(c->fd);
 	c->fd = -1;
 }
@@ -206,7 +206,7 @@ static void try_next(struct stream_connect *c)
 		}
 		if (connect(c->fd, (const struct sockaddr *)&a->a, a->size) < 0 &&
 			errno != EINPROGRESS) {
-			err_errno(&c->err, -errno, "%s", "connect");
+			err_set(&c->err, -errno, "%s", strerror(errno));
 			close(c->fd);
 			c->fd = -1;
 			continue;

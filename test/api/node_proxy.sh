@@ -60,8 +60,8 @@ check_output "port forwarding" 'POST /portForward/default/p1.*HELLO' \
 
 kill $node_pid
 wait $node_pid 2>/dev/null
-check_output "an agent that is gone" 'error dialing backend of node.*"code":502' raw /api/v1/namespaces/default/pods/p1/log
-check_refused "in words for people" 'error dialing backend of node "n1"' k logs p1
+check_output "an agent that is gone" 'error dialing backend: dial tcp 127.0.0.1:[0-9]+: connect: connection refused.*"code":500' raw /api/v1/namespaces/default/pods/p1/log
+check_refused "in words for people" '^Error from server: error dialing backend: dial tcp 127.0.0.1:[0-9]+: connect: connection refused$' k logs p1
 check_output "the server goes on" 'ok' raw /readyz
 # Another node's agent at n1's address: its certificate is good, but not n1's.
 "$HANOK" kubeconfig --data "$SERVER_DIR" --node n2 --server "https://127.0.0.1:$SERVER_PORT" >"$TEST_DIR/n2.kubeconfig"
@@ -72,7 +72,7 @@ other_pid=$!
 eventually 10 test -s "$TEST_DIR/other.port"
 raw /api/v1/nodes/n1/status -X PATCH -H 'Content-Type: application/merge-patch+json' -d '{"status":{
 	"daemonEndpoints":{"kubeletEndpoint":{"Port":'"$(cat "$TEST_DIR/other.port")"'}}}}' >/dev/null
-check_output "no other node answers in a node's place" '"code":502' raw /api/v1/namespaces/default/pods/p1/log
+check_output "no other node answers in a node's place" 'error dialing backend: .*"code":500' raw /api/v1/namespaces/default/pods/p1/log
 kill $other_pid
 
 finish

@@ -32,7 +32,7 @@ struct proxy {
 	struct api_request *req; /* NULL once the client was answered or went away */
 	struct http_endpoint *endpoint;
 	struct http_call *call; /* NULL once over */
-	const char *node;	/* in req->arena */
+	const char *address;	/* of the agent, in req->arena: "192.0.2.1:10250" */
 	uv_idle_t end;		/* frees us outside of the endpoint's callbacks */
 };
 
@@ -110,6 +110,20 @@ static void on_data(void *user, const char *data, size_t size)
 		http_call_pause(p->call);
 }
 
+/* Why the agent was not reached, as people know it. */
+static const char *dial_words(const struct proxy *p, const struct err *err)
+{
+	const char *why = !err			       ? NULL
+			  : err->code == -ECONNREFUSED ? "connection refused"
+			  : err->code == -EHOSTUNREACH ? "no route to host"
+			  : err->code == -ENETUNREACH  ? "network is unreachable"
+						       : NULL;
+
+	if (!why)
+		return err ? err->msg : "connection closed";
+	return arena_printf(p->req->arena, "dial tcp %s: connect: %s", p->address, why);
+}
+
 static void on_done(void *user, const struct http_response *r, const struct err *err)
 {
 	struct proxy *p = user;
@@ -119,6 +133,7 @@ static void on_done(void *user, const struct http_response *r, const struct err 
 		return;
 	}
 	bool begun = p->sm.state == PROXY_RELAYING;
+	const char *why = r ? NULL : dial_words(p, err);
 	struct api_request *req = take_request(p);
 	if (begun && r) {
 		http_stream_end(req->http);
@@ -128,9 +143,8 @@ static void on_done(void *user, const struct http_response *r, const struct err 
 		http_stream_begin(req->http, r->status, "text/plain", NULL);
 		http_stream_end(req->http);
 	} else {
-		status_set(req->arena, &req->st, 502, "BadGateway",
-			"error dialing backend of node \"%s\": %s", p->node,
-			err ? err->msg : "connection closed");
+		/* No reason: clients print the words alone. */
+		status_set(req->arena, &req->st, 500, "", "error dialing backend: %s", why);
 		api_fail(req);
 	}
 	proxy_end(p);
@@ -229,7 +243,7 @@ void node_proxy(struct api_request *req, const char *node, const char *target)
 	struct proxy *p = xcalloc(1, sizeof(*p));
 	p->api = req->api;
 	p->req = req;
-	p->node = arena_strdup(req->arena, node);
+	p->address = e.address + strlen("tcp://");
 	sm_init(&p->sm, &proxy_class, p, target, PROXY_ASKED, mono_ns(p));
 	uv_idle_init(req->api->loop, &p->end);
 	p->endpoint = http_endpoint_create(&(struct http_endpoint_options){
