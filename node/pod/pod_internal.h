@@ -211,6 +211,7 @@ struct pod_op {
 	/* operation's own */
 	struct net_address addresses[4]; /* of the sandbox; then goes on here: */
 	size_t address_count;
+	unsigned address_tries; /* without one */
 	void (*network_known)(struct pod_op *op);
 	struct pod_refs *refs;
 	char *id; /* container, sandbox or image */
@@ -271,6 +272,9 @@ void pod_count_operation(const struct pod_op *op);
 
 /* pod_network.c: waits until network policies have the sandbox's addresses, then calls `then`;
  * false: there is nothing to wait for. */
+/* The pod must have an address, and the runtime told none; something will start in it: ask again.
+ */
+bool pod_network_missing(struct pod_op *op, const Cri__PodSandboxStatus *s);
 bool pod_network_wait(
 	struct pod_op *op, const Cri__PodSandboxStatus *s, void (*then)(struct pod_op *op));
 void pod_network_cancel(struct pod_op *op);

@@ -5,6 +5,8 @@
 #include "lib/base/log.h"
 #include "node/net/policies.h"
 
+#define TELL_EACH_TRIES 10 /* seconds */
+
 static bool runs(const struct pod_worker *w)
 {
 	for (size_t i = 0; i < w->view.container_count; i++)
@@ -25,6 +27,22 @@ static size_t addresses_of(const Cri__PodSandboxStatus *s, struct net_address *l
 		if (net_address_parse(s->network->additional_ips[i]->ip, &list[n]) == 0)
 			n++;
 	return n;
+}
+
+bool pod_network_missing(struct pod_op *op, const Cri__PodSandboxStatus *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct net_address list[ARRAY_LEN(op->addresses)];
+
+	if (json_path_bool(pod_worker_doc(op->w, &a), "spec.hostNetwork", false) ||
+		addresses_of(s, list, ARRAY_LEN(list)) || runs(op->w) ||
+		op->w->sm.state >= POD_STOPPING)
+		return false;
+	if (++op->address_tries % TELL_EACH_TRIES == 0)
+		pod_worker_event(op->w, -1, "Warning", "FailedCreatePodSandBox",
+			"the container runtime gives no address of the pod's sandbox: nothing is "
+			"started before network policies know it");
+	return true;
 }
 
 static void admitted(void *user, const struct err *err);
@@ -56,8 +74,10 @@ bool pod_network_wait(
 	if (json_path_bool(pod_worker_doc(op->w, &a), "spec.hostNetwork", false))
 		return false;
 	op->address_count = addresses_of(s, op->addresses, ARRAY_LEN(op->addresses));
-	if (!op->address_count)
+	if (!op->address_count) {
+		op->w->sandbox_unread |= runs(op->w); /* the next list asks again */
 		return false;
+	}
 	/* A pod of the node's own files may be what the API is made of: it does not wait for it. */
 	bool first = op->w->is_static && !informer_synced(op->w->m->pods);
 	if (first || runs(op->w)) {

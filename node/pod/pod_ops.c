@@ -138,6 +138,12 @@ static void ask_sandbox_again(void *user)
 	op->grpc = cri_sandbox_status(op->w->m->cri, op->w->sandbox_id, on_sandbox_status, op);
 }
 
+static void ask_sandbox_later(struct pod_op *op)
+{
+	op->timer = wakeup_create(op->w->n->loop, op->w->n->clock, ask_sandbox_again, op);
+	wakeup_in(op->timer, 1000);
+}
+
 static void on_sandbox_status(void *user, const struct grpc_result *r)
 {
 	struct pod_op *op = user;
@@ -151,6 +157,10 @@ static void on_sandbox_status(void *user, const struct grpc_result *r)
 		if (w->view.sandbox_ready)
 			adopt_cgroup(w);
 		sandbox_ip(w, s->status);
+		if (w->view.sandbox_ready && pod_network_missing(op, s->status)) {
+			ask_sandbox_later(op);
+			return;
+		}
 		if (w->view.sandbox_ready && pod_network_wait(op, s->status, sandbox_known))
 			return;
 	} else if (r->status == GRPC_NOT_FOUND) {
@@ -160,8 +170,7 @@ static void on_sandbox_status(void *user, const struct grpc_result *r)
 		w->sandbox_unread = true;
 		/* But nothing starts in one whose addresses are not known. */
 		if (w->view.sandbox_ready && !*w->pod_ip) {
-			op->timer = wakeup_create(w->n->loop, w->n->clock, ask_sandbox_again, op);
-			wakeup_in(op->timer, 1000);
+			ask_sandbox_later(op);
 			return;
 		}
 	}

@@ -343,7 +343,7 @@ static int handle(struct grpc_call *call, struct arena *a, void **ret)
 					    : CRI__POD_SANDBOX_STATE__SANDBOX_NOTREADY;
 		r->status->network = EMPTY(
 			a, Cri__PodSandboxNetworkStatus, cri__pod_sandbox_network_status__init);
-		r->status->network->ip = "10.244.0.2";
+		r->status->network->ip = call->answer == FAKE_NOTHING ? "" : "10.244.0.2";
 		return 0;
 	}
 	if (streq(m, "StopPodSandbox")) {

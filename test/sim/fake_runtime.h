@@ -15,7 +15,7 @@ enum fake_answer {
 	FAKE_HANG,     /* no answer within the call's time limit */
 	FAKE_FAIL,     /* an error, without effect */
 	FAKE_NONSENSE, /* no metadata, unknown ids, everything twice, empty messages */
-	FAKE_NOTHING,  /* empty lists */
+	FAKE_NOTHING,  /* empty lists; a sandbox without an address */
 };
 
 struct fake_runtime;

@@ -501,6 +501,38 @@ static void one_hangs_others_run(void **state)
 	}
 }
 
+/* Policies could not hold for it. */
+static void without_an_address_nothing_starts(void **state)
+{
+	struct world w;
+
+	begin(&w, 9);
+	w.method = "PodSandboxStatus";
+	w.answer = FAKE_NOTHING;
+	create(&w, "a", "", "");
+	create(&w, "b", "", "");
+	create(&w, "host", "", ",'hostNetwork':true");
+	run(&w, 60 * S);
+	assert_int_equal(fake_runtime_containers(w.runtime, "a", false), 0);
+	assert_true(w.failed_sandboxes > 0);
+	assert_true(running(&w, "host"));
+	/* It can be deleted. */
+	fake_api_delete(w.api, "Pod", "default", "b", -1, NULL);
+	run(&w, 20 * S);
+	assert_true(gone(&w, "b"));
+	w.answer = FAKE_RIGHT;
+	run(&w, 5 * S);
+	assert_true(running(&w, "a"));
+	/* One that runs is not ended for it. */
+	agent_end(&w);
+	w.answer = FAKE_NOTHING;
+	agent_begin(&w);
+	run(&w, 10 * S);
+	assert_true(running(&w, "a"));
+	assert_int_equal(fake_runtime_containers(w.runtime, "a", false), 1);
+	end(&w);
+}
+
 static void what_can_not_be_stopped(void **state)
 {
 	static const char *const methods[] = {
@@ -657,6 +689,7 @@ int main(void)
 		cmocka_unit_test(a_life),
 		cmocka_unit_test(over_without_volumes),
 		cmocka_unit_test(one_hangs_others_run),
+		cmocka_unit_test(without_an_address_nothing_starts),
 		cmocka_unit_test(what_can_not_be_stopped),
 		cmocka_unit_test(too_many_containers),
 		cmocka_unit_test(leaving_gives_up),
