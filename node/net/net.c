@@ -15,6 +15,7 @@
 #include "node/net/lease.h"
 #include "node/net/links.h"
 #include "node/net/netd_client.h"
+#include "node/net/pod_ranges.h"
 #include "node/net/policies.h"
 #include "node/net/services.h"
 
@@ -51,6 +52,7 @@ struct node_net {
 	uint32_t config_serial;	     /* unanswered config message; 0 = none */
 	struct list calls;
 	bool told_no_ipv6;
+	char *refused; /* ranges of Nodes that are not believed; NULL = none */
 	bool destroyed;
 };
 
@@ -135,9 +137,31 @@ static bool pod_range(const struct json *doc, uint32_t family, struct net_range 
 }
 
 /* Another node's range and the address to send it to; false while either is missing. */
-static bool route_to(const struct json *doc, uint32_t family, struct links_route *ret)
+static bool route_to(const struct json *doc, uint32_t family, struct pod_range *ret)
 {
-	return pod_range(doc, family, &ret->to) && internal_ip(doc, family, &ret->via);
+	return pod_range(doc, family, &ret->range) && internal_ip(doc, family, &ret->node);
+}
+
+/* A range of the Node of this name that is not believed. */
+static void add_refused(struct buf *text, const char *node, const struct pod_range *r)
+{
+	char range[NET_ADDRESS_TEXT + 4];
+
+	if (text->size < 4096)
+		buf_printf(text, "%sNode %s: spec.podCIDRs: %s: %s", text->size ? "; " : "", node,
+			net_range_format(&r->range, range), r->refused);
+}
+
+static void tell_refused(struct node_net *net, const struct buf *text)
+{
+	_cleanup_(free_p) char *now = text->size ? xstrndup(text->data, text->size) : NULL;
+
+	if (streq(now, net->refused))
+		return;
+	if (now)
+		log_warn("pod ranges of nodes are left out", "ranges", now, NULL);
+	free(net->refused);
+	net->refused = TAKE_PTR(now);
 }
 
 static struct links_address gateway_of(const struct net_range *pods)
@@ -335,7 +359,12 @@ static void tell_dns(struct node_net *net, const struct links_route *routes, siz
 static void settle(struct node_net *net)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(buf_finish) struct buf refused = BUF_INIT;
 	VEC(struct links_route) routes = {0};
+	VEC(struct pod_range) ranges = {0};
+	VEC(const char *) names = {0};
+	struct net_range taken[4];
+	struct net_address here[2] = {{0}};
 	struct err err = ERR_INIT;
 	struct object **nodes;
 	size_t count;
@@ -344,6 +373,14 @@ static void settle(struct node_net *net)
 	if (!*net->cidr || !net->nodes_synced)
 		return;
 	read_own_node(net);
+	taken[0] = net->pods;
+	taken[1] = net->pods6;
+	taken[2] = net->service_net;
+	taken[3] = net->service_net6;
+	if (net_address_parse(net->node->host_ip, &here[0]) < 0)
+		here[0].family = 0;
+	if (net_address_parse(net->node->host_ip6, &here[1]) < 0)
+		here[1].family = 0;
 	if (net->service_net.address.family)
 		VEC_PUSH(&routes, ((struct links_route){.to = net->service_net}));
 	if (net->pods6.address.family && net->service_net6.address.family)
@@ -351,18 +388,30 @@ static void settle(struct node_net *net)
 	count = informer_list(net->nodes, NULL, &a, &nodes);
 	for (size_t i = 0; i < count; i++) {
 		const struct json *doc;
-		struct links_route route;
+		struct pod_range range = {.refused = NULL};
 
 		if (streq(nodes[i]->name, net->node->name))
 			continue;
 		doc = object_doc(nodes[i], &a);
-		if (route_to(doc, AF_INET, &route) &&
-			!net_address_eq(&route.to.address, &net->pods.address))
-			VEC_PUSH(&routes, route);
-		if (net->pods6.address.family && route_to(doc, AF_INET6, &route) &&
-			!net_address_eq(&route.to.address, &net->pods6.address))
-			VEC_PUSH(&routes, route);
+		for (int f = 0; f < (net->pods6.address.family ? 2 : 1); f++) {
+			if (!route_to(doc, f ? AF_INET6 : AF_INET, &range))
+				continue;
+			VEC_PUSH(&ranges, range);
+			VEC_PUSH(&names, nodes[i]->name);
+		}
 	}
+	pod_ranges_check(ranges.items, ranges.count, taken, ARRAY_LEN(taken), here);
+	for (size_t i = 0; i < ranges.count; i++) {
+		const struct pod_range *range = &ranges.items[i];
+
+		if (range->refused)
+			add_refused(&refused, names.items[i], range);
+		else
+			VEC_PUSH(&routes, ((struct links_route){range->range, range->node}));
+	}
+	tell_refused(net, &refused);
+	VEC_FINISH(&ranges);
+	VEC_FINISH(&names);
 	tell_dns(net, routes.items, routes.count);
 	r = ensure_links(net, routes.items, routes.count, &err);
 	if (r == 0)
@@ -545,6 +594,7 @@ void net_destroy(struct node_net *net)
 	dns_child_destroy(net->dns);
 	links_close(net->links);
 	buf_finish(&net->config);
+	free(net->refused);
 	for (int i = 0; i < PART_COUNT; i++)
 		free(net->problems[i]);
 	uv_close((uv_handle_t *)&net->timer, freed);

@@ -17,8 +17,7 @@ bool netd_any_address(const struct net_address *a)
 	return !memcmp(a->bytes, zero, sizeof(zero));
 }
 
-/* A range that pods or services may have: not so wide that it takes over the host's own traffic. */
-static bool net_ok(const struct net_range *n, uint32_t family)
+bool netd_range_ok(const struct net_range *n, uint32_t family)
 {
 	uint32_t bits = family == AF_INET6 ? 128 : 32;
 
@@ -33,9 +32,9 @@ static bool apart(const struct net_range *a, const struct net_range *b)
 
 static bool family_ok(const struct netd_family *f, uint32_t family)
 {
-	return net_ok(&f->pods, family) && f->bridge_calls_ip <= 1 &&
+	return netd_range_ok(&f->pods, family) && f->bridge_calls_ip <= 1 &&
 	       (!f->services.address.family ||
-		       (net_ok(&f->services, family) && apart(&f->pods, &f->services)));
+		       (netd_range_ok(&f->services, family) && apart(&f->pods, &f->services)));
 }
 
 int netd_check_config(const struct netd_config *c, size_t size, struct err *err)
@@ -52,7 +51,7 @@ int netd_check_config(const struct netd_config *c, size_t size, struct err *err)
 		return err_set(err, -EINVAL,
 			"pod and service ranges must be apart, no wider than /8, unicast");
 	for (uint32_t i = 0; i < c->net_count; i++)
-		if ((!net_ok(&nets[i], AF_INET) && !net_ok(&nets[i], AF_INET6)) ||
+		if ((!netd_range_ok(&nets[i], AF_INET) && !netd_range_ok(&nets[i], AF_INET6)) ||
 			!apart(&c->v4.services, &nets[i]) || !apart(&c->v6.services, &nets[i]))
 			return err_set(err, -EINVAL, "pod range %u is not a usable range", i);
 	return 0;

@@ -121,6 +121,8 @@ struct netd_op {
 int netd_check_config(const struct netd_config *c, size_t size, struct err *err) _must_check_;
 int netd_check_op(
 	const struct netd_op *op, const struct netd_config *config, struct err *err) _must_check_;
+/* A range that pods or services may have: not so wide that it takes over the host's own traffic. */
+bool netd_range_ok(const struct net_range *n, uint32_t family);
 bool netd_any_address(const struct net_address *a); /* all zero */
 
 /* The fixed part of a family's table, as text for nft(8): idempotent, keeps the elements that are
