@@ -17,7 +17,7 @@ struct volume_wait {
 	struct workload *workload;
 	char *node;
 	int64_t deadline_ns;
-	bool asked; /* some claim has shown our choice of node */
+	bool *asked; /* for each claim: it has shown our choice of node */
 };
 
 static void wait_free(struct volume_wait *w)
@@ -25,6 +25,7 @@ static void wait_free(struct volume_wait *w)
 	list_remove(&w->link);
 	workload_unref(w->workload);
 	free(w->node);
+	free(w->asked);
 	free(w);
 }
 
@@ -95,8 +96,8 @@ static bool look(struct volume_wait *w, bool *ret_all_bound)
 			continue;
 		*ret_all_bound = false;
 		if (streq(c->selected_node, w->node)) {
-			w->asked = true;
-		} else if (c->selected_node[0] || w->asked) {
+			w->asked[n] = true;
+		} else if (c->selected_node[0] || w->asked[n]) {
 			/* Whoever makes the volume can't make it there. */
 			give_up(w, "binding volumes: provisioning failed for the selected node");
 			return false;
@@ -177,6 +178,7 @@ void scheduler_bind_volumes(struct scheduler *s, const struct queued *q, const c
 	w->s = s;
 	w->workload = workload_ref(q->workload);
 	w->node = xstrdup(node);
+	w->asked = xcalloc(w->workload->claim_count, sizeof(*w->asked));
 	w->deadline_ns = scheduler_now(s) + WAIT_NS;
 	list_append(&s->volume_waits, &w->link);
 	for (size_t n = 0; n < count; n++) {

@@ -235,11 +235,66 @@ static void test_volumes(void **state)
 	}
 }
 
+static bool both_asked(struct sim *s)
+{
+	for (int n = 0; n < 2; n++) {
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		const struct json *notes =
+			json_path(sim_doc(s, &a, "PersistentVolumeClaim", n ? "b" : "a"),
+				"metadata.annotations");
+		if (!json_get(notes, "volume.kubernetes.io/selected-node"))
+			return false;
+	}
+	return true;
+}
+
+/* Claims show the choice of the node one after the other: nothing failed. */
+static void test_two_claims(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		sim_begin(&s, seed, "-*", true);
+		fake_node_add(s.nodes, "n0", "4", "4Gi", 110);
+		fake_api_create_text(s.api,
+			"{'apiVersion':'storage.k8s.io/"
+			"v1','kind':'StorageClass','metadata':{'name':"
+			"'made'},'provisioner':'example.com/x','volumeBindingMode':"
+			"'WaitForFirstConsumer'}");
+		for (int n = 0; n < 2; n++)
+			fake_api_create_text(s.api,
+				"{'apiVersion':'v1','kind':'PersistentVolumeClaim','metadata':{'"
+				"name':'%s'}"
+				",'spec':{'accessModes':['ReadWriteOnce'],'storageClassName':'made'"
+				","
+				"'resources':{'requests':{'storage':'1Gi'}}}}",
+				n ? "b" : "a");
+		sim_run_ms(&s, 2000);
+		fake_api_create_text(s.api,
+			"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'"
+			"containers':["
+			"{'name':'c','image':'i'}],'volumes':[{'name':'v','persistentVolumeClaim':{"
+			"'claimName':'a'}},{'name':'w','persistentVolumeClaim':{'claimName':'b'}}]}"
+			"}");
+		sim_until(&s, both_asked, 60000);
+		sim_run_ms(&s, 5000);
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		struct object **all;
+		size_t count = fake_api_list(s.api, "Event", NULL, &a, &all);
+		for (size_t i = 0; i < count; i++)
+			assert_string_not_equal(json_path_str(object_doc(all[i], &a), "reason"),
+				"FailedScheduling");
+		assert_true(sim_text_is(&s, "Pod", "p", "spec.nodeName", NULL));
+		sim_end(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_volumes),
+		cmocka_unit_test(test_two_claims),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
