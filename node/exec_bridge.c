@@ -7,6 +7,7 @@
 #include "lib/http/spdy.h"
 #include "lib/http/websocket.h"
 #include "lib/json/json.h"
+#include "lib/object/status.h"
 
 #define STATUS_MAX_BYTES (64u << 10)
 
@@ -262,6 +263,20 @@ static void open_channel(struct bridge *b, enum channel number)
 	b->channels[number].stream = spdy_open(b->runtime, &h, 1, &handler, &b->channels[number]);
 }
 
+void upgrade_refuse(struct http_request *req, int status, const char *text)
+{
+	_cleanup_(buf_finish) struct buf body = BUF_INIT;
+	struct status st = {0};
+
+	if (!strpbrk(text, ":{[")) {
+		http_respond(req, status, "text/plain; charset=utf-8", NULL, text, strlen(text));
+		return;
+	}
+	(void)status_set(&req->arena, &st, status, NULL, "%s", text);
+	json_write(&body, st.doc);
+	http_respond(req, status, "application/json", NULL, body.data, body.size);
+}
+
 int exec_bridge_start(struct http_request *req, struct stream *runtime,
 	const struct exec_bridge_options *options, struct err *err)
 {
@@ -287,7 +302,7 @@ int exec_bridge_start(struct http_request *req, struct stream *runtime,
 	if (r < 0) {
 		const char *text = "no WebSocket sub-protocol that this node speaks: "
 				   "v5.channel.k8s.io, v4.channel.k8s.io, channel.k8s.io";
-		http_respond(req, 400, "text/plain; charset=utf-8", NULL, text, strlen(text));
+		upgrade_refuse(req, 400, text);
 		stream_close(runtime);
 		free(b);
 		return r;

@@ -18,6 +18,11 @@ struct exec_bridge_options {
 int exec_bridge_start(struct http_request *req, struct stream *runtime,
 	const struct exec_bridge_options *options, struct err *err) _must_check_;
 
+/* Answers a request for an upgrade: no. In plain text, which kubectl shows behind words of its own;
+ * but it takes text with a colon or brackets for YAML and shows nothing of it: that goes as a
+ * Status. */
+void upgrade_refuse(struct http_request *req, int status, const char *text);
+
 /* Pure: one message of a client. *ret_data may point into `room` (base64). -EBADMSG = not
  * understood. */
 struct arena;

@@ -296,7 +296,7 @@ static int parse_ports(struct http_request *req, unsigned ports[PORTS_MAX])
 static int refuse(
 	struct http_request *req, struct stream *runtime, void *bridge, int r, const char *text)
 {
-	http_respond(req, 400, "text/plain; charset=utf-8", NULL, text, strlen(text));
+	upgrade_refuse(req, 400, text);
 	stream_close(runtime);
 	free(bridge);
 	return r;

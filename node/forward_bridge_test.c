@@ -171,6 +171,10 @@ static void test_refused(void **state)
 		struct stream *s = client_connect(f, &c, bad[i][0], bad[i][1]);
 		assert_true(started < 0);
 		assert_int_equal(c.r.status, 400);
+		/* There is a colon in each: kubectl reads such text as YAML. */
+		run_while(f, !c.r.done, 5000);
+		assert_non_null(strstr(c.r.body.data, "\"kind\":\"Status\""));
+		assert_non_null(strstr(c.r.body.data, "\"code\":400"));
 		stream_close(s);
 		client_end(&c);
 	}

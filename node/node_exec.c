@@ -40,7 +40,7 @@ static void refuse(struct session *s, int status, const char *text)
 	struct http_request *req = s->req;
 
 	session_free(s);
-	http_respond(req, status, "text/plain; charset=utf-8", NULL, text, strlen(text));
+	upgrade_refuse(req, status, text);
 }
 
 static void on_cancelled(struct http_request *req)
@@ -218,8 +218,7 @@ void node_exec_serve(struct node *n, struct http_request *req, bool attach, cons
 	}
 	if (!at.container_id || !at.running) {
 		refuse(s, 404,
-			arena_printf(&req->arena, "container not found (\"%s\"): it is not running",
-				container));
+			arena_printf(&req->arena, "container not found (\"%s\")", container));
 		return;
 	}
 	bool in = flag(req, "input", "stdin"), out = flag(req, "output", "stdout");
