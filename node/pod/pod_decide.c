@@ -127,6 +127,8 @@ static void bring_up(const struct pod_view *v, size_t i, int64_t now, struct pod
 
 	int64_t until = container_wait_until(c, now);
 	if (until) {
+		if (d->held_count < ARRAY_LEN(d->held))
+			d->held[d->held_count++] = i;
 		wake_at(d, until);
 		return;
 	}
@@ -375,6 +377,7 @@ void pod_decide(const struct pod_view *v, int64_t now, struct pod_decision *d)
 	d->phase = PHASE_PENDING;
 	d->reason = NULL;
 	d->action_count = 0;
+	d->held_count = 0;
 	d->wake_ns = INT64_MAX;
 
 	switch (v->state) {

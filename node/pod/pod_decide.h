@@ -164,6 +164,8 @@ struct pod_decision {
 	const char *reason;   /* "DeadlineExceeded" or NULL */
 	struct pod_action actions[2 * POD_CONTAINER_MAX + 4];
 	size_t action_count;
+	size_t held[POD_CONTAINER_MAX]; /* containers that ended and wait for their back-off */
+	size_t held_count;
 	int64_t wake_ns; /* ask again then even if nothing changes; INT64_MAX = no need */
 };
 

@@ -142,12 +142,16 @@ static void crash_loop_waits(void **state)
 	/* The first restart is at once, the next after 10 s, 20 s, ... */
 	struct pod_decision d = decide(&v, 100 * S);
 	assert_true(has(&d, POD_DO_START, 0));
+	assert_int_equal(d.held_count, 0);
 	backoff_raise(&c.restart, 100 * S);
 	d = decide(&v, 101 * S);
 	assert_int_equal(d.action_count, 0);
 	assert_int_equal(d.wake_ns, 110 * S);
+	assert_int_equal(d.held_count, 1);
+	assert_int_equal(d.held[0], 0);
 	d = decide(&v, 110 * S);
 	assert_true(has(&d, POD_DO_START, 0));
+	assert_int_equal(d.held_count, 0);
 	backoff_raise(&c.restart, 110 * S);
 	assert_int_equal(container_wait_until(&c, 110 * S), 120 * S);
 	for (int i = 0; i < 10; i++)

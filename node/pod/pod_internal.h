@@ -186,6 +186,7 @@ void pod_op_kill(struct pod_worker *w, size_t container, enum pod_kill_why why, 
 void pod_op_remove(struct pod_worker *w);
 void pod_op_confirm(struct pod_worker *w);
 void pod_op_detail(struct pod_worker *w, size_t container); /* reads ContainerStatus of cur */
+void pod_tell_held(struct pod_worker *w, size_t container); /* BackOff, once for an instance */
 void pod_op_remove_dead(struct pod_worker *w, size_t container, const char *id);
 void pod_op_sandbox_detail(struct pod_worker *w);
 void pod_ops_cancel(struct pod_worker *w);

@@ -19,6 +19,7 @@ void pod_container_finish(struct pod_container *c)
 	free(c->name);
 	free(c->wait_reason);
 	free(c->wait_message);
+	free(c->held_id);
 	free(c->image_user);
 	instance_finish(&c->cur);
 	instance_finish(&c->last);

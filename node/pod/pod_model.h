@@ -30,6 +30,7 @@ struct pod_container {
 	struct instance cur;		  /* the newest; id NULL = none */
 	struct instance last;		  /* the newest that ended before it; id NULL = none */
 	char *wait_reason, *wait_message; /* why it does not run; NULL = nothing special */
+	char *held_id;			  /* the instance whose back-off has been told */
 	int64_t wait_show_ns;		  /* until then it is shown rather than the back-off */
 	bool ready;			  /* as last computed by readiness */
 	bool has_readiness, has_startup;

@@ -333,21 +333,22 @@ void pod_instance_fill(
 		read_message(w, i, to);
 }
 
-static void tell_backoff(struct pod_worker *w, size_t i)
-{
-	const struct container_view *v = &w->view.containers[i];
-
-	if (v->run == RUN_EXITED && !w->view.deleting && container_restarts(&w->view, v) &&
-		container_wait_until(v, wall(w->n)))
-		pod_worker_event(w, (long)i, "Warning", "BackOff",
-			"Back-off restarting failed container %s in pod %s_%s(%s)",
-			w->containers[i].name, w->name, w->ns, w->uid);
-}
-
 static void replace_text(char **to, const char *s)
 {
 	free(*to);
 	*to = xstrdup(s);
+}
+
+void pod_tell_held(struct pod_worker *w, size_t i)
+{
+	struct pod_container *c = &w->containers[i];
+
+	if (!c->cur.id || streq(c->held_id, c->cur.id))
+		return;
+	replace_text(&c->held_id, c->cur.id);
+	pod_worker_event(w, (long)i, "Warning", "BackOff",
+		"Back-off restarting failed container %s in pod %s_%s(%s)", c->name, w->name, w->ns,
+		w->uid);
 }
 
 static void on_detail(void *user, const struct grpc_result *r)
@@ -362,7 +363,6 @@ static void on_detail(void *user, const struct grpc_result *r)
 		struct instance *to = streq(c->cur.id, op->id)	  ? &c->cur
 				      : streq(c->last.id, op->id) ? &c->last
 								  : NULL;
-		bool was_running = w->view.containers[op->container].run == RUN_RUNNING;
 		if (to)
 			pod_instance_fill(w, op->container, to, s->status);
 		if (to == &c->cur) {
@@ -370,8 +370,6 @@ static void on_detail(void *user, const struct grpc_result *r)
 			pod_worker_show(w, op->container);
 			if (to->run == RUN_RUNNING)
 				pod_probes_start(w, op->container);
-			else if (was_running)
-				tell_backoff(w, op->container);
 		}
 	} else if (r->status == GRPC_NOT_FOUND && streq(c->cur.id, op->id) &&
 		   (c->cur.run == RUN_RUNNING || !c->cur.detailed)) {

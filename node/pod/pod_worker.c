@@ -283,6 +283,8 @@ static void step(void *user)
 		status_publish(w);
 	for (size_t i = 0; i < d->action_count; i++)
 		carry_out(w, &d->actions[i]);
+	for (size_t i = 0; i < d->held_count; i++)
+		pod_tell_held(w, d->held[i]);
 
 	int64_t wait = d->wake_ns == INT64_MAX ? INT64_MAX : d->wake_ns - wall(w->n);
 	wait = MIN(wait, pod_finished_step(w));
