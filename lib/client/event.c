@@ -16,6 +16,7 @@ struct remembered {
 };
 
 struct event_memory {
+	int64_t last_name_ns;
 	struct table events; /* uid, component, type, reason, field path, message -> remembered */
 };
 
@@ -93,6 +94,16 @@ static struct json *reference(struct arena *a, const struct object *about, const
 	return ref;
 }
 
+/* Events are listed by name, and their times are whole seconds: the name keeps the order in which
+ * they came. The random part keeps two clients apart that speak of one object at the same time. */
+static int64_t name_ns(struct client *c, int64_t now_ns)
+{
+	int64_t ns = now_ns + (int64_t)random_below(client_random(c), 1000);
+
+	c->events->last_name_ns = MAX(ns, c->events->last_name_ns + 1);
+	return c->events->last_name_ns;
+}
+
 static void record(struct client *c, const char *component, const struct object *about,
 	const char *field_path, const char *type, const char *reason, const char *message)
 {
@@ -122,7 +133,7 @@ static void record(struct client *c, const char *component, const struct object 
 		table_set(&c->events->events, key, r);
 	}
 	free(r->name);
-	r->name = xasprintf("%s.%016" PRIx64, about->name, random_u64(client_random(c)));
+	r->name = xasprintf("%s.%016" PRIx64, about->name, (uint64_t)name_ns(c, now_ns));
 	r->count = 1;
 	r->last_ns = now_ns;
 

@@ -326,6 +326,20 @@ static void test_events(void **state)
 	client_event(c, o, NULL, "Warning", "Long", "%s", text);
 	sim_run_ms(&s, 1000);
 	assert_int_equal(sim_count(&s, "Event"), 4);
+	/* Their times are whole seconds: the names are in the order in which they came. */
+	enum { STEPS = 20 };
+	const char *names[STEPS] = {0};
+	for (int n = 0; n < STEPS; n++)
+		client_event(c, o, NULL, "Normal", "Ordered", "%d", n);
+	sim_run_ms(&s, 1000);
+	size_t count = fake_api_list(s.api, "Event", "default", &a, &all);
+	for (size_t i = 0; i < count; i++) {
+		doc = object_doc(all[i], &a);
+		if (streq(json_path_str(doc, "reason"), "Ordered"))
+			names[atoi(json_path_str(doc, "message"))] = all[i]->name;
+	}
+	for (int n = 1; n < STEPS; n++)
+		assert_true(strcmp(names[n - 1], names[n]) < 0);
 	arena_finish(&a);
 	client_destroy(c);
 	sim_end(&s);
