@@ -59,7 +59,11 @@ static struct json *terminated(
 			json_new_string_n(
 				a, i->message, utf8_cut(i->message, strlen(i->message), most)));
 	json_set_str(a, t, "reason", reason);
-	set_time(a, t, "startedAt", i->started_ns);
+	/* What never started says so by the beginning of time; clients require the field. */
+	if (i->started_ns > 0)
+		set_time(a, t, "startedAt", i->started_ns);
+	else
+		json_set_str(a, t, "startedAt", "1970-01-01T00:00:00Z");
 	json_set(a, o, "terminated", t);
 	return o;
 }

@@ -186,6 +186,11 @@ static void ended(void **state)
 	assert_string_equal(
 		json_path_str(st, "containerStatuses[0].state.terminated.reason"), "OOMKilled");
 	assert_string_equal(condition(st, "Ready", "reason"), "PodFailed");
+	/* It never started: the field is there nevertheless. */
+	s.c[1].cur.started_ns = 0;
+	st = pod_status_make(&a, &s.in);
+	assert_string_equal(json_path_str(st, "containerStatuses[0].state.terminated.startedAt"),
+		"1970-01-01T00:00:00Z");
 	s.in.ended_phase = PHASE_SUCCEEDED;
 	st = pod_status_make(&a, &s.in);
 	assert_string_equal(condition(st, "Ready", "reason"), "PodCompleted");
