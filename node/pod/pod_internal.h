@@ -293,7 +293,8 @@ void pod_hook_cancel(struct pod_hook *h);
 int pod_port_number(const struct json *container, const struct json *port);
 
 /* pod_probe.c */
-void pod_probes_start(struct pod_worker *w, size_t container); /* after the container started */
+/* After the container started, or was seen to run: tells what probes could not ask of it. */
+void pod_probes_start(struct pod_worker *w, size_t container);
 void pod_probes_stop(struct pod_worker *w, size_t container);
 /* The container is to end: it need not be alive any more, but whether it is ready still counts. */
 void pod_probes_leave(struct pod_worker *w, size_t container);

@@ -32,6 +32,7 @@ struct pod_probe {
 	unsigned success_threshold, failure_threshold;
 	unsigned in_a_row, tries;
 	bool last_ok;
+	char *error; /* why it could not be asked; told when the container is known to run still */
 	struct wakeup *timer;
 	struct pod_check *check;
 };
@@ -48,6 +49,7 @@ static void probe_free(struct pod_probe *p)
 	*slot(p->w, p->container, p->kind) = NULL;
 	pod_check_cancel(p->check);
 	wakeup_destroy(p->timer);
+	free(p->error);
 	free(p);
 }
 
@@ -113,9 +115,9 @@ static void on_checked(void *user, enum check_result result, const char *text)
 	w->containers[p->container].probe_results[p->kind][outcome]++;
 	wakeup_at_period(p);
 	if (result == CHECK_ERROR) {
-		pod_worker_event(w, (long)p->container, "Warning", "Unhealthy",
-			"%s probe errored and resulted in unknown state: %s", kinds[p->kind].name,
-			text);
+		free(p->error);
+		p->error = xstrdup(text);
+		pod_op_detail(w, p->container);
 		return;
 	}
 	if (result == CHECK_WARNING)
@@ -199,12 +201,30 @@ static void recall(struct pod_worker *w, size_t container)
 	}
 }
 
+/* An error of a container that has ended meanwhile is nobody's concern. */
+static void tell_error(struct pod_probe *p)
+{
+	_cleanup_(free_p) char *error = TAKE_PTR(p->error);
+
+	if (error && !p->w->view.containers[p->container].killing)
+		pod_worker_event(p->w, (long)p->container, "Warning", "Unhealthy",
+			"%s probe errored and resulted in unknown state: %s", kinds[p->kind].name,
+			error);
+}
+
 void pod_probes_start(struct pod_worker *w, size_t container)
 {
+	bool there = false;
+
 	for (int k = 0; k < PROBE_KINDS; k++) {
-		if (*slot(w, container, (enum probe_kind)k))
-			return;
+		struct pod_probe *p = *slot(w, container, (enum probe_kind)k);
+		if (!p)
+			continue;
+		tell_error(p);
+		there = true;
 	}
+	if (there)
+		return;
 	if (!w->containers[container].cur.id || w->view.containers[container].killing)
 		return;
 	recall(w, container);
