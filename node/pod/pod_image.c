@@ -130,7 +130,8 @@ static void on_pulled(void *user, const struct image_pulled *r)
 	const char *image = image_of(op, &a);
 
 	op->pull = NULL;
-	op->pull_ns = r->pull_ns;
+	/* A pull that several share may have begun before this one came. */
+	op->pull_ns = MIN(r->pull_ns, mono(op->w->n) - op->started_ns);
 	if (r->error)
 		pull_failed(op, image, r->error);
 	else
