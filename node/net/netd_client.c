@@ -234,3 +234,20 @@ uint32_t netd_client_send(struct netd_client *c, enum netd_message type, const v
 		stream_write(c->stream, p, size);
 	return h.serial;
 }
+
+bool netd_client_send_ops(struct netd_client *c, const struct netd_op *ops, size_t count,
+	uint32_t *ret_first, uint32_t *ret_last)
+{
+	size_t most = NETD_MESSAGE_MAX_BYTES / sizeof(*ops);
+
+	*ret_first = *ret_last = 0;
+	for (size_t i = 0; i < count; i += most) {
+		*ret_last =
+			netd_client_send(c, NETD_OPS, ops + i, MIN(most, count - i) * sizeof(*ops));
+		if (!*ret_last)
+			return false;
+		if (!*ret_first)
+			*ret_first = *ret_last;
+	}
+	return count != 0;
+}

@@ -23,3 +23,7 @@ void netd_client_destroy(
 /* Returns the message's serial, 0 when netd is not running now (`fresh` will come). */
 uint32_t netd_client_send(
 	struct netd_client *c, enum netd_message type, const void *p, size_t size);
+/* NETD_OPS, in their order: as one message, which becomes one transaction, or as several where they
+ * are more than one may have. Serials of the first and the last; false: netd is not running now. */
+bool netd_client_send_ops(struct netd_client *c, const struct netd_op *ops, size_t count,
+	uint32_t *ret_first, uint32_t *ret_last);

@@ -10,9 +10,6 @@
 
 #define SERVICE_NAME_LABEL "kubernetes.io/service-name"
 #define RESYNC_PAUSE_MS 1000
-/* Operations in one message of a full synchronisation. Only a larger one takes several, and is not
- * one transaction. */
-#define OPS_MAX (NETD_MESSAGE_MAX_BYTES / sizeof(struct netd_op))
 
 /* The slices of one service; there may be several, also from different authors. */
 struct slices {
@@ -61,8 +58,10 @@ static bool set_service(struct services *s, const char *key, const struct object
 
 static void send_ops(struct services *s, const netd_ops *ops)
 {
+	uint32_t first, last;
+
 	if (s->live && ops->count &&
-		!netd_client_send(s->netd, NETD_OPS, ops->items, ops->count * sizeof(*ops->items)))
+		!netd_client_send_ops(s->netd, ops->items, ops->count, &first, &last))
 		s->live = false; /* netd is gone: `fresh` will come */
 }
 
@@ -104,14 +103,8 @@ static void full_sync(struct services *s)
 	if (!s->wanted || !s->services_synced || !s->slices_synced)
 		return;
 	service_map_all(s->map, &ops);
-	s->full_first = 0;
-	for (size_t i = 0; i < ops.count; i += OPS_MAX) {
-		s->full_last = netd_client_send(s->netd, NETD_OPS, ops.items + i,
-			MIN(OPS_MAX, ops.count - i) * sizeof(*ops.items));
-		if (!s->full_first)
-			s->full_first = s->full_last;
-	}
-	s->live = s->full_last != 0;
+	s->live =
+		netd_client_send_ops(s->netd, ops.items, ops.count, &s->full_first, &s->full_last);
 	s->wanted = false;
 	service_healths_proxy(s->health, s->live);
 	log_debug(
