@@ -38,6 +38,8 @@ struct node_status {
 	VEC(struct part) parts;
 	bool registered;
 	int64_t registered_ns, posted_ns; /* monotonic; 0 = not yet */
+	struct node_news news;		  /* of the post under way */
+	bool told_start, told_enforcing;  /* by events */
 	void (*on_cidr)(void *user);
 	void *on_cidr_user;
 };
@@ -116,6 +118,32 @@ static void do_register(struct node_status *s)
 
 /* ---- status ---- */
 
+static void tell(struct node_status *s, const char *type, const char *reason, const char *text)
+{
+	if (s->n->object)
+		client_event(s->n->client, s->n->object, NULL, type, reason, "%s", text);
+}
+
+/* What a post that has arrived tells people. */
+static void tell_news(struct node_status *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *reason = s->news.ready ? "NodeReady" : "NodeNotReady";
+
+	if (s->news.rebooted)
+		tell(s, "Warning", "Rebooted",
+			arena_printf(&a, "Node %s has been rebooted, boot id: %s", s->n->name,
+				s->facts.boot_id));
+	if (s->news.ready_changed)
+		tell(s, "Normal", reason,
+			arena_printf(&a, "Node %s status is now: %s", s->n->name, reason));
+	if (!s->told_enforcing && s->n->object && resources_enforcing(s->n->resources)) {
+		s->told_enforcing = true;
+		tell(s, "Normal", "NodeAllocatableEnforced",
+			"Updated Node Allocatable limit across pods");
+	}
+}
+
 static void on_posted(void *user, const struct client_result *r)
 {
 	struct node_status *s = user;
@@ -123,6 +151,7 @@ static void on_posted(void *user, const struct client_result *r)
 	s->call = NULL;
 	if (client_ok(r)) {
 		s->posted_ns = s->n->clock->mono_ns(s->n->clock);
+		tell_news(s);
 		status_in(s, s->n->config->status_update_ms);
 	} else if (r->code == 404) {
 		/* Someone deleted the Node: this machine is still here. */
@@ -200,6 +229,7 @@ static void post(struct node_status *s)
 	}
 	struct json *patch = json_new_object(&a);
 	json_set(&a, patch, "status", status);
+	s->news = node_status_news(json_get(old, "status"), status);
 	s->call = client_patch(n->client, s->node_kind, NULL, n->name, "status",
 		"application/strategic-merge-patch+json", patch, on_posted, s);
 }
@@ -422,6 +452,9 @@ static void on_node(void *user, const struct object *old, const struct object *n
 	if (!old) {
 		wakeup_in(s->lease_timer, 0);
 		warn_of_namesake(s, object_doc(n->object, &a));
+		if (!s->told_start)
+			tell(s, "Normal", "Starting", "Starting kubelet.");
+		s->told_start = true;
 	}
 	const char *cidr = json_path_str(object_doc(n->object, &a), "spec.podCIDR");
 	if (cidr && *cidr && !*n->pod_cidr) {

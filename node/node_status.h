@@ -44,6 +44,12 @@ struct json *node_status_make(struct arena *a, const struct node_status_input *i
 /* True when they differ in more than heartbeat times. */
 bool node_status_differs(const struct json *old_status, const struct json *status);
 
+/* Pure: what people are told of when this status replaces that one (NULL = none). */
+struct node_news {
+	bool ready_changed, ready, rebooted;
+};
+struct node_news node_status_news(const struct json *old_status, const struct json *status);
+
 /* Pure: what the runtime says, as the status has it. The `most` largest images; -1 = all. */
 struct json *node_images_make(struct arena *a, const Cri__ListImagesResponse *list, int64_t most);
 struct json *node_handlers_make(struct arena *a, const Cri__StatusResponse *st);

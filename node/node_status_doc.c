@@ -160,3 +160,20 @@ bool node_status_differs(const struct json *old, const struct json *status)
 	}
 	return false;
 }
+
+struct node_news node_status_news(const struct json *old, const struct json *status)
+{
+	const struct json *was = condition_named(json_get(old, "conditions"), "Ready");
+	const struct json *is = condition_named(json_get(status, "conditions"), "Ready");
+	const char *booted = json_str_or(json_path(old, "nodeInfo.bootID"), "");
+	bool ready = streq(json_str(json_get(is, "status")), "True");
+
+	/* That a node which is just made is not ready yet is no news. */
+	return (struct node_news){
+		.ready = ready,
+		.ready_changed = was ? !streq(json_str(json_get(was, "status")),
+					       json_str(json_get(is, "status")))
+				     : ready,
+		.rebooted = *booted && !streq(booted, json_path_str(status, "nodeInfo.bootID")),
+	};
+}

@@ -139,6 +139,45 @@ static void node_conditions(void **state)
 	assert_string_equal(condition(s, "PIDPressure", "status"), "True");
 }
 
+static struct json *status_of(struct arena *a, const char *ready, const char *boot)
+{
+	struct json *s = json_new_object(a), *list = json_new_array(a), *c = json_new_object(a);
+
+	json_set_str(a, c, "type", "Ready");
+	json_set_str(a, c, "status", ready);
+	json_push(a, list, c);
+	json_set(a, s, "conditions", list);
+	json_path_set(a, s, "nodeInfo.bootID", json_new_string(a, boot));
+	return s;
+}
+
+static void news(void **state)
+{
+	static const struct {
+		const char *was, *is, *boot_was, *boot_is; /* was NULL = no status */
+		bool changed, ready, rebooted;
+	} cases[] = {
+		{NULL, "False", "", "b", false, false, false},
+		{NULL, "True", "", "b", true, true, false},
+		{"False", "True", "b", "b", true, true, false},
+		{"True", "True", "b", "b", false, true, false},
+		{"True", "False", "b", "b", true, false, false},
+		{"Unknown", "True", "b", "c", true, true, true},
+		{"Unknown", "False", "", "c", true, false, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		struct json *was =
+			cases[i].was ? status_of(&a, cases[i].was, cases[i].boot_was) : NULL;
+		struct node_news n =
+			node_status_news(was, status_of(&a, cases[i].is, cases[i].boot_is));
+		assert_int_equal(n.ready_changed, cases[i].changed);
+		assert_int_equal(n.ready, cases[i].ready);
+		assert_int_equal(n.rebooted, cases[i].rebooted);
+	}
+}
+
 static void images(void **state)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -190,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages),
 		cmocka_unit_test(node_conditions),
+		cmocka_unit_test(news),
 		cmocka_unit_test(images),
 		cmocka_unit_test(new_node),
 	};

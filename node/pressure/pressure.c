@@ -91,16 +91,7 @@ static void node_event(struct pressure *p, const char *type, const char *reason,
 		client_event(p->n->client, p->n->object, NULL, type, reason, "%s", text);
 }
 
-static bool condition_in_api(const struct json *node, const char *type)
-{
-	JSON_FOR_EACH_ITEM(c, json_path(node, "status.conditions")) {
-		if (streq(json_str(json_get(c, "type")), type))
-			return streq(json_str(json_get(c, "status")), "True");
-	}
-	return false;
-}
-
-/* An agent that was started again says only what is new. True when all has been said. */
+/* At the start all of it, as a kubelet does, then what is new. True when all has been said. */
 static bool tell_conditions(struct pressure *p)
 {
 	static const char *const reasons[PRESSURE_COUNT][2] = {
@@ -119,12 +110,9 @@ static bool tell_conditions(struct pressure *p)
 	node_report(p->n, "pressure", true, "", report.size ? report.data : "");
 	if (!p->n->object)
 		return false;
-	const struct json *node = object_doc(p->n->object, &a);
 	for (enum pressure_condition c = 0; c < PRESSURE_COUNT; c++) {
 		bool holds = p->state.condition[c];
-		bool before = p->told[c] ? p->told_value[c]
-					 : condition_in_api(node, pressure_condition_name(c));
-		if (holds != before)
+		if (!p->told[c] || holds != p->told_value[c])
 			node_event(p, "Normal", reasons[c][holds],
 				arena_printf(&a, "Node %s status is now: %s", p->n->name,
 					reasons[c][holds]));

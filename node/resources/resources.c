@@ -28,6 +28,7 @@ struct resources {
 	struct qos_rules rules;
 	char *root; /* "/kubepods", below cgroup_root */
 	bool driver_known, systemd;
+	bool enforcing;		  /* the root group has its limits */
 	char *unavailable;	  /* why pods run without; NULL = they don't */
 	struct table shares;	  /* uid -> struct share */
 	int64_t burstable_milli;  /* sum of the requests of that class */
@@ -348,9 +349,15 @@ static void on_root(void *user, const struct err *err)
 		tell_unavailable(r);
 		return;
 	}
+	r->enforcing = enforces_pods(r->n->config);
 	set_class(r, QOS_BEST_EFFORT, CPU_SHARES_MIN);
 	r->burstable_shares = 0;
 	update_burstable(r);
+}
+
+bool resources_enforcing(const struct resources *r)
+{
+	return r->enforcing;
 }
 
 void resources_set_driver(struct resources *r, bool systemd)

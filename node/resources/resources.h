@@ -23,6 +23,8 @@ void resources_destroy(struct resources *r); /* NULL allowed; groups stay */
 /* What the runtime makes its groups with; node_config's cgroup_driver goes before it. Called when
  * the runtime has said so, again after it was away. Makes kubepods and its classes. */
 void resources_set_driver(struct resources *r, bool systemd);
+/* The group of all pods has the limits that the configuration wants enforced. */
+bool resources_enforcing(const struct resources *r);
 bool resources_driver_known(const struct resources *r);
 /* NULL = control groups are in use. */
 const char *resources_unavailable(const struct resources *r);

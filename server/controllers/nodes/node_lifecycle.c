@@ -261,8 +261,13 @@ static void on_node(void *user, const struct object *old, const struct object *n
 		struct heartbeat *h = table_remove(&c->heartbeats, old->name);
 		uncount_node(c, h);
 		heartbeat_free(h);
+		client_event_as(c->client, COMPONENT, old, NULL, "Normal", "RemovingNode",
+			"Node %s event: Removing Node %s from Controller", old->name, old->name);
 		return;
 	}
+	if (!old)
+		client_event_as(c->client, COMPONENT, new, NULL, "Normal", "RegisteredNode",
+			"Node %s event: Registered Node %s in Controller", new->name, new->name);
 	loop_add_object(c->nodes_loop, new);
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct json *doc = object_doc(new, &a), *is = json_path(doc, "spec.taints");
