@@ -123,12 +123,30 @@ int volume_check_host_path(const char *path, const char *type, struct err *err)
 	return err_set(err, -EINVAL, "%s is an invalid volume type", type);
 }
 
+/* The tops of volumes that are written here have the modes that those of Kubernetes have. */
+static int own_top(const struct volume_step *step, struct err *err)
+{
+	mode_t mode = 0777 | (step->sticky ? S_ISVTX : 0u) | (step->group < 0 ? 0u : S_ISGID);
+	struct stat st;
+
+	if (stat(step->path, &st) < 0)
+		return err_errno(err, -errno, "look at '%s'", step->path);
+	if (step->group >= 0 && st.st_gid != (gid_t)step->group &&
+		chown(step->path, (uid_t)-1, (gid_t)step->group) < 0)
+		return err_errno(err, -errno, "change group of '%s'", step->path);
+	if ((st.st_mode & 07777) != mode && chmod(step->path, mode) < 0)
+		return err_errno(err, -errno, "change mode of '%s'", step->path);
+	return 0;
+}
+
 static int make_files(const struct volume_step *step, struct err *err)
 {
 	int r = volume_make_dirs(step->path, 0755, err);
 
 	if (r >= 0 && step->filesystem)
 		r = mount_on(step, true, err);
+	if (r >= 0)
+		r = own_top(step, err);
 	if (r < 0)
 		return r;
 	return atomic_writer_write(

@@ -54,6 +54,7 @@ struct volume_step {
 	struct err err;			  /* the whole message of its event, when it failed */
 	const char *filesystem, *options; /* mounted there: "tmpfs"; NULL = nothing is */
 	struct payload payload;		  /* VOLUME_FILES */
+	bool sticky;			  /* the same: its top; Kubernetes has these on a tmpfs */
 	const char *target, *check;	  /* a path of this host, and its hostPath type */
 	bool is_local, is_block;	  /* VOLUME_CLAIM */
 	int64_t group;			  /* fsGroup, -1 = none */

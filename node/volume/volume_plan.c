@@ -233,6 +233,7 @@ static int plan_files(
 		f->default_mode = (unsigned)json_path_int(part, "defaultMode", 0644);
 		return fill_object(f, part, json_str_or(json_get(part, "name"), ""), false, err);
 	}
+	step->sticky = true;
 	if ((part = json_get(v, "downwardAPI"))) {
 		f->default_mode = (unsigned)json_path_int(part, "defaultMode", 0644);
 		return fill_downward(f, json_get(part, "items"), err);

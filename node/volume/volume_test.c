@@ -167,6 +167,8 @@ static void volumes_of_a_pod(void **state)
 
 	make(p);
 	assert_string_equal(contents(at("pod/volumes/c/k")), "v");
+	assert_int_equal(stat(at("pod/volumes/c"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0777);
 	assert_int_equal(stat(at("pod/volumes/c/b"), &st), 0);
 	assert_int_equal(st.st_size, 2);
 	assert_string_equal(contents(at("pod/volumes/i/x/y")), "w");
@@ -306,6 +308,8 @@ static void tokens_are_the_users(void **state)
 		"\"securityContext\":{\"runAsUser\":1001}},{}],\"volumes\":[{\"name\":\"g\"," TOKEN
 		"}]}"));
 	assert_owner(at("pod/volumes/g/t"), 0640, 0, 2000);
+	assert_owner(at("pod/volumes/v"), 01777, 0, 0);
+	assert_owner(at("pod/volumes/g"), 03777, 0, 2000);
 	/* Secrets and tokens are on no disk. */
 	struct statfs fs;
 	assert_int_equal(statfs(at("pod/volumes/v"), &fs), 0);
