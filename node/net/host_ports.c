@@ -15,7 +15,7 @@ struct owner {
 struct host_ports {
 	struct netd_client *netd;
 	VEC(struct owner) owners; /* oldest first */
-	netd_ops held;		  /* what the kernel has: few, so a list does */
+	netd_ops held;		  /* what the kernel has, by key */
 	bool has[2];
 	bool complete, wanted, live;
 	VEC(uint32_t) sent; /* serials of ours that are not answered, oldest first */
@@ -45,28 +45,41 @@ void host_ports_destroy(struct host_ports *h)
 	free(h);
 }
 
-static bool same_key(const struct netd_op *a, const struct netd_op *b)
+static int by_key(const struct netd_op *a, const struct netd_op *b)
 {
-	return a->type == b->type && a->proto == b->proto && a->port == b->port &&
-	       net_address_eq(&a->address, &b->address);
+	if (a->port != b->port)
+		return a->port < b->port ? -1 : 1;
+	if (a->proto != b->proto)
+		return a->proto < b->proto ? -1 : 1;
+	if (a->address.family != b->address.family)
+		return a->address.family < b->address.family ? -1 : 1;
+	return memcmp(a->address.bytes, b->address.bytes, sizeof(a->address.bytes));
 }
 
-static bool same_op(const struct netd_op *a, const struct netd_op *b)
+struct wanted {
+	struct netd_op op;
+	size_t at;
+};
+
+/* Of the same key the oldest first. */
+static int by_key_and_age(const void *a, const void *b)
 {
-	return same_key(a, b) && a->to_port == b->to_port && net_address_eq(&a->to, &b->to);
+	const struct wanted *x = a, *y = b;
+	int r = by_key(&x->op, &y->op);
+
+	return r ? r : x->at < y->at ? -1 : x->at > y->at;
 }
 
-static bool among(const netd_ops *list, const struct netd_op *op, size_t from,
-	bool (*same)(const struct netd_op *, const struct netd_op *))
+static bool same_target(const struct netd_op *a, const struct netd_op *b)
 {
-	for (size_t i = from; i < list->count; i++)
-		if (same(&list->items[i], op))
-			return true;
-	return false;
+	return a->to_port == b->to_port && net_address_eq(&a->to, &b->to);
 }
 
+/* By key, each once. */
 static void want_all(const struct host_ports *h, netd_ops *ret)
 {
+	VEC(struct wanted) all = {0};
+
 	for (size_t i = 0; i < h->owners.count; i++) {
 		const struct owner *o = &h->owners.items[i];
 
@@ -80,10 +93,16 @@ static void want_all(const struct host_ports *h, netd_ops *ret)
 				.to = p->to};
 
 			op.address.family = p->to.family;
-			if (h->has[p->to.family == AF_INET6] && !among(ret, &op, 0, same_key))
-				VEC_PUSH(ret, op);
+			if (h->has[p->to.family == AF_INET6])
+				VEC_PUSH(&all, ((struct wanted){op, all.count}));
 		}
 	}
+	if (all.count)
+		qsort(all.items, all.count, sizeof(*all.items), by_key_and_age);
+	for (size_t i = 0; i < all.count; i++)
+		if (i == 0 || by_key(&all.items[i - 1].op, &all.items[i].op) != 0)
+			VEC_PUSH(ret, all.items[i].op);
+	VEC_FINISH(&all);
 }
 
 static void send_ops(struct host_ports *h, const netd_ops *ops)
@@ -119,18 +138,23 @@ static void update(struct host_ports *h)
 	if (!h->live)
 		return;
 	want_all(h, &want);
-	for (size_t i = 0; i < h->held.count; i++) {
-		if (among(&want, &h->held.items[i], 0, same_op))
-			continue;
-		VEC_PUSH(&ops, h->held.items[i]);
-		ops.items[ops.count - 1].remove = 1;
-		push_forget(&ops, &h->held.items[i]);
-	}
-	for (size_t i = 0; i < want.count; i++) {
-		if (among(&h->held, &want.items[i], 0, same_op))
-			continue;
-		VEC_PUSH(&ops, want.items[i]);
-		push_forget(&ops, &want.items[i]);
+	for (size_t i = 0, k = 0; i < h->held.count || k < want.count;) {
+		const struct netd_op *had = i < h->held.count ? &h->held.items[i] : NULL;
+		const struct netd_op *has = k < want.count ? &want.items[k] : NULL;
+		int order = !had ? 1 : !has ? -1 : by_key(had, has);
+		bool same = order == 0 && same_target(had, has);
+
+		i += order <= 0;
+		k += order >= 0;
+		if (had && order <= 0 && !same) {
+			VEC_PUSH(&ops, *had);
+			ops.items[ops.count - 1].remove = 1;
+			push_forget(&ops, had);
+		}
+		if (has && order >= 0 && !same) {
+			VEC_PUSH(&ops, *has);
+			push_forget(&ops, has);
+		}
 	}
 	send_ops(h, &ops);
 	VEC_FINISH(&ops);
