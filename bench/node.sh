@@ -5,7 +5,7 @@
 BENCH_NODE_PODS=110
 
 bench_node() {
-	local round out=$BENCH_DIR/node node seconds=60
+	local round out=$BENCH_DIR/node node seconds=${BENCH_NODE_IDLE:-60} rounds=${BENCH_NODE_ROUNDS:-3}
 	bench_title node "$BENCH_NODE_PODS pods made at once until all run, against RunPodSandbox + CreateContainer + StartContainer of as many, all at once"
 	bench_lab || { bench_failed node "the lab did not come up"; return; }
 	cp "$BENCH_BUILD/bench/cri_many-bench" "$LAB/node1/tmp/bench/"
@@ -15,12 +15,12 @@ bench_node() {
 	bench_note "agent without pods: resident $(bench_node_memory "$node" VmRSS) kB, its own $(bench_node_memory "$node" RssAnon) kB"
 	local empty
 	empty=$(bench_node_memory "$node" RssAnon)
-	for round in 1 2 3; do
+	for ((round = 1; round <= rounds; round++)); do
 		bench_settle
 		lab_exec 1 /tmp/bench/cri_many-bench unix:///run/containerd/containerd.sock /tmp/bench/pod.json $BENCH_NODE_PODS || { bench_broken node; return; }
 		bench_settle
 		bench_node_start || { bench_broken node; return; }
-		[ $round = 3 ] || bench_node_end || { bench_broken node; return; }
+		[ $round = $rounds ] || bench_node_end || { bench_broken node; return; }
 	done >"$out"
 	bench_compare node-start ms 1.3 <"$out"
 
