@@ -17,7 +17,7 @@ spec:
   containers:
   - name: c
     image: $IMAGE
-    command: [sh, -c, "mkfifo /tmp/do; echo ready; while :; do sh /tmp/do; done"]
+    command: [sh, -c, "mkfifo /tmp/do; exec 3<>/tmp/do; echo ready; while read -r line <&3; do eval \"\$line\"; done"]
   - name: second
     image: $IMAGE
     command: [sh, -c, "echo from the second; sleep 1000"]

@@ -65,7 +65,7 @@ check_output "the health check counts two endpoints" '"localEndpoints": 2' outsi
 check_output "in upstream's headers" 'HTTP/1.1 200.*X-Load-Balancing-Endpoint-Weight: 2' outside -i "http://172.31.0.1:$health/"
 ask_sticky() { for _ in 1 2 3 4 5 6 7 8; do outside "http://172.31.0.1:$sticky/"; done | sort | uniq -c; }
 check_output "a client stays with its endpoint" '^ *8 container' ask_sticky
-check "for as long as the service says" on_node 1 sh -c 'nft list map ip hanok affinity | grep -q "timeout 1m17s"'
+check "for as long as the service says, in whole minutes" on_node 1 sh -c 'nft list map ip hanok affinity | grep -q "timeout 2m"'
 
 # Whatever happens to the rules or their keeper, they are there again.
 established() { on_node 1 sh -c 'cat /proc/net/nf_conntrack 2>/dev/null | wc -l'; }
