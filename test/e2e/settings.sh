@@ -51,7 +51,7 @@ spec:
   - name: c
     image: registry.lab:5000/web:latest
     command: [sh, -c, "head -c 100m /dev/zero | tail"]
-    resources: {requests: {cpu: 50m, memory: 16Mi}, limits: {cpu: 50m, memory: 16Mi}}
+    resources: {requests: {cpu: 300m, memory: 16Mi}, limits: {cpu: 300m, memory: 16Mi}}
 ---
 apiVersion: v1
 kind: Pod
