@@ -3,7 +3,8 @@
  * NeverVerifyPreloadedImages: images that nobody pulled through this agent, or that came without
  * credentials, are everybody's).
  *
- * Kept in one file, written anew at each change and on the disk when a call returns. Of credentials there is a hash only. */
+ * Kept in one file, written anew at each change and on the disk when a call returns. Of credentials
+ * there is a hash only. */
 #pragma once
 
 #include "node/image/image_keyring.h"

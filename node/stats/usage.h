@@ -29,7 +29,7 @@ struct container_usage {
 	uint64_t cpu_ns;
 	uint64_t working_set_bytes, usage_bytes, resident_bytes;
 	uint64_t layer_bytes, layer_inodes; /* what it wrote over its image */
-	int64_t started_ns;		     /* wall clock; 0 = not known */
+	int64_t started_ns;		    /* wall clock; 0 = not known */
 	uint64_t nano_cores; /* CPU used of late, in billionths of a CPU; USAGE_UNKNOWN at first */
 };
 
