@@ -36,7 +36,7 @@ bench_node() {
 
 	local tasks now started
 	tasks=$(lab_exec 1 ctr -n k8s.io tasks ls -q | sort | md5sum)
-	lab_exec 1 sh -c 'kill -KILL $(cut -d" " -f1 /run/lab/hanok-node.pid)'
+	lab_service_end node1 hanok-node 0 # SIGKILL, and waits until it is gone
 	started=$(date +%s%N)
 	lab_node_up 1 && lab_await 30 "the pods are known again" bench_node_adopted || { bench_failed node-adopt "the agent did not take them up"; return; }
 	now=$(date +%s%N)
