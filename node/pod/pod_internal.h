@@ -56,10 +56,9 @@ struct pod_manager {
 	Cri__ListPodSandboxResponse *sandboxes; /* copy kept until the containers are in */
 	struct arena list_arena;
 	int64_t list_started_ns; /* monotonic */
-	int64_t list_pause_until_ns;
-	bool relist_again; /* something happened while listing */
-	bool watching;	   /* the runtime tells us of changes */
-	bool no_watch;	   /* it can't */
+	bool relist_again;	 /* something happened while listing */
+	bool watching;		 /* the runtime tells us of changes */
+	bool no_watch;		 /* it can't */
 	bool runtime_up, ever_listed;
 	struct pod_runtime {
 		bool known, driver_told, systemd, supplemental_groups_policy;

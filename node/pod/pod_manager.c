@@ -25,10 +25,6 @@ enum {
 	RELIST_IDLE_MS = 5000,
 	RELIST_FAILED_MS = 2000,
 	EVENT_GATHER_MS = 20, /* one exit gives several events */
-	/* When much happens at once, a list is due all the time, and each costs the runtime as much
-	 * as starting something: they get a tenth of the time. */
-	LIST_SHARE = 10,
-	LIST_PAUSE_MAX_MS = 1000,
 	ORPHAN_GRACE_S = 30,
 	ROTATE_MS = 10000,
 };
@@ -231,25 +227,13 @@ static double seconds_since(struct pod_manager *m, int64_t ns)
 	return (double)(mono(m->n) - ns) / (double)NS_PER_S;
 }
 
-/* Something has happened: looked at soon, but not too soon after the last time. */
-static void relist_for_event(struct pod_manager *m)
-{
-	int64_t pause_ms = (m->list_pause_until_ns - mono(m->n)) / NS_PER_MS;
-
-	relist_in(m, MAX(pause_ms, (int64_t)EVENT_GATHER_MS));
-}
-
 static void list_over(struct pod_manager *m)
 {
-	int64_t now = mono(m->n);
-
-	m->list_pause_until_ns = now + MIN((now - m->list_started_ns) * (LIST_SHARE - 1),
-					       LIST_PAUSE_MAX_MS * NS_PER_MS);
 	metric_observe(&metric_pleg_relist_seconds, seconds_since(m, m->list_started_ns), NULL);
 	m->sandboxes = NULL;
 	arena_finish(&m->list_arena);
 	if (m->relist_again)
-		relist_for_event(m);
+		relist_in(m, EVENT_GATHER_MS);
 	else if (m->watching)
 		relist_in(m, RELIST_WATCHED_MS);
 	else
@@ -358,7 +342,7 @@ static void on_runtime_event(void *user)
 	if (m->list_sandboxes || m->list_containers)
 		m->relist_again = true;
 	else
-		relist_for_event(m);
+		relist_in(m, EVENT_GATHER_MS);
 }
 
 static void on_watch_ended(void *user, const struct grpc_result *r)
