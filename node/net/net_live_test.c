@@ -21,17 +21,10 @@
 #include <time.h>
 
 #include "node/net/links.h"
-#include "node/net/netd.h"
+#include "node/net/netd_live.h"
 #include "node/net/service_map.h"
 
-static int netd_fd, netd_pid, server_pids[8], server_count;
-static uint32_t serial;
-
-static void sh(const char *command)
-{
-	if (system(command) != 0)
-		fail_msg("failed: %s", command);
-}
+static int server_pids[8], server_count;
 
 static struct net_address ip(const char *text)
 {
@@ -39,45 +32,6 @@ static struct net_address ip(const char *text)
 
 	assert_int_equal(net_address_parse(text, &a), 0);
 	return a;
-}
-
-static void read_all(void *p, size_t size)
-{
-	for (char *at = p; size;) {
-		ssize_t n = read(netd_fd, at, size);
-
-		assert_true(n > 0);
-		at += n;
-		size -= (size_t)n;
-	}
-}
-
-/* Returns netd's answer to the message. */
-static unsigned lost_count; /* times that netd said its tables are gone */
-
-static int tell_netd(uint32_t type, const void *p, size_t size)
-{
-	struct netd_header h = {.size = (uint32_t)size, .type = type, .serial = ++serial};
-	char text[4096];
-
-	assert_int_equal(write(netd_fd, &h, sizeof(h)), sizeof(h));
-	for (size_t at = 0; at < size;) {
-		ssize_t n = write(netd_fd, (const char *)p + at, size - at);
-
-		assert_true(n > 0);
-		at += (size_t)n;
-	}
-	do {
-		read_all(&h, sizeof(h));
-		assert_true(h.size < sizeof(text));
-		read_all(text, h.size);
-		text[h.size] = '\0';
-		lost_count += h.type == NETD_LOST;
-	} while (h.type != NETD_RESULT);
-	assert_int_equal(h.serial, serial);
-	if (h.code)
-		print_message("netd: %s\n", text);
-	return h.code;
 }
 
 static void tell_ops(const netd_ops *ops)
@@ -237,7 +191,6 @@ static int setup(void **state)
 	struct links_address gateways[2] = {{ip("10.244.0.1"), 24}, {ip("fd00:244::1"), 64}};
 	struct links_route routes[4] = {{.to.prefix = 0}};
 	struct err err = ERR_INIT;
-	int fds[2];
 
 	sh("ip link set lo up");
 	assert_int_equal(net_range_parse("10.244.0.0/24", &config.c.v4.pods), 0);
@@ -295,18 +248,7 @@ static int setup(void **state)
 	assert_int_equal(links_set_hairpin(l, "hanok0", &err), 0);
 	links_close(l);
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	netd_pid = fork();
-	if (netd_pid == 0) {
-		char *argv[] = {"netd", NULL};
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(fds[0]);
-		dup2(fds[1], 3);
-		_exit(netd_main(1, argv));
-	}
-	close(fds[1]);
-	netd_fd = fds[0];
+	netd_begin();
 	assert_int_equal(tell_netd(NETD_CONFIG, &config, sizeof(config)), 0);
 	map = service_map_create();
 	serve("a", 8080);
@@ -324,9 +266,7 @@ static int teardown(void **state)
 		kill(server_pids[i], SIGKILL);
 		waitpid(server_pids[i], &status, 0);
 	}
-	close(netd_fd);
-	waitpid(netd_pid, &status, 0);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	netd_end();
 	service_map_destroy(map);
 	return 0;
 }
@@ -413,20 +353,20 @@ static void give_two(const char *key, const struct service_desc *d)
 	service_map_set(map, key, d, &ops);
 	struct netd_header h = {.size = (uint32_t)(ops.count * sizeof(*ops.items)),
 		.type = NETD_OPS,
-		.serial = ++serial};
+		.serial = ++netd_serial};
 	buf_add(&out, &h, sizeof(h));
 	buf_add(&out, ops.items, h.size);
-	h = (struct netd_header){.size = sizeof(other), .type = NETD_OPS, .serial = ++serial};
+	h = (struct netd_header){.size = sizeof(other), .type = NETD_OPS, .serial = ++netd_serial};
 	buf_add(&out, &h, sizeof(h));
 	buf_add(&out, &other, sizeof(other));
 	VEC_FINISH(&ops);
 	assert_int_equal(write(netd_fd, out.data, out.size), out.size);
 	for (int i = 0; i < 2; i++) {
-		read_all(&h, sizeof(h));
+		netd_read(&h, sizeof(h));
 		assert_int_equal(h.type, NETD_RESULT);
 		assert_int_equal(h.code, 0);
 		assert_true(h.size < sizeof(text));
-		read_all(text, h.size);
+		netd_read(text, h.size);
 	}
 }
 
@@ -734,11 +674,11 @@ static void a_lost_table_is_told_though_netd_is_busy(void **state)
 {
 	struct netd_op op = {.type = NETD_FLUSH, .part = NETD_SERVICES};
 
-	assert_int_equal(lost_count, 0);
+	assert_int_equal(netd_lost_count, 0);
 	sh("nft delete table ip hanok");
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(tell_netd(NETD_OPS, &op, sizeof(op)), -ENOENT);
-	assert_int_equal(lost_count, 1);
+	assert_int_equal(netd_lost_count, 1);
 	assert_int_equal(tell_netd(NETD_CONFIG, &config, sizeof(config)), 0);
 	assert_int_equal(tell_netd(NETD_OPS, &op, sizeof(op)), 0);
 }
@@ -772,10 +712,7 @@ int main(void)
 		cmocka_unit_test(lose_capabilities_check),
 	};
 
-	if (geteuid() != 0 || system("command -v nft >/dev/null && command -v ip >/dev/null") ||
-		unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
-		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		mount("run", "/run", "tmpfs", 0, NULL) < 0) {
+	if (!netd_live_enter()) {
 		printf("skipped: needs root, namespaces, nft and ip\n");
 		return 77;
 	}

@@ -23,54 +23,10 @@
 
 #include "lib/base/clock.h"
 #include "node/net/links.h"
-#include "node/net/netd.h"
-#include "node/net/netd_proto.h"
+#include "node/net/netd_live.h"
 #include "node/net/policy_map.h"
 
-static int netd_fd, netd_pid;
-static uint32_t serial;
 static bool bridge_calls; /* packets between ports of the bridge pass the rules of IP */
-
-static void sh(const char *command)
-{
-	if (system(command) != 0)
-		fail_msg("failed: %s", command);
-}
-
-static void read_all(void *p, size_t size)
-{
-	for (char *at = p; size;) {
-		ssize_t n = read(netd_fd, at, size);
-
-		assert_true(n > 0);
-		at += n;
-		size -= (size_t)n;
-	}
-}
-
-static int tell_netd(uint32_t type, const void *p, size_t size)
-{
-	struct netd_header h = {.size = (uint32_t)size, .type = type, .serial = ++serial};
-	char text[4096];
-
-	assert_int_equal(write(netd_fd, &h, sizeof(h)), sizeof(h));
-	for (size_t at = 0; at < size;) {
-		ssize_t n = write(netd_fd, (const char *)p + at, size - at);
-
-		assert_true(n > 0);
-		at += (size_t)n;
-	}
-	do {
-		read_all(&h, sizeof(h));
-		assert_true(h.size < sizeof(text));
-		read_all(text, h.size);
-		text[h.size] = '\0';
-	} while (h.type != NETD_RESULT);
-	assert_int_equal(h.serial, serial);
-	if (h.code)
-		print_message("netd: %s\n", text);
-	return h.code;
-}
 
 static void take(netd_policy_ops *ops)
 {
@@ -279,7 +235,6 @@ static int setup(void **state)
 	struct policy_range group[5];
 	struct links *l;
 	struct err err = ERR_INIT;
-	int fds[2];
 
 	home_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	sh("ip link set lo up");
@@ -298,18 +253,7 @@ static int setup(void **state)
 	assert_int_equal(links_set_hairpin(l, "hanok0", &err), 0);
 	links_close(l);
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	netd_pid = fork();
-	if (netd_pid == 0) {
-		char *argv[] = {"netd", NULL};
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(fds[0]);
-		dup2(fds[1], 3);
-		_exit(netd_main(1, argv));
-	}
-	close(fds[1]);
-	netd_fd = fds[0];
+	netd_begin();
 	read_range("224.0.0.0", "239.255.255.255", &group[0]);
 	read_range("255.255.255.255", "255.255.255.255", &group[1]);
 	read_range("10.244.0.255", "10.244.0.255", &group[2]);
@@ -332,11 +276,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	int status;
-
-	close(netd_fd);
-	waitpid(netd_pid, &status, 0);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	netd_end();
 	policy_map_destroy(map);
 	return 0;
 }
@@ -769,11 +709,7 @@ int main(void)
 		cmocka_unit_test(a_large_cluster),
 	};
 
-	if (geteuid() != 0 || system("command -v nft >/dev/null && command -v ip >/dev/null") ||
-		unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
-		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		mount("run", "/run", "tmpfs", 0, NULL) < 0 ||
-		mount("sysfs", "/sys", "sysfs", 0, NULL) < 0) {
+	if (!netd_live_enter() || mount("sysfs", "/sys", "sysfs", 0, NULL) < 0) {
 		printf("skipped: needs root, namespaces, nft and ip\n");
 		return 77;
 	}
