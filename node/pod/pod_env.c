@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "lib/object/quantity.h"
+#include "node/pod/pod_model.h"
 
 enum { INVALID_NAMES_MAX_BYTES = 512 };
 
@@ -227,20 +228,6 @@ int env_field(struct arena *a, const struct json *pod, const char *path,
 	return 0;
 }
 
-static const struct json *container_named(const struct json *pod, const char *name)
-{
-	static const char *const lists[] = {
-		"spec.containers", "spec.initContainers", "spec.ephemeralContainers"};
-
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		JSON_FOR_EACH_ITEM(c, json_path(pod, lists[i])) {
-			if (streq(json_str(json_get(c, "name")), name))
-				return c;
-		}
-	}
-	return NULL;
-}
-
 static bool is_container_resource(const char *name)
 {
 	return streq(name, "cpu") || streq(name, "memory") || streq(name, "ephemeral-storage") ||
@@ -261,7 +248,7 @@ int env_resource(struct arena *a, const struct json *pod, const struct json *con
 	const char *dot = strchr(resource, '.');
 
 	if (other && *other)
-		container = container_named(pod, other);
+		container = pod_container_doc_named(pod, other);
 	if (!container)
 		return err_set(err, -ENOENT, "container %s not found", other ? other : "");
 	bool limits = str_has_prefix(resource, "limits.");

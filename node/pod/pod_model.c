@@ -100,3 +100,14 @@ const struct json *pod_container_doc(const struct json *pod, size_t i)
 	}
 	return NULL;
 }
+
+const struct json *pod_container_doc_named(const struct json *pod, const char *name)
+{
+	const struct json *c;
+
+	for (size_t i = 0; (c = pod_container_doc(pod, i)); i++) {
+		if (streq(json_str(json_get(c, "name")), name))
+			return c;
+	}
+	return NULL;
+}

@@ -58,6 +58,8 @@ int64_t pod_seconds(const struct json *o, const char *path, int64_t fallback);
 /* Containers in the decision's order: init containers, then the others, then ephemeral ones. NULL
  * past the end. */
 const struct json *pod_container_doc(const struct json *pod, size_t i);
+/* NULL when none has the name. */
+const struct json *pod_container_doc_named(const struct json *pod, const char *name);
 /* What the object's status says of a container; NULL = nothing. */
 const struct json *pod_container_status(const struct json *pod, const char *name);
 /* Init and main containers: what the pod was made with; at most POD_CONTAINER_MAX. */

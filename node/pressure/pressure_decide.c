@@ -3,6 +3,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/object/quantity.h"
+#include "node/pod/pod_model.h"
 #include "node/pod/pod_resources.h"
 
 enum { HARD_GRACE_S = 1 };
@@ -177,16 +178,6 @@ static char *amount_text(struct arena *a, int64_t n)
 	return quantity_text(a, (struct quantity){(__int128)n * 1000000000}, true);
 }
 
-static const struct json *container_named(const struct json *pod, const char *name)
-{
-	for (size_t i = 0; i < pod_container_count(pod); i++) {
-		const struct json *c = pod_container_doc(pod, i);
-		if (streq(json_str(json_get(c, "name")), name))
-			return c;
-	}
-	return NULL;
-}
-
 char *pressure_message(struct arena *a, const struct pressure_due *due, const struct json *pod,
 	const struct container_load *containers, size_t count)
 {
@@ -197,7 +188,7 @@ char *pressure_message(struct arena *a, const struct pressure_due *due, const st
 	buf_printf(&b, "Threshold quantity: %s, available: %s. ", amount_text(a, due->threshold),
 		amount_text(a, due->available));
 	for (size_t i = 0; i < count; i++) {
-		const struct json *c = container_named(pod, containers[i].name);
+		const struct json *c = pod_container_doc_named(pod, containers[i].name);
 		const struct json *request = json_get(json_path(c, "resources.requests"), resource);
 		if (!c || containers[i].usage <= quantity_json_value(request, 0))
 			continue;

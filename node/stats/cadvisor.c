@@ -9,6 +9,7 @@
 #include "lib/base/vec.h"
 #include "lib/object/quantity.h"
 #include "node/metrics/metrics.h"
+#include "node/pod/pod_model.h"
 #include "node/pod/pod_running.h"
 
 enum { INTERFACES_MAX = 8, CFS_PERIOD_US = 100000 };
@@ -53,20 +54,6 @@ static const char *label_text(struct scrape *s, const char *container, const cha
 		buf_add_char(&b, '"');
 	}
 	return arena_memdup(&s->a, b.data, b.size);
-}
-
-static const struct json *container_named(const struct json *pod, const char *name)
-{
-	static const char *const lists[] = {
-		"spec.containers", "spec.initContainers", "spec.ephemeralContainers"};
-
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		JSON_FOR_EACH_ITEM(c, json_path(pod, lists[i])) {
-			if (streq(json_str(json_get(c, "name")), name))
-				return c;
-		}
-	}
-	return NULL;
 }
 
 static const char *group_above(struct scrape *s, const char *path)
@@ -127,7 +114,7 @@ static void add_row(void *user, const struct container_here *c)
 {
 	struct scrape *s = user;
 	const char *path = cgroup_finder_path(s->groups, c->id, s->now_ns);
-	const struct json *spec = container_named(c->pod_doc, c->container);
+	const struct json *spec = pod_container_doc_named(c->pod_doc, c->container);
 	const struct json *limits = json_path(spec, "resources.limits");
 	const struct json *requests = json_path(spec, "resources.requests");
 	bool first = !streq(s->last_uid, c->uid);
