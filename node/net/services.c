@@ -10,6 +10,7 @@
 
 #define SERVICE_NAME_LABEL "kubernetes.io/service-name"
 #define RESYNC_PAUSE_MS 1000
+#define FORGET_MAX 100000
 
 /* The slices of one service; there may be several, also from different authors. */
 struct slices {
@@ -29,6 +30,12 @@ struct services {
 	bool services_synced, slices_synced;
 	bool live;   /* the kernel has all of map; changes are sent as they come */
 	bool wanted; /* netd is ready for a full synchronisation */
+	/* Changes of this turn of the loop: one message, in which each service occurs once (netd
+	 * removes all that a message removes before it adds). */
+	netd_ops gathered;
+	struct table gathered_keys; /* services with changes in it -> themselves */
+	uv_timer_t soon;
+	unsigned open;			/* handles */
 	uint32_t full_first, full_last; /* serials of the last full synchronisation */
 	uv_timer_t retry;
 };
@@ -56,13 +63,46 @@ static bool set_service(struct services *s, const char *key, const struct object
 	return service_map_set(s->map, key, d.front_count ? &d : NULL, ops);
 }
 
-static void send_ops(struct services *s, const netd_ops *ops)
+static void forget_gathered(struct services *s)
+{
+	uv_timer_stop(&s->soon);
+	VEC_FINISH(&s->gathered);
+	table_finish(&s->gathered_keys);
+}
+
+static void send_gathered(struct services *s)
 {
 	uint32_t first, last;
 
-	if (s->live && ops->count &&
-		!netd_client_send_ops(s->netd, ops->items, ops->count, &first, &last))
+	if (!s->live)
+		return; /* everything will be sent, with what is to be forgotten */
+	if (s->gathered.count &&
+		!netd_client_send_ops(s->netd, s->gathered.items, s->gathered.count, &first, &last))
 		s->live = false; /* netd is gone: `fresh` will come */
+	else
+		forget_gathered(s);
+}
+
+static void on_soon(uv_timer_t *t)
+{
+	send_gathered(t->data);
+}
+
+static void gather(struct services *s, const char *key, const netd_ops *ops)
+{
+	if (!ops->count)
+		return;
+	/* While netd is away only connections to be forgotten are more than what everything says.
+	 */
+	for (size_t i = 0; i < ops->count; i++)
+		if (s->live ||
+			(ops->items[i].type == NETD_FORGET && s->gathered.count < FORGET_MAX))
+			VEC_PUSH(&s->gathered, ops->items[i]);
+	if (!s->live)
+		return;
+	table_set(&s->gathered_keys, key, s);
+	if (!uv_is_active((uv_handle_t *)&s->soon))
+		uv_timer_start(&s->soon, on_soon, 0, 0);
 }
 
 static void update(struct services *s, const char *key)
@@ -71,9 +111,11 @@ static void update(struct services *s, const char *key)
 	const char *slash = strchr(key, '/');
 	_cleanup_(free_p) char *ns = xstrndup(key, (size_t)(slash - key));
 	struct object *o = informer_get(s->services, ns, slash + 1);
-	bool has_all = set_service(s, key, o, &ops);
 
-	send_ops(s, &ops);
+	if (table_get(&s->gathered_keys, key))
+		send_gathered(s);
+	bool has_all = set_service(s, key, o, &ops);
+	gather(s, key, &ops);
 	if (has_all)
 		table_remove(&s->waiting, key);
 	else
@@ -103,6 +145,10 @@ static void full_sync(struct services *s)
 	if (!s->wanted || !s->services_synced || !s->slices_synced)
 		return;
 	service_map_all(s->map, &ops);
+	for (size_t i = 0; i < s->gathered.count; i++)
+		if (s->gathered.items[i].type == NETD_FORGET)
+			VEC_PUSH(&ops, s->gathered.items[i]);
+	forget_gathered(s);
 	s->live =
 		netd_client_send_ops(s->netd, ops.items, ops.count, &s->full_first, &s->full_last);
 	s->wanted = false;
@@ -260,7 +306,9 @@ struct services *services_create(struct node *n, struct netd_client *netd)
 	s->health = service_healths_create(n->loop);
 	s->has[0] = true;
 	uv_timer_init(n->loop, &s->retry);
-	s->retry.data = s;
+	uv_timer_init(n->loop, &s->soon);
+	s->retry.data = s->soon.data = s;
+	s->open = 2;
 	s->services = informer_create(
 		n->client, kind_by_name(n->kinds, "", "v1", "Service"), NULL, NULL, NULL);
 	s->slices = informer_create(n->client,
@@ -275,7 +323,10 @@ struct services *services_create(struct node *n, struct netd_client *netd)
 
 static void freed(uv_handle_t *h)
 {
-	free(h->data);
+	struct services *s = h->data;
+
+	if (--s->open == 0)
+		free(s);
 }
 
 void services_destroy(struct services *s)
@@ -297,5 +348,7 @@ void services_destroy(struct services *s)
 	service_map_destroy(s->map);
 	service_healths_destroy(s->health);
 	free(s->zone);
+	forget_gathered(s);
 	uv_close((uv_handle_t *)&s->retry, freed);
+	uv_close((uv_handle_t *)&s->soon, freed);
 }
