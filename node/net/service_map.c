@@ -579,6 +579,37 @@ bool service_map_set(
 	return all;
 }
 
+static bool group_leads_to(const struct group *g, const struct net_address *a)
+{
+	for (unsigned s = 0; s < g->id.slot_count; s++)
+		if (net_address_eq(&g->slots[s].address, a))
+			return true;
+	return false;
+}
+
+const char *service_map_owner(const struct service_map *m, const struct netd_op *op)
+{
+	if (op->type == NETD_FRONT || op->type == NETD_FIREWALL || op->type == NETD_SOURCE) {
+		char name[64];
+
+		front_name(op, name);
+		const struct front *f = table_get(&m->fronts, name);
+		return f ? f->owner : NULL;
+	}
+	for (struct table_iter i = table_iterate(&m->owned); table_next(&i);) {
+		const struct owned *o = i.value;
+
+		for (size_t n = 0; n < o->groups.count; n++) {
+			const struct group *g = o->groups.items[n];
+
+			if (op->type == NETD_HAIRPIN ? group_leads_to(g, &op->to)
+						     : op->group && g->id.group == op->group)
+				return i.key;
+		}
+	}
+	return NULL;
+}
+
 void service_map_all(const struct service_map *m, netd_ops *ops)
 {
 	push(ops, &(struct netd_op){.type = NETD_FLUSH, .part = NETD_SERVICES}, false);

@@ -59,5 +59,7 @@ bool service_map_set(
 	struct service_map *m, const char *key, const struct service_desc *desc, netd_ops *ops);
 /* Everything, begun with a flush: for a kernel table of unknown content. */
 void service_map_all(const struct service_map *m, netd_ops *ops);
+/* Whose element an operation is about; NULL = nobody's. A walk over all services. */
+const char *service_map_owner(const struct service_map *m, const struct netd_op *op);
 size_t service_map_fronts(const struct service_map *m);
 size_t service_map_slots(const struct service_map *m);

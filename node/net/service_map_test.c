@@ -559,6 +559,32 @@ static void groups_keep_their_marks(void **state)
 	assert_int_equal(marks[0], marks[1]);
 }
 
+/* Each operation leads back to its service, those of others to nobody. */
+static void an_operation_has_an_owner(void **state)
+{
+	struct service_target t[2] = {{ip("10.244.0.2"), 80}, {ip("10.244.0.3"), 80}};
+	struct service_map *m = service_map_create();
+	netd_ops ops = {0};
+	struct simple s;
+
+	assert_true(service_map_set(
+		m, "a/web", simple(&s, ip("10.96.0.10"), 6, 80, 0, 600, &t[0], 1), &ops));
+	size_t of_web = ops.count;
+	assert_true(service_map_set(
+		m, "a/other", simple(&s, ip("10.96.0.11"), 6, 80, 30080, 0, &t[1], 1), &ops));
+	assert_true(of_web > 2 && ops.count > of_web + 2);
+	for (size_t i = 0; i < ops.count; i++)
+		if (ops.items[i].type != NETD_FORGET)
+			assert_string_equal(service_map_owner(m, &ops.items[i]),
+				i < of_web ? "a/web" : "a/other");
+	assert_null(service_map_owner(m, &(struct netd_op){.type = NETD_FLUSH}));
+	assert_null(service_map_owner(m,
+		&(struct netd_op){
+			.type = NETD_FRONT, .address = ip("10.96.0.12"), .proto = 6, .port = 80}));
+	VEC_FINISH(&ops);
+	service_map_destroy(m);
+}
+
 static int check(struct netd_op op)
 {
 	struct netd_config c = {.net_count = 0};
@@ -648,6 +674,7 @@ int main(void)
 		cmocka_unit_test(random_changes),
 		cmocka_unit_test(large_services_move_little),
 		cmocka_unit_test(groups_keep_their_marks),
+		cmocka_unit_test(an_operation_has_an_owner),
 		cmocka_unit_test(netd_refuses_what_it_should),
 	};
 

@@ -37,6 +37,9 @@ struct services {
 	uv_timer_t soon;
 	unsigned open;			/* handles */
 	uint32_t full_first, full_last; /* serials of the last full synchronisation */
+	netd_ops full;			/* what it said, until it is answered */
+	unsigned refused;		/* times that it was refused, one after the other */
+	struct table left_out;		/* services that netd refuses -> themselves */
 	uv_timer_t retry;
 };
 
@@ -51,7 +54,7 @@ static bool set_service(struct services *s, const char *key, const struct object
 	struct json **docs;
 	size_t count = slices ? slices->items.count : 0;
 
-	if (!o) {
+	if (!o || table_get(&s->left_out, key)) {
 		service_health_set(s->health, key, &health);
 		return service_map_set(s->map, key, NULL, ops);
 	}
@@ -153,9 +156,10 @@ static void full_sync(struct services *s)
 		netd_client_send_ops(s->netd, ops.items, ops.count, &s->full_first, &s->full_last);
 	s->wanted = false;
 	service_healths_proxy(s->health, s->live);
+	VEC_FINISH(&s->full);
+	s->full = ops;
 	log_debug(
 		"all services sent to netd", "elements", log_i64(count, (int64_t)ops.count), NULL);
-	VEC_FINISH(&ops);
 }
 
 void services_resync(struct services *s)
@@ -171,19 +175,57 @@ static void on_retry(uv_timer_t *t)
 	services_resync(t->data);
 }
 
+/* One service that netd will not have must not keep all others away. It is tried again when it
+ * changes. */
+static bool leave_out(struct services *s, const char *text)
+{
+	size_t n;
+
+	if (s->full_first != s->full_last || sscanf(text, "operation %zu:", &n) != 1 ||
+		n >= s->full.count)
+		return false;
+	const char *owner = service_map_owner(s->map, &s->full.items[n]);
+	if (!owner)
+		return false;
+	_cleanup_(free_p) char *key = xstrdup(owner);
+	const char *slash = strchr(key, '/');
+	_cleanup_(free_p) char *ns = xstrndup(key, (size_t)(slash - key));
+	const struct object *o = informer_get(s->services, ns, slash + 1);
+	log_warn("a service is left out, since netd refuses it", "service", key, "error", text,
+		NULL);
+	if (o)
+		client_event(s->node->client, o, NULL, "Warning", "ServiceLeftOut",
+			"node %s does not serve this service until it changes: %s", s->node->name,
+			text);
+	table_set(&s->left_out, key, s);
+	update(s, key);
+	return true;
+}
+
 void services_result(struct services *s, uint32_t serial, int code, const char *text)
 {
-	if (code == 0)
+	bool full = serial >= s->full_first && serial <= s->full_last;
+	unsigned pause = 0;
+
+	if (code == 0) {
+		if (full && serial == s->full_last) {
+			s->refused = 0;
+			VEC_FINISH(&s->full);
+		}
 		return;
+	}
 	/* The kernel's table is not what we thought: begin anew, after a pause if even that failed.
 	 */
 	log_warn("netd refused changes of services", "error", text, NULL);
 	s->live = false;
 	s->wanted = false;
 	service_healths_proxy(s->health, false);
+	if (full && s->refused++ && leave_out(s, text))
+		s->refused = 1; /* the next one is left out at once */
+	else if (full)
+		pause = RESYNC_PAUSE_MS << MIN(s->refused - 1, 5u);
 	if (!uv_is_active((uv_handle_t *)&s->retry))
-		uv_timer_start(&s->retry, on_retry,
-			serial >= s->full_first && serial <= s->full_last ? RESYNC_PAUSE_MS : 0, 0);
+		uv_timer_start(&s->retry, on_retry, pause, 0);
 }
 
 static void key_of(const struct object *o, const char *name, char ret[512])
@@ -198,6 +240,7 @@ static void service_changed(void *user, const struct object *old, const struct o
 	char key[512];
 
 	key_of(o, o->name, key);
+	table_remove(&s->left_out, key);
 	update(s, key);
 	if (!new) {
 		table_remove(&s->waiting, key);
@@ -249,6 +292,8 @@ static void slice_changed(void *user, const struct object *old, const struct obj
 		}
 		VEC_PUSH(&list->items, object_ref((struct object *)new));
 	}
+	table_remove(&s->left_out, was);
+	table_remove(&s->left_out, is);
 	if (*was && !streq(was, is))
 		update(s, was);
 	if (*is)
@@ -345,6 +390,8 @@ void services_destroy(struct services *s)
 	}
 	table_finish(&s->slices_of);
 	table_finish(&s->waiting);
+	table_finish(&s->left_out);
+	VEC_FINISH(&s->full);
 	service_map_destroy(s->map);
 	service_healths_destroy(s->health);
 	free(s->zone);
