@@ -2,7 +2,11 @@
  *
  *   {"images": {ID: {REPOSITORY: {"everyone": true} |
  *                                {"secrets": [{"namespace", "name", "uid", "hash"}]}}},
- *    "pulling": {REPOSITORY: true}} */
+ *    "pulling": {REPOSITORY: true},
+ *    "lost": true}
+ *
+ * An image with a record and no repository is nobody's until it is pulled again. "lost" is there
+ * until those are known that were here when the file was found to be of no use. */
 #include "node/image/image_records.h"
 
 #include <fcntl.h>
@@ -37,6 +41,22 @@ static int read_file(const char *path, struct arena *a, struct json **ret, struc
 	return r < 0 ? err_context(err, r, "'%s'", path) : 0;
 }
 
+static void save(struct image_records *r);
+
+static void lose(struct image_records *r, const struct err *err)
+{
+	_cleanup_(free_p) char *aside = xasprintf("%s.bad", r->path);
+
+	log_error("who pulled images is not known any more: pods have to pull anew those that "
+		  "lie here",
+		"reason", err->msg, "kept as", aside, NULL);
+	if (rename(r->path, aside) < 0)
+		log_warn("the file of who pulled images can't be put aside", "reason",
+			strerror(errno), NULL);
+	json_set_bool(&r->arena, r->doc, "lost", true);
+	save(r);
+}
+
 struct image_records *image_records_open(const char *path)
 {
 	struct image_records *r = xcalloc(1, sizeof(*r));
@@ -44,12 +64,12 @@ struct image_records *image_records_open(const char *path)
 
 	r->path = xstrdup(path);
 	int result = read_file(path, &r->arena, &r->doc, &err);
-	if (result < 0 && result != -ENOENT)
-		log_warn("who pulled images is not known any more: those that lie here are "
-			 "everybody's",
-			"reason", err.msg, NULL);
-	if (result < 0 || !json_is(r->doc, JSON_OBJECT))
+	if (result == 0 && !json_is(r->doc, JSON_OBJECT))
+		result = err_set(&err, -EINVAL, "'%s': this is no object", path);
+	if (result < 0)
 		r->doc = json_new_object(&r->arena);
+	if (result < 0 && result != -ENOENT)
+		lose(r, &err);
 	return r;
 }
 
@@ -108,6 +128,19 @@ static const struct json *record_of(const struct image_records *r, const char *i
 	return json_get(json_get(r->doc, "images"), id);
 }
 
+bool image_records_lost(const struct image_records *r)
+{
+	return json_bool_or(json_get(r->doc, "lost"), false);
+}
+
+void image_records_found(struct image_records *r, const char *const *ids, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		json_object_at(&r->arena, json_object_at(&r->arena, r->doc, "images"), ids[i]);
+	json_remove(r->doc, "lost");
+	save(r);
+}
+
 bool image_records_restricted(const struct image_records *r, const char *id, const char *image)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -115,7 +148,7 @@ bool image_records_restricted(const struct image_records *r, const char *id, con
 	const struct json *record = record_of(r, id);
 
 	if (!record)
-		return json_get(json_get(r->doc, "pulling"), repository);
+		return image_records_lost(r) || json_get(json_get(r->doc, "pulling"), repository);
 	return !json_path_bool(json_get(record, repository), "everyone", false);
 }
 
@@ -197,7 +230,7 @@ void image_records_pulled(
 	bool changed = end_pull(r, image);
 
 	/* What is everybody's anyway needs no record. */
-	if (!everyone || record_of(r, id)) {
+	if (!everyone || record_of(r, id) || image_records_lost(r)) {
 		struct json *images = json_object_at(&r->arena, r->doc, "images");
 		struct json *entry = json_object_at(
 			&r->arena, json_object_at(&r->arena, images, id), repository);

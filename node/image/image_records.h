@@ -10,7 +10,9 @@
 #include "node/image/image_keyring.h"
 
 struct image_records;
-/* A file that is missing or can't be read is an empty one (the latter is logged). */
+/* A file that is missing is an empty one. One that can't be read is put aside (NAME.bad) and
+ * logged: then nobody knows whose the images are that lie here, so all are for some pods only,
+ * until somebody pulls them again. */
 struct image_records *image_records_open(const char *path);
 void image_records_close(struct image_records *r); /* NULL allowed */
 
@@ -27,6 +29,9 @@ void image_records_begin(struct image_records *r, const char *image);
 void image_records_pulled(
 	struct image_records *r, const char *id, const char *image, const struct image_auth *auth);
 void image_records_failed(struct image_records *r, const char *image);
+/* After a file that could not be read: which images those are; later ones are not concerned. */
+bool image_records_lost(const struct image_records *r);
+void image_records_found(struct image_records *r, const char *const *ids, size_t count);
 /* Forgets the images that are not there any more: present() says which are. Only what was not there
  * the last time either: a list may be older than a pull that has ended meanwhile. */
 void image_records_sweep(

@@ -99,10 +99,10 @@ static void on_exec(void *user, const struct grpc_result *r)
 		finish(c, CHECK_OK, "");
 		return;
 	}
-	int n = (int)MIN(s->stdout.len, (size_t)TEXT_MAX_BYTES / 2);
-	int e = (int)MIN(s->stderr.len, (size_t)TEXT_MAX_BYTES / 2 - 64);
-	snprintf(c->text, sizeof(c->text), "%.*s%.*s", n, (const char *)s->stdout.data, e,
-		(const char *)s->stderr.data);
+	const char *out = (const char *)s->stdout.data, *error = (const char *)s->stderr.data;
+	snprintf(c->text, sizeof(c->text), "%.*s%.*s",
+		(int)utf8_cut(out, s->stdout.len, TEXT_MAX_BYTES / 2), out,
+		(int)utf8_cut(error, s->stderr.len, TEXT_MAX_BYTES / 2 - 64), error);
 	if (!*c->text)
 		snprintf(c->text, sizeof(c->text), "command terminated with exit code %d",
 			s->exit_code);
@@ -209,7 +209,7 @@ static void answered(struct pod_check *c, const char *body, size_t body_size)
 		bool text = utf8_valid(body, body_size);
 		snprintf(c->text, sizeof(c->text),
 			"Probe terminated redirects, Response body: %.*s",
-			text ? (int)MIN(body_size, (size_t)TEXT_MAX_BYTES) : 0, body);
+			text ? (int)utf8_cut(body, body_size, TEXT_MAX_BYTES - 64) : 0, body);
 		finish(c, CHECK_WARNING, c->text);
 	} else if (q->status >= 200 && q->status < 300) {
 		finish(c, CHECK_OK, "");

@@ -4,10 +4,42 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "lib/base/table.h"
 #include "lib/object/quantity.h"
 #include "node/pod/pod_model.h"
 
-enum { INVALID_NAMES_MAX_BYTES = 512 };
+enum {
+	INVALID_NAMES_MAX_BYTES = 512,
+	INDEX_MIN = 32, /* fewer are compared one by one */
+};
+
+/* ---- variables by name ---- */
+
+static size_t slot_of(const struct env_vars *v, const char *name, size_t size)
+{
+	size_t at = (size_t)table_hash(name, size) & (v->index_room - 1);
+
+	for (; v->index[at]; at = (at + 1) & (v->index_room - 1)) {
+		const char *there = v->items[v->index[at] - 1].name;
+		if (strncmp(there, name, size) == 0 && there[size] == '\0')
+			break;
+	}
+	return at;
+}
+
+static void index_one(struct env_vars *v, size_t i)
+{
+	v->index[slot_of(v, v->items[i].name, strlen(v->items[i].name))] = (uint32_t)i + 1;
+}
+
+/* At most half full. */
+static void index_grow(struct arena *a, struct env_vars *v)
+{
+	v->index_room = v->room * 2;
+	v->index = arena_zalloc(a, v->index_room * sizeof(*v->index));
+	for (size_t i = 0; i < v->count; i++)
+		index_one(v, i);
+}
 
 static void push(struct arena *a, struct env_vars *v, const char *name, const char *value)
 {
@@ -16,17 +48,35 @@ static void push(struct arena *a, struct env_vars *v, const char *name, const ch
 		v->items = arena_grow(
 			a, v->items, v->room * sizeof(*v->items), room * sizeof(*v->items));
 		v->room = room;
+		if (room > INDEX_MIN)
+			index_grow(a, v);
 	}
 	v->items[v->count++] = (struct env_var){name, value};
+	if (v->index)
+		index_one(v, v->count - 1);
 }
 
 static struct env_var *find(const struct env_vars *v, const char *name, size_t size)
 {
+	if (v->index) {
+		uint32_t at = v->index[slot_of(v, name, size)];
+		return at ? &v->items[at - 1] : NULL;
+	}
 	for (size_t i = 0; i < v->count; i++) {
 		if (strncmp(v->items[i].name, name, size) == 0 && v->items[i].name[size] == '\0')
 			return &v->items[i];
 	}
 	return NULL;
+}
+
+static void put(struct arena *a, struct env_vars *v, const char *name, const char *value)
+{
+	struct env_var *old = find(v, name, strlen(name));
+
+	if (old)
+		old->value = value;
+	else
+		push(a, v, name, value);
 }
 
 /* What env and envFrom set, and how much of it there may still be. */
@@ -52,11 +102,7 @@ static int set(
 	if (size > v->room || ++v->sets > ENV_SET_MAX)
 		return too_much(err);
 	v->room -= size;
-	struct env_var *old = find(&v->vars, name, strlen(name));
-	if (old)
-		old->value = value;
-	else
-		push(a, &v->vars, name, value);
+	put(a, &v->vars, name, value);
 	return 0;
 }
 
@@ -382,14 +428,14 @@ static void service_vars(struct arena *a, const struct json *svc, struct env_var
 		json_count(ports) == 0)
 		return;
 	const char *p = env_prefix(a, json_str_or(json_path(svc, "metadata.name"), ""));
-	push(a, ret, arena_printf(a, "%s_SERVICE_HOST", p), ip);
+	put(a, ret, arena_printf(a, "%s_SERVICE_HOST", p), ip);
 	snprintf(
 		port, sizeof(port), "%lld", (long long)json_path_int(json_at(ports, 0), "port", 0));
-	push(a, ret, arena_printf(a, "%s_SERVICE_PORT", p), arena_strdup(a, port));
+	put(a, ret, arena_printf(a, "%s_SERVICE_PORT", p), arena_strdup(a, port));
 	JSON_FOR_EACH_ITEM(item, ports) {
 		const char *name = json_str(json_get(item, "name"));
 		if (name && *name)
-			push(a, ret, arena_printf(a, "%s_SERVICE_PORT_%s", p, env_prefix(a, name)),
+			put(a, ret, arena_printf(a, "%s_SERVICE_PORT_%s", p, env_prefix(a, name)),
 				arena_printf(a, "%lld",
 					(long long)json_int_or(json_get(item, "port"), 0)));
 	}
@@ -403,12 +449,12 @@ static void service_vars(struct arena *a, const struct json *svc, struct env_var
 		char *url = arena_printf(a, "%s://%s:%lld", lower, ip, n);
 		char *base = arena_printf(a, "%s_PORT_%lld_%s", p, n, proto);
 		if (first)
-			push(a, ret, arena_printf(a, "%s_PORT", p), url);
+			put(a, ret, arena_printf(a, "%s_PORT", p), url);
 		first = false;
-		push(a, ret, base, url);
-		push(a, ret, arena_printf(a, "%s_PROTO", base), lower);
-		push(a, ret, arena_printf(a, "%s_PORT", base), arena_printf(a, "%lld", n));
-		push(a, ret, arena_printf(a, "%s_ADDR", base), ip);
+		put(a, ret, base, url);
+		put(a, ret, arena_printf(a, "%s_PROTO", base), lower);
+		put(a, ret, arena_printf(a, "%s_PORT", base), arena_printf(a, "%lld", n));
+		put(a, ret, arena_printf(a, "%s_ADDR", base), ip);
 	}
 }
 
@@ -471,12 +517,11 @@ int env_make(struct arena *a, const struct json *pod, const struct json *contain
 		if (r < 0)
 			return r;
 	}
-	struct env_vars vars = own.vars;
 	for (size_t i = 0; i < services.count; i++) {
 		const struct env_var *s = &services.items[i];
 		if (!find(&own.vars, s->name, strlen(s->name)))
-			push(a, &vars, s->name, s->value);
+			push(a, &own.vars, s->name, s->value);
 	}
-	*ret = vars;
+	*ret = own.vars;
 	return 0;
 }

@@ -17,6 +17,8 @@ struct env_var {
 struct env_vars {
 	struct env_var *items;
 	size_t count, room;
+	uint32_t *index; /* by name: hash table of places in items, each + 1; NULL = of few none */
+	size_t index_room;
 };
 
 /* No process can be given more (arguments and environment together: 3/4 of _STK_LIM in fs/exec.c),

@@ -92,7 +92,7 @@ static void expansion(void **state)
 		{"$$$$", "$$"},
 	};
 	struct env_var items[] = {{"A", "1"}, {"B", "2"}};
-	struct env_vars vars = {items, 2, 2};
+	struct env_vars vars = {.items = items, .count = 2};
 	size_t room = ENV_TEXT_MAX_BYTES;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
@@ -305,6 +305,33 @@ static void text_of_one_name_set_again_counts(void **state)
 	assert_int_equal(env_make(&a, parse("{}"), parse(b.data), &ctx, &vars, &err), -E2BIG);
 }
 
+/* As many references as fit, beside as many variables as may be set. */
+static void references_among_many(void **state)
+{
+	enum { REFERENCES = 150000 };
+	struct env_context ctx = context();
+	_cleanup_(buf_finish) struct buf b = BUF_INIT;
+	struct env_vars vars;
+	struct err err = ERR_INIT;
+	clock_t before = clock();
+
+	buf_add_str(&b, "{\"env\":[");
+	for (int i = 0; i < ENV_SET_MAX - 2; i++)
+		buf_printf(&b, "{\"name\":\"VARIABLE_%d\",\"value\":\"%d\"},", i, i);
+	buf_add_str(&b, "{\"name\":\"VARIABLE_7\",\"value\":\"again\"},"
+			"{\"name\":\"ALL\",\"value\":\"");
+	for (int i = 0; i < REFERENCES; i++)
+		buf_add_str(&b, "$(VARIABLE_8189)");
+	buf_add_str(&b, "\"}]}");
+	assert_int_equal(env_make(&a, parse("{}"), parse(b.data), &ctx, &vars, &err), 0);
+	assert_int_equal(vars.count, ENV_SET_MAX - 1);
+	assert_string_equal(value(&vars, "VARIABLE_7"), "again");
+	const char *all = value(&vars, "ALL");
+	assert_int_equal(strlen(all), REFERENCES * 4);
+	assert_memory_equal(all, "81898189", 8);
+	assert_true(clock() - before < 5 * CLOCKS_PER_SEC);
+}
+
 static void expansion_within_its_room(void **state)
 {
 	struct env_var one = {"A", "0123456789"};
@@ -329,6 +356,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(growth_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(text_of_one_name_set_again_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(expansion_within_its_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(references_among_many, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("pod_env", tests, NULL, NULL);

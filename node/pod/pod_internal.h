@@ -13,6 +13,7 @@
  *   pod_admission.c whether a new pod fits the node
  *   pod_gc.c        what the runtime keeps of them and nobody needs
  *   pod_end.c       pods that the node ends, not they themselves
+ *   pod_stop_time.c until when it has to have stopped, remembered
  *   pod_finished.c  what ends with a pod that is over, before it is deleted
  *   pod_resize.c    resources that change while containers run
  *   pod_runtime.c   what the container runtime can do
@@ -131,6 +132,8 @@ struct pod_worker {
 		int64_t retry_ns, delay_ns; /* monotonic; after a removal that failed */
 	} finished;
 	unsigned setup_failures;
+	int64_t stop_by_noted_ns;  /* that the next agent will know */
+	int64_t stop_by_recall_ns; /* that an earlier agent noted; INT64_MAX = none did */
 };
 
 static inline int64_t wall(struct node *n)
@@ -235,6 +238,9 @@ void pod_instance_fill(
 	struct pod_worker *w, size_t container, struct instance *to, const Cri__ContainerStatus *s);
 const struct json *pod_worker_doc(struct pod_worker *w, struct arena *a);
 
+/* pod_stop_time.c: once in each step of the worker; what an earlier agent noted. */
+void pod_stop_time_note(struct pod_worker *w);
+int64_t pod_stop_time_recall(const struct pod_worker *w);
 /* pod_finished.c: once in each step of the worker; how long until it wants another one. */
 int64_t pod_finished_step(struct pod_worker *w);
 

@@ -178,6 +178,7 @@ static void remove_failed(struct pod_op *op, const char *text)
 
 	log_warn("pod could not be removed yet", "namespace", w->ns, "pod", w->name, "reason", text,
 		NULL);
+	pod_worker_event(w, -1, "Warning", "FailedKillPod", "error killing pod: %s", text);
 	w->remove_backoff.delay_ns =
 		MIN(MAX(w->remove_backoff.delay_ns * 2, NS_PER_S), 60 * NS_PER_S);
 	w->view.remove_retry_ns = now + w->remove_backoff.delay_ns;

@@ -660,8 +660,16 @@ static bool image_is_listed(void *user, const char *id)
 
 void pod_manager_images_seen(struct pod_manager *m, const Cri__ListImagesResponse *list)
 {
-	image_records_sweep(
-		image_puller_records(m->puller), image_is_listed, (void *)(uintptr_t)list);
+	struct image_records *records = image_puller_records(m->puller);
+
+	if (image_records_lost(records)) {
+		VEC(const char *) ids = {0};
+		for (size_t i = 0; i < list->n_images; i++)
+			VEC_PUSH(&ids, list->images[i]->id);
+		image_records_found(records, ids.items, ids.count);
+		VEC_FINISH(&ids);
+	}
+	image_records_sweep(records, image_is_listed, (void *)(uintptr_t)list);
 }
 
 struct cri *pod_manager_cri(struct pod_manager *m)

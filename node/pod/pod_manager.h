@@ -53,6 +53,8 @@ struct pod_end {
 	int64_t grace_s;	/* -1 = the pod's own */
 };
 bool pod_manager_end(struct pod_manager *m, const char *uid, const struct pod_end *e);
+/* Of what was ended for this reason, static pods are made anew: nobody else would. */
+void pod_manager_again(struct pod_manager *m, const char *reason);
 /* prober_probe_total in Prometheus' text form: how the probes of all containers here went. */
 void pod_manager_probe_metrics(struct pod_manager *m, struct buf *out);
 /* All images that the runtime has: what was noted of others is forgotten. */

@@ -277,6 +277,7 @@ static void step(void *user)
 		}
 	}
 	note_readiness(w);
+	pod_stop_time_note(w);
 	/* Before the actions: they may take long, and "ContainerCreating" is worth telling. An
 	 * action that ends at once pokes again. */
 	if (w->sm.state != POD_CONFIRMING || d->action_count > 0)
@@ -526,7 +527,7 @@ static void read_deletion(struct pod_worker *w, const struct json *pod)
 	 * must not take the container's time away. Cut short only by a newer wish. */
 	if (w->view.ended || (w->view.deleting && at && time_parse_rfc3339(at, &stamp) == 0))
 		stop_by = MIN(stop_by, w->view.stop_by_ns);
-	w->view.stop_by_ns = stop_by;
+	w->view.stop_by_ns = MIN(stop_by, w->stop_by_recall_ns);
 	w->view.deleting = true;
 }
 
@@ -658,7 +659,9 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 	w->resize_look = true;
 	w->view.restart_policy = restart_policy(doc);
 	const char *phase = json_str_or(json_path(doc, "status.phase"), "");
-	if (streq(phase, "Succeeded") || streq(phase, "Failed")) {
+	bool over = streq(phase, "Succeeded") || streq(phase, "Failed");
+	w->stop_by_recall_ns = over || pod->deleting ? pod_stop_time_recall(w) : INT64_MAX;
+	if (over) {
 		w->view.ended = true;
 		w->ended_phase = *phase == 'S' ? PHASE_SUCCEEDED : PHASE_FAILED;
 		const char *reason = json_path_str(doc, "status.reason");
@@ -666,9 +669,9 @@ struct pod_worker *pod_worker_create(struct pod_manager *m, struct object *pod)
 		w->ended_reason = reason ? xstrdup(reason) : NULL;
 		w->ended_message = message ? xstrdup(message) : NULL;
 		/* What of it still runs ends in peace, whoever began with that. */
-		w->view.stop_by_ns =
-			wall(w->n) +
-			NS_PER_S * pod_seconds(doc, "spec.terminationGracePeriodSeconds", 30);
+		w->view.stop_by_ns = MIN(w->stop_by_recall_ns,
+			wall(w->n) + NS_PER_S * pod_seconds(doc,
+							"spec.terminationGracePeriodSeconds", 30));
 	}
 	const char *start = json_path_str(doc, "status.startTime");
 	if (!start || time_parse_rfc3339(start, &w->start_ns) < 0)

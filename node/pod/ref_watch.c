@@ -2,6 +2,7 @@
  *
  *   WATCHED --ended--> (wakeup, backing off) --> WATCHED
  *   POLLED  --answer--> (the poll of all) --> POLLED
+ *   POLLED  --there is room for a watch--> WATCHED
  *   either --immutable--> STILL */
 #include "node/pod/ref_watch.h"
 
@@ -66,8 +67,12 @@ static void stop(struct watched *o)
 	if (o->poll)
 		client_cancel(c, TAKE_PTR(o->poll));
 	wakeup_cancel(o->retry);
-	if (o->has_watch)
+	/* One of those that are polled may have it. */
+	if (o->has_watch) {
 		o->all->watch_count--;
+		if (wakeup_armed(o->all->poll))
+			wakeup_in(o->all->poll, 0);
+	}
 	o->has_watch = false;
 }
 
@@ -175,6 +180,14 @@ static void on_poll(void *user)
 		struct watched *o = it.value;
 		if (o->immutable || o->has_watch)
 			continue;
+		if (all->watch_count < REF_WATCHES_MAX) {
+			if (o->poll)
+				client_cancel(all->n->client, TAKE_PTR(o->poll));
+			o->has_watch = true;
+			all->watch_count++;
+			open_watch(o);
+			continue;
+		}
 		any = true;
 		if (!o->poll)
 			poll_one(o);

@@ -32,6 +32,8 @@ struct static_pod {
 	struct object *wanted;	/* NULL = no file says so */
 	struct object *running; /* what the worker has; NULL = there is none */
 	bool leaving;		/* the worker was told to end */
+	bool again;		/* the worker is over, and another one is wanted */
+	bool outdated;		/* so the mirror shows what is over */
 	struct object *mirror;	/* in the API; NULL = none known */
 	struct client_call *call;
 	int64_t retry_ns; /* monotonic: no question to the API before */
@@ -94,7 +96,8 @@ static void mirror_step(struct static_pod *p)
 
 	if (p->call || !s->synced)
 		return;
-	if (p->mirror && (!p->wanted ? !p->running : !is_current(p))) {
+	bool outdated = p->outdated && !p->leaving && !p->again;
+	if (p->mirror && (!p->wanted ? !p->running : outdated || !is_current(p))) {
 		if (p->retry_ns > mono(n))
 			return;
 		p->call = client_delete(n->client, s->m->pod_kind, p->mirror->namespace,
@@ -117,17 +120,19 @@ static void worker_step(struct static_pod *p)
 {
 	struct static_pods *s = p->s;
 
-	if (p->running && !p->leaving && (!p->wanted || !streq(p->wanted->uid, p->running->uid))) {
+	bool other = !p->wanted || p->again || !streq(p->wanted->uid, p->running->uid);
+	if (p->running && !p->leaving && other) {
 		struct object *leaving = static_leaving(p->running, wall(s->n));
 		p->leaving = true;
-		log_info("static pod ends: its file is another or gone", "namespace",
-			leaving->namespace, "pod", leaving->name, NULL);
+		log_info(p->again ? "static pod is made anew"
+				  : "static pod ends: its file is another or gone",
+			"namespace", leaving->namespace, "pod", leaving->name, NULL);
 		pod_manager_offer(s->m, leaving);
 		object_unref(leaving);
 	}
 	if (!p->running && p->wanted) {
 		set_object(&p->running, p->wanted);
-		p->leaving = false;
+		p->leaving = p->again = false;
 		log_info("static pod", "namespace", p->wanted->namespace, "pod", p->wanted->name,
 			NULL);
 		pod_manager_offer(s->m, p->wanted);
@@ -184,6 +189,8 @@ bool static_pods_take(struct static_pods *s, const struct object *old, const str
 	/* A namesake that came later may be known already. */
 	if (!new && p->mirror && !streq(p->mirror->uid, old->uid))
 		return true;
+	if (!new || !p->mirror || !streq(new->uid, p->mirror->uid))
+		p->outdated = false;
 	set_object(&p->mirror, new);
 	if (!new)
 		p->retry_ns = 0;
@@ -203,6 +210,27 @@ void static_pods_synced(struct static_pods *s)
 	if (s) {
 		s->synced = true;
 		work_in(s, 0);
+	}
+}
+
+static void again(struct static_pods *s, const char *uid)
+{
+	for (struct table_iter i = table_iterate(&s->pods); table_next(&i);) {
+		struct static_pod *p = i.value;
+		if (p->running && streq(p->running->uid, uid) && p->wanted) {
+			p->again = true;
+			p->outdated = p->mirror;
+			work_in(s, 0);
+		}
+	}
+}
+
+void pod_manager_again(struct pod_manager *m, const char *reason)
+{
+	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);) {
+		struct pod_worker *w = it.value;
+		if (w->is_static && w->view.ended && streq(w->ended_reason, reason))
+			again(m->statics, w->uid);
 	}
 }
 

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -13,7 +14,7 @@ static const char *const used[] = {"cpu", "memory", "pids", "hugetlb"};
 /* Handed down on v2 where the host has them, so that the runtime can use them for containers. */
 static const char *const handed_down[] = {"cpu", "memory", "pids", "hugetlb", "cpuset", "io"};
 
-enum { DEPTH_MAX = 32, PATH_ROOM = 4096 };
+enum { OPEN_DEPTH_MAX = 32, PATH_ROOM = 4096 };
 
 /* ---- small files ---- */
 
@@ -377,6 +378,65 @@ static void kill_all(int dir)
 	fclose(f);
 }
 
+static int open_group(int parent, const char *name)
+{
+	return openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* The first group in it: false when there is none. */
+static bool first_group(int dir, char name[NAME_MAX + 1])
+{
+	int fd = open_group(dir, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	bool found = false;
+
+	if (fd >= 0 && !d)
+		close(fd);
+	for (struct dirent *e; d && !found && (e = readdir(d));) {
+		found = e->d_type == DT_DIR && !streq(e->d_name, ".") && !streq(e->d_name, "..");
+		if (found)
+			snprintf(name, NAME_MAX + 1, "%s", e->d_name);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* Takes a group away whose parts go deeper than descriptors should be open for: down to one that
+ * has none in it, and up again by "..", for a group can't be moved. Gives up at the first that is
+ * empty and stays all the same. */
+static int remove_deep(int parent, const char *name)
+{
+	_cleanup_(close_p) int at = open_group(parent, name);
+	char child[NAME_MAX + 1];
+	bool climbed = false;
+	size_t depth = 0;
+
+	if (at < 0)
+		return -errno;
+	for (;;) {
+		bool any = first_group(at, child);
+		if (any && unlinkat(at, child, AT_REMOVEDIR) == 0) {
+			climbed = false;
+			continue;
+		}
+		if (any && climbed)
+			return -errno;
+		if (!any)
+			kill_all(at);
+		if (!any && depth == 0)
+			break;
+		int next = open_group(at, any ? child : "..");
+		if (next < 0)
+			return -errno;
+		close(at);
+		at = next;
+		depth = any ? depth + 1 : depth - 1;
+		climbed = !any;
+	}
+	return unlinkat(parent, name, AT_REMOVEDIR) == 0 ? 0 : -errno;
+}
+
 /* Groups can't be linked to or moved, so names lead nowhere else; how deep they go is up to whoever
  * made them. */
 static int remove_tree(int parent, const char *name, int depth)
@@ -384,8 +444,8 @@ static int remove_tree(int parent, const char *name, int depth)
 	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return 0;
 	if (depth == 0)
-		return -ELOOP;
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		return remove_deep(parent, name);
+	int fd = open_group(parent, name);
 	if (fd < 0)
 		return -errno;
 	DIR *d = fdopendir(fd);
@@ -414,7 +474,7 @@ int cgroup_remove(const struct cgroup_tree *t, const char *path, struct err *err
 
 	for (size_t i = 0; i < t->count; i++) {
 		_cleanup_(free_p) char *at = xasprintf("%s%s", t->hierarchies[i].mount, path);
-		int r = remove_tree(AT_FDCWD, at, DEPTH_MAX);
+		int r = remove_tree(AT_FDCWD, at, OPEN_DEPTH_MAX);
 		if (r < 0 && result == 0)
 			result = err_errno(err, r, "remove control group '%s'", at);
 	}

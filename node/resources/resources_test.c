@@ -3,7 +3,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -332,6 +334,41 @@ static void removal(void **state)
 	cgroup_tree_finish(&t);
 }
 
+/* However deep somebody nested them, all go, and few descriptors are open for it. */
+static void removal_of_deep_ones(void **state)
+{
+	enum { DEPTH = 3000 };
+	struct cgroup_tree t;
+	struct err err = ERR_INIT;
+	const char *text =
+		arena_printf(&a, "32 31 0:29 / %s/cpu rw - cgroup cgroup rw,cpu\n", root);
+
+	cgroup_tree_read(text, &t);
+	put("cpu/keep", "");
+	assert_int_equal(cgroup_make(&t, "/kubepods/podA", &err), 0);
+	int fd = open(at("cpu/kubepods/podA"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < DEPTH; i++) {
+		assert_int_equal(mkdirat(fd, "deeper", 0755), 0);
+		if (i % 100 == 50) {
+			assert_int_equal(mkdirat(fd, "beside", 0755), 0);
+			assert_int_equal(mkdirat(fd, "beside/one", 0755), 0);
+		}
+		int next = openat(fd, "deeper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_true(next >= 0);
+		close(fd);
+		fd = next;
+	}
+	close(fd);
+	struct rlimit old, few = {64, 64};
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few.rlim_max = old.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(cgroup_remove(&t, "/kubepods/podA", &err), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_false(cgroup_exists(&t, "/kubepods/podA"));
+	cgroup_tree_finish(&t);
+}
+
 static void slices(void **state)
 {
 	const char *path = "/kubepods/burstable/pod12-ab";
@@ -423,6 +460,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(tree_of_version_1, setup, teardown),
 		cmocka_unit_test_setup_teardown(tree_of_version_2, setup, teardown),
 		cmocka_unit_test_setup_teardown(removal, setup, teardown),
+		cmocka_unit_test_setup_teardown(removal_of_deep_ones, setup, teardown),
 		cmocka_unit_test_setup_teardown(slices, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_pods_may_have, setup, teardown),
 	};

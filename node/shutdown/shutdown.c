@@ -10,6 +10,7 @@
 #include "node/vm/vm_manager.h"
 
 #define LOGIND_DROP_IN "/etc/systemd/logind.conf.d/99-hanok-node.conf"
+#define ENDED_REASON "Terminated"
 #define ENDED_TEXT "Pod was terminated in response to imminent node shutdown."
 
 enum { LOOK_MS = 500 }; /* whether all of a group has stopped */
@@ -66,7 +67,7 @@ static void end_pods(struct turn *t)
 {
 	for (size_t i = 0; i < t->pods.count; i++) {
 		struct pod_end end = {
-			.reason = "Terminated",
+			.reason = ENDED_REASON,
 			.message = ENDED_TEXT,
 			.disruption = ENDED_TEXT,
 			.grace_s = t->pods.items[i].grace_s,
@@ -132,8 +133,10 @@ static void on_prepare(void *user, bool going_down)
 	if (going_down && s->n->object)
 		client_event(s->n->client, s->n->object, NULL, "Normal", "Shutdown",
 			"Shutdown manager detected shutdown event");
-	if (!going_down)
+	if (!going_down) {
 		logind_hold(s->logind);
+		pod_manager_again(s->n->pods, ENDED_REASON);
+	}
 	wakeup_in(s->look, 0);
 }
 

@@ -140,7 +140,8 @@ bool cgroup_usage_read(const struct cgroup_finder *f, const char *path, struct c
 	if (!read_file(f, "memory", path, "memory.stat", text))
 		return false;
 	if (f->v2) {
-		read_file(f, "", path, "memory.events", events);
+		if (!read_file(f, "", path, "memory.events", events))
+			*events = '\0';
 		cgroup_parse_memory_v2(text, events, ret);
 		ret->swap_bytes = read_number(f, "", path, "memory.swap.current");
 		ret->peak_bytes = read_number(f, "", path, "memory.peak");

@@ -585,6 +585,35 @@ static void too_many_containers(void **state)
 	end(&w);
 }
 
+/* The time it has to end in is one, however many agents see to it. */
+static void grace_is_given_once(void **state)
+{
+	struct world w;
+
+	begin(&w, 8);
+	fake_api_create_text(w.api,
+		"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'a','namespace':'default'},"
+		"'spec':{'nodeName':'node1','terminationGracePeriodSeconds':40,'containers':[{"
+		"'name':'main','image':'x:1','imagePullPolicy':'IfNotPresent','args':['stubborn']}]"
+		"}}");
+	run(&w, 2 * S);
+	assert_true(running(&w, "a"));
+	/* Nobody was there to ask it to end: the time begins with who does. */
+	agent_end(&w);
+	fake_api_delete(w.api, "Pod", "default", "a", -1, NULL);
+	run(&w, 60 * S);
+	agent_begin(&w);
+	for (int i = 0; i < 3; i++) {
+		run(&w, 10 * S);
+		assert_true(running(&w, "a"));
+		agent_end(&w);
+		agent_begin(&w);
+	}
+	run(&w, 15 * S);
+	assert_true(gone(&w, "a"));
+	end(&w);
+}
+
 /* A pull or a hook that takes for ever is no reason to stay. */
 static void leaving_gives_up(void **state)
 {
@@ -693,6 +722,7 @@ int main(void)
 		cmocka_unit_test(what_can_not_be_stopped),
 		cmocka_unit_test(too_many_containers),
 		cmocka_unit_test(leaving_gives_up),
+		cmocka_unit_test(grace_is_given_once),
 		cmocka_unit_test(nonsense_is_not_believed),
 		cmocka_unit_test(anything_may_happen),
 	};
