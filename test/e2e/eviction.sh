@@ -130,14 +130,21 @@ lab_service node1 system-bus dbus-daemon --config-file="$TEST_ROOT/test/lab/syst
 eventually 10 on_node 1 test -S $BUS
 lab_service node1 fake-logind "$FAKE_LOGIND" 5 /etc/systemd/logind.conf.d/99-hanok-node.conf
 eventually 10 logind_says serving
-configure "shutdownGracePeriod: 20s" "shutdownGracePeriodCriticalPods: 8s"
+MANIFESTS=$LAB/node1/etc/kubernetes/manifests
+mkdir -p "$MANIFESTS" && rm -f "$MANIFESTS"/*
+cat >"$MANIFESTS/of-file.yaml" <<-END
+	{apiVersion: v1, kind: Pod, metadata: {name: of-file, namespace: e2e-eviction}, spec: {terminationGracePeriodSeconds: 1, containers: [{$C}]}}
+END
+configure "shutdownGracePeriod: 20s" "shutdownGracePeriodCriticalPods: 8s" "staticPodPath: /etc/kubernetes/manifests"
 check "logind holds the host up for the agent" eventually 15 logind_says 'inhibit shutdown hanok-node delay'
 check "a critical pod" pod critical "priorityClassName: system-node-critical, containers: [{$C}]"
 eventually 20 matches '^Running' status critical
+check "a static pod runs" eventually 30 matches '^Running' status of-file-node1
 # shellcheck disable=SC2016
 on_node 1 sh -c 'kill -USR1 $(set -- $(cat /run/lab/fake-logind.pid); echo $1)'
 check "the modest one ends" eventually 15 matches \
 	'^Failed Terminated Pod was terminated in response to imminent node shutdown.$' status small
+check "the static one, too" eventually 15 matches '^Failed Terminated' status of-file-node1
 check "then the critical one" eventually 15 matches \
 	'^Failed Terminated Pod was terminated in response to imminent node shutdown.$' status critical
 check "the host is let go" eventually 10 logind_says released
@@ -149,6 +156,8 @@ check "it is refused" eventually 10 matches \
 # shellcheck disable=SC2016
 on_node 1 sh -c 'kill -USR2 $(set -- $(cat /run/lab/fake-logind.pid); echo $1)'
 check "called off: the node is ready again" eventually 10 matches '^True KubeletReady$' condition Ready
+check "and the static pod runs again" eventually 30 matches '^Running *$' status of-file-node1
+rm -f "$MANIFESTS"/*
 
 k delete pod --all --grace-period=1 --wait=false >/dev/null
 restore
