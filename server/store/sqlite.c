@@ -13,6 +13,7 @@
  * so a failed fsync is never taken for a later good one. Before that next group the file is asked
  * whether it has the revision that we think; a file that has more is not written any more. */
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
 #include <uv.h>
@@ -260,6 +261,7 @@ static void take_all(struct list *from, struct list *to)
 static void writer_main(void *arg)
 {
 	struct sqlite_store *s = arg;
+	pthread_setname_np(pthread_self(), STORE_WRITER);
 	for (;;) {
 		struct list group;
 		uv_mutex_lock(&s->mutex);
@@ -329,6 +331,7 @@ static void checkpointer_main(void *arg)
 	sqlite3 *db = NULL;
 	int step = s->checkpoint_pages;
 	int done_pages = 0; /* of the log, as of the last round */
+	pthread_setname_np(pthread_self(), STORE_CHECKPOINTER);
 	uv_mutex_lock(&s->mutex);
 	for (;;) {
 		while (!s->checkpoint_stopping &&

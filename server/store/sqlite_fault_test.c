@@ -6,8 +6,9 @@
  *   - what was acknowledged is there afterwards, also when the power is cut in the end (a sync that
  *     failed once must not make a later one lie), and nothing else.
  *
- * HANOK_TEST_LONG=1 tries every n; else every 5th (every 25th of the allocations). */
+ * HANOK_TEST_LONG=1 tries every n; else every 5th (of the allocations a dozen). */
 #include <malloc.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,14 +26,28 @@ static char dir[64], path[96];
 
 /* ---- allocations of SQLite ---- */
 
+/* Who asks decides what a refusal does, and how the threads take turns is the scheduler's affair:
+ * so each thread's allocations are counted by themselves. */
+enum asker { ASK_LOOP, ASK_WRITER, ASK_CHECKPOINTER, ASKERS };
+
 static sqlite3_mem_methods system_memory;
-static uint64_t allocations, fail_at, fail_count;
+static uint64_t allocations[ASKERS], fail_at, fail_count;
+static enum asker fail_asker;
+static __thread int asker = -1;
 
 static bool allocation_fails(void)
 {
-	uint64_t n = __atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED);
-	uint64_t at = __atomic_load_n(&fail_at, __ATOMIC_RELAXED);
-	return at && n >= at && n - at < __atomic_load_n(&fail_count, __ATOMIC_RELAXED);
+	if (asker < 0) {
+		char name[16] = "";
+		pthread_getname_np(pthread_self(), name, sizeof(name));
+		asker = strcmp(name, STORE_WRITER) == 0		? ASK_WRITER
+			: strcmp(name, STORE_CHECKPOINTER) == 0 ? ASK_CHECKPOINTER
+								: ASK_LOOP;
+	}
+	uint64_t n = __atomic_add_fetch(&allocations[asker], 1, __ATOMIC_RELAXED);
+	uint64_t at = __atomic_load_n(&fail_at, __ATOMIC_ACQUIRE);
+	return at && (enum asker)asker == __atomic_load_n(&fail_asker, __ATOMIC_RELAXED) &&
+	       n >= at && n - at < __atomic_load_n(&fail_count, __ATOMIC_RELAXED);
 }
 
 static void *hooked_malloc(int size)
@@ -45,12 +60,14 @@ static void *hooked_realloc(void *p, int size)
 	return allocation_fails() ? NULL : system_memory.xRealloc(p, size);
 }
 
-static void fail_allocations(uint64_t at, uint64_t count)
+static void fail_allocations(enum asker who, uint64_t at, uint64_t count)
 {
-	__atomic_store_n(&fail_at, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&allocations, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&fail_at, 0, __ATOMIC_RELEASE);
+	for (size_t i = 0; i < ASKERS; i++)
+		__atomic_store_n(&allocations[i], 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&fail_asker, who, __ATOMIC_RELAXED);
 	__atomic_store_n(&fail_count, count, __ATOMIC_RELAXED);
-	__atomic_store_n(&fail_at, at, __ATOMIC_RELAXED);
+	__atomic_store_n(&fail_at, at, __ATOMIC_RELEASE);
 }
 
 /* ---- the script ---- */
@@ -200,16 +217,23 @@ static bool is_long(void)
 static void clear_faults(void)
 {
 	memory_vfs_fail(FAULT_NONE, 0, 0);
-	fail_allocations(0, 0);
+	fail_allocations(ASK_LOOP, 0, 0);
 }
 
-/* One run with faults that are already set. Returns how many changes were refused. */
-static size_t run_once(bool opened_before, struct session *s)
+struct run_result {
+	size_t failures; /* changes that were refused */
+	bool opening_refused;
+};
+
+/* One run with faults that are already set. */
+static struct run_result run_once(bool opened_before, struct session *s)
 {
 	struct err err = ERR_INIT;
+	struct run_result result = {0};
 	if (!opened_before) {
 		int r = open_session(s, &err);
 		if (r < 0) {
+			result.opening_refused = true;
 			/* Refused, with the file's name; nothing is lost by trying again. */
 			assert_non_null(strstr(err.msg, path));
 			clear_faults();
@@ -227,10 +251,10 @@ static size_t run_once(bool opened_before, struct session *s)
 		wait_for_all(s);
 		assert_int_equal(s->last_result, 0);
 	}
-	size_t failures = s->failures;
+	result.failures = s->failures;
 	/* The server is killed and the power cut, before anything is put in order. */
 	close_session(s);
-	return failures;
+	return result;
 }
 
 static void sweep(enum memory_fault_type type, uint64_t count, const char *name)
@@ -246,7 +270,7 @@ static void sweep(enum memory_fault_type type, uint64_t count, const char *name)
 		if (before && open_session(&s, &err) < 0)
 			fail_msg("%s", err.msg);
 		memory_vfs_fail(type, n, count);
-		with_failures += run_once(before, &s) > 0;
+		with_failures += run_once(before, &s).failures > 0;
 		check_file(&s);
 		if (last == 0) { /* how many calls there are */
 			memory_vfs_reset();
@@ -325,35 +349,66 @@ static void test_failed_sync_is_not_forgotten(void **state)
 	assert_true(cut > 10);
 }
 
+struct memory_sweep {
+	size_t runs, refused_openings, with_failures;
+	uint64_t last; /* how many allocations of that thread there are */
+};
+
+/* The loop thread's are those of opening: there is none later. */
+static struct memory_sweep sweep_memory(enum asker who, uint64_t count, size_t most_runs)
+{
+	static struct session s;
+	struct err err = ERR_INIT;
+	struct memory_sweep m = {0};
+	memory_vfs_reset();
+	if (who == ASK_LOOP)
+		fail_allocations(who, 0, 0);
+	if (open_session(&s, &err) < 0)
+		fail_msg("%s", err.msg);
+	if (who != ASK_LOOP)
+		fail_allocations(who, 0, 0);
+	run_steps(&s, STEPS);
+	close_session(&s);
+	m.last = __atomic_load_n(&allocations[who], __ATOMIC_RELAXED);
+	uint64_t step = is_long() ? 1 : m.last / most_runs + 1;
+	for (uint64_t n = 1; m.runs == 0 || n <= m.last; n += step, m.runs++) {
+		memory_vfs_reset();
+		clear_faults();
+		bool before = who != ASK_LOOP;
+		if (before && open_session(&s, &err) < 0)
+			fail_msg("%s", err.msg);
+		fail_allocations(who, n, count);
+		struct run_result r = run_once(before, &s);
+		m.refused_openings += r.opening_refused;
+		m.with_failures += r.failures > 0;
+		check_file(&s);
+	}
+	return m;
+}
+
 static void test_memory(void **state)
 {
 	const uint64_t counts[] = {1, 30};
-	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
-		size_t runs = 0, with_failures = 0;
-		uint64_t last = 0, step = is_long() ? 1 : 25;
-		for (uint64_t n = 1; runs == 0 || n <= last; n += step, runs++) {
-			static struct session s;
-			struct err err = ERR_INIT;
-			memory_vfs_reset();
-			bool before = n % 2 == 0;
-			if (before && open_session(&s, &err) < 0)
-				fail_msg("%s", err.msg);
-			fail_allocations(n, counts[i]);
-			with_failures += run_once(before, &s) > 0;
-			check_file(&s);
-			if (last == 0) {
-				memory_vfs_reset();
-				if (open_session(&s, &err) < 0)
-					fail_msg("%s", err.msg);
-				fail_allocations(0, 0);
-				run_steps(&s, STEPS);
-				last = __atomic_load_n(&allocations, __ATOMIC_RELAXED);
-				close_session(&s);
-			}
-		}
-		print_message("%lu allocations failing: %zu runs of %lu, refused changes in %zu\n",
-			(unsigned long)counts[i], runs, (unsigned long)last, with_failures);
-		assert_true(with_failures > 0);
+	const struct {
+		const char *what;
+		size_t runs;
+	} askers[ASKERS] = {
+		[ASK_LOOP] = {"opening", 12},
+		[ASK_WRITER] = {"writing", 12},
+		[ASK_CHECKPOINTER] = {"copying the log", 6},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(counts) * ASKERS; i++) {
+		enum asker who = (enum asker)(i % ASKERS);
+		uint64_t count = counts[i / ASKERS];
+		struct memory_sweep m = sweep_memory(who, count, askers[who].runs);
+		print_message("%lu allocations of %s failing: %zu runs of %lu, refused openings in "
+			      "%zu, refused changes in %zu\n",
+			(unsigned long)count, askers[who].what, m.runs, (unsigned long)m.last,
+			m.refused_openings, m.with_failures);
+		/* The first allocation of opening, and that of the first change, is needed. What
+		 * can't be copied stays in the log, and refuses nothing. */
+		assert_int_equal(m.refused_openings > 0, who == ASK_LOOP);
+		assert_int_equal(m.with_failures > 0, who == ASK_WRITER);
 	}
 }
 

@@ -12,6 +12,10 @@
 #define STORE_APPLICATION_ID 0x68616e6b /* "hank": PRAGMA application_id of our files */
 #define STORE_SCHEMA 1			/* PRAGMA user_version */
 
+/* The names of the threads, as top -H shows them. */
+#define STORE_WRITER "store-write"
+#define STORE_CHECKPOINTER "store-copy"
+
 /* An open file of ours, and what the writer prepares on it. */
 struct store_file {
 	char *path;
