@@ -96,13 +96,13 @@ check "and it does there" k patch pvc late --type merge -p '{"spec":{"resources"
 check_output "claims are protected" '^kubernetes.io/pvc-protection$' k_field pvc/late '.metadata.finalizers[*]'
 object '{apiVersion: v1, kind: Pod, metadata: {name: user}, spec: {nodeName: node-1, volumes: [{name: v, persistentVolumeClaim: {claimName: late}}], containers: [{name: c, image: i}]}}' >/dev/null
 k delete pvc late none --wait=false >/dev/null
-check "a claim that no pod has goes" k wait --for=delete pvc/none --timeout=10s
+check "a claim that no pod has goes" k wait --for=delete pvc/none --timeout=60s
 check_output "one that a pod runs with stays" 'Terminating' k describe pvc late
 k delete pod user --grace-period=0 --force >/dev/null 2>&1
-check "as long as the pod does" k wait --for=delete pvc/late --timeout=10s
+check "as long as the pod does" k wait --for=delete pvc/late --timeout=60s
 object '{apiVersion: v1, kind: PersistentVolume, metadata: {name: vol}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /x}}}' >/dev/null
 check_output "volumes are protected" '^kubernetes.io/pv-protection$' k_field pv/vol '.metadata.finalizers[*]'
-check "and go when no claim has them" k delete pv vol --timeout=10s
+check "and go when no claim has them" k delete pv vol --timeout=60s
 
 # Priorities.
 use_namespace admission-test

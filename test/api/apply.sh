@@ -148,7 +148,7 @@ spec:
           status: {type: object, properties: {phase: {type: string}}}
 END
 k apply -f "$TEST_DIR/crd.yaml" >/dev/null
-k wait --for=condition=Established crd/things.example.org --timeout=20s >/dev/null
+k wait --for=condition=Established crd/things.example.org --timeout=120s >/dev/null
 thing() { printf 'apiVersion: example.org/v1\nkind: Thing\nmetadata: {name: t, namespace: ssa}\nspec: {%s}\n' "$1" | file thing; }
 thing 'atoms: {a: x}, parts: [{id: p, value: v}, {id: q}], free: {u: {w: [1, 2]}}'
 check_output "a custom resource" 'thing.example.org/t serverside-applied' apply thing

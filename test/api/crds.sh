@@ -11,7 +11,7 @@ widget() { printf 'apiVersion: acme.example.com/%s\nkind: Widget\nmetadata: {nam
 create() { k create --validate=false -f "$TEST_DIR/widget.yaml"; }
 
 check "a definition is applied" k apply -f "$data"
-check "it is established" k wait --for condition=established --timeout=10s crd/widgets.acme.example.com
+check "it is established" k wait --for condition=established --timeout=60s crd/widgets.acme.example.com
 check_output "its names are accepted" '^Widget WidgetList wd v1$' k get crd widgets.acme.example.com -o \
 	'jsonpath={.status.acceptedNames.kind} {.status.acceptedNames.listKind} {.status.acceptedNames.shortNames[0]} {.status.storedVersions[0]}'
 check_output "it is in the discovery" 'widgets +wd +acme.example.com/v1 +true +Widget' k api-resources --api-group=acme.example.com
@@ -101,10 +101,10 @@ check_refused "by server-side apply neither" 'create not allowed while custom re
 	"/apis/acme.example.com/v1/namespaces/t/widgets/late?fieldManager=m" --fail-with-body -X PATCH --data-binary "@$TEST_DIR/widget.yaml" \
 	-H 'Content-Type: application/apply-patch+yaml'
 check "what is there changes still" k patch widget/one --type merge -p '{"metadata":{"finalizers":null}}'
-check "the definition goes after its objects" k wait --for delete crd/widgets.acme.example.com --timeout=10s
+check "the definition goes after its objects" k wait --for delete crd/widgets.acme.example.com --timeout=60s
 check_fails "the resource is gone" k get widgets
 check "what the objects owned goes, too" eventually 5 matches '^0$' k_count configmaps --field-selector metadata.name=owned
-check "the names are free for the other" k wait --for condition=established --timeout=10s crd/gadgets.acme.example.com
+check "the names are free for the other" k wait --for condition=established --timeout=60s crd/gadgets.acme.example.com
 check "again" k apply -f "$data"
 
 sed -e 's/type: integer, minimum: 1, maximum: 10/type: integer, uniqueItems: true/; s/name: widgets.acme/name: wodgets.acme/' "$data" >"$TEST_DIR/bad.yaml"

@@ -37,7 +37,7 @@ check_output "whose name and labels say whose it is" '^pod/one-[a-z0-9]{5} one o
 check_output "which is tracked" 'batch.kubernetes.io/job-tracking' k get pods -l job-name=one -o 'jsonpath={.items[0].metadata.finalizers}'
 check "it is placed" eventually 10 matches 'n1' k get pods -l job-name=one -o 'jsonpath={.items[0].spec.nodeName}'
 end_all one Succeeded
-check "it completes" k wait --for=condition=Complete --timeout=10s job/one
+check "it completes" k wait --for=condition=Complete --timeout=60s job/one
 check_output "with what kubectl shows" '^one +Complete +1/1 ' k get job one --no-headers
 check_output "and its conditions in order" '^SuccessCriteriaMet Complete$' k_field job/one '.status.conditions[*].type'
 check_output "its pod is let go" '^$' k get pods -l job-name=one -o 'jsonpath={.items[0].metadata.finalizers}'
@@ -56,12 +56,12 @@ end_all indexed Succeeded
 check "and goes on" eventually 10 has_pods indexed 2
 check_output "saying how far it is" '^0-2 3$' k_field job/indexed .status.completedIndexes .status.succeeded
 end_all indexed Succeeded
-check "to its end" k wait --for=condition=Complete --timeout=10s job/indexed
+check "to its end" k wait --for=condition=Complete --timeout=60s job/indexed
 
 job fails '"backoffLimit": 0' >/dev/null
 check "a job whose pod fails" eventually 10 has_pods fails 1
 end_all fails Failed 3
-check "has failed" k wait --for=condition=Failed --timeout=10s job/fails
+check "has failed" k wait --for=condition=Failed --timeout=60s job/fails
 check_output "by its limit" '^FailureTarget Failed BackoffLimitExceeded Job has reached the specified backoff limit 1$' k_field job/fails '.status.conditions[*].type' '.status.conditions[1].reason' '.status.conditions[1].message' .status.failed
 
 job policy '"podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}]}, "parallelism": 2, "completions": 2' >/dev/null
@@ -72,12 +72,12 @@ check_output "deletes the other pod, says why" '^FailureTarget PodFailurePolicy 
 	k_field job/policy '.status.conditions[*].type' '.status.conditions[0].reason' '.status.conditions[0].message'
 check_output "and has not failed before that is gone" '^1$' k_field job/policy .status.terminating
 k delete pod --grace-period=0 --force -l job-name=policy --wait=false >/dev/null 2>&1
-check "but then" k wait --for=condition=Failed --timeout=10s job/policy
+check "but then" k wait --for=condition=Failed --timeout=60s job/policy
 
 job pause '"parallelism": 2, "completions": 4' >/dev/null
 eventually 10 has_pods pause 2
 k patch job pause -p '{"spec": {"suspend": true}}' >/dev/null
-check "a suspended job" k wait --for=condition=Suspended --timeout=10s job/pause
+check "a suspended job" k wait --for=condition=Suspended --timeout=60s job/pause
 for pod in $(pods_of pause); do k delete pod "$pod" --grace-period=0 --force --wait=false >/dev/null 2>&1; done
 check "has no pods" eventually 10 has_pods pause 0
 k patch job pause -p '{"spec": {"suspend": false}}' >/dev/null

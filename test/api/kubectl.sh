@@ -81,14 +81,14 @@ kill $watcher
 wait $watcher 2>/dev/null
 
 use_namespace default
-check "delete of a namespace" k delete namespace kubectl-test --timeout=30s
+check "delete of a namespace" k delete namespace kubectl-test --timeout=120s
 # More metadata than is made of a list at a time.
 k create namespace crowded >/dev/null
 python3 -c '
 import json
 items = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c{n}", "namespace": "crowded", "annotations": {"much": "x" * 5000}}} for n in range(60)]
 print(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))' | k -n crowded create -f - >/dev/null
-check "delete of a crowded one" k delete namespace crowded --timeout=30s
+check "delete of a crowded one" k delete namespace crowded --timeout=120s
 check_refused "and all in it" 'NotFound' k -n kubectl-test get secret keys
 
 # What stays until it is ended.

@@ -80,13 +80,13 @@ for KUBECTL in "${versions[@]}"; do
 	check_output "$v describe deployment" 'Replicas: +1 desired' k describe deploy web
 	check "$v run" k run one --image=busybox
 	check_output "$v describe pod" 'Status: +Pending' k describe pod one
-	check_output "$v wait" 'condition met' k wait pod/one --for=jsonpath='{.status.phase}'=Pending --timeout=10s
+	check_output "$v wait" 'condition met' k wait pod/one --for=jsonpath='{.status.phase}'=Pending --timeout=60s
 	check "$v replace" k replace -f "$TEST_DIR/one.yaml"
 	check_refused "$v get of nothing" 'NotFound' k get pod nothing
 	check "$v get events" k get events
 	check "$v delete pod" k delete pod one
-	check "$v delete --cascade=foreground" k delete deploy web --cascade=foreground --wait=true --timeout=30s
+	check "$v delete --cascade=foreground" k delete deploy web --cascade=foreground --wait=true --timeout=120s
 	check "$v delete -l" k delete cm -l tier=one
-	check "$v delete namespace" k delete namespace "$ns" --wait=true --timeout=60s
+	check "$v delete namespace" k delete namespace "$ns" --wait=true --timeout=120s
 done
 finish

@@ -35,7 +35,7 @@ pods_are() { [ "$(k get pods -l "app=$1" -o "jsonpath={.items[*].metadata.name}"
 # Ordered pods, their names and labels.
 check "a set is made" apply "$(stateful web 3)"
 check_output "its rollout ends" "partitioned roll out complete|statefulset rolling update complete 3 pods at revision web-" \
-	k rollout status statefulset/web --timeout=20s
+	k rollout status statefulset/web --timeout=120s
 check_output "pods come one after the other" "^web-0 web-1 web-2$" \
 	k get pods -l app=web --sort-by=.metadata.creationTimestamp -o "jsonpath={.items[*].metadata.name}"
 check_output "a pod knows its place" "^web-1 1 web-1 web web-1$" k get pod web-1 -o \
@@ -50,19 +50,19 @@ check "revisions belong to the set" matches "statefulset.apps/web" k get control
 
 # Update, history, undo.
 check "an update by kubectl" k set image statefulset/web c=web:2
-check "is rolled out" k rollout status statefulset/web --timeout=20s
+check "is rolled out" k rollout status statefulset/web --timeout=120s
 check_output "to all pods" "^web:2 web:2 web:2$" k get pods -l app=web -o "jsonpath={.items[*].spec.containers[0].image}"
 check_output "history has both" $'1 +<none>\n2 +<none>' k rollout history statefulset/web
 check_output "and each one's template" "web:1" k rollout history statefulset/web --revision=1
 check_output "an update of the present template is none" "skipped rollback" k rollout undo statefulset/web --to-revision=2
 check "undo" k rollout undo statefulset/web
-check "is rolled out, too" k rollout status statefulset/web --timeout=20s
+check "is rolled out, too" k rollout status statefulset/web --timeout=120s
 check_output "the old template is back" "^web:1 web:1 web:1$" \
 	k get pods -l app=web -o "jsonpath={.items[*].spec.containers[0].image}"
 check_output "as a revision of its own" $'2 +<none>\n3 +<none>' k rollout history statefulset/web
 check_output "with the name that it had" "^$revision $revision$" k_field sts/web .status.currentRevision .status.updateRevision
 check "restart" k rollout restart statefulset/web
-check "makes all pods anew" k rollout status statefulset/web --timeout=20s
+check "makes all pods anew" k rollout status statefulset/web --timeout=120s
 check "scale" k scale statefulset/web --replicas=1
 check "takes the highest away" eventually 10 pods_are web web-0
 
@@ -99,17 +99,17 @@ daemon() {
 	EOF
 }
 check "a daemon set is made" apply "$(daemon)"
-check_output "its rollout ends" "daemon set \"agent\" successfully rolled out" k rollout status daemonset/agent --timeout=20s
+check_output "its rollout ends" "daemon set \"agent\" successfully rolled out" k rollout status daemonset/agent --timeout=120s
 nodes_of() { k get pods -l "app=$1" -o "jsonpath={.items[*].spec.nodeName}" | tr ' ' '\n' | sort | xargs; }
 check_output "on each node" "^n1 n2 n3$" nodes_of agent
 check_output "the table counts" "agent +3 +3 +3 +3 +3 " k get ds agent
 check_output "its pods tolerate what nodes suffer" "unschedulable" k get pods -l app=agent -o "jsonpath={.items[0].spec.tolerations[*].key}"
 check "an update" k set image daemonset/agent c=agent:2
-check "is rolled out" k rollout status daemonset/agent --timeout=20s
+check "is rolled out" k rollout status daemonset/agent --timeout=120s
 check_output "history has both" $'1 +<none>\n2 +<none>' k rollout history daemonset/agent
 check_output "and the present one's template" "agent:2" k rollout history daemonset/agent --revision=2
 check "undo" k rollout undo daemonset/agent
-check "is rolled out, too" k rollout status daemonset/agent --timeout=20s
+check "is rolled out, too" k rollout status daemonset/agent --timeout=120s
 check_output "the old template is back" "^agent:1 agent:1 agent:1$" \
 	k get pods -l app=agent -o "jsonpath={.items[*].spec.containers[0].image}"
 check_output "as a revision of its own" $'2 +<none>\n3 +<none>' k rollout history daemonset/agent
@@ -119,14 +119,14 @@ check "for all again" k taint node n3 only-
 check "has one again" eventually 10 matches "^n1 n2 n3$" nodes_of agent
 pod=$(k get pods -l app=agent -o "jsonpath={.items[0].metadata.name}")
 check "a pod that failed" k annotate pod "$pod" test/phase=Failed
-check "is removed" k wait --for=delete "pod/$pod" --timeout=10s
-check "is replaced" k rollout status daemonset/agent --timeout=20s
+check "is removed" k wait --for=delete "pod/$pod" --timeout=60s
+check "is replaced" k rollout status daemonset/agent --timeout=120s
 check_output "an event says why" "Found failed daemon pod default/$pod on node n[123], will try to kill it" \
 	k get events --field-selector reason=FailedDaemonPod
 
 # Budgets and drain.
 check "a deployment" k create deployment shop --image=shop:1 --replicas=4
-check "is rolled out" k rollout status deployment/shop --timeout=20s
+check "is rolled out" k rollout status deployment/shop --timeout=120s
 check "a budget" k create poddisruptionbudget shop --selector=app=shop --max-unavailable=1
 budget() { k_field pdb/shop .status.expectedPods .status.desiredHealthy .status.currentHealthy .status.disruptionsAllowed; }
 check "is counted" eventually 10 matches "^4 3 4 1$" budget

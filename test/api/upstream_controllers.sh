@@ -91,13 +91,13 @@ k patch cronjob minutely --subresource=status --type=merge \
 
 fields() { [ "$(k_field "${@:2}")" = "$1" ]; }
 has() { matches "$1" k_field "${@:2}"; }
-check "Deployment" k rollout status deployment/web --timeout=30s
+check "Deployment" k rollout status deployment/web --timeout=120s
 check "ReplicationController" eventually 20 fields '2 2' rc/old .status.replicas .status.readyReplicas
 check "DaemonSet" eventually 20 fields '4 4' daemonset/everywhere .status.desiredNumberScheduled .status.numberReady
-check "StatefulSet" k rollout status statefulset/db --timeout=30s
+check "StatefulSet" k rollout status statefulset/db --timeout=120s
 check_output "whose claims wait for their pods' nodes" '^Bound Bound$' \
 	k get pvc data-db-0 data-db-1 -o 'jsonpath={.items[0].status.phase} {.items[1].status.phase}'
-check "Job" k wait --for=condition=Complete job/sums --timeout=30s
+check "Job" k wait --for=condition=Complete job/sums --timeout=120s
 check "a Job that fails" eventually 30 has BackoffLimitExceeded job/fails .status.conditions[*].reason
 gone() { ! k get "$1" --ignore-not-found -o name | grep .; }
 check "a Job that ended is taken away" eventually 30 gone job/short-lived
@@ -115,10 +115,10 @@ check "roles that others are made of" eventually 20 matches widgets k get cluste
 check "cluster-info is signed" eventually 20 matches jws-kubeconfig-abcdef k -n kube-public get configmap cluster-info -o yaml
 check "a bootstrap token ends" eventually 20 gone secret/bootstrap-token-over00
 
-set_image() { k set image deployment/web "web=web:$1" && k rollout status deployment/web --timeout=30s; }
+set_image() { k set image deployment/web "web=web:$1" && k rollout status deployment/web --timeout=120s; }
 check "a new image" set_image 2
 check "and back" k rollout undo deployment/web
-check "which comes to an end" k rollout status deployment/web --timeout=30s
+check "which comes to an end" k rollout status deployment/web --timeout=120s
 
 # ---- certificates ----
 
@@ -138,12 +138,12 @@ k apply -f - >/dev/null <<-END
 	{apiVersion: v1, kind: Pod, metadata: {name: victim}, spec: {nodeName: "", nodeSelector: {kubernetes.io/hostname: hollow-00002},
 	containers: [{name: c, image: i, resources: {requests: {cpu: "3"}}}]}}
 END
-check "a pod takes most of a node" k wait --for=condition=Ready pod/victim --timeout=20s
+check "a pod takes most of a node" k wait --for=condition=Ready pod/victim --timeout=120s
 k apply -f - >/dev/null <<-END
 	{apiVersion: v1, kind: Pod, metadata: {name: preemptor}, spec: {priorityClassName: high, nodeSelector: {kubernetes.io/hostname: hollow-00002},
 	containers: [{name: c, image: i, resources: {requests: {cpu: "3"}}}]}}
 END
-check "and gives it to one of higher priority" k wait --for=condition=Ready pod/preemptor --timeout=30s
+check "and gives it to one of higher priority" k wait --for=condition=Ready pod/preemptor --timeout=120s
 check "that was put out" gone pod/victim
 check_output "as an event tells" 'Preempted' k get events -o 'jsonpath={.items[*].reason}'
 
@@ -165,7 +165,7 @@ k delete deployment web --cascade=orphan >/dev/null
 orphan() { k get replicasets -l app=web -o 'jsonpath={.items[*].metadata.ownerReferences}'; }
 check "orphans" eventually 20 matches '^$' orphan
 check "which live" eventually 10 matches . k get replicasets -l app=web -o name
-check "foreground deletion" k delete rc old --cascade=foreground --timeout=30s
+check "foreground deletion" k delete rc old --cascade=foreground --timeout=120s
 check "leaves no pods" gone "pods -l app=old"
 k delete daemonset everywhere --wait=false >/dev/null
 no_pods() { [ "$(k_count pods -l "app=$1")" = 0 ]; }
@@ -178,7 +178,7 @@ k apply -f - >/dev/null <<-END
 	containers: [{name: c, image: i}],
 	tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 1}]}}
 END
-k wait --for=condition=Ready pod/evicted --timeout=20s >/dev/null
+k wait --for=condition=Ready pod/evicted --timeout=120s >/dev/null
 kill $silent
 check "a silent node is unknown" eventually 30 has Unknown node/silent-00000 '.status.conditions[?(@.type=="Ready")].status'
 check "and tainted" eventually 20 has 'unreachable.*NoExecute' node/silent-00000 .spec.taints
@@ -190,7 +190,7 @@ untainted() { [ -z "$(k_field node/silent-00000 .spec.taints)" ]; }
 check "without taints" eventually 20 untainted
 check "and ends what was sent away" eventually 20 gone pod/evicted
 
-check "a namespace ends with all that is in it" k delete namespace work --timeout=60s
+check "a namespace ends with all that is in it" k delete namespace work --timeout=120s
 
 # ---- what they wrote ----
 

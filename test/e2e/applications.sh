@@ -10,7 +10,7 @@ state() { k_field app/homepage .status.isolation .status.readyReplicas .status.m
 
 check "apply the sample" k apply -f "$TEST_ROOT/samples/application.yaml"
 check "it belongs in containers" eventually 60 matches '^Container 1 $' state
-check "is Ready" k wait --for=condition=Ready app/homepage --timeout=90s
+check "is Ready" k wait --for=condition=Ready app/homepage --timeout=240s
 check_output "and says why" 'Decision: Container.*load variable: its load swings' explain homepage
 address=$(k_field service/homepage .spec.clusterIP)
 check "it answers" eventually 30 matches '^container homepage-' on_node 1 curl -s --max-time 5 "http://$address/"
@@ -67,8 +67,8 @@ check "a Deployment that says what it is" k apply -f "$TEST_DIR/ledger.yaml"
 check "runs at its priority" eventually 60 matches '^1000000 Running$' k get pods -l app=ledger -o 'jsonpath={.items[0].spec.priority} {.items[0].status.phase}'
 check "is measured, and advised to move" eventually 90 matches '"name": "ledger",.*"samples": [1-9].*"memoryPeakBytes": [1-9].*"recommended": "VirtualMachine".*"reasons".*mission-critical' \
 	advise -o json --moves
-check "delete it" k delete deployment ledger --timeout=30s
+check "delete it" k delete deployment ledger --timeout=120s
 
-check "delete the application" k delete app homepage --timeout=30s
+check "delete the application" k delete app homepage --timeout=120s
 check "all goes with it" eventually 60 matches '^0$' k_count deployment,vm,vmi,service,pod
 finish

@@ -25,7 +25,7 @@ check "kubectl autoscale" k autoscale deployment load --cpu-percent=50 --min=1 -
 # A window of five minutes is long for a test.
 check "a short window downwards" k patch hpa load --type=merge -p '{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":5}}}}'
 check "it scales up to its limit" eventually 150 matches '^3$' k get deployment load -o 'jsonpath={.spec.replicas}'
-check "three pods are there" k rollout status deployment/load --timeout=60s
+check "three pods are there" k rollout status deployment/load --timeout=120s
 check_output "kubectl get hpa" 'load +Deployment/load +(cpu: )?[0-9]+%/50% +1 +3 +[123]' k get hpa load
 check_output "its conditions" 'AbleToScale +True.*ScalingActive +True +ValidMetricFound +the HPA was able to successfully calculate a replica count from cpu resource utilization \(percentage of request\).*ScalingLimited' k describe hpa load
 check_output "an event" 'SuccessfulRescale .*horizontal-pod-autoscaler +New size: [23]; reason: cpu resource utilization \(percentage of request\) above target' k describe hpa load
@@ -38,5 +38,5 @@ stop_all() {
 }
 check "without load it scales down to one" eventually 150 stop_all
 check_output "and says why" 'New size: 1; reason: All metrics below target' k describe hpa load
-k delete hpa/load deployment/load --timeout=60s >/dev/null
+k delete hpa/load deployment/load --timeout=120s >/dev/null
 finish

@@ -46,7 +46,7 @@ spec:
       - {name: scratch, emptyDir: {}}
 END
 check_output "apply" 'deployment.apps/web created' k apply -f "$TEST_DIR/web.yaml"
-check_output "rollout status" 'successfully rolled out' k rollout status deployment/web --timeout=60s
+check_output "rollout status" 'successfully rolled out' k rollout status deployment/web --timeout=120s
 check_output "get -o wide shows addresses and the node" 'Running .* [0-9]+\.[0-9]+\.[0-9]+\.[0-9]+ +node1' k get pods -o wide
 check_output "get -o jsonpath" '^2$' k_field deployment/web .status.readyReplicas
 check_output "get -o yaml" 'hostIP: 172.31.0.1' k get pods -o yaml
@@ -83,7 +83,7 @@ wait $follower 2>/dev/null
 k get pods -w -o 'custom-columns=N:.metadata.name,P:.status.phase' >"$TEST_DIR/watch.log" 2>&1 &
 watcher=$!
 check "scale up" k scale deployment web --replicas=4
-check "four are ready" k wait --for='jsonpath={.status.readyReplicas}=4' deployment/web --timeout=60s
+check "four are ready" k wait --for='jsonpath={.status.readyReplicas}=4' deployment/web --timeout=120s
 check "get -w saw them come" eventually 5 matches 'Pending.*Running' cat "$TEST_DIR/watch.log"
 kill $watcher
 wait $watcher 2>/dev/null
@@ -96,15 +96,15 @@ check "set image" k set image deployment/web web=registry.lab:5000/web:none
 check "the new pod waits for an image that does not exist" eventually 60 matches 'ErrImagePull|ImagePullBackOff' k get pods
 check_output "the others still serve" '^2$' k_field deployment/web .status.readyReplicas
 check "rollout undo" k rollout undo deployment/web
-check_output "undone" 'successfully rolled out' k rollout status deployment/web --timeout=60s
+check_output "undone" 'successfully rolled out' k rollout status deployment/web --timeout=120s
 printf '#!/bin/sh\nsed -i "s/^  replicas: 2/  replicas: 1/" "$1"\n' >"$TEST_DIR/editor"
 chmod +x "$TEST_DIR/editor"
 EDITOR=$TEST_DIR/editor check "edit" k edit deployment web
 check "edited" eventually 40 matches '^1$' k_count pods
 
 check "rollout restart" k rollout restart deployment/web
-check "rolled" k rollout status deployment/web --timeout=60s
-check "delete" k delete -f "$TEST_DIR/web.yaml" --timeout=60s
+check "rolled" k rollout status deployment/web --timeout=120s
+check "delete" k delete -f "$TEST_DIR/web.yaml" --timeout=120s
 check "no pod is left" eventually 40 matches '^0$' k_count pods
 check_output "nor a container of theirs in containerd" '^$' on_node 1 sh -c 'ctr -n k8s.io containers ls -q "labels.\"io.kubernetes.pod.namespace\"==e2e-containers"'
 
@@ -154,5 +154,5 @@ check_output "logs --previous" 'try' k logs again --previous
 check "a failing liveness probe restarts" eventually 30 matches '[1-9]' k_field pod/unhealthy '.status.containerStatuses[0].restartCount'
 check "too much memory is OOMKilled" eventually 30 matches '^OOMKilled 137$' k_field pod/greedy \
 	'.status.containerStatuses[0].state.terminated.reason' '.status.containerStatuses[0].state.terminated.exitCode'
-check "delete them" k delete -f "$TEST_DIR/ends.yaml" --timeout=60s
+check "delete them" k delete -f "$TEST_DIR/ends.yaml" --timeout=120s
 finish

@@ -45,7 +45,7 @@ spec:
   containers: [{name: c, image: "registry.lab:5000/web:latest", command: [sleep, "1000"]}]
 END
 check "apply" k apply -f "$TEST_DIR/names.yaml"
-check "pods are ready" k wait --for=condition=Ready pod/one pod/host --timeout=60s
+check "pods are ready" k wait --for=condition=Ready pod/one pod/host --timeout=120s
 check_output "the Service kube-dns has the tenth address" '^10\.96\.0\.10$' k -n kube-system get service kube-dns -o 'jsonpath={.spec.clusterIP}'
 check_output "with an endpoint for the node" '10\.244\.[0-9]+\.1' k -n kube-system get endpointslices -l kubernetes.io/service-name=kube-dns
 web=$(k_field service/web .spec.clusterIP)
@@ -88,5 +88,5 @@ check_output "which answers" "Address: $web" lookup web.e2e-dns.svc.cluster.loca
 k delete service web --wait >/dev/null
 gone() { ! lookup web.e2e-dns.svc.cluster.local; }
 check "a deleted service's name is gone" eventually 10 gone
-k delete -f "$TEST_DIR/names.yaml" --ignore-not-found --wait --timeout=40s >/dev/null
+k delete -f "$TEST_DIR/names.yaml" --ignore-not-found --wait --timeout=120s >/dev/null
 finish

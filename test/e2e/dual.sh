@@ -45,7 +45,7 @@ metadata: {name: four}
 spec: {selector: {app: web}, ports: [{port: 80}]}
 END
 check "pods and services" k apply -f "$TEST_DIR/objects.yaml"
-check "they are Ready" k wait --for=condition=Ready pod/web pod/client --timeout=60s
+check "they are Ready" k wait --for=condition=Ready pod/web pod/client --timeout=120s
 check_output "a pod has both addresses" '^10\.244\.0\.[0-9]+ fd00:10:244::' k get pod web -o 'jsonpath={.status.podIPs[0].ip} {.status.podIPs[1].ip}'
 check_output "and its host's" '^172.31.0.1 fd00:172:31::1$' k get pod web -o 'jsonpath={.status.hostIPs[0].ip} {.status.hostIPs[1].ip}'
 check_output "its containers are told both" '^10\.244\.0\.[0-9]+,fd00:10:244::[0-9a-f]+ 172.31.0.1,fd00:172:31::1$' \

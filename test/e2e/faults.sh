@@ -28,8 +28,8 @@ spec:
   volumes: [{name: root, containerDisk: {image: "registry.lab:5000/vm-web:latest"}}]
 END
 check "apply the bystanders" k apply -f "$TEST_DIR/others.yaml"
-check "the container runs" k wait --for=condition=Ready pod/bystander --timeout=60s
-check "the machine runs" k wait --for=condition=Ready vmi/bystander-vm --timeout=120s
+check "the container runs" k wait --for=condition=Ready pod/bystander --timeout=120s
+check "the machine runs" k wait --for=condition=Ready vmi/bystander-vm --timeout=240s
 container_id() { k_field pod/bystander '.status.containerStatuses[0].containerID' '.status.containerStatuses[0].state.running.startedAt' '.status.containerStatuses[0].restartCount'; }
 guest_process() { on_node 1 sh -c 'for f in /proc/[0-9]*/cmdline; do case $(tr "\0" " " <$f 2>/dev/null) in /usr/bin/qemu-system*guest=e2e-faults_bystander-vm*) cut -d" " -f1,22 ${f%cmdline}stat ;; esac; done'; }
 container_before=$(container_id) guest_before=$(guest_process)
@@ -50,7 +50,7 @@ for image in registry.lab:5000/none:latest 172.31.0.254:1/none:latest; do
 	check "image $image: and tried again with back-off" eventually 90 matches 'ImagePullBackOff.*Back-off pulling image' \
 		k_field pod/lost '.status.containerStatuses[0].state.waiting.reason' '.status.containerStatuses[0].state.waiting.message'
 	check_output "image $image: an event names the cause" 'Failed to pull image.*(not found|manifest unknown|refused)' k describe pod lost
-	check "image $image: delete it" k delete pod lost --timeout=30s --grace-period=1
+	check "image $image: delete it" k delete pod lost --timeout=120s --grace-period=1
 done
 
 # Ports in use.
@@ -64,7 +64,7 @@ spec:
 END
 check "a host port that is taken keeps a pod from every node, and that is told" eventually 30 \
 	matches "didn't have free ports" k describe pod same-port
-check "delete it" k delete pod same-port --timeout=30s
+check "delete it" k delete pod same-port --timeout=120s
 second_server() { timeout 20 "$LAB/bin/hanok" server --data "$TEST_DIR/second" --listen "127.0.0.1:$(lab_port)"; }
 check_refused "a server whose port is taken ends and names it" "$(lab_port).*in use" second_server
 
@@ -82,8 +82,8 @@ spec:
 END
 check "a missing config map is named" eventually 30 matches 'configmap "later" not found' k describe pod waits
 check "the config map comes" k create configmap later --from-literal=x=y
-check "and the pod starts" k wait --for=condition=Ready pod/waits --timeout=60s
-check "delete it" k delete pod waits --timeout=30s
+check "and the pod starts" k wait --for=condition=Ready pod/waits --timeout=120s
+check "delete it" k delete pod waits --timeout=120s
 
 # containerd away and back.
 check "containerd is killed" lab_service_end node1 containerd 0
@@ -93,11 +93,11 @@ check_output "the container serves on" '^container bystander' lab_in fabric curl
 check "the machine runs on" test "$(guest_process)" = "$guest_before"
 check "a pod that is created meanwhile" k run patient --image=registry.lab:5000/web:latest
 check "containerd is back" lab_containerd_up 1
-check "the node is Ready by itself" k wait --for=condition=Ready node/node1 --timeout=60s
-check "the waiting pod starts" k wait --for=condition=Ready pod/patient --timeout=60s
+check "the node is Ready by itself" k wait --for=condition=Ready node/node1 --timeout=120s
+check "the waiting pod starts" k wait --for=condition=Ready pod/patient --timeout=120s
 check "the container was not restarted" eventually 10 matches "^$container_before\$" container_id
-check "and is Ready" k wait --for=condition=Ready pod/bystander --timeout=30s
-check "delete the patient one" k delete pod patient --timeout=60s --grace-period=1
+check "and is Ready" k wait --for=condition=Ready pod/bystander --timeout=120s
+check "delete the patient one" k delete pod patient --timeout=120s --grace-period=1
 
 # libvirt away and back. Guests are not its children.
 check "libvirtd is killed" lab_service_end node1 libvirtd 0
@@ -106,9 +106,9 @@ check "the node says so" eventually 60 matches '^False .*[Ll]ibvirt' k_field nod
 check_output "the node takes containers on" '^True$' k_field node/node1 '.status.conditions[?(@.type=="Ready")].status'
 check "the guest runs on" test "$(guest_process)" = "$guest_before"
 check "libvirtd is back" lab_libvirt_up 1
-check "the node says so too" k wait --for=condition=VirtualMachinesReady node/node1 --timeout=60s
+check "the node says so too" k wait --for=condition=VirtualMachinesReady node/node1 --timeout=120s
 check "the guest is the same" test "$(guest_process)" = "$guest_before"
-check "and Ready" k wait --for=condition=Ready vmi/bystander-vm --timeout=30s
+check "and Ready" k wait --for=condition=Ready vmi/bystander-vm --timeout=120s
 
 # Disks that are not disks.
 on_node 1 sh -c 'mkdir -p /var/lib/e2e-faults && head -c 3000 /dev/urandom >/var/lib/e2e-faults/broken.qcow2 && printf "QFI\373" | dd of=/var/lib/e2e-faults/broken.qcow2 conv=notrunc 2>/dev/null'
@@ -124,12 +124,12 @@ for path in missing.img broken.qcow2; do
 	END
 	check "disk $path: an event names it" eventually 60 matches "$path" k get events --field-selector involvedObject.name=bad-disk,type=Warning
 	check_output "disk $path: a condition too" "False.*$path" k_field vmi/bad-disk '.status.conditions[?(@.status=="False")]'
-	check "disk $path: delete it" k delete vmi bad-disk --timeout=60s
+	check "disk $path: delete it" k delete vmi bad-disk --timeout=120s
 done
 
 check "the container never noticed" test "$(container_id)" = "$container_before"
 check_output "it answers" '^container bystander' lab_in fabric curl -s --max-time 5 http://172.31.0.1:18080/
 check "nor did the guest" test "$(guest_process)" = "$guest_before"
-check "delete all" k delete namespace e2e-faults --timeout=90s
+check "delete all" k delete namespace e2e-faults --timeout=240s
 on_node 1 rm -rf /var/lib/e2e-faults
 finish

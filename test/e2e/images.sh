@@ -156,7 +156,7 @@ spec:
       containers: [{name: c, image: "$PRIVATE/many:1", command: [sleep, "1000"]}]
 END
 check "ten pods of one image" k apply -f "$TEST_DIR/many.yaml"
-check "all run" k wait --for='jsonpath={.status.readyReplicas}=10' deployment/many --timeout=60s
+check "all run" k wait --for='jsonpath={.status.readyReplicas}=10' deployment/many --timeout=120s
 fetches() { grep -c 'http.request.method=GET.*http.request.uri="\?/v2/many/manifests.*http.response.status=200' "$LAB/fabric/var/log/private-registry.log"; }
 check_output "the image was fetched once" '^1$' fetches
 
@@ -168,5 +168,5 @@ rm -f "$LAB/node1/var/lib/hanok/config.json"
 pod by-file-too "$PRIVATE/byfile:1" IfNotPresent | k apply -f - >/dev/null
 check "make an image everybody's" eventually 20 matches '^Running$' phase_of by-file-too
 
-check "delete" k delete deployment,pod --all --timeout=60s
+check "delete" k delete deployment,pod --all --timeout=120s
 finish

@@ -9,7 +9,7 @@ STARTS=$LAB/node1/var/lib/e2e-kills # as a pod's hostPath it is /var/lib/e2e-kil
 
 sed '/nodePort:/d; s/type: NodePort/type: ClusterIP/' "$TEST_ROOT/samples/web.yaml" >"$TEST_DIR/web.yaml"
 check "apply" k apply -f "$TEST_DIR/web.yaml"
-check "containers are rolled out" k rollout status deployment/web --timeout=90s
+check "containers are rolled out" k rollout status deployment/web --timeout=240s
 check "the machine is Ready" k wait --for=condition=Ready vm/web-vm --timeout=180s
 
 # The workload as the kernel, containerd and libvirt know it: processes with their start times, containers, domains.
@@ -109,7 +109,7 @@ check "agent back" lab_node_up 1
 check "the deletion is completed and the pod replaced" eventually 60 everything_ready
 two_containers() { [ "$(k_count pods -l runs-in=container)" = 2 ]; }
 check "two containers again" eventually 30 two_containers
-check "delete" k delete -f "$TEST_DIR/web.yaml" --timeout=90s
-check "and the rest" k delete namespace e2e-kills --timeout=90s
+check "delete" k delete -f "$TEST_DIR/web.yaml" --timeout=240s
+check "and the rest" k delete namespace e2e-kills --timeout=240s
 rm -rf "$STARTS"
 finish

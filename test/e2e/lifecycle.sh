@@ -96,7 +96,7 @@ END
 check "apply" k apply -f "$TEST_DIR/pods.yaml"
 
 # ---- ephemeral containers ----
-check "plain pod is ready" k wait --for=condition=Ready pod/plain --timeout=30s
+check "plain pod is ready" k wait --for=condition=Ready pod/plain --timeout=120s
 check "debug --target" k debug plain --image=$image --target=main -c debugger -- sh -c 'echo I am here; exec sleep 1000'
 ephemeral() { k get pod plain -o "jsonpath={.status.ephemeralContainerStatuses[?(@.name=='$1')].state}"; }
 check "the ephemeral container runs" eventually 20 matches '"running"' ephemeral debugger
@@ -113,7 +113,7 @@ interactive() {
 }
 check_output "debug -i" 'I am 42' interactive
 check "debug --copy-to" k debug plain --copy-to=copy --image=$image --share-processes -c helper -- sleep 1000
-check "the copy is ready" k wait --for=condition=Ready pod/copy --timeout=30s
+check "the copy is ready" k wait --for=condition=Ready pod/copy --timeout=120s
 check_output "and shares processes" 'httpd -f' k exec copy -c helper -- ps
 
 # ---- failures of the start ----
@@ -135,7 +135,7 @@ check "a gate that nobody opened" eventually 20 matches '^False ReadinessGatesNo
 check "shut" k patch pod gated --subresource=status -p '{"status":{"conditions":[{"type":"example.com/lit","status":"False"}]}}'
 check "says its value" eventually 10 matches '^False ReadinessGatesNotReady the status of pod readiness gate "example.com/lit" is not "True", but False$' ready gated
 check "open" k patch pod gated --subresource=status -p '{"status":{"conditions":[{"type":"example.com/lit","status":"True"}]}}'
-check "makes it ready" k wait --for=condition=Ready pod/gated --timeout=10s
+check "makes it ready" k wait --for=condition=Ready pod/gated --timeout=60s
 probed() { k get pod probed -o "jsonpath={range .status.containerStatuses[?(@.name=='$1')]}{.ready} {.restartCount}{end}"; }
 check "a redirect elsewhere is good" eventually 20 matches '^true 0$' probed away
 check "and worth a warning" eventually 10 matches 'ProbeWarning: Readiness probe warning: Probe terminated redirects' events_of probed
@@ -152,7 +152,7 @@ resize() { k patch pod sized --subresource=resize -p "{\"spec\":{\"containers\":
 sizes() { k get pod sized -o "jsonpath={range .status.containerStatuses[?(@.name=='$1')]}{.restartCount} {.allocatedResources.cpu} {.resources.limits.memory}{end}"; }
 limit() { k exec sized -c "$1" -- sh -c 'cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes'; }
 resizes() { k get pod sized -o 'jsonpath={range .status.conditions[*]}{.type} {.reason} {.message};{end}'; }
-check "the pod to resize is ready" k wait --for=condition=Ready pod/sized --timeout=20s
+check "the pod to resize is ready" k wait --for=condition=Ready pod/sized --timeout=120s
 check "more memory, in place" resize live '{"requests":{"cpu":"20m"},"limits":{"memory":"64Mi"}}'
 check "is in force" eventually 20 matches '^0 20m 64Mi$' sizes live
 check_output "in the kernel" '^67108864$' limit live
@@ -168,19 +168,19 @@ check "nothing is pending" eventually 10 no_resize
 
 # ---- ends ----
 check_output "a deadline is brought forward" 'patched' k patch pod late --type=merge -p '{"spec":{"activeDeadlineSeconds":1}}'
-check "and kept" k wait --for=jsonpath='{.status.reason}'=DeadlineExceeded pod/late --timeout=20s
+check "and kept" k wait --for=jsonpath='{.status.reason}'=DeadlineExceeded pod/late --timeout=120s
 check_output "when all has ended" '^Failed [^ ]+ Pod was active on the node longer than the specified deadline$' k_field pod/late .status.phase '.status.containerStatuses[0].state.terminated.exitCode' .status.message
-check "a pod with a sidecar succeeds" k wait --for=jsonpath='{.status.phase}'=Succeeded pod/sidecar --timeout=30s
+check "a pod with a sidecar succeeds" k wait --for=jsonpath='{.status.phase}'=Succeeded pod/sidecar --timeout=120s
 check_output "with the sidecar ended after the others" '^0$' k_field pod/sidecar '.status.initContainerStatuses[0].state.terminated.exitCode'
 files() { on_node 1 ls "/var/lib/hanok/pods/$(k_field "pod/$1" .metadata.uid)"; }
 no_volumes() { files "$1" && ! files "$1" | grep -q volumes; } >/dev/null
 check_output "a pod that runs has volumes" volumes files hooked
 check "its volumes are gone" eventually 10 no_volumes sidecar
 check "its log is not" k logs sidecar -c "$(k_field pod/sidecar '.spec.initContainers[0].name')"
-check "the hooked pod is ready" k wait --for=condition=Ready pod/hooked --timeout=30s
+check "the hooked pod is ready" k wait --for=condition=Ready pod/hooked --timeout=120s
 k logs -f hooked >"$TEST_DIR/hooked.log" 2>&1 &
 follower=$!
-check "delete" k delete pod hooked --timeout=30s
+check "delete" k delete pod hooked --timeout=120s
 wait $follower
 check_output "the hook came first, and to its end" 'hook begins hook ends asked to end' paste -sd ' ' "$TEST_DIR/hooked.log"
 k delete pods --all --wait=false >/dev/null

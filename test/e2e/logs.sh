@@ -76,7 +76,7 @@ spec:
   - {name: much2, image: $IMAGE, command: [sh, -c, "yes message | head -c 9000 >/dev/termination-log"]}
 END
 check "pods that write" k apply -f "$TEST_DIR/pods.yaml"
-check "they run" k wait --for=condition=Ready pod/writer --timeout=40s
+check "they run" k wait --for=condition=Ready pod/writer --timeout=120s
 # By tee: containerd 1.6 closes the input of a command as soon as that has closed its output.
 tell() { k exec -i writer -c c -- tee /tmp/do <<<"$1" >/dev/null; }
 said() { eventually 10 matches "$1" k logs writer -c c --tail=1; }
@@ -156,7 +156,7 @@ check "a tail over three files" cmp "$TEST_DIR/tail.wanted" "$TEST_DIR/tail.log"
 container=$(k get pod writer -o "jsonpath={.status.containerStatuses[?(@.name=='c')].containerID}")
 link=$LAB/node1/var/log/containers/writer_e2e-logs_c-${container#*://}.log
 check_output "a link for collectors" "^/var/log/pods/e2e-logs_writer_$writer_uid/c/0.log$" readlink "$link"
-check "delete" k delete pod --all --timeout=60s
+check "delete" k delete pod --all --timeout=120s
 gone() { [ ! -e "$log_dir" ] && [ ! -L "$link" ]; }
 check "logs and links are gone" eventually 25 gone
 finish

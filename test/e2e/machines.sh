@@ -42,7 +42,7 @@ spec:
             - echo "ran $(cat /etc/note)" > /www/ran
 END
 check_output "apply" 'virtualmachine.kubevirt.io/guest created' k apply -f "$TEST_DIR/vm.yaml"
-check "it becomes Ready" k wait --for=condition=Ready vm/guest --timeout=120s
+check "it becomes Ready" k wait --for=condition=Ready vm/guest --timeout=240s
 check_output "get vm" 'NAME +AGE +STATUS +READY.*guest .*Running +True' k get vm
 check_output "get vmi -o wide: phase, address, node" 'guest .*Running +[0-9.]+ +node1' k get vmi -o wide
 check_output "libvirt runs it by a useful name" 'e2e-machines.guest' lab_virsh list --name
@@ -66,21 +66,21 @@ domain_exists() { lab_virsh list --all --name | grep e2e-machines; }
 instance=$(k_field vmi/guest .metadata.uid)
 check "restart" virt restart guest
 check "a new instance comes" eventually 60 matches '^[0-9a-f-]{36}$' other_instance
-check "and becomes Ready" k wait --for=condition=Ready vm/guest --timeout=120s
+check "and becomes Ready" k wait --for=condition=Ready vm/guest --timeout=240s
 
 check "stop" virt stop guest
-check "the instance is gone" k wait --for=delete vmi/guest --timeout=60s
+check "the instance is gone" k wait --for=delete vmi/guest --timeout=120s
 check "the machine says Stopped" eventually 20 matches '^Stopped$' k_field vm/guest .status.printableStatus
 check_fails "libvirt has no such domain" domain_exists
 check "start" virt start guest
-check "Ready again" k wait --for=condition=Ready vm/guest --timeout=120s
+check "Ready again" k wait --for=condition=Ready vm/guest --timeout=240s
 instance=$(k_field vmi/guest .metadata.uid)
 check "power off from inside" python3 "$TEST_ROOT/test/terminal.py" 150 \
 	'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:sesame\n' 'expect:# ' 'send:poweroff\n' 'expect:going down' \
 	end:0 -- "$LAB/bin/hanok" virt console guest --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines
 check "is followed by a start (runStrategy Always)" eventually 60 matches '^[0-9a-f-]{36}$' other_instance
-check "Ready after that" k wait --for=condition=Ready vm/guest --timeout=120s
-check "delete" k delete vm guest --timeout=90s
+check "Ready after that" k wait --for=condition=Ready vm/guest --timeout=240s
+check "delete" k delete vm guest --timeout=240s
 check "its instance is gone too" eventually 60 matches '^0$' k_count vmi
 
 cat >"$TEST_DIR/kernel.yaml" <<'END'
@@ -100,9 +100,9 @@ spec:
 END
 direct_answers() { on_node 1 curl -s --max-time 3 "http://$(k_field vmi/direct '.status.interfaces[0].ipAddress')/"; }
 check "kernelBoot: apply" k apply -f "$TEST_DIR/kernel.yaml"
-check "kernelBoot: Ready" k wait --for=condition=Ready vmi/direct --timeout=120s
+check "kernelBoot: Ready" k wait --for=condition=Ready vmi/direct --timeout=240s
 check "kernelBoot: the guest answers, named by DHCP" eventually 60 matches '^virtual machine direct$' direct_answers
-check "delete it" k delete vmi direct --timeout=60s
+check "delete it" k delete vmi direct --timeout=120s
 
 # What can't work says why, and hurts no one else.
 cat >"$TEST_DIR/broken.yaml" <<'END'
@@ -131,6 +131,6 @@ check "apply machines that can't run" k apply -f "$TEST_DIR/broken.yaml"
 check "an image that does not exist is named" eventually 60 matches 'nothing' k describe vmi no-image
 check "a disk that does not exist is named" eventually 60 matches '/var/lib/nothing/disk.img' k describe vmi no-disk
 check "too much memory stays unscheduled and says so" eventually 60 matches '[Ii]nsufficient memory' k describe vmi too-big
-check "delete them" k delete -f "$TEST_DIR/broken.yaml" --timeout=60s
+check "delete them" k delete -f "$TEST_DIR/broken.yaml" --timeout=120s
 check_fails "dnsmasq went well through it all" grep 'dnsmasq ended' "$LAB/node1/var/log/hanok-node.log"
 finish

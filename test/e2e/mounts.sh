@@ -68,7 +68,7 @@ spec:
   - name: token
     projected: {sources: [{serviceAccountToken: {path: t, audience: me, expirationSeconds: 600}}, {configMap: {name: none, optional: true}}]}
 END
-check "a pod with volumes of all kinds" k wait --for=condition=Ready pod/all --timeout=60s
+check "a pod with volumes of all kinds" k wait --for=condition=Ready pod/all --timeout=120s
 check_output "belongs to its group" '^1000 3000$' in_pod all 'echo $(id -u) $(id -G | tr " " "\n" | grep 3000)'
 check_output "a secret for its group" '^440 0 3000 secret$' in_pod all 'echo $(stat -Lc "%a %u %g" /key/deep/pass) $(cat /key/deep/pass)'
 check_output "a defaultMode" '^440 0 3000$' in_pod all 'stat -Lc "%a %u %g" /fixed/k'
@@ -101,7 +101,7 @@ volume_pod novalue 'emptyDir: {}' ', subPathExpr: $(NOTHING)/x'
 volume_pod deep 'emptyDir: {}' ', readOnly: true, recursiveReadOnly: Enabled'
 check "a ConfigMap that is missing" eventually 10 told late 'FailedMount: MountVolume.SetUp failed for volume "v" : configmap "late" not found'
 k create configmap late --from-literal=k=v >/dev/null
-check "is waited for, not long" k wait --for=condition=Ready pod/late --timeout=10s
+check "is waited for, not long" k wait --for=condition=Ready pod/late --timeout=60s
 check "a key that is missing" eventually 10 told nokey 'MountVolume.SetUp failed for volume "v" : configmap references non-existent config key: zz'
 check "a hostPath of another type" eventually 10 told nodir 'MountVolume.SetUp failed for volume "v" : hostPath type check failed: /tmp/e2e-mounts/file is not a directory'
 check "a kind that is not there" eventually 10 told share 'no support for volumes of type nfs'
@@ -112,7 +112,7 @@ check "a subPathExpr without its value" eventually 20 matches 'missing value for
 deep_read_only() { waits_for deep | grep 'recursive read-only mode, but it is not supported by the runtime' || in_pod deep 'grep " /v .* ro," /proc/mounts'; }
 check "recursive read-only is done or refused" eventually 20 deep_read_only
 
-k delete pods --all --timeout=60s >/dev/null
+k delete pods --all --timeout=120s >/dev/null
 # Pods without a grace period are gone from the server before they are gone from the node.
 check "no mount is left" eventually 20 matches "^$before\$" mount_count
 check "what was on the host stays" on_node 1 test -L /tmp/e2e-mounts/made/out

@@ -69,7 +69,7 @@ cat >"$HOST/kubelet.yaml" <<-END
 	authorization: {webhook: {cacheUnauthorizedTTL: 1ms}}
 END
 check "the agent starts with a configuration" node_restart
-check "it comes back" k wait --for=condition=Ready node/node1 --timeout=30s
+check "it comes back" k wait --for=condition=Ready node/node1 --timeout=120s
 check_output "/configz says what is in force" '"maxPods":77' by_proxy /configz
 check_output "what is known and not used is named in one warning" 'fields=cpuManagerPolicy' \
 	grep 'have no effect here' "$HOST/var/log/hanok-node.log"
@@ -190,5 +190,5 @@ check "the agent starts without a configuration" node_restart
 check "what was static is gone" eventually 30 matches '^$' k get pods -o name
 k delete clusterrole,clusterrolebinding e2e-node-reader >/dev/null
 k label node node1 example.com/rack- >/dev/null
-check "the node is ready" k wait --for=condition=Ready node/node1 --timeout=30s
+check "the node is ready" k wait --for=condition=Ready node/node1 --timeout=120s
 finish

@@ -47,8 +47,8 @@ pod() {
 	END
 } | k apply -f - >/dev/null
 pod friend | k apply -n e2e-friends -f - >/dev/null
-k wait --for=condition=Ready pod/server pod/client --timeout=90s >/dev/null
-k wait --for=condition=Ready pod/friend -n e2e-friends --timeout=90s >/dev/null
+k wait --for=condition=Ready pod/server pod/client --timeout=240s >/dev/null
+k wait --for=condition=Ready pod/friend -n e2e-friends --timeout=240s >/dev/null
 server=$(k_field pod/server .status.podIP)
 client=$(k_field pod/client .status.podIP)
 friend=$(k get -n e2e-friends pod friend -o 'jsonpath={.status.podIP}')
@@ -117,7 +117,7 @@ check_output "and nothing else" '^no$' from_client "$server:80"
 k delete networkpolicy out dns >/dev/null
 
 # A machine is a pod.
-check "the machine is Ready" k wait --for=condition=Ready vmi/machine --timeout=90s
+check "the machine is Ready" k wait --for=condition=Ready vmi/machine --timeout=240s
 machine=$(k_field vmi/machine '.status.interfaces[0].ipAddress')
 check "the machine answers" eventually 60 matches '^yes$' from_client "$machine:80"
 policy machine '{podSelector: {matchLabels: {vm.kubevirt.io/name: machine}}, ingress: [{from: [{podSelector: {matchLabels: {app: server}}}]}]}'
@@ -138,7 +138,7 @@ for i in 1 2 3; do
 	k run "late-$i" --image=registry.lab:5000/web:latest --labels=app=late --restart=Never --command -- \
 		sh -c 'nc -l -p 9000 -e echo reached & while :; do sleep 1; done' >/dev/null
 done
-check "pods under it run" k wait --for=condition=Ready pod/late-1 pod/late-2 pod/late-3 --timeout=60s
+check "pods under it run" k wait --for=condition=Ready pod/late-1 pod/late-2 pod/late-3 --timeout=120s
 late=$(k_field pod/late-1 .status.podIP)
 check_output "no client got through" '^0$' k exec client -- sh -c 'cat /tmp/got 2>/dev/null | wc -c'
 # The rules outlive the agent.

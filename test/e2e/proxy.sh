@@ -42,7 +42,7 @@ metadata: {name: sticky}
 spec: {type: NodePort, sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 77}}, selector: {app: echo}, ports: [{port: 80}]}
 END
 check "two pods, one with a host port" k apply -f "$TEST_DIR/objects.yaml"
-check "they are Ready" k wait --for=condition=Ready pod/one pod/two --timeout=60s
+check "they are Ready" k wait --for=condition=Ready pod/one pod/two --timeout=120s
 check "the load balancer's controller gives an address" k patch service echo --subresource=status --type=merge \
 	-p '{"status":{"loadBalancer":{"ingress":[{"ip":"203.0.113.8"}]}}}'
 port=$(k_field service/echo '.spec.ports[0].nodePort')

@@ -57,7 +57,7 @@ check "a config map" k create configmap page --from-literal=title=page
 check "a first pod" start_pod 0 0
 first_ended() { matches Succeeded k_field pod/once-0 .status.phase; }
 check "ends" eventually 30 first_ended
-check "and goes" k delete pod once-0 --timeout=30s
+check "and goes" k delete pod once-0 --timeout=120s
 rm -f "$STARTS/starts"
 traces >"$TEST_DIR/before"
 
@@ -87,7 +87,7 @@ metadata: {name: stay}
 spec: {selector: {app: stay}, ports: [{port: 80, targetPort: http}]}
 END
 check "pods that stay" k apply -f "$TEST_DIR/stay.yaml"
-check "run" k rollout status deployment/stay --timeout=60s
+check "run" k rollout status deployment/stay --timeout=120s
 # Containers as the kernel knows them: their processes with the time that these were started.
 stayers() {
 	on_node 1 sh -c '
@@ -121,7 +121,7 @@ check "pods that came meanwhile run or have ended" eventually 60 settled
 check_output "none was started twice" '^$' sh -c "sort '$STARTS/starts' | uniq -d"
 check "most were started" test "$(wc -l <"$STARTS/starts")" -ge $((ROUNDS / 3 * 7 / 10))
 
-check "delete them" k delete pods,deployments,services --all --timeout=90s
+check "delete them" k delete pods,deployments,services --all --timeout=240s
 no_pods() { [ "$(k_count pods)" = 0 ]; }
 check "they go" eventually 60 no_pods
 nothing_left() { diff "$TEST_DIR/before" <(traces); }

@@ -17,8 +17,8 @@ END
 leaked() { lab_in fabric nft list table bridge leak | sed -n 's/.*counter packets \([0-9]*\).*/\1/p'; }
 
 check "apply the samples" k apply -f "$TEST_ROOT/samples"
-check "containers are rolled out" k rollout status deployment/web --timeout=90s
-check "the machine is Ready" k wait --for=condition=Ready vm/web-vm --timeout=120s
+check "containers are rolled out" k rollout status deployment/web --timeout=240s
+check "the machine is Ready" k wait --for=condition=Ready vm/web-vm --timeout=240s
 check "three endpoints" eventually 60 matches '([0-9.]+ ){2}[0-9.]+$' k get endpoints web -o 'jsonpath={.subsets[*].addresses[*].ip}'
 check_output "and a slice with them" 'web-' k get endpointslices -l kubernetes.io/service-name=web
 address=$(k_field service/web .spec.clusterIP)
@@ -56,7 +56,7 @@ check_output "another host in the fabric reaches the NodePort" '(container|virtu
 
 check "without containers only the machine answers" k scale deployment web --replicas=0
 check "and it does" eventually 40 matches '^ *8 virtual machine web-vm$' ask 8 "$address"
-check "without the machine too" k delete vm web-vm --timeout=60s
+check "without the machine too" k delete vm web-vm --timeout=120s
 # 7: could not connect; a packet that is dropped would be 28, time is over.
 refusal() { on_node 1 curl -s --max-time 2 "http://$address/" || echo "curl: $?"; }
 check "a service without endpoints refuses at once" eventually 30 matches 'curl: 7$' refusal
@@ -64,6 +64,6 @@ before=$(leaked)
 on_node 1 sh -c "for last in 11 77 200; do curl -s --max-time 1 http://\${1%.*}.\$last:81/; done" sh "$address"
 check "addresses of the service range that are no service stay inside" test "$(leaked)" = "$before"
 check "nothing at all for an inside address was ever seen outside ($(leaked))" test "$(leaked)" = 0
-check "delete the samples" k delete -f "$TEST_ROOT/samples" --ignore-not-found --timeout=60s
+check "delete the samples" k delete -f "$TEST_ROOT/samples" --ignore-not-found --timeout=120s
 lab_in fabric nft delete table bridge leak
 finish

@@ -102,7 +102,7 @@ spec:
   containers: [{name: c, image: "registry.lab:5000/web:latest"}]
 YAML
 check "apply" k apply -f "$TEST_DIR/pods.yaml"
-check "the pod that shows runs" k wait pod/show pod/host --for=condition=Ready --timeout=60s
+check "the pod that shows runs" k wait pod/show pod/host --for=condition=Ready --timeout=120s
 in_show() { k exec show -- "$@"; }
 status() { in_show sed -n "s/^$1:\s*//p" /proc/self/status; }
 check_output "user and groups" '^uid=1000 gid=3000 groups=2000,3000,4000$' in_show id
@@ -152,7 +152,7 @@ check "root where it must not be" eventually 30 matches '^CreateContainerConfigE
 check "a seccomp profile that is not there" eventually 30 matches '^CreateContainerConfigError cannot load seccomp profile "/.*/seccomp/none.json"' waiting profile
 check "users of its own on a runtime that can't" eventually 20 matches "can't set \`spec.hostUsers: false\`, runtime does not support user namespaces" k events --for pod/users
 
-check "delete" k delete pod --all --timeout=60s
+check "delete" k delete pod --all --timeout=120s
 groups_left() { on_node 1 find /sys/fs/cgroup -maxdepth 5 -type d -name "pod$uid"; }
 check "no control group is left of it" eventually 20 matches "^$" groups_left
 finish

@@ -25,7 +25,7 @@ metadata: {name: target}
 spec: {selector: {app: target}, ports: [{name: web, port: 8080, targetPort: 80}, {name: dns, port: 53, protocol: UDP}]}
 END
 check "a pod of several containers" k apply -f "$TEST_DIR/pods.yaml"
-check "it runs" k wait --for=condition=Ready pod/target --timeout=40s
+check "it runs" k wait --for=condition=Ready pod/target --timeout=120s
 head -c 20000000 /dev/urandom >"$TEST_DIR/big"
 
 through() { echo through | k exec -i target -c web -- cat; }
@@ -114,5 +114,5 @@ ended() { ! kill -0 $client 2>/dev/null; }
 check "ends with the container" eventually 10 ended
 wait $client
 check_output "and the client is told" '^137$' echo $?
-check "delete" k delete -f "$TEST_DIR/pods.yaml" --timeout=60s
+check "delete" k delete -f "$TEST_DIR/pods.yaml" --timeout=120s
 finish

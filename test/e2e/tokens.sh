@@ -30,7 +30,7 @@ spec:
   automountServiceAccountToken: false
   containers: [{name: c, image: "registry.lab:5000/web:latest"}]
 END
-check "pods with tokens start" k wait --for=condition=Ready pod --all --timeout=60s
+check "pods with tokens start" k wait --for=condition=Ready pod --all --timeout=120s
 token=$(k exec plain -- cat $FILES/token)
 vault=$(k exec plain -- cat /vault/token)
 check_output "the namespace is told" '^e2e-tokens$' k exec plain -- cat $FILES/namespace

@@ -95,14 +95,14 @@ serving_request() { k get csr --no-headers | awk -v node="system:node:node$KUBEL
 check "their kubelet starts" kubelet_up
 check "it registers its node" eventually 60 k get node node$KUBELET_HOST
 check "with a pod range from hanok" eventually 20 kubelet_network
-check "the node becomes Ready" k wait --for=condition=Ready node/node$KUBELET_HOST --timeout=60s
+check "the node becomes Ready" k wait --for=condition=Ready node/node$KUBELET_HOST --timeout=120s
 check_output "in its version" 'v1\.20\.2' k_field node/node$KUBELET_HOST .status.nodeInfo.kubeletVersion
 check "it asks for a certificate to serve with" eventually 30 serving_request
 approve() { serving_request | xargs -n 1 "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" certificate approve; }
 check_output "which is approved" approved approve
 sed "s/HOST/node$KUBELET_HOST/" "$TEST_DIR/web.yaml" >"$TEST_DIR/there.yaml"
 check "a pod for that node" k apply -f "$TEST_DIR/there.yaml"
-check "runs and is Ready" k wait --for=condition=Ready pod/web --timeout=60s
+check "runs and is Ready" k wait --for=condition=Ready pod/web --timeout=120s
 check "the certificate is issued, and served with" eventually 30 k get --raw /api/v1/nodes/node$KUBELET_HOST/proxy/healthz
 check_output "environment, secret, config map, init container" "$SHOWN" k exec web -c web -- sh -c "$SHOW"
 check_output "a service account's token" token k exec web -c web -- ls /var/run/secrets/kubernetes.io/serviceaccount
@@ -112,7 +112,7 @@ check_output "its port's other paths, through hanok" '^ok' k get --raw /api/v1/n
 check_output "events" 'Started container web' k describe pod web
 check "cp" k cp "$TEST_DIR/web.yaml" web:/tmp/copied -c web
 check_output "and the copy is there" opensesame k exec web -c web -- cat /tmp/copied
-check "delete" k delete pod web --timeout=30s
+check "delete" k delete pod web --timeout=120s
 check "the node's lease is there" k -n kube-node-lease get lease node$KUBELET_HOST
 lab_service_end node$KUBELET_HOST kubelet >/dev/null 2>&1
 k delete node node$KUBELET_HOST >/dev/null
@@ -183,17 +183,17 @@ check "roles for hanok's node" their_roles
 check "hanok's node starts" their_service hanok-node hanok node --data /var/lib/hanok --kubeconfig $THEIRS/node.kubeconfig \
 	--name node$API_HOST --cri unix:///run/containerd/containerd.sock
 check "it registers there" eventually 30 theirs get node node$API_HOST
-check "and becomes Ready" theirs wait --for=condition=Ready node/node$API_HOST --timeout=60s
+check "and becomes Ready" theirs wait --for=condition=Ready node/node$API_HOST --timeout=120s
 sed "s/HOST/node$API_HOST/" "$TEST_DIR/web.yaml" >"$LAB/node$API_HOST$THEIRS/web.yaml"
 check "the default service account is there" eventually 30 theirs get serviceaccount default
 check "a pod" theirs apply -f $THEIRS/web.yaml
-check "runs and is Ready there" theirs wait --for=condition=Ready pod/web --timeout=60s
+check "runs and is Ready there" theirs wait --for=condition=Ready pod/web --timeout=120s
 check_output "environment, secret, config map, init container there" "$SHOWN" theirs exec web -c web -- sh -c "$SHOW"
 check_output "logs there" 'serving container web' theirs logs web -c web
 check_output "events there" 'Started container web' theirs describe pod web
 check_output "their server reaches the node's port" '^ok' theirs get --raw /api/v1/nodes/node$API_HOST/proxy/healthz
 check_refused "exit codes there" 'exit code 7' theirs exec web -c web -- sh -c 'exit 7'
-check "delete there" theirs delete pod web --timeout=30s
+check "delete there" theirs delete pod web --timeout=120s
 check "the lease is renewed there" theirs -n kube-node-lease get lease node$API_HOST
 lab_host_down $API_HOST
 [ -n "${KEEP:-}" ] || rm -rf "${LAB:?}/node$API_HOST" "$LAB/node$KUBELET_HOST"

@@ -17,7 +17,7 @@ spec:
   - {name: works, image: "$image", command: [sh, -c, "while :; do :; done"], resources: {limits: {cpu: 200m}}}
   - {name: sleeps, image: "$image", command: [sleep, "1000"]}
 END
-check "the pod runs" k wait --for=condition=Ready pod/busy --timeout=90s
+check "the pod runs" k wait --for=condition=Ready pod/busy --timeout=240s
 figures() { k get --raw "/api/v1/nodes/$node/proxy/metrics/resource"; }
 check_output "the node tells of its containers" 'container_cpu_usage_seconds_total\{container="works",namespace="e2e-usage",pod="busy"\} [0-9.]+ [0-9]+' figures
 check_output "and of itself" 'node_memory_working_set_bytes [1-9][0-9]+ [0-9]+' figures
@@ -54,8 +54,8 @@ spec:
   terminationGracePeriodSeconds: 0
   domain: {devices: {}, resources: {requests: {memory: 128Mi}}}
 END
-check "the guest runs" k wait --for=jsonpath='{.status.phase}'=Running vmi/guest --timeout=90s
+check "the guest runs" k wait --for=jsonpath='{.status.phase}'=Running vmi/guest --timeout=240s
 check_output "the node tells of it" 'kubevirt_vmi_cpu_usage_seconds_total\{name="guest",namespace="e2e-usage"' figures
 check "metrics of the guest" eventually 60 matches '"memory": ?"[1-9]' k get --raw /apis/metrics.k8s.io/v1beta1/namespaces/e2e-usage/virtualmachineinstances/guest
-k delete vmi/guest pod/busy --timeout=60s >/dev/null
+k delete vmi/guest pod/busy --timeout=120s >/dev/null
 finish

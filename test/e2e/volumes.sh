@@ -35,16 +35,16 @@ spec:
 END
 }
 pod writer "echo kept >/data/file && echo inside >/part/file"
-check "a pod that writes ends well" k wait --for=jsonpath='{.status.phase}'=Succeeded pod/writer --timeout=60s
+check "a pod that writes ends well" k wait --for=jsonpath='{.status.phase}'=Succeeded pod/writer --timeout=120s
 volume=$(k get pvc data -o 'jsonpath={.spec.volumeName}')
 path=$(k get pv "$volume" -o 'jsonpath={.spec.local.path}')
 check_output "the claim is bound" "data +Bound +$volume +10Mi +RWO +hanok-local" k get pvc data
 check_output "the volume knows its node" 'kubernetes.io/hostname' k get pv "$volume" -o 'jsonpath={.spec.nodeAffinity}'
 check_output "the file is on the host" '^kept$' on_node 1 cat "$path/file"
-k delete pod writer --timeout=30s >/dev/null
+k delete pod writer --timeout=120s >/dev/null
 check_output "and stays there without the pod" '^kept$' on_node 1 cat "$path/file"
 pod reader "grep kept /data/file && grep inside /data/deep/part/file && exec sleep 1000"
-check "another pod reads it" k wait --for=condition=Ready pod/reader --timeout=60s
+check "another pod reads it" k wait --for=condition=Ready pod/reader --timeout=120s
 check "and goes on reading" bash -c "$KUBECTL --kubeconfig '$KUBECONFIG_FILE' -n e2e-volumes exec reader -- grep -q kept /data/file"
 
 check "the claim grows" k patch pvc data --type=merge -p '{"spec":{"resources":{"requests":{"storage":"20Mi"}}}}'
@@ -53,7 +53,7 @@ check_refused "it can't shrink" 'can not be less than' k patch pvc data --type=m
 
 k delete pvc data --wait=false >/dev/null
 check_output "a claim in use stays" 'Terminating' k get pvc data
-k delete pod reader --timeout=30s >/dev/null
+k delete pod reader --timeout=120s >/dev/null
 check "without pods it goes, and its volume" eventually 40 bash -c "! $KUBECTL --kubeconfig '$KUBECONFIG_FILE' get pv $volume 2>/dev/null"
 check_fails "and the directory" on_node 1 ls "$path"
 
@@ -68,12 +68,12 @@ spec:
   resources: {requests: {storage: 10Mi}}
 END
 pod keeper "echo kept >/data/file"
-check "a volume to be kept" k wait --for=jsonpath='{.status.phase}'=Succeeded pod/keeper --timeout=60s
+check "a volume to be kept" k wait --for=jsonpath='{.status.phase}'=Succeeded pod/keeper --timeout=120s
 volume=$(k get pvc data -o 'jsonpath={.spec.volumeName}')
 path=$(k get pv "$volume" -o 'jsonpath={.spec.local.path}')
 local=$(dirname "$path")
 k patch pv "$volume" --type=merge -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}' >/dev/null
-k delete pod/keeper pvc/data --timeout=30s >/dev/null
+k delete pod/keeper pvc/data --timeout=120s >/dev/null
 check "is Released" eventually 20 matches Released k get pv "$volume"
 lab_node_end 1
 on_node 1 mv "$path" "$local/.removing-$volume"
@@ -103,7 +103,7 @@ spec:
   volumes: [{name: data, persistentVolumeClaim: {claimName: huge}}]
 END
 check "more than there is" eventually 40 matches 'ProvisioningFailed.*the claim wants 900Ti, the whole file system of .* has' k describe pvc huge
-k delete pod/waits pvc/huge --timeout=30s >/dev/null
+k delete pod/waits pvc/huge --timeout=120s >/dev/null
 
 # A StatefulSet's claims stay when it shrinks, and come back to the same pod.
 k create -f - >/dev/null <<'END'
@@ -132,12 +132,12 @@ spec:
   - metadata: {name: data}
     spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
 END
-check "a stateful set" k rollout status statefulset/db --timeout=90s
+check "a stateful set" k rollout status statefulset/db --timeout=240s
 check_output "has a volume for each" '^2$' bash -c "$KUBECTL --kubeconfig '$KUBECONFIG_FILE' -n e2e-volumes get pvc -l app=db -o name | wc -l"
-k delete pod db-1 --timeout=30s >/dev/null
-check "its pod comes back" k rollout status statefulset/db --timeout=60s
+k delete pod db-1 --timeout=120s >/dev/null
+check "its pod comes back" k rollout status statefulset/db --timeout=120s
 check_output "to what it wrote" '^db-1.db-1.?$' k exec db-1 -- cat /data/who
-k delete statefulset/db service/db --timeout=60s >/dev/null
-k delete pvc -l app=db --timeout=60s >/dev/null
+k delete statefulset/db service/db --timeout=120s >/dev/null
+k delete pvc -l app=db --timeout=120s >/dev/null
 check "no volume is left over" eventually 40 matches '^0$' bash -c "$KUBECTL --kubeconfig '$KUBECONFIG_FILE' get pv -o name | wc -l"
 finish
