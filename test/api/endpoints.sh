@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../lib.sh"
 start_server '--controllers=-*' --scheduler=off
 raw /version >/dev/null
-open() { curl -sS --max-time 10 --cacert "$SERVER_DIR/pki/ca.crt" "https://127.0.0.1:$SERVER_PORT$1" "${@:2}"; }
+open() { curl -sS --max-time 60 --cacert "$SERVER_DIR/pki/ca.crt" "https://127.0.0.1:$SERVER_PORT$1" "${@:2}"; }
 
 for path in /livez /readyz /healthz; do
 	check_output "$path" '^ok$' open $path

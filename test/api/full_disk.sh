@@ -9,7 +9,7 @@ merge=(-X PATCH -H 'Content-Type: application/merge-patch+json')
 raw $maps "${json[@]}" -d '{"metadata":{"name":"before"},"data":{"a":"1"}}' >/dev/null
 revision=$(k_field configmap/before .metadata.resourceVersion)
 
-raw "$maps?watch=true&resourceVersion=$revision&timeoutSeconds=20" --no-buffer >"$TEST_DIR/watch" &
+raw "$maps?watch=true&resourceVersion=$revision&timeoutSeconds=600" --no-buffer >"$TEST_DIR/watch" &
 watch=$!
 prlimit --pid "$SERVER_PID" --fsize=$(($(stat -c %s "$SERVER_DIR/hanok.db-wal") + 1000)):unlimited
 check_output "a creation is refused, with the reason" "hanok.db' can't be written, nothing was changed.*\"reason\":\"InternalError\".*\"code\":500" \
@@ -24,7 +24,7 @@ check_output "the failures are counted" 'hanok_store_failed_total [1-9]' raw /me
 
 prlimit --pid "$SERVER_PID" --fsize=unlimited:unlimited
 check_output "with room again the next write is taken" '"a":"3"' raw $maps/before "${merge[@]}" -d '{"data":{"a":"3"}}'
-check "watchers were told of that one" eventually 10 grep -q '"a":"3"' "$TEST_DIR/watch"
+check "watchers were told of that one" eventually 20 grep -q '"a":"3"' "$TEST_DIR/watch"
 check_fails "and of no other" grep -qE '"a":"2"|DELETED|refused' "$TEST_DIR/watch"
 kill $watch 2>/dev/null
 wait $watch 2>/dev/null

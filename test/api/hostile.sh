@@ -49,7 +49,7 @@ raw /api/v1/nodes/n1/status "${merge[@]}" -d '{"status":{"allocatable":{"cpu":"4
 	"conditions":[{"type":"Ready","status":"True"}]}}' >/dev/null
 raw $pods "${json[@]}" -d "$(pod big '{"requests":{"cpu":"8E","memory":"7Ei"}}')" >/dev/null
 refused() { [ "$(k_field pod/big '.status.conditions[?(@.type=="PodScheduled")].reason')" = Unschedulable ]; }
-check "requests whose sum no number holds are placed nowhere" eventually 10 refused
+check "requests whose sum no number holds are placed nowhere" eventually 20 refused
 check_output "and no pod is" '^$' k_field pod/big .spec.nodeName
 
 check_output "an eviction is an object" '^400$' code_of $pods/big/eviction "${json[@]}" -d '[]'
@@ -62,7 +62,7 @@ yaml=(-H 'Content-Type: application/yaml')
 bomb() { # NAME REGEX CURL_ARG...
 	local name=$1 regex=$2
 	shift 2
-	check_output "$name" "$regex" code_of "$@" --max-time 10
+	check_output "$name" "$regex" code_of "$@" --max-time 60
 }
 python3 - "$TEST_DIR" <<'END'
 import json, sys

@@ -74,7 +74,7 @@ for version in --http1.1 --http2; do
 	check_output "HEAD of a health check ($version)" '^200$' code_of /livez $version -I
 	check_output "OPTIONS ($version)" '^405$' code_of $maps $version -X OPTIONS
 	check_output "a way out of the tree ($version)" '^400$' code_of /api/../livez $version --path-as-is
-	watch_once() { timeout 5 curl -sN --cacert "$SERVER_DIR/pki/ca.crt" --cert "$SERVER_DIR/pki/admin.crt" --key "$SERVER_DIR/pki/admin.key" \
+	watch_once() { timeout 60 curl -sN --cacert "$SERVER_DIR/pki/ca.crt" --cert "$SERVER_DIR/pki/admin.crt" --key "$SERVER_DIR/pki/admin.key" \
 		"$1" "$SERVER_URL$maps?watch=true&timeoutSeconds=1"; }
 	check_output "a watch ($version)" '"type":"ADDED"' watch_once $version
 done

@@ -48,24 +48,24 @@ check "delete" k delete configmap settings --wait
 check_refused "deleted is gone" 'NotFound' k get configmap settings
 
 check "create deployment" k create deployment shop --image=registry.lab:5000/web:latest --replicas=3
-check "the deployment's loops make pods" eventually 10 matches '^3$' k_count pods -l app=shop
+check "the deployment's loops make pods" eventually 20 matches '^3$' k_count pods -l app=shop
 check_output "pods without a node are Pending" 'Pending' k get pods
 check "scale" k scale deployment shop --replicas=1
-check "scaled down" eventually 10 matches '^1$' k_count pods -l app=shop
+check "scaled down" eventually 20 matches '^1$' k_count pods -l app=shop
 check "set image" k set image deployment/shop web=registry.lab:5000/web:v2
-check "a second replica set" eventually 10 matches '^2$' k_count rs -l app=shop
+check "a second replica set" eventually 20 matches '^2$' k_count rs -l app=shop
 check_output "rollout history" '2 ' k rollout history deployment/shop
 check "rollout undo" k rollout undo deployment/shop
 check_output "undo put the image back" 'web:latest$' k get deployment shop -o 'jsonpath={.spec.template.spec.containers[0].image}'
 check "expose" k expose deployment shop --port=80
 check_output "a cluster address was given" '^[0-9.]+$' k get service shop -o 'jsonpath={.spec.clusterIP}'
 check "delete the deployment" k delete deployment shop
-check "its replica sets and pods go with it" eventually 15 matches '^0$' k_count rs,pods
+check "its replica sets and pods go with it" eventually 20 matches '^0$' k_count rs,pods
 
 # Pods that are refused are tried ever more slowly: over two seconds a handful of times, not hundreds.
 k create deployment refused --image=nowhere --dry-run=client -o yaml | sed 's/^    spec:/    spec:\n      serviceAccountName: nosuch/' >"$TEST_DIR/refused.yaml"
 check "a deployment whose pods are refused" k create -f "$TEST_DIR/refused.yaml"
-check "says why" eventually 10 matches 'serviceaccount .*nosuch.* not found.*FailedCreate' k get rs -l app=refused -o 'jsonpath={.items[*].status.conditions}'
+check "says why" eventually 20 matches 'serviceaccount .*nosuch.* not found.*FailedCreate' k get rs -l app=refused -o 'jsonpath={.items[*].status.conditions}'
 tried() { k get events --field-selector reason=FailedCreate -o name | wc -l; }
 sleep 2
 check "tries grow rarer ($(tried) events)" test "$(tried)" -lt 20
@@ -74,9 +74,9 @@ k delete deployment refused >/dev/null
 # The stream of changes, as kubectl get -w shows it.
 k get configmap -w -o 'custom-columns=NAME:.metadata.name' >"$TEST_DIR/watch.out" 2>&1 &
 watcher=$!
-eventually 5 grep -q NAME "$TEST_DIR/watch.out" || true
+eventually 20 grep -q NAME "$TEST_DIR/watch.out" || true
 k create configmap seen-by-watch >/dev/null
-check "watch shows what is created" eventually 10 grep -q seen-by-watch "$TEST_DIR/watch.out"
+check "watch shows what is created" eventually 20 grep -q seen-by-watch "$TEST_DIR/watch.out"
 kill $watcher
 wait $watcher 2>/dev/null
 
@@ -94,10 +94,10 @@ check_refused "and all in it" 'NotFound' k -n kubectl-test get secret keys
 # What stays until it is ended.
 k proxy --port=0 >"$TEST_DIR/proxy.out" 2>&1 &
 proxy_pid=$!
-check "kubectl proxy begins" eventually 10 grep -q 'Starting to serve on' "$TEST_DIR/proxy.out"
+check "kubectl proxy begins" eventually 20 grep -q 'Starting to serve on' "$TEST_DIR/proxy.out"
 proxy=$(sed -n 's/Starting to serve on //p' "$TEST_DIR/proxy.out")
-check_output "and serves the API" '"kind":"NamespaceList"' curl -sS --max-time 10 "http://$proxy/api/v1/namespaces"
-check_output "watches, too" '"type":"ADDED"' curl -sS --max-time 10 "http://$proxy/api/v1/namespaces?watch=true&timeoutSeconds=1"
+check_output "and serves the API" '"kind":"NamespaceList"' curl -sS --max-time 60 "http://$proxy/api/v1/namespaces"
+check_output "watches, too" '"type":"ADDED"' curl -sS --max-time 60 "http://$proxy/api/v1/namespaces?watch=true&timeoutSeconds=1"
 kill $proxy_pid
 wait $proxy_pid 2>/dev/null
 k events --watch >"$TEST_DIR/events.out" 2>&1 &
@@ -111,7 +111,7 @@ note() {
 noted() {
 	note >/dev/null && grep -q 'Noted.*something new' "$TEST_DIR/events.out"
 }
-check "kubectl events --watch" eventually 10 noted
+check "kubectl events --watch" eventually 20 noted
 kill $events_pid
 wait $events_pid 2>/dev/null
 finish

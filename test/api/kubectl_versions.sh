@@ -80,7 +80,7 @@ for KUBECTL in "${versions[@]}"; do
 	check_output "$v describe deployment" 'Replicas: +1 desired' k describe deploy web
 	check "$v run" k run one --image=busybox
 	check_output "$v describe pod" 'Status: +Pending' k describe pod one
-	check_output "$v wait" 'condition met' k wait pod/one --for=jsonpath='{.status.phase}'=Pending --timeout=60s
+	check_output "$v wait" 'condition met' k wait pod/one --for=jsonpath='{.status.phase}'=Pending --timeout=120s
 	check "$v replace" k replace -f "$TEST_DIR/one.yaml"
 	check_refused "$v get of nothing" 'NotFound' k get pod nothing
 	check "$v get events" k get events

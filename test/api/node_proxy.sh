@@ -13,7 +13,7 @@ check_output "its certificate names the node" 'O = system:nodes, CN = system:nod
 
 python3 "$here/fake_node.py" "$TEST_DIR/ca.crt" "$TEST_DIR/n1.crt" "$TEST_DIR/n1.key" >"$TEST_DIR/node.port" &
 node_pid=$!
-eventually 10 test -s "$TEST_DIR/node.port"
+eventually 20 test -s "$TEST_DIR/node.port"
 node_port=$(cat "$TEST_DIR/node.port")
 
 k create -f - >/dev/null <<'END'
@@ -69,7 +69,7 @@ awk '/client-certificate-data:/ { print $2 }' "$TEST_DIR/n2.kubeconfig" | base64
 awk '/client-key-data:/ { print $2 }' "$TEST_DIR/n2.kubeconfig" | base64 -d >"$TEST_DIR/n2.key"
 python3 "$here/fake_node.py" "$TEST_DIR/ca.crt" "$TEST_DIR/n2.crt" "$TEST_DIR/n2.key" >"$TEST_DIR/other.port" &
 other_pid=$!
-eventually 10 test -s "$TEST_DIR/other.port"
+eventually 20 test -s "$TEST_DIR/other.port"
 raw /api/v1/nodes/n1/status -X PATCH -H 'Content-Type: application/merge-patch+json' -d '{"status":{
 	"daemonEndpoints":{"kubeletEndpoint":{"Port":'"$(cat "$TEST_DIR/other.port")"'}}}}' >/dev/null
 check_output "no other node answers in a node's place" 'error dialing backend: .*"code":500' raw /api/v1/namespaces/default/pods/p1/log

@@ -37,7 +37,7 @@ refused() {
 # ---- networking ----
 check "create ingress" k create ingress web --class=nginx --rule='a.example.com/x*=front:80,tls=cert' --rule='b.example.com/=back:http'
 check_output "table of ingresses" 'NAME +CLASS +HOSTS +ADDRESS +PORTS +AGE
-web +nginx +a.example.com,b.example.com +80, 443 +[0-9]+s' k get ingress
+web +nginx +a.example.com,b.example.com +80, 443 +[0-9hms]+' k get ingress
 check_output "paths as kubectl sent them" '^Prefix /x Exact / http 80$' k get ingress web \
 	-o 'jsonpath={.spec.rules[0].http.paths[0].pathType} {.spec.rules[0].http.paths[0].path} {.spec.rules[1].http.paths[0].pathType} {.spec.rules[1].http.paths[0].path} {.spec.rules[1].http.paths[0].backend.service.port.name} {.spec.rules[0].http.paths[0].backend.service.port.number}'
 check_output "an ingress counts its changes" '^1$' k get ingress web -o 'jsonpath={.metadata.generation}'
@@ -71,7 +71,7 @@ check "an ingress without class" make Ingress plain 'spec: {defaultBackend: {ser
 check_output "gets the default one" '^nginx$' k get ingress plain -o 'jsonpath={.spec.ingressClassName}'
 
 check "a network policy" make NetworkPolicy deny 'spec: {podSelector: {matchLabels: {app: db}}, egress: [{ports: [{port: 53}]}], ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}]}]}'
-check_output "its table" 'deny +app=db +[0-9]+s' k get netpol
+check_output "its table" 'deny +app=db +[0-9hms]+' k get netpol
 check_output "its types and protocol have defaults" '^Ingress Egress TCP$' k get netpol deny -o 'jsonpath={.spec.policyTypes[*]} {.spec.egress[0].ports[0].protocol}'
 refused "an exception is within" 'spec.ingress[0].from[0].ipBlock.except[0]: Invalid value: "11.0.0.0/16": must be a strict subset of `cidr`' NetworkPolicy bad \
 	'spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]}]}'
@@ -98,22 +98,22 @@ check "a storage class" make StorageClass fast 'provisioner: example.com/Disk
 parameters: {type: ssd}'
 check_output "defaults of classes" '^Delete Immediate$' k get sc fast -o 'jsonpath={.reclaimPolicy} {.volumeBindingMode}'
 check "the default class" k annotate sc fast storageclass.kubernetes.io/is-default-class=true
-check_output "is marked in the table" 'fast \(default\) +example.com/Disk +Delete +Immediate +false +[0-9]+s' k get sc
+check_output "is marked in the table" 'fast \(default\) +example.com/Disk +Delete +Immediate +false +[0-9hms]+' k get sc
 check_refused "parameters are fixed" 'parameters: Forbidden: updates to parameters are forbidden.' k patch sc fast --type=merge -p '{"parameters":{"type":"hdd"}}'
 check_refused "a provisioner is fixed" 'provisioner: Forbidden: updates to provisioner are forbidden.' k patch sc fast --type=merge -p '{"provisioner":"other"}'
 refused "a provisioner is required" 'provisioner: Required value' StorageClass s ''
 refused "policies are known" 'reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"' StorageClass s 'provisioner: a
 reclaimPolicy: Recycle'
 check "a driver" make CSIDriver disk.example.com 'spec: {tokenRequests: [{audience: a}]}'
-check_output "its table" 'disk.example.com +true +false +false +a +false +Persistent +[0-9]+s' k get csidriver
+check_output "its table" 'disk.example.com +true +false +false +a +false +Persistent +[0-9hms]+' k get csidriver
 check_output "its defaults" '^true false false ReadWriteOnceWithFSType false false Persistent$' k get csidriver disk.example.com \
 	-o 'jsonpath={.spec.attachRequired} {.spec.podInfoOnMount} {.spec.storageCapacity} {.spec.fsGroupPolicy} {.spec.requiresRepublish} {.spec.seLinuxMount} {.spec.volumeLifecycleModes[*]}'
 check_refused "its modes are fixed" 'spec.volumeLifecycleModes: Invalid value: \[\]string\{"Ephemeral"\}: field is immutable' k patch csidriver disk.example.com --type=merge -p '{"spec":{"volumeLifecycleModes":["Ephemeral"]}}'
 check "drivers of a node" make CSINode n1 'spec: {drivers: [{name: disk.example.com, nodeID: a}]}'
-check_output "their table" 'n1 +1 +[0-9]+s' k get csinode
+check_output "their table" 'n1 +1 +[0-9hms]+' k get csinode
 refused "a driver appears once" 'spec.drivers[1].name: Duplicate value: "a"' CSINode n2 'spec: {drivers: [{name: a, nodeID: a}, {name: a, nodeID: b}]}'
 check "an attachment" make VolumeAttachment a1 'spec: {attacher: disk.example.com, nodeName: n1, source: {persistentVolumeName: pv}}'
-check_output "its table" 'a1 +disk.example.com +pv +n1 +false +[0-9]+s' k get volumeattachment
+check_output "its table" 'a1 +disk.example.com +pv +n1 +false +[0-9hms]+' k get volumeattachment
 check_refused "it is fixed" 'spec: Invalid value: .*: field is immutable' k patch volumeattachment a1 --type=merge -p '{"spec":{"nodeName":"n2"}}'
 refused "it has a source" 'spec.source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName' VolumeAttachment a2 \
 	'spec: {attacher: a, nodeName: n1, source: {}}'
@@ -123,8 +123,8 @@ check_output "its table" 'c1 +fast +10Gi' k get csistoragecapacity
 
 # ---- scheduling, node ----
 check_output "the system's priorities" 'NAME +VALUE +GLOBAL-DEFAULT +AGE +PREEMPTIONPOLICY.*
-system-cluster-critical +2000000000 +false +[0-9]+s +PreemptLowerPriority
-system-node-critical +2000001000 +false +[0-9]+s +PreemptLowerPriority' k get pc system-cluster-critical system-node-critical
+system-cluster-critical +2000000000 +false +[0-9hms]+ +PreemptLowerPriority
+system-node-critical +2000001000 +false +[0-9hms]+ +PreemptLowerPriority' k get pc system-cluster-critical system-node-critical
 check "create priorityclass" k create priorityclass high --value=1000 --global-default --description=important
 check_output "as kubectl sent it" '^1000 true important PreemptLowerPriority$' k get pc high -o 'jsonpath={.value} {.globalDefault} {.description} {.preemptionPolicy}'
 check_refused "one default at most" 'is forbidden: PriorityClass high is already marked as default. Only one default can exist' k create priorityclass other --value=1 --global-default
@@ -133,7 +133,7 @@ refused "system- is the system's" "metadata.name: Forbidden: priority class name
 check_refused "a value is fixed" 'value: Forbidden: may not be changed in an update.' k patch pc high -p '{"value":5}'
 check "a runtime class" make RuntimeClass kata 'handler: kata
 overhead: {podFixed: {memory: 64Mi}}'
-check_output "its table" 'kata +kata +[0-9]+s' k get runtimeclass
+check_output "its table" 'kata +kata +[0-9hms]+' k get runtimeclass
 refused "a handler is a name" 'handler: Invalid value: "": a lowercase RFC 1123 label must consist' RuntimeClass r 'handler: ""'
 check_refused "a handler is fixed" 'handler: Invalid value: "runc": field is immutable' k patch runtimeclass kata -p '{"handler":"runc"}'
 
@@ -146,7 +146,7 @@ signer='signerName: example.com/clients'
 check "a request" make CertificateSigningRequest jane "spec: {request: $csr, $signer, usages: [client auth], expirationSeconds: 3600, username: someone}"
 check_output "who asked is the server's word" '^kubernetes-admin .*system:masters' k get csr jane -o 'jsonpath={.spec.username} {.spec.groups}'
 check_output "its table" 'NAME +AGE +SIGNERNAME +REQUESTOR +REQUESTEDDURATION +CONDITION
-jane +[0-9]+s +example.com/clients +kubernetes-admin +60m +Pending' k get csr
+jane +[0-9hms]+ +example.com/clients +kubernetes-admin +60m +Pending' k get csr
 check_output "field selector" '^certificatesigningrequest.certificates.k8s.io/jane$' k get csr -o name --field-selector spec.signerName=example.com/clients
 check "certificate approve" k certificate approve jane
 check_output "approved" 'jane .*Approved$' k get csr jane
@@ -203,7 +203,7 @@ hook='name: a.example.com, clientConfig: {service: {name: s, namespace: ns}}, si
 check_output "webhooks are stored with a warning" 'Warning: this server does not call admission webhooks yet.*
 .*created' make ValidatingWebhookConfiguration v "webhooks: [{$hook}]"
 check_output "defaults" '^443 \* Fail Equivalent \{\} \{\} 10 1$' k get validatingwebhookconfiguration v -o 'jsonpath={.webhooks[0].clientConfig.service.port} {.webhooks[0].rules[0].scope} {.webhooks[0].failurePolicy} {.webhooks[0].matchPolicy} {.webhooks[0].namespaceSelector} {.webhooks[0].objectSelector} {.webhooks[0].timeoutSeconds} {.metadata.generation}'
-check_output "their table" 'v +1 +[0-9]+s' k get validatingwebhookconfigurations
+check_output "their table" 'v +1 +[0-9hms]+' k get validatingwebhookconfigurations
 check_output "mutating ones" 'Warning: .*created' make MutatingWebhookConfiguration m "webhooks: [{$hook}]"
 check_output "are not asked again" '^Never$' k get mutatingwebhookconfiguration m -o 'jsonpath={.webhooks[0].reinvocationPolicy}'
 # In one of two webhooks, what differs from the good one.
@@ -221,9 +221,9 @@ refused "webhooks differ in name" 'webhooks[1].name: Duplicate value: "a.example
 check_output "the same words for the time" 'webhooks\[0\].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds' raw '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/v' -X PATCH -H 'Content-Type: application/strategic-merge-patch+json' -d '{"webhooks":[{"name":"a.example.com","timeoutSeconds":31}]}'
 match='matchConstraints: {resourceRules: [{operations: [CREATE], apiGroups: [apps], apiVersions: [v1], resources: [deployments]}]}'
 check_output "policies, with a warning" 'Warning: .*created' make ValidatingAdmissionPolicy p "spec: {$match, validations: [{expression: 'true'}], paramKind: {apiVersion: v1, kind: ConfigMap}}"
-check_output "their table" 'p +1 +v1/ConfigMap +[0-9]+s' k get validatingadmissionpolicy
+check_output "their table" 'p +1 +v1/ConfigMap +[0-9hms]+' k get validatingadmissionpolicy
 check_output "bindings, with a warning" 'Warning: .*created' make ValidatingAdmissionPolicyBinding b 'spec: {policyName: p, validationActions: [Deny], paramRef: {name: x, parameterNotFoundAction: Deny}}'
-check_output "their table" 'b +p +\*/x +[0-9]+s' k get validatingadmissionpolicybinding
+check_output "their table" 'b +p +\*/x +[0-9hms]+' k get validatingadmissionpolicybinding
 refused "a policy validates something" 'spec.validations: Required value: validations or auditAnnotations must contain at least one item' ValidatingAdmissionPolicy bad "spec: {$match}"
 refused "a policy is about something" 'spec.matchConstraints: Required value' ValidatingAdmissionPolicy bad "spec: {validations: [{expression: 'true'}]}"
 refused "variables have names" 'spec.variables[0].name: Invalid value: "in": name is not a valid CEL identifier' ValidatingAdmissionPolicy bad "spec: {$match, validations: [{expression: 'true'}], variables: [{name: in, expression: '1'}]}"
@@ -231,9 +231,9 @@ refused "denying and warning is too much" 'spec.validationActions: Invalid value
 
 # ---- flow control ----
 check_output "levels, with a warning" 'Warning: .*created' make PriorityLevelConfiguration slow 'spec: {type: Limited, limited: {limitResponse: {type: Queue, queuing: {}}}}'
-check_output "their table and defaults" 'slow +Limited +30 +64 +8 +50 +[0-9]+s' k get prioritylevelconfiguration
+check_output "their table and defaults" 'slow +Limited +30 +64 +8 +50 +[0-9hms]+' k get prioritylevelconfiguration
 check_output "flows, with a warning" 'Warning: .*created' make FlowSchema bots 'spec: {priorityLevelConfiguration: {name: slow}, rules: [{subjects: [{kind: Group, group: {name: bots}}], nonResourceRules: [{verbs: ["*"], nonResourceURLs: ["/metrics"]}]}]}'
-check_output "their table" 'bots +slow +1000 +<none> +[0-9]+s +\?' k get flowschema
+check_output "their table" 'bots +slow +1000 +<none> +[0-9hms]+ +\?' k get flowschema
 refused "a hand is no larger than the deck" 'spec.limited.limitResponse.queuing.handSize: Invalid value: 65: should not be greater than queues (64)' PriorityLevelConfiguration bad 'spec: {type: Limited, limited: {limitResponse: {type: Queue, queuing: {handSize: 65}}}}'
 refused "only exempt is exempt" "spec.type: Invalid value: \"Exempt\": type must be 'Exempt' if and only if name is 'exempt'" PriorityLevelConfiguration bad 'spec: {type: Exempt}'
 refused "rules have subjects" 'spec.rules[0].subjects: Required value: subjects must contain at least one value' FlowSchema bad 'spec: {priorityLevelConfiguration: {name: slow}, rules: [{nonResourceRules: [{verbs: ["*"], nonResourceURLs: ["/metrics"]}]}]}'

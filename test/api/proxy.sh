@@ -10,7 +10,7 @@ awk '/client-certificate-data:/ { print $2 }' "$TEST_DIR/n1.kubeconfig" | base64
 awk '/client-key-data:/ { print $2 }' "$TEST_DIR/n1.kubeconfig" | base64 -d >"$TEST_DIR/n1.key"
 python3 "$here/fake_node.py" "$TEST_DIR/ca.crt" "$TEST_DIR/n1.crt" "$TEST_DIR/n1.key" >"$TEST_DIR/node.port" &
 node_pid=$!
-eventually 10 test -s "$TEST_DIR/node.port"
+eventually 20 test -s "$TEST_DIR/node.port"
 node_port=$(cat "$TEST_DIR/node.port")
 merge=(-X PATCH -H 'Content-Type: application/merge-patch+json' -o /dev/null)
 

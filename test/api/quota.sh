@@ -18,13 +18,13 @@ is_used() { matches "^$3\$" used "$1" "$2"; }
 
 check "a pod before there is a quota" pod early 'requests: {cpu: 100m}'
 check "a quota" quota q 'pods: 2, requests.cpu: "1", count/configmaps: 3, services: 2, services.nodeports: 1, persistentvolumeclaims: 5, requests.storage: 10Gi, gold.storageclass.storage.k8s.io/requests.storage: 3Gi, count/deployments.apps: 1'
-check "its status tells what is used already" eventually 5 is_used q pods 1
+check "its status tells what is used already" eventually 20 is_used q pods 1
 check_output "of everything" '^100m 1 0 0 0$' k_field resourcequota/q '.status.used.requests\.cpu' '.status.used.count/configmaps' .status.used.services '.status.used.requests\.storage' '.status.used.count/deployments\.apps'
 check_refused "what is bounded must be named" 'pods "p" is forbidden: failed quota: q: must specify requests.cpu for: c$' pod p
 check_refused "too much cpu" 'pods "p" is forbidden: exceeded quota: q, requested: requests.cpu=1, used: requests.cpu=100m, limited: requests.cpu=1$' pod p 'requests: {cpu: 1}'
 check "what fits" pod second 'requests: {cpu: 500m}'
 check_refused "one too many" 'exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2' pod third 'requests: {cpu: 100m}'
-check "the status follows" eventually 5 is_used q pods 2
+check "the status follows" eventually 20 is_used q pods 2
 check_refused "a dry run is refused alike" 'exceeded quota' k run third --image=i --dry-run=server --overrides='{"spec":{"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"100m"}}}]}}'
 k delete pod second --now >/dev/null
 check "a deletion makes room at once" pod third 'requests: {cpu: 100m}'
@@ -57,7 +57,7 @@ check_refused "in all" 'exceeded quota: q, requested: requests.storage=6Gi, used
 check_refused "and of one class" 'exceeded quota: q, requested: gold.storageclass.storage.k8s.io/requests.storage=4Gi, used: gold.storageclass.storage.k8s.io/requests.storage=0, limited: gold.storageclass.storage.k8s.io/requests.storage=3Gi' claim d 4Gi gold
 k patch resourcequota q --type merge -p '{"spec":{"hard":{"count/configmaps":"2"}}}' >/dev/null
 check_refused "other bounds hold at once" 'exceeded quota: q, requested: count/configmaps=1, used: count/configmaps=3, limited: count/configmaps=2' map three
-check "and are told" eventually 5 matches '^2 3$' k_field resourcequota/q '.status.hard.count/configmaps' '.status.used.count/configmaps'
+check "and are told" eventually 20 matches '^2 3$' k_field resourcequota/q '.status.hard.count/configmaps' '.status.used.count/configmaps'
 check_output "describe shows it" 'count/configmaps +3 +2' k describe resourcequota q
 k delete resourcequota q >/dev/null
 check "no quota, no bounds" map three
@@ -76,18 +76,18 @@ k create namespace loops >/dev/null
 use_namespace loops
 quota q 'pods: 3' >/dev/null
 k create deployment d --image=i --replicas=5 >/dev/null
-check "a deployment gets as far as its quota" eventually 10 matches '^3$' k_count pods
-check "and says why" eventually 5 matches 'pods "d-.*" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3' k get events
+check "a deployment gets as far as its quota" eventually 20 matches '^3$' k_count pods
+check "and says why" eventually 20 matches 'pods "d-.*" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3' k get events
 k patch resourcequota q --type merge -p '{"spec":{"hard":{"pods":"5"}}}' >/dev/null
-check "more when there is more" eventually 30 matches '^5$' k_count pods
+check "more when there is more" eventually 20 matches '^5$' k_count pods
 
 # Sixteen at once.
 k create namespace busy >/dev/null
 use_namespace busy
-check "the new namespace has its account" eventually 5 k get serviceaccount default
+check "the new namespace has its account" eventually 20 k get serviceaccount default
 quota q 'pods: 20, requests.cpu: "10"' >/dev/null
 check "many at once never exceed it, and nothing stays charged" python3 "$TEST_ROOT/test/api/quota_workers.py" "$SERVER_URL" "$TEST_DIR" busy 20 4
-check "in the end the status agrees" eventually 10 is_used q pods 0
+check "in the end the status agrees" eventually 20 is_used q pods 0
 check_output "in all" '^0$' used q requests.cpu
 
 # After a restart the accounts are what is there.

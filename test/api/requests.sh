@@ -12,7 +12,7 @@ for part in certificate key; do
 done
 python3 "$here/fake_node.py" "$TEST_DIR/ca.crt" "$TEST_DIR/n1.certificate" "$TEST_DIR/n1.key" >"$TEST_DIR/node.port" &
 node_pid=$!
-eventually 10 test -s "$TEST_DIR/node.port"
+eventually 20 test -s "$TEST_DIR/node.port"
 
 tap "the requests" python3 "$here/requests.py" "$SERVER_URL" "$TEST_DIR/ca.crt" "$TEST_DIR/client.crt" "$TEST_DIR/client.key" \
 	"$(cat "$TEST_DIR/node.port")" "$here/data/requests.tsv"

@@ -60,8 +60,8 @@ END
 PIDS+=($!)
 
 log() { grep -a "$1" "$TEST_DIR"/controllers.log; }
-check "the caches of kube-controller-manager are in" eventually 30 log 'all resource monitors have synced'
-check "kube-scheduler leads by a Lease" eventually 30 k -n kube-system get lease kube-scheduler
+check "the caches of kube-controller-manager are in" eventually 20 log 'all resource monitors have synced'
+check "kube-scheduler leads by a Lease" eventually 20 k -n kube-system get lease kube-scheduler
 
 # ---- accounts, and what every namespace gets ----
 
@@ -98,19 +98,19 @@ check "StatefulSet" k rollout status statefulset/db --timeout=120s
 check_output "whose claims wait for their pods' nodes" '^Bound Bound$' \
 	k get pvc data-db-0 data-db-1 -o 'jsonpath={.items[0].status.phase} {.items[1].status.phase}'
 check "Job" k wait --for=condition=Complete job/sums --timeout=120s
-check "a Job that fails" eventually 30 has BackoffLimitExceeded job/fails .status.conditions[*].reason
+check "a Job that fails" eventually 20 has BackoffLimitExceeded job/fails .status.conditions[*].reason
 gone() { ! k get "$1" --ignore-not-found -o name | grep .; }
-check "a Job that ended is taken away" eventually 30 gone job/short-lived
+check "a Job that ended is taken away" eventually 20 gone job/short-lived
 made() { k get jobs -o name | grep job.batch/minutely; }
-check "CronJob" eventually 30 made
+check "CronJob" eventually 20 made
 addresses() { k get endpoints web -o 'jsonpath={.subsets[0].addresses[*].ip}' 2>/dev/null | wc -w; }
 check "Endpoints" eventually 20 matches '^3$' addresses
 slices() { k get endpointslices.v1.discovery.k8s.io -l kubernetes.io/service-name=web -o 'jsonpath={.items[*].endpoints[*].conditions.ready} {.items[0].ports[0].port}'; }
 check "EndpointSlices" eventually 20 matches '^true true true 8080$' slices
 check "PersistentVolumeClaim" eventually 20 fields 'Bound static' pvc/static .status.phase .spec.volumeName
-check "ResourceQuota" eventually 30 has '"pods":"[1-9]' quota/counts .status.used
+check "ResourceQuota" eventually 20 has '"pods":"[1-9]' quota/counts .status.used
 check "PodDisruptionBudget" eventually 20 fields '3 0' pdb/web .status.currentHealthy .status.disruptionsAllowed
-check "HorizontalPodAutoscaler tells that there are no metrics" eventually 30 has FailedGetResourceMetric hpa/web .status.conditions[*].reason
+check "HorizontalPodAutoscaler tells that there are no metrics" eventually 20 has FailedGetResourceMetric hpa/web .status.conditions[*].reason
 check "roles that others are made of" eventually 20 matches widgets k get clusterrole view -o yaml
 check "cluster-info is signed" eventually 20 matches jws-kubeconfig-abcdef k -n kube-public get configmap cluster-info -o yaml
 check "a bootstrap token ends" eventually 20 gone secret/bootstrap-token-over00
@@ -164,12 +164,12 @@ check "until it is not" eventually 20 gone pvc/static
 k delete deployment web --cascade=orphan >/dev/null
 orphan() { k get replicasets -l app=web -o 'jsonpath={.items[*].metadata.ownerReferences}'; }
 check "orphans" eventually 20 matches '^$' orphan
-check "which live" eventually 10 matches . k get replicasets -l app=web -o name
+check "which live" eventually 20 matches . k get replicasets -l app=web -o name
 check "foreground deletion" k delete rc old --cascade=foreground --timeout=120s
 check "leaves no pods" gone "pods -l app=old"
 k delete daemonset everywhere --wait=false >/dev/null
 no_pods() { [ "$(k_count pods -l "app=$1")" = 0 ]; }
-check "background deletion" eventually 30 no_pods everywhere
+check "background deletion" eventually 20 no_pods everywhere
 
 # ---- a node that falls silent ----
 
@@ -180,7 +180,7 @@ k apply -f - >/dev/null <<-END
 END
 k wait --for=condition=Ready pod/evicted --timeout=120s >/dev/null
 kill $silent
-check "a silent node is unknown" eventually 30 has Unknown node/silent-00000 '.status.conditions[?(@.type=="Ready")].status'
+check "a silent node is unknown" eventually 20 has Unknown node/silent-00000 '.status.conditions[?(@.type=="Ready")].status'
 check "and tainted" eventually 20 has 'unreachable.*NoExecute' node/silent-00000 .spec.taints
 check "its pods are sent away" eventually 20 has . pod/evicted .metadata.deletionTimestamp
 hollow --nodes 1 --prefix silent-

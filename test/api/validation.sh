@@ -44,7 +44,7 @@ check_output "an old resourceVersion: 409" '^409$' status_of /api/v1/namespaces/
 	-H 'Content-Type: application/merge-patch+json' -d '{"metadata":{"resourceVersion":"1","labels":{"a":"b"}}}'
 check_output "a Status says what and why" '"kind": ?"Status".*"reason": ?"NotFound".*"code": ?404' raw /api/v1/namespaces/default/pods/nothing
 
-anonymous() { curl -s --max-time 10 --cacert "$SERVER_DIR/pki/ca.crt" -o /dev/null -w '%{http_code}' "$@" "https://127.0.0.1:$SERVER_PORT/api/v1/pods"; }
+anonymous() { curl -s --max-time 60 --cacert "$SERVER_DIR/pki/ca.crt" -o /dev/null -w '%{http_code}' "$@" "https://127.0.0.1:$SERVER_PORT/api/v1/pods"; }
 check_output "without a certificate: anonymous, who may not: 403" '^403$' anonymous
 check_output "with an unknown token: 401" '^401$' anonymous -H 'Authorization: Bearer nonsense'
 check_output "still in health after all this" 'ok' raw /livez

@@ -31,7 +31,7 @@ check_refused "both fields" 'spec.running: Invalid value.*mutually exclusive' cr
 check_refused "neither" 'One of Running or RunStrategy' create neither '#'
 check_refused "a strategy that is none" 'Unsupported value: "Sometimes"' create bad 'runStrategy: Sometimes'
 check_refused "a disk without a volume" 'spec.template.spec.domain.devices.disks\[0\].name: Not found: "other"' create disk 'runStrategy: Halted' other
-check_output "columns" 'NAME +AGE +STATUS +READY.*halted +[0-9]+s .*False' k get vm
+check_output "columns" 'NAME +AGE +STATUS +READY.*halted +[0-9hms]+ .*False' k get vm
 
 check_output "start" '^202$' verb halted start
 check_output "a halted machine is to run always" '^Always$' k_field vm/halted .spec.runStrategy

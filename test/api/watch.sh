@@ -126,8 +126,8 @@ sequence() {
 	kubectl_watch=$TEST_DIR/watch.out
 	k get configmaps -n t -w --output-watch-events >"$kubectl_watch" &
 	local pid=$!
-	eventually 10 grep -q c6 "$kubectl_watch" && post c9 z && raw "$base/c9" -X DELETE >/dev/null &&
-		eventually 10 grep -q DELETED "$kubectl_watch"
+	eventually 20 grep -q c6 "$kubectl_watch" && post c9 z && raw "$base/c9" -X DELETE >/dev/null &&
+		eventually 20 grep -q DELETED "$kubectl_watch"
 	local status=$?
 	kill $pid
 	wait $pid 2>/dev/null

@@ -26,8 +26,8 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-AWAIT_SECONDS = 20
-COMMAND_SECONDS = 60
+AWAIT_SECONDS = 120
+COMMAND_SECONDS = 300
 SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]"
 
 RULES = [
@@ -194,6 +194,13 @@ def run_script(mode, kubectl, kubeconfig, directory, path):
             # The same command again may print something else.
             wanted = expected[line].pop(0) if expected.get(line) else "(nothing recorded)\n"
             good = without(wanted, edits) == without(got, edits)
+            # On a busy machine a second may end before kubectl has got an answer, and it says so in other words.
+            for seconds in (5, 25, 125) if "--timeout=1s" in line else ():
+                if good:
+                    break
+                again = runner.shell(line.replace("--timeout=1s", f"--timeout={seconds}s"))
+                got = block(line, again)
+                good = without(wanted, edits) == without(got, edits)
         lines.append(("ok" if good else "not ok") + f" - {version} {script}: {line}".replace("#", ""))
         if not good:
             for title, text in (("kube-apiserver", wanted), ("here", got)):
