@@ -60,8 +60,8 @@ END
 PIDS+=($!)
 
 log() { grep -a "$1" "$TEST_DIR"/controllers.log; }
-check "the caches of kube-controller-manager are in" eventually 20 log 'all resource monitors have synced'
-check "kube-scheduler leads by a Lease" eventually 20 k -n kube-system get lease kube-scheduler
+check "the caches of kube-controller-manager are in" eventually 30 log 'all resource monitors have synced'
+check "kube-scheduler leads by a Lease" eventually 30 k -n kube-system get lease kube-scheduler
 
 # ---- accounts, and what every namespace gets ----
 
@@ -69,8 +69,8 @@ k create namespace work >/dev/null
 # shellcheck disable=SC2034 # of k
 TEST_NAMESPACE=(--namespace work)
 account() { k get serviceaccount default -o 'jsonpath={.secrets[0].name}' | grep .; }
-check "a service account with a token of its own" eventually 20 account
-check "the root CA" eventually 20 k get configmap kube-root-ca.crt
+check "a service account with a token of its own" eventually 30 account
+check "the root CA" eventually 30 k get configmap kube-root-ca.crt
 token=$(k get secret "$(account)" -o 'jsonpath={.data.token}' | base64 -d)
 whoami() { curl -sS --cacert "$pki/ca.crt" -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
 	-d '{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}' \
@@ -92,28 +92,28 @@ k patch cronjob minutely --subresource=status --type=merge \
 fields() { [ "$(k_field "${@:2}")" = "$1" ]; }
 has() { matches "$1" k_field "${@:2}"; }
 check "Deployment" k rollout status deployment/web --timeout=120s
-check "ReplicationController" eventually 20 fields '2 2' rc/old .status.replicas .status.readyReplicas
-check "DaemonSet" eventually 20 fields '4 4' daemonset/everywhere .status.desiredNumberScheduled .status.numberReady
+check "ReplicationController" eventually 30 fields '2 2' rc/old .status.replicas .status.readyReplicas
+check "DaemonSet" eventually 30 fields '4 4' daemonset/everywhere .status.desiredNumberScheduled .status.numberReady
 check "StatefulSet" k rollout status statefulset/db --timeout=120s
 check_output "whose claims wait for their pods' nodes" '^Bound Bound$' \
 	k get pvc data-db-0 data-db-1 -o 'jsonpath={.items[0].status.phase} {.items[1].status.phase}'
 check "Job" k wait --for=condition=Complete job/sums --timeout=120s
-check "a Job that fails" eventually 20 has BackoffLimitExceeded job/fails .status.conditions[*].reason
+check "a Job that fails" eventually 30 has BackoffLimitExceeded job/fails .status.conditions[*].reason
 gone() { ! k get "$1" --ignore-not-found -o name | grep .; }
-check "a Job that ended is taken away" eventually 20 gone job/short-lived
+check "a Job that ended is taken away" eventually 30 gone job/short-lived
 made() { k get jobs -o name | grep job.batch/minutely; }
-check "CronJob" eventually 20 made
+check "CronJob" eventually 30 made
 addresses() { k get endpoints web -o 'jsonpath={.subsets[0].addresses[*].ip}' 2>/dev/null | wc -w; }
-check "Endpoints" eventually 20 matches '^3$' addresses
+check "Endpoints" eventually 30 matches '^3$' addresses
 slices() { k get endpointslices.v1.discovery.k8s.io -l kubernetes.io/service-name=web -o 'jsonpath={.items[*].endpoints[*].conditions.ready} {.items[0].ports[0].port}'; }
-check "EndpointSlices" eventually 20 matches '^true true true 8080$' slices
-check "PersistentVolumeClaim" eventually 20 fields 'Bound static' pvc/static .status.phase .spec.volumeName
-check "ResourceQuota" eventually 20 has '"pods":"[1-9]' quota/counts .status.used
-check "PodDisruptionBudget" eventually 20 fields '3 0' pdb/web .status.currentHealthy .status.disruptionsAllowed
-check "HorizontalPodAutoscaler tells that there are no metrics" eventually 20 has FailedGetResourceMetric hpa/web .status.conditions[*].reason
-check "roles that others are made of" eventually 20 matches widgets k get clusterrole view -o yaml
-check "cluster-info is signed" eventually 20 matches jws-kubeconfig-abcdef k -n kube-public get configmap cluster-info -o yaml
-check "a bootstrap token ends" eventually 20 gone secret/bootstrap-token-over00
+check "EndpointSlices" eventually 30 matches '^true true true 8080$' slices
+check "PersistentVolumeClaim" eventually 30 fields 'Bound static' pvc/static .status.phase .spec.volumeName
+check "ResourceQuota" eventually 30 has '"pods":"[1-9]' quota/counts .status.used
+check "PodDisruptionBudget" eventually 30 fields '3 0' pdb/web .status.currentHealthy .status.disruptionsAllowed
+check "HorizontalPodAutoscaler tells that there are no metrics" eventually 30 has FailedGetResourceMetric hpa/web .status.conditions[*].reason
+check "roles that others are made of" eventually 30 matches widgets k get clusterrole view -o yaml
+check "cluster-info is signed" eventually 30 matches jws-kubeconfig-abcdef k -n kube-public get configmap cluster-info -o yaml
+check "a bootstrap token ends" eventually 30 gone secret/bootstrap-token-over00
 
 set_image() { k set image deployment/web "web=web:$1" && k rollout status deployment/web --timeout=120s; }
 check "a new image" set_image 2
@@ -129,11 +129,11 @@ k create -f - >/dev/null <<-END
 END
 k certificate approve jane >/dev/null
 signed() { k get csr jane -o 'jsonpath={.status.certificate}' | base64 -d | openssl x509 -noout -subject; }
-check "an approved certificate is signed" eventually 20 matches 'CN = jane' signed
+check "an approved certificate is signed" eventually 30 matches 'CN = jane' signed
 
 # ---- the scheduler ----
 
-check "what does not fit, and why" eventually 20 has '0/4 nodes are available: 4 Insufficient cpu' pod/giant .status.conditions[0].message
+check "what does not fit, and why" eventually 30 has '0/4 nodes are available: 4 Insufficient cpu' pod/giant .status.conditions[0].message
 k apply -f - >/dev/null <<-END
 	{apiVersion: v1, kind: Pod, metadata: {name: victim}, spec: {nodeName: "", nodeSelector: {kubernetes.io/hostname: hollow-00002},
 	containers: [{name: c, image: i, resources: {requests: {cpu: "3"}}}]}}
@@ -153,23 +153,23 @@ evict() { k create --raw "/api/v1/namespaces/work/pods/$1/eviction" -f <(echo "{
 pod=$(k get pods -l app=web -o name | head -1)
 check_refused "an eviction that the budget forbids" 'Cannot evict pod|disruption budget' evict "${pod#pod/}"
 k scale deployment/web --replicas=4 >/dev/null
-check "room for one" eventually 20 fields 1 pdb/web .status.disruptionsAllowed
+check "room for one" eventually 30 fields 1 pdb/web .status.disruptionsAllowed
 check "an eviction" evict "${pod#pod/}"
 
 k delete pvc static --wait=false >/dev/null
 check_output "a claim in use stays" pvc-protection k_field pvc/static .metadata.finalizers
 k delete pod uses-claim >/dev/null
-check "until it is not" eventually 20 gone pvc/static
+check "until it is not" eventually 30 gone pvc/static
 
 k delete deployment web --cascade=orphan >/dev/null
 orphan() { k get replicasets -l app=web -o 'jsonpath={.items[*].metadata.ownerReferences}'; }
-check "orphans" eventually 20 matches '^$' orphan
-check "which live" eventually 20 matches . k get replicasets -l app=web -o name
+check "orphans" eventually 30 matches '^$' orphan
+check "which live" eventually 30 matches . k get replicasets -l app=web -o name
 check "foreground deletion" k delete rc old --cascade=foreground --timeout=120s
 check "leaves no pods" gone "pods -l app=old"
 k delete daemonset everywhere --wait=false >/dev/null
 no_pods() { [ "$(k_count pods -l "app=$1")" = 0 ]; }
-check "background deletion" eventually 20 no_pods everywhere
+check "background deletion" eventually 30 no_pods everywhere
 
 # ---- a node that falls silent ----
 
@@ -180,15 +180,15 @@ k apply -f - >/dev/null <<-END
 END
 k wait --for=condition=Ready pod/evicted --timeout=120s >/dev/null
 kill $silent
-check "a silent node is unknown" eventually 20 has Unknown node/silent-00000 '.status.conditions[?(@.type=="Ready")].status'
-check "and tainted" eventually 20 has 'unreachable.*NoExecute' node/silent-00000 .spec.taints
-check "its pods are sent away" eventually 20 has . pod/evicted .metadata.deletionTimestamp
+check "a silent node is unknown" eventually 30 has Unknown node/silent-00000 '.status.conditions[?(@.type=="Ready")].status'
+check "and tainted" eventually 30 has 'unreachable.*NoExecute' node/silent-00000 .spec.taints
+check "its pods are sent away" eventually 30 has . pod/evicted .metadata.deletionTimestamp
 hollow --nodes 1 --prefix silent-
 PIDS+=($!)
-check "when it is back it is ready" eventually 20 has True node/silent-00000 '.status.conditions[?(@.type=="Ready")].status'
+check "when it is back it is ready" eventually 30 has True node/silent-00000 '.status.conditions[?(@.type=="Ready")].status'
 untainted() { [ -z "$(k_field node/silent-00000 .spec.taints)" ]; }
-check "without taints" eventually 20 untainted
-check "and ends what was sent away" eventually 20 gone pod/evicted
+check "without taints" eventually 30 untainted
+check "and ends what was sent away" eventually 30 gone pod/evicted
 
 check "a namespace ends with all that is in it" k delete namespace work --timeout=120s
 
