@@ -5,7 +5,9 @@
  *     cri-many-bench ADDRESS FILE COUNT
  *
  * FILE: a pod in JSON, one container, its image present. To be run where the runtime's paths are
- * valid. Prints milliseconds until all had started ("peer N"); everything is then removed. */
+ * valid. Prints milliseconds until all had started ("peer N"); everything is removed when standard
+ * input says something or ends. What a node adds is left out: control groups of pods, volumes,
+ * files bound into the container, questions for the state of what was started. */
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -181,6 +183,8 @@ int main(int argc, char **argv)
 		cri_run_sandbox(b.cri, b.pods[i].sandbox, NULL, on_sandbox, &b.pods[i]);
 	await(&b, "start of all");
 	printf("peer %.1f\n", (double)(bench_now_ns() - start) / 1e6);
+	fflush(stdout);
+	(void)!getchar();
 
 	b.left = b.count;
 	for (size_t i = 0; i < b.count; i++)
