@@ -329,6 +329,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	r = client_https_create(n->loop, n->kinds, o->kubeconfig, "hanok-node", &n->client, err);
 	if (r < 0)
 		return err_context(err, r, "kubeconfig '%s'", o->kubeconfig);
+	n->client->answered = node_metrics_answered;
 	r = node_server_create(n, &g->kubeconfig, o->listen, &g->server, &port, err);
 	if (r < 0)
 		return r;
@@ -398,6 +399,7 @@ int node_main(int argc, char **argv)
 	n->config = &g->config;
 	n->name = o.name ? o.name : facts.hostname;
 	n->kubeconfig = realpath(o.kubeconfig, NULL); /* it was just read */
+	node_startup_began();
 	node_metrics_init(n->name);
 	n->data_dir = o.data;
 	n->cri_address = g->config.cri_address;

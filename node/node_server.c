@@ -1,5 +1,6 @@
 /* node_server.c - routes requests of the API server: see node_server.h. */
 #include "node/node_server.h"
+#include "node/metrics/node_metrics.h"
 
 #include <stdio.h>
 
@@ -243,10 +244,21 @@ static void on_checked(void *user, struct http_request *req, int status, const c
 		respond_text(req, status, text);
 }
 
+static void on_closed(struct http_request *req)
+{
+	struct node_server *s = req->closed_user;
+	struct clock *clock = s->n->clock;
+
+	node_metrics_request_end(req->method, req->path, clock->mono_ns(clock) - req->received_ns);
+}
+
 static void handle(struct http_request *req, void *user)
 {
 	struct node_server *s = user;
 
+	node_metrics_request_begin(req->method, req->path);
+	req->closed = on_closed;
+	req->closed_user = s;
 	if (s->auth)
 		node_auth_check(s->auth, req, on_checked, s);
 	else

@@ -7,6 +7,7 @@
 #include "lib/base/log.h"
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
+#include "node/metrics/node_metrics.h"
 #include "node/pod/pod_manager.h"
 #include "node/pressure/pressure.h"
 #include "node/resources/resources.h"
@@ -85,6 +86,13 @@ static void on_registered(void *user, const struct client_result *r)
 	status_in(s, RETRY_MS);
 }
 
+static void on_made(void *user, const struct client_result *r)
+{
+	if (client_ok(r))
+		node_startup_registered();
+	on_registered(user, r);
+}
+
 static void on_labels_tried(void *user, const struct client_result *r)
 {
 	struct node_status *s = user;
@@ -102,7 +110,7 @@ static void on_labels_tried(void *user, const struct client_result *r)
 	}
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct json *doc = node_make(&a, s->n->config, s->n->name, labels(s, &a));
-	s->call = client_create(s->n->client, s->node_kind, NULL, doc, on_registered, s);
+	s->call = client_create(s->n->client, s->node_kind, NULL, doc, on_made, s);
 }
 
 static void do_register(struct node_status *s)
@@ -110,6 +118,7 @@ static void do_register(struct node_status *s)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct json *patch = json_new_object(&a);
 
+	node_startup_attempted();
 	json_path_set(&a, patch, "metadata.labels", labels(s, &a));
 	json_path_set(&a, patch, "metadata.annotations", node_annotations(&a));
 	s->call = client_patch(s->n->client, s->node_kind, NULL, s->n->name, NULL,
@@ -151,6 +160,8 @@ static void on_posted(void *user, const struct client_result *r)
 	s->call = NULL;
 	if (client_ok(r)) {
 		s->posted_ns = s->n->clock->mono_ns(s->n->clock);
+		if (s->news.ready)
+			node_startup_ready();
 		tell_news(s);
 		status_in(s, s->n->config->status_update_ms);
 	} else if (r->code == 404) {

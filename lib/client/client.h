@@ -93,6 +93,9 @@ struct client {
 	const char *user_agent;	     /* also the component in events */
 	struct random *random;	     /* for jitter and names; NULL = the system's */
 	struct event_memory *events; /* what client_event said lately; made at first use */
+	/* Told of each answer to a request, a page of a list, or a watch, for who counts them; code
+	 * 0 = none came. host is the server's, "10.0.0.1:6443". NULL = nobody. */
+	void (*answered)(const char *host, const char *method, int code);
 };
 
 /* HTTPS transport. */

@@ -17,6 +17,7 @@ struct https_client {
 	struct client base;
 	struct http_endpoint *endpoint;
 	char *prefix;	    /* path prefix of the server's URL */
+	char *host;	    /* "10.0.0.1:6443" */
 	char *auth_headers; /* "Authorization: Bearer ...\r\n" or "" */
 	char *user_agent;
 	struct list calls, watches;
@@ -26,6 +27,7 @@ struct client_call {
 	struct https_client *h;
 	struct list link;
 	struct http_call *http;
+	char method[8];
 	client_done *done;
 	client_list_done *list_done; /* lists only */
 	void *user;
@@ -60,6 +62,12 @@ static char *make_headers(
 		h->auth_headers ? h->auth_headers : "", content_type ? "Content-Type: " : "",
 		content_type ? content_type : "", content_type ? "\r\n" : "",
 		accept ? accept : "application/json", h->user_agent);
+}
+
+static void tell_answer(struct https_client *h, const char *method, int code)
+{
+	if (h->base.answered)
+		h->base.answered(h->host, method, code);
 }
 
 static void call_free(struct client_call *call)
@@ -108,6 +116,7 @@ static void on_request_done(void *user, const struct http_response *r, const str
 		if (!client_ok(&res))
 			read_status(&a, r, &res);
 	}
+	tell_answer(call->h, call->method, res.code);
 	client_done *done = call->done;
 	void *done_user = call->user;
 	call_free(call);
@@ -121,6 +130,7 @@ static struct client_call *https_request(
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct client_call *call = call_new(h, user);
 	call->done = done;
+	snprintf(call->method, sizeof(call->method), "%s", req->method);
 	const char *type = req->content_type ? req->content_type : "application/json";
 	struct http_call_options o = {
 		.method = req->method,
@@ -194,6 +204,7 @@ static void on_page(void *user, const struct http_response *r, const struct err 
 {
 	struct client_call *call = user;
 	call->http = NULL;
+	tell_answer(call->h, "GET", r ? r->status : 0);
 	if (!r) {
 		list_finish(call, 0, err->msg, 0);
 		return;
@@ -388,6 +399,7 @@ static void on_watch_done(void *user, const struct http_response *r, const struc
 	struct client_watch *w = user;
 	w->http = NULL;
 	w->in_event = true;
+	tell_answer(w->h, "GET", w->status);
 	if (r && w->status != 200) {
 		struct http_response body = {.status = w->status,
 			.body = w->pending.data ? w->pending.data : "",
@@ -461,6 +473,7 @@ static void https_destroy(struct client *c)
 	}
 	http_endpoint_destroy(h->endpoint);
 	free(h->prefix);
+	free(h->host);
 	if (h->auth_headers)
 		explicit_bzero(h->auth_headers, strlen(h->auth_headers));
 	free(h->auth_headers);
@@ -501,6 +514,7 @@ static int create(uv_loop_t *loop, const struct kind_registry *kinds, const stru
 	h->user_agent = xstrdup(user_agent);
 	h->base.user_agent = h->user_agent;
 	h->prefix = xstrdup(k->path);
+	h->host = xstrdup(k->host);
 	h->auth_headers = client_auth_headers(k);
 	h->endpoint = endpoint;
 	list_init(&h->calls);

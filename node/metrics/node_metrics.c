@@ -4,6 +4,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/str.h"
 
+#include <stdio.h>
+
 static const double start_bounds[] = {0.5, 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 45, 60, 120, 180, 240,
 	300, 360, 480, 600, 900, 1200, 1800, 2700, 3600, 0};
 static const double operation_bounds[] = {0.005, 0.0125, 0.03125, 0.078125, 0.1953125, 0.48828125,
@@ -43,8 +45,27 @@ struct metric metric_evictions =
 	METRIC_COUNTER("kubelet_evictions", "[ALPHA] Pods evicted, by signal", "eviction_signal");
 struct metric metric_image_pull_seconds = METRIC_HISTOGRAM("kubelet_image_pull_duration_seconds",
 	"[ALPHA] How long pulls of images took, by size", "image_size_in_bytes", pull_bounds);
-struct metric metric_http_requests = METRIC_COUNTER("kubelet_http_requests_total",
-	"[ALPHA] Requests to the agent's port", "method,path,server_type,long_running");
+struct metric metric_pod_start_total_seconds =
+	METRIC_HISTOGRAM("kubelet_pod_start_total_duration_seconds",
+		"[ALPHA] From a pod's creation to its containers running", "", start_bounds);
+struct metric metric_pod_start_sli_seconds =
+	METRIC_HISTOGRAM("kubelet_pod_start_sli_duration_seconds",
+		"[ALPHA] From a pod's creation to its containers running, less the time of image "
+		"pulls; of pods without init containers",
+		"", start_bounds);
+struct metric metric_cgroup_seconds = METRIC_HISTOGRAM("kubelet_cgroup_manager_duration_seconds",
+	"[ALPHA] How long operations on pods' control groups took, by type", "operation_type",
+	metric_seconds);
+static struct metric http_requests = METRIC_COUNTER("kubelet_http_requests_total",
+	"[ALPHA] Requests to the agent's port", "long_running,method,path,server_type");
+static struct metric http_seconds = METRIC_HISTOGRAM("kubelet_http_requests_duration_seconds",
+	"[ALPHA] How long requests to the agent's port took",
+	"long_running,method,path,server_type", metric_seconds);
+static struct metric http_inflight = METRIC_GAUGE("kubelet_http_inflight_requests",
+	"[ALPHA] Requests to the agent's port that are under way",
+	"long_running,method,path,server_type");
+static struct metric client_requests = METRIC_COUNTER("rest_client_requests_total",
+	"[ALPHA] Requests of the agent to the API", "code,host,method");
 static struct metric node_name_metric =
 	METRIC_GAUGE("kubelet_node_name", "[ALPHA] The node's name; always 1", "node");
 static struct metric build_info = METRIC_GAUGE("kubernetes_build_info",
@@ -54,6 +75,7 @@ void node_metrics_init(const char *node_name)
 {
 	struct metric *const plain[] = {&metric_pleg_relist_seconds,
 		&metric_pleg_relist_interval_seconds, &metric_pod_start_seconds,
+		&metric_pod_start_total_seconds, &metric_pod_start_sli_seconds,
 		&metric_started_pods, &metric_started_pod_errors};
 
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
@@ -65,6 +87,67 @@ void node_metrics_init(const char *node_name)
 	const char *platform = "linux/amd64";
 #endif
 	metric_set(&build_info, 1, "1", "33", "v1.33.0+hanok-" HANOK_VERSION, platform, "gcc");
+}
+
+void node_metrics_answered(const char *host, const char *method, int code)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", code);
+	metric_add(&client_requests, 1, code ? text : "<error>", host, method);
+}
+
+struct request_labels {
+	const char *long_running, *method, *path;
+};
+
+/* Whoever asks for what is not there must not make a line of it. */
+static struct request_labels labels_of(const char *method, const char *path)
+{
+	static const char *const methods[] = {
+		"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"};
+	static const char *const paths[] = {"metrics/cadvisor", "metrics/probes",
+		"metrics/resource", "metrics", "pods", "runningpods", "configz", "healthz", "stats",
+		"containerLogs", "exec", "attach", "portForward", "run", "logs", "checkpoint",
+		"console", "vnc", "podProxy"};
+	static const char *const long_ones[] = {"exec", "attach", "portForward", "console", "vnc"};
+	struct request_labels l = {"false", "other", "other"};
+
+	path += *path == '/';
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+		if (streq(method, methods[i]))
+			l.method = methods[i];
+	}
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		size_t size = strlen(paths[i]);
+		if (strncmp(path, paths[i], size) == 0 &&
+			(path[size] == '\0' || path[size] == '/')) {
+			l.path = paths[i];
+			break;
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(long_ones); i++) {
+		if (streq(l.path, long_ones[i]))
+			l.long_running = "true";
+	}
+	return l;
+}
+
+void node_metrics_request_begin(const char *method, const char *path)
+{
+	struct request_labels l = labels_of(method, path);
+
+	metric_add(&http_requests, 1, l.long_running, l.method, l.path, "readwrite");
+	metric_add(&http_inflight, 1, l.long_running, l.method, l.path, "readwrite");
+}
+
+void node_metrics_request_end(const char *method, const char *path, int64_t took_ns)
+{
+	struct request_labels l = labels_of(method, path);
+
+	metric_add(&http_inflight, -1, l.long_running, l.method, l.path, "readwrite");
+	metric_observe(&http_seconds, (double)took_ns / (double)NS_PER_S, l.long_running, l.method,
+		l.path, "readwrite");
 }
 
 void node_metrics_pulled(uint64_t size_bytes, int64_t took_ns)

@@ -130,6 +130,7 @@ static void on_pulled(void *user, const struct image_pulled *r)
 	const char *image = image_of(op, &a);
 
 	op->pull = NULL;
+	pod_count_pull(op->w, false);
 	/* A pull that several share may have begun before this one came. */
 	op->pull_ns = MIN(r->pull_ns, mono(op->w->n) - op->started_ns);
 	if (r->error)
@@ -248,6 +249,7 @@ static void with_secrets(struct pod_op *op)
 	pod_worker_event(
 		w, (long)op->container, "Normal", "Pulling", "Pulling image \"%s\"", image);
 	op->started_ns = mono(w->n);
+	pod_count_pull(w, true);
 	op->pull =
 		image_pull(w->m->puller, &(struct image_pull_request){
 						 .image = image,

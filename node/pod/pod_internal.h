@@ -132,6 +132,10 @@ struct pod_worker {
 		int64_t retry_ns, delay_ns; /* monotonic; after a removal that failed */
 	} finished;
 	unsigned setup_failures;
+	struct {
+		unsigned now;		   /* images that are being pulled */
+		int64_t since_ns, took_ns; /* monotonic; in which at least one was */
+	} pulling;
 	int64_t stop_by_noted_ns;  /* that the next agent will know */
 	int64_t stop_by_recall_ns; /* that an earlier agent noted; INT64_MAX = none did */
 };
@@ -276,6 +280,7 @@ void pod_sandbox_failed(struct pod_op *op, const char *text); /* ends it */
 /* pod_running.c: for /metrics. */
 void pod_count_started(struct pod_worker *w, size_t container, bool ok);
 void pod_count_operation(const struct pod_op *op);
+void pod_count_pull(struct pod_worker *w, bool begins);
 
 /* pod_network.c: waits until network policies have the sandbox's addresses, then calls `then`;
  * false: there is nothing to wait for. */

@@ -21,6 +21,8 @@ void pod_container_finish(struct pod_container *c)
 	free(c->wait_message);
 	free(c->held_id);
 	free(c->image_user);
+	for (size_t i = 0; i < PROBE_KINDS; i++)
+		free(c->probe_times[i]);
 	instance_finish(&c->cur);
 	instance_finish(&c->last);
 	*c = (struct pod_container){0};

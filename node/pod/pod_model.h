@@ -36,6 +36,7 @@ struct pod_container {
 	bool has_readiness, has_startup;
 	bool probe_ready;				     /* readiness probe's latest verdict */
 	uint32_t probe_results[PROBE_KINDS][PROBE_OUTCOMES]; /* how often, since the agent began */
+	struct probe_times *probe_times[PROBE_KINDS];	     /* how long they took; NULL = none */
 	bool amounts_known;				     /* the next two are */
 	struct container_amounts allocated, actual;	     /* allowed, and in force */
 	unsigned logs_from; /* logs of instances before this one have been removed */

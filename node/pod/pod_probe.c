@@ -12,8 +12,15 @@
 #include <stdio.h>
 
 #include "lib/base/random.h"
+#include "node/metrics/metrics.h"
 
-enum { TRIES = 3 };
+enum { TRIES = 3, TIME_BOUNDS = 11 };
+
+/* By the bounds of metric_seconds; the last is of all. */
+struct probe_times {
+	uint32_t counts[TIME_BOUNDS + 1];
+	double sum;
+};
 
 static const struct {
 	const char *field, *name;
@@ -98,6 +105,19 @@ static void wakeup_at_period(struct pod_probe *p)
 	wakeup_in(p->timer, spent_ms < p->period_ms ? p->period_ms - spent_ms : 0);
 }
 
+static void note_time(struct pod_probe *p)
+{
+	struct probe_times **t = &p->w->containers[p->container].probe_times[p->kind];
+	double s = (double)(mono(p->w->n) - p->asked_ns) / (double)NS_PER_S;
+
+	if (!*t)
+		*t = xcalloc(1, sizeof(**t));
+	for (size_t i = 0; i < TIME_BOUNDS; i++)
+		(*t)->counts[i] += s <= metric_seconds[i];
+	(*t)->counts[TIME_BOUNDS]++;
+	(*t)->sum += s;
+}
+
 static void on_checked(void *user, enum check_result result, const char *text)
 {
 	struct pod_probe *p = user;
@@ -113,6 +133,9 @@ static void on_checked(void *user, enum check_result result, const char *text)
 		return;
 	}
 	w->containers[p->container].probe_results[p->kind][outcome]++;
+	/* Kubelets do not count how long it took to fail. */
+	if (outcome != PROBE_FAILED)
+		note_time(p);
 	wakeup_at_period(p);
 	if (result == CHECK_ERROR) {
 		free(p->error);
@@ -248,6 +271,42 @@ void pod_probes_stop(struct pod_worker *w, size_t container)
 		probe_free(*slot(w, container, (enum probe_kind)k));
 }
 
+static void write_times(const struct pod_worker *w, size_t container, int kind, struct buf *out)
+{
+	const struct probe_times *t = w->containers[container].probe_times[kind];
+	_cleanup_(free_p) char *labels =
+		xasprintf("container=\"%s\",namespace=\"%s\",pod=\"%s\",probe_type=\"%s\"",
+			w->containers[container].name, w->ns, w->name, kinds[kind].name);
+
+	for (size_t i = 0; i <= TIME_BOUNDS; i++) {
+		buf_printf(out, "prober_probe_duration_seconds_bucket{%s,le=\"", labels);
+		if (i < TIME_BOUNDS)
+			metric_number(out, metric_seconds[i]);
+		else
+			buf_add_str(out, "+Inf");
+		buf_printf(out, "\"} %u\n", t->counts[i]);
+	}
+	buf_printf(out, "prober_probe_duration_seconds_sum{%s} ", labels);
+	metric_number(out, t->sum);
+	buf_printf(out, "\nprober_probe_duration_seconds_count{%s} %u\n", labels,
+		t->counts[TIME_BOUNDS]);
+}
+
+static void write_all_times(struct pod_manager *m, struct buf *out)
+{
+	metric_head(out, "prober_probe_duration_seconds", "histogram",
+		"[ALPHA] How long probes of containers took");
+	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);) {
+		const struct pod_worker *w = it.value;
+		for (size_t i = 0; i < w->view.container_count; i++) {
+			for (int k = 0; k < PROBE_KINDS; k++) {
+				if (w->containers[i].probe_times[k])
+					write_times(w, i, k, out);
+			}
+		}
+	}
+}
+
 void pod_manager_probe_metrics(struct pod_manager *m, struct buf *out)
 {
 	static const char *const outcomes[] = {
@@ -278,4 +337,5 @@ void pod_manager_probe_metrics(struct pod_manager *m, struct buf *out)
 			}
 		}
 	}
+	write_all_times(m, out);
 }

@@ -9,7 +9,11 @@ void pod_manager_count(struct pod_manager *m, struct pod_counts *ret)
 	*ret = (struct pod_counts){0};
 	for (struct table_iter it = table_iterate(&m->workers); table_next(&it);) {
 		const struct pod_worker *w = it.value;
+		bool over = w->sm.state == POD_FINISHED || w->view.ended;
 		ret->sandboxes += w->view.sandbox_ready;
+		ret->desired[w->is_static] += !w->view.absent;
+		ret->active[w->is_static] += !over || w->view.sandbox_ready;
+		ret->mirrors += w->mirror != NULL;
 		for (size_t i = 0; i < w->view.container_count; i++) {
 			const struct instance *c = &w->containers[i].cur;
 			if (!c->id)
@@ -55,6 +59,33 @@ void pod_manager_walk_running(
 	arena_finish(&a);
 }
 
+static void count_since_creation(struct pod_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *made = json_path_str(pod_worker_doc(w, &a), "metadata.creationTimestamp");
+	int64_t made_ns;
+
+	if (!made || time_parse_rfc3339(made, &made_ns) < 0)
+		return;
+	double s = (double)MAX(wall(w->n) - made_ns, 0) / (double)NS_PER_S;
+	metric_observe(&metric_pod_start_total_seconds, s, NULL);
+	/* Init containers are not counted either, and take as long as they like. */
+	for (size_t i = 0; i < w->view.container_count; i++) {
+		if (w->view.containers[i].init && !w->view.containers[i].sidecar)
+			return;
+	}
+	s -= (double)w->pulling.took_ns / (double)NS_PER_S;
+	metric_observe(&metric_pod_start_sli_seconds, MAX(s, 0), NULL);
+}
+
+void pod_count_pull(struct pod_worker *w, bool begins)
+{
+	if (begins && w->pulling.now++ == 0)
+		w->pulling.since_ns = mono(w->n);
+	if (!begins && --w->pulling.now == 0)
+		w->pulling.took_ns += mono(w->n) - w->pulling.since_ns;
+}
+
 void pod_count_started(struct pod_worker *w, size_t container, bool ok)
 {
 	const struct container_view *v = &w->view.containers[container];
@@ -73,9 +104,11 @@ void pod_count_started(struct pod_worker *w, size_t container, bool ok)
 		if (!c->id || c->attempt > 0 || c->run != RUN_RUNNING)
 			return;
 	}
-	if (ok && container_is_main(v))
+	if (ok && container_is_main(v)) {
 		metric_observe(&metric_pod_start_seconds,
 			(double)(mono(w->n) - w->seen_ns) / (double)NS_PER_S, NULL);
+		count_since_creation(w);
+	}
 }
 
 void pod_count_operation(const struct pod_op *op)

@@ -4,7 +4,9 @@
 #include "node/pod/pod_manager.h"
 
 struct pod_counts {
-	size_t sandboxes; /* that are ready */
+	size_t sandboxes;	      /* that are ready */
+	size_t desired[2], active[2]; /* of the API, of files: all, and those that are not over */
+	size_t mirrors;
 	size_t containers_created, containers_running, containers_exited;
 };
 void pod_manager_count(struct pod_manager *m, struct pod_counts *ret);

@@ -468,6 +468,7 @@ struct pressure *pressure_create(struct node *n)
 	p->n = n;
 	host_signals_init(&p->host, n->data_dir, POD_LOG_ROOT);
 	p->source = &p->host.source;
+	node_stats_memory_by(n->stats, host_memory_available);
 	sm_init(&p->sm, &state_class, p, n->name, WATCHING, mono(p));
 	p->look = wakeup_create(n->loop, n->clock, on_look, p);
 	p->local = local_watch_create(n);

@@ -10,6 +10,7 @@
 #include "lib/base/table.h"
 #include "lib/client/wakeup.h"
 #include "node/child/child.h"
+#include "node/metrics/node_metrics.h"
 #include "node/pod/pod_resources.h"
 #include "node/resources/slice.h"
 
@@ -204,14 +205,25 @@ static const char *files_at(struct resources *r, struct arena *a, const char *pa
 	return r->systemd ? slice_path(a, path) : path;
 }
 
+static void count(struct resources *r, const char *operation, int64_t began_ns)
+{
+	int64_t took_ns = r->n->clock->mono_ns(r->n->clock) - began_ns;
+
+	metric_observe(&metric_cgroup_seconds, (double)took_ns / (double)NS_PER_S, operation);
+}
+
 static int write_values(
 	struct resources *r, const char *path, const struct cgroup_values *values, struct err *err)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const char *at = files_at(r, &a, path);
+	bool there = cgroup_exists(&r->tree, at);
+	int64_t began_ns = r->n->clock->mono_ns(r->n->clock);
 	int result = cgroup_make(&r->tree, at, err);
 
-	return result < 0 ? result : cgroup_set(&r->tree, at, values, err);
+	result = result < 0 ? result : cgroup_set(&r->tree, at, values, err);
+	count(r, there ? "update" : "create", began_ns);
+	return result;
 }
 
 static void run_busctl(struct resources_call *c);
@@ -479,9 +491,11 @@ void resources_pod_cgroup_remove(struct resources *r, const char *uid)
 		struct err err = ERR_INIT;
 		if (!cgroup_exists(&r->tree, at))
 			continue;
+		int64_t began_ns = r->n->clock->mono_ns(r->n->clock);
 		if (cgroup_remove(&r->tree, at, &err) < 0)
 			log_warn("control group of a pod could not be removed", "uid", uid,
 				"reason", err.msg, NULL);
+		count(r, "destroy", began_ns);
 		if (r->systemd) {
 			struct resources_call *c = call_new(r, path, NULL, NULL);
 			c->stop = true;

@@ -132,6 +132,16 @@ static uint64_t read_number(
 	return read_file(f, controller, path, file, text) ? strtoull(text, NULL, 10) : 0;
 }
 
+uint64_t cgroup_swap_read(const struct cgroup_finder *f, const char *path)
+{
+	char text[TEXT_ROOM];
+
+	if (f->v2)
+		return read_number(f, "", path, "memory.swap.current");
+	return read_file(f, "memory", path, "memory.stat", text) ? number_of(text, "total_swap")
+								 : 0;
+}
+
 bool cgroup_usage_read(const struct cgroup_finder *f, const char *path, struct cgroup_usage *ret)
 {
 	char text[TEXT_ROOM], events[TEXT_ROOM];

@@ -37,6 +37,8 @@ void cgroup_finder_init(struct cgroup_finder *f, const char *root);
 void cgroup_finder_finish(struct cgroup_finder *f);
 /* NULL when there is none. */
 const char *cgroup_finder_path(struct cgroup_finder *f, const char *id, int64_t now_ns);
+/* Of a group's memory what lies in swap. */
+uint64_t cgroup_swap_read(const struct cgroup_finder *f, const char *path);
 /* False when its memory can't be read: it is gone. */
 bool cgroup_usage_read(const struct cgroup_finder *f, const char *path, struct cgroup_usage *ret);
 

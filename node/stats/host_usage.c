@@ -53,6 +53,8 @@ void host_usage_parse(const char *stat, const char *meminfo, const char *vmstat,
 	ret->working_set_bytes =
 		less(ret->usage_bytes, number_of(meminfo, "Inactive(file)") * 1024);
 	ret->available_bytes = less(total, ret->working_set_bytes);
+	ret->swap_bytes = number_of(meminfo, "SwapTotal") * 1024;
+	ret->swap_used_bytes = less(ret->swap_bytes, number_of(meminfo, "SwapFree") * 1024);
 	ret->resident_bytes = number_of(meminfo, "AnonPages") * 1024;
 	ret->page_faults = number_of(vmstat, "pgfault");
 	ret->major_page_faults = number_of(vmstat, "pgmajfault");

@@ -6,6 +6,7 @@
 #include "node/pod/pod_config.h"
 #include "node/pod/pod_manager.h"
 #include "node/pod/pod_running.h"
+#include "node/stats/cgroup_usage.h"
 
 #define DISKS_AGE_NS (60 * NS_PER_S)
 /* Rates are taken over at least this time: figures of the runtime are some hundred ms coarse. */
@@ -31,6 +32,8 @@ struct node_stats {
 	struct vm_usage_call *libvirt;
 	struct table rates; /* id -> struct rate */
 	struct disk_usage *disks;
+	struct cgroup_finder groups;
+	node_memory_available *memory_available; /* NULL: /proc/meminfo alone tells */
 	/* The round under way. */
 	struct arena arena;
 	struct usage usage;
@@ -46,6 +49,7 @@ struct node_stats *node_stats_create(struct node *n)
 	s->rates = TABLE_INIT;
 	s->arena = ARENA_INIT;
 	s->disks = disk_usage_create(n);
+	cgroup_finder_init(&s->groups, "/sys/fs/cgroup");
 	return s;
 }
 
@@ -149,6 +153,18 @@ static void answer(struct node_stats *s, const struct usage *u)
 	free(waiters);
 }
 
+/* The runtime does not say what lies in swap; without any on the host it is nothing. */
+static void set_swap(struct node_stats *s)
+{
+	int64_t now = s->n->clock->mono_ns(s->n->clock);
+
+	for (size_t i = 0; s->usage.host.swap_used_bytes && i < s->containers.count; i++) {
+		struct container_usage *u = &s->containers.items[i];
+		const char *path = cgroup_finder_path(&s->groups, u->id, now);
+		u->swap_bytes = path ? cgroup_swap_read(&s->groups, path) : 0;
+	}
+}
+
 static void set_start(void *user, const struct container_here *c)
 {
 	struct container_usage *u = table_get(user, c->id);
@@ -172,6 +188,7 @@ static void part_done(struct node_stats *s)
 	if (--s->pending > 0)
 		return;
 	set_starts(s);
+	set_swap(s);
 	struct usage u = s->usage;
 	struct arena arena = s->arena;
 	struct container_usage *containers = s->containers.items;
@@ -273,6 +290,24 @@ static void on_machines(
 	part_done(s);
 }
 
+void node_stats_memory_by(struct node_stats *s, node_memory_available *available)
+{
+	s->memory_available = available;
+}
+
+/* What is shown is what eviction goes by: so people see how near a node is to it. */
+static void use_memory_of_eviction(struct node_stats *s)
+{
+	struct host_usage *h = &s->usage.host;
+	int64_t capacity, available;
+
+	if (!s->memory_available || (available = s->memory_available("", &capacity)) < 0)
+		return;
+	h->available_bytes = (uint64_t)available;
+	h->working_set_bytes = (uint64_t)(capacity - available);
+	h->usage_bytes = MAX(h->usage_bytes, h->working_set_bytes);
+}
+
 void node_stats_get(struct node_stats *s, node_stats_done *done, void *user)
 {
 	struct waiter w = {done, user};
@@ -283,6 +318,7 @@ void node_stats_get(struct node_stats *s, node_stats_done *done, void *user)
 	s->pending = 2;
 	s->usage = (struct usage){.node = s->n->name, .disk_of = disk_of, .disks = s->disks};
 	host_usage_read(s->n->data_dir, s->n->clock->wall_ns(s->n->clock), &s->usage.host);
+	use_memory_of_eviction(s);
 	/* No id of a container or a machine is empty. */
 	s->usage.host_nano_cores = rate_of(s, "", s->usage.host.time_ns, s->usage.host.cpu_ns);
 	s->runtime = cri_list_stats(pod_manager_cri(s->n->pods), on_containers, s);
@@ -297,6 +333,7 @@ void node_stats_destroy(struct node_stats *s)
 	vm_usage_cancel(s->libvirt);
 	answer(s, NULL);
 	disk_usage_destroy(s->disks);
+	cgroup_finder_finish(&s->groups);
 	for (struct table_iter i = table_iterate(&s->rates); table_next(&i);)
 		free(i.value);
 	table_finish(&s->rates);

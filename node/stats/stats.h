@@ -9,6 +9,9 @@
 
 struct node_stats;
 struct node_stats *node_stats_create(struct node *n);
+/* How the node's memory is told: bytes that are available below a root of files, -1 = can't be. */
+typedef int64_t node_memory_available(const char *root, int64_t *ret_capacity);
+void node_stats_memory_by(struct node_stats *s, node_memory_available *available);
 /* Ends what is under way: whoever waits is told NULL. NULL allowed. */
 void node_stats_destroy(struct node_stats *s);
 

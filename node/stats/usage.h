@@ -19,7 +19,8 @@ struct host_usage {
 	uint64_t memory_bytes;	    /* there are */
 	uint64_t available_bytes, usage_bytes, working_set_bytes, resident_bytes;
 	uint64_t page_faults, major_page_faults;
-	struct file_system_usage data; /* that the agent's directory is on */
+	uint64_t swap_bytes, swap_used_bytes; /* there are; 0 = no swap */
+	struct file_system_usage data;	      /* that the agent's directory is on */
 };
 
 struct container_usage {
@@ -28,6 +29,7 @@ struct container_usage {
 	int64_t time_ns; /* of the CPU figure */
 	uint64_t cpu_ns;
 	uint64_t working_set_bytes, usage_bytes, resident_bytes;
+	uint64_t swap_bytes;		    /* that lie in swap */
 	uint64_t layer_bytes, layer_inodes; /* what it wrote over its image */
 	int64_t started_ns;		    /* wall clock; 0 = not known */
 	uint64_t nano_cores; /* CPU used of late, in billionths of a CPU; USAGE_UNKNOWN at first */

@@ -51,20 +51,27 @@ static size_t pod_end(const struct usage *u, size_t begin)
 	return end;
 }
 
-static void write_pods(const struct usage *u, struct arena *a, struct buf *out, bool cpu)
+enum figure { POD_CPU, POD_MEMORY, POD_SWAP };
+
+static void write_pods(const struct usage *u, struct arena *a, struct buf *out, enum figure f)
 {
+	bool cpu = f == POD_CPU;
 	struct line l =
-		cpu ? begin(out, "pod_cpu_usage_seconds_total", "counter",
-			      "[STABLE] CPU time that the pod has used, in seconds of one CPU")
-		    : begin(out, "pod_memory_working_set_bytes", "gauge",
-			      "[STABLE] Memory that the pod has in use");
+		f == POD_SWAP ? begin(out, "pod_swap_usage_bytes", "gauge",
+					"[ALPHA] Memory of the pod that lies in swap")
+		: cpu	      ? begin(out, "pod_cpu_usage_seconds_total", "counter",
+					"[STABLE] CPU time that the pod has used, in seconds of one CPU")
+			      : begin(out, "pod_memory_working_set_bytes", "gauge",
+					"[STABLE] Memory that the pod has in use");
 
 	for (size_t i = 0, end; i < u->container_count; i = end) {
 		uint64_t sum = 0;
 		const struct container_usage *c = &u->containers[i];
 		end = pod_end(u, i);
 		for (size_t n = i; n < end; n++)
-			sum += cpu ? u->containers[n].cpu_ns : u->containers[n].working_set_bytes;
+			sum += cpu	       ? u->containers[n].cpu_ns
+			       : f == POD_SWAP ? u->containers[n].swap_bytes
+					       : u->containers[n].working_set_bytes;
 		const char *labels =
 			arena_printf(a, "{namespace=\"%s\",pod=\"%s\"}", c->ns, c->pod);
 		if (cpu)
@@ -154,6 +161,11 @@ void usage_write_metrics(const struct usage *u, struct buf *out)
 	for (size_t i = 0; i < u->container_count; i++)
 		number(&l, container_labels(&a, &u->containers[i]),
 			u->containers[i].working_set_bytes, u->containers[i].time_ns);
+	l = begin(out, "container_swap_usage_bytes", "gauge",
+		"[ALPHA] Memory of the container that lies in swap");
+	for (size_t i = 0; i < u->container_count; i++)
+		number(&l, container_labels(&a, &u->containers[i]), u->containers[i].swap_bytes,
+			u->containers[i].time_ns);
 	write_starts(u, &a, out);
 	l = begin(out, "node_cpu_usage_seconds_total", "counter",
 		"[STABLE] CPU time that the node has used, in seconds of one CPU");
@@ -161,8 +173,12 @@ void usage_write_metrics(const struct usage *u, struct buf *out)
 	l = begin(out, "node_memory_working_set_bytes", "gauge",
 		"[STABLE] Memory that the node has in use");
 	number(&l, "", u->host.working_set_bytes, u->host.time_ns);
-	write_pods(u, &a, out, true);
-	write_pods(u, &a, out, false);
+	l = begin(out, "node_swap_usage_bytes", "gauge",
+		"[ALPHA] Memory of the node that lies in swap");
+	number(&l, "", u->host.swap_used_bytes, u->host.time_ns);
+	write_pods(u, &a, out, POD_CPU);
+	write_pods(u, &a, out, POD_MEMORY);
+	write_pods(u, &a, out, POD_SWAP);
 	write_machines(u, &a, out);
 	buf_printf(out,
 		"# HELP resource_scrape_error [STABLE] 1 if some figures could not be had, else 0\n"

@@ -49,6 +49,16 @@ static struct json *memory(
 	return o;
 }
 
+static struct json *swap(struct arena *a, int64_t time_ns, const struct usage *u, uint64_t used)
+{
+	const struct host_usage *h = &u->host;
+	struct json *o = timed(a, time_ns);
+
+	set_number(a, o, "swapAvailableBytes", h->swap_bytes - h->swap_used_bytes);
+	set_number(a, o, "swapUsageBytes", used);
+	return o;
+}
+
 static struct json *file_system(struct arena *a, int64_t time_ns, const struct file_system_usage *f)
 {
 	struct json *o = timed(a, time_ns);
@@ -78,6 +88,7 @@ static struct json *of_node(struct arena *a, const struct usage *u)
 	set_number(a, m, "pageFaults", h->page_faults);
 	set_number(a, m, "majorPageFaults", h->major_page_faults);
 	json_set(a, o, "memory", m);
+	json_set(a, o, "swap", swap(a, h->time_ns, u, h->swap_used_bytes));
 	json_set(a, o, "fs", file_system(a, h->time_ns, &h->data));
 	json_set(a, runtime, "imageFs", file_system(a, h->time_ns, &h->data));
 	json_set(a, o, "runtime", runtime);
@@ -133,6 +144,7 @@ static struct json *of_container(struct arena *a, const struct usage *u,
 	json_set(a, o, "cpu", cpu(a, c->time_ns, c->nano_cores, c->cpu_ns));
 	json_set(a, o, "memory",
 		memory(a, c->time_ns, c->usage_bytes, c->working_set_bytes, c->resident_bytes));
+	json_set(a, o, "swap", swap(a, c->time_ns, u, c->swap_bytes));
 	fs.used_bytes = c->layer_bytes;
 	root = file_system(a, c->time_ns, &fs);
 	set_number(a, root, "inodesUsed", c->layer_inodes);
@@ -153,7 +165,7 @@ static struct json *of_pod(
 {
 	struct json *o = json_new_object(a), *ref = json_new_object(a), *list = json_new_array(a);
 	uint64_t cores = 0, cpu_ns = 0, usage = 0, working_set = 0, resident = 0;
-	uint64_t layers = 0, inodes = 0;
+	uint64_t layers = 0, inodes = 0, swapped = 0;
 	const struct pod_disk *d = u->disk_of ? u->disk_of(u->disks, c->uid) : NULL;
 
 	json_set(a, ref, "name", json_new_string(a, c->pod));
@@ -169,12 +181,14 @@ static struct json *of_pod(
 		usage += c[i].usage_bytes;
 		working_set += c[i].working_set_bytes;
 		resident += c[i].resident_bytes;
+		swapped += c[i].swap_bytes;
 		layers += c[i].layer_bytes;
 		inodes += c[i].layer_inodes;
 	}
 	json_set(a, o, "containers", list);
 	json_set(a, o, "cpu", cpu(a, c->time_ns, cores, cpu_ns));
 	json_set(a, o, "memory", memory(a, c->time_ns, usage, working_set, resident));
+	json_set(a, o, "swap", swap(a, c->time_ns, u, swapped));
 	if (d)
 		set_disks(a, o, u, d, layers, inodes);
 	return o;

@@ -62,6 +62,7 @@ static struct container_usage containers[] = {
 		.time_ns = 2000000000,
 		.cpu_ns = 500000001,
 		.working_set_bytes = 30,
+		.swap_bytes = 5,
 		.nano_cores = USAGE_UNKNOWN},
 	{.ns = "b",
 		.pod = "q",
@@ -83,7 +84,11 @@ static struct machine_usage machines[] = {
 		.time_ns = 4000000000},
 };
 static const struct usage all = {.node = "n1",
-	.host = {.time_ns = 5000000000, .cpu_ns = 1, .working_set_bytes = 6},
+	.host = {.time_ns = 5000000000,
+		.cpu_ns = 1,
+		.working_set_bytes = 6,
+		.swap_bytes = 10,
+		.swap_used_bytes = 3},
 	.host_nano_cores = 8,
 	.containers = containers,
 	.container_count = ARRAY_LEN(containers),
@@ -116,6 +121,10 @@ static void test_metrics(void **state)
 	assert_null(strstr(b.data, "\nkubevirt_vmi_memory_available_bytes{"));
 	assert_has(&b, "\nkubevirt_vmi_network_receive_bytes_total{name=\"vm\",namespace=\"m\","
 		       "node=\"n1\"} 11 4000\n");
+	assert_has(&b, "\ncontainer_swap_usage_bytes{container=\"y\",namespace=\"a\",pod=\"p\"} "
+		       "5 2000\n");
+	assert_has(&b, "\npod_swap_usage_bytes{namespace=\"a\",pod=\"p\"} 5 2000\n");
+	assert_has(&b, "\nnode_swap_usage_bytes 3 5000\n");
 	assert_has(&b, "\ncontainer_start_time_seconds{container=\"x\",namespace=\"a\","
 		       "pod=\"p\"} 1700000000.250000000\n");
 	assert_null(strstr(b.data, "container_start_time_seconds{container=\"y\""));
@@ -170,6 +179,9 @@ static void test_summary(void **state)
 	assert_string_equal(json_path_str(doc, "node.nodeName"), "n1");
 	assert_int_equal(json_path_int(doc, "node.cpu.usageNanoCores", -1), 8);
 	assert_int_equal(json_count(json_get(doc, "pods")), 2);
+	assert_int_equal(json_path_int(doc, "node.swap.swapAvailableBytes", -1), 7);
+	assert_int_equal(json_path_int(doc, "node.swap.swapUsageBytes", -1), 3);
+	assert_int_equal(json_path_int(doc, "pods[0].swap.swapUsageBytes", -1), 5);
 	assert_string_equal(json_path_str(doc, "pods[0].podRef.uid"), "1");
 	assert_int_equal(json_count(json_path(doc, "pods[0].containers")), 2);
 	assert_int_equal(json_path_int(doc, "pods[0].memory.workingSetBytes", -1), 40);

@@ -146,6 +146,7 @@ check "what a probe printed" eventually 20 matches 'Unhealthy: Readiness probe f
 check_output "who is not ready is named" '^False ContainersNotReady containers with unready status: \[.*unready\]$' ready probed
 
 check_output "results of probes are counted" 'prober_probe_total\{container="away",namespace="e2e-lifecycle",pod="probed",pod_uid="[0-9a-f-]+",probe_type="Readiness",result="successful"\} [0-9]+' k get --raw "/api/v1/nodes/$(k_field pod/probed .spec.nodeName)/proxy/metrics/probes"
+check_output "and how long they took" 'prober_probe_duration_seconds_count\{container="away",namespace="e2e-lifecycle",pod="probed",probe_type="Readiness"\} [1-9]' k get --raw "/api/v1/nodes/$(k_field pod/probed .spec.nodeName)/proxy/metrics/probes"
 
 # ---- resize ----
 resize() { k patch pod sized --subresource=resize -p "{\"spec\":{\"containers\":[{\"name\":\"$1\",\"resources\":$2}]}}"; }

@@ -21,6 +21,7 @@ check "the pod runs" k wait --for=condition=Ready pod/busy --timeout=240s
 figures() { k get --raw "/api/v1/nodes/$node/proxy/metrics/resource"; }
 check_output "the node tells of its containers" 'container_cpu_usage_seconds_total\{container="works",namespace="e2e-usage",pod="busy"\} [0-9.]+ [0-9]+' figures
 check_output "and of itself" 'node_memory_working_set_bytes [1-9][0-9]+ [0-9]+' figures
+check_output "also of swap" 'container_swap_usage_bytes\{container="works",namespace="e2e-usage",pod="busy"\} [0-9]+' figures
 check_output "nothing failed" 'resource_scrape_error 0' figures
 check_output "the summary has the pod" '"podRef":\{"name":"busy","namespace":"e2e-usage"' k get --raw "/api/v1/nodes/$node/proxy/stats/summary"
 
