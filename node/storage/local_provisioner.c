@@ -7,6 +7,7 @@
 
 #include "lib/base/list.h"
 #include "lib/base/log.h"
+#include "lib/base/table.h"
 #include "lib/client/wakeup.h"
 #include "lib/object/quantity.h"
 #include "node/storage/local_removal.h"
@@ -15,6 +16,7 @@
 #define COMPONENT "hanok-local-provisioner"
 #define RETRY_MS 10000
 #define SCAN_MS 600000
+#define GATHER_MS 50 /* many claims come at once */
 #define HOSTNAME_LABEL "kubernetes.io/hostname"
 
 /* A request that is under way. */
@@ -22,6 +24,7 @@ struct writing {
 	struct list link;
 	struct local_provisioner *p;
 	struct client_call *call;
+	struct object *claim; /* that a volume is made for; NULL = another request */
 };
 
 struct local_provisioner {
@@ -30,6 +33,10 @@ struct local_provisioner {
 	const struct kind *volume_kind;
 	struct informer *claims, *volumes, *classes;
 	struct wakeup *retry, *look, *scan;
+	/* What is to be looked at: keys of claims, names of volumes, or everything. */
+	struct table due_claims, due_volumes;
+	bool all_due;
+	struct table again; /* keys of claims that are tried again by and by */
 	struct local_removals *removals;
 	struct list writings;
 };
@@ -37,11 +44,24 @@ struct local_provisioner {
 static void look_soon(struct local_provisioner *p)
 {
 	if (!wakeup_armed(p->look))
-		wakeup_in(p->look, 0);
+		wakeup_in(p->look, GATHER_MS);
 }
 
-static void look_later(struct local_provisioner *p)
+static void note_claim(
+	struct local_provisioner *p, struct table *due, const char *ns, const char *name)
 {
+	_cleanup_(free_p) char *key = xasprintf("%s/%s", ns, name);
+
+	table_set(due, key, p);
+}
+
+/* claim NULL = all. */
+static void look_later(struct local_provisioner *p, const struct object *claim)
+{
+	if (claim)
+		note_claim(p, &p->again, claim->namespace, claim->name);
+	else
+		p->all_due = true;
 	if (!wakeup_armed(p->retry))
 		wakeup_in(p->retry, RETRY_MS);
 }
@@ -58,6 +78,7 @@ static struct writing *writing_new(struct local_provisioner *p)
 static void writing_free(struct writing *w)
 {
 	list_remove(&w->link);
+	object_unref(w->claim);
 	free(w);
 }
 
@@ -65,10 +86,14 @@ static void on_written(void *user, const struct client_result *r)
 {
 	struct writing *w = user;
 
+	if (w->claim && client_ok(r))
+		client_event_as(w->p->n->client, COMPONENT, w->claim, NULL, "Normal",
+			"ProvisioningSucceeded", "Successfully provisioned volume pvc-%s",
+			w->claim->uid);
 	/* Conflicts and the like come with an event of their own; all else is tried again. */
 	if (!client_ok(r) && r->code != 409 && r->code != 404) {
 		log_warn("local volumes", "problem", r->message, NULL);
-		look_later(w->p);
+		look_later(w->p, w->claim);
 	}
 	writing_free(w);
 }
@@ -192,19 +217,22 @@ static void provision(struct local_provisioner *p, struct arena *a, const struct
 
 	if (informer_get(p->volumes, "", name))
 		return; /* the binder's turn */
+	LIST_FOR_EACH(under_way, &p->writings, struct writing, link) {
+		if (under_way->claim && streq(under_way->claim->uid, claim->uid))
+			return;
+	}
 	if (make_directory(p, a, doc, path, &err) < 0) {
 		client_event_as(p->n->client, COMPONENT, claim, NULL, "Warning",
 			"ProvisioningFailed",
 			"failed to provision volume with StorageClass \"%s\": %s",
 			json_path_str(class, "metadata.name"), err.msg);
-		look_later(p);
+		look_later(p, claim);
 		return;
 	}
 	struct writing *w = writing_new(p);
+	w->claim = object_ref((struct object *)(uintptr_t)claim);
 	w->call = client_create(p->n->client, p->volume_kind, NULL,
 		volume_doc(p, a, claim, doc, class, name, path), on_written, w);
-	client_event_as(p->n->client, COMPONENT, claim, NULL, "Normal", "ProvisioningSucceeded",
-		"Successfully provisioned volume %s", name);
 }
 
 /* ---- growing ---- */
@@ -233,65 +261,104 @@ static void grow(struct local_provisioner *p, struct arena *a, const struct obje
 
 /* ---- looking ---- */
 
-static void look_at_claims(struct local_provisioner *p)
+static void look_at_claim(struct local_provisioner *p, const struct object *claim)
 {
-	struct arena a = ARENA_INIT;
-	struct object **list;
-	size_t count = informer_list(p->claims, NULL, &a, &list);
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 
-	for (size_t i = 0; i < count; i++) {
-		struct arena scratch = ARENA_INIT;
-		const struct json *doc = object_doc(list[i], &scratch);
-		const struct json *class = list[i]->deleting ? NULL : class_of(p, &scratch, doc);
-		bool bound = *json_str_or(json_path(doc, "spec.volumeName"), "");
-		/* The binder asks by the annotation, when nothing that is there will do. */
-		if (class && bound)
-			grow(p, &scratch, list[i], doc, class);
-		else if (class &&
-			 streq(annotation(doc, "volume.kubernetes.io/selected-node"), p->n->name) &&
-			 streq(annotation(doc, "volume.kubernetes.io/storage-provisioner"),
-				 LOCAL_PROVISIONER))
-			provision(p, &scratch, list[i], doc, class);
-		arena_finish(&scratch);
-	}
-	arena_finish(&a);
+	if (claim->deleting)
+		return;
+	const struct json *doc = object_doc(claim, &a);
+	const struct json *class = class_of(p, &a, doc);
+	/* The binder asks by the annotation, when nothing that is there will do. */
+	if (class && *json_str_or(json_path(doc, "spec.volumeName"), ""))
+		grow(p, &a, claim, doc, class);
+	else if (class &&
+		 streq(annotation(doc, "volume.kubernetes.io/selected-node"), p->n->name) &&
+		 streq(annotation(doc, "volume.kubernetes.io/storage-provisioner"),
+			 LOCAL_PROVISIONER))
+		provision(p, &a, claim, doc, class);
 }
 
-static void look_at_volumes(struct local_provisioner *p)
+static void look_at_volume(struct local_provisioner *p, const struct object *volume)
 {
-	struct arena a = ARENA_INIT;
-	struct object **list;
-	size_t count = informer_list(p->volumes, NULL, &a, &list);
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *path = path_of(&a, p, volume->name);
 
-	for (size_t i = 0; i < count; i++) {
-		struct arena scratch = ARENA_INIT;
-		const struct json *doc = object_doc(list[i], &scratch);
-		const char *path = path_of(&scratch, p, list[i]->name);
-		/* Only what this provisioner made, here: the name and the path go together. */
-		if (streq(json_path_str(doc, "status.phase"), "Released") &&
-			streq(json_path_str(doc, "spec.persistentVolumeReclaimPolicy"), "Delete") &&
-			streq(annotation(doc, "pv.kubernetes.io/provisioned-by"),
-				LOCAL_PROVISIONER) &&
-			streq(json_path_str(doc, "spec.local.path"), path) &&
-			str_has_prefix(list[i]->name, "pvc-") && !list[i]->deleting &&
-			json_equal(json_path(doc, "spec.nodeAffinity"), node_affinity(&scratch, p)))
-			local_removals_begin(p->removals, list[i]);
-		arena_finish(&scratch);
+	if (volume->deleting || !str_has_prefix(volume->name, "pvc-"))
+		return;
+	const struct json *doc = object_doc(volume, &a);
+	/* Only what this provisioner made, here: the name and the path go together. */
+	if (streq(json_path_str(doc, "status.phase"), "Released") &&
+		streq(json_path_str(doc, "spec.persistentVolumeReclaimPolicy"), "Delete") &&
+		streq(annotation(doc, "pv.kubernetes.io/provisioned-by"), LOCAL_PROVISIONER) &&
+		streq(json_path_str(doc, "spec.local.path"), path) &&
+		json_equal(json_path(doc, "spec.nodeAffinity"), node_affinity(&a, p)))
+		local_removals_begin(p->removals, (struct object *)(uintptr_t)volume);
+}
+
+static void look_at_all(struct local_provisioner *p, struct informer *informer,
+	void (*look)(struct local_provisioner *p, const struct object *o))
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **list;
+	size_t count = informer_list(informer, NULL, &a, &list);
+
+	for (size_t i = 0; i < count; i++)
+		look(p, list[i]);
+}
+
+static void look_at_due(struct local_provisioner *p, struct informer *informer, struct table due,
+	void (*look)(struct local_provisioner *p, const struct object *o))
+{
+	for (struct table_iter i = table_iterate(&due); table_next(&i);) {
+		const char *slash = strchr(i.key, '/');
+		_cleanup_(free_p) char *ns = xstrndup(i.key, slash ? (size_t)(slash - i.key) : 0);
+		struct object *o = informer_get(informer, ns, slash ? slash + 1 : i.key);
+		if (o)
+			look(p, o);
 	}
-	arena_finish(&a);
+	table_finish(&due);
+}
+
+/* What fails is put among those of the next time, not of this one. */
+static struct table take(struct table *t)
+{
+	struct table all = *t;
+
+	*t = TABLE_INIT;
+	return all;
 }
 
 static void on_look(void *user)
 {
 	struct local_provisioner *p = user;
+	bool all = p->all_due;
 
 	if (!informer_synced(p->claims) || !informer_synced(p->volumes) ||
 		!informer_synced(p->classes))
 		return;
-	look_at_claims(p);
-	look_at_volumes(p);
+	struct table claims = take(&p->due_claims), volumes = take(&p->due_volumes);
+	p->all_due = false;
+	if (all) {
+		table_finish(&claims);
+		table_finish(&volumes);
+		look_at_all(p, p->claims, look_at_claim);
+		look_at_all(p, p->volumes, look_at_volume);
+	} else {
+		look_at_due(p, p->claims, claims, look_at_claim);
+		look_at_due(p, p->volumes, volumes, look_at_volume);
+	}
 	if (!wakeup_armed(p->scan))
 		wakeup_in(p->scan, 0);
+}
+
+static void on_retry(void *user)
+{
+	struct local_provisioner *p = user;
+
+	if (p->all_due)
+		on_look(p);
+	look_at_due(p, p->claims, take(&p->again), look_at_claim);
 }
 
 /* Now and then: who is to remove a directory by hand hears of it once. */
@@ -307,44 +374,80 @@ static void on_removal_again(void *user)
 {
 	struct local_provisioner *p = user;
 
-	look_later(p);
+	look_later(p, NULL);
 	wakeup_in(p->scan, RETRY_MS);
 }
 
-static void on_changed(void *user, const struct object *old, const struct object *new)
+static void on_claim(void *user, const struct object *old, const struct object *new)
 {
-	look_soon(user);
+	struct local_provisioner *p = user;
+
+	if (new) {
+		note_claim(p, &p->due_claims, new->namespace, new->name);
+		look_soon(p);
+	}
+}
+
+/* The claim it is for may have waited for it, or for it to go. */
+static void on_volume(void *user, const struct object *old, const struct object *new)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct local_provisioner *p = user;
+	const struct json *doc = object_doc(new ? new : old, &a);
+	const char *ns = json_path_str(doc, "spec.claimRef.namespace");
+	const char *name = json_path_str(doc, "spec.claimRef.name");
+
+	if (ns && name)
+		note_claim(p, &p->due_claims, ns, name);
+	if (new)
+		table_set(&p->due_volumes, new->name, p);
+	look_soon(p);
+}
+
+static void look_at_everything(struct local_provisioner *p)
+{
+	p->all_due = true;
+	look_soon(p);
+}
+
+static void on_class(void *user, const struct object *old, const struct object *new)
+{
+	look_at_everything(user);
 }
 
 static void on_synced(void *user)
 {
-	look_soon(user);
+	look_at_everything(user);
 }
 
-static struct informer *watch(struct local_provisioner *p, const char *group, const char *kind)
+static struct informer *watch(struct local_provisioner *p, const char *group, const char *kind,
+	const struct informer_handler *handler)
 {
-	static const struct informer_handler handler = {.changed = on_changed, .synced = on_synced};
 	struct informer *i = informer_create(
 		p->n->client, kind_by_name(p->n->kinds, group, "v1", kind), NULL, NULL, NULL);
 
-	informer_add_handler(i, &handler, p);
+	informer_add_handler(i, handler, p);
 	informer_start(i);
 	return i;
 }
 
 struct local_provisioner *local_provisioner_create(struct node *n)
 {
+	static const struct informer_handler claims = {.changed = on_claim, .synced = on_synced};
+	static const struct informer_handler volumes = {.changed = on_volume, .synced = on_synced};
+	static const struct informer_handler classes = {.changed = on_class, .synced = on_synced};
 	struct local_provisioner *p = xcalloc(1, sizeof(*p));
 
 	p->n = n;
+	p->due_claims = p->due_volumes = p->again = TABLE_INIT;
 	p->directory = xasprintf("%s/local", n->data_dir);
 	p->volume_kind = kind_by_name(n->kinds, "", "v1", "PersistentVolume");
 	list_init(&p->writings);
 	p->look = wakeup_create(n->loop, n->clock, on_look, p);
-	p->retry = wakeup_create(n->loop, n->clock, on_look, p);
-	p->claims = watch(p, "", "PersistentVolumeClaim");
-	p->volumes = watch(p, "", "PersistentVolume");
-	p->classes = watch(p, "storage.k8s.io", "StorageClass");
+	p->retry = wakeup_create(n->loop, n->clock, on_retry, p);
+	p->claims = watch(p, "", "PersistentVolumeClaim", &claims);
+	p->volumes = watch(p, "", "PersistentVolume", &volumes);
+	p->classes = watch(p, "storage.k8s.io", "StorageClass", &classes);
 	p->scan = wakeup_create(n->loop, n->clock, on_scan, p);
 	p->removals = local_removals_create(n, p->directory, p->volumes, on_removal_again, p);
 	return p;
@@ -365,6 +468,9 @@ void local_provisioner_destroy(struct local_provisioner *p)
 	informer_destroy(p->classes);
 	wakeup_destroy(p->look);
 	wakeup_destroy(p->retry);
+	table_finish(&p->due_claims);
+	table_finish(&p->due_volumes);
+	table_finish(&p->again);
 	free(p->directory);
 	free(p);
 }

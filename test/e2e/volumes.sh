@@ -133,6 +133,8 @@ spec:
     spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
 END
 check "a stateful set" k rollout status statefulset/db --timeout=240s
+check_output "a volume is made once, and said so once" '^1$' k get events -o 'jsonpath={.items[*].count}' \
+	--field-selector reason=ProvisioningSucceeded,involvedObject.name=data-db-0
 check_output "has a volume for each" '^2$' bash -c "$KUBECTL --kubeconfig '$KUBECONFIG_FILE' -n e2e-volumes get pvc -l app=db -o name | wc -l"
 k delete pod db-1 --timeout=120s >/dev/null
 check "its pod comes back" k rollout status statefulset/db --timeout=120s
