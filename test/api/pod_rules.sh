@@ -105,6 +105,17 @@ check_refused "nothing taken away" 'limits: Forbidden: resource limits cannot be
 check_refused "nothing else" 'only cpu and memory resources are mutable' k patch pod r --subresource=resize -p '{"spec":{"containers":[{"name":"a","resources":{"requests":{"ephemeral-storage":"1"}}}]}}'
 check_refused "not by the pod itself" 'pod updates may not change fields' k patch pod r -p '{"spec":{"containers":[{"name":"a","resources":{"requests":{"cpu":"160m"}}}]}}'
 
+# ---- generation ----
+create "$(pod g "$c")" >/dev/null
+check_output "a pod begins with generation 1" '^1$' k_field pod/g .metadata.generation
+check_output "is put on a node" ' 201$' raw /api/v1/namespaces/default/pods/g/binding -X POST "${json[@]}" -w ' %{http_code}' \
+	-d '{"apiVersion":"v1","kind":"Binding","metadata":{"name":"g"},"target":{"kind":"Node","name":"somewhere"}}'
+k label pod g colour=blue >/dev/null
+k patch pod g --subresource=status --type=merge -p '{"status":{"message":"x"}}' >/dev/null
+check_output "that, labels and status are no new generation" '^somewhere blue x 1$' k_field pod/g .spec.nodeName .metadata.labels.colour .status.message .metadata.generation
+k patch pod g --type=merge -p '{"spec":{"activeDeadlineSeconds":1000}}' >/dev/null
+check_output "a change of the spec is" '^2$' k_field pod/g .metadata.generation
+
 # ---- eviction ----
 evict() { raw "/api/v1/namespaces/default/pods/$1/eviction" -X POST "${json[@]}" -w ' %{http_code}' -d "{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{\"name\":\"$1\"}$2}"; }
 running() { k patch pod "$1" --subresource=status --type=merge -p '{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}'; }

@@ -184,7 +184,8 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 	r = admission_validate(&review);
 	if (r < 0)
 		return r;
-	if (kind->has_generation && wish_changed(kind, doc, present))
+	/* Where a pod was put is no wish of somebody's. */
+	if (kind->has_generation && !streq(u->part, "binding") && wish_changed(kind, doc, present))
 		json_set_int(req->arena, meta, "generation",
 			json_int_or(json_get(was, "generation"), 0) + 1);
 	return 0;
