@@ -847,6 +847,11 @@ void net_pod_changed(struct node_net *net, const struct object *old, const struc
 	policies_changed(net->policies, old, new);
 }
 
+void net_mirror_changed(struct node_net *net, const struct object *old, const struct object *new)
+{
+	host_ports_of_pod(net->host_ports, old, new);
+}
+
 void net_pods_listed(struct node_net *net)
 {
 	host_ports_complete(net->host_ports);

@@ -60,4 +60,6 @@ void net_host_ports_set(
 	struct node_net *net, const char *owner, const struct net_host_port *ports, size_t count);
 /* From the watch of this node's pods: their hostPorts follow, and network policies. */
 void net_pod_changed(struct node_net *net, const struct object *old, const struct object *new);
+/* The same of a static pod's mirror: policies know the pod itself, as policies_changed was told. */
+void net_mirror_changed(struct node_net *net, const struct object *old, const struct object *new);
 void net_pods_listed(struct node_net *net);

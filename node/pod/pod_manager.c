@@ -11,6 +11,7 @@
 #include "lib/object/quantity.h"
 #include "node/metrics/node_metrics.h"
 #include "node/net/net.h"
+#include "node/net/policies.h"
 #include "node/pod/pod_files.h"
 #include "node/pod/pod_gc.h"
 #include "node/pod/static_pods.h"
@@ -412,9 +413,11 @@ static void on_pod(void *user, const struct object *old, const struct object *ne
 	const struct object *o = new ? new : old;
 	struct pod_worker *w;
 
-	net_pod_changed(m->n->net, old, new);
-	if (static_pods_take(m->statics, old, new))
+	if (static_pods_take(m->statics, old, new)) {
+		net_mirror_changed(m->n->net, old, new);
 		return;
+	}
+	net_pod_changed(m->n->net, old, new);
 	/* Deleted and made anew between two looks: the old one ends by its own uid. */
 	if (old && new && !streq(old->uid, new->uid)) {
 		w = table_get(&m->workers, old->uid);
@@ -434,6 +437,8 @@ void pod_manager_offer(struct pod_manager *m, struct object *pod)
 {
 	struct pod_worker *w = table_get(&m->workers, pod->uid);
 
+	/* By its own uid, and before it has a mirror: nothing of it starts before its policies. */
+	policies_changed(m->n->policies, NULL, pod);
 	if (w)
 		pod_worker_changed(w, pod);
 	else

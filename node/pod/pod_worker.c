@@ -266,6 +266,9 @@ static void step(void *user)
 			pod_ops_give_up(w);
 			pod_volumes_leave(w);
 		}
+		/* Its object never says that it is over, and its address is free. */
+		if (d->next == POD_FINISHED && w->is_static)
+			pod_network_ended(w);
 		if (d->next == POD_GONE) {
 			_cleanup_(object_unref_p) struct object *pod = object_ref(w->pod);
 			struct pod_manager *m = w->m;

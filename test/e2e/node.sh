@@ -189,6 +189,16 @@ for line in '^kubelet_desired_pods\{static="true"\}' '^kubelet_active_pods\{stat
 done
 check_output "and the machine" ' [1-9]' figure /metrics/cadvisor '^machine_cpu_cores '
 
+# ---- network policies hold for static pods, too ----
+
+# shellcheck disable=SC2016
+reaches() { k exec fixed-node1 -- sh -c 'timeout 3 wget -q -O /dev/null http://10.96.0.1:443/ 2>/dev/null; [ $? = 143 ] && echo no || echo yes'; }
+check "a static pod reaches others" eventually 30 matches '^yes$' reaches
+printf 'apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: none}\nspec: {podSelector: {}, policyTypes: [Egress]}\n' | k apply -f - >/dev/null
+check "a policy denies it" eventually 30 matches '^no$' reaches
+k delete networkpolicy none >/dev/null
+check "and no more when it goes" eventually 30 matches '^yes$' reaches
+
 # ---- as it was ----
 
 rm -f "$MANIFESTS"/*.yaml "$HOST/kubelet.yaml"

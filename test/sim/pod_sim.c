@@ -16,7 +16,7 @@
 #include "lib/client/wakeup.h"
 #include "node/net/net.h"
 #include "node/net/policies.h"
-#include "node/pod/pod_manager.h"
+#include "node/pod/pod_internal.h"
 #include "node/resources/cgroup.h"
 #include "node/resources/resources.h"
 #include "node/volume/file_work.h"
@@ -138,7 +138,10 @@ struct resources_call *resources_pod_cgroup_make(struct resources *r, const stru
 	return c;
 }
 
-/* Network policies know an address a little later. */
+/* Network policies know an address a little later. Which pod they heard of last, and whose
+ * addresses. */
+static char told[64], admitted[64];
+
 struct policies {
 	struct clock *clock;
 };
@@ -162,6 +165,7 @@ struct policy_admission *policies_admit(struct policies *p, const char *uid,
 {
 	struct policy_admission *a;
 
+	snprintf(admitted, sizeof(admitted), "%s", uid);
 	if (!done)
 		return NULL;
 	a = xcalloc(1, sizeof(*a));
@@ -176,6 +180,15 @@ void policies_admit_cancel(struct policy_admission *a)
 		return;
 	wakeup_destroy(a->at);
 	free(a);
+}
+
+void net_mirror_changed(struct node_net *net, const struct object *old, const struct object *new)
+{
+}
+
+void policies_changed(struct policies *p, const struct object *old, const struct object *new)
+{
+	snprintf(told, sizeof(told), "%s", new->uid);
 }
 
 void policies_ended(struct policies *p, const char *uid)
@@ -614,6 +627,32 @@ static void grace_is_given_once(void **state)
 	end(&w);
 }
 
+/* Policies know a pod of a file by the uid that its addresses come under, not by its mirror's. */
+static void policies_know_static_pods(void **state)
+{
+	static const char text[] =
+		"{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"s-node1\","
+		"\"namespace\":\"default\",\"uid\":\"of-a-file\"},\"spec\":{\"nodeName\":\"node1\","
+		"\"containers\":[{\"name\":\"main\",\"image\":\"x:1\",\"imagePullPolicy\":"
+		"\"IfNotPresent\"}]}}";
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *doc;
+	struct world w;
+
+	begin(&w, 9);
+	run(&w, 1 * S);
+	assert_int_equal(json_parse(&a, text, sizeof(text) - 1, NULL, &doc, NULL), 0);
+	struct object *pod = object_new(kind_by_resource(w.kinds, "", "v1", "pods"), &a, doc, 0);
+	told[0] = admitted[0] = '\0';
+	pod_manager_offer(w.node.pods, pod);
+	run(&w, 3 * S);
+	assert_int_equal(fake_runtime_containers(w.runtime, "s-node1", true), 1);
+	assert_string_equal(told, "of-a-file");
+	assert_string_equal(admitted, "of-a-file");
+	object_unref(pod);
+	end(&w);
+}
+
 /* A pull or a hook that takes for ever is no reason to stay. */
 static void leaving_gives_up(void **state)
 {
@@ -723,6 +762,7 @@ int main(void)
 		cmocka_unit_test(too_many_containers),
 		cmocka_unit_test(leaving_gives_up),
 		cmocka_unit_test(grace_is_given_once),
+		cmocka_unit_test(policies_know_static_pods),
 		cmocka_unit_test(nonsense_is_not_believed),
 		cmocka_unit_test(anything_may_happen),
 	};
