@@ -120,8 +120,8 @@ static void worker_step(struct static_pod *p)
 {
 	struct static_pods *s = p->s;
 
-	bool other = !p->wanted || p->again || !streq(p->wanted->uid, p->running->uid);
-	if (p->running && !p->leaving && other) {
+	if (p->running && !p->leaving &&
+		(!p->wanted || p->again || !streq(p->wanted->uid, p->running->uid))) {
 		struct object *leaving = static_leaving(p->running, wall(s->n));
 		p->leaving = true;
 		log_info(p->again ? "static pod is made anew"
