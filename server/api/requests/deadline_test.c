@@ -79,7 +79,7 @@ static void handler(struct http_request *req, void *user)
 	api_http_handler(req, world.api);
 }
 
-#define USUAL_MS 400
+#define USUAL_MS 2000
 
 static int setup(void **state)
 {
@@ -195,11 +195,41 @@ static void test_late(void **state)
 	buf_finish(&out);
 }
 
+/* Those of one attempt; the last must be in order. */
+static bool ends_in_order(int tries, bool last)
+{
+	struct world *w = &world;
+	struct result usual = {0}, more = {0}, none = {0}, longer = {0}, shorter = {0};
+	char names[5][16];
+	bool in_order;
+
+	slow_release(&w->store);
+	w->store.hold = true;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		snprintf(names[i], sizeof(names[i]), "m%d-%zu", tries, i);
+	int64_t begin = (int64_t)uv_hrtime();
+	create(&usual, names[0], "");
+	create(&more, names[1], "?timeout=1h");
+	create(&none, names[2], "?timeout=0");
+	create(&longer, names[3], "?timeout=700ms");
+	create(&shorter, names[4], "?timeout=0.05s");
+	expect_late(&shorter);
+	in_order = !longer.done;
+	expect_late(&longer);
+	in_order = in_order && !usual.done && !more.done && !none.done;
+	expect_late(&usual);
+	expect_late(&more);
+	expect_late(&none);
+	assert_true((int64_t)uv_hrtime() - begin >= USUAL_MS * NS_PER_MS);
+	assert_true(in_order || !last);
+	return in_order;
+}
+
 /* What is answered in time is left alone; requests end in the order of their ends. */
 static void test_order(void **state)
 {
 	struct world *w = &world;
-	struct result usual = {0}, more = {0}, none = {0}, longer = {0}, shorter = {0}, quick = {0};
+	struct result quick = {0};
 	make_namespace();
 	w->store.hold = true;
 	create(&quick, "q", "?timeout=1h");
@@ -209,21 +239,9 @@ static void test_order(void **state)
 	assert_int_equal(quick.status, 201);
 	result_reset(&quick);
 
-	w->store.hold = true;
-	int64_t begin = (int64_t)uv_hrtime();
-	create(&usual, "a", "");
-	create(&more, "b", "?timeout=1h");
-	create(&none, "c", "?timeout=0");
-	create(&longer, "d", "?timeout=150ms");
-	create(&shorter, "e", "?timeout=0.05s");
-	expect_late(&shorter);
-	assert_false(longer.done);
-	expect_late(&longer);
-	assert_false(usual.done || more.done || none.done);
-	expect_late(&usual);
-	expect_late(&more);
-	expect_late(&none);
-	assert_true((int64_t)uv_hrtime() - begin >= USUAL_MS * NS_PER_MS);
+	/* On a busy machine several ends may be found at once, and told in any order. */
+	for (int tries = 0; !ends_in_order(tries, tries == 20); tries++)
+		;
 }
 
 static void test_bad_timeouts(void **state)
