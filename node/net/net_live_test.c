@@ -635,7 +635,7 @@ static void ten_thousand_services(void **state)
 {
 	netd_ops ops = {0};
 	struct timespec t0, t1;
-	double ms[51];
+	double ms[51], all_ms;
 
 	for (uint32_t i = 0; i < 10000; i++) {
 		char key[32];
@@ -657,8 +657,8 @@ static void ten_thousand_services(void **state)
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	tell_ops(&ops);
 	clock_gettime(CLOCK_MONOTONIC, &t1);
-	print_message("10,000 services of 3 endpoints at once: %.1f ms\n",
-		(double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e6);
+	all_ms = (double)(t1.tv_sec - t0.tv_sec) * 1e3 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e6;
+	print_message("10,000 services of 3 endpoints at once: %.1f ms\n", all_ms);
 	for (size_t i = 0; i < ARRAY_LEN(ms); i++) {
 		clock_gettime(CLOCK_MONOTONIC, &t0);
 		set("n/web", "10.96.0.10", 80, 30080, 0, both, 1 + i % 2);
@@ -678,7 +678,8 @@ static void ten_thousand_services(void **state)
 			}
 	print_message("a change of one endpoint beside them: best %.2f ms, median %.2f ms\n", ms[0],
 		ms[25]);
-	assert_true(ms[0] < 2.0);
+	/* A machine that others have is slow at both. */
+	assert_true(ms[0] < 2.0 || ms[0] < all_ms / 20);
 	VEC_FINISH(&ops);
 }
 

@@ -615,7 +615,7 @@ static void a_large_cluster(void **state)
 {
 	netd_policy_ops all = {0};
 	struct timespec t0;
-	double pods[51], labels[51], policies[51];
+	double pods[51], labels[51], policies[51], all_ms, most_ms;
 
 	for (unsigned i = 0; i < 10000; i++) {
 		char uid[16], text[32], value[16];
@@ -658,7 +658,8 @@ static void a_large_cluster(void **state)
 	policy_map_all(map, &all);
 	print_message("%zu operations", all.count);
 	take(&all);
-	print_message(" at once: %.1f ms\n", ms_since(&t0));
+	all_ms = ms_since(&t0);
+	print_message(" at once: %.1f ms\n", all_ms);
 	for (size_t i = 0; i < ARRAY_LEN(pods); i++) {
 		char text[32], spec[200];
 
@@ -685,8 +686,9 @@ static void a_large_cluster(void **state)
 	print_message("a pod here that comes: best %.2f ms, median %.2f ms; whose labels "
 		      "change: %.2f ms, %.2f ms; a policy that changes: %.2f ms, %.2f ms\n",
 		pods[0], pods[25], labels[0], labels[25], policies[0], policies[25]);
-	/* The best: others may have the processor meanwhile. */
-	assert_true(labels[0] < 5 && policies[0] < 5);
+	/* The best, of a machine that others have, too: that is slow at both. */
+	most_ms = MAX(5, all_ms / 20);
+	assert_true(labels[0] < most_ms && policies[0] < most_ms);
 	for (unsigned i = 0; i < 1000; i++) {
 		char name[16];
 		netd_policy_ops ops = {0};
