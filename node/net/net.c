@@ -18,6 +18,7 @@
 #include "node/net/pod_ranges.h"
 #include "node/net/policies.h"
 #include "node/net/services.h"
+#include "node/net/tap_name.h"
 
 #define CNI_DIRECTORY "/etc/cni/net.d"
 #define CNI_FILE CNI_DIRECTORY "/10-hanok.conflist"
@@ -62,6 +63,7 @@ struct net_call {
 	char *id, *mac, *hostname, *options;
 	char *wanted; /* an address that would be liked; NULL = any, or it was not to be had */
 	bool adding, releasing_first;
+	bool runs; /* the guest does already */
 	char address[16];
 	struct child *child;
 	struct policy_admission *admission;
@@ -674,13 +676,19 @@ static void admit(struct net_call *c)
 	_cleanup_(free_p) char *uid = xstrdup(c->id);
 	char *interface = strrchr(uid, '-');
 	struct net_address address;
+	struct net_port port = {.name = ""};
+	bool known;
 
 	if (!interface || net_address_parse(c->address, &address) < 0) {
 		finish(c, NULL);
 		return;
 	}
 	*interface = '\0';
-	c->admission = policies_admit(c->net->policies, uid, &address, 1, admitted, c);
+	net_tap_name(uid, port.name);
+	/* A guest that an earlier version started has a port of another name. */
+	known = ports_read_mac(c->mac, port.mac) == 0 && (!c->runs || if_nametoindex(port.name));
+	c->admission = policies_admit(
+		c->net->policies, uid, known ? &port : NULL, &address, 1, admitted, c);
 }
 
 static void have_address(struct net_call *c)
@@ -808,13 +816,14 @@ static struct net_call *call_new(
 }
 
 struct net_call *net_lease_add(struct node_net *net, const char *id, const char *wanted,
-	const char *mac, const char *hostname, const struct dhcp_resolvers *resolvers,
+	const char *mac, const char *hostname, const struct dhcp_resolvers *resolvers, bool runs,
 	net_lease_done *done, void *user)
 {
 	struct net_call *c = call_new(net, id, done, user);
 	struct net_address in;
 
 	c->adding = true;
+	c->runs = runs;
 	c->mac = xstrdup(mac);
 	c->hostname = xstrdup(hostname ? hostname : "");
 	c->options = dhcp_resolver_options(id, resolvers);

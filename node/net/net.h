@@ -24,8 +24,9 @@ void net_set_pod_cidr(struct node_net *net, const char *cidr);
 
 /* An address for a VM from the range that pods use too (CNI host-local), and its DHCP entry. `id`
  * is the VMI's uid and interface ("UID-0"): asking again gives the same address. `wanted` (may be
- * NULL or "") is given if it is free. `mac` like "52:54:00:12:34:56"; `hostname` may be NULL. done
- * is called later, once; address is "" on failure. */
+ * NULL or "") is given if it is free. `runs`: the guest does already. `mac` like
+ * "52:54:00:12:34:56"; `hostname` may be NULL. done is called later, once; address is "" on
+ * failure. */
 struct net_lease {
 	const char *address; /* "10.244.0.7" */
 	unsigned prefix;     /* 24 */
@@ -37,7 +38,7 @@ struct net_call;
  * it for pods. */
 void net_ports_changed(struct node_net *net);
 struct net_call *net_lease_add(struct node_net *net, const char *id, const char *wanted,
-	const char *mac, const char *hostname, const struct dhcp_resolvers *resolvers,
+	const char *mac, const char *hostname, const struct dhcp_resolvers *resolvers, bool runs,
 	net_lease_done *done, void *user);
 /* Gives the address back. done may be NULL. */
 struct net_call *net_lease_remove(

@@ -18,6 +18,7 @@
 #include "node/net/net.h"
 #include "node/net/nft_rules.h"
 #include "node/net/policy_batch.h"
+#include "node/net/port_guard.h"
 
 #define SOCKET_FD 3
 #define TABLE_CHECK_MS 15000
@@ -28,6 +29,7 @@ struct netd {
 	struct netd_config config;
 	unsigned tables; /* NFT_TABLE_*: config came and these were made */
 	struct policy_tables policies;
+	bool guard;   /* the table of ports is there */
 	bool emptied; /* a table was made anew, by the configuration under way */
 	bool lost_told;
 	int64_t check_ns;	    /* when the tables are looked for again, however busy it is */
@@ -192,6 +194,30 @@ static int make_table(struct netd *d, const struct netd_config *c, const struct 
 	return r;
 }
 
+/* A kernel without rules for bridges can do everything else. */
+static void make_guard(struct netd *d, const struct netd_config *c, const struct net_range *nets)
+{
+	_cleanup_(buf_finish) struct buf rules = BUF_INIT, fresh = BUF_INIT;
+	struct err err = ERR_INIT;
+	bool was = d->guard;
+
+	port_guard_write(&rules, c, nets);
+	d->guard = true;
+	if (run_nft(&rules, &err) == 0)
+		return;
+	buf_add_str(&fresh, "add table bridge " NETD_PORTS_TABLE
+			    "\ndelete table bridge " NETD_PORTS_TABLE "\n");
+	buf_add(&fresh, rules.data, rules.size);
+	d->guard = run_nft(&fresh, &err) == 0;
+	if (d->guard)
+		d->emptied = true;
+	else if (was || !d->tables)
+		log_warn("this kernel has no rules for ports of bridges: pods and machines can use "
+			 "each "
+			 "other's addresses",
+			"error", err.msg, NULL);
+}
+
 static int apply_config(struct netd *d, const char *body, size_t size, struct err *err)
 {
 	const struct netd_config *c = (const struct netd_config *)body;
@@ -210,6 +236,7 @@ static int apply_config(struct netd *d, const char *body, size_t size, struct er
 	}
 	if (r < 0)
 		return r;
+	make_guard(d, c, nets);
 	/* One from a time when the cluster had that family too. */
 	for (unsigned f = 0; f < 2; f++) {
 		uint32_t family = f ? AF_INET6 : AF_INET;
@@ -308,6 +335,17 @@ static int apply_policies(struct netd *d, const char *body, size_t size, struct 
 	return r;
 }
 
+static int apply_ports(struct netd *d, const char *body, size_t size, bool replace, struct err *err)
+{
+	const struct netd_port *ports = (const struct netd_port *)body;
+
+	if (size % sizeof(*ports))
+		return err_set(err, -EINVAL, "ports of the wrong size");
+	return d->guard ? port_guard_apply(
+				  d->nft, &d->config, ports, size / sizeof(*ports), replace, err)
+			: 0;
+}
+
 static int serve_one(struct netd *d)
 {
 	struct netd_header h;
@@ -329,6 +367,8 @@ static int serve_one(struct netd *d)
 		r = apply_ops(d, body, h.size, &err);
 	else if (h.type == NETD_POLICY)
 		r = apply_policies(d, body, h.size, &err);
+	else if (h.type == NETD_PORTS || h.type == NETD_PORTS_MORE)
+		r = apply_ports(d, body, h.size, h.type == NETD_PORTS, &err);
 	else
 		r = err_set(&err, -EINVAL, "message %u is not known", h.type);
 	/* A change that finds no table is a sign: the agent would only try it again. */
@@ -346,7 +386,8 @@ static int check_tables(struct netd *d)
 	d->check_ns = now_ns() + TABLE_CHECK_MS * NS_PER_MS;
 	if (!d->tables || d->lost_told)
 		return 0;
-	lost = policy_tables_exist(d->nft, &d->policies, NULL) == 0;
+	lost = policy_tables_exist(d->nft, &d->policies, NULL) == 0 ||
+	       (d->guard && port_guard_exists(d->nft) == 0);
 	for (unsigned f = 0; f < 2; f++)
 		if (d->tables & 1u << f)
 			lost |= nft_table_exists(

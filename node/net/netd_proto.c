@@ -57,6 +57,23 @@ int netd_check_config(const struct netd_config *c, size_t size, struct err *err)
 	return 0;
 }
 
+int netd_check_port(const struct netd_port *p, struct err *err)
+{
+	size_t length = strnlen(p->name, sizeof(p->name));
+	bool ok = length > 0 && length < sizeof(p->name) && !p->zero[0] && !p->zero[1];
+
+	for (size_t i = 0; ok && i < sizeof(p->name); i++)
+		ok = i < length ? p->name[i] > ' ' && p->name[i] < 127 && p->name[i] != '/'
+				: p->name[i] == 0;
+	if (!ok)
+		return err_set(err, -EINVAL, "not the name of a port");
+	if (p->mac[0] & 1)
+		return err_set(err, -EINVAL, "%s: a MAC address of many", p->name);
+	if (!net_address_is_unicast(&p->address))
+		return err_set(err, -EINVAL, "%s: not a unicast address", p->name);
+	return 0;
+}
+
 static bool slots_ok(unsigned slots)
 {
 	return (slots >= 1 && slots <= NETD_SLOTS_EXACT) || slots == NETD_SLOTS_MANY ||

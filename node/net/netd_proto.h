@@ -26,6 +26,7 @@
 
 #define NETD_TABLE "hanok"
 #define NETD_MESSAGE_MAX_BYTES (64u << 20)
+#define NETD_PORT_NAME 16   /* IFNAMSIZ */
 #define NETD_NETS_MAX 10000 /* nodes of a cluster, two ranges each */
 
 /* How many slots a group's endpoints are spread over: one each up to 64, then enough that the
@@ -56,7 +57,15 @@ static inline uint32_t netd_group(enum netd_kind kind, uint32_t index)
 
 #define NETD_AFFINITY_MAX_SECONDS 86400
 
-enum netd_message { NETD_CONFIG = 1, NETD_OPS, NETD_RESULT, NETD_LOST, NETD_POLICY };
+enum netd_message {
+	NETD_CONFIG = 1,
+	NETD_OPS,
+	NETD_RESULT,
+	NETD_LOST,
+	NETD_POLICY,
+	NETD_PORTS,	 /* ports of the bridge: an array in place of all earlier ones */
+	NETD_PORTS_MORE, /* likewise, beside them */
+};
 
 /* Code of a result: the configuration is in force, but elements were lost on the way. */
 #define NETD_EMPTIED 1
@@ -117,7 +126,16 @@ struct netd_op {
 	struct net_address to;
 };
 
+/* One address of a pod's or machine's port; a port with several occurs several times. */
+struct netd_port {
+	char name[NETD_PORT_NAME]; /* filled up with zeros */
+	uint8_t mac[6];
+	uint8_t zero[2];
+	struct net_address address;
+};
+
 /* Values in range, addresses where they may be. */
+int netd_check_port(const struct netd_port *p, struct err *err) _must_check_;
 int netd_check_config(const struct netd_config *c, size_t size, struct err *err) _must_check_;
 int netd_check_op(
 	const struct netd_op *op, const struct netd_config *config, struct err *err) _must_check_;

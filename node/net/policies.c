@@ -56,6 +56,7 @@ struct policies {
 	struct node *node;
 	struct netd_client *netd;
 	struct policy_map *map;
+	struct ports *ports;
 	struct informer *policies, *peers[PEER_KINDS];
 	struct table locals;  /* uid -> struct local */
 	struct table remotes; /* uid of a pod or machine of another node -> ourselves */
@@ -244,6 +245,7 @@ void policies_stale(struct policies *p)
 {
 	p->state = STALE;
 	p->sent.count = 0;
+	ports_stale(p->ports);
 	VEC_FINISH(&p->pending);
 	LIST_FOR_EACH(a, &p->admissions, struct policy_admission, link)
 		a->needs = NEVER;
@@ -255,6 +257,7 @@ void policies_resync(struct policies *p, const struct net_range *ranges, size_t 
 	for (size_t i = 0; i < p->range_count; i++)
 		p->ranges[i] = ranges[i];
 	uv_timer_stop(&p->retry);
+	ports_resync(p->ports);
 	begin_anew(p);
 	full_sync(p);
 }
@@ -293,6 +296,8 @@ bool policies_result(struct policies *p, uint32_t serial, int code, const char *
 {
 	uint64_t number;
 
+	if (ports_result(p->ports, serial, code, text))
+		return true;
 	if (!p->sent.count || p->sent.items[0].serial != serial)
 		return false;
 	number = p->sent.items[0].number;
@@ -573,6 +578,7 @@ void policies_ended(struct policies *p, const char *uid)
 	struct local *l = table_remove(&p->locals, uid);
 	netd_policy_ops ops = {0};
 
+	ports_remove(p->ports, uid);
 	if (!l)
 		return;
 	object_unref(l->object);
@@ -602,7 +608,8 @@ static void admit_end(struct policy_admission *a, const struct err *err)
 }
 
 struct policy_admission *policies_admit(struct policies *p, const char *uid,
-	const struct net_address *addresses, size_t count, policy_admitted *done, void *user)
+	const struct net_port *port, const struct net_address *addresses, size_t count,
+	policy_admitted *done, void *user)
 {
 	struct policy_admission *a;
 	struct local *l = local_at(p, uid);
@@ -611,6 +618,8 @@ struct policy_admission *policies_admit(struct policies *p, const char *uid,
 	l->address_count = MIN(count, (size_t)POLICY_POD_ADDRESSES_MAX);
 	for (size_t i = 0; i < l->address_count; i++)
 		l->addresses[i] = addresses[i];
+	if (port)
+		ports_set(p->ports, uid, port, l->addresses, l->address_count);
 	show(p, uid, l);
 	flush(p);
 	if (!done)
@@ -702,6 +711,7 @@ struct policies *policies_create(struct node *n, struct netd_client *netd)
 	p->node = n;
 	p->netd = netd;
 	p->map = policy_map_create();
+	p->ports = ports_create(n->loop, netd);
 	list_init(&p->admissions);
 	uv_timer_init(n->loop, &p->retry);
 	uv_timer_init(n->loop, &p->tick);
@@ -746,6 +756,7 @@ void policies_destroy(struct policies *p)
 	table_finish(&p->locals);
 	table_finish(&p->remotes);
 	policy_map_destroy(p->map);
+	ports_destroy(p->ports);
 	VEC_FINISH(&p->dns);
 	VEC_FINISH(&p->pending);
 	VEC_FINISH(&p->sent);

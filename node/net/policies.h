@@ -9,6 +9,7 @@
 
 #include "node/net/netd_client.h"
 #include "node/net/policy_map.h"
+#include "node/net/ports.h"
 #include "node/node.h"
 
 struct policies;
@@ -33,10 +34,12 @@ void policies_ended(struct policies *p, const char *uid);
 /* All of them were told. */
 void policies_listed(struct policies *p, bool machines);
 
-/* The pod has these addresses. done is called later, once, when the kernel has the rules for them;
- * or with why it has not after some seconds, while it is still tried. done NULL: nobody waits. */
+/* The pod has these addresses, and this port of the bridge (NULL: it is not known), which is kept
+ * to them from now on. done is called later, once, when the kernel has the rules for them; or with
+ * why it has not after some seconds, while it is still tried. done NULL: nobody waits. */
 struct policy_admission;
 typedef void policy_admitted(void *user, const struct err *err);
 struct policy_admission *policies_admit(struct policies *p, const char *uid,
-	const struct net_address *addresses, size_t count, policy_admitted *done, void *user);
+	const struct net_port *port, const struct net_address *addresses, size_t count,
+	policy_admitted *done, void *user);
 void policies_admit_cancel(struct policy_admission *a); /* NULL allowed */

@@ -26,6 +26,7 @@
 #include "lib/base/vec.h"
 #include "lib/client/wakeup.h"
 #include "node/net/address.h"
+#include "node/net/ports.h"
 #include "lib/http/tls.h"
 #include "node/image/image_puller.h"
 #include "node/pod/pod_config.h"
@@ -218,6 +219,7 @@ struct pod_op {
 	struct file_job *job;
 	/* operation's own */
 	struct net_address addresses[4]; /* of the sandbox; then goes on here: */
+	struct net_port port;		 /* likewise; no name: it is not known */
 	size_t address_count;
 	unsigned address_tries; /* without one */
 	void (*network_known)(struct pod_op *op);

@@ -3,6 +3,7 @@
 #include "node/pod/pod_internal.h"
 
 #include "lib/base/log.h"
+#include "node/net/lease.h"
 #include "node/net/policies.h"
 
 #define TELL_EACH_TRIES 10 /* seconds */
@@ -45,12 +46,22 @@ bool pod_network_missing(struct pod_op *op, const Cri__PodSandboxStatus *s)
 	return true;
 }
 
+/* Without it the pod's addresses are judged, but others could use them. */
+static void find_port(struct pod_op *op, const Cri__PodSandboxStatus *s)
+{
+	op->port.name[0] = '\0';
+	if (ports_read_cni(PORTS_CNI_RESULTS, CNI_NETWORK, s->id, &op->port) < 0)
+		log_debug("the port of a sandbox is not known: the runtime keeps nothing "
+			  "below " PORTS_CNI_RESULTS,
+			"sandbox", s->id, NULL);
+}
+
 static void admitted(void *user, const struct err *err);
 
 static void ask(struct pod_op *op)
 {
-	op->admission = policies_admit(
-		op->w->n->policies, op->w->uid, op->addresses, op->address_count, admitted, op);
+	op->admission = policies_admit(op->w->n->policies, op->w->uid,
+		*op->port.name ? &op->port : NULL, op->addresses, op->address_count, admitted, op);
 }
 
 static void admitted(void *user, const struct err *err)
@@ -78,12 +89,13 @@ bool pod_network_wait(
 		op->w->sandbox_unread |= runs(op->w); /* the next list asks again */
 		return false;
 	}
+	find_port(op, s);
 	/* A pod of the node's own files may be what the API is made of: it does not wait for it. */
 	bool first = op->w->is_static && !informer_synced(op->w->m->pods);
 	if (first || runs(op->w)) {
 		/* An earlier agent's: its rules are there, and nothing would be won by waiting. */
-		policies_admit(op->w->n->policies, op->w->uid, op->addresses, op->address_count,
-			NULL, NULL);
+		policies_admit(op->w->n->policies, op->w->uid, *op->port.name ? &op->port : NULL,
+			op->addresses, op->address_count, NULL, NULL);
 		return false;
 	}
 	op->network_known = then;

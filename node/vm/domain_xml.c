@@ -2,6 +2,8 @@
 
 #include <stdarg.h>
 
+#include "node/net/tap_name.h"
+
 /* A TCG guest keeps translated code; QEMU's own default of a gigabyte would dwarf the guest. */
 #define TCG_CACHE_MIB 32
 /* Old enough for every emulator, new enough (x86-64-v2) for today's distributions. */
@@ -205,11 +207,17 @@ static void write_devices(struct xml *x, const struct vm_spec *s, const struct d
 		write_disk(x, &s->disks[i]);
 	for (size_t i = 0; i < s->interface_count; i++) {
 		const struct vm_interface *n = &s->interfaces[i];
+		char tap[IFNAMSIZ];
 
 		emit(x,
 			"    <interface type='bridge'>\n      <mac address='%s'/>\n"
-			"      <source bridge='%s'/>\n      <model type='%s'/>\n",
-			n->mac, host->bridge, n->model);
+			"      <source bridge='%s'/>\n",
+			n->mac, host->bridge);
+		if (i == 0) {
+			net_tap_name(s->uid, tap);
+			emit(x, "      <target dev='%s'/>\n", tap);
+		}
+		emit(x, "      <model type='%s'/>\n", n->model);
 		if (n->boot_order)
 			emit(x, "      <boot order='%lld'/>\n", (long long)n->boot_order);
 		emit(x, "      <alias name='ua-%s'/>\n    </interface>\n", n->name);

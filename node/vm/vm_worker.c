@@ -627,7 +627,7 @@ static void adopt_lease(struct vm_worker *w)
 	struct dhcp_resolvers dns = guest_dns(&a, w->spec.object, w->m->node->config);
 	vm_prepare_lease_id(w->uid, id);
 	w->lease = net_lease_add(w->m->node->net, id, NULL, w->spec.interfaces[0].mac,
-		w->spec.hostname, &dns, adopted_lease, w);
+		w->spec.hostname, &dns, true, adopted_lease, w);
 }
 
 static void tell_outcome(struct vm_worker *w, enum vm_outcome before)

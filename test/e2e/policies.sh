@@ -25,6 +25,7 @@ pod() {
 {
 	pod server
 	pod client
+	pod forger | sed 's/^    ports: /    securityContext: {capabilities: {add: [NET_ADMIN, NET_RAW]}}\n&/'
 	cat <<-END
 		apiVersion: kubevirt.io/v1
 		kind: VirtualMachineInstance
@@ -47,7 +48,7 @@ pod() {
 	END
 } | k apply -f - >/dev/null
 pod friend | k apply -n e2e-friends -f - >/dev/null
-k wait --for=condition=Ready pod/server pod/client --timeout=240s >/dev/null
+k wait --for=condition=Ready pod/server pod/client pod/forger --timeout=240s >/dev/null
 k wait --for=condition=Ready pod/friend -n e2e-friends --timeout=240s >/dev/null
 server=$(k_field pod/server .status.podIP)
 client=$(k_field pod/client .status.podIP)
@@ -106,6 +107,20 @@ k delete networkpolicy web out deny >/dev/null
 check "policies removed" eventually 5 matches '^yes yes yes$' from_client "$server:80" "$friend:8080" "$service:8000"
 check_output "leave nothing" '^0$' tables
 
+# Nobody has another's address, with policies or without.
+if on_node 1 nft list table bridge hanok-ports >/dev/null 2>&1; then
+	forge() { k exec forger -- sh -c "ip addr $1 $friend/32 dev eth0; ip route replace ${friend%.*}.0/24 dev eth0 src $2"; }
+	forger=$(k_field pod/forger .status.podIP)
+	check_output "a pod reaches others as itself" '^yes$' try e2e-policies/forger "$server:80"
+	check "it takes another's address" forge add "$friend"
+	check_output "and reaches nobody with it" '^no$' try e2e-policies/forger "$server:80"
+	check_output "nobody takes it for the other" '^yes$' from_client "$friend:80"
+	check "as itself again" forge del "$forger"
+	check "it reaches all" eventually 5 matches '^yes yes$' try e2e-policies/forger "$server:80" "$friend:80"
+else
+	echo "# skipped: forged addresses: this kernel has no rules for bridges"
+fi
+
 # The cluster's DNS is egress, though it is the node that answers.
 name() { k exec client -- sh -c "timeout 2 nslookup $1.e2e-policies.svc.cluster.local 10.96.0.10 >/dev/null 2>&1 && echo yes || echo no"; }
 policy out '{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress]}'
@@ -121,6 +136,9 @@ check "the machine is Ready" k wait --for=condition=Ready vmi/machine --timeout=
 machine=$(k_field vmi/machine '.status.interfaces[0].ipAddress')
 check "the machine answers" eventually 60 matches '^yes$' from_client "$machine:80"
 policy machine '{podSelector: {matchLabels: {vm.kubevirt.io/name: machine}}, ingress: [{from: [{podSelector: {matchLabels: {app: server}}}]}]}'
+if on_node 1 nft list table bridge hanok-ports >/dev/null 2>&1; then
+	check_output "its port is kept to its address" "\"hk[0-9a-f]{12}\" \\. ${machine//./\\.}" on_node 1 nft list set bridge hanok-ports own4
+fi
 check "its policy holds" eventually 5 matches '^no$' from_client "$machine:80"
 check_output "for those it says" '^yes$' from_server "$machine:80"
 policy out '{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: machine}}}]}]}'

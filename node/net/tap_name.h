@@ -1,0 +1,14 @@
+/* tap_name.h - what the host calls the first network interface of a machine: known before there is
+ * one, so that its port is kept to its address from the first frame on. */
+#pragma once
+
+#include <net/if.h>
+#include <stdio.h>
+
+#include "lib/base/str.h"
+
+static inline void net_tap_name(const char *uid, char ret[IFNAMSIZ])
+{
+	snprintf(ret, IFNAMSIZ, "hk%012llx",
+		(unsigned long long)(fnv1a_64(uid, strlen(uid)) & 0xffffffffffff));
+}
