@@ -339,11 +339,39 @@ static void policy_changed(void *user, const struct object *old, const struct ob
 	consider_peers(p);
 }
 
+static void tell_problems(struct policies *p)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **list;
+	size_t count = informer_list(p->policies, NULL, &a, &list);
+
+	for (size_t i = 0; i < count; i++) {
+		if (!policy_map_applies(p->map, list[i]->namespace, list[i]->name))
+			continue;
+		struct policy *policy = policy_create(object_doc(list[i], &a));
+		tell_problem(p, list[i], policy);
+		policy_destroy(policy);
+	}
+}
+
+/* What is known now is compared at once. */
+static void release(struct policies *p)
+{
+	netd_policy_ops ops = {0};
+
+	if (!informer_synced(p->policies) || !p->listed[PODS])
+		return;
+	policy_map_release(p->map, &ops);
+	VEC_FINISH(&ops); /* the kernel gets everything, later */
+	tell_problems(p);
+	consider_peers(p);
+}
+
 static void first_list(void *user)
 {
 	struct policies *p = user;
 
-	consider_peers(p);
+	release(p);
 	full_sync(p);
 }
 
@@ -591,7 +619,7 @@ void policies_ended(struct policies *p, const char *uid)
 void policies_listed(struct policies *p, bool machines)
 {
 	p->listed[machines ? MACHINES : PODS] = true;
-	consider_peers(p);
+	release(p);
 	full_sync(p);
 }
 
@@ -711,6 +739,7 @@ struct policies *policies_create(struct node *n, struct netd_client *netd)
 	p->node = n;
 	p->netd = netd;
 	p->map = policy_map_create();
+	policy_map_hold(p->map);
 	p->ports = ports_create(n->loop, netd);
 	list_init(&p->admissions);
 	uv_timer_init(n->loop, &p->retry);

@@ -93,6 +93,7 @@ struct policy_map {
 	bool v6;      /* sets of IPv6 are kept too: an isolated pod has such an address */
 	bool there;   /* the kernel has tables */
 	bool rebuild; /* this change can't be said as a difference */
+	bool held;    /* nobody is isolated before policy_map_release */
 	netd_policy_ops phases[PHASE_COUNT];
 };
 
@@ -619,7 +620,7 @@ static void say_groups(struct policy_map *m)
 /* Brings the address into the chains that its pod should have. */
 static void isolate(struct policy_map *m, struct address *a)
 {
-	struct pod *p = owner_of(a);
+	struct pod *p = m->held ? NULL : owner_of(a);
 	bool was = a->chains[0] || a->chains[1], is = false;
 
 	for (int d = 0; d < 2; d++) {
@@ -959,12 +960,19 @@ static void free_known(struct known_policy *k)
 	free(k);
 }
 
-static void isolate_namespace(struct policy_map *m, const char *ns)
+static bool selects(const struct policy *policy, const struct pod *p)
+{
+	return policy && selector_matches_labels(&policy->pods, p->is.labels, p->is.label_count);
+}
+
+/* For others than those that it selected or selects nothing changes. */
+static void isolate_selected(
+	struct policy_map *m, const char *ns, const struct policy *old, const struct policy *new)
 {
 	for (size_t i = 0; i < m->local.count; i++) {
 		const struct pod *p = owner_of(m->local.items[i]);
 
-		if (p && streq(p->is.ns, ns))
+		if (p && streq(p->is.ns, ns) && (selects(old, p) || selects(new, p)))
 			isolate(m, m->local.items[i]);
 	}
 }
@@ -990,7 +998,7 @@ void policy_map_set_policy(struct policy_map *m, const char *ns, const char *nam
 	k->policy = policy;
 	for (int d = 0; d < 2; d++)
 		k->in[d].stale = k->in[d].refs != 0;
-	isolate_namespace(m, ns);
+	isolate_selected(m, ns, old, policy);
 	for (int d = 0; d < 2; d++)
 		if (k->in[d].refs && k->in[d].stale)
 			compile_again(m, k, (enum policy_direction)d);
@@ -1005,6 +1013,21 @@ void policy_map_set_policy(struct policy_map *m, const char *ns, const char *nam
 		free_known(k);
 		drop_namespace(m, n);
 	}
+	deliver(m, ops);
+}
+
+void policy_map_hold(struct policy_map *m)
+{
+	m->held = true;
+}
+
+void policy_map_release(struct policy_map *m, netd_policy_ops *ops)
+{
+	if (!m->held)
+		return;
+	m->held = false;
+	for (size_t i = 0; i < m->local.count; i++)
+		isolate(m, m->local.items[i]);
 	deliver(m, ops);
 }
 

@@ -37,6 +37,10 @@ void policy_map_set_host(
 	struct policy_map *m, bool bridge, const struct policy_range *group, size_t group_count);
 /* Likewise: up to 4 addresses at which this node itself answers for the cluster's DNS. */
 void policy_map_set_own(struct policy_map *m, const struct net_address *own, size_t count);
+/* Until it is released the map only takes note: with first lists that come object by object each
+ * policy would be compared with all others for each pod that it selects. */
+void policy_map_hold(struct policy_map *m);
+void policy_map_release(struct policy_map *m, netd_policy_ops *ops);
 void policy_map_destroy(struct policy_map *m); /* NULL allowed */
 
 /* labels NULL: the namespace is gone. */

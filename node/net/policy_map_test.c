@@ -910,6 +910,49 @@ static void nothing_is_said_without_need(void **state)
 	end_world(m);
 }
 
+/* First lists come object by object; each is compared once they are there. */
+static void what_is_held_is_not_compared(void **state)
+{
+	struct policy_map *m = new_map();
+	netd_policy_ops ops = {0};
+
+	policy_map_hold(m);
+	add_pod(m, "1", "red", "a", "10.244.0.2", true, false);
+	for (int i = 0; i < 300; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "p%d", i);
+		set_policy(m, name, "{\"podSelector\":{}}");
+	}
+	for (int i = 0; i < 100; i++) {
+		char uid[16], address[32];
+
+		snprintf(uid, sizeof(uid), "u%d", i);
+		snprintf(address, sizeof(address), "10.244.0.%d", 10 + i);
+		add_pod(m, uid, "red", "b", address, true, false);
+	}
+	assert_int_equal(policy_map_count(m).compiled, 0);
+	assert_int_equal(policy_map_count(m).isolated, 0);
+	assert_false(kernel.there);
+	policy_map_release(m, &ops);
+	VEC_FINISH(&ops); /* as policies.c does: the kernel gets everything */
+	assert_int_equal(policy_map_count(m).compiled, 300);
+	assert_int_equal(policy_map_count(m).isolated, 101);
+	policy_map_all(m, &ops);
+	kernel_take(&ops);
+	assert_false(passes("10.244.0.10", "10.244.0.2", 80));
+	for (int i = 0; i < 300; i++) {
+		_cleanup_(free_p) char *name = xasprintf("p%d", i);
+
+		policy_map_set_policy(m, "red", name, NULL, &ops);
+		VEC_FINISH(&ops);
+	}
+	policy_map_all(m, &ops);
+	kernel_take(&ops);
+	assert_false(kernel.there);
+	end_world(m);
+}
+
 static void an_address_is_its_newest_pods(void **state)
 {
 	struct policy_map *m = new_map();
@@ -1161,6 +1204,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_said_without_need),
+		cmocka_unit_test(what_is_held_is_not_compared),
 		cmocka_unit_test(an_address_is_its_newest_pods),
 		cmocka_unit_test(named_ports_are_each_pods_own),
 		cmocka_unit_test(ranges_are_joined_and_cut),

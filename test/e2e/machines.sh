@@ -48,7 +48,7 @@ check_output "get vmi -o wide: phase, address, node" 'guest .*Running +[0-9.]+ +
 check_output "libvirt runs it by a useful name" 'e2e-machines.guest' lab_virsh list --name
 check_output "describe shows events" 'Started|SuccessfulCreate' k describe vm guest
 address=$(k_field vmi/guest '.status.interfaces[0].ipAddress')
-check "its web server answers" eventually 60 matches '^virtual machine guest-by-seed$' on_node 1 curl -s --max-time 3 "http://$address/"
+check "its web server answers" eventually 150 matches '^virtual machine guest-by-seed$' on_node 1 curl -s --max-time 3 "http://$address/"
 check "cloud-init ran" eventually 30 matches '^ran written by the seed$' on_node 1 curl -s --max-time 3 "http://$address/ran"
 check_output "console: login and a shell; it asks the cluster for names" 'uid=0' python3 "$TEST_ROOT/test/terminal.py" 150 \
 	'send:\n' 'expect:guest-by-seed login: ' 'send:root\n' 'expect:assword:' 'send:sesame\n' 'expect:# ' \
