@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # bench_node: a node with 110 pods. Their start beside the runtime's part of it alone, memory and idle CPU of the
-# agent, and what an agent that is killed and started again does to them: nothing.
+# agent, what it spends on an answer to who asks for figures, and what an agent that is killed and started again does
+# to them: nothing.
 #
 # The start is from kubectl create of one file to the last Running of a watch, on both sides with as much at once as
 # comes. (Not kubectl wait: it asks for one pod after the other, 5 times a second at most, which for 110 pods that all
@@ -40,6 +41,11 @@ bench_node() {
 	bench_resident node-$BENCH_NODE_PODS "$node" 20
 	bench_bound node-pod-memory "kB a pod" 80 <<<"hanok $((($(bench_node_memory "$node" RssAnon) - empty) / BENCH_NODE_PODS))"
 
+	local path
+	for path in metrics/cadvisor metrics/resource stats/summary; do
+		bench_bound "node-${path#*/}" "ms of CPU an answer" 20 <<<"hanok $(bench_node_scrape "$node" "$path")"
+	done
+
 	local tasks now started
 	tasks=$(lab_exec 1 ctr -n k8s.io tasks ls -q | sort | md5sum)
 	lab_service_end node1 hanok-node 0 # SIGKILL, and waits until it is gone
@@ -49,6 +55,16 @@ bench_node() {
 	bench_bound node-adopt ms 1000 <<<"hanok $(((now - started) / 1000000))"
 	[ "$tasks" = "$(lab_exec 1 ctr -n k8s.io tasks ls -q | sort | md5sum)" ] || bench_failed node-adopt "containers changed"
 	bench_node_end
+}
+
+# bench_node_scrape PROCESS PATH: milliseconds of the agent's CPU for one of 50 answers.
+bench_node_scrape() {
+	local before round
+	before=$(bench_cpu_ticks "$1")
+	for ((round = 0; round < 50; round++)); do
+		bench_kubectl get --raw "/api/v1/nodes/node1/proxy/$2" >/dev/null
+	done
+	awk -v ticks=$(($(bench_cpu_ticks "$1") - before)) -v hertz="$(getconf CLK_TCK)" 'BEGIN { printf "%.1f", ticks * 1000 / hertz / 50 }'
 }
 
 bench_node_memory() { awk -v name="$2:" '$1 == name { print $2 }' "/proc/$1/status"; }

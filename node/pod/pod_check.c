@@ -392,6 +392,14 @@ static void run_tcp(struct pod_check *c, const struct json *doc, const struct js
 		stream_connect(c->w->n->loop, address, NULL, NULL, (unsigned)ms, on_connected, c);
 }
 
+/* The channel's message says the address, too, and here it has been said. */
+static const char *without_address(const char *message)
+{
+	const char *last = strrchr(message, ':');
+
+	return last && last[1] == ' ' ? last + 2 : message;
+}
+
 static void on_health(void *user, const struct grpc_result *r)
 {
 	static const char *const names[] = {"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"};
@@ -419,7 +427,7 @@ static void on_health(void *user, const struct grpc_result *r)
 	else if (r->status == GRPC_UNAVAILABLE)
 		snprintf(c->text, sizeof(c->text),
 			"timeout: failed to connect service \"%s:%d\" within %llds: %s", c->host,
-			c->port, (long long)(c->timeout_ms / 1000), r->message);
+			c->port, (long long)(c->timeout_ms / 1000), without_address(r->message));
 	else
 		snprintf(
 			c->text, sizeof(c->text), "error: health rpc probe failed: %s", r->message);

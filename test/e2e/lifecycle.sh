@@ -57,6 +57,10 @@ pod() {
 		  image: $image
 		  command: [sleep, "1000"]
 		  livenessProbe: {tcpSocket: {port: 82}, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 1}
+		- name: rpc
+		  image: $image
+		  command: [sleep, "1000"]
+		  readinessProbe: {grpc: {port: 83}, periodSeconds: 1}
 		- name: unready
 		  image: $image
 		  command: [sleep, "1000"]
@@ -142,6 +146,7 @@ check "and worth a warning" eventually 10 matches 'ProbeWarning: Readiness probe
 check "a dead port" eventually 20 matches 'Unhealthy: Liveness probe failed: dial tcp [0-9.]+:82: connect: connection refused' events_of probed
 check "is a reason to restart" eventually 20 matches 'Killing: Container sick failed liveness probe, will be restarted' events_of probed
 check "and it is restarted" eventually 20 matches ' [1-9]' probed sick
+check "a dead gRPC port" eventually 20 matches 'Unhealthy: Readiness probe failed: timeout: failed to connect service "[0-9.]+:83" within 1s: Connection refused' events_of probed
 check "what a probe printed" eventually 20 matches 'Unhealthy: Readiness probe failed: not yet' events_of probed
 check_output "who is not ready is named" '^False ContainersNotReady containers with unready status: \[.*unready\]$' ready probed
 
