@@ -153,6 +153,8 @@ check_output "who is not ready is named" '^False ContainersNotReady containers w
 check_output "results of probes are counted" 'prober_probe_total\{container="away",namespace="e2e-lifecycle",pod="probed",pod_uid="[0-9a-f-]+",probe_type="Readiness",result="successful"\} [0-9]+' k get --raw "/api/v1/nodes/$(k_field pod/probed .spec.nodeName)/proxy/metrics/probes"
 check_output "and how long they took" 'prober_probe_duration_seconds_count\{container="away",namespace="e2e-lifecycle",pod="probed",probe_type="Readiness"\} [1-9]' k get --raw "/api/v1/nodes/$(k_field pod/probed .spec.nodeName)/proxy/metrics/probes"
 
+check_output "how long pods took to start is counted" 'kubelet_pod_start_sli_duration_seconds_count [1-9]' k get --raw "/api/v1/nodes/$(k_field pod/probed .spec.nodeName)/proxy/metrics"
+
 # ---- resize ----
 resize() { k patch pod sized --subresource=resize -p "{\"spec\":{\"containers\":[{\"name\":\"$1\",\"resources\":$2}]}}"; }
 sizes() { k get pod sized -o "jsonpath={range .status.containerStatuses[?(@.name=='$1')]}{.restartCount} {.allocatedResources.cpu} {.resources.limits.memory}{end}"; }

@@ -182,7 +182,7 @@ check_output "and the network of the pod" ' [1-9]' figure /metrics/cadvisor \
 	'^container_network_receive_bytes_total\{container="",.*pod="fixed-node1",interface="eth0"\}'
 check_output "what was started is counted" ' [1-9]' figure /metrics '^kubelet_started_containers_total{container_type="container"}'
 for line in '^kubelet_desired_pods\{static="true"\}' '^kubelet_active_pods\{static="true"\}' '^kubelet_mirror_pods ' \
-	'^kubelet_pod_start_sli_duration_seconds_count ' '^rest_client_requests_total\{code="200",host="[0-9.]+:6443",method="GET"\}' \
+	'^rest_client_requests_total\{code="200",host="[0-9.]+:6443",method="GET"\}' \
 	'^kubelet_cgroup_manager_duration_seconds_count\{operation_type="(create|update)"\}' \
 	'^kubelet_http_requests_total\{long_running="false",method="GET",path="metrics",server_type="readwrite"\}'; do
 	check_output "there is ${line%%[ \\]*}" ' [1-9]' figure /metrics "$line"
