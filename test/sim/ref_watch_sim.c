@@ -231,6 +231,32 @@ static void all_see_the_newest(void **state)
 	kind_registry_destroy(kinds);
 }
 
+/* What can't change any more needs no watch: one that was looked at now and then gets it. */
+static void watches_are_passed_on(void **state)
+{
+	struct kind_registry *kinds = kind_registry_create();
+	struct err err = ERR_INIT;
+	struct test t;
+
+	assert_int_equal(kind_registry_load_builtin(kinds, &err), 0);
+	begin(&t, 1, kinds, MAPS);
+	for (size_t k = 0; k < MAPS; k++)
+		make(&t, k);
+	run(&t, 20000);
+	for (size_t k = 0; k < MAPS - REF_WATCHES_MAX; k++) {
+		char name[32];
+		snprintf(name, sizeof(name), "m%zu", k);
+		fake_api_patch_text(t.api, "ConfigMap", "default", name, "{'immutable':true}");
+	}
+	run(&t, 20000);
+	for (size_t k = REF_WATCHES_MAX; k < MAPS; k++)
+		change(&t, k, 1);
+	run(&t, 100);
+	assert_all_seen(&t, 1);
+	end(&t);
+	kind_registry_destroy(kinds);
+}
+
 /* Without faults: a change is seen at once where there is a watch, and costs one look a pod. */
 static void one_change_one_look(void **state)
 {
@@ -269,6 +295,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_see_the_newest),
 		cmocka_unit_test(one_change_one_look),
+		cmocka_unit_test(watches_are_passed_on),
 	};
 
 	return cmocka_run_group_tests_name("what pods refer to", tests, NULL, NULL);
