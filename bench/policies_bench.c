@@ -394,6 +394,7 @@ static void change(uv_loop_t *loop, struct client *client, const char *method, c
 	struct change c = {.done = false};
 	int64_t at;
 
+	uv_update_time(loop); /* it may not have run for long */
 	client_request(client, &request, on_changed, &c);
 	at = await_way(loop, w, pass);
 	bench_wait(loop, &c.done, GIVE_UP_S, "the API's answer");

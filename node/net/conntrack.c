@@ -17,7 +17,9 @@ struct tuple {
 };
 
 struct search {
-	const struct netd_op **ops; /* these, by port and address; or */
+	const struct netd_op **ops;		    /* these, by port and address; or */
+	const struct netd_op **fronts, **endpoints; /* what does not fit these; or */
+	size_t front_count, endpoint_count;
 	const struct net_address *addresses;
 	size_t count;
 	VEC(struct tuple) found; /* original directions */
@@ -123,6 +125,55 @@ static bool op_concerns(const struct search *s, const struct tuple *orig, const 
 	       (concerns(s, &orig->dst, port, reply) || concerns(s, &any, port, reply));
 }
 
+static int by_endpoint(const void *a, const void *b)
+{
+	const struct netd_op *x = *(const struct netd_op *const *)a;
+	const struct netd_op *y = *(const struct netd_op *const *)b;
+
+	if (x->group != y->group)
+		return x->group < y->group ? -1 : 1;
+	if (x->to_port != y->to_port)
+		return x->to_port < y->to_port ? -1 : 1;
+	return memcmp(&x->to, &y->to, sizeof(x->to));
+}
+
+static bool leads_to(const struct search *s, uint32_t group, const struct tuple *reply)
+{
+	struct netd_op op = {.group = group, .to = reply->src, .to_port = ntohs(reply->src_port)};
+	const struct netd_op *key = &op;
+
+	return group &&
+	       bsearch(&key, s->endpoints, s->endpoint_count, sizeof(*s->endpoints), by_endpoint);
+}
+
+static const struct netd_op *front_at(
+	const struct search *s, const struct net_address *address, uint16_t port)
+{
+	struct netd_op op = {.address = *address, .port = port};
+	const struct netd_op *key = &op;
+	const struct netd_op **found =
+		bsearch(&key, s->fronts, s->front_count, sizeof(*s->fronts), by_front);
+
+	return found ? *found : NULL;
+}
+
+static bool is_stale(const struct search *s, const struct tuple *orig, const struct tuple *reply)
+{
+	struct net_address any = {.family = orig->dst.family};
+	uint16_t port = ntohs(orig->dst_port);
+	bool translated =
+		!net_address_eq(&orig->dst, &reply->src) || orig->dst_port != reply->src_port;
+	const struct netd_op *front;
+
+	if (orig->proto != IPPROTO_UDP)
+		return false;
+	front = front_at(s, &orig->dst, port);
+	/* What was not translated at a node's port may be the node's own. */
+	if (!front && translated)
+		front = front_at(s, &any, port);
+	return front && !leads_to(s, front->group, reply) && !leads_to(s, front->inside, reply);
+}
+
 static bool is_of(const struct net_address *a, const struct tuple *orig, const struct tuple *reply)
 {
 	return net_address_eq(&orig->src, a) || net_address_eq(&orig->dst, a) ||
@@ -142,8 +193,9 @@ static int see(const struct nlmsghdr *h, void *user)
 		else if (mnl_attr_get_type(a) == CTA_TUPLE_REPLY)
 			reply = read_tuple(a);
 	}
-	bool found = s->ops && op_concerns(s, &orig, &reply);
-	for (size_t i = 0; !s->ops && i < s->count && !found; i++)
+	bool found =
+		s->ops ? op_concerns(s, &orig, &reply) : s->fronts && is_stale(s, &orig, &reply);
+	for (size_t i = 0; s->addresses && i < s->count && !found; i++)
 		found = is_of(&s->addresses[i], &orig, &reply);
 	if (found)
 		VEC_PUSH(&s->found, orig);
@@ -227,6 +279,26 @@ int conntrack_forget(const struct netd_op *ops, size_t count)
 	qsort(s.ops, s.count, sizeof(*s.ops), by_front);
 	r = s.count ? search(&s) : 0;
 	free(s.ops);
+	return r;
+}
+
+int conntrack_forget_stale(const struct netd_op *ops, size_t count)
+{
+	struct search s = {.count = 0};
+	int r;
+
+	s.fronts = xcalloc(count + 1, sizeof(*s.fronts));
+	s.endpoints = xcalloc(count + 1, sizeof(*s.endpoints));
+	for (size_t i = 0; i < count; i++)
+		if (ops[i].type == NETD_FRONT && ops[i].proto == IPPROTO_UDP && !ops[i].remove)
+			s.fronts[s.front_count++] = &ops[i];
+		else if (ops[i].type == NETD_ENDPOINT && !ops[i].remove)
+			s.endpoints[s.endpoint_count++] = &ops[i];
+	qsort(s.fronts, s.front_count, sizeof(*s.fronts), by_front);
+	qsort(s.endpoints, s.endpoint_count, sizeof(*s.endpoints), by_endpoint);
+	r = s.front_count ? search(&s) : 0;
+	free(s.fronts);
+	free(s.endpoints);
 	return r;
 }
 

@@ -5,6 +5,7 @@
 #include "node/net/service_map.h" /* netd_ops */
 
 #define PORTS_MAX 4096 /* of one owner */
+#define RETRY_MS 1000
 
 struct owner {
 	char *name;
@@ -20,15 +21,23 @@ struct host_ports {
 	bool complete, wanted, live;
 	VEC(uint32_t) sent; /* serials of ours that are not answered, oldest first */
 	uint32_t full;	    /* of the last one with everything */
+	uv_timer_t retry;
 };
 
-struct host_ports *host_ports_create(struct netd_client *netd)
+struct host_ports *host_ports_create(uv_loop_t *loop, struct netd_client *netd)
 {
 	struct host_ports *h = xcalloc(1, sizeof(*h));
 
 	h->netd = netd;
+	uv_timer_init(loop, &h->retry);
+	h->retry.data = h;
 	h->has[0] = true;
 	return h;
+}
+
+static void freed(uv_handle_t *t)
+{
+	free(t->data);
 }
 
 void host_ports_destroy(struct host_ports *h)
@@ -42,7 +51,7 @@ void host_ports_destroy(struct host_ports *h)
 	VEC_FINISH(&h->owners);
 	VEC_FINISH(&h->held);
 	VEC_FINISH(&h->sent);
-	free(h);
+	uv_close((uv_handle_t *)&h->retry, freed);
 }
 
 static int by_key(const struct netd_op *a, const struct netd_op *b)
@@ -183,6 +192,7 @@ static void full(struct host_ports *h)
 
 void host_ports_resync(struct host_ports *h)
 {
+	uv_timer_stop(&h->retry);
 	h->wanted = true;
 	h->live = false;
 	full(h);
@@ -203,6 +213,11 @@ void host_ports_offer(struct host_ports *h, bool v4, bool v6)
 	update(h);
 }
 
+static void on_retry(uv_timer_t *t)
+{
+	host_ports_resync(t->data);
+}
+
 bool host_ports_result(struct host_ports *h, uint32_t serial, int code, const char *text)
 {
 	size_t at = 0;
@@ -217,11 +232,11 @@ bool host_ports_result(struct host_ports *h, uint32_t serial, int code, const ch
 	memmove(h->sent.items, h->sent.items + at + 1, h->sent.count * sizeof(*h->sent.items));
 	if (code < 0) {
 		log_warn("netd refused host ports", "error", text, NULL);
-		/* A full one that fails waits for netd's next configuration; so does what came
-		 * before it. */
-		if (serial == h->full)
+		/* A full one is tried again after a pause; what came before it is in it. */
+		if (serial == h->full) {
 			h->live = false;
-		else if (h->live && serial > h->full)
+			uv_timer_start(&h->retry, on_retry, RETRY_MS, 0);
+		} else if (h->live && serial > h->full)
 			host_ports_resync(h);
 	}
 	return true;

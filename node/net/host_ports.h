@@ -6,7 +6,7 @@
 #include "node/net/netd_client.h"
 
 struct host_ports;
-struct host_ports *host_ports_create(struct netd_client *netd);
+struct host_ports *host_ports_create(uv_loop_t *loop, struct netd_client *netd);
 void host_ports_destroy(struct host_ports *h); /* the kernel's state stays; NULL allowed */
 /* What `owner` has now; count 0 = none. A port that another owner has stays with that one until it
  * lets go, then the oldest of those that wait gets it. */

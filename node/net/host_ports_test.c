@@ -45,10 +45,13 @@ static void expect(uint16_t number, unsigned removed, unsigned added, unsigned f
 
 static void only_differences_are_said(void **state)
 {
-	struct host_ports *h = host_ports_create(NULL);
+	struct host_ports *h;
+	uv_loop_t loop;
 	struct net_host_port first[] = {port(6, 9000, "10.244.0.2"), port(17, 53, "10.244.0.2")};
 	struct net_host_port second[] = {port(6, 9000, "10.244.0.3"), port(6, 8000, "10.244.0.3")};
 
+	assert_int_equal(uv_loop_init(&loop), 0);
+	h = host_ports_create(&loop, NULL);
 	host_ports_set(h, "a", first, 2);
 	host_ports_complete(h);
 	assert_int_equal(said.count, 0); /* netd is not there */
@@ -77,7 +80,16 @@ static void only_differences_are_said(void **state)
 	expect(9000, 0, 1, 0);
 	expect(8000, 0, 1, 0);
 	VEC_FINISH(&said);
+	/* So is a refused everything, a little later. */
+	assert_true(host_ports_result(h, serial, -12, "no memory"));
+	assert_int_equal(said.count, 0);
+	uv_run(&loop, UV_RUN_ONCE);
+	assert_int_equal(said.items[0].type, NETD_FLUSH);
+	expect(9000, 0, 1, 0);
+	VEC_FINISH(&said);
 	host_ports_destroy(h);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
 int main(void)

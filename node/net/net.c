@@ -550,7 +550,7 @@ int net_create(struct node *n, struct node_net **ret, struct err *err)
 	informer_add_handler(net->nodes, &on_node, net);
 	informer_start(net->nodes);
 	net->services = services_create(n, net->netd);
-	net->host_ports = host_ports_create(net->netd);
+	net->host_ports = host_ports_create(n->loop, net->netd);
 	n->policies = net->policies = policies_create(n, net->netd);
 	problem(net, PART_RANGE, "the node has no pod range (spec.podCIDR) yet");
 	net_set_pod_cidr(net, n->pod_cidr);

@@ -447,6 +447,23 @@ static void udp_clients_leave_an_endpoint_that_is_gone(void **state)
 	d = plain("10.96.0.12", IPPROTO_UDP, 53, 0, 0, &t[hit], 1);
 	give_two("n/dns", &d);
 	assert_int_equal(udp_hits(servers, 40000, 6000), hit);
+	/* An agent that was away finds another endpoint than the one before it said. */
+	struct service_map *later = service_map_create();
+	netd_ops ops = {0};
+	d = plain("10.96.0.12", IPPROTO_UDP, 53, 0, 0, &t[1 - hit], 1);
+	assert_true(service_map_set(later, "n/dns", &d, &ops));
+	VEC_FINISH(&ops);
+	service_map_all(later, &ops);
+	tell_ops(&ops);
+	VEC_FINISH(&ops);
+	assert_int_equal(udp_hits(servers, 40000, 6000), 1 - hit);
+	service_map_destroy(later);
+	service_map_all(map, &ops);
+	tell_ops(&ops);
+	assert_int_equal(udp_hits(servers, 40000, 6000), hit);
+	tell_ops(&ops); /* what still fits stays */
+	assert_int_equal(udp_hits(servers, 40000, 6000), hit);
+	VEC_FINISH(&ops);
 	close(servers[0]);
 	close(servers[1]);
 }

@@ -288,6 +288,11 @@ static int apply_ops(struct netd *d, const char *body, size_t size, struct err *
 			return err_context(err, r, "operation %zu", i);
 	}
 	int r = nft_apply(d->nft, ops, count, d->tables, err);
+	bool whole = count && ops[0].type == NETD_FLUSH && ops[0].part == NETD_SERVICES &&
+		     size + sizeof(*ops) <= NETD_MESSAGE_MAX_BYTES; /* else more of it comes */
+
+	if (r == 0 && whole && conntrack_forget_stale(ops, count) < 0)
+		log_warn("old translations of UDP stay until they time out", NULL);
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (ops[i].type != NETD_FORGET)

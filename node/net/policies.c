@@ -257,6 +257,7 @@ void policies_resync(struct policies *p, const struct net_range *ranges, size_t 
 	for (size_t i = 0; i < p->range_count; i++)
 		p->ranges[i] = ranges[i];
 	uv_timer_stop(&p->retry);
+	p->bridge_refused = false; /* a module may have been loaded since */
 	ports_resync(p->ports);
 	begin_anew(p);
 	full_sync(p);

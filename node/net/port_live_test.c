@@ -4,25 +4,12 @@
  *
  * a tries to be c. Needs root, nft and ip; without them, or without rules for bridges in the
  * kernel, the test says why it is skipped (exit code 77). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 
-#include "lib/base/clock.h"
-#include "node/net/netd.h"
+#include "node/net/netd_live.h"
 #include "node/net/ports.h"
 
 #define B4 "10.244.0.3"
@@ -32,34 +19,7 @@
 #define WAIT_MS 5000 /* for what comes */
 #define NONE_MS 200  /* for what does not */
 
-static int netd_fd, netd_pid, home_fd;
-static uint32_t serial;
-
-static void sh(const char *command)
-{
-	if (system(command) != 0)
-		fail_msg("failed: %s", command);
-}
-
-static int tell_netd(uint32_t type, const void *p, size_t size)
-{
-	struct netd_header h = {.size = (uint32_t)size, .type = type, .serial = ++serial};
-	char text[4096];
-
-	assert_int_equal(write(netd_fd, &h, sizeof(h)), sizeof(h));
-	assert_int_equal(write(netd_fd, p, size), size);
-	do {
-		assert_int_equal(recv(netd_fd, &h, sizeof(h), MSG_WAITALL), sizeof(h));
-		assert_true(h.size < sizeof(text));
-		if (h.size)
-			assert_int_equal(recv(netd_fd, text, h.size, MSG_WAITALL), h.size);
-		text[h.size] = '\0';
-	} while (h.type != NETD_RESULT);
-	assert_int_equal(h.serial, serial);
-	if (h.code)
-		print_message("netd: %s\n", text);
-	return h.code;
-}
+static int home_fd;
 
 static struct net_address ip(const char *text)
 {
@@ -295,17 +255,13 @@ static void a_second_configuration_keeps_the_ports(void **state)
 	assert_int_equal(tell_netd(NETD_PORTS, &bad, sizeof(bad)), -EINVAL);
 	sh("nft delete table bridge hanok-ports");
 	tell_netd(NETD_PORTS, NULL, 0); /* -ENOENT, and then: */
-	struct netd_header h;
-	assert_int_equal(recv(netd_fd, &h, sizeof(h), MSG_WAITALL | MSG_PEEK), sizeof(h));
-	assert_int_equal(h.type, NETD_LOST);
 	assert_int_equal(configure(), 0);
+	assert_int_equal(netd_lost_count, 1);
 	tell_ports(0, NETD_PORTS);
 }
 
 static int setup(void **state)
 {
-	int fds[2];
-
 	home_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	sh("ip link set lo up; ip link add hanok0 type bridge && ip addr add 10.244.0.1/24 dev "
 	   "hanok0 && ip addr add fd00::1/64 dev hanok0 nodad && ip link set hanok0 up");
@@ -314,28 +270,14 @@ static int setup(void **state)
 	   "ip -n $p link set eth0 address 02:00:00:00:00:0$i up; "
 	   "ip -n $p addr add 10.244.0.$i/24 dev eth0; "
 	   "ip -n $p addr add fd00::$i/64 dev eth0 nodad; i=$((i+1)); done");
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	netd_pid = fork();
-	if (netd_pid == 0) {
-		char *argv[] = {"netd", NULL};
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(fds[0]);
-		dup2(fds[1], 3);
-		_exit(netd_main(1, argv));
-	}
-	close(fds[1]);
-	netd_fd = fds[0];
+	netd_begin();
 	return configure();
 }
 
 static int teardown(void **state)
 {
-	int status;
-
-	close(netd_fd);
-	waitpid(netd_pid, &status, 0);
-	return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	netd_end();
+	return 0;
 }
 
 int main(void)
@@ -350,11 +292,7 @@ int main(void)
 		cmocka_unit_test(a_second_configuration_keeps_the_ports),
 	};
 
-	if (geteuid() != 0 || system("command -v nft >/dev/null && command -v ip >/dev/null") ||
-		unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
-		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		mount("run", "/run", "tmpfs", 0, NULL) < 0 ||
-		mount("sysfs", "/sys", "sysfs", 0, NULL) < 0) {
+	if (!netd_live_enter() || mount("sysfs", "/sys", "sysfs", 0, NULL) < 0) {
 		printf("skipped: needs root, namespaces, nft and ip\n");
 		return 77;
 	}

@@ -71,11 +71,12 @@ void node_run_serve(struct node *n, struct http_request *req, const char *ns, co
 		if (word.size)
 			words[count++] = arena_memdup(&req->arena, word.p, word.size);
 	}
-	const char *why = !count	? "give the command: ?cmd=WORD%20WORD..."
-			  : !at.running ? "container is not running"
-					: NULL;
+	const char *why = rest.size && count == WORDS_MAX ? "more than 256 words"
+			  : !count			  ? "give the command: ?cmd=WORD%20WORD..."
+			  : !at.running			  ? "container is not running"
+							  : NULL;
 	if (why) {
-		respond(req, count ? 500 : 400, why, strlen(why));
+		respond(req, count && count < WORDS_MAX ? 500 : 400, why, strlen(why));
 		return;
 	}
 	req->cancelled = on_cancelled;
