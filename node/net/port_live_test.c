@@ -16,7 +16,7 @@
 #define B6 "fd00::3"
 #define C4 "10.244.0.4"
 #define C6 "fd00::4"
-#define WAIT_MS 5000 /* for what comes */
+#define WAIT_MS 30000 /* for what comes */
 #define NONE_MS 200  /* for what does not */
 
 static int home_fd;
