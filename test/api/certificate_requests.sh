@@ -42,7 +42,7 @@ check "with the groups that it names" eventually 20 seen
 request wrong /CN=joe $client '"client auth","server auth"' >/dev/null
 k certificate approve wrong >/dev/null
 check "what the signer does not give" eventually 20 matches 'Failed' k get csr wrong --no-headers
-check_output "says why" 'SignerValidationFailure usages did not match' k get csr wrong -o 'jsonpath={.status.conditions[1].reason} {.status.conditions[1].message}'
+check "says why" eventually 20 matches 'SignerValidationFailure usages did not match' k get csr wrong -o 'jsonpath={.status.conditions[1].reason} {.status.conditions[1].message}'
 request other /CN=joe example.com/other '"client auth"' >/dev/null
 k certificate approve other >/dev/null
 request serving /O=system:nodes/CN=system:node:n1 kubernetes.io/kubelet-serving '"digital signature","server auth"' '' DNS:n1,IP:10.1.2.3 >/dev/null
@@ -62,12 +62,12 @@ k create clusterrolebinding approves --clusterrole=system:certificates.k8s.io:ce
 usages='"digital signature","client auth"'
 AS=joining check "a node asks by a token" request n1 /O=system:nodes/CN=system:node:n1 $client-kubelet "$usages"
 check "has its certificate" eventually 20 issued n1
-check_output "approved for what it is" 'Auto approving kubelet client certificate after SubjectAccessReview.' k get csr n1 -o 'jsonpath={.status.conditions[0].message}'
+check "approved for what it is" eventually 20 matches 'Auto approving kubelet client certificate after SubjectAccessReview.' k get csr n1 -o 'jsonpath={.status.conditions[0].message}'
 k create clusterrolebinding renews --clusterrole=system:certificates.k8s.io:certificatesigningrequests:selfnodeclient --group=system:nodes >/dev/null
 as_node() { with n1 "$@"; }
 AS=as_node check "renews it with that" request n1-again /O=system:nodes/CN=system:node:n1 $client-kubelet "$usages"
 check "by itself" eventually 20 issued n1-again
-check_output "as the same node" 'Auto approving self kubelet client certificate' k get csr n1-again -o 'jsonpath={.status.conditions[0].message}'
+check "as the same node" eventually 20 matches 'Auto approving self kubelet client certificate' k get csr n1-again -o 'jsonpath={.status.conditions[0].message}'
 AS=as_node check "but not another's" request n2 /O=system:nodes/CN=system:node:n2 $client-kubelet "$usages"
 check_output "which waits" 'n2 .*Pending' k get csr n2 --no-headers
 finish

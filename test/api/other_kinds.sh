@@ -84,7 +84,7 @@ refused "a selector's operator wants values" 'spec.podSelector.matchExpressions[
 	'spec: {podSelector: {matchExpressions: [{key: a, operator: In}]}}'
 
 check_output "the range of services" 'kubernetes +10.96.0.0/16' k get servicecidr
-check_output "is ready" '^True$' k get servicecidr kubernetes -o 'jsonpath={.status.conditions[0].status}'
+check "is ready" eventually 20 matches '^True$' k get servicecidr kubernetes -o 'jsonpath={.status.conditions[0].status}'
 check_output "another is stored with a warning" 'Warning: .*without effect.*servicecidr.networking.k8s.io/more created' make ServiceCIDR more 'spec: {cidrs: [10.98.0.0/16]}'
 refused "a range is one" 'spec.cidrs[0]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)' ServiceCIDR c 'spec: {cidrs: [x]}'
 check_refused "a range is fixed" 'spec.cidrs\[0\]: Invalid value: "10.99.0.0/16": field is immutable' k patch servicecidr more --type=merge -p '{"spec":{"cidrs":["10.99.0.0/16"]}}'

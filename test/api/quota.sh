@@ -19,7 +19,7 @@ is_used() { matches "^$3\$" used "$1" "$2"; }
 check "a pod before there is a quota" pod early 'requests: {cpu: 100m}'
 check "a quota" quota q 'pods: 2, requests.cpu: "1", count/configmaps: 3, services: 2, services.nodeports: 1, persistentvolumeclaims: 5, requests.storage: 10Gi, gold.storageclass.storage.k8s.io/requests.storage: 3Gi, count/deployments.apps: 1'
 check "its status tells what is used already" eventually 20 is_used q pods 1
-check_output "of everything" '^100m 1 0 0 0$' k_field resourcequota/q '.status.used.requests\.cpu' '.status.used.count/configmaps' .status.used.services '.status.used.requests\.storage' '.status.used.count/deployments\.apps'
+check "of everything" eventually 20 matches '^100m 1 0 0 0$' k_field resourcequota/q '.status.used.requests\.cpu' '.status.used.count/configmaps' .status.used.services '.status.used.requests\.storage' '.status.used.count/deployments\.apps'
 check_refused "what is bounded must be named" 'pods "p" is forbidden: failed quota: q: must specify requests.cpu for: c$' pod p
 check_refused "too much cpu" 'pods "p" is forbidden: exceeded quota: q, requested: requests.cpu=1, used: requests.cpu=100m, limited: requests.cpu=1$' pod p 'requests: {cpu: 1}'
 check "what fits" pod second 'requests: {cpu: 500m}'

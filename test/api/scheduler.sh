@@ -42,7 +42,7 @@ pod lost ', nodeSelector: {disk: tape}'
 check "nothing matches" eventually 20 matches "^0/2 nodes are available: 2 node\\(s\\) didn't match Pod's node affinity/selector. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.\$" message_of lost
 pod big '' 5
 check "too big" eventually 20 matches '^0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.$' message_of big
-check_output "kubectl describe says why" 'Warning +FailedScheduling .*default-scheduler +0/2 nodes are available: 2 Insufficient cpu' k describe pod big
+check "kubectl describe says why" eventually 20 matches 'Warning +FailedScheduling .*default-scheduler +0/2 nodes are available: 2 Insufficient cpu' k describe pod big
 check_output "kubectl get shows Pending" 'big +0/1 +Pending' k get pod big
 k taint node n2 only=vms:NoSchedule >/dev/null
 pod mixed '' 3
@@ -96,7 +96,7 @@ pod high ', priorityClassName: high' 1
 check "a node is chosen and made free" eventually 20 matches '^n2$' node_of high
 check_output "the budget is respected" '^n1$' node_of low1
 check_fails "the victim is gone" k get pod low2
-check_output "it was told" 'Preempted by pod [0-9a-f-]+ on node n2' k get events --field-selector reason=Preempted
+check "it was told" eventually 20 matches 'Preempted by pod [0-9a-f-]+ on node n2' k get events --field-selector reason=Preempted
 k delete pod high low1 --force --grace-period=0 >/dev/null 2>&1
 
 k create -f - >/dev/null <<'END'

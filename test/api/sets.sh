@@ -60,7 +60,7 @@ check "is rolled out, too" k rollout status statefulset/web --timeout=120s
 check_output "the old template is back" "^web:1 web:1 web:1$" \
 	k get pods -l app=web -o "jsonpath={.items[*].spec.containers[0].image}"
 check_output "as a revision of its own" $'2 +<none>\n3 +<none>' k rollout history statefulset/web
-check_output "with the name that it had" "^$revision $revision$" k_field sts/web .status.currentRevision .status.updateRevision
+check "with the name that it had" eventually 20 matches "^$revision $revision$" k_field sts/web .status.currentRevision .status.updateRevision
 check "restart" k rollout restart statefulset/web
 check "makes all pods anew" k rollout status statefulset/web --timeout=120s
 check "scale" k scale statefulset/web --replicas=1

@@ -145,7 +145,7 @@ k apply -f - >/dev/null <<-END
 END
 check "and gives it to one of higher priority" k wait --for=condition=Ready pod/preemptor --timeout=120s
 check "that was put out" gone pod/victim
-check_output "as an event tells" 'Preempted' k get events -o 'jsonpath={.items[*].reason}'
+check "as an event tells" eventually 20 matches 'Preempted' k get events -o 'jsonpath={.items[*].reason}'
 
 # ---- what goes ----
 
