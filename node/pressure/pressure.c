@@ -191,7 +191,7 @@ static int64_t processes_of(struct pressure *p, const struct container_usage *c)
 	const char *path = c->id ? cgroup_finder_path(&p->groups, c->id, mono(p)) : NULL;
 	struct cgroup_usage u;
 
-	return path && cgroup_usage_read(&p->groups, path, &u) ? (int64_t)u.tasks : 0;
+	return path && cgroup_usage_read(&p->groups, path, false, &u) ? (int64_t)u.tasks : 0;
 }
 
 static void add_usage(struct candidates *all, struct pod_load *load)

@@ -93,7 +93,7 @@ static void add_group(struct scrape *s, const char *path, const char *ns, const 
 	if (table_set(&s->seen, path, s))
 		return;
 	r.labels = label_text(s, "", path, "", "", ns, pod);
-	r.has_group = cgroup_usage_read(s->groups, path, &r.group);
+	r.has_group = cgroup_usage_read(s->groups, path, false, &r.group);
 	if (r.has_group)
 		VEC_PUSH(&s->rows, r);
 }
@@ -129,11 +129,12 @@ static void add_row(void *user, const struct container_here *c)
 		.first_of_pod = first && !c->host_network,
 	};
 
-	r.has_group = path && cgroup_usage_read(s->groups, path, &r.group);
-	if (r.first_of_pod && r.group.pid > 0) {
+	r.has_group = path && cgroup_usage_read(s->groups, path, r.cpu_limit_milli > 0, &r.group);
+	long process = r.has_group && r.first_of_pod ? cgroup_process(s->groups, path) : 0;
+	if (process > 0) {
 		const char *above = group_above(s, path);
 		r.pod_labels = label_text(s, "", above ? above : path, "", "", c->ns, c->pod);
-		r.interface_count = interfaces_read(r.group.pid, r.interfaces, INTERFACES_MAX);
+		r.interface_count = interfaces_read(process, r.interfaces, INTERFACES_MAX);
 	}
 	s->last_uid = arena_strdup(&s->a, c->uid);
 	VEC_PUSH(&s->rows, r);

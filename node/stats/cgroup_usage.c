@@ -142,7 +142,13 @@ uint64_t cgroup_swap_read(const struct cgroup_finder *f, const char *path)
 								 : 0;
 }
 
-bool cgroup_usage_read(const struct cgroup_finder *f, const char *path, struct cgroup_usage *ret)
+long cgroup_process(const struct cgroup_finder *f, const char *path)
+{
+	return (long)read_number(f, "memory", path, "cgroup.procs");
+}
+
+bool cgroup_usage_read(
+	const struct cgroup_finder *f, const char *path, bool cpu_limited, struct cgroup_usage *ret)
 {
 	char text[TEXT_ROOM], events[TEXT_ROOM];
 
@@ -165,15 +171,14 @@ bool cgroup_usage_read(const struct cgroup_finder *f, const char *path, struct c
 		ret->peak_bytes = read_number(f, "memory", path, "memory.max_usage_in_bytes");
 		ret->usage_bytes = read_number(f, "memory", path, "memory.usage_in_bytes");
 		ret->limit_failures = read_number(f, "memory", path, "memory.failcnt");
-		if (read_file(f, "cpu", path, "cpu.stat", text))
+		if (cpu_limited && read_file(f, "cpu", path, "cpu.stat", text))
 			cgroup_parse_cpu_v1(text, ret);
-		ret->cpu_ns = read_number(f, "cpuacct", path, "cpuacct.usage");
 		ret->user_ns = read_number(f, "cpuacct", path, "cpuacct.usage_user");
 		ret->system_ns = read_number(f, "cpuacct", path, "cpuacct.usage_sys");
+		ret->cpu_ns = ret->user_ns + ret->system_ns;
 	}
 	ret->working_set_bytes = ret->usage_bytes - MIN(ret->usage_bytes, ret->inactive_bytes);
 	ret->tasks = read_number(f, "pids", path, "pids.current");
-	ret->pid = (long)read_number(f, "memory", path, "cgroup.procs");
 	return true;
 }
 

@@ -14,7 +14,6 @@ struct cgroup_usage {
 	uint64_t cpu_ns, user_ns, system_ns;
 	uint64_t periods, throttled_periods, throttled_ns; /* of the CPU quota */
 	uint64_t tasks;
-	long pid; /* one of its processes; 0 = none */
 };
 
 /* Texts of the kernel's files (Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst); what
@@ -39,8 +38,12 @@ void cgroup_finder_finish(struct cgroup_finder *f);
 const char *cgroup_finder_path(struct cgroup_finder *f, const char *id, int64_t now_ns);
 /* Of a group's memory what lies in swap. */
 uint64_t cgroup_swap_read(const struct cgroup_finder *f, const char *path);
-/* False when its memory can't be read: it is gone. */
-bool cgroup_usage_read(const struct cgroup_finder *f, const char *path, struct cgroup_usage *ret);
+/* One of its processes; 0 = none. */
+long cgroup_process(const struct cgroup_finder *f, const char *path);
+/* False when its memory can't be read: it is gone. Each file costs the kernel some time, and a node
+ * has hundreds of groups: how a limit of CPU held it back is read where there is one. */
+bool cgroup_usage_read(const struct cgroup_finder *f, const char *path, bool cpu_limited,
+	struct cgroup_usage *ret);
 
 /* One line of /proc/PID/net/dev. */
 struct interface_usage {

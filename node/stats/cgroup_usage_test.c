@@ -120,7 +120,8 @@ static void finds(void **state)
 			put(root, path, "cpu.stat", "usage_usec 5\n");
 		} else {
 			snprintf(path, sizeof(path), "/cpuacct%s", cases[i].path);
-			put(root, path, "cpuacct.usage", "5000\n");
+			put(root, path, "cpuacct.usage_user", "4000\n");
+			put(root, path, "cpuacct.usage_sys", "1000\n");
 			snprintf(path, sizeof(path), "%s%s", cases[i].top, cases[i].path);
 		}
 		put(root, path, "cgroup.procs", "42\n43\n");
@@ -129,13 +130,13 @@ static void finds(void **state)
 		assert_null(cgroup_finder_path(&f, "unheard", 1));
 		const char *found = cgroup_finder_path(&f, ID, 2);
 		assert_string_equal(found, cases[i].path);
-		assert_true(cgroup_usage_read(&f, found, &u));
+		assert_true(cgroup_usage_read(&f, found, true, &u));
 		assert_int_equal(u.resident_bytes, 7);
 		assert_int_equal(u.usage_bytes, 30);
 		assert_int_equal(u.working_set_bytes, 26);
 		assert_int_equal(u.cpu_ns, 5000);
-		assert_int_equal(u.pid, 42);
-		assert_false(cgroup_usage_read(&f, "/gone", &u));
+		assert_int_equal(cgroup_process(&f, found), 42);
+		assert_false(cgroup_usage_read(&f, "/gone", true, &u));
 		cgroup_finder_finish(&f);
 		snprintf(command, sizeof(command), "rm -rf '%s'", root);
 		assert_int_equal(system(command), 0);
