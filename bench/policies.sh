@@ -64,7 +64,7 @@ bench_policies_namespaces_end() {
 bench_policies_figures() {
 	local lines figure unit goal
 	lines=$(cat)
-	for figure in bare_ns rules_ns back_bare_ns back_rules_ns bare_kpps rules_kpps back_bare_kpps back_rules_kpps load_ms resident_mib; do
+	for figure in bare_ns rules_ns back_bare_ns back_rules_ns bare_kpps rules_kpps back_bare_kpps back_rules_kpps load_ms resident_mib request_policy_ms request_label_ms; do
 		unit=${figure##*_}
 		[ "$unit" = mib ] && unit=MiB
 		[ "$unit" = kpps ] && unit="1000 packets/s and core"
