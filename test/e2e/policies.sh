@@ -73,7 +73,7 @@ policy() {
 }
 tables() { on_node 1 nft list tables | grep -c hanok-policy || true; }
 
-check_output "without policies everyone reaches everyone" '^yes yes yes yes$' from_client "$server:80" "$server:8080" "$friend:80" "$service:8000"
+check "without policies everyone reaches everyone" eventually 60 matches '^yes yes yes yes$' from_client "$server:80" "$server:8080" "$friend:80" "$service:8000"
 check_output "and the kernel has no table for policies" '^0$' tables
 
 policy deny '{podSelector: {}}'
