@@ -23,7 +23,7 @@ struct cri {
 
 struct watch {
 	struct list link;
-	void (*changed)(void *user);
+	void (*changed)(void *user, enum cri_change what);
 	grpc_done *ended;
 	void *user;
 };
@@ -382,13 +382,16 @@ void cri_downloads_read(const struct grpc_result *r, struct cri_downloads *ret)
 
 /* ---- events ---- */
 
+#define TOPIC_START "/tasks/start"
+
 static void on_event(void *user, const void *response)
 {
 	const Containerd__Envelope *e = response;
 	struct watch *w = user;
 
 	if (streq(e->namespace_, "k8s.io"))
-		w->changed(w->user);
+		w->changed(
+			w->user, streq(e->topic, TOPIC_START) ? CRI_CHANGE_START : CRI_CHANGE_END);
 }
 
 static void on_watch_ended(void *user, const struct grpc_result *r)
@@ -402,11 +405,11 @@ static void on_watch_ended(void *user, const struct grpc_result *r)
 	ended(ended_user, r);
 }
 
-struct grpc_call *cri_watch(
-	struct cri *c, void (*changed)(void *user), grpc_done *ended, void *user)
+struct grpc_call *cri_watch(struct cri *c, void (*changed)(void *user, enum cri_change what),
+	grpc_done *ended, void *user)
 {
 	Containerd__SubscribeRequest q = CONTAINERD__SUBSCRIBE_REQUEST__INIT;
-	char *filters[] = {text("topic==/tasks/start"), text("topic==/tasks/exit"),
+	char *filters[] = {text("topic==" TOPIC_START), text("topic==/tasks/exit"),
 		text("topic==/tasks/delete"), text("topic==/tasks/oom")};
 	struct watch *w = xmalloc(sizeof(*w));
 

@@ -88,11 +88,15 @@ struct cri_downloads {
 };
 void cri_downloads_read(const struct grpc_result *r, struct cri_downloads *ret);
 
-/* Tells of changes of tasks (containers started, ended, were killed for memory): containerd's event
- * service. `changed` says only that it is worth looking; `ended` once when the subscription is
- * over, with GRPC_UNIMPLEMENTED on runtimes that have no such service. */
-struct grpc_call *cri_watch(
-	struct cri *c, void (*changed)(void *user), grpc_done *ended, void *user);
+/* Tells of changes of tasks: containerd's event service. `changed` says only that it is worth
+ * looking, and what for; `ended` once when the subscription is over, with GRPC_UNIMPLEMENTED on
+ * runtimes that have no such service. */
+enum cri_change {
+	CRI_CHANGE_START, /* a container or sandbox runs now */
+	CRI_CHANGE_END,	  /* it ended, was killed for memory, is gone */
+};
+struct grpc_call *cri_watch(struct cri *c, void (*changed)(void *user, enum cri_change what),
+	grpc_done *ended, void *user);
 
 /* Value of a label or annotation; NULL when absent. */
 const char *cri_pair_get(Cri__Pair *const *pairs, size_t count, const char *key);

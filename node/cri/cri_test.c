@@ -8,7 +8,7 @@
 
 #include "node/cri/cri.h"
 
-static void on_changed(void *user)
+static void on_changed(void *user, enum cri_change what)
 {
 	fail();
 }

@@ -57,8 +57,10 @@ struct pod_manager {
 	struct grpc_call *list_sandboxes, *list_containers, *version, *watch;
 	Cri__ListPodSandboxResponse *sandboxes; /* copy kept until the containers are in */
 	struct arena list_arena;
+	int64_t relist_due_ns;	 /* while relist is armed; monotonic */
 	int64_t list_started_ns; /* monotonic */
 	bool relist_again;	 /* something happened while listing */
+	bool relist_later;	 /* something started while listing */
 	bool watching;		 /* the runtime tells us of changes */
 	bool no_watch;		 /* it can't */
 	bool runtime_up, ever_listed;

@@ -26,13 +26,22 @@ enum {
 	RELIST_IDLE_MS = 5000,
 	RELIST_FAILED_MS = 2000,
 	EVENT_GATHER_MS = 20, /* one exit gives several events */
+	/* What starts was nearly always started by us, and its status is asked for at once. */
+	START_GATHER_MS = 1000,
 	ORPHAN_GRACE_S = 30,
 	ROTATE_MS = 10000,
 };
 
 static void relist_in(struct pod_manager *m, int64_t ms)
 {
+	m->relist_due_ns = mono(m->n) + ms * NS_PER_MS;
 	wakeup_in(m->relist, ms);
+}
+
+static void relist_within(struct pod_manager *m, int64_t ms)
+{
+	if (!wakeup_armed(m->relist) || m->relist_due_ns > mono(m->n) + ms * NS_PER_MS)
+		relist_in(m, ms);
 }
 
 /* ---- orphans: what runs without a pod ---- */
@@ -235,11 +244,13 @@ static void list_over(struct pod_manager *m)
 	arena_finish(&m->list_arena);
 	if (m->relist_again)
 		relist_in(m, EVENT_GATHER_MS);
+	else if (m->relist_later)
+		relist_in(m, START_GATHER_MS);
 	else if (m->watching)
 		relist_in(m, RELIST_WATCHED_MS);
 	else
 		relist_in(m, anything_busy(m) ? RELIST_BUSY_MS : RELIST_IDLE_MS);
-	m->relist_again = false;
+	m->relist_again = m->relist_later = false;
 }
 
 static void start_watch(struct pod_manager *m);
@@ -336,12 +347,15 @@ static void on_relist(void *user)
 
 /* ---- events of the runtime ---- */
 
-static void on_runtime_event(void *user)
+static void on_runtime_event(void *user, enum cri_change what)
 {
 	struct pod_manager *m = user;
+	bool started = what == CRI_CHANGE_START;
 
 	if (m->list_sandboxes || m->list_containers)
-		m->relist_again = true;
+		*(started ? &m->relist_later : &m->relist_again) = true;
+	else if (started)
+		relist_within(m, START_GATHER_MS);
 	else
 		relist_in(m, EVENT_GATHER_MS);
 }
@@ -365,7 +379,7 @@ static void start_watch(struct pod_manager *m)
 	m->watch = cri_watch(m->cri, on_runtime_event, on_watch_ended, m);
 	m->watching = true;
 	/* What changed between the list and the subscription. */
-	relist_in(m, RELIST_BUSY_MS);
+	relist_within(m, RELIST_BUSY_MS);
 }
 
 static void on_version(void *user, const struct grpc_result *r)
