@@ -133,7 +133,7 @@ static int setup_with(void **state, bool raw)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
 	int fd[2];
-	alarm(60);
+	alarm(600);
 	assert_int_equal(uv_loop_init(&w->f.loop), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
 	start(w, &w->server, fd[0]);

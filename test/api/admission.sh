@@ -208,6 +208,7 @@ waits() {
 	done
 	cat "$TEST_DIR/waited"
 }
+has_come() { ! kill -0 "$1" 2>/dev/null || matches 'mutating"\} [1-9]' raw /metrics; }
 waits_once() {
 	local pods=/api/v1/namespaces/$1/pods name=$2 pid
 	k create namespace "$1" >/dev/null
@@ -216,7 +217,7 @@ waits_once() {
 	[ "$3" = PATCH ] && pods="$pods/$name?fieldManager=me"
 	curl -sS --cacert "$TEST_DIR/ca.crt" -H 'Authorization: Bearer token-of-ann' "$SERVER_URL$pods" -X "$3" -H "Content-Type: $4" --data-binary "$(pod "$name")" >"$TEST_DIR/waits" &
 	pid=$!
-	eventually 10 matches 'mutating"\} [1-9]' raw /metrics >/dev/null
+	eventually 10 has_come "$pid" >/dev/null
 	raw "/api/v1/namespaces/$1/serviceaccounts" -H 'Content-Type: application/json' -d '{"metadata":{"name":"default"}}' -o /dev/null
 	wait $pid
 	cat "$TEST_DIR/waits"
