@@ -55,8 +55,9 @@ wanted_starts() { seq 1 5 $ROUNDS | sed 's/^/once-/' | sort; }
 python3 "$TEST_ROOT/test/e2e/writers.py" "$KUBECONFIG_FILE" e2e-kills 4 "$TEST_DIR/stop" >"$TEST_DIR/writers.log" 2>&1 &
 writers=$!
 
-kill_server_process() { kill -9 "$(cut -d' ' -f1 "$LAB/run/server.pid")"; }
-kill_node_process() { on_node 1 sh -c 'kill -9 $(cut -d" " -f1 /run/lab/hanok-node.pid)'; }
+# Waits until it is gone: what is still on its way out would be taken for running, and not be started again.
+kill_server_process() { "$LAB_PROC" alive "$LAB/run/server.pid" && "$LAB_PROC" end "$LAB/run/server.pid" 0; }
+kill_node_process() { on_node 1 sh -c 'lab-proc alive /run/lab/hanok-node.pid && lab-proc end /run/lab/hanok-node.pid 0'; }
 vm_ready() { k wait --for=condition=Ready node/node1 --timeout=1s && k wait --for=condition=Ready vm/web-vm --timeout=1s; }
 everything_ready() { vm_ready && k rollout status deployment/web --timeout=1s; }
 one_round() {
