@@ -377,7 +377,7 @@ int node_main(int argc, char **argv)
 	if (prepare_data(o.data, &err) < 0)
 		return fail("data directory can't be used", &err);
 	n->kinds = kind_registry_create();
-	if (kind_registry_load_builtin(n->kinds, &err) < 0)
+	if (kind_registry_load_client(n->kinds, &err) < 0)
 		return fail("built-in kinds", &err);
 	malloc_trim(0); /* what loading took and gave back */
 	node_facts_read(o.data, &facts);

@@ -14,8 +14,9 @@
 #define READS_PER_TURN 8
 #define VECTORS_MAX 64
 
-/* All streams of a thread read into the same buffer: nothing in it outlives the read callback. */
-static _Thread_local char read_room[64 << 10];
+/* All streams read into the same buffer: nothing in it outlives the read callback. It is no
+ * thread's own, and neither are stream_tls.c's: each thread of a process would hold it. */
+static char read_room[64 << 10];
 
 static bool stream_usable(const struct stream *s)
 {

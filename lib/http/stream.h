@@ -1,7 +1,7 @@
 /* stream.h - a byte stream in both directions on the libuv loop: TCP or unix socket, with or
  * without TLS. HTTP, gRPC, libvirt's RPC, consoles and upgraded connections all stand on it.
  *
- * All calls happen on the loop's thread. Callbacks are never called from inside the call that
+ * All calls happen on the loop's thread, of which a process has one. Callbacks are never called from inside the call that
  * caused them, except `read` from within the loop. After stream_close() no callback but `closed`
  * comes, and that one exactly once; the memory is freed by the stream after it. */
 #pragma once

@@ -2,7 +2,7 @@
  * idle connection holds no record buffers (SSL_MODE_RELEASE_BUFFERS, no memory BIOs) and writing to
  * a closed socket raises no SIGPIPE.
  *
- * Records made of what is queued are collected in a room of the thread's and go to the kernel
+ * Records made of what is queued are collected in one room for all streams and go to the kernel
  * together: one send of 64 KiB costs it less than half of four of 16. What it does not take stays
  * with the stream, and nothing else is written before that. */
 #include "lib/http/stream_impl.h"
@@ -21,13 +21,13 @@
 #define SEALED_BYTES (RECORD_BYTES + 256u)
 #define RECORDS_TOGETHER 4
 
-static _Thread_local char gather_room[RECORD_BYTES];
-static _Thread_local struct {
+static char gather_room[RECORD_BYTES];
+static struct {
 	bool on; /* records go here, not to the kernel */
 	size_t size;
 	char room[RECORDS_TOGETHER * SEALED_BYTES];
 } sealed;
-static _Thread_local char error_text[512];
+static char error_text[512];
 
 static ssize_t send_some(int fd, const char *p, size_t size)
 {

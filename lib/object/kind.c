@@ -166,6 +166,8 @@ int kind_load(struct schema_builder *b, const struct json *j, struct kind *k, st
 	if (strlen(k->group) + strlen(k->version) + 2 > sizeof(k->gv))
 		return err_set(err, -EINVAL, "group and version are too long");
 	join(k->gv, k->group, '/', k->version);
+	if (!json_bool_or(json_get(j, "described"), true))
+		k->schema = &schema_anything;
 	if (!k->schema)
 		k->schema = definition ? table_get(b->definitions, definition) : NULL;
 	if (!k->schema)

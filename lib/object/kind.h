@@ -182,11 +182,15 @@ struct kind_registry;
 struct kind_registry *kind_registry_create(void);
 void kind_registry_destroy(struct kind_registry *r);
 /* Adds the definitions and kinds of one bundle: JSON made from the kind files at build time
- * ({"definitions": {NAME: schema}, "kinds": [...]}). Bad data is refused with the kind and path. */
+ * ({"definitions": {NAME: schema}, "kinds": [...]}); a kind with "described": false takes any
+ * object. Bad data is refused with the kind and path. */
 int kind_registry_load(
 	struct kind_registry *r, const char *text, size_t size, struct err *err) _must_check_;
 /* The bundle compiled into the binary (api/). */
 int kind_registry_load_builtin(struct kind_registry *r, struct err *err) _must_check_;
+/* The same kinds for programs that only are clients, in a fifth of the memory: without columns, and
+ * of the schemas only a Pod's. Objects of the other kinds are taken as they come. */
+int kind_registry_load_client(struct kind_registry *r, struct err *err) _must_check_;
 
 size_t kind_count(const struct kind_registry *r);
 struct kind *kind_at(const struct kind_registry *r, size_t i); /* in priority order of discovery */

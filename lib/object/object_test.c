@@ -24,6 +24,34 @@ static int teardown(void **state)
 
 /* ---- kinds ---- */
 
+/* What a client has of the kinds: all names, a Pod's schema as the server has it. */
+static void test_client_kinds(void **state)
+{
+	struct kind_registry *client = kind_registry_create();
+	struct err err = ERR_INIT;
+
+	assert_int_equal(kind_registry_load_client(client, &err), 0);
+	assert_int_equal(kind_count(client), kind_count(registry));
+	for (size_t i = 0; i < kind_count(client); i++) {
+		const struct kind *a = kind_at(client, i), *b = kind_at(registry, i);
+		assert_string_equal(a->gv, b->gv);
+		assert_string_equal(a->kind, b->kind);
+		assert_string_equal(a->plural, b->plural);
+		assert_int_equal(a->namespaced, b->namespaced);
+		assert_int_equal(a->selectable_field_count, b->selectable_field_count);
+		assert_non_null(a->schema);
+	}
+	assert_int_equal(
+		kind_by_name(client, "apps", "v1", "Deployment")->schema->type, SCHEMA_ANY);
+	const struct schema *pod = kind_by_name(client, "", "v1", "Pod")->schema;
+	const struct schema *whole = kind_by_name(registry, "", "v1", "Pod")->schema;
+	assert_int_equal(pod->property_count, whole->property_count);
+	assert_string_equal(
+		schema_property(schema_property(pod, "spec", 4), "volumes", 7)->items->name,
+		"io.k8s.api.core.v1.Volume");
+	kind_registry_destroy(client);
+}
+
 static void test_builtin_kinds(void **state)
 {
 	const struct kind *d = kind_by_resource(registry, "apps", "v1", "deployments");
@@ -391,6 +419,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_builtin_kinds),
+		cmocka_unit_test(test_client_kinds),
 		cmocka_unit_test(test_definitions_are_shared),
 		cmocka_unit_test(test_bad_bundles),
 		cmocka_unit_test(test_custom_schema),

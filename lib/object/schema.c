@@ -306,8 +306,7 @@ static const struct json *with_type_meta(struct schema_builder *b, const struct 
 	return copy;
 }
 
-/* additionalProperties: true allows what nothing describes. */
-static const struct schema anything = {
+const struct schema schema_anything = {
 	.type = SCHEMA_ANY,
 	.max_length = -1,
 	.min_length = -1,
@@ -353,7 +352,7 @@ static int fill(
 		if (r < 0)
 			return err_context(err, r, "{}");
 	} else if (json_bool_or(v, false)) {
-		s->additional = &anything;
+		s->additional = &schema_anything;
 	}
 	r = build_properties(b, json, s, err);
 	if (r == 0)

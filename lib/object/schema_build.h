@@ -37,6 +37,9 @@ struct schema_builder {
 	size_t made, room; /* schemas, and how many there may be (0 = any number) */
 };
 
+/* What nothing describes. */
+extern const struct schema schema_anything;
+
 void schema_builder_init(struct schema_builder *b, struct arena *arena, struct table *definitions,
 	schema_regexes *regexes);
 void schema_builder_finish(struct schema_builder *b);

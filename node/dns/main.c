@@ -398,7 +398,7 @@ int main(int argc, char **argv)
 		return r - 1;
 	signal(SIGPIPE, SIG_IGN);
 	p.kinds = kind_registry_create();
-	if (kind_registry_load_builtin(p.kinds, &err) < 0) {
+	if (kind_registry_load_client(p.kinds, &err) < 0) {
 		log_error("built-in kinds", "reason", err.msg, NULL);
 		return 1;
 	}

@@ -152,6 +152,32 @@ static void walk(void **state)
 		0);
 }
 
+/* A copy by `cp -al`. */
+static void many_links(void **state)
+{
+	enum { FILES = 500 };
+	char dir[] = "/tmp/hanok-links-XXXXXX", name[16];
+	uint64_t bytes = 0, inodes = 0;
+	int result = 0;
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chdir(dir), 0);
+	result |= mkdir("copy", 0700);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "copy/%d", i);
+		fill(name + 5, 1);
+		result |= link(name + 5, name);
+	}
+	disk_usage_walk(dir, NULL, &bytes, &inodes);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "copy/%d", i);
+		result |= unlink(name) | unlink(name + 5);
+	}
+	result |= rmdir("copy") | rmdir(dir);
+	assert_int_equal(result, 0);
+	assert_int_equal(inodes, FILES + 2);
+}
+
 /* However deep somebody digs. */
 static void deep_walk(void **state)
 {
@@ -204,6 +230,7 @@ int main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(who_is_looked_at),
 		cmocka_unit_test(walk),
+		cmocka_unit_test(many_links),
 		cmocka_unit_test(deep_walk),
 		cmocka_unit_test(own_files),
 	};

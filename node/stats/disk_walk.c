@@ -3,7 +3,6 @@
  * link. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
 #include "lib/base/table.h"
@@ -13,30 +12,63 @@
 enum {
 	DEPTH_MAX = 64,	    /* each level holds a descriptor; what is below is walked without */
 	DEEP_MAX = 1000000, /* that far */
-	LINKS_MAX = 1000000,
+	LINKS_MAX =
+		100000, /* files with several names that are told apart; others count per name */
 	DIRECTORY_FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOATIME,
 };
 #define FILES_MAX UINT64_C(20000000)
 
+/* Inodes that have been seen: open addressing, at most half full. No inode is 0. */
+struct inode_set {
+	uint64_t *slots;
+	size_t room, count; /* room: 0 or a power of two */
+};
+
 struct walk {
 	dev_t device;
-	struct table links; /* inodes with several names that have been seen */
+	struct inode_set links; /* with several names */
 	uint64_t bytes, inodes;
 	const _Atomic bool *stop;
 };
 
+/* Where it is, or would be. */
+static uint64_t *inode_slot(const struct inode_set *s, uint64_t inode)
+{
+	size_t at = table_hash(&inode, sizeof(inode)) & (s->room - 1);
+
+	while (s->slots[at] && s->slots[at] != inode)
+		at = (at + 1) & (s->room - 1);
+	return &s->slots[at];
+}
+
+static void inode_set_grow(struct inode_set *s)
+{
+	struct inode_set grown = {.room = MAX(s->room * 2, (size_t)64), .count = s->count};
+
+	grown.slots = xcalloc(grown.room, sizeof(*grown.slots));
+	for (size_t i = 0; i < s->room; i++)
+		if (s->slots[i])
+			*inode_slot(&grown, s->slots[i]) = s->slots[i];
+	free(s->slots);
+	*s = grown;
+}
+
 /* True when it is to be counted. */
 static bool first_name(struct walk *w, const struct stat *st)
 {
-	char key[24];
+	struct inode_set *seen = &w->links;
 
 	if (S_ISDIR(st->st_mode) || st->st_nlink < 2)
 		return true;
-	snprintf(key, sizeof(key), "%llx", (unsigned long long)st->st_ino);
-	if (table_get(&w->links, key))
+	if (seen->count * 2 >= seen->room)
+		inode_set_grow(seen);
+	uint64_t *slot = inode_slot(seen, st->st_ino);
+	if (*slot)
 		return false;
-	if (w->links.count < LINKS_MAX)
-		table_set(&w->links, key, w);
+	if (seen->count < LINKS_MAX) {
+		*slot = st->st_ino;
+		seen->count++;
+	}
 	return true;
 }
 
@@ -149,7 +181,7 @@ static void walk_below(struct walk *w, int fd, unsigned depth)
 
 void disk_usage_walk(const char *path, const _Atomic bool *stop, uint64_t *bytes, uint64_t *inodes)
 {
-	struct walk w = {.links = TABLE_INIT, .stop = stop};
+	struct walk w = {.stop = stop};
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -162,7 +194,7 @@ void disk_usage_walk(const char *path, const _Atomic bool *stop, uint64_t *bytes
 	w.device = st.st_dev;
 	count(&w, &st);
 	walk_below(&w, fd, 0);
-	table_finish(&w.links);
+	free(w.links.slots);
 	*bytes += w.bytes;
 	*inodes += w.inodes;
 }

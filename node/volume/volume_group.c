@@ -13,12 +13,19 @@
 #include "lib/base/log.h"
 #include "lib/base/vec.h"
 
-enum { FILE_BITS = 0660, DIRECTORY_BITS = 02770 };
+enum {
+	FILE_BITS = 0660,
+	DIRECTORY_BITS = 02770,
+	BATCH = 64, /* names of directories that a level holds: one may have millions */
+};
 
 struct level {
 	dev_t dev;
 	ino_t ino;
-	VEC(char *) names; /* directories in it that are still to be walked, the next one last */
+	VEC(char *)
+	names;	   /* directories in it that were read and are to be walked, the next last */
+	long at;   /* where reading goes on after these */
+	bool read; /* to its end */
 };
 
 struct walk {
@@ -72,38 +79,52 @@ static void give_file(struct walk *w, int dir, const char *name)
 		note_failure(w, give_one(fd, &st, w->gid));
 }
 
-/* Gives the files in a directory, and notes the directories. */
-static int enter(struct walk *w, int fd)
+/* Gives the files in a directory and notes the directories, until there is a batch of these. */
+static int read_on(struct walk *w, int fd, struct level *level)
 {
-	struct level level = {0};
-	struct stat st;
 	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = again < 0 ? NULL : fdopendir(again);
+	struct dirent *e = NULL;
+	struct stat st;
 
-	if (!d || fstat(fd, &st) < 0) {
+	if (!d) {
 		int r = -errno;
-		if (d)
-			closedir(d);
-		else if (again >= 0)
+		if (again >= 0)
 			close(again);
 		return r;
 	}
-	level.dev = st.st_dev;
-	level.ino = st.st_ino;
-	for (struct dirent *e; (e = readdir(d));) {
+	if (level->at)
+		seekdir(d, level->at);
+	while (level->names.count < BATCH && (e = readdir(d))) {
 		if (streq(e->d_name, ".") || streq(e->d_name, ".."))
 			continue;
 		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != w->dev ||
 			S_ISLNK(st.st_mode))
 			continue;
 		if (S_ISDIR(st.st_mode))
-			VEC_PUSH(&level.names, xstrdup(e->d_name));
+			VEC_PUSH(&level->names, xstrdup(e->d_name));
 		else if (!is_given(&st, w->gid))
 			give_file(w, fd, e->d_name);
 	}
+	level->read = !e;
+	level->at = telldir(d);
 	closedir(d);
-	VEC_PUSH(&w->levels, level);
 	return 0;
+}
+
+static int enter(struct walk *w, int fd)
+{
+	struct level level = {0};
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	level.dev = st.st_dev;
+	level.ino = st.st_ino;
+	int r = read_on(w, fd, &level);
+	if (r >= 0)
+		VEC_PUSH(&w->levels, level);
+	return r;
 }
 
 static void leave(struct walk *w)
@@ -147,6 +168,8 @@ static int walk(struct walk *w, int fd)
 			fd = next;
 			continue;
 		}
+		if (!level->read && read_on(w, fd, level) >= 0)
+			continue;
 		if (fstat(fd, &st) == 0)
 			note_failure(w, give_one(fd, &st, w->gid));
 		leave(w);

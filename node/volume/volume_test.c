@@ -407,6 +407,27 @@ static void groups(void **state)
 	assert_true(volume_give_to_group(at("no"), 3000, false, &err) < 0);
 }
 
+/* More directories in one than are noted at once. */
+static void groups_of_many(void **state)
+{
+	enum { DIRECTORIES = 300 };
+	struct err err = ERR_INIT;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(mkdir(at("v"), 0700), 0);
+	for (int i = 0; i < DIRECTORIES; i++) {
+		assert_int_equal(mkdir(at(arena_printf(&arena, "v/%d", i)), 0755), 0);
+		write_file(at(arena_printf(&arena, "v/%d/f", i)), "");
+	}
+	assert_int_equal(volume_give_to_group(at("v"), 3000, false, &err), 0);
+	assert_owner(at("v"), 02770, 0, 3000);
+	for (int i = 0; i < DIRECTORIES; i++) {
+		assert_owner(at(arena_printf(&arena, "v/%d", i)), 02775, 0, 3000);
+		assert_owner(at(arena_printf(&arena, "v/%d/f", i)), 0660, 0, 3000);
+	}
+}
+
 /* ---- mounts of containers ---- */
 
 static int mount_of(const char *mount, const char *sub, struct volume_mount *m, struct err *err)
@@ -668,6 +689,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(empty_dirs_are_the_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(host_paths, setup, teardown),
 		cmocka_unit_test_setup_teardown(groups, setup, teardown),
+		cmocka_unit_test_setup_teardown(groups_of_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(mounts, setup, teardown),
 		cmocka_unit_test_setup_teardown(links_that_are_swapped, setup, teardown),
 		cmocka_unit_test_setup_teardown(removal_spares_a_claims_data, setup, teardown),
