@@ -33,6 +33,8 @@
 #define DEFAULT_LIBVIRT "qemu:///system"
 #define DEFAULT_SERVICES "10.96.0.0/16"
 
+enum { LARGE_BYTES = 128 << 10, SPARE_BYTES = 256 << 10, TRIM_MS = 60000 };
+
 struct agent {
 	struct node node; /* first: node_report() comes back from it */
 	struct node_config config;
@@ -43,6 +45,7 @@ struct agent {
 	struct local_provisioner *provisioner;
 	struct node_shutdown *shutdown;
 	uv_signal_t term, interrupt;
+	uv_timer_t trim;
 	bool stopping;
 };
 
@@ -288,12 +291,30 @@ static void stop(struct agent *g)
 	net_destroy(TAKE_PTR(n->net));
 	node_status_destroy(status);
 	resources_destroy(TAKE_PTR(n->resources));
+	uv_close((uv_handle_t *)&g->trim, NULL);
 	uv_walk(n->loop, on_handle_walk, NULL);
 }
 
 static void on_signal(uv_signal_t *s, int number)
 {
 	stop(s->data);
+}
+
+static void on_trim(uv_timer_t *timer)
+{
+	malloc_trim(0);
+}
+
+/* Many pods at once need memory for a moment that is not needed again for days: lists and large
+ * documents get pages of their own, and what lies free between others goes back now and then. */
+static void keep_memory_small(struct agent *g)
+{
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+	mallopt(M_TRIM_THRESHOLD, SPARE_BYTES);
+	uv_timer_init(g->node.loop, &g->trim);
+	uv_timer_start(&g->trim, on_trim, 0, TRIM_MS);
+	uv_unref((uv_handle_t *)&g->trim);
 }
 
 static void on_pod_cidr(void *user)
@@ -338,7 +359,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	r = net_create(n, &n->net, err);
 	if (r < 0)
 		return err_context(err, r, "network");
-	n->files = file_work_create(n->loop, FILE_WORK_SLOW_MS);
+	n->files = file_work_create(n->loop, FILE_WORK_THREADS, FILE_WORK_SLOW_MS);
 	r = pod_manager_create(n, &n->pods, err);
 	if (r < 0)
 		return err_context(err, r, "containers");
@@ -379,7 +400,6 @@ int node_main(int argc, char **argv)
 	n->kinds = kind_registry_create();
 	if (kind_registry_load_client(n->kinds, &err) < 0)
 		return fail("built-in kinds", &err);
-	malloc_trim(0); /* what loading took and gave back */
 	node_facts_read(o.data, &facts);
 	if (g->config.fail_swap_on && facts.swap_bytes > 0) {
 		log_error("running with swap on is not supported, please disable swap or set "
@@ -395,6 +415,7 @@ int node_main(int argc, char **argv)
 	};
 	uv_loop_init(&loop);
 	n->loop = &loop;
+	keep_memory_small(g);
 	n->clock = clock_system();
 	n->config = &g->config;
 	n->name = o.name ? o.name : facts.hostname;

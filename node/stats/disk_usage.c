@@ -8,6 +8,12 @@
 #include "lib/base/table.h"
 #include "lib/base/vec.h"
 #include "node/pod/pod_config.h"
+#include "node/stats/disk_counts.h"
+
+enum {
+	SLOW_MS = 3000,	  /* who takes longer is not waited for */
+	COST_FACTOR = 50, /* and takes at most a fiftieth of the time */
+};
 
 /* ---- one pod ---- */
 
@@ -138,24 +144,15 @@ struct waiter {
 	void *user;
 };
 
-/* What the worker thread has; the loop does not touch it meanwhile. */
-struct round {
-	uv_work_t work;
-	struct disk_usage *owner; /* NULL: destroyed, nobody waits */
-	VEC(struct pod_disk *) pods;
-	VEC(char *) log_dirs; /* of each */
-	int64_t began_ns;
-	bool (*only)(const struct json *pod); /* NULL = all */
-	_Atomic bool stop;
-};
-
 struct disk_usage {
 	struct node *n;
 	struct table pods; /* uid -> struct pod_disk */
-	struct round *running;
+	struct disk_counts *counts;
 	VEC(struct waiter) waiters;
-	unsigned number;
-	int64_t cost_ns, counted_ns;
+	bool running;			      /* a round */
+	bool (*only)(const struct json *pod); /* it counts these; NULL = all */
+	unsigned number;		      /* of the round */
+	int64_t began_ns, cost_ns, counted_ns;
 };
 
 static void count_volume(struct volume_disk *v, const _Atomic bool *stop)
@@ -178,33 +175,17 @@ static void count_volume(struct volume_disk *v, const _Atomic bool *stop)
 		disk_usage_walk(v->path, stop, &v->used_bytes, &v->used_inodes);
 }
 
-static void count_all(uv_work_t *work)
+/* On a thread. */
+static void count_pod(struct pod_disk *d, const char *log_dir, const _Atomic bool *stop)
 {
-	struct round *r = CONTAINER_OF(work, struct round, work);
-
-	for (size_t i = 0; i < r->pods.count && !r->stop; i++) {
-		struct pod_disk *d = r->pods.items[i];
-		pod_disk_count_own(d, &r->stop);
-		for (size_t k = 0; k < d->volume_count; k++)
-			count_volume(&d->volumes[k], &r->stop);
-		for (size_t k = 0; k < d->log_count; k++) {
-			struct log_disk *l = &d->logs[k];
-			_cleanup_(free_p) char *dir =
-				xasprintf("%s/%s", r->log_dirs.items[i], l->container);
-			disk_usage_walk(dir, &r->stop, &l->used_bytes, &l->used_inodes);
-		}
+	pod_disk_count_own(d, stop);
+	for (size_t i = 0; i < d->volume_count; i++)
+		count_volume(&d->volumes[i], stop);
+	for (size_t i = 0; i < d->log_count; i++) {
+		struct log_disk *l = &d->logs[i];
+		_cleanup_(free_p) char *dir = xasprintf("%s/%s", log_dir, l->container);
+		disk_usage_walk(dir, stop, &l->used_bytes, &l->used_inodes);
 	}
-}
-
-static void round_free(struct round *r)
-{
-	for (size_t i = 0; i < r->pods.count; i++)
-		pod_disk_destroy(r->pods.items[i]);
-	for (size_t i = 0; i < r->log_dirs.count; i++)
-		free(r->log_dirs.items[i]);
-	VEC_FINISH(&r->pods);
-	VEC_FINISH(&r->log_dirs);
-	free(r);
 }
 
 static void forget_gone(struct disk_usage *d)
@@ -245,60 +226,60 @@ static void tell(struct disk_usage *d, bool (*only)(const struct json *pod))
 	free(waiters);
 }
 
-static void on_counted(uv_work_t *work, int status)
+static void on_counted(void *user, struct pod_disk *p)
 {
-	struct round *r = CONTAINER_OF(work, struct round, work);
-	struct disk_usage *d = r->owner;
+	struct disk_usage *d = user;
 
-	if (!d) {
-		round_free(r);
-		return;
-	}
+	p->round = d->number;
+	p->time_ns = d->n->clock->wall_ns(d->n->clock);
+	pod_disk_destroy(table_set(&d->pods, p->uid, p));
+}
+
+static void on_over(void *user)
+{
+	struct disk_usage *d = user;
 	int64_t now = d->n->clock->mono_ns(d->n->clock);
-	d->running = NULL;
-	d->cost_ns = now - r->began_ns;
-	for (size_t i = 0; i < r->pods.count; i++) {
-		struct pod_disk *p = r->pods.items[i];
-		p->round = d->number;
-		p->time_ns = d->n->clock->wall_ns(d->n->clock);
-		pod_disk_destroy(table_set(&d->pods, p->uid, p));
-	}
-	r->pods.count = 0;
-	bool (*only)(const struct json *pod) = r->only;
-	if (!only)
+
+	d->running = false;
+	d->cost_ns = now - d->began_ns;
+	if (!d->only)
 		d->counted_ns = now;
 	forget_gone(d);
-	round_free(r);
-	tell(d, only);
+	tell(d, d->only);
+}
+
+/* What took long the last time is not walked over again at once. */
+static bool rests(const struct disk_usage *d, const struct pod_disk *p)
+{
+	int64_t age_ns = d->n->clock->wall_ns(d->n->clock) - p->time_ns;
+
+	return p->cost_ns > SLOW_MS * NS_PER_MS && age_ns >= 0 && age_ns / COST_FACTOR < p->cost_ns;
 }
 
 static void add_pod(void *user, const struct pod_here *here)
 {
-	struct round *r = user;
-	struct pod_disk *known = table_get(&r->owner->pods, here->uid);
+	struct disk_usage *d = user;
+	struct pod_disk *known = table_get(&d->pods, here->uid);
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct json *pod = object_doc(here->object, &a);
 
 	/* Whether this round counts it or not, it is not gone. */
 	if (known)
-		known->round = r->owner->number;
-	if (r->only && (here->ended || !r->only(pod)))
+		known->round = d->number;
+	if (d->only && (here->ended || !d->only(pod)))
 		return;
-	VEC_PUSH(&r->pods, pod_disk_make(pod, here->dir));
-	VEC_PUSH(&r->log_dirs, xstrdup(pod_log_dir(&a, pod)));
+	if (!known || !rests(d, known))
+		disk_counts_add(d->counts, pod_disk_make(pod, here->dir), pod_log_dir(&a, pod));
 }
 
 static void start(struct disk_usage *d, bool (*only)(const struct json *pod))
 {
-	struct round *r = xcalloc(1, sizeof(*r));
-
-	r->owner = d;
-	r->only = only;
-	r->began_ns = d->n->clock->mono_ns(d->n->clock);
+	d->only = only;
+	d->began_ns = d->n->clock->mono_ns(d->n->clock);
 	d->number++;
-	d->running = r;
-	pod_manager_walk(d->n->pods, add_pod, r);
-	uv_queue_work(d->n->loop, &r->work, count_all, on_counted);
+	d->running = true;
+	pod_manager_walk(d->n->pods, add_pod, d);
+	disk_counts_await(d->counts, on_over);
 }
 
 void disk_usage_count(struct disk_usage *d, bool (*only)(const struct json *pod),
@@ -332,6 +313,7 @@ struct disk_usage *disk_usage_create(struct node *n)
 
 	d->n = n;
 	d->pods = TABLE_INIT;
+	d->counts = disk_counts_create(n->loop, SLOW_MS, count_pod, on_counted, d);
 	return d;
 }
 
@@ -339,10 +321,7 @@ void disk_usage_destroy(struct disk_usage *d)
 {
 	if (!d)
 		return;
-	if (d->running) {
-		d->running->stop = true;
-		d->running->owner = NULL;
-	}
+	disk_counts_destroy(d->counts);
 	for (struct table_iter i = table_iterate(&d->pods); table_next(&i);)
 		pod_disk_destroy(i.value);
 	table_finish(&d->pods);

@@ -1,6 +1,6 @@
 /* disk_usage.h - how much disk the pods of this node use: volumes and logs, counted as du(1) does,
- * in a worker thread. A walk never leaves the file system it began on, counts hard links once, and
- * gives up at a number of files that no honest pod has. */
+ * on threads, each pod for itself (disk_counts.h). A walk never leaves the file system it began on,
+ * counts hard links once, and gives up at a number of files that no honest pod has. */
 #pragma once
 
 #include "node/pod/pod_manager.h"
@@ -27,6 +27,7 @@ struct pod_disk {
 	uint64_t own_bytes, own_inodes; /* what the agent made for it and containers may write to:
 					   etc-hosts, termination messages */
 	unsigned round;
+	int64_t cost_ns; /* how long the count took */
 };
 /* Volumes that count as ephemeral, and logs. */
 uint64_t pod_disk_bytes(const struct pod_disk *d);
@@ -36,7 +37,8 @@ struct disk_usage;
 struct disk_usage *disk_usage_create(struct node *n);
 void disk_usage_destroy(struct disk_usage *d); /* NULL allowed; whoever waits is not told */
 /* Counts anew all pods, or those of which `only` says so, and calls back, later. Who asks for what
- * is being counted shares its figures. */
+ * is being counted shares its figures. Pods whose file system does not answer in time are not
+ * waited for and keep their old figures until it does. */
 void disk_usage_count(struct disk_usage *d, bool (*only)(const struct json *pod),
 	void (*done)(void *user), void *user);
 /* The latest figures; NULL: never counted. */

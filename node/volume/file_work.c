@@ -33,7 +33,7 @@ struct file_work {
 	pthread_cond_t wanted; /* there is work, or nobody is needed any more */
 	uv_async_t async;      /* something ended */
 	uv_timer_t look;
-	unsigned slow_ms;
+	unsigned at_once, slow_ms;
 	struct list queued, running, ended;
 	unsigned threads, idle;
 	unsigned handles; /* of the loop, still open */
@@ -96,7 +96,7 @@ static unsigned running_well(const struct file_work *f)
 /* The first that may run, NULL when none may. */
 static struct file_job *next_job(const struct file_work *f)
 {
-	if (list_empty(&f->queued) || running_well(f) >= FILE_WORK_THREADS)
+	if (list_empty(&f->queued) || running_well(f) >= f->at_once)
 		return NULL;
 	LIST_FOR_EACH(j, &f->queued, struct file_job, link)
 		if (!key_runs(f, j->key))
@@ -223,7 +223,7 @@ static void on_look(uv_timer_t *timer)
 	pthread_mutex_unlock(&f->lock);
 }
 
-struct file_work *file_work_create(uv_loop_t *loop, unsigned slow_ms)
+struct file_work *file_work_create(uv_loop_t *loop, unsigned at_once, unsigned slow_ms)
 {
 	struct file_work *f = xcalloc(1, sizeof(*f));
 	pthread_condattr_t attr;
@@ -233,6 +233,7 @@ struct file_work *file_work_create(uv_loop_t *loop, unsigned slow_ms)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&f->wanted, &attr);
 	pthread_condattr_destroy(&attr);
+	f->at_once = at_once;
 	f->slow_ms = slow_ms;
 	list_init(&f->queued);
 	list_init(&f->running);

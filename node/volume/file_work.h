@@ -2,8 +2,8 @@
  * server that does not answer) on threads of their own, so that the event loop never waits for one.
  *
  * Jobs of one key (a pod's uid) run one after another, in the order in which they came; those of
- * different keys side by side. FILE_WORK_THREADS at once, but what has run for longer than slow_ms
- * is not counted: what hangs delays nobody else. FILE_WORK_THREADS_MAX threads are the end of that.
+ * different keys side by side. `at_once` of them, but what has run for longer than slow_ms is
+ * not counted: what hangs delays nobody else. FILE_WORK_THREADS_MAX threads are the end of that.
  *
  * A job's memory is the job's: `run` sees `user` and nothing else, and `done` frees it. */
 #pragma once
@@ -23,7 +23,7 @@ typedef void file_job_run(void *user);
  * nothing else, and `run` may not have been called. */
 typedef void file_job_done(void *user, bool cancelled);
 
-struct file_work *file_work_create(uv_loop_t *loop, unsigned slow_ms);
+struct file_work *file_work_create(uv_loop_t *loop, unsigned at_once, unsigned slow_ms);
 /* Cancels what has not begun. Who runs goes on, and is cancelled when it ends; nobody waits for
  * that. */
 void file_work_destroy(struct file_work *f); /* NULL allowed */

@@ -23,7 +23,7 @@ static size_t open_tasks;
 static int setup(void **state)
 {
 	uv_loop_init(&loop);
-	work = file_work_create(&loop, 20);
+	work = file_work_create(&loop, FILE_WORK_THREADS, 20);
 	open_tasks = 0;
 	return 0;
 }
