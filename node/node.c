@@ -33,7 +33,7 @@
 #define DEFAULT_LIBVIRT "qemu:///system"
 #define DEFAULT_SERVICES "10.96.0.0/16"
 
-enum { LARGE_BYTES = 128 << 10, SPARE_BYTES = 256 << 10, TRIM_MS = 60000 };
+enum { LARGE_BYTES = 128 << 10, SPARE_BYTES = 256 << 10, TRIM_MS = 60000, STOP_MAX_MS = 1500 };
 
 struct agent {
 	struct node node; /* first: node_report() comes back from it */
@@ -45,7 +45,7 @@ struct agent {
 	struct local_provisioner *provisioner;
 	struct node_shutdown *shutdown;
 	uv_signal_t term, interrupt;
-	uv_timer_t trim;
+	uv_timer_t timer; /* gives memory back; when stopping, the end of patience */
 	bool stopping;
 };
 
@@ -261,6 +261,15 @@ static void on_server_stopped(void *user)
 
 	node_server_destroy(TAKE_PTR(g->server));
 	client_destroy(TAKE_PTR(g->node.client));
+	/* What goes on between a client and the runtime or a console. */
+	streams_break();
+}
+
+/* Something was forgotten, or does not come back: nobody is to wait for that. */
+static void on_late(uv_timer_t *timer)
+{
+	log_warn("not all has ended in time", NULL);
+	uv_stop(timer->loop);
 }
 
 static void on_handle_walk(uv_handle_t *h, void *user)
@@ -291,7 +300,8 @@ static void stop(struct agent *g)
 	net_destroy(TAKE_PTR(n->net));
 	node_status_destroy(status);
 	resources_destroy(TAKE_PTR(n->resources));
-	uv_close((uv_handle_t *)&g->trim, NULL);
+	uv_timer_stop(&g->timer);
+	uv_timer_start(&g->timer, on_late, STOP_MAX_MS, 0);
 	uv_walk(n->loop, on_handle_walk, NULL);
 }
 
@@ -312,9 +322,9 @@ static void keep_memory_small(struct agent *g)
 	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	mallopt(M_TRIM_THRESHOLD, SPARE_BYTES);
-	uv_timer_init(g->node.loop, &g->trim);
-	uv_timer_start(&g->trim, on_trim, 0, TRIM_MS);
-	uv_unref((uv_handle_t *)&g->trim);
+	uv_timer_init(g->node.loop, &g->timer);
+	uv_timer_start(&g->timer, on_trim, 0, TRIM_MS);
+	uv_unref((uv_handle_t *)&g->timer);
 }
 
 static void on_pod_cidr(void *user)

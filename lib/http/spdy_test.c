@@ -642,9 +642,41 @@ static void test_ping_flood(void **state)
 	buf_finish(&b);
 }
 
+static void on_parted(void *joined)
+{
+	*(bool *)joined = false;
+}
+
+/* The program stops while two streams are joined, whose other ends do not leave. */
+static void test_streams_break(void **state)
+{
+	struct stream *streams[2];
+	int a[2], b[2];
+	bool joined = true;
+	struct err err = ERR_INIT;
+	uv_loop_t loop;
+
+	alarm(60);
+	uv_loop_init(&loop);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, a), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, b), 0);
+	assert_int_equal(stream_from_fd(&loop, a[0], &streams[0], &err), 0);
+	assert_int_equal(stream_from_fd(&loop, b[0], &streams[1], &err), 0);
+	stream_join(streams[0], streams[1], on_parted, &joined);
+	uv_run(&loop, UV_RUN_NOWAIT);
+	assert_true(joined);
+	streams_break();
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_false(joined);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	close(a[1]);
+	close(b[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_streams_break),
 		cmocka_unit_test(test_headers_round_trip),
 		cmocka_unit_test(test_dictionary),
 		cmocka_unit_test(test_bad_frames),

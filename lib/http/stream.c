@@ -18,6 +18,8 @@
  * thread's own, and neither are stream_tls.c's: each thread of a process would hold it. */
 static char read_room[64 << 10];
 
+static struct list streams = {&streams, &streams};
+
 static bool stream_usable(const struct stream *s)
 {
 	return s->state == STREAM_HANDSHAKE || s->state == STREAM_OPEN;
@@ -62,6 +64,7 @@ int stream_create(uv_loop_t *loop, int fd, SSL *ssl, struct stream **ret, struct
 		free(s);
 		return err_errno(err, r, "watch a descriptor");
 	}
+	list_append(&streams, &s->link);
 	uv_idle_init(loop, &s->later);
 	s->poll.data = s->later.data = s;
 	s->open_handles = 2;
@@ -448,8 +451,16 @@ void stream_fail(struct stream *s, int code, const char *text)
 		stream_close(s);
 }
 
+/* None leaves the list before the loop's next turn, whatever the owners do. */
+void streams_break(void)
+{
+	LIST_FOR_EACH(s, &streams, struct stream, link)
+		stream_fail(s, -ECANCELED, "the program is stopping");
+}
+
 static void stream_free(struct stream *s)
 {
+	list_remove(&s->link);
 	if (s->peer) {
 		free(s->peer->cn);
 		for (size_t i = 0; i < s->peer->org_count; i++)

@@ -1,9 +1,10 @@
 /* stream.h - a byte stream in both directions on the libuv loop: TCP or unix socket, with or
  * without TLS. HTTP, gRPC, libvirt's RPC, consoles and upgraded connections all stand on it.
  *
- * All calls happen on the loop's thread, of which a process has one. Callbacks are never called from inside the call that
- * caused them, except `read` from within the loop. After stream_close() no callback but `closed`
- * comes, and that one exactly once; the memory is freed by the stream after it. */
+ * All calls happen on the loop's thread, of which a process has one. Callbacks are never called
+ * from inside the call that caused them, except `read` from within the loop. After stream_close()
+ * no callback but `closed` comes, and that one exactly once; the memory is freed by the stream
+ * after it. */
 #pragma once
 
 #include <uv.h>
@@ -82,6 +83,9 @@ void stream_tell_drained(struct stream *s);
 
 void stream_shutdown(struct stream *s); /* sends what is queued, then ends our direction */
 void stream_close(struct stream *s);	/* now; queued bytes may be lost. NULL allowed */
+/* Breaks all that are still open: when the program stops, of those that are joined or bridged no
+ * one else knows. Their owners are told as of any error, from inside this call. */
+void streams_break(void);
 
 /* From the peer's verified certificate, "" when none: first CN, and all O in order. */
 const char *stream_peer_cn(const struct stream *s);

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "lib/base/list.h"
 #include "lib/base/buf.h"
 #include "lib/http/stream.h"
 #include "lib/http/stream_queue.h"
@@ -34,6 +35,7 @@ struct stream_peer {
 };
 
 struct stream {
+	struct list link; /* in all streams of the process */
 	uv_poll_t poll;
 	uv_idle_t later; /* runs in the next turn of the loop: deferred reads and writes */
 	struct stream_handler h;

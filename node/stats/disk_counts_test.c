@@ -32,11 +32,13 @@ static void on_counted(void *user, struct pod_disk *d)
 	counted++;
 	hung_counted += streq(d->name, "hung");
 	pod_disk_destroy(d);
+	uv_stop(&loop);
 }
 
 static void on_over(void *user)
 {
 	rounds++;
+	uv_stop(&loop);
 }
 
 static void add(const char *uid, const char *name)
@@ -51,7 +53,7 @@ static void add(const char *uid, const char *name)
 static void run_until(const unsigned *what, unsigned reached)
 {
 	while (*what < reached)
-		uv_run(&loop, UV_RUN_ONCE);
+		uv_run(&loop, UV_RUN_DEFAULT);
 }
 
 static int setup(void **state)
