@@ -473,6 +473,8 @@ int node_main(int argc, char **argv)
 			n->cri_address, NULL);
 	}
 	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_close((uv_handle_t *)&g->timer, NULL);
+	uv_run(&loop, UV_RUN_NOWAIT);
 	uv_loop_close(&loop);
 	kind_registry_destroy(n->kinds);
 	kubeconfig_finish(&g->kubeconfig);
