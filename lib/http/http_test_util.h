@@ -149,7 +149,7 @@ static inline struct fixture *fixture_create(bool tls, http_handler *handler, un
 	static const char *const names[] = {"localhost", NULL};
 	static const char *const ips[] = {"127.0.0.1", NULL};
 	struct fixture *f = xcalloc(1, sizeof(*f));
-	alarm(60); /* a test that hangs ends by a signal */
+	alarm(600); /* a test that hangs ends by a signal */
 	struct http_server_options o = {
 		.loop = &f->loop, .handler = handler, .user = f, .idle_timeout_ms = idle_ms};
 	char *cert = NULL, *key = NULL;
