@@ -1,8 +1,8 @@
 #include "node/net/ports.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 
+#include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "lib/base/vec.h"
@@ -12,7 +12,9 @@
 /* What an earlier agent said stays so long: this one learns of its pods one by one. */
 #define KEEP_MS 60000
 #define ADDRESSES_MAX 16
-#define RESULT_MAX_BYTES 65536
+/* The library notes a pod's annotations and host ports there too, before what is looked for: no pod
+ * may make it too much to be read. */
+#define RESULT_MAX_BYTES (16u << 20)
 
 struct owner {
 	struct net_port port;
@@ -174,20 +176,18 @@ int ports_read_mac(const char *text, uint8_t ret[6])
 int ports_read_cni(
 	const char *directory, const char *network, const char *sandbox, struct net_port *ret)
 {
+	static const struct json_limits limits = {.depth = 256, .size_bytes = RESULT_MAX_BYTES};
 	_cleanup_(free_p) char *path = xasprintf("%s/%s-%s-eth0", directory, network, sandbox);
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct net_port port = {.name = ""};
 	bool has_mac = false;
 	struct json *doc;
-	char *text;
-	ssize_t n;
+	struct str text;
+	int r = file_load(&a, path, RESULT_MAX_BYTES, &text, NULL);
 
-	if (fd < 0)
-		return -ENOENT;
-	text = arena_alloc(&a, RESULT_MAX_BYTES);
-	n = read(fd, text, RESULT_MAX_BYTES);
-	if (n <= 0 || json_parse(&a, text, (size_t)n, NULL, &doc, NULL) < 0)
+	if (r < 0)
+		return r == -ENOENT || r == -ENOTDIR ? -ENOENT : -EBADMSG;
+	if (json_parse(&a, text.p, text.size, &limits, &doc, NULL) < 0)
 		return -EBADMSG;
 	/* The bridge, then the port, then what is in the sandbox. */
 	JSON_FOR_EACH_ITEM(it, json_path(doc, "result.interfaces")) {

@@ -120,6 +120,22 @@ static void the_port_of_a_sandbox(void **state)
 				     "\"sandbox\":\"x\"}]}}",
 				 &p),
 		-EBADMSG);
+	/* Whatever a pod has for annotations. */
+	size_t many = 3u << 20;
+	char *notes = malloc(many + 1);
+	assert_non_null(notes);
+	memset(notes, 'x', many);
+	notes[many] = '\0';
+	char *large =
+		xasprintf("{\"capabilityArgs\":{\"notes\":\"%s\"},\"result\":{\"interfaces\":["
+			  "{\"name\":\"veth7\"},{\"name\":\"eth0\",\"mac\":"
+			  "\"62:4b:1d:d1:1b:6f\",\"sandbox\":\"x\"}]}}",
+			notes);
+	memset(&p, 0, sizeof(p));
+	assert_int_equal(read_result(large, &p), 0);
+	assert_string_equal(p.name, "veth7");
+	free(large);
+	free(notes);
 	assert_int_equal(ports_read_cni("/nowhere", "hanok", "abc", &p), -ENOENT);
 }
 

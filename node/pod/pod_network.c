@@ -50,10 +50,15 @@ bool pod_network_missing(struct pod_op *op, const Cri__PodSandboxStatus *s)
 static void find_port(struct pod_op *op, const Cri__PodSandboxStatus *s)
 {
 	op->port.name[0] = '\0';
-	if (ports_read_cni(PORTS_CNI_RESULTS, CNI_NETWORK, s->id, &op->port) < 0)
+	int r = ports_read_cni(PORTS_CNI_RESULTS, CNI_NETWORK, s->id, &op->port);
+	if (r == -ENOENT)
 		log_debug("the port of a sandbox is not known: the runtime keeps nothing "
 			  "below " PORTS_CNI_RESULTS,
 			"sandbox", s->id, NULL);
+	else if (r < 0)
+		log_warn("the port of a sandbox is not kept to its addresses: what the runtime "
+			 "notes below " PORTS_CNI_RESULTS " can't be read",
+			"pod", op->w->name, "namespace", op->w->ns, "sandbox", s->id, NULL);
 }
 
 static void admitted(void *user, const struct err *err);
