@@ -25,6 +25,7 @@ struct disk_counts {
 	disk_counted *counted;
 	void *user;
 	struct list under_way;
+	int64_t ended_ns;	  /* monotonic; when one did, or the round began */
 	uv_timer_t look;	  /* for who has become slow */
 	void (*over)(void *user); /* NULL = no round */
 };
@@ -52,17 +53,32 @@ static void run(void *user)
 		c->walk(c->disk, c->log_dir, &c->stop);
 }
 
-static bool is_slow(const struct disk_counts *all, const struct count *c)
+/* Nothing has begun or ended for so long that all threads hang. */
+static bool is_stuck(const struct disk_counts *all, int64_t now)
 {
-	return c->began_ns && now_ns() - c->began_ns > all->slow_ms * NS_PER_MS;
+	int64_t last = all->ended_ns;
+
+	LIST_FOR_EACH(c, &all->under_way, struct count, link) {
+		int64_t began = c->began_ns;
+		last = MAX(last, began);
+	}
+	return now - last > 3 * all->slow_ms * NS_PER_MS;
 }
 
 /* Ends the round when it is time. */
 static void look(struct disk_counts *all)
 {
-	LIST_FOR_EACH(c, &all->under_way, struct count, link)
-		if (c->awaited && !is_slow(all, c))
+	int64_t now = now_ns();
+	bool waits = false;
+
+	LIST_FOR_EACH(c, &all->under_way, struct count, link) {
+		int64_t began = c->began_ns;
+		if (c->awaited && began && now - began <= all->slow_ms * NS_PER_MS)
 			return;
+		waits |= c->awaited && !began;
+	}
+	if (waits && !is_stuck(all, now))
+		return;
 	LIST_FOR_EACH(c, &all->under_way, struct count, link)
 		c->awaited = false;
 	uv_timer_stop(&all->look);
@@ -87,7 +103,8 @@ static void on_done(void *user, bool cancelled)
 	}
 	struct disk_counts *all = c->owner;
 	list_remove(&c->link);
-	c->disk->cost_ns = now_ns() - c->began_ns;
+	all->ended_ns = now_ns();
+	c->disk->cost_ns = all->ended_ns - c->began_ns;
 	all->counted(all->user, TAKE_PTR(c->disk));
 	count_free(c);
 	look(all);
@@ -115,6 +132,7 @@ void disk_counts_add(struct disk_counts *all, struct pod_disk *d, const char *lo
 void disk_counts_await(struct disk_counts *all, void (*over)(void *user))
 {
 	all->over = over;
+	all->ended_ns = now_ns();
 	uv_timer_start(&all->look, on_look, 0, MAX(all->slow_ms / 4, 1u));
 }
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "node/stats/disk_counts.h"
+#include "node/volume/file_work.h"
 
 static uv_loop_t loop;
 static struct disk_counts *counts;
@@ -123,6 +124,28 @@ static void who_hangs_holds_up_nobody(void **state)
 	run_until(&counted, 2 * 2 + ARRAY_LEN(hung) + 1);
 }
 
+/* More than there can be threads: who never comes to his turn is not waited for either. */
+static void more_hang_than_may_run(void **state)
+{
+	enum { HUNG = FILE_WORK_THREADS_MAX + 6 };
+	char uid[8];
+
+	for (unsigned round = 1; round <= 2; round++) {
+		for (int i = 0; i < HUNG; i++) {
+			snprintf(uid, sizeof(uid), "h%d", i);
+			add(uid, "hung");
+		}
+		add("a", "well");
+		disk_counts_await(counts, on_over);
+		run_until(&rounds, round);
+		assert_int_equal(walks, FILE_WORK_THREADS_MAX);
+	}
+	for (int i = 0; i < HUNG; i++)
+		assert_int_equal(write(gate[1], "x", 1), 1);
+	run_until(&hung_counted, HUNG);
+	run_until(&counted, HUNG + 1);
+}
+
 /* The agent stops meanwhile: it does not wait. */
 static void left_behind(void **state)
 {
@@ -144,6 +167,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_round, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_empty_round, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_hangs_holds_up_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(more_hang_than_may_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(left_behind, setup, teardown),
 	};
 
