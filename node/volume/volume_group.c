@@ -160,7 +160,9 @@ static int walk(struct walk *w, int fd)
 			/* Gone, a mount, or not a directory any more. */
 			if (next < 0)
 				continue;
-			if (enter(w, next) < 0) {
+			int r = enter(w, next);
+			if (r < 0) {
+				note_failure(w, r == -ENOENT ? 0 : r);
 				close(next);
 				continue;
 			}
@@ -168,8 +170,12 @@ static int walk(struct walk *w, int fd)
 			fd = next;
 			continue;
 		}
-		if (!level->read && read_on(w, fd, level) >= 0)
-			continue;
+		if (!level->read) {
+			int r = read_on(w, fd, level);
+			if (r >= 0)
+				continue;
+			note_failure(w, r == -ENOENT ? 0 : r);
+		}
 		if (fstat(fd, &st) == 0)
 			note_failure(w, give_one(fd, &st, w->gid));
 		leave(w);
