@@ -59,6 +59,7 @@ struct pod_manager {
 	struct arena list_arena;
 	int64_t relist_due_ns;	 /* while relist is armed; monotonic */
 	int64_t list_started_ns; /* monotonic */
+	int64_t end_seen_ns;	 /* likewise, the first that no list has shown yet; 0 = none */
 	bool relist_again;	 /* something happened while listing */
 	bool relist_later;	 /* something started while listing */
 	bool watching;		 /* the runtime tells us of changes */

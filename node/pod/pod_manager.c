@@ -25,7 +25,8 @@ enum {
 	RELIST_BUSY_MS = 1000,	   /* it does not, and something is on its way */
 	RELIST_IDLE_MS = 5000,
 	RELIST_FAILED_MS = 2000,
-	EVENT_GATHER_MS = 20, /* one exit gives several events */
+	EVENT_GATHER_MS = 20,	   /* one exit gives several events */
+	EVENT_GATHER_MAX_MS = 500, /* whatever else ends meanwhile: probes do all the time */
 	/* What starts was nearly always started by us, and its status is asked for at once. */
 	START_GATHER_MS = 1000,
 	ORPHAN_GRACE_S = 30,
@@ -342,10 +343,21 @@ static void on_relist(void *user)
 		metric_observe(&metric_pleg_relist_interval_seconds,
 			seconds_since(m, m->list_started_ns), NULL);
 	m->list_started_ns = mono(m->n);
+	m->end_seen_ns = 0;
 	m->list_sandboxes = cri_list_sandboxes(m->cri, NULL, NULL, on_sandboxes, m);
 }
 
 /* ---- events of the runtime ---- */
+
+static void relist_for_end(struct pod_manager *m)
+{
+	int64_t now = mono(m->n);
+
+	if (!m->end_seen_ns)
+		m->end_seen_ns = now;
+	int64_t rest_ms = EVENT_GATHER_MAX_MS - (now - m->end_seen_ns) / NS_PER_MS;
+	relist_in(m, MAX(MIN(rest_ms, (int64_t)EVENT_GATHER_MS), 0));
+}
 
 static void on_runtime_event(void *user, enum cri_change what)
 {
@@ -357,7 +369,7 @@ static void on_runtime_event(void *user, enum cri_change what)
 	else if (started)
 		relist_within(m, START_GATHER_MS);
 	else
-		relist_in(m, EVENT_GATHER_MS);
+		relist_for_end(m);
 }
 
 static void on_watch_ended(void *user, const struct grpc_result *r)
