@@ -62,6 +62,7 @@ struct policies {
 	struct table remotes; /* uid of a pod or machine of another node -> ourselves */
 	bool listed[2];	      /* pods, machines of this node */
 	enum state state;
+	bool released;	     /* all policies and pods of the first lists were compared */
 	bool bridge_asked;   /* the last full message was for the family bridge too */
 	bool bridge_refused; /* the kernel can't judge what passes between ports of a bridge */
 	struct net_range ranges[2];
@@ -362,9 +363,12 @@ static void release(struct policies *p)
 
 	if (!informer_synced(p->policies) || !p->listed[PODS])
 		return;
-	policy_map_release(p->map, &ops);
-	VEC_FINISH(&ops); /* the kernel gets everything, later */
-	tell_problems(p);
+	if (!p->released) {
+		p->released = true;
+		policy_map_release(p->map, &ops);
+		VEC_FINISH(&ops); /* the kernel gets everything, later */
+		tell_problems(p);
+	}
 	consider_peers(p);
 }
 
