@@ -64,6 +64,24 @@ static void write_ranges(
 	buf_add_str(out, any ? " }\n\t}\n" : "\t}\n");
 }
 
+/* What nobody has yet is nobody's either, so that an address can be tried for doubles before its
+ * port is known. nft(8) of Debian 12 knows no field for the target: whole bytes of it do. */
+static void write_tried(struct buf *out, const struct net_range *own)
+{
+	static const char *const messages[] = {
+		"nd-neighbor-solicit ip6 saddr ::", "nd-neighbor-advert"};
+
+	if (own->address.family != AF_INET6 || own->prefix % 8 || own->prefix > 64)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(messages); i++) {
+		buf_printf(out, "insert rule " IN "says-ip6 icmpv6 type %s @th,64,%u 0x",
+			messages[i], own->prefix);
+		for (uint32_t n = 0; n < own->prefix / 8; n++)
+			buf_printf(out, "%02x", own->address.bytes[n]);
+		buf_add_str(out, " iifname . @th,64,128 != @own_targets drop\n");
+	}
+}
+
 void port_guard_write(struct buf *out, const struct netd_config *c, const struct net_range *nets)
 {
 	buf_add_str(out, "add table bridge " NETD_PORTS_TABLE "\n");
@@ -79,6 +97,7 @@ void port_guard_write(struct buf *out, const struct netd_config *c, const struct
 	write_ranges(out, c, nets, AF_INET6);
 	buf_add_str(out, rules);
 	buf_add_str(out, "}\n");
+	write_tried(out, &c->v6.pods);
 }
 
 enum target { KNOWN, MACS, OWN_MACS, OWN4, OWN6, TARGETS, OWN_TARGETS, TARGET_COUNT };

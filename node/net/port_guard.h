@@ -8,7 +8,8 @@
  *   macs own_macs        a MAC of a known port comes from that port alone
  *   own4 own6            port and address: these may be sources, in ARP too
  *   range4 range6        pods' ranges of all nodes: no other address of theirs may
- *   targets own_targets  likewise what neighbour advertisements speak of
+ *   targets own_targets  likewise what neighbour advertisements speak of; of this node's range no
+ *                        free address either, nor may it be tried for doubles
  *
  * An address outside the pods' ranges is whatever the guest makes of it (a network of its own
  * between guests). What only routers and DHCP servers say is dropped: no pod is one. */

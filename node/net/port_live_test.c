@@ -5,9 +5,12 @@
  * a tries to be c. Needs root, nft and ip; without them, or without rules for bridges in the
  * kernel, the test says why it is skipped (exit code 77). */
 #include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include "node/net/netd_live.h"
 #include "node/net/ports.h"
@@ -17,7 +20,7 @@
 #define C4 "10.244.0.4"
 #define C6 "fd00::4"
 #define WAIT_MS 30000 /* for what comes */
-#define NONE_MS 200  /* for what does not */
+#define NONE_MS 200   /* for what does not */
 
 static int home_fd;
 
@@ -231,6 +234,60 @@ static bool advertises(uint8_t type, int ms)
 	return got;
 }
 
+/* A frame from a to all nodes: a neighbour message about an address, from one or from none. */
+static bool speaks_of(uint8_t type, const char *from, const char *target, int ms)
+{
+	static const uint8_t all_nodes[6] = {0x33, 0x33, 0, 0, 0, 1}, mac[6] = {2, 0, 0, 0, 0, 2};
+	struct net_address src = from ? ip(from) : (struct net_address){.family = AF_INET6};
+	struct net_address dst = ip("ff02::1"), about = ip(target);
+	int rx = socket_in("b", AF_PACKET, SOCK_RAW, htons(ETH_P_IPV6));
+	int tx = socket_in("a", AF_PACKET, SOCK_RAW, 0);
+	struct ifreq eth0 = {.ifr_name = "eth0"};
+	struct pollfd p = {.fd = rx, .events = POLLIN};
+	uint8_t frame[14 + 40 + 24] = {[12] = 0x86, 0xdd, 0x60}, room[2048];
+	bool got = false;
+
+	memcpy(frame, all_nodes, 6);
+	memcpy(frame + 6, mac, 6);
+	frame[14 + 5] = 24;
+	frame[14 + 6] = IPPROTO_ICMPV6;
+	frame[14 + 7] = 255;
+	memcpy(frame + 14 + 8, src.bytes, 16);
+	memcpy(frame + 14 + 24, dst.bytes, 16);
+	frame[14 + 40] = type;
+	memcpy(frame + 14 + 40 + 8, about.bytes, 16);
+	assert_int_equal(ioctl(tx, SIOCGIFINDEX, &eth0), 0);
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = eth0.ifr_ifindex};
+	for (int waited = 0; !got && waited < ms; waited += 50) {
+		(void)!sendto(tx, frame, sizeof(frame), 0, (struct sockaddr *)&to, sizeof(to));
+		while (!got && poll(&p, 1, 50) == 1)
+			got = recv(rx, room, sizeof(room), 0) == sizeof(frame) &&
+			      memcmp(room, frame, sizeof(frame)) == 0;
+	}
+	close(rx);
+	close(tx);
+	return got;
+}
+
+/* Else whoever answers first could keep each new pod from its address. */
+static void nobody_speaks_of_addresses_that_are_free(void **state)
+{
+	tell_ports(1, NETD_PORTS);
+	assert_true(speaks_of(136, "fd00::2", "fd00::44", WAIT_MS));
+	assert_true(speaks_of(135, NULL, "fd00::44", WAIT_MS));
+	tell_ports(0, NETD_PORTS);
+	assert_false(speaks_of(136, "fd00::2", "fd00::44", NONE_MS));
+	assert_false(speaks_of(135, NULL, "fd00::44", NONE_MS));
+	assert_false(speaks_of(136, "fd00::2", C6, NONE_MS));
+	/* Its own, what it asks for, and what is no pod's. */
+	assert_true(speaks_of(136, "fd00::2", "fd00::2", WAIT_MS));
+	assert_true(speaks_of(135, NULL, "fd00::2", WAIT_MS));
+	assert_true(speaks_of(135, "fd00::2", C6, WAIT_MS));
+	assert_true(speaks_of(136, "fe80::2", "fe80::2", WAIT_MS));
+	assert_true(speaks_of(135, NULL, "fe80::44", WAIT_MS));
+	assert_true(speaks_of(136, "fd77::2", "fd77::2", WAIT_MS));
+}
+
 static void nobody_plays_router_or_dhcp_server(void **state)
 {
 	tell_ports(1, NETD_PORTS);
@@ -288,6 +345,7 @@ int main(void)
 		cmocka_unit_test(nobody_answers_for_anothers_address),
 		cmocka_unit_test(addresses_of_other_nodes_are_not_taken_either),
 		cmocka_unit_test(nobody_uses_anothers_mac),
+		cmocka_unit_test(nobody_speaks_of_addresses_that_are_free),
 		cmocka_unit_test(nobody_plays_router_or_dhcp_server),
 		cmocka_unit_test(a_second_configuration_keeps_the_ports),
 	};
