@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!kinds) {
 		kinds = kind_registry_create();
-		if (kind_registry_load_builtin(kinds, &err) < 0)
+		if (kind_registry_load_client(kinds, &err) < 0)
 			abort();
 	}
 	struct static_origin origin = {

@@ -134,7 +134,7 @@ int main(void)
 	struct err err = ERR_INIT;
 
 	kinds = kind_registry_create();
-	if (kind_registry_load_builtin(kinds, &err) < 0)
+	if (kind_registry_load_client(kinds, &err) < 0)
 		return 1;
 	int r = cmocka_run_group_tests(tests, NULL, NULL);
 	kind_registry_destroy(kinds);
