@@ -199,6 +199,7 @@ static bool leave_out(struct services *s, const char *text)
 			text);
 	table_set(&s->left_out, key, s);
 	update(s, key);
+	serve_waiting(s);
 	return true;
 }
 
