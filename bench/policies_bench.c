@@ -36,8 +36,8 @@
 #include "bench/common.h"
 #include "lib/base/clock.h"
 #include "lib/client/client.h"
-#include "node/net/policies.h"
-#include "node/net/policy_pods.h"
+#include "node/net/policy/policies.h"
+#include "node/net/policy/policy_pods.h"
 
 #define OUTSTANDING 16
 #define NAMESPACES 50

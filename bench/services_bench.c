@@ -31,7 +31,7 @@
 
 #include "bench/common.h"
 #include "lib/client/client.h"
-#include "node/net/services.h"
+#include "node/net/service/services.h"
 
 #define OUTSTANDING 16 /* connections that a client keeps */
 #define PORT 80

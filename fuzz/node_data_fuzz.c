@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 
 #include "node/net/lease.h"
-#include "node/net/netd_proto.h"
+#include "node/net/netd/netd_proto.h"
 #include "node/vm/container_disks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

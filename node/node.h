@@ -13,7 +13,7 @@
 #include "node/node_config.h"
 
 struct node_net;    /* node/net/net.h */
-struct policies;    /* node/net/policies.h */
+struct policies;    /* node/net/policy/policies.h */
 struct pod_manager; /* node/pod/pod_manager.h */
 struct vm_manager;  /* node/vm/vm_manager.h */
 struct node_stats;  /* node/stats/stats.h */
@@ -39,7 +39,7 @@ struct node {
 	bool recursive_read_only;    /* the runtime's default handler can make mounts so */
 	struct file_work *files;     /* blocking file operations */
 	struct node_net *net;
-	struct policies *policies; /* node/net/policies.h; net's */
+	struct policies *policies; /* node/net/policy/policies.h; net's */
 	struct pod_manager *pods;
 	struct vm_manager *vms;
 	struct informer *machines; /* vms'; NULL = not watched */

@@ -4,7 +4,7 @@
 
 #include <uv.h>
 
-#include "node/net/netd_proto.h"
+#include "node/net/netd/netd_proto.h"
 
 struct netd_client;
 struct netd_client_handler {

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "node/net/netd_proto.h"
+#include "node/net/netd/netd_proto.h"
 
 static bool overlap(const struct net_range *a, const struct net_range *b)
 {

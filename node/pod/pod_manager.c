@@ -11,7 +11,7 @@
 #include "lib/object/quantity.h"
 #include "node/metrics/node_metrics.h"
 #include "node/net/net.h"
-#include "node/net/policies.h"
+#include "node/net/policy/policies.h"
 #include "node/pod/pod_files.h"
 #include "node/pod/pod_gc.h"
 #include "node/pod/static_pods.h"

@@ -4,7 +4,7 @@
 
 #include "lib/base/log.h"
 #include "node/net/lease.h"
-#include "node/net/policies.h"
+#include "node/net/policy/policies.h"
 
 #define TELL_EACH_TRIES 10 /* seconds */
 

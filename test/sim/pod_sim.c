@@ -15,7 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/client/wakeup.h"
 #include "node/net/net.h"
-#include "node/net/policies.h"
+#include "node/net/policy/policies.h"
 #include "node/pod/pod_internal.h"
 #include "node/resources/cgroup.h"
 #include "node/resources/resources.h"
