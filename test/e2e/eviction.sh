@@ -117,19 +117,19 @@ k delete pod chatty late --grace-period=1 --wait=false >/dev/null
 on_node 1 umount -l /var/log/pods
 
 # Shutdown, as logind tells of it.
-FAKE_LOGIND=$LAB/bin/fake_logind # a place that the host sees, wherever the clone is
-cp "$(dirname "$HANOK")/node/shutdown/fake_logind" "$FAKE_LOGIND"
-if [ ! -x "$FAKE_LOGIND" ] || ! command -v dbus-daemon >/dev/null; then
+if [ ! -x "$(dirname "$HANOK")/node/shutdown/fake_logind" ] || ! command -v dbus-daemon >/dev/null; then
 	echo "ok $((TEST_COUNT += 1)) - graceful shutdown # SKIP not available on this host: libsystemd's headers or dbus-daemon are missing"
 	restore
 	finish
 	exit
 fi
+# Where the host sees it, wherever the clone is.
+cp "$(dirname "$HANOK")/node/shutdown/fake_logind" "$LAB/bin/fake_logind"
 logind_says() { on_node 1 grep -x "$1" /var/log/fake-logind.log; }
 on_node 1 mkdir -p /run/dbus /etc/systemd/logind.conf.d
 lab_service node1 system-bus dbus-daemon --config-file="$TEST_ROOT/test/lab/system_bus.conf" --nofork --address "unix:path=$BUS"
 eventually 10 on_node 1 test -S $BUS
-lab_service node1 fake-logind "$FAKE_LOGIND" 5 /etc/systemd/logind.conf.d/99-hanok-node.conf
+lab_service node1 fake-logind /run/lab/bin/fake_logind 5 /etc/systemd/logind.conf.d/99-hanok-node.conf
 eventually 10 logind_says serving
 MANIFESTS=$LAB/node1/etc/kubernetes/manifests
 mkdir -p "$MANIFESTS" && rm -f "$MANIFESTS"/*
