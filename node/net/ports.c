@@ -10,7 +10,7 @@
 
 #define RETRY_MS 10000
 /* What an earlier agent said stays so long: this one learns of its pods one by one. */
-#define KEEP_MS 60000
+#define KEEP_MS 30000
 #define ADDRESSES_MAX 16
 /* The library notes a pod's annotations and host ports there too, before what is looked for: no pod
  * may make it too much to be read. */
@@ -33,11 +33,14 @@ struct ports {
 	uv_timer_t soon;
 };
 
+static void on_soon(uv_timer_t *t);
+
 /* Everything each time: a node has some hundred of them. */
 static void send_all(struct ports *p)
 {
 	VEC(struct netd_port) all = {0};
-	bool more = uv_now(p->loop) - p->created_ms < KEEP_MS;
+	uint64_t age_ms = uv_now(p->loop) - p->created_ms;
+	bool more = age_ms < KEEP_MS;
 	uint32_t serial;
 
 	if (!p->ready)
@@ -59,6 +62,8 @@ static void send_all(struct ports *p)
 		VEC_PUSH(&p->sent, serial);
 	else
 		p->ready = false; /* netd is gone: ports_resync will come */
+	if (serial && more)
+		uv_timer_start(&p->soon, on_soon, KEEP_MS - age_ms, 0);
 	VEC_FINISH(&all);
 }
 
@@ -125,7 +130,9 @@ bool ports_result(struct ports *p, uint32_t serial, int code, const char *text)
 	else if (code == 0 && p->refused)
 		log_info("ports of the bridge are kept to their addresses", NULL);
 	p->refused = code < 0;
-	if (p->refused && p->ready && !uv_is_active((uv_handle_t *)&p->soon))
+	if (p->refused && p->ready &&
+		(!uv_is_active((uv_handle_t *)&p->soon) ||
+			uv_timer_get_due_in(&p->soon) > RETRY_MS))
 		uv_timer_start(&p->soon, on_soon, RETRY_MS, 0);
 	return true;
 }
