@@ -130,7 +130,7 @@ check "delete them" k delete pods,deployments,services --all --timeout=240s
 no_pods() { [ "$(k_count pods)" = 0 ]; }
 check "they go" eventually 60 no_pods
 # What an earlier test's pods still had at the beginning may go meanwhile.
-nothing_left() { local left; left=$(comm -13 "$TEST_DIR/before" <(traces)); echo "$left"; [ -z "$left" ]; }
+nothing_left() { local left; left=$(LC_ALL=C comm -13 <(LC_ALL=C sort "$TEST_DIR/before") <(traces | LC_ALL=C sort)); echo "$left"; [ -z "$left" ]; }
 check "no sandbox, container, mount, veth, address, rule, cgroup, directory or log is left over" eventually 60 nothing_left
 k delete namespace e2e-runtime-kills --wait=false >/dev/null
 rm -rf "$STARTS"
