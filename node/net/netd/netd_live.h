@@ -2,6 +2,9 @@
  * One a test program; whatever goes wrong fails the test. */
 #pragma once
 
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,10 +18,12 @@
 
 #include <cmocka.h>
 
+#include "node/net/address.h"
 #include "node/net/netd/netd.h"
 #include "node/net/netd/netd_proto.h"
 
 static int netd_fd, netd_pid;
+static int netd_home = -1; /* the network namespace that netd_live_enter made */
 static uint32_t netd_serial;
 static unsigned netd_lost_count; /* times that netd said its tables are gone */
 
@@ -96,9 +101,54 @@ static inline void netd_end(void)
 /* False when this host does not let us, or lacks nft and ip. */
 static inline bool netd_live_enter(void)
 {
-	return geteuid() == 0 &&
-	       system("command -v nft >/dev/null && command -v ip >/dev/null") == 0 &&
-	       unshare(CLONE_NEWNET | CLONE_NEWNS) == 0 &&
-	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("run", "/run", "tmpfs", 0, NULL) == 0;
+	if (geteuid() != 0 ||
+		system("command -v nft >/dev/null && command -v ip >/dev/null") != 0 ||
+		unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("run", "/run", "tmpfs", 0, NULL) < 0)
+		return false;
+	netd_home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	return netd_home >= 0;
+}
+
+/* A socket of a namespace stays there. "" is the node's own. */
+static inline int socket_in(const char *ns, int family, int type, int proto)
+{
+	char path[64];
+	int fd = -1, s;
+
+	if (*ns) {
+		snprintf(path, sizeof(path), "/run/netns/%s", ns);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		assert_true(fd >= 0 && setns(fd, CLONE_NEWNET) == 0);
+	}
+	s = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, proto);
+	if (fd >= 0) {
+		close(fd);
+		assert_int_equal(setns(netd_home, CLONE_NEWNET), 0);
+	}
+	assert_true(s >= 0);
+	return s;
+}
+
+static inline socklen_t to_sockaddr(
+	const char *address, uint16_t port, struct sockaddr_storage *ret)
+{
+	struct net_address a;
+
+	assert_int_equal(net_address_parse(address, &a), 0);
+	memset(ret, 0, sizeof(*ret));
+	if (a.family == AF_INET) {
+		struct sockaddr_in *in = (struct sockaddr_in *)ret;
+
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		memcpy(&in->sin_addr, a.bytes, 4);
+		return sizeof(*in);
+	}
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(port);
+	memcpy(&in6->sin6_addr, a.bytes, 16);
+	return sizeof(*in6);
 }

@@ -36,48 +36,6 @@ static void take(netd_policy_ops *ops)
 	VEC_FINISH(ops);
 }
 
-static int home_fd;
-
-/* A socket of a namespace stays there. */
-static int socket_in(const char *ns, int family, int type, int proto)
-{
-	char path[64];
-	int fd = -1, s;
-
-	if (*ns) {
-		snprintf(path, sizeof(path), "/run/netns/%s", ns);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		assert_true(fd >= 0 && setns(fd, CLONE_NEWNET) == 0);
-	}
-	s = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, proto);
-	if (fd >= 0) {
-		close(fd);
-		assert_int_equal(setns(home_fd, CLONE_NEWNET), 0);
-	}
-	return s;
-}
-
-static socklen_t to_sockaddr(const char *address, uint16_t port, struct sockaddr_storage *ret)
-{
-	struct net_address a;
-
-	assert_int_equal(net_address_parse(address, &a), 0);
-	memset(ret, 0, sizeof(*ret));
-	if (a.family == AF_INET) {
-		struct sockaddr_in *in = (struct sockaddr_in *)ret;
-
-		in->sin_family = AF_INET;
-		in->sin_port = htons(port);
-		memcpy(&in->sin_addr, a.bytes, 4);
-		return sizeof(*in);
-	}
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
-	in6->sin6_family = AF_INET6;
-	in6->sin6_port = htons(port);
-	memcpy(&in6->sin6_addr, a.bytes, 16);
-	return sizeof(*in6);
-}
-
 static int family_of(const char *address)
 {
 	return strchr(address, ':') ? AF_INET6 : AF_INET;
@@ -242,7 +200,6 @@ static int setup(void **state)
 	struct links *l;
 	struct err err = ERR_INIT;
 
-	home_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	sh("ip link set lo up");
 	bridge_calls = links_sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables", "1") &&
 		       links_sysctl("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1");

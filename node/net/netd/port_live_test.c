@@ -22,8 +22,6 @@
 #define WAIT_MS 30000 /* for what comes */
 #define NONE_MS 200   /* for what does not */
 
-static int home_fd;
-
 static struct net_address ip(const char *text)
 {
 	struct net_address a;
@@ -63,42 +61,6 @@ static void tell_ports(unsigned first, uint32_t type)
 		list[n++] = p;
 	}
 	assert_int_equal(tell_netd(type, list, n * sizeof(*list)), 0);
-}
-
-/* A socket of a namespace stays there. */
-static int socket_in(const char *ns, int family, int type, int proto)
-{
-	char path[64];
-	int fd, s;
-
-	snprintf(path, sizeof(path), "/run/netns/%s", ns);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0 && setns(fd, CLONE_NEWNET) == 0);
-	s = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, proto);
-	close(fd);
-	assert_int_equal(setns(home_fd, CLONE_NEWNET), 0);
-	assert_true(s >= 0);
-	return s;
-}
-
-static socklen_t to_sockaddr(const char *address, uint16_t port, struct sockaddr_storage *ret)
-{
-	struct net_address a = ip(address);
-
-	memset(ret, 0, sizeof(*ret));
-	if (a.family == AF_INET) {
-		struct sockaddr_in *in = (struct sockaddr_in *)ret;
-
-		in->sin_family = AF_INET;
-		in->sin_port = htons(port);
-		memcpy(&in->sin_addr, a.bytes, 4);
-		return sizeof(*in);
-	}
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
-	in6->sin6_family = AF_INET6;
-	in6->sin6_port = htons(port);
-	memcpy(&in6->sin6_addr, a.bytes, 16);
-	return sizeof(*in6);
 }
 
 static int bound(const char *ns, const char *address, uint16_t port)
@@ -319,7 +281,6 @@ static void a_second_configuration_keeps_the_ports(void **state)
 
 static int setup(void **state)
 {
-	home_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	sh("ip link set lo up; ip link add hanok0 type bridge && ip addr add 10.244.0.1/24 dev "
 	   "hanok0 && ip addr add fd00::1/64 dev hanok0 nodad && ip link set hanok0 up");
 	sh("i=2; for p in a b c; do ip netns add $p; ip link add v$p type veth peer name eth0 "
