@@ -92,7 +92,7 @@ check "delete of a crowded one" k delete namespace crowded --timeout=120s
 check_refused "and all in it" 'NotFound' k -n kubectl-test get secret keys
 
 # What stays until it is ended.
-k proxy --port=0 >"$TEST_DIR/proxy.out" 2>&1 &
+HOME=$TEST_DIR "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" proxy --port=0 >"$TEST_DIR/proxy.out" 2>&1 & # k would be a shell, and $! its
 proxy_pid=$!
 check "kubectl proxy begins" eventually 20 grep -q 'Starting to serve on' "$TEST_DIR/proxy.out"
 proxy=$(sed -n 's/Starting to serve on //p' "$TEST_DIR/proxy.out")
