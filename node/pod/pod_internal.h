@@ -53,7 +53,7 @@ struct pod_manager {
 	const struct kind *pod_kind;
 
 	/* relist */
-	struct wakeup *relist, *rotate;
+	struct wakeup *relist, *rotate, *sweep;
 	struct grpc_call *list_sandboxes, *list_containers, *version, *watch;
 	Cri__ListPodSandboxResponse *sandboxes; /* copy kept until the containers are in */
 	struct arena list_arena;

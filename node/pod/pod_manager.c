@@ -31,6 +31,7 @@ enum {
 	START_GATHER_MS = 1000,
 	ORPHAN_GRACE_S = 30,
 	ROTATE_MS = 10000,
+	SWEEP_MS = 20000,
 };
 
 static void relist_in(struct pod_manager *m, int64_t ms)
@@ -148,6 +149,22 @@ static const char *container_uid(const Cri__Container *c)
 static bool knows_all_pods(const struct pod_manager *m)
 {
 	return informer_synced(m->pods) && static_pods_known(m->statics);
+}
+
+static bool is_known(void *user, const char *uid)
+{
+	struct pod_manager *m = user;
+
+	return table_get(&m->workers, uid) || pod_manager_is_orphan(m, uid);
+}
+
+static void on_sweep(void *user)
+{
+	struct pod_manager *m = user;
+
+	if (m->ever_listed && m->runtime_up && knows_all_pods(m))
+		resources_sweep(m->n->resources, is_known, m);
+	wakeup_in(m->sweep, SWEEP_MS);
 }
 
 static void take_down_orphans(struct pod_manager *m, const Cri__ListContainersResponse *containers)
@@ -552,6 +569,8 @@ int pod_manager_create(struct node *n, struct pod_manager **ret, struct err *err
 	m->relist = wakeup_create(n->loop, n->clock, on_relist, m);
 	m->rotate = wakeup_create(n->loop, n->clock, on_rotate, m);
 	wakeup_in(m->rotate, ROTATE_MS);
+	m->sweep = wakeup_create(n->loop, n->clock, on_sweep, m);
+	wakeup_in(m->sweep, SWEEP_MS);
 	snprintf(selector, sizeof(selector), "spec.nodeName=%s", n->name);
 	m->pods = informer_create(n->client, m->pod_kind, NULL, NULL, selector);
 	informer_add_handler(m->pods, &handler, m);
@@ -585,6 +604,7 @@ void pod_manager_destroy(struct pod_manager *m)
 	informer_destroy(m->services);
 	wakeup_destroy(m->relist);
 	wakeup_destroy(m->rotate);
+	wakeup_destroy(m->sweep);
 	SSL_CTX_free(m->probe_tls);
 	pod_files_stop(m);
 	image_puller_destroy(m->puller);

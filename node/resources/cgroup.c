@@ -480,3 +480,18 @@ int cgroup_remove(const struct cgroup_tree *t, const char *path, struct err *err
 	}
 	return result;
 }
+
+void cgroup_children(const struct cgroup_tree *t, const char *path,
+	void (*each)(void *user, const char *name), void *user)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		_cleanup_(free_p) char *at = xasprintf("%s%s", t->hierarchies[i].mount, path);
+		DIR *d = opendir(at);
+		for (struct dirent *e; d && (e = readdir(d));) {
+			if (e->d_type == DT_DIR && *e->d_name != '.')
+				each(user, e->d_name);
+		}
+		if (d)
+			closedir(d);
+	}
+}

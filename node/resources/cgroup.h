@@ -34,6 +34,9 @@ int cgroup_set(const struct cgroup_tree *t, const char *path, const struct cgrou
  * there is success. */
 int cgroup_remove(const struct cgroup_tree *t, const char *path, struct err *err) _must_check_;
 bool cgroup_exists(const struct cgroup_tree *t, const char *path);
+/* The names of the groups right below this one, of every hierarchy: one may be told many times. */
+void cgroup_children(const struct cgroup_tree *t, const char *path,
+	void (*each)(void *user, const char *name), void *user);
 
 /* A small file without white space at its end; -errno. */
 int cgroup_file_read(const char *path, char *ret, size_t room);

@@ -32,6 +32,7 @@ struct resources {
 	bool enforcing;		  /* the root group has its limits */
 	char *unavailable;	  /* why pods run without; NULL = they don't */
 	struct table shares;	  /* uid -> struct share */
+	struct table unknown;	  /* by uid: pods whose groups the last sweep did not know */
 	int64_t burstable_milli;  /* sum of the requests of that class */
 	int64_t burstable_shares; /* as last written; 0 = not yet */
 	struct list calls;
@@ -127,6 +128,7 @@ void resources_destroy(struct resources *r)
 	for (struct table_iter it = table_iterate(&r->shares); table_next(&it);)
 		free(it.value);
 	table_finish(&r->shares);
+	table_finish(&r->unknown);
 	cgroup_tree_finish(&r->tree);
 	free(r->root);
 	free(r->unavailable);
@@ -502,4 +504,47 @@ void resources_pod_cgroup_remove(struct resources *r, const char *uid)
 			run_busctl(c);
 		}
 	}
+}
+
+struct sweep {
+	struct resources *r;
+	bool (*known)(void *user, const char *uid);
+	void *user;
+	struct table unknown;
+};
+
+static void sweep_group(void *user, const char *name)
+{
+	struct sweep *s = user;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *dash = s->r->systemd ? strrchr(name, '-') : NULL;
+	char *uid = arena_strdup(&a, dash ? dash + 1 : name);
+
+	if (strncmp(uid, "pod", 3) != 0)
+		return;
+	uid += 3;
+	/* As slice_name() had it. */
+	for (char *p = uid; s->r->systemd && *p; p++)
+		*p = *p == '_' ? '-' : *p == '.' ? '\0' : *p;
+	if (!s->known(s->user, uid))
+		table_set(&s->unknown, uid, s);
+}
+
+void resources_sweep(struct resources *r, bool (*known)(void *user, const char *uid), void *user)
+{
+	struct sweep s = {.r = r, .known = known, .user = user};
+
+	if (r->tree.version == 0 || !r->driver_known)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(class_names); i++) {
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		_cleanup_(free_p) char *path = xasprintf("%s%s", r->root, class_names[i]);
+		cgroup_children(&r->tree, files_at(r, &a, path), sweep_group, &s);
+	}
+	for (struct table_iter it = table_iterate(&s.unknown); table_next(&it);) {
+		if (table_get(&r->unknown, it.key))
+			resources_pod_cgroup_remove(r, it.key);
+	}
+	table_finish(&r->unknown);
+	r->unknown = s.unknown;
 }

@@ -136,7 +136,8 @@ mkdir -p "$MANIFESTS" && rm -f "$MANIFESTS"/*
 cat >"$MANIFESTS/of-file.yaml" <<-END
 	{apiVersion: v1, kind: Pod, metadata: {name: of-file, namespace: e2e-eviction}, spec: {terminationGracePeriodSeconds: 1, containers: [{$C}]}}
 END
-configure "shutdownGracePeriod: 20s" "shutdownGracePeriodCriticalPods: 8s" "staticPodPath: /etc/kubernetes/manifests"
+configure "shutdownGracePeriod: 20s" "shutdownGracePeriodCriticalPods: 8s" "staticPodPath: /etc/kubernetes/manifests" \
+	"$(lab_thresholds)"
 check "logind holds the host up for the agent" eventually 15 logind_says 'inhibit shutdown hanok-node delay'
 check "a critical pod" pod critical "priorityClassName: system-node-critical, containers: [{$C}]"
 eventually 20 matches '^Running' status critical

@@ -74,6 +74,7 @@ kubelet_up() {
 		cgroupDriver: cgroupfs
 		failSwapOn: false
 	END
+	lab_thresholds >>"$dir/config.yaml"
 	lab_service node$KUBELET_HOST kubelet $THEIRS/kubelet --kubeconfig $THEIRS/kubeconfig --config $THEIRS/config.yaml \
 		--container-runtime=remote --container-runtime-endpoint=unix:///run/containerd/containerd.sock \
 		--hostname-override=node$KUBELET_HOST --node-ip=172.31.0.$KUBELET_HOST --root-dir=$THEIRS/root --cert-dir=$THEIRS/pki
@@ -179,9 +180,10 @@ their_roles() {
 }
 
 check "their API server, controllers and scheduler start" their_api_up
+cp "$LAB_SOURCE/kubelet.yaml" "$LAB/node$API_HOST$THEIRS/"
 check "roles for hanok's node" their_roles
 check "hanok's node starts" their_service hanok-node hanok node --data /var/lib/hanok --kubeconfig $THEIRS/node.kubeconfig \
-	--name node$API_HOST --cri unix:///run/containerd/containerd.sock
+	--name node$API_HOST --cri unix:///run/containerd/containerd.sock --config $THEIRS/kubelet.yaml
 check "it registers there" eventually 30 theirs get node node$API_HOST
 check "and becomes Ready" theirs wait --for=condition=Ready node/node$API_HOST --timeout=120s
 sed "s/HOST/node$API_HOST/" "$TEST_DIR/web.yaml" >"$LAB/node$API_HOST$THEIRS/web.yaml"

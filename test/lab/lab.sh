@@ -326,6 +326,9 @@ lab_kubeconfig_write() {
 	[ -z "${SUDO_UID:-}" ] || chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$LAB/kubeconfig"
 }
 
+# lab_thresholds: for a KubeletConfiguration of one's own, when a node of a lab is short of something (kubelet.yaml).
+lab_thresholds() { sed -n '/^evictionHard:/,$p' "$LAB_SOURCE/kubelet.yaml"; }
+
 # lab_node_up N: the node agent in host N, with $LAB/nodeN/kubelet.yaml, or the lab's own where there is none.
 lab_node_up() {
 	local number=$1 config=kubelet.yaml

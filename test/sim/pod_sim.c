@@ -100,6 +100,10 @@ void resources_pod_cgroup_remove(struct resources *r, const char *uid)
 {
 }
 
+void resources_sweep(struct resources *r, bool (*known)(void *user, const char *uid), void *user)
+{
+}
+
 int resources_pod_cgroup_update(struct resources *r, const struct json *pod, struct err *err)
 {
 	return 0;
