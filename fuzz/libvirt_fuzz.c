@@ -1,6 +1,6 @@
 /* Packets as another process at libvirt's socket could send them, read in every way there is. */
 #include "lib/base/str.h"
-#include "node/vm/libvirt_proto.h"
+#include "node/vm/libvirt/libvirt_proto.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 
 #include "node/net/lease.h"
 #include "node/net/netd/netd_proto.h"
-#include "node/vm/container_disks.h"
+#include "node/vm/image/container_disks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 /* A VirtualMachineInstance of any form is refused, or makes XML in which nothing of it can act as
  * markup. */
-#include "node/vm/domain_xml.h"
+#include "node/vm/spec/domain_xml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

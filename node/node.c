@@ -24,7 +24,7 @@
 #include "node/shutdown/shutdown.h"
 #include "node/stats/stats.h"
 #include "node/storage/local_provisioner.h"
-#include "node/vm/libvirt_uri.h"
+#include "node/vm/libvirt/libvirt_uri.h"
 #include "node/vm/vm_manager.h"
 #include "node/volume/file_work.h"
 #include "node/volume/volume.h"

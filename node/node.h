@@ -30,7 +30,7 @@ struct node {
 	const char *name;	     /* of the Node object */
 	const char *data_dir;	     /* ours, 0700: /var/lib/hanok-node */
 	const char *cri_address;     /* "unix:///run/containerd/containerd.sock" */
-	const char *libvirt_address; /* "qemu:///system", see node/vm/libvirt_uri.h */
+	const char *libvirt_address; /* "qemu:///system", see node/vm/libvirt/libvirt_uri.h */
 	char host_ip[64];	     /* InternalIP of this node */
 	char host_ip6[64];	     /* the second one, in a cluster of two families; "" = none */
 	const char *service_cidr;    /* "10.96.0.0/16" or "10.96.0.0/16,fd00::/112" */

@@ -4,9 +4,9 @@
 
 #include "lib/base/list.h"
 #include "lib/base/table.h"
-#include "node/vm/container_disks.h"
-#include "node/vm/domain_xml.h"
-#include "node/vm/libvirt_rpc.h"
+#include "node/vm/image/container_disks.h"
+#include "node/vm/spec/domain_xml.h"
+#include "node/vm/libvirt/libvirt_rpc.h"
 #include "node/vm/vm_core.h"
 #include "node/vm/vm_manager.h"
 #include "node/vm/vm_prepare.h"

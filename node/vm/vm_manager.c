@@ -7,7 +7,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/vec.h"
-#include "node/vm/image_files.h"
+#include "node/vm/image/image_files.h"
 #include "node/net/policy/policies.h"
 
 /* Openable is not enough: where the CPU does not show virtualization (a VM without nesting), the

@@ -8,7 +8,7 @@
 #include "lib/base/log.h"
 #include "node/child/child.h"
 #include "node/vm/guest_dns.h"
-#include "node/vm/image_files.h"
+#include "node/vm/image/image_files.h"
 
 #define SECRETS_MAX 8
 /* Where hostDisk volumes may be, unless DATA/host-disk-directories says otherwise. */

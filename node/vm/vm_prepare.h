@@ -7,7 +7,7 @@
 #pragma once
 
 #include "node/net/net.h"
-#include "node/vm/container_disks.h"
+#include "node/vm/image/container_disks.h"
 
 struct vm_prepare;
 struct vm_prepare_options {

@@ -2,7 +2,7 @@
  * condition types and reasons are KubeVirt's. */
 #pragma once
 
-#include "node/vm/vm_spec.h"
+#include "node/vm/spec/vm_spec.h"
 
 struct vm_facts {
 	const char *phase; /* NULL = as it is */

@@ -5,14 +5,7 @@
 #include <cmocka.h>
 
 #include "lib/base/buf.h"
-#include "node/vm/container_disks.h"
-#include "node/vm/vm_prepare.h"
-
-/* The library's other parts report to the agent, which is not here. */
-void node_report(
-	struct node *n, const char *part, bool ready, const char *reason, const char *message)
-{
-}
+#include "node/vm/image/container_disks.h"
 
 #define LINE(mode, size, name) mode " 0/0 " size " 2026-11-21 03:00:00 " name "\n"
 
@@ -108,25 +101,6 @@ static void registries(void **state)
 		hosts_toml_insecure("# http://x\nserver = \"https://registry-1.docker.io\"\n"));
 }
 
-static void host_disks_stay_where_they_may_be(void **state)
-{
-	assert_true(host_disk_allowed("/var/lib/hanok-disks/a.img", "/var/lib/hanok-disks"));
-	assert_true(host_disk_allowed("/data/x/a.img", "/var/lib/hanok-disks\n/data/\n"));
-	assert_false(host_disk_allowed("/var/lib/hanok-disks-2/a.img", "/var/lib/hanok-disks"));
-	assert_false(host_disk_allowed("/etc/shadow", "/var/lib/hanok-disks\n\nrelative\n"));
-}
-
-static void seed_names_the_instance(void **state)
-{
-	struct vm_spec s = {.name = "web", .namespace = "default", .hostname = "front\"\n: x"};
-	struct buf b = BUF_INIT;
-
-	cloud_init_meta_data(&b, &s);
-	assert_string_equal(
-		b.data, "instance-id: \"web.default\"\nlocal-hostname: \"front\\\"\\n: x\"\n");
-	buf_finish(&b);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,8 +109,6 @@ int main(void)
 		cmocka_unit_test(whiteouts_hide_lower_layers),
 		cmocka_unit_test(disks_refer_to_nothing_else),
 		cmocka_unit_test(registries),
-		cmocka_unit_test(host_disks_stay_where_they_may_be),
-		cmocka_unit_test(seed_names_the_instance),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

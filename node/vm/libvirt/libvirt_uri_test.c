@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "node/vm/libvirt_uri.h"
+#include "node/vm/libvirt/libvirt_uri.h"
 
 static void test_forms(void **state)
 {

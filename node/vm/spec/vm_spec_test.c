@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#include "node/vm/domain_xml.h"
+#include "node/vm/spec/domain_xml.h"
 
 static struct buf read_file(const char *path)
 {

@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "lib/base/str.h"
-#include "node/vm/libvirt_proto.h"
+#include "node/vm/libvirt/libvirt_proto.h"
 
 static void packet_layout(void **state)
 {

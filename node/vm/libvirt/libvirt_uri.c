@@ -1,4 +1,4 @@
-#include "node/vm/libvirt_uri.h"
+#include "node/vm/libvirt/libvirt_uri.h"
 
 #include <stdio.h>
 

@@ -10,7 +10,7 @@
 #include <uv.h>
 
 #include "lib/base/clock.h"
-#include "node/vm/libvirt_proto.h"
+#include "node/vm/libvirt/libvirt_proto.h"
 
 struct libvirt;
 

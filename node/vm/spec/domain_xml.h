@@ -2,7 +2,7 @@
  * text (golden files in testdata/). Format: https://libvirt.org/formatdomain.html */
 #pragma once
 
-#include "node/vm/vm_spec.h"
+#include "node/vm/spec/vm_spec.h"
 
 /* What the host can do and is called. */
 struct domain_host {

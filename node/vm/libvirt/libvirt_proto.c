@@ -1,4 +1,4 @@
-#include "node/vm/libvirt_proto.h"
+#include "node/vm/libvirt/libvirt_proto.h"
 
 #include <ctype.h>
 #include <stdio.h>

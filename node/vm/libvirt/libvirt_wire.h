@@ -5,7 +5,7 @@
 
 #include <uv.h>
 
-#include "node/vm/libvirt_proto.h"
+#include "node/vm/libvirt/libvirt_proto.h"
 
 struct libvirt_wire;
 struct libvirt_wire_handler {

@@ -1,6 +1,6 @@
-#include "node/vm/libvirt_wire.h"
+#include "node/vm/libvirt/libvirt_wire.h"
 
-#include "node/vm/libvirt_uri.h"
+#include "node/vm/libvirt/libvirt_uri.h"
 
 #include <stdio.h>
 

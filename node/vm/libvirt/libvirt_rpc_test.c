@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "node/vm/libvirt_rpc.h"
+#include "node/vm/libvirt/libvirt_rpc.h"
 
 struct fixture {
 	uv_loop_t loop;

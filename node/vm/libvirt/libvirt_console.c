@@ -1,5 +1,5 @@
-#include "node/vm/libvirt_rpc.h"
-#include "node/vm/libvirt_wire.h"
+#include "node/vm/libvirt/libvirt_rpc.h"
+#include "node/vm/libvirt/libvirt_wire.h"
 
 /* A stream in libvirt's RPC is the call that opened it, gone on: packets of type STREAM with the
  * call's serial, status CONTINUE while there is data, OK when it ends, ERROR when it broke. */

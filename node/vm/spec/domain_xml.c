@@ -1,4 +1,4 @@
-#include "node/vm/domain_xml.h"
+#include "node/vm/spec/domain_xml.h"
 
 #include <stdarg.h>
 

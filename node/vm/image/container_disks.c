@@ -1,4 +1,4 @@
-#include "node/vm/container_disks.h"
+#include "node/vm/image/container_disks.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,8 +12,8 @@
 #include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "node/child/child.h"
-#include "node/vm/disk_refs.h"
-#include "node/vm/image_files.h"
+#include "node/vm/image/disk_refs.h"
+#include "node/vm/image/image_files.h"
 
 #define PULL_TIMEOUT_MS (30 * 60 * 1000)
 #define TOOL_TIMEOUT_MS (10 * 60 * 1000)

@@ -1,8 +1,8 @@
-#include "node/vm/libvirt_rpc.h"
+#include "node/vm/libvirt/libvirt_rpc.h"
 
 #include "lib/base/list.h"
 #include "lib/base/log.h"
-#include "node/vm/libvirt_wire.h"
+#include "node/vm/libvirt/libvirt_wire.h"
 
 #define CALL_TIMEOUT_MS 30000
 #define RETRY_MIN_MS 500

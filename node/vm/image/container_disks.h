@@ -12,7 +12,7 @@
 #include <uv.h>
 
 #include "lib/base/err.h"
-#include "node/vm/vm_spec.h"
+#include "node/vm/spec/vm_spec.h"
 
 struct container_disks;
 /* Makes the directory; wipes what an interrupted fetch left. */

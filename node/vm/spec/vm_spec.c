@@ -1,10 +1,10 @@
-#include "node/vm/vm_spec.h"
+#include "node/vm/spec/vm_spec.h"
 
 #include <ctype.h>
 #include <stdio.h>
 
 #include "lib/object/quantity.h"
-#include "node/vm/libvirt_proto.h"
+#include "node/vm/libvirt/libvirt_proto.h"
 
 #define MEMORY_MIN_BYTES (INT64_C(4) << 20)
 #define MEMORY_MAX_BYTES (INT64_C(64) << 40)

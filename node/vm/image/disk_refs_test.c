@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "lib/base/str.h"
-#include "node/vm/disk_refs.h"
+#include "node/vm/image/disk_refs.h"
 
 #define DIGEST "sha256-00000000000000000000000000000000000000000000000000000000000000aa"
 #define OTHER "sha256-00000000000000000000000000000000000000000000000000000000000000bb"

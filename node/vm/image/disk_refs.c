@@ -1,4 +1,4 @@
-#include "node/vm/disk_refs.h"
+#include "node/vm/image/disk_refs.h"
 
 #include "lib/base/str.h"
 

@@ -1,4 +1,4 @@
-#include "node/vm/image_files.h"
+#include "node/vm/image/image_files.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "lib/json/json.h"
-#include "node/vm/container_disks.h"
+#include "node/vm/image/container_disks.h"
 
 #define DISK_MAX_BYTES (INT64_C(64) << 40)
 
