@@ -1,0 +1,135 @@
+#include "node/vm/spec/spec_internal.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "node/net/tap_name.h"
+
+static int check_mac(const char *given, char ret[18])
+{
+	size_t i;
+
+	for (i = 0; i < 17; i++) {
+		char c = given[i];
+
+		if (i % 3 == 2 ? c != ':' && c != '-' : !isxdigit((unsigned char)c))
+			return -EINVAL;
+		ret[i] = (char)(i % 3 == 2 ? ':' : tolower((unsigned char)c));
+	}
+	if (given[17])
+		return -EINVAL;
+	ret[17] = '\0';
+	/* A group address is nobody's own; and zero is no address. */
+	if (strchr("13579bdf", ret[1]) || streq(ret, "00:00:00:00:00:00"))
+		return -EINVAL;
+	return 0;
+}
+
+/* By namespace and name: the guest's network configuration may know the address, so it must be the
+ * same when the VM is started again as another instance. */
+static void make_mac(const struct vm_spec *s, size_t index, char ret[18])
+{
+	char text[400];
+	uint64_t h;
+
+	snprintf(text, sizeof(text), "%s/%zu", s->domain_name, index);
+	h = fnv1a_64(text, strlen(text));
+	snprintf(ret, 18, "02:%02x:%02x:%02x:%02x:%02x", (unsigned)(h >> 56 & 255),
+		(unsigned)(h >> 40 & 255), (unsigned)(h >> 24 & 255), (unsigned)(h >> 8 & 255),
+		(unsigned)((h ^ h >> 32) & 255));
+}
+
+static int read_interface(const struct json *spec, const struct json *interface, size_t index,
+	struct vm_spec *s, struct err *err)
+{
+	static const char *const models[] = {
+		"virtio", "e1000", "e1000e", "igb", "ne2k_pci", "pcnet", "rtl8139", NULL};
+	static const char *const others[] = {
+		"sriov", "macvtap", "passt", "passtBinding", "slirp", "binding"};
+	struct vm_interface *i = &s->interfaces[s->interface_count];
+	const struct json *network;
+	const char *mac = json_str(json_get(interface, "macAddress"));
+	char field[96];
+
+	snprintf(field, sizeof(field), "spec.domain.devices.interfaces[%zu]", index);
+	if (streq(json_str(json_get(interface, "state")), "absent"))
+		return 0;
+	i->name = json_str(json_get(interface, "name"));
+	network = i->name ? spec_named(json_get(spec, "networks"), i->name) : NULL;
+	if (!network || !spec_device_name(i->name))
+		return err_set(err, -EINVAL, "%s: there is no network named '%s'", field,
+			i->name ? i->name : "");
+	if (!json_get(network, "pod"))
+		return err_set(err, -EOPNOTSUPP,
+			"network '%s': only the pod network is supported by this node agent",
+			i->name);
+	if (s->interface_count)
+		return err_set(
+			err, -EINVAL, "%s: only one interface can be on the pod network", field);
+	for (size_t n = 0; n < ARRAY_LEN(others); n++)
+		if (json_get(interface, others[n]))
+			return err_set(err, -EOPNOTSUPP,
+				"%s.%s is not supported by this node agent; use "
+				"bridge or masquerade",
+				field, others[n]);
+	i->model = json_str_or(json_get(interface, "model"), "virtio");
+	if (!spec_one_of(i->model, models))
+		return err_set(err, -EINVAL, "%s.model: '%s' is not known", field, i->model);
+	i->boot_order = json_int_or(json_get(interface, "bootOrder"), 0);
+	if (i->boot_order < 0 || i->boot_order > 999)
+		return err_set(err, -EINVAL, "%s.bootOrder: must be between 1 and 999", field);
+	if (!mac || !*mac)
+		make_mac(s, s->interface_count, i->mac);
+	else if (check_mac(mac, i->mac) < 0)
+		return err_set(err, -EINVAL, "%s.macAddress: '%s' is not a unicast MAC address",
+			field, mac);
+	s->interface_count++;
+	return 0;
+}
+
+int spec_read_interfaces(const struct json *spec, struct vm_spec *s, struct err *err)
+{
+	const struct json *interfaces = json_path(spec, "domain.devices.interfaces");
+	size_t index = 0;
+
+	if (json_count(interfaces) > VM_INTERFACES_MAX)
+		return err_set(err, -EINVAL, "spec.domain.devices.interfaces: at most %d",
+			VM_INTERFACES_MAX);
+	JSON_FOR_EACH_ITEM(it, interfaces) {
+		int r = read_interface(spec, it, index++, s, err);
+
+		if (r < 0)
+			return r;
+	}
+	if (!json_count(interfaces) &&
+		json_path_bool(spec, "domain.devices.autoattachPodInterface", true)) {
+		struct vm_interface *i = &s->interfaces[s->interface_count++];
+		const char *name = json_path_str(spec, "networks[0].name");
+
+		*i = (struct vm_interface){
+			.name = spec_device_name(name) ? name : "default", .model = "virtio"};
+		make_mac(s, 0, i->mac);
+	}
+	return 0;
+}
+
+void xml_write_interfaces(struct xml *x, const struct vm_spec *s, const struct domain_host *host)
+{
+	for (size_t i = 0; i < s->interface_count; i++) {
+		const struct vm_interface *n = &s->interfaces[i];
+		char tap[IFNAMSIZ];
+
+		xml_add(x,
+			"    <interface type='bridge'>\n      <mac address='%s'/>\n"
+			"      <source bridge='%s'/>\n",
+			n->mac, host->bridge);
+		if (i == 0) {
+			net_tap_name(s->uid, tap);
+			xml_add(x, "      <target dev='%s'/>\n", tap);
+		}
+		xml_add(x, "      <model type='%s'/>\n", n->model);
+		if (n->boot_order)
+			xml_add(x, "      <boot order='%lld'/>\n", (long long)n->boot_order);
+		xml_add(x, "      <alias name='ua-%s'/>\n    </interface>\n", n->name);
+	}
+}
