@@ -72,25 +72,44 @@ const struct default_role default_roles[] = {
 	{.name = "kubevirt.io:default",
 		.rules = {"get,list subresources.kubevirt.io version,guestfs",
 			"get,list kubevirt.io kubevirts"}},
+	{.name = "instancetype.kubevirt.io:view",
+		.rules = {READ " instancetype.kubevirt.io virtualmachineclusterinstancetypes,"
+			       "virtualmachineclusterpreferences"}},
+	{.name = "cdi.kubevirt.io:config-reader",
+		.rules = {"get cdi.kubevirt.io cdiconfigs", READ " cdi.kubevirt.io storageprofiles",
+			"get,list cdi.kubevirt.io cdis"}},
+	{.name = "cdi.kubevirt.io:admin",
+		.labels = "aggregate-to-admin",
+		.rules = {"* cdi.kubevirt.io *", "* upload.cdi.kubevirt.io uploadtokenrequests",
+			READ " k8s.cni.cncf.io network-attachment-definitions"}},
+	{.name = "cdi.kubevirt.io:edit",
+		.labels = "aggregate-to-edit",
+		.rules = {"* cdi.kubevirt.io *", "* upload.cdi.kubevirt.io uploadtokenrequests",
+			READ " k8s.cni.cncf.io network-attachment-definitions"}},
+	{.name = "cdi.kubevirt.io:view",
+		.labels = "aggregate-to-view",
+		.rules = {READ " cdi.kubevirt.io *",
+			READ " k8s.cni.cncf.io network-attachment-definitions"}},
 	{.name = "kubevirt.io:admin",
 		.labels = "aggregate-to-admin",
 		.rules = {"get subresources.kubevirt.io virtualmachineinstances/console,"
 			  "virtualmachineinstances/vnc,virtualmachineinstances/vnc/screenshot,"
-			  "virtualmachineinstances/portforward,"
+			  "virtualmachineinstances/portforward,virtualmachineinstances/usbredir,"
 			  "virtualmachineinstances/guestosinfo,"
 			  "virtualmachineinstances/filesystemlist,"
-			  "virtualmachineinstances/userlist",
+			  "virtualmachineinstances/userlist,virtualmachineinstances/objectgraph",
 			"update subresources.kubevirt.io virtualmachineinstances/pause,"
 			"virtualmachineinstances/unpause,virtualmachineinstances/freeze,"
 			"virtualmachineinstances/unfreeze,virtualmachineinstances/softreboot,"
 			"virtualmachineinstances/reset,virtualmachineinstances/addvolume,"
 			"virtualmachineinstances/removevolume",
 			"get subresources.kubevirt.io virtualmachines/expand-spec,"
-			"virtualmachines/portforward",
+			"virtualmachines/portforward,virtualmachines/objectgraph",
+			"update subresources.kubevirt.io expand-vm-spec",
 			"update subresources.kubevirt.io virtualmachines/start,"
 			"virtualmachines/stop,virtualmachines/restart,"
 			"virtualmachines/addvolume,virtualmachines/removevolume,"
-			"virtualmachines/migrate,virtualmachines/memorydump",
+			"virtualmachines/memorydump,virtualmachines/removememorydump",
 			ALL " kubevirt.io virtualmachines,virtualmachineinstances,"
 			    "virtualmachineinstancepresets,virtualmachineinstancereplicasets,"
 			    "virtualmachineinstancemigrations",
@@ -100,21 +119,22 @@ const struct default_role default_roles[] = {
 		.labels = "aggregate-to-edit",
 		.rules = {"get subresources.kubevirt.io virtualmachineinstances/console,"
 			  "virtualmachineinstances/vnc,virtualmachineinstances/vnc/screenshot,"
-			  "virtualmachineinstances/portforward,"
+			  "virtualmachineinstances/portforward,virtualmachineinstances/usbredir,"
 			  "virtualmachineinstances/guestosinfo,"
 			  "virtualmachineinstances/filesystemlist,"
-			  "virtualmachineinstances/userlist",
+			  "virtualmachineinstances/userlist,virtualmachineinstances/objectgraph",
 			"update subresources.kubevirt.io virtualmachineinstances/pause,"
 			"virtualmachineinstances/unpause,virtualmachineinstances/freeze,"
 			"virtualmachineinstances/unfreeze,virtualmachineinstances/softreboot,"
 			"virtualmachineinstances/reset,virtualmachineinstances/addvolume,"
 			"virtualmachineinstances/removevolume",
 			"get subresources.kubevirt.io virtualmachines/expand-spec,"
-			"virtualmachines/portforward",
+			"virtualmachines/portforward,virtualmachines/objectgraph",
+			"update subresources.kubevirt.io expand-vm-spec",
 			"update subresources.kubevirt.io virtualmachines/start,"
 			"virtualmachines/stop,virtualmachines/restart,"
 			"virtualmachines/addvolume,virtualmachines/removevolume,"
-			"virtualmachines/migrate,virtualmachines/memorydump",
+			"virtualmachines/memorydump,virtualmachines/removememorydump",
 			MANAGE " kubevirt.io virtualmachines,virtualmachineinstances,"
 			       "virtualmachineinstancepresets,virtualmachineinstancereplicasets,"
 			       "virtualmachineinstancemigrations",
@@ -124,7 +144,9 @@ const struct default_role default_roles[] = {
 		.labels = "aggregate-to-view",
 		.rules = {"get subresources.kubevirt.io virtualmachineinstances/guestosinfo,"
 			  "virtualmachineinstances/filesystemlist,"
-			  "virtualmachineinstances/userlist,virtualmachines/expand-spec",
+			  "virtualmachineinstances/userlist,virtualmachines/expand-spec,"
+			  "virtualmachineinstances/objectgraph,virtualmachines/objectgraph",
+			"update subresources.kubevirt.io expand-vm-spec",
 			READ " kubevirt.io virtualmachines,virtualmachineinstances,"
 			     "virtualmachineinstancepresets,virtualmachineinstancereplicasets,"
 			     "virtualmachineinstancemigrations",
@@ -219,7 +241,17 @@ const struct default_role default_roles[] = {
 			READ " discovery.k8s.io endpointslices",
 			"get,list,patch,update,watch kubevirt.io virtualmachineinstances",
 			"patch,update kubevirt.io virtualmachineinstances/status",
-			READ " kubevirt.io virtualmachines",
+			READ " kubevirt.io virtualmachines,kubevirts",
+			/* disks: what is to be filled, kept and offered */
+			READ " cdi.kubevirt.io datavolumes,datasources,storageprofiles",
+			"patch,update cdi.kubevirt.io datavolumes,datavolumes/status",
+			READ " snapshot.kubevirt.io virtualmachinesnapshots,"
+			     "virtualmachinesnapshotcontents",
+			"patch,update snapshot.kubevirt.io virtualmachinesnapshotcontents,"
+			"virtualmachinesnapshotcontents/status",
+			READ " export.kubevirt.io virtualmachineexports",
+			"patch,update export.kubevirt.io virtualmachineexports/status",
+			READ " k8s.cni.cncf.io network-attachment-definitions",
 			"create,patch,update events.k8s.io events",
 			READ " networking.k8s.io networkpolicies"}},
 	{.name = "system:kube-controller-manager",
@@ -445,6 +477,12 @@ const struct default_binding default_bindings[] = {
 			    "Group system:unauthenticated"},
 	{.name = "kubevirt.io:default",
 		.role = "kubevirt.io:default",
+		.subjects = "Group system:authenticated"},
+	{.name = "instancetype.kubevirt.io:view",
+		.role = "instancetype.kubevirt.io:view",
+		.subjects = "Group system:authenticated"},
+	{.name = "cdi.kubevirt.io:config-reader",
+		.role = "cdi.kubevirt.io:config-reader",
 		.subjects = "Group system:authenticated"},
 	{.name = "system:node-proxier",
 		.role = "system:node-proxier",

@@ -6,9 +6,10 @@ static const struct {
 } all[] = {
 	{"autoscaling", "v1", "HorizontalPodAutoscaler", &conversion_autoscaler_v1},
 	{"events.k8s.io", "v1", "Event", &conversion_event},
-	{"batch", "v1beta1", "CronJob", &conversion_cron_job_beta},
+	{"batch", "v1beta1", "CronJob", &conversion_same_members},
 	{"policy", "v1beta1", "PodDisruptionBudget", &conversion_disruption_budget_beta},
 	{"discovery.k8s.io", "v1beta1", "EndpointSlice", &conversion_endpoint_slice_beta},
+	{"export.kubevirt.io", "v1beta1", "VirtualMachineExport", &conversion_same_members},
 	{NULL, NULL, NULL, NULL},
 };
 

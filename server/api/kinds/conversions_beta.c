@@ -7,7 +7,7 @@ static struct json *as_it_is(const struct kind *k, struct arena *a, struct json 
 	return doc;
 }
 
-const struct kind_conversion conversion_cron_job_beta = {
+const struct kind_conversion conversion_same_members = {
 	.from_storage = as_it_is,
 	.to_storage = as_it_is,
 };

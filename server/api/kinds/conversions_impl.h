@@ -4,4 +4,4 @@
 #include "server/api/kinds/conversions.h"
 
 extern const struct kind_conversion conversion_autoscaler_v1, conversion_event,
-	conversion_cron_job_beta, conversion_disruption_budget_beta, conversion_endpoint_slice_beta;
+	conversion_same_members, conversion_disruption_budget_beta, conversion_endpoint_slice_beta;
