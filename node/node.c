@@ -23,6 +23,7 @@
 #include "node/pressure/pressure.h"
 #include "node/shutdown/shutdown.h"
 #include "node/stats/stats.h"
+#include "node/disk/disks.h"
 #include "node/storage/local_provisioner.h"
 #include "node/vm/libvirt/libvirt_uri.h"
 #include "node/vm/vm_manager.h"
@@ -293,8 +294,9 @@ static void stop(struct agent *g)
 	node_stats_destroy(TAKE_PTR(n->stats));
 	pressure_destroy(TAKE_PTR(n->pressure));
 	node_shutdown_destroy(TAKE_PTR(g->shutdown));
-	local_provisioner_destroy(TAKE_PTR(g->provisioner));
 	vm_manager_destroy(TAKE_PTR(n->vms));
+	disks_destroy(TAKE_PTR(n->disks));
+	local_provisioner_destroy(TAKE_PTR(g->provisioner));
 	pod_manager_destroy(TAKE_PTR(n->pods));
 	file_work_destroy(TAKE_PTR(n->files));
 	net_destroy(TAKE_PTR(n->net));
@@ -381,6 +383,8 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	n->pressure = pressure_create(n);
 	g->shutdown = node_shutdown_create(n);
 	g->provisioner = local_provisioner_create(n);
+	n->disks = disks_create(n);
+	local_provisioner_start(g->provisioner);
 	return 0;
 }
 

@@ -19,6 +19,7 @@ struct vm_manager;  /* node/vm/vm_manager.h */
 struct node_stats;  /* node/stats/stats.h */
 struct pressure;    /* node/pressure/pressure.h */
 struct resources;   /* node/resources/resources.h */
+struct disks;	    /* node/disk/disks.h */
 
 struct node {
 	uv_loop_t *loop;
@@ -46,6 +47,9 @@ struct node {
 	struct node_stats *stats;
 	struct pressure *pressure;
 	struct resources *resources;
+	struct informer *claims,
+		*volumes; /* all of the cluster; node/storage/local_provisioner.h */
+	struct disks *disks;
 };
 
 /* For the Node's conditions and capacity: each part says what it knows, node.c writes the status.

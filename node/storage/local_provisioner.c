@@ -427,7 +427,6 @@ static struct informer *watch(struct local_provisioner *p, const char *group, co
 		p->n->client, kind_by_name(p->n->kinds, group, "v1", kind), NULL, NULL, NULL);
 
 	informer_add_handler(i, handler, p);
-	informer_start(i);
 	return i;
 }
 
@@ -445,12 +444,19 @@ struct local_provisioner *local_provisioner_create(struct node *n)
 	list_init(&p->writings);
 	p->look = wakeup_create(n->loop, n->clock, on_look, p);
 	p->retry = wakeup_create(n->loop, n->clock, on_retry, p);
-	p->claims = watch(p, "", "PersistentVolumeClaim", &claims);
-	p->volumes = watch(p, "", "PersistentVolume", &volumes);
+	p->claims = n->claims = watch(p, "", "PersistentVolumeClaim", &claims);
+	p->volumes = n->volumes = watch(p, "", "PersistentVolume", &volumes);
 	p->classes = watch(p, "storage.k8s.io", "StorageClass", &classes);
 	p->scan = wakeup_create(n->loop, n->clock, on_scan, p);
 	p->removals = local_removals_create(n, p->directory, p->volumes, on_removal_again, p);
 	return p;
+}
+
+void local_provisioner_start(struct local_provisioner *p)
+{
+	informer_start(p->claims);
+	informer_start(p->volumes);
+	informer_start(p->classes);
 }
 
 void local_provisioner_destroy(struct local_provisioner *p)
@@ -463,6 +469,7 @@ void local_provisioner_destroy(struct local_provisioner *p)
 		client_cancel(p->n->client, w->call);
 		writing_free(w);
 	}
+	p->n->claims = p->n->volumes = NULL;
 	informer_destroy(p->claims);
 	informer_destroy(p->volumes);
 	informer_destroy(p->classes);

@@ -7,6 +7,7 @@
 
 #include "lib/base/log.h"
 #include "node/child/child.h"
+#include "node/disk/disks.h"
 #include "node/vm/guest_dns.h"
 #include "node/vm/image/image_files.h"
 
@@ -20,6 +21,7 @@ struct op {
 	struct vm_disk *disk; /* or one of the kernel's files: */
 	enum { OP_DISK, OP_KERNEL, OP_INITRD } what;
 	struct container_get *get;
+	struct claim_disk *claim;
 	struct child *child;
 	char *fresh, *final; /* a file being made and its name when it is whole */
 };
@@ -77,6 +79,7 @@ static void stop_all(struct vm_prepare *p)
 	for (size_t i = 0; i < p->op_count; i++) {
 		container_get_cancel(TAKE_PTR(p->ops[i].get));
 		child_cancel(TAKE_PTR(p->ops[i].child));
+		claim_disk_cancel(TAKE_PTR(p->ops[i].claim));
 	}
 	if (p->lease)
 		net_call_cancel(TAKE_PTR(p->lease));
@@ -201,8 +204,8 @@ static void make_fresh_name(struct op *op, const char *final)
 static void make_overlay(struct op *op)
 {
 	struct vm_disk *d = op->disk;
-	const char *argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", "-F", d->backing_format,
-		"-b", d->backing_path, NULL, NULL};
+	const char *argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", "-F", d->backing->format,
+		"-b", d->backing->path, NULL, NULL};
 
 	d->path = place(op->p, d->name, ".qcow2");
 	d->format = "qcow2";
@@ -256,8 +259,12 @@ static void image_here(void *user, const struct container_file *f, const struct 
 		p->o.spec->kernel_boot.initrd_file = to;
 		one_done(p, "", NULL);
 	} else {
-		op->disk->backing_path = to;
-		op->disk->backing_format = arena_strdup(p->o.arena, f->format);
+		struct vm_layer *base = arena_zalloc(p->o.arena, sizeof(*base));
+
+		base->path = to;
+		base->format = arena_strdup(p->o.arena, f->format);
+		op->disk->backing = base;
+		op->disk->backing_count = 1;
 		make_overlay(op);
 	}
 }
@@ -464,6 +471,77 @@ static void host_disk(struct op *op)
 	}
 }
 
+/* ---- claims ---- */
+
+/* Layers [from, count) of a chain lie below. Those that are shared with other disks keep their
+ * owner.
+ */
+static void put_below(struct vm_prepare *p, struct vm_disk *d, const struct disk_chain *chain,
+	size_t from, bool relabel_top)
+{
+	struct vm_layer *layers = arena_zalloc(p->o.arena, sizeof(*layers) * chain->count);
+
+	for (size_t i = from; i < chain->count; i++)
+		layers[i - from] = (struct vm_layer){
+			chain->layers[i].path, chain->layers[i].format, relabel_top && i == 0};
+	d->backing = layers;
+	d->backing_count = chain->count - from;
+}
+
+static void claim_here(void *user, const struct claim_place *place, const struct disk_chain *chain,
+	const char *reason, const struct err *failure)
+{
+	struct op *op = user;
+	struct vm_disk *d = op->disk;
+	struct err err = ERR_INIT;
+
+	op->claim = NULL;
+	if (failure) {
+		err = *failure;
+		err_context(&err, err.code, "volume '%s'", d->name);
+		one_done(op->p, reason, &err);
+		return;
+	}
+	d->path = place->device ? place->device : chain->layers[0].path;
+	d->format = place->device ? "raw" : chain->layers[0].format;
+	d->is_block = place->device != NULL;
+	if (!d->ephemeral) {
+		if (chain)
+			put_below(op->p, d, chain, 1, false);
+		one_done(op->p, "", NULL);
+	} else if (d->is_block) {
+		err_set(&err, -EOPNOTSUPP,
+			"volume '%s': an ephemeral volume needs a claim with volumeMode Filesystem",
+			d->name);
+		one_done(op->p, "NotSupported", &err);
+	} else {
+		put_below(op->p, d, chain, 0, true);
+		make_overlay(op);
+	}
+}
+
+static void claim_waits(void *user, const char *reason, const struct err *err)
+{
+	struct op *op = user;
+
+	if (op->p->o.waits)
+		op->p->o.waits(op->p->o.user, reason, err);
+}
+
+static void open_claim(struct op *op)
+{
+	op->claim =
+		claim_disk_open(op->p->o.node->disks, &(struct claim_disk_options){
+							      .namespace = op->p->o.spec->namespace,
+							      .claim = op->disk->claim,
+							      .arena = op->p->o.arena,
+							      .read_only = op->disk->ephemeral,
+							      .waits = claim_waits,
+							      .done = claim_here,
+							      .user = op,
+						      });
+}
+
 /* ---- the order of things ---- */
 
 static struct op *new_op(struct vm_prepare *p, int what, struct vm_disk *d)
@@ -500,6 +578,9 @@ static void start_disks(struct vm_prepare *p)
 			break;
 		case VM_VOLUME_CLOUD_INIT:
 			make_seed(op);
+			break;
+		case VM_VOLUME_CLAIM:
+			open_claim(op);
 			break;
 		}
 	}

@@ -17,6 +17,8 @@ struct vm_prepare_options {
 	const struct object *vmi; /* for events; a reference is taken */
 	struct arena *arena;	  /* for paths put into spec; lives as long as spec */
 	struct vm_spec *spec;	  /* paths and formats of disks are filled in */
+	/* Something is missing that may come, and is waited for; may be told again. */
+	void (*waits)(void *user, const char *reason, const struct err *err);
 	/* Called later, once. On failure `reason` is a word for the condition. */
 	void (*done)(void *user, const char *address, const char *reason, const struct err *err);
 	void *user;

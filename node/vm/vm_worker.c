@@ -277,6 +277,15 @@ static int read_spec(struct vm_worker *w, struct err *err)
 	return 0;
 }
 
+/* The preparation goes on; people hear what it waits for. */
+static void preparation_waits(void *user, const char *reason, const struct err *err)
+{
+	struct vm_worker *w = user;
+
+	problem(w, reason, err);
+	vm_worker_step(w);
+}
+
 static void prepared(void *user, const char *address, const char *reason, const struct err *err)
 {
 	struct vm_worker *w = user;
@@ -306,6 +315,7 @@ static void begin_prepare(struct vm_worker *w)
 		.vmi = w->object,
 		.arena = &w->arena,
 		.spec = &w->spec,
+		.waits = preparation_waits,
 		.done = prepared,
 		.user = w,
 	});

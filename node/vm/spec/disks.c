@@ -103,10 +103,28 @@ int spec_read_disks(const struct json *spec, struct vm_spec *s, struct err *err)
 	return 0;
 }
 
+/* Given in full, so that nobody guesses a format from what the guest wrote. What many VMs share and
+ * nobody writes keeps its owner. */
+static void write_backing(struct xml *x, const struct vm_layer *layers, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		xml_add(x,
+			"      <backingStore type='file'>\n        <format type='%s'/>\n"
+			"        <source file='%s'",
+			layers[i].format, layers[i].path);
+		xml_add(x, layers[i].relabel ? "/>\n"
+					     : ">\n          <seclabel model='dac' relabel='no'/>\n"
+					       "        </source>\n");
+	}
+	xml_add(x, count ? "        <backingStore/>\n" : "      <backingStore/>\n");
+	for (size_t i = 0; i < count; i++)
+		xml_add(x, "      </backingStore>\n");
+}
+
 static void write_disk(struct xml *x, const struct vm_disk *d)
 {
-	xml_add(x, "    <disk type='file' device='%s'>\n      <driver name='qemu' type='%s'",
-		d->device, d->format);
+	xml_add(x, "    <disk type='%s' device='%s'>\n      <driver name='qemu' type='%s'",
+		d->is_block ? "block" : "file", d->device, d->format);
 	if (d->cache)
 		xml_add(x, " cache='%s'", d->cache);
 	if (d->error_policy)
@@ -115,19 +133,10 @@ static void write_disk(struct xml *x, const struct vm_disk *d)
 		xml_add(x, " io='%s'", d->io);
 	if (!d->readonly)
 		xml_add(x, " discard='unmap'");
-	xml_add(x, "/>\n      <source file='%s'/>\n", d->path);
-	if (d->backing_path) {
-		/* Given in full, so that nobody guesses a format from what the guest wrote. Many
-		 * VMs share the file and nobody writes it: its owner stays. */
-		xml_add(x,
-			"      <backingStore type='file'>\n        <format type='%s'/>\n"
-			"        <source file='%s'>\n"
-			"          <seclabel model='dac' relabel='no'/>\n        </source>\n"
-			"        <backingStore/>\n      </backingStore>\n",
-			d->backing_format, d->backing_path);
-	} else {
-		xml_add(x, "      <backingStore/>\n");
-	}
+	xml_add(x,
+		d->is_block ? "/>\n      <source dev='%s'/>\n" : "/>\n      <source file='%s'/>\n",
+		d->path);
+	write_backing(x, d->backing, d->backing_count);
 	xml_add(x, "      <target dev='%s' bus='%s'/>\n", d->target, d->bus);
 	if (d->readonly)
 		xml_add(x, "      <readonly/>\n");

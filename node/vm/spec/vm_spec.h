@@ -24,6 +24,13 @@ enum vm_volume {
 	VM_VOLUME_HOST_DISK,
 	VM_VOLUME_EMPTY_DISK,
 	VM_VOLUME_CLOUD_INIT, /* NoCloud seed */
+	VM_VOLUME_CLAIM,      /* persistentVolumeClaim, dataVolume, ephemeral */
+};
+
+/* A file below a disk's own, which nobody writes. */
+struct vm_layer {
+	const char *path, *format;
+	bool relabel; /* it is this VM's alone: QEMU's user gets it */
 };
 
 struct vm_disk {
@@ -42,10 +49,14 @@ struct vm_disk {
 	bool host_create;	/* host disk: DiskOrCreate */
 	int64_t capacity_bytes; /* empty disk, created host disk */
 	const struct json *cloud_init; /* the cloudInitNoCloud source */
+	const char *claim;	       /* of the VMI's namespace */
+	bool ephemeral;		       /* claim: under an overlay of this VMI, which goes with it */
 
 	/* Where the bytes are: filled in by whoever prepares the disks (vm_files.h). */
-	const char *path, *format;		   /* "raw" | "qcow2" */
-	const char *backing_path, *backing_format; /* NULL = no backing file */
+	const char *path, *format;	/* "raw" | "qcow2" */
+	bool is_block;			/* path is a block device of the host */
+	const struct vm_layer *backing; /* what lies below, the uppermost first */
+	size_t backing_count;
 };
 
 struct vm_interface {

@@ -39,9 +39,13 @@ static void place_files(struct arena *a, struct vm_spec *s)
 				       : arena_printf(a, "/var/lib/hanok-node/vms/%s/%s.%s", s->uid,
 						 d->name, d->format);
 		if (d->volume == VM_VOLUME_CONTAINER_DISK) {
-			d->backing_path = arena_printf(
+			struct vm_layer *base = arena_zalloc(a, sizeof(*base));
+
+			base->path = arena_printf(
 				a, "/var/lib/hanok-node/vms/%s/%s.base", s->uid, d->name);
-			d->backing_format = "qcow2";
+			base->format = "qcow2";
+			d->backing = base;
+			d->backing_count = 1;
 		}
 	}
 	if (s->kernel_boot.kernel_path)

@@ -17,6 +17,30 @@ static int read_capacity(
 	return 0;
 }
 
+/* persistentVolumeClaim, dataVolume (which makes a claim of its name), and ephemeral on top of a
+ * claim.
+ */
+static int read_claim(
+	const struct json *volume, const char *field, struct vm_disk *d, struct err *err)
+{
+	const struct json *ephemeral = json_path(volume, "ephemeral.persistentVolumeClaim");
+	const struct json *claim =
+		ephemeral ? ephemeral : json_get(volume, "persistentVolumeClaim");
+	const struct json *filled = json_get(volume, "dataVolume");
+
+	d->volume = VM_VOLUME_CLAIM;
+	d->ephemeral = ephemeral != NULL;
+	d->claim = json_str(filled ? json_get(filled, "name") : json_get(claim, "claimName"));
+	if (!d->claim || !*d->claim)
+		return err_set(err, -EINVAL, "%s.%s: Required value", field,
+			filled	    ? "dataVolume.name"
+			: ephemeral ? "ephemeral.persistentVolumeClaim.claimName"
+				    : "persistentVolumeClaim.claimName");
+	if (json_bool_or(json_get(claim, "readOnly"), false) && !ephemeral)
+		d->readonly = true;
+	return 0;
+}
+
 int spec_read_volume(
 	const struct json *volume, const char *field, struct vm_disk *d, struct err *err)
 {
@@ -27,6 +51,9 @@ int spec_read_volume(
 	size_t type;
 	int r = 0;
 
+	if (json_get(volume, "persistentVolumeClaim") || json_get(volume, "dataVolume") ||
+		json_get(volume, "ephemeral"))
+		return read_claim(volume, field, d, err);
 	for (type = 0; type < ARRAY_LEN(known); type++)
 		if ((source = json_get(volume, known[type])))
 			break;
@@ -70,6 +97,8 @@ int spec_read_volume(
 		d->cloud_init = source;
 		d->readonly = true;
 		break;
+	case VM_VOLUME_CLAIM:
+		break; /* not in the table above */
 	}
 	return r;
 }

@@ -1,6 +1,6 @@
 /* Volumes and claims that are in use stay when they are deleted: their finalizers (set when they
- * are created) are taken away when no pod runs with the claim, and no claim has the volume
- * (Kubernetes: "Storage Object in Use Protection"). */
+ * are created) are taken away when no pod or virtual machine runs with the claim, and no claim has
+ * the volume (Kubernetes: "Storage Object in Use Protection"). */
 #include "lib/base/table.h"
 #include "server/controllers/controller.h"
 
@@ -38,7 +38,7 @@ static void set(struct sync *s, struct object *o, const struct json *doc, const 
 
 struct claims {
 	struct loop *loop;
-	struct informer *claims, *pods;
+	struct informer *claims, *pods, *machines;
 	struct table leaving; /* "NAMESPACE/NAME" of claims that are being deleted */
 };
 
@@ -61,6 +61,37 @@ static bool uses(const struct object *o, const struct json *pod, const char *cla
 	return false;
 }
 
+/* A dataVolume stands for the claim of its name (KubeVirt). */
+static bool machine_uses(const struct json *vmi, const char *claim)
+{
+	static const char *const paths[] = {"persistentVolumeClaim.claimName", "dataVolume.name",
+		"ephemeral.persistentVolumeClaim.claimName"};
+	const char *phase = json_str_or(json_path(vmi, "status.phase"), "");
+	const char *node = json_str_or(json_path(vmi, "status.nodeName"), "");
+
+	if (!*node || streq(phase, "Succeeded") || streq(phase, "Failed"))
+		return false;
+	JSON_FOR_EACH_ITEM(v, json_path(vmi, "spec.volumes"))
+		for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+			if (streq(json_path_str(v, paths[i]), claim))
+				return true;
+	return false;
+}
+
+static bool machine_in_use(struct claims *c, struct sync *s)
+{
+	struct object **list;
+	size_t count = informer_list(c->machines, s->ns, &s->arena, &list);
+
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_(arena_finish) struct arena scratch = ARENA_INIT;
+
+		if (machine_uses(object_doc(list[i], &scratch), s->name))
+			return true;
+	}
+	return false;
+}
+
 static bool claim_in_use(struct claims *c, struct sync *s)
 {
 	struct object **pods;
@@ -72,7 +103,7 @@ static bool claim_in_use(struct claims *c, struct sync *s)
 		if (used)
 			return true;
 	}
-	return false;
+	return machine_in_use(c, s);
 }
 
 static void reconcile_claim(struct sync *s)
@@ -125,7 +156,9 @@ static void *claims_create(struct shared *sh)
 	c->claims = shared_informer(sh, "", "v1", "PersistentVolumeClaim");
 	c->pods = shared_informer(sh, "", "v1", "Pod");
 	informer_add_handler(c->claims, &claim_handler, c);
+	c->machines = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachineInstance");
 	informer_add_handler(c->pods, &pod_handler, c);
+	informer_add_handler(c->machines, &pod_handler, c);
 	return c;
 }
 

@@ -1,0 +1,132 @@
+#include "lib/object/quantity.h"
+#include "lib/object/selector.h"
+#include "node/disk/disks_internal.h"
+
+#define POPULATOR_KIND "DataVolume"
+
+static void on_claim(void *user, const struct object *old, const struct object *new)
+{
+	const struct object *o = new ? new : old;
+
+	claim_disks_look(user, o->namespace, o->name);
+}
+
+static void on_volume(void *user, const struct object *old, const struct object *new)
+{
+	claim_disks_look(user, NULL, NULL);
+}
+
+static void on_synced(void *user)
+{
+	claim_disks_look(user, NULL, NULL);
+}
+
+struct disks *disks_create(struct node *n)
+{
+	static const struct informer_handler claims = {.changed = on_claim, .synced = on_synced};
+	static const struct informer_handler volumes = {.changed = on_volume, .synced = on_synced};
+	struct disks *d = xcalloc(1, sizeof(*d));
+
+	d->n = n;
+	d->directory = xasprintf("%s/local", n->data_dir);
+	list_init(&d->opened);
+	informer_add_handler(n->claims, &claims, d);
+	informer_add_handler(n->volumes, &volumes, d);
+	return d;
+}
+
+void disks_destroy(struct disks *d)
+{
+	if (!d)
+		return;
+	while (!list_empty(&d->opened)) {
+		/* Who opened them is gone already: nothing may be left. */
+		list_remove(d->opened.next);
+	}
+	free(d->directory);
+	free(d);
+}
+
+void disks_changed(struct disks *d, const char *ns, const char *claim)
+{
+	claim_disks_look(d, ns, claim);
+}
+
+static const char *populator(const struct object *claim)
+{
+	const struct object_owner *o = object_controller(claim);
+
+	return o && streq(o->kind, POPULATOR_KIND) &&
+			       str_has_prefix(o->api_version, "cdi.kubevirt.io/")
+		       ? o->name
+		       : NULL;
+}
+
+static int wait_for(const char **ret_reason, const char *reason)
+{
+	*ret_reason = reason;
+	return -EAGAIN;
+}
+
+int claim_place_find(struct disks *d, struct arena *a, const char *ns, const char *claim,
+	struct claim_place *ret, const char **ret_reason, struct err *err)
+{
+	struct node *n = d->n;
+	struct object *o, *volume;
+	const struct json *doc, *pv, *terms;
+	struct claim_place p = {0};
+	const char *by;
+
+	*ret_reason = "DiskNotReady";
+	if (!informer_synced(n->claims) || !informer_synced(n->volumes))
+		return err_set(err, wait_for(ret_reason, "DiskNotReady"),
+			"the claims of the cluster are not known yet");
+	o = informer_get(n->claims, ns, claim);
+	if (!o)
+		return err_set(err, wait_for(ret_reason, "FailedPvcNotFound"),
+			"PVC %s/%s does not exist, waiting for it to appear", ns, claim);
+	doc = object_doc(o, a);
+	p.volume = json_str_or(json_path(doc, "spec.volumeName"), "");
+	volume = *p.volume ? informer_get(n->volumes, "", p.volume) : NULL;
+	if (!volume || !streq(json_path_str(doc, "status.phase"), "Bound"))
+		return err_set(err, wait_for(ret_reason, "WaitingForVolumeBinding"),
+			"PVC %s/%s is not bound to a volume yet", ns, claim);
+	if (o->deleting)
+		return err_set(err, -EBUSY, "PVC %s/%s is being deleted", ns, claim);
+	pv = object_doc(volume, a);
+	if (!streq(json_path_str(pv, "spec.claimRef.uid"), o->uid))
+		return err_set(err, -EINVAL, "PVC %s/%s: volume \"%s\" is bound to another claim",
+			ns, claim, p.volume);
+	terms = json_path(pv, "spec.nodeAffinity.required.nodeSelectorTerms");
+	if (terms && !(n->object && selector_node_terms_hold(a, terms, n->object)))
+		return err_set(err, -EPERM,
+			"PVC %s/%s: volume \"%s\" can't be reached from node \"%s\"", ns, claim,
+			p.volume, n->name);
+	p.capacity_bytes = MAX(quantity_json_value(json_path(doc, "status.capacity.storage"), 0),
+		quantity_json_value(json_path(pv, "spec.capacity.storage"), 0));
+	by = populator(o);
+	p.populated_by = by ? arena_strdup(a, by) : NULL;
+	p.volume = arena_strdup(a, p.volume);
+	const char *path = json_path_str(pv, "spec.local.path");
+	bool local = path != NULL;
+	if (!path)
+		path = json_path_str(pv, "spec.hostPath.path");
+	if (!path || *path != '/')
+		return err_set(err, -EOPNOTSUPP,
+			"PVC %s/%s: volume \"%s\" is neither local nor hostPath: this node can't "
+			"give it to a guest",
+			ns, claim, p.volume);
+	if (streq(json_path_str(pv, "spec.volumeMode"), "Block")) {
+		if (!local)
+			return err_set(err, -EOPNOTSUPP,
+				"PVC %s/%s: volume \"%s\": hostPath volumes have no volumeMode "
+				"Block: use a local volume whose path is the device",
+				ns, claim, p.volume);
+		p.device = arena_strdup(a, path);
+	} else {
+		p.directory = arena_strdup(a, path);
+		p.own = streq(path, arena_printf(a, "%s/%s", d->directory, p.volume));
+	}
+	*ret = p;
+	return 0;
+}

@@ -1,0 +1,47 @@
+/* disks.h - the persistent disks of this node's virtual machines: which claim leads to which
+ * directory (disk_dir.h) or device, and what is to be waited for until there is a whole disk.
+ *
+ * A claim that nobody has filled gets an empty disk of its size: a qcow2 layer where the directory
+ * is of the node's own provisioner, else a raw disk.img as KubeVirt makes it. A claim of a
+ * DataVolume is filled by that, and waited for. A disk that is smaller than its claim grows. */
+#pragma once
+
+#include "node/disk/disk_dir.h"
+#include "node/node.h"
+
+struct disks;
+/* After the informers n->claims and n->volumes were made, and before they start. */
+struct disks *disks_create(struct node *n);
+void disks_destroy(struct disks *d); /* NULL allowed; claim_disk_cancel comes before */
+
+/* What a claim stands for. */
+struct claim_place {
+	const char *volume;	  /* name of the PersistentVolume */
+	const char *directory;	  /* or: */
+	const char *device;	  /* a block device of this host */
+	bool own;		  /* a directory that this node's provisioner made */
+	int64_t capacity_bytes;	  /* what the claim was promised */
+	const char *populated_by; /* name of the DataVolume that fills it; NULL = none */
+};
+/* From the objects that are known now, strings in the arena. -EAGAIN: not yet; others: not as it
+ * is. `ret_reason` is a word for conditions. */
+int claim_place_find(struct disks *d, struct arena *a, const char *ns, const char *claim,
+	struct claim_place *ret, const char **ret_reason, struct err *err) _must_check_;
+
+struct claim_disk_options {
+	const char *namespace, *claim; /* live until `done` */
+	struct arena *arena;	       /* of what is given to done; outlives the call */
+	bool read_only;		       /* nothing is made or grown */
+	/* Something is missing that may come; called again when that changes. May be NULL. */
+	void (*waits)(void *user, const char *reason, const struct err *err);
+	/* Later, once. chain NULL = it is place->device. On failure place is NULL. */
+	void (*done)(void *user, const struct claim_place *place, const struct disk_chain *chain,
+		const char *reason, const struct err *err);
+	void *user;
+};
+struct claim_disk;
+struct claim_disk *claim_disk_open(struct disks *d, const struct claim_disk_options *o);
+void claim_disk_cancel(struct claim_disk *c); /* done is not called; NULL allowed */
+
+/* Something happened to a claim's disk (it was filled): who waits for it looks again. */
+void disks_changed(struct disks *d, const char *ns, const char *claim);

@@ -1,0 +1,14 @@
+/* disks_internal.h - what the files of node/disk share. Nobody else includes this. */
+#pragma once
+
+#include "lib/base/list.h"
+#include "node/disk/disks.h"
+
+struct disks {
+	struct node *n;
+	char *directory;    /* of the node's own provisioner */
+	struct list opened; /* struct claim_disk */
+};
+
+/* claim_disk.c. ns NULL = all that wait. */
+void claim_disks_look(struct disks *d, const char *ns, const char *claim);
