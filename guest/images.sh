@@ -5,6 +5,8 @@
 #   web         busybox; its httpd answers "container HOSTNAME"
 #   vm-web      KubeVirt containerDisk: /disk/disk.qcow2, a bootable guest (GRUB, Debian's cloud kernel,
 #               busybox) whose httpd answers "virtual machine HOSTNAME"
+#               (it has QEMU's guest agent, which runs where /etc/guest-agent exists, by cloud-init's write_files
+#               say, or "guest-agent" is on the kernel's command line)
 #   vm-kernel   the same guest's /boot/vmlinuz and /boot/initrd.img, for kernelBoot.container
 #
 # Packages that only lend files (kernel, GRUB) are unpacked, not installed: the machine is not changed.
@@ -13,6 +15,8 @@
 IMAGES_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034 # for those who source this
 IMAGES="pause web vm-web vm-kernel"
+# QEMU's guest agent and the libraries it is linked with.
+IMAGES_AGENT_PACKAGES="qemu-guest-agent libc6 libglib2.0-0 libpcre2-8-0 libnuma1 libudev1 liburing2"
 
 # shellcheck source=guest/oci.sh
 . "$IMAGES_SOURCE/oci.sh"
@@ -56,6 +60,7 @@ images_inputs() {
 		find "$IMAGES_SOURCE/vm" -type f -exec sha256sum {} + | sort
 		sha256sum /bin/busybox
 		images_unpacked "$(images_kernel_package)"
+		for package in $IMAGES_AGENT_PACKAGES; do images_unpacked "$package" || return; done
 		;;
 	esac
 	sha256sum "$IMAGES_SOURCE/images.sh" "$IMAGES_SOURCE/oci.sh"
@@ -114,6 +119,21 @@ images_busybox() {
 	done
 }
 
+# images_agent ROOT: the guest agent, and of the packages' libraries those that it needs.
+images_agent() {
+	local root=$1 package dir library
+	mkdir -p "$root/sbin" "$root/lib64" "$root/lib/x86_64-linux-gnu" "$root/var/run"
+	for package in $IMAGES_AGENT_PACKAGES; do
+		dir=$(images_unpacked "$package") || return
+		[ ! -e "$dir/usr/sbin/qemu-ga" ] || install -m 755 "$dir/usr/sbin/qemu-ga" "$root/sbin/qemu-ga" || return
+		for library in "$dir"{,/usr}/lib/x86_64-linux-gnu/lib{udev.so.1,numa.so.1,uring.so.2,glib-2.0.so.0,gmodule-2.0.so.0,m.so.6,c.so.6,pcre2-8.so.0} \
+			"$dir"{,/usr}/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2; do
+			[ ! -e "$library" ] || cp -L "$library" "$root/lib/x86_64-linux-gnu/" || return
+		done
+	done
+	ln -sfn ../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$root/lib64/ld-linux-x86-64.so.2"
+}
+
 # images_guest WORK: vmlinuz, initrd.img and guest/ (the user land that both the disk and initrd.img hold).
 images_guest() {
 	local work=$1 guest=$1/guest package kernel version module file
@@ -123,6 +143,7 @@ images_guest() {
 	images_busybox "$guest" || return
 	mkdir -p "$guest"/{dev,proc,sys,run,tmp,mnt,root,www,var/log,var/lib/cloud,lib/modules}
 	cp -a "$IMAGES_SOURCE/vm/root/." "$guest/"
+	images_agent "$guest" || return
 	ln -sfn ../bin/busybox "$guest/sbin/init"
 	for file in getty acpid reboot; do ln -sfn ../bin/busybox "$guest/sbin/$file"; done
 	ln -sfn /run/resolv.conf "$guest/etc/resolv.conf"

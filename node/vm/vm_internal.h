@@ -4,6 +4,7 @@
 
 #include "lib/base/list.h"
 #include "lib/base/table.h"
+#include "node/vm/guest_agent/guest_agent.h"
 #include "node/vm/image/container_disks.h"
 #include "node/vm/spec/domain_xml.h"
 #include "node/vm/libvirt/libvirt_rpc.h"
@@ -23,6 +24,7 @@ struct vm_manager {
 	const struct kind *kind;
 	struct informer *instances;
 	struct libvirt *libvirt;
+	struct agent_link *agents; /* to the agents in the guests */
 	struct container_disks *images;
 	char *directory; /* of all VMIs' files */
 	struct domain_host host;
@@ -56,8 +58,9 @@ struct vm_worker {
 	uv_timer_t timer;
 	struct vm_console *console;
 	struct vm_probe *probe;
-	bool leased;	   /* the network knows the address */
-	bool lease_failed; /* and shall be asked again */
+	struct guest_agent *agent; /* while the guest runs */
+	bool leased;		   /* the network knows the address */
+	bool lease_failed;	   /* and shall be asked again */
 	bool said_stopping, destroyed;
 };
 
@@ -80,3 +83,11 @@ void vm_probe_start(struct vm_worker *w); /* when the guest runs; again is harml
 void vm_probe_stop(struct vm_worker *w);
 /* "" when there is no probe or it succeeds; else why the guest is not ready. */
 const char *vm_probe_problem(const struct vm_worker *w);
+
+/* guest_agent/vm_agent.c: the agent in the guest. */
+void vm_agent_follow(struct vm_worker *w); /* with each step: there while the guest runs */
+void vm_agent_stop(struct vm_worker *w);
+void vm_agent_event(struct vm_worker *w, bool connected);
+void vm_agent_look(struct vm_worker *w); /* libvirt can be asked again */
+/* What it says, into the facts that make the status. */
+void vm_agent_facts(const struct vm_worker *w, struct arena *a, struct vm_facts *f);

@@ -113,6 +113,22 @@ static void on_reboot(void *user, const struct libvirt_domain *d)
 			NULL);
 }
 
+static void on_agent(void *user, const struct libvirt_domain *d, bool connected)
+{
+	struct vm_worker *w = worker_of_domain(user, d);
+
+	if (w)
+		vm_agent_event(w, connected);
+}
+
+static void agents_up(void *user)
+{
+	struct vm_manager *m = user;
+
+	for (struct table_iter i = table_iterate(&m->workers); table_next(&i);)
+		vm_agent_look(i.value);
+}
+
 static void tell_host_ends(const struct vm_manager *m, struct vm_worker *w)
 {
 	w->core.host_ends = m->host_ends;
@@ -188,7 +204,8 @@ int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 	static const struct libvirt_handler on_libvirt = {.up = libvirt_up,
 		.down = libvirt_down,
 		.lifecycle = on_lifecycle,
-		.reboot = on_reboot};
+		.reboot = on_reboot,
+		.agent = on_agent};
 	static const struct informer_handler on_instance = {
 		.changed = instance_changed, .synced = instances_listed};
 	struct vm_manager *m = xcalloc(1, sizeof(*m));
@@ -215,6 +232,7 @@ int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 		return r;
 	}
 	m->libvirt = libvirt_create(n->loop, n->clock, n->libvirt_address, &on_libvirt, m);
+	m->agents = agent_link_create(n->loop, n->clock, n->libvirt_address, agents_up, m);
 	snprintf(selector, sizeof(selector), "status.nodeName=%s", n->name);
 	m->instances = informer_create(n->client, m->kind, NULL, NULL, selector);
 	informer_add_handler(m->instances, &on_instance, m);
@@ -233,6 +251,7 @@ void vm_manager_destroy(struct vm_manager *m)
 	for (struct table_iter i = table_iterate(&m->workers); table_next(&i);)
 		vm_worker_destroy(i.value);
 	table_finish(&m->workers);
+	agent_link_destroy(m->agents);
 	libvirt_destroy(m->libvirt);
 	container_disks_destroy(m->images);
 	free(m->directory);

@@ -2,6 +2,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/object/quantity.h"
+#include "node/vm/guest_agent/agent_status.h"
 
 static struct json *find(const struct json *list, const char *type)
 {
@@ -70,6 +71,9 @@ static struct json *conditions(
 			      : "this node agent does not migrate guests",
 			now);
 	}
+	condition(a, list, "AgentConnected", f->alive && f->agent ? "True" : NULL, NULL, NULL, now);
+	condition(a, list, "AgentVersionNotSupported",
+		f->alive && f->agent_unsupported ? "True" : NULL, f->agent_unsupported, NULL, now);
 	condition(a, list, "Synchronized", f->problem_reason ? "False" : NULL, f->problem_reason,
 		f->problem_message, now);
 	return list;
@@ -95,6 +99,7 @@ static struct json *interfaces(struct arena *a, const struct vm_facts *f)
 		}
 		json_push(a, list, it);
 	}
+	agent_status_interfaces(a, list, f->agent_interfaces);
 	return list;
 }
 
@@ -131,7 +136,6 @@ static void running_facts(struct arena *a, struct json *status, const struct vm_
 	json_set_int(a, cpu, "sockets", s->sockets);
 	json_set_int(a, cpu, "threads", s->threads);
 	json_set(a, status, "currentCPUTopology", cpu);
-	json_set(a, status, "guestOSInfo", json_new_object(a));
 	json_set(a, status, "volumeStatus", volumes(a, s));
 }
 
@@ -166,6 +170,8 @@ struct json *vm_status_patch(
 		json_set(a, status, "interfaces", interfaces(a, f));
 	if (f->spec && f->alive)
 		running_facts(a, status, f->spec);
+	agent_status_set(
+		a, status, old, f->alive ? f->agent_os : NULL, f->alive ? f->agent_freeze : NULL);
 	JSON_FOR_EACH_MEMBER(m, status)
 		changed |= !json_equal(m->value, json_get(old, m->name));
 	if (!changed)

@@ -14,6 +14,10 @@ struct vm_facts {
 	const char *problem_reason, *problem_message;
 	const char *address;	    /* of the first interface, "" = none yet */
 	const struct vm_spec *spec; /* NULL while it could not be read */
+	/* What the guest agent says; NULL = nothing (guest_agent/agent_facts.h has the forms). */
+	bool agent;
+	const char *agent_unsupported; /* why it does not do for this VMI */
+	const struct json *agent_os, *agent_interfaces, *agent_freeze;
 };
 
 /* The new status as a merge patch {"status": {...}} against `vmi`, or NULL when nothing changes. */

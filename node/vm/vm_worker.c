@@ -117,6 +117,7 @@ static struct json *wanted_status(struct vm_worker *w, struct arena *a)
 		f.problem_reason = reason;
 		f.problem_message = w->problem.msg;
 	}
+	vm_agent_facts(w, a, &f);
 	return vm_status_patch(
 		a, object_doc(w->object, a), &f, w->m->node->clock->wall_ns(w->m->node->clock));
 }
@@ -534,6 +535,7 @@ static void clean(struct vm_worker *w)
 
 	vm_console_end(w, "the guest stopped");
 	vm_probe_stop(w);
+	vm_agent_stop(w);
 	if (!know_domain(w)) {
 		clean_rest(w);
 		return;
@@ -667,6 +669,7 @@ void vm_worker_step(struct vm_worker *w)
 	}
 	s = vm_core_next(&w->core, now);
 	tell_outcome(w, before);
+	vm_agent_follow(w);
 	if (w->core.sm.state == VM_RUNNING) {
 		adopt_lease(w);
 		vm_probe_start(w);
@@ -805,6 +808,7 @@ void vm_worker_destroy(struct vm_worker *w)
 	w->destroyed = true;
 	vm_console_end(w, "the node agent stops");
 	vm_probe_stop(w);
+	vm_agent_stop(w);
 	vm_prepare_cancel(w->prepare);
 	if (w->call)
 		libvirt_call_cancel(w->call);

@@ -14,9 +14,11 @@
 #include "lib/base/err.h"
 
 #define LIBVIRT_PROGRAM 0x20008086u
+#define LIBVIRT_QEMU_PROGRAM 0x20008087u /* what only the QEMU driver has */
 #define LIBVIRT_KEEPALIVE_PROGRAM 0x6b656570u
-#define LIBVIRT_PACKET_MIN_BYTES 28u	    /* length word and header */
-#define LIBVIRT_PACKET_MAX_BYTES (4u << 20) /* libvirt allows 32 MiB; ours are far smaller */
+#define LIBVIRT_PACKET_MIN_BYTES 28u /* length word and header */
+#define LIBVIRT_PACKET_MAX_BYTES                                                                   \
+	((4u << 20) + 4096) /* a text has 4 MiB at most; libvirt allows 32 */
 #define LIBVIRT_UUID_BYTES 16
 
 /* Procedures. */
@@ -44,7 +46,11 @@ enum libvirt_proc {
 	LIBVIRT_DOMAIN_EVENT_CALLBACK_REBOOT = 319,
 	LIBVIRT_CONNECT_GET_DOMAIN_CAPABILITIES = 342,
 	LIBVIRT_CONNECT_GET_ALL_DOMAIN_STATS = 344,
+	LIBVIRT_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE = 348,
 	LIBVIRT_DOMAIN_DEFINE_XML_FLAGS = 350,
+	/* Of LIBVIRT_QEMU_PROGRAM: its own number above this bit. */
+	LIBVIRT_OF_QEMU = 1 << 16,
+	LIBVIRT_QEMU_DOMAIN_AGENT_COMMAND = LIBVIRT_OF_QEMU | 3,
 };
 
 enum libvirt_packet_type {
@@ -57,8 +63,19 @@ enum libvirt_packet_type {
 enum libvirt_packet_status { LIBVIRT_OK = 0, LIBVIRT_ERROR = 1, LIBVIRT_CONTINUE = 2 };
 
 /* Values that callers name. From libvirt's public headers. */
-enum { LIBVIRT_ERR_NO_DOMAIN = 42, LIBVIRT_ERR_OPERATION_INVALID = 55 };
-enum { LIBVIRT_EVENT_ID_LIFECYCLE = 0, LIBVIRT_EVENT_ID_REBOOT = 1 };
+enum {
+	LIBVIRT_ERR_NO_DOMAIN = 42,
+	LIBVIRT_ERR_OPERATION_INVALID = 55,
+	LIBVIRT_ERR_AGENT_UNRESPONSIVE = 86, /* not connected, or no answer in time */
+	LIBVIRT_ERR_AGENT_UNSYNCED = 91,
+	LIBVIRT_ERR_AGENT_COMMAND_TIMEOUT = 103,
+};
+enum {
+	LIBVIRT_EVENT_ID_LIFECYCLE = 0,
+	LIBVIRT_EVENT_ID_REBOOT = 1,
+	LIBVIRT_EVENT_ID_AGENT_LIFECYCLE = 18,
+};
+enum { LIBVIRT_AGENT_CONNECTED = 1, LIBVIRT_AGENT_DISCONNECTED = 2 };
 enum libvirt_lifecycle {
 	LIBVIRT_EVENT_DEFINED,
 	LIBVIRT_EVENT_UNDEFINED,

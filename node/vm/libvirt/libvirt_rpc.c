@@ -172,15 +172,25 @@ static void version_done(void *user, const struct libvirt_reply *r)
 static void wire_open(void *user)
 {
 	struct libvirt *l = user;
-	static const uint32_t ids[] = {LIBVIRT_EVENT_ID_LIFECYCLE, LIBVIRT_EVENT_ID_REBOOT};
+	const struct {
+		uint32_t id;
+		bool wanted;
+	} events[] = {
+		{LIBVIRT_EVENT_ID_LIFECYCLE, l->handler.lifecycle != NULL},
+		{LIBVIRT_EVENT_ID_REBOOT, l->handler.reboot != NULL},
+		{LIBVIRT_EVENT_ID_AGENT_LIFECYCLE, l->handler.agent != NULL},
+	};
 
 	l->state = SETUP;
-	l->setup_left = 1 + ARRAY_LEN(ids);
+	l->setup_left = 1;
 	libvirt_call(l, LIBVIRT_CONNECT_GET_LIB_VERSION, NULL, 0, version_done, l);
-	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(events); i++) {
 		_cleanup_(buf_finish) struct buf args = BUF_INIT;
 
-		xdr_put_u32(&args, ids[i]);
+		if (!events[i].wanted)
+			continue;
+		l->setup_left++;
+		xdr_put_u32(&args, events[i].id);
 		xdr_put_u32(&args, 0); /* any domain */
 		libvirt_call(l, LIBVIRT_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, &args, 0,
 			setup_done, l);
@@ -190,22 +200,29 @@ static void wire_open(void *user)
 static void event(struct libvirt *l, int32_t proc, struct xdr_reader *payload)
 {
 	struct libvirt_domain d;
+	int what, detail;
 
 	if (proc != LIBVIRT_DOMAIN_EVENT_CALLBACK_LIFECYCLE &&
-		proc != LIBVIRT_DOMAIN_EVENT_CALLBACK_REBOOT)
+		proc != LIBVIRT_DOMAIN_EVENT_CALLBACK_REBOOT &&
+		proc != LIBVIRT_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE)
 		return;
-	xdr_get_u32(payload); /* callback id: both kinds are registered once */
+	xdr_get_u32(payload); /* callback id: each kind is registered once */
 	xdr_get_domain(payload, &d);
 	if (proc == LIBVIRT_DOMAIN_EVENT_CALLBACK_REBOOT) {
-		if (!payload->bad)
+		if (!payload->bad && l->handler.reboot)
 			l->handler.reboot(l->user, &d);
 		return;
 	}
-	int what = (int)xdr_get_u32(payload);
-	int detail = (int)xdr_get_u32(payload);
-
-	if (!payload->bad)
+	what = (int)xdr_get_u32(payload);
+	detail = (int)xdr_get_u32(payload);
+	if (payload->bad)
+		return;
+	if (proc == LIBVIRT_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE) {
+		if (l->handler.agent)
+			l->handler.agent(l->user, &d, what == LIBVIRT_AGENT_CONNECTED);
+	} else if (l->handler.lifecycle) {
 		l->handler.lifecycle(l->user, &d, what, detail);
+	}
 }
 
 static void reply(struct libvirt *l, const struct libvirt_header *h, struct xdr_reader payload)

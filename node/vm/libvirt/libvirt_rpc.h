@@ -22,9 +22,11 @@ struct libvirt_handler {
 	void (*down)(void *user, const struct err *err);
 	void (*lifecycle)(void *user, const struct libvirt_domain *d, int event, int detail);
 	void (*reboot)(void *user, const struct libvirt_domain *d); /* the guest restarted itself */
+	/* The guest agent came or went. */
+	void (*agent)(void *user, const struct libvirt_domain *d, bool connected);
 };
 
-/* address: "unix:///run/libvirt/libvirt-sock". */
+/* address: "unix:///run/libvirt/libvirt-sock". Events whose callback is NULL are not asked for. */
 struct libvirt *libvirt_create(uv_loop_t *loop, struct clock *clock, const char *address,
 	const struct libvirt_handler *h, void *user);
 void libvirt_destroy(struct libvirt *l); /* calls under way end without a callback; NULL allowed */

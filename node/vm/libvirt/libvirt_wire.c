@@ -50,14 +50,15 @@ uint32_t libvirt_wire_send(struct libvirt_wire *w, int32_t proc, enum libvirt_pa
 		serial = ++w->serial;
 	if (!w->stream || w->state == BROKEN)
 		return serial;
-	libvirt_packet_begin(&out, &(struct libvirt_header){
-					   .program = LIBVIRT_PROGRAM,
-					   .version = 1,
-					   .procedure = proc,
-					   .type = type,
-					   .serial = serial,
-					   .status = status,
-				   });
+	libvirt_packet_begin(&out,
+		&(struct libvirt_header){
+			.program = proc & LIBVIRT_OF_QEMU ? LIBVIRT_QEMU_PROGRAM : LIBVIRT_PROGRAM,
+			.version = 1,
+			.procedure = proc & ~LIBVIRT_OF_QEMU,
+			.type = type,
+			.serial = serial,
+			.status = status,
+		});
 	if (size)
 		buf_add(&out, args, size);
 	libvirt_packet_end(&out, 0);
@@ -130,7 +131,9 @@ static void packet(
 {
 	if (h->program == LIBVIRT_KEEPALIVE_PROGRAM)
 		answer_keepalive(w, h);
-	else if (h->program != LIBVIRT_PROGRAM || h->version != 1)
+	else if ((h->program != LIBVIRT_PROGRAM &&
+			 (h->program != LIBVIRT_QEMU_PROGRAM || h->type != LIBVIRT_REPLY)) ||
+		 h->version != 1)
 		return; /* libvirt's other programs: never asked for */
 	else if (w->state == READY)
 		w->handler.packet(w->user, h, payload);
