@@ -1,6 +1,7 @@
 /* Packets as another process at libvirt's socket could send them, read in every way there is. */
 #include "lib/base/str.h"
-#include "node/vm/libvirt/libvirt_proto.h"
+#include "node/vm/libvirt/libvirt_event.h"
+#include "node/vm/libvirt/live_xml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -32,6 +33,19 @@ static void read_all(struct xdr_reader body)
 	}
 }
 
+static void read_event(const struct libvirt_header *h, struct xdr_reader body)
+{
+	struct libvirt_event e;
+	char value[64];
+
+	if (libvirt_event_read(h->procedure, body, &e) &&
+		!(utf8_valid(e.device, strlen(e.device)) && utf8_valid(e.path, strlen(e.path)) &&
+			utf8_valid(e.reason, strlen(e.reason))))
+		abort();
+	live_xml_attribute((struct str){(const char *)body.p, body.left}, "a", "b", "c", "d", value,
+		sizeof(value));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	size_t at = 0;
@@ -47,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (body.left > (size_t)n)
 			abort();
 		read_all(body);
+		read_event(&h, body);
 		at += (size_t)n;
 	}
 }

@@ -5,118 +5,12 @@
 #include <stdio.h>
 
 #include "lib/http/spdy.h"
-#include "lib/http/websocket.h"
+#include "lib/http/websocket_tunnel.h"
 #include "node/exec_bridge.h"
 
 #define PORTS_MAX 32
 
 static const char tunnel_protocol[] = "SPDY/3.1+portforward.k8s.io";
-
-/* ---- the tunnel: bytes as they are ---- */
-
-struct tunnel {
-	struct websocket *client; /* NULL = gone */
-	struct stream *runtime;	  /* NULL = gone */
-	bool runtime_closing, client_closing;
-};
-
-static void tunnel_free_when_over(struct tunnel *t)
-{
-	if (!t->client && !t->runtime)
-		free(t);
-}
-
-static void tunnel_end_client(struct tunnel *t, unsigned code)
-{
-	if (t->client && !t->client_closing) {
-		t->client_closing = true;
-		websocket_close(t->client, code);
-	}
-}
-
-static void tunnel_end_runtime(struct tunnel *t)
-{
-	if (t->runtime && !t->runtime_closing) {
-		t->runtime_closing = true;
-		stream_close(t->runtime);
-	}
-}
-
-static void on_tunnel_message(void *user, bool text, const char *data, size_t size)
-{
-	struct tunnel *t = user;
-
-	if (text) {
-		tunnel_end_client(t, 1003);
-		tunnel_end_runtime(t);
-		return;
-	}
-	if (!t->runtime || t->runtime_closing)
-		return;
-	stream_write(t->runtime, data, size);
-	if (stream_queued(t->runtime) > STREAM_HIGH_BYTES)
-		websocket_read_stop(t->client);
-}
-
-static void on_tunnel_client_drained(void *user)
-{
-	struct tunnel *t = user;
-
-	if (t->runtime && !t->runtime_closing)
-		stream_read_start(t->runtime);
-}
-
-static void on_tunnel_client_closed(void *user, unsigned code)
-{
-	struct tunnel *t = user;
-
-	t->client = NULL;
-	tunnel_end_runtime(t);
-	tunnel_free_when_over(t);
-}
-
-static void on_runtime_read(void *user, const char *data, size_t size)
-{
-	struct tunnel *t = user;
-
-	if (!t->client || t->client_closing)
-		return;
-	websocket_send(t->client, false, data, size);
-	if (websocket_queued(t->client) > STREAM_HIGH_BYTES)
-		stream_read_stop(t->runtime);
-}
-
-static void on_runtime_eof(void *user)
-{
-	struct tunnel *t = user;
-
-	tunnel_end_client(t, 1000);
-	tunnel_end_runtime(t);
-}
-
-static void on_runtime_error(void *user, int code, const char *text)
-{
-	on_runtime_eof(user);
-}
-
-static void on_runtime_drained(void *user)
-{
-	struct tunnel *t = user;
-
-	if (t->client && !t->client_closing)
-		websocket_read_start(t->client);
-}
-
-static void on_runtime_closed(void *user)
-{
-	struct tunnel *t = user;
-
-	t->runtime = NULL;
-	tunnel_end_client(t, 1000);
-	tunnel_free_when_over(t);
-}
-
-/* ---- ports by channels ---- */
 
 struct forward;
 struct forward_channel {
@@ -305,27 +199,9 @@ static int refuse(
 static int tunnel_start(struct http_request *req, struct stream *runtime, struct err *err)
 {
 	static const char *const protocols[] = {tunnel_protocol, NULL};
-	static const struct websocket_handler client = {
-		.message = on_tunnel_message,
-		.drained = on_tunnel_client_drained,
-		.closed = on_tunnel_client_closed,
-	};
-	static const struct stream_handler handler = {
-		.read = on_runtime_read,
-		.eof = on_runtime_eof,
-		.error = on_runtime_error,
-		.drained = on_runtime_drained,
-		.closed = on_runtime_closed,
-	};
-	struct tunnel *t = xcalloc(1, sizeof(*t));
-	const char *protocol;
-	int r = websocket_accept(req, protocols, &client, t, &t->client, &protocol, err);
-	if (r < 0)
-		return refuse(req, runtime, t, r, "no valid WebSocket upgrade");
-	t->runtime = runtime;
-	stream_set_handler(runtime, &handler, t);
-	stream_read_start(runtime);
-	return 0;
+
+	int r = websocket_tunnel(req, protocols, runtime, err);
+	return r < 0 ? refuse(req, runtime, NULL, r, "no valid WebSocket upgrade") : 0;
 }
 
 int forward_bridge_start(struct http_request *req, struct stream *runtime, struct err *err)

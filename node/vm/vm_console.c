@@ -9,7 +9,7 @@
 struct vm_console {
 	struct vm_worker *w; /* NULL once another console took its place */
 	struct websocket *socket;
-	struct libvirt_console *console; /* NULL when it ended */
+	struct libvirt_stream *console; /* NULL when it ended */
 };
 
 static void respond(struct http_request *req, int status, const char *text)
@@ -30,7 +30,7 @@ static void on_data(void *user, const char *p, size_t size)
 
 	websocket_send(c->socket, false, p, size);
 	if (websocket_queued(c->socket) > STREAM_HIGH_BYTES)
-		libvirt_console_read_stop(c->console);
+		libvirt_stream_read_stop(c->console);
 }
 
 static void on_console_drained(void *user)
@@ -57,8 +57,8 @@ static void on_message(void *user, bool text, const char *data, size_t size)
 
 	if (!c->console)
 		return;
-	libvirt_console_write(c->console, data, size);
-	if (libvirt_console_queued(c->console) > STREAM_HIGH_BYTES)
+	libvirt_stream_write(c->console, data, size);
+	if (libvirt_stream_queued(c->console) > STREAM_HIGH_BYTES)
 		websocket_read_stop(c->socket);
 }
 
@@ -67,14 +67,14 @@ static void on_socket_drained(void *user)
 	struct vm_console *c = user;
 
 	if (c->console)
-		libvirt_console_read_start(c->console);
+		libvirt_stream_read_start(c->console);
 }
 
 static void on_socket_closed(void *user, unsigned code)
 {
 	struct vm_console *c = user;
 
-	libvirt_console_close(c->console);
+	libvirt_stream_close(c->console);
 	if (c->w)
 		c->w->console = NULL;
 	free(c);
@@ -89,7 +89,7 @@ void vm_console_end(struct vm_worker *w, const char *why)
 	log_debug("console is closed", "vmi", w->core.sm.label, "because", why, NULL);
 	w->console = NULL;
 	c->w = NULL;
-	libvirt_console_close(TAKE_PTR(c->console));
+	libvirt_stream_close(TAKE_PTR(c->console));
 	websocket_close(c->socket, 1000);
 }
 
@@ -98,7 +98,7 @@ void vm_console_serve(struct vm_worker *w, struct http_request *req)
 	static const char *const protocols[] = {"plain.kubevirt.io", NULL};
 	static const struct websocket_handler socket_handler = {
 		.message = on_message, .drained = on_socket_drained, .closed = on_socket_closed};
-	static const struct libvirt_console_handler console_handler = {
+	static const struct libvirt_stream_handler console_handler = {
 		.opened = on_opened,
 		.data = on_data,
 		.drained = on_console_drained,

@@ -62,6 +62,10 @@ struct vm_worker {
 	bool leased;		   /* the network knows the address */
 	bool lease_failed;	   /* and shall be asked again */
 	bool said_stopping, destroyed;
+	enum libvirt_paused_reason pause_reason; /* while the domain is paused */
+	struct libvirt_call *pause_call;	 /* asks for it */
+	bool pause_again;			 /* something happened since */
+	struct list actions, screens, dials;	 /* requests under way: control/ */
 };
 
 /* vm_worker.c. object NULL: files of a VMI that is not in the API any more. */
@@ -71,6 +75,9 @@ void vm_worker_object(struct vm_worker *w, struct object *object); /* NULL = gon
 void vm_worker_libvirt(struct vm_worker *w, bool up);
 void vm_worker_lifecycle(struct vm_worker *w, int event, int detail);
 void vm_worker_step(struct vm_worker *w); /* facts changed */
+/* Into the log, and as an event of the VMI. type: "Normal" | "Warning". */
+void vm_say(struct vm_worker *w, const char *type, const char *reason, const char *fmt, ...)
+	_printf_(4, 5);
 /* vm_manager.c: the worker has nothing left to do. */
 void vm_manager_forget(struct vm_manager *m, struct vm_worker *w);
 

@@ -1,4 +1,4 @@
-#include "node/vm/vm_internal.h"
+#include "node/vm/control/control.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -96,29 +96,12 @@ static void libvirt_down(void *user, const struct err *err)
 	tell_all(m, false);
 }
 
-static void on_lifecycle(void *user, const struct libvirt_domain *d, int event, int detail)
+static void on_event(void *user, const struct libvirt_event *e)
 {
-	struct vm_worker *w = worker_of_domain(user, d);
+	struct vm_worker *w = worker_of_domain(user, &e->domain);
 
 	if (w)
-		vm_worker_lifecycle(w, event, detail);
-}
-
-static void on_reboot(void *user, const struct libvirt_domain *d)
-{
-	struct vm_worker *w = worker_of_domain(user, d);
-
-	if (w)
-		log_info("virtual machine", "vmi", w->core.sm.label, "event", "the guest restarted",
-			NULL);
-}
-
-static void on_agent(void *user, const struct libvirt_domain *d, bool connected)
-{
-	struct vm_worker *w = worker_of_domain(user, d);
-
-	if (w)
-		vm_agent_event(w, connected);
+		vm_watch_event(w, e);
 }
 
 static void agents_up(void *user)
@@ -201,11 +184,8 @@ void vm_manager_forget(struct vm_manager *m, struct vm_worker *w)
 
 int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 {
-	static const struct libvirt_handler on_libvirt = {.up = libvirt_up,
-		.down = libvirt_down,
-		.lifecycle = on_lifecycle,
-		.reboot = on_reboot,
-		.agent = on_agent};
+	static const struct libvirt_handler on_libvirt = {
+		.up = libvirt_up, .down = libvirt_down, .event = on_event};
 	static const struct informer_handler on_instance = {
 		.changed = instance_changed, .synced = instances_listed};
 	struct vm_manager *m = xcalloc(1, sizeof(*m));

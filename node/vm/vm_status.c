@@ -59,8 +59,8 @@ static struct json *conditions(
 			a, list, "Ready", "False", f->not_ready_reason, f->not_ready_message, now);
 	else
 		condition(a, list, "Ready", "True", NULL, NULL, now);
-	condition(a, list, "Paused", f->paused && f->alive ? "True" : NULL, "PausedByUser",
-		"the guest was paused", now);
+	condition(a, list, "Paused", f->paused && f->alive && f->pause_reason ? "True" : NULL,
+		f->pause_reason, f->pause_message, now);
 	if (f->alive) {
 		/* Disks are files of this node alone. */
 		bool disks = f->spec && f->spec->disk_count;

@@ -8,6 +8,8 @@ struct vm_facts {
 	const char *phase; /* NULL = as it is */
 	bool alive;	   /* the guest has power */
 	bool paused;
+	/* The condition Paused; NULL while a pause is only part of something else. */
+	const char *pause_reason, *pause_message;
 	/* Why Ready is False although the guest runs ("" = it is ready). */
 	const char *not_ready_reason, *not_ready_message;
 	/* What keeps the VMI from its wanted state; NULL = nothing. Condition Synchronized. */

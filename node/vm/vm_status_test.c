@@ -69,6 +69,8 @@ static void running(void **state)
 
 	/* Paused: not ready, and the time of that. */
 	f.paused = true;
+	f.pause_reason = "PausedByUser";
+	f.pause_message = "VMI was paused by user";
 	patch = vm_status_patch(&a, vmi, &f, 1795233700 * NS_PER_S);
 	assert_string_equal(json_str(json_get(condition(patch, "Ready"), "reason")), "Paused");
 	assert_non_null(condition(patch, "Paused"));

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/base/log.h"
+#include "node/vm/control/control.h"
 #include "node/vm/guest_dns.h"
 
 #define STATUS_RETRY_MS 1000
@@ -12,8 +13,7 @@ static int64_t now_of(const struct vm_worker *w)
 	return w->m->node->clock->mono_ns(w->m->node->clock);
 }
 
-static _printf_(4, 5) void say(
-	struct vm_worker *w, const char *type, const char *reason, const char *fmt, ...)
+void vm_say(struct vm_worker *w, const char *type, const char *reason, const char *fmt, ...)
 {
 	char text[1024];
 	va_list ap;
@@ -33,7 +33,7 @@ static void problem(struct vm_worker *w, const char *reason, const struct err *e
 	if (!w->problem.code)
 		w->problem.code = -EIO;
 	snprintf(w->problem_reason, sizeof(w->problem_reason), "%s", reason);
-	say(w, "Warning", "SyncFailed", "%s", w->problem.msg);
+	vm_say(w, "Warning", "SyncFailed", "%s", w->problem.msg);
 }
 
 static void no_problem(struct vm_worker *w)
@@ -104,6 +104,9 @@ static struct json *wanted_status(struct vm_worker *w, struct arena *a)
 		.address = w->address,
 		.spec = w->has_spec ? &w->spec : NULL,
 	};
+
+	if (f.paused)
+		vm_pause_words(w, &f.pause_reason, &f.pause_message);
 
 	/* As with containers: the failure itself first, then that it is tried again with pauses. */
 	if (streq(reason, "ErrImagePull") && w->core.failures > 1)
@@ -218,6 +221,8 @@ static void state_here(void *user, const struct libvirt_reply *r)
 	if (r->ok) {
 		state = (int)xdr_get_u32(&body);
 		reason = (int)xdr_get_u32(&body);
+		if (state == LIBVIRT_STATE_PAUSED)
+			w->pause_reason = (enum libvirt_paused_reason)reason;
 		vm_core_domain(&w->core, domain_of(state, reason), now_of(w));
 	} else if (r->code == LIBVIRT_ERR_NO_DOMAIN) {
 		vm_core_domain(&w->core, VM_DOMAIN_ABSENT, now_of(w));
@@ -398,7 +403,7 @@ static void defined(void *user, const struct libvirt_reply *r)
 	if (r->ok) {
 		xdr_get_domain(&body, &w->domain);
 		memcpy(w->uuid, w->domain.uuid, sizeof(w->uuid));
-		say(w, "Normal", "Created", "Defined domain %s", w->domain.name);
+		vm_say(w, "Normal", "Created", "Defined domain %s", w->domain.name);
 	} else {
 		libvirt_problem(w, "define the domain", r);
 	}
@@ -426,11 +431,12 @@ static void started(void *user, const struct libvirt_reply *r)
 	w->call = NULL;
 	if (r->ok) {
 		no_problem(w);
-		say(w, "Normal", "Started", "Started the guest");
+		vm_say(w, "Normal", "Started", "Started the guest");
 		net_ports_changed(w->m->node->net);
 	} else {
 		libvirt_problem(w, "start the guest", r);
 	}
+	w->pause_reason = LIBVIRT_PAUSED_USER;
 	if (r->ok && w->spec.start_paused)
 		vm_core_domain(&w->core, VM_DOMAIN_PAUSED, now_of(w));
 	done(w, VM_DO_START, r->ok);
@@ -587,13 +593,13 @@ static void perform(struct vm_worker *w, enum vm_action a)
 		break;
 	case VM_DO_SHUTDOWN:
 		if (!w->said_stopping)
-			say(w, "Normal", "ShuttingDown", "Asked the guest to power off");
+			vm_say(w, "Normal", "ShuttingDown", "Asked the guest to power off");
 		w->said_stopping = true;
 		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_SHUTDOWN_FLAGS,
 			&w->domain, LIBVIRT_SHUTDOWN_ACPI, shutdown_asked, w);
 		break;
 	case VM_DO_DESTROY:
-		say(w, "Normal", "Killing", "Switched the guest off");
+		vm_say(w, "Normal", "Killing", "Switched the guest off");
 		w->call = libvirt_call_domain(
 			w->m->libvirt, LIBVIRT_DOMAIN_DESTROY_FLAGS, &w->domain, 0, destroyed, w);
 		break;
@@ -647,9 +653,9 @@ static void tell_outcome(struct vm_worker *w, enum vm_outcome before)
 	if (before != VM_OUTCOME_NONE || w->core.outcome == before)
 		return;
 	if (w->core.outcome == VM_OUTCOME_SUCCEEDED)
-		say(w, "Normal", "Stopped", "The guest was shut down");
+		vm_say(w, "Normal", "Stopped", "The guest was shut down");
 	else
-		say(w, "Warning", "Stopped", "The guest crashed or was lost");
+		vm_say(w, "Warning", "Stopped", "The guest crashed or was lost");
 }
 
 void vm_worker_step(struct vm_worker *w)
@@ -704,8 +710,10 @@ void vm_worker_lifecycle(struct vm_worker *w, int event, int detail)
 		d = VM_DOMAIN_RUNNING;
 		break;
 	case LIBVIRT_EVENT_SUSPENDED:
-		d = VM_DOMAIN_PAUSED;
-		break;
+		/* Why, and whether it still is: asked. */
+		if (w->core.busy != VM_DO_START)
+			vm_watch_paused(w);
+		return;
 	case LIBVIRT_EVENT_STOPPED:
 		/* Details: 2 crashed, 5 failed to start. */
 		d = detail == 2	  ? VM_DOMAIN_BROKEN
@@ -728,8 +736,9 @@ void vm_worker_lifecycle(struct vm_worker *w, int event, int detail)
 	default:
 		return;
 	}
+	w->pause_again = w->pause_call != NULL; /* what was asked before is old */
 	/* A domain starts paused for a moment before it runs: the answer to the start decides. */
-	if (w->core.busy == VM_DO_START && (d == VM_DOMAIN_RUNNING || d == VM_DOMAIN_PAUSED))
+	if (w->core.busy == VM_DO_START && d == VM_DOMAIN_RUNNING)
 		return;
 	vm_core_domain(&w->core, d, now_of(w));
 	vm_worker_step(w);
@@ -780,6 +789,9 @@ struct vm_worker *vm_worker_create(struct vm_manager *m, const char *uid, struct
 	w->object = object ? object_ref(object) : NULL;
 	uv_timer_init(m->node->loop, &w->timer);
 	w->timer.data = w;
+	list_init(&w->actions);
+	list_init(&w->screens);
+	list_init(&w->dials);
 	vm_core_init(&w->core, label, now_of(w));
 	w->core.grace_ns = VM_GRACE_DEFAULT_S * NS_PER_S;
 	take_facts(w);
@@ -807,6 +819,7 @@ void vm_worker_destroy(struct vm_worker *w)
 		return;
 	w->destroyed = true;
 	vm_console_end(w, "the node agent stops");
+	vm_control_end(w);
 	vm_probe_stop(w);
 	vm_agent_stop(w);
 	vm_prepare_cancel(w->prepare);

@@ -126,7 +126,7 @@ bool xdr_get_optional(struct xdr_reader *r)
 
 /* Copies what fits, as valid UTF-8 (it goes into API objects), and NUL-terminates; text inside may
  * not contain NUL itself. */
-static void get_text(struct xdr_reader *r, char *ret, size_t room)
+void xdr_get_text(struct xdr_reader *r, char *ret, size_t room)
 {
 	size_t size;
 	const char *s = xdr_get_string(r, &size);
@@ -144,7 +144,7 @@ void xdr_get_domain(struct xdr_reader *r, struct libvirt_domain *ret)
 	const uint8_t *uuid;
 
 	*ret = (struct libvirt_domain){.id = -1};
-	get_text(r, ret->name, sizeof(ret->name));
+	xdr_get_text(r, ret->name, sizeof(ret->name));
 	uuid = take(r, sizeof(ret->uuid));
 	if (uuid)
 		memcpy(ret->uuid, uuid, sizeof(ret->uuid));
@@ -157,7 +157,7 @@ void xdr_get_error(struct xdr_reader *r, struct libvirt_error *ret)
 	ret->code = (int32_t)xdr_get_u32(r);
 	xdr_get_u32(r); /* which of libvirt's parts */
 	if (xdr_get_optional(r))
-		get_text(r, ret->message, sizeof(ret->message));
+		xdr_get_text(r, ret->message, sizeof(ret->message));
 	/* Level, object and the pieces of the message follow; nobody needs them. */
 	if (r->bad || !ret->message[0])
 		snprintf(ret->message, sizeof(ret->message), "libvirt error %d", (int)ret->code);

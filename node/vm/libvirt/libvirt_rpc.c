@@ -159,6 +159,15 @@ static void setup_done(void *user, const struct libvirt_reply *r)
 	l->handler.up(l->user);
 }
 
+/* An older libvirt does not know all events. */
+static void optional_done(void *user, const struct libvirt_reply *r)
+{
+	if (!r->ok && r->code > 0)
+		log_info("libvirt has not all events", "answer", r->message, NULL);
+	setup_done(
+		user, &(struct libvirt_reply){.ok = r->ok || r->code > 0, .message = r->message});
+}
+
 static void version_done(void *user, const struct libvirt_reply *r)
 {
 	struct libvirt *l = user;
@@ -172,57 +181,27 @@ static void version_done(void *user, const struct libvirt_reply *r)
 static void wire_open(void *user)
 {
 	struct libvirt *l = user;
-	const struct {
-		uint32_t id;
-		bool wanted;
-	} events[] = {
-		{LIBVIRT_EVENT_ID_LIFECYCLE, l->handler.lifecycle != NULL},
-		{LIBVIRT_EVENT_ID_REBOOT, l->handler.reboot != NULL},
-		{LIBVIRT_EVENT_ID_AGENT_LIFECYCLE, l->handler.agent != NULL},
-	};
+	size_t count = l->handler.event ? libvirt_event_id_count : 0;
 
 	l->state = SETUP;
-	l->setup_left = 1;
+	l->setup_left = 1 + (unsigned)count;
 	libvirt_call(l, LIBVIRT_CONNECT_GET_LIB_VERSION, NULL, 0, version_done, l);
-	for (size_t i = 0; i < ARRAY_LEN(events); i++) {
+	for (size_t i = 0; i < count; i++) {
 		_cleanup_(buf_finish) struct buf args = BUF_INIT;
 
-		if (!events[i].wanted)
-			continue;
-		l->setup_left++;
-		xdr_put_u32(&args, events[i].id);
+		xdr_put_u32(&args, libvirt_event_ids[i]);
 		xdr_put_u32(&args, 0); /* any domain */
 		libvirt_call(l, LIBVIRT_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, &args, 0,
-			setup_done, l);
+			i == 0 ? setup_done : optional_done, l);
 	}
 }
 
-static void event(struct libvirt *l, int32_t proc, struct xdr_reader *payload)
+static void event(struct libvirt *l, int32_t proc, struct xdr_reader payload)
 {
-	struct libvirt_domain d;
-	int what, detail;
+	struct libvirt_event e;
 
-	if (proc != LIBVIRT_DOMAIN_EVENT_CALLBACK_LIFECYCLE &&
-		proc != LIBVIRT_DOMAIN_EVENT_CALLBACK_REBOOT &&
-		proc != LIBVIRT_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE)
-		return;
-	xdr_get_u32(payload); /* callback id: each kind is registered once */
-	xdr_get_domain(payload, &d);
-	if (proc == LIBVIRT_DOMAIN_EVENT_CALLBACK_REBOOT) {
-		if (!payload->bad && l->handler.reboot)
-			l->handler.reboot(l->user, &d);
-		return;
-	}
-	what = (int)xdr_get_u32(payload);
-	detail = (int)xdr_get_u32(payload);
-	if (payload->bad)
-		return;
-	if (proc == LIBVIRT_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE) {
-		if (l->handler.agent)
-			l->handler.agent(l->user, &d, what == LIBVIRT_AGENT_CONNECTED);
-	} else if (l->handler.lifecycle) {
-		l->handler.lifecycle(l->user, &d, what, detail);
-	}
+	if (libvirt_event_read(proc, payload, &e))
+		l->handler.event(l->user, &e);
 }
 
 static void reply(struct libvirt *l, const struct libvirt_header *h, struct xdr_reader payload)
@@ -252,7 +231,7 @@ static void wire_packet(void *user, const struct libvirt_header *h, struct xdr_r
 	if (h->type == LIBVIRT_REPLY)
 		reply(l, h, payload);
 	else if (h->type == LIBVIRT_MESSAGE && l->state == UP)
-		event(l, h->procedure, &payload);
+		event(l, h->procedure, payload);
 }
 
 static void connect_now(struct libvirt *l)

@@ -10,7 +10,7 @@
 #include <uv.h>
 
 #include "lib/base/clock.h"
-#include "node/vm/libvirt/libvirt_proto.h"
+#include "node/vm/libvirt/libvirt_event.h"
 
 struct libvirt;
 
@@ -20,13 +20,10 @@ struct libvirt_handler {
 	/* The connection broke, or (first = true) could not be made at all; called once per outage.
 	 */
 	void (*down)(void *user, const struct err *err);
-	void (*lifecycle)(void *user, const struct libvirt_domain *d, int event, int detail);
-	void (*reboot)(void *user, const struct libvirt_domain *d); /* the guest restarted itself */
-	/* The guest agent came or went. */
-	void (*agent)(void *user, const struct libvirt_domain *d, bool connected);
+	void (*event)(void *user, const struct libvirt_event *e); /* NULL: none are asked for */
 };
 
-/* address: "unix:///run/libvirt/libvirt-sock". Events whose callback is NULL are not asked for. */
+/* address: "unix:///run/libvirt/libvirt-sock". */
 struct libvirt *libvirt_create(uv_loop_t *loop, struct clock *clock, const char *address,
 	const struct libvirt_handler *h, void *user);
 void libvirt_destroy(struct libvirt *l); /* calls under way end without a callback; NULL allowed */
@@ -57,21 +54,29 @@ struct libvirt_call *libvirt_call_xml(struct libvirt *l, enum libvirt_proc proc,
 struct libvirt_call *libvirt_call_domain(struct libvirt *l, enum libvirt_proc proc,
 	const struct libvirt_domain *d, uint32_t flags, libvirt_done *done, void *user);
 
-/* A serial console. It has a connection of its own, so that a slow reader holds up nobody else. */
-struct libvirt_console;
-struct libvirt_console_handler {
+/* What flows: a serial console, a picture of the screen. Each has a connection of its own, so that
+ * a slow reader holds up nobody else. */
+struct libvirt_stream;
+struct libvirt_stream_handler {
 	void (*opened)(void *user);
 	void (*data)(void *user, const char *p, size_t size);
-	void (*drained)(void *user); /* libvirt took what was written */
-	/* Exactly once; err NULL when libvirt ended it in order (the guest stopped, another took
-	 * over). The console is gone after it. */
+	void (*drained)(void *user); /* libvirt took what was written; may be NULL for reading */
+	/* Exactly once; err NULL when libvirt ended it in order (all was sent, the guest stopped,
+	 * another took over). The stream is gone after it. */
 	void (*closed)(void *user, const struct err *err);
 };
-/* Opens the first serial console of the domain, taking it from whoever has it. */
-struct libvirt_console *libvirt_console_open(uv_loop_t *loop, const char *address,
-	const struct libvirt_domain *d, const struct libvirt_console_handler *h, void *user);
-void libvirt_console_write(struct libvirt_console *c, const void *p, size_t size);
-size_t libvirt_console_queued(const struct libvirt_console *c);
-void libvirt_console_read_stop(struct libvirt_console *c);
-void libvirt_console_read_start(struct libvirt_console *c);
-void libvirt_console_close(struct libvirt_console *c); /* no callback after this; NULL allowed */
+/* `args` are the packed arguments of the procedure; copied. */
+struct libvirt_stream *libvirt_stream_open(uv_loop_t *loop, const char *address,
+	enum libvirt_proc proc, const struct buf *args, const struct libvirt_stream_handler *h,
+	void *user);
+/* The first serial console of the domain, taken from whoever has it. */
+struct libvirt_stream *libvirt_console_open(uv_loop_t *loop, const char *address,
+	const struct libvirt_domain *d, const struct libvirt_stream_handler *h, void *user);
+/* The picture that the first screen shows, as a file (PPM, or PNG from a later libvirt). */
+struct libvirt_stream *libvirt_screenshot_open(uv_loop_t *loop, const char *address,
+	const struct libvirt_domain *d, const struct libvirt_stream_handler *h, void *user);
+void libvirt_stream_write(struct libvirt_stream *s, const void *p, size_t size);
+size_t libvirt_stream_queued(const struct libvirt_stream *s);
+void libvirt_stream_read_stop(struct libvirt_stream *s);
+void libvirt_stream_read_start(struct libvirt_stream *s);
+void libvirt_stream_close(struct libvirt_stream *s); /* no callback after this; NULL allowed */

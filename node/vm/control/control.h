@@ -1,0 +1,69 @@
+/* control.h - what is done to a running guest on request, and what others do to its domain. The
+ * handlers of subresources stand in the table of vm_actions.c; each answers its request, now or
+ * later, in KubeVirt's words. */
+#pragma once
+
+#include "node/vm/vm_internal.h"
+
+/* ---- answers.c ---- */
+
+/* "Operation cannot be fulfilled on virtualmachineinstance.kubevirt.io "NAME": DETAIL" */
+void vm_answer_conflict(struct vm_worker *w, struct http_request *req, const char *detail);
+void vm_answer_forbidden(struct vm_worker *w, struct http_request *req, const char *detail);
+/* A Status with this code and text. */
+void vm_answer_status(struct http_request *req, int code, const char *reason, const char *fmt, ...)
+	_printf_(4, 5);
+void vm_answer_done(struct http_request *req, int code); /* with an empty body */
+/* libvirt said no, or nothing. */
+void vm_answer_libvirt(struct http_request *req, const char *doing, const struct libvirt_reply *r);
+/* The body's JSON or YAML, NULL = none. False: it can't be read, and the request is answered. */
+bool vm_answer_body(struct http_request *req, struct json **ret);
+bool vm_body_dry_run(const struct json *body); /* dryRun: [All] */
+
+/* One call to libvirt for a request. Ends with the worker, or with the answer. */
+struct vm_action_call {
+	struct list link; /* in w->actions */
+	struct vm_worker *w;
+	struct http_request *req;
+	struct libvirt_call *call;
+	const char *doing;
+	/* Instead of a plain 200 when libvirt did it; NULL = that. The call is gone after it. */
+	void (*done)(struct vm_worker *w, struct http_request *req);
+};
+void vm_action_start(struct vm_worker *w, struct http_request *req, enum libvirt_proc proc,
+	uint32_t flags, const char *doing, void (*done)(struct vm_worker *, struct http_request *));
+
+/* All that is under way for requests ends: who waits is told. */
+void vm_control_end(struct vm_worker *w);
+
+/* ---- power.c ---- */
+void vm_pause_serve(struct vm_worker *w, struct http_request *req, const char *more);
+void vm_unpause_serve(struct vm_worker *w, struct http_request *req, const char *more);
+void vm_reset_serve(struct vm_worker *w, struct http_request *req, const char *more);
+void vm_soft_reboot_serve(struct vm_worker *w, struct http_request *req, const char *more);
+
+/* ---- screen.c ---- */
+/* A WebSocket (plain.kubevirt.io) with the RFB protocol; each client has a connection of its own.
+ */
+void vm_vnc_serve(struct vm_worker *w, struct http_request *req, const char *more);
+/* more "screenshot": a PNG. */
+void vm_screenshot_serve(struct vm_worker *w, struct http_request *req);
+void vm_screens_end(struct vm_worker *w);
+
+/* ---- forward.c ---- */
+/* more: PORT[/tcp|udp]. A WebSocket with the bytes of a connection to the guest's address; for UDP
+ * each message is a datagram. */
+void vm_port_forward_serve(struct vm_worker *w, struct http_request *req, const char *more);
+void vm_dials_end(struct vm_worker *w);
+
+/* What is not there: usbredir, vsock. */
+void vm_unavailable_serve(struct vm_worker *w, struct http_request *req, const char *more);
+
+/* ---- watch.c ---- */
+/* Any of libvirt's events of this domain. */
+void vm_watch_event(struct vm_worker *w, const struct libvirt_event *e);
+/* Why the guest is paused, asked anew: the event does not say all. */
+void vm_watch_paused(struct vm_worker *w);
+void vm_watch_end(struct vm_worker *w);
+/* Reason and message of the condition Paused; *ret_reason NULL = such a pause is not shown. */
+void vm_pause_words(const struct vm_worker *w, const char **ret_reason, const char **ret_message);
