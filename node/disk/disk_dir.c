@@ -13,15 +13,28 @@
 #define RECORD_MAX_BYTES 4096
 #define SECTOR 512
 
-bool disk_layer_name_ok(const char *name)
+/* Behind the UUID of a layer's name; NULL = it is no layer. */
+static const char *layer_suffix(const char *name)
 {
 	static const char hex[] = "0123456789abcdef";
 
 	for (int i = 0; i < 36; i++)
 		if (i == 8 || i == 13 || i == 18 || i == 23 ? name[i] != '-'
 							    : !name[i] || !strchr(hex, name[i]))
-			return false;
-	return streq(name + 36, ".qcow2");
+			return NULL;
+	return name + 36;
+}
+
+const char *disk_layer_format(const char *name)
+{
+	const char *suffix = layer_suffix(name);
+
+	return streq(suffix, ".qcow2") ? "qcow2" : streq(suffix, ".raw") ? "raw" : NULL;
+}
+
+bool disk_layer_name_ok(const char *name)
+{
+	return disk_layer_format(name) != NULL;
 }
 
 /* Opens a regular file of the directory; no links, and never waits (a FIFO would). */
@@ -118,6 +131,7 @@ static int read_layers(struct arena *a, int fd, const char *dir, const char *top
 	const char *name = top;
 
 	while (name) {
+		const char *format = disk_layer_format(name);
 		struct qcow2_header h;
 		struct stat st;
 		_cleanup_(close_p) int file = -1;
@@ -137,6 +151,12 @@ static int read_layers(struct arena *a, int fd, const char *dir, const char *top
 			/* The disk is said to be there: a hole in it is not "none". */
 			return err_context(err, file == -ENOENT ? -EINVAL : file,
 				"'%s': layer %zu of the disk", dir, c->count);
+		if (streq(format, "raw")) {
+			if (!c->count)
+				c->size_bytes = (st.st_size + SECTOR - 1) / SECTOR * SECTOR;
+			add_layer(a, c, dir, name, format, &st);
+			return 0;
+		}
 		size = read_head(file, head, QCOW2_READ_BYTES);
 		if (size < 0)
 			return err_errno(err, (int)size, "read '%s/%s'", dir, name);
@@ -148,18 +168,15 @@ static int read_layers(struct arena *a, int fd, const char *dir, const char *top
 				"'%s/%s': its backing file '%s' is not a layer of the same "
 				"directory, which is not allowed",
 				dir, name, h.backing);
-		if (h.backing && !streq(h.backing_format, "qcow2"))
+		if (h.backing && !streq(h.backing_format, disk_layer_format(h.backing)))
 			return err_set(err, -EINVAL,
-				"'%s/%s': it does not say that its backing file is qcow2", dir,
-				name);
+				"'%s/%s': it does not say that its backing file is %s", dir, name,
+				disk_layer_format(h.backing));
 		if (!c->count)
 			c->size_bytes = h.size_bytes;
 		add_layer(a, c, dir, name, "qcow2", &st);
 		name = h.backing;
 	}
-	if (c->layers[0].frozen)
-		return err_set(err, -EBUSY, "'%s': the top layer %s is shared with another disk",
-			dir, top);
 	return 0;
 }
 
@@ -174,10 +191,14 @@ int disk_dir_read(struct arena *a, const char *dir, struct disk_chain *ret, stru
 	if (fd < 0)
 		return err_errno(err, errno == ENOENT ? -ENOTDIR : -errno, "open '%s'", dir);
 	r = read_record(fd, dir, a, &top, &why);
-	if (r == 0)
+	if (r == 0) {
 		r = read_layers(a, fd, dir, top, c, &why);
-	else if (r == -ENOENT)
+		if (r == 0 && c->layers[0].frozen)
+			r = err_set(&why, -EBUSY,
+				"'%s': the top layer %s is shared with another disk", dir, top);
+	} else if (r == -ENOENT) {
 		r = read_raw(a, fd, dir, c, &why);
+	}
 	if (r < 0) {
 		if (err)
 			*err = why;
@@ -185,6 +206,27 @@ int disk_dir_read(struct arena *a, const char *dir, struct disk_chain *ret, stru
 	}
 	*ret = *c;
 	return 0;
+}
+
+int disk_dir_read_layer(struct arena *a, const char *dir, const char *layer, struct disk_chain *ret,
+	struct err *err)
+{
+	_cleanup_(close_p) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct disk_chain *c = arena_zalloc(a, sizeof(*c));
+	const char *top = layer;
+	int r = 0;
+
+	if (fd < 0)
+		return err_errno(err, errno == ENOENT ? -ENOTDIR : -errno, "open '%s'", dir);
+	if (!layer)
+		r = read_record(fd, dir, a, &top, err);
+	else if (!disk_layer_name_ok(layer))
+		r = err_set(err, -EINVAL, "'%s' is not the name of a layer", layer);
+	if (r == 0)
+		r = read_layers(a, fd, dir, top, c, err);
+	if (r == 0)
+		*ret = *c;
+	return r;
 }
 
 int disk_dir_publish(const char *dir, const char *top, int64_t size_bytes, struct err *err)

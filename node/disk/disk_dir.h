@@ -43,6 +43,10 @@ struct disk_chain {
 /* The disk in `dir`. -ENOENT: no whole disk is there; else the disk is not fit for use, and why. */
 int disk_dir_read(
 	struct arena *a, const char *dir, struct disk_chain *ret, struct err *err) _must_check_;
+/* From this layer on downwards, whether it is shared or not; NULL = from the one that disk.json
+ * names, as in the directory of a snapshot. */
+int disk_dir_read_layer(struct arena *a, const char *dir, const char *layer, struct disk_chain *ret,
+	struct err *err) _must_check_;
 /* Makes `top` (a layer's name, all of whose layers are whole and in place) the disk, durably: files
  * are synced before. An older disk.json is replaced. */
 int disk_dir_publish(
@@ -51,5 +55,8 @@ int disk_dir_publish(
 void disk_dir_new_name(char ret_new[64], char ret_layer[64]);
 /* Removes what an agent that was killed left half-made. Not while anything is being made there. */
 void disk_dir_sweep(const char *dir);
-/* Whether a text is a layer's name: UUID.qcow2, lower case. */
+/* Of a layer's name: "qcow2", "raw"; NULL = it is none. */
+const char *disk_layer_format(const char *name);
+/* Whether a text is a layer's name: UUID.qcow2 or UUID.raw (the lowest, once a disk.img), lower
+ * case. */
 bool disk_layer_name_ok(const char *name);

@@ -56,5 +56,7 @@ extern const struct controller_class stateful_set_controller;
 extern const struct controller_class token_cleaner_controller;
 extern const struct controller_class virtual_machine_controller;
 extern const struct controller_class virtual_machine_instance_controller;
+extern const struct controller_class virtual_machine_restore_controller;
+extern const struct controller_class virtual_machine_snapshot_controller;
 extern const struct controller_class volume_binder_controller;
 extern const struct controller_class volume_protection_controller;

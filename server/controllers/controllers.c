@@ -31,6 +31,8 @@ static const struct controller_class *const classes[] = {
 	&pod_gc_controller,
 	&virtual_machine_controller,
 	&virtual_machine_instance_controller,
+	&virtual_machine_restore_controller,
+	&virtual_machine_snapshot_controller,
 	&application_controller,
 	&annotated_workload_controller,
 	&cluster_role_aggregation_controller,
