@@ -115,7 +115,7 @@ void vm_console_serve(struct vm_worker *w, struct http_request *req)
 		respond(req, 400, "the virtual machine is not running");
 		return;
 	}
-	if (w->has_spec && !w->spec.serial_console) {
+	if (w->has_spec && !w->spec.devices.serial_console) {
 		respond(req, 400,
 			"the virtual machine has no serial console (autoattachSerialConsole)");
 		return;

@@ -75,7 +75,7 @@ void vm_soft_reboot_serve(struct vm_worker *w, struct http_request *req, const c
 		vm_answer_conflict(w, req, "VM is not running");
 	else if (paused(w))
 		vm_answer_conflict(w, req, "VMI is paused");
-	else if (!agent && w->has_spec && !w->spec.acpi)
+	else if (!agent && w->has_spec && !w->spec.features.acpi)
 		vm_answer_conflict(w, req,
 			"VMI neither have the agent connected nor the ACPI feature enabled");
 	else

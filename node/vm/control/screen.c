@@ -18,7 +18,7 @@ static bool has_screen(struct vm_worker *w, struct http_request *req)
 		vm_answer_conflict(w, req, "VMI is not running");
 		return false;
 	}
-	if (w->has_spec && !w->spec.graphics) {
+	if (w->has_spec && !w->spec.devices.graphics) {
 		vm_answer_status(req, 400, "BadRequest", NO_GRAPHICS);
 		return false;
 	}

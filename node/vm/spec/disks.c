@@ -12,6 +12,7 @@ static int read_disk(const struct json *spec, const struct json *disk, size_t in
 	const struct json *target, *volume;
 	char field[96];
 	unsigned *letter;
+	int r;
 
 	snprintf(field, sizeof(field), "spec.domain.devices.disks[%zu]", index);
 	d->name = json_str(json_get(disk, "name"));
@@ -21,12 +22,12 @@ static int read_disk(const struct json *spec, const struct json *disk, size_t in
 	if ((target = json_get(disk, "cdrom")))
 		d->device = "cdrom";
 	else if ((target = json_get(disk, "lun")))
-		return err_set(
-			err, -EOPNOTSUPP, "%s.lun is not supported by this node agent", field);
+		d->device = "lun";
 	else
 		target = json_get(disk, "disk");
-	d->bus =
-		json_str_or(json_get(target, "bus"), streq(d->device, "cdrom") ? "sata" : "virtio");
+	d->bus = json_str_or(json_get(target, "bus"), streq(d->device, "cdrom") ? "sata"
+						      : streq(d->device, "lun") ? "scsi"
+										: "virtio");
 	if (!spec_one_of(d->bus, buses) || (streq(d->bus, "virtio") && streq(d->device, "cdrom")))
 		return err_set(
 			err, -EINVAL, "%s: a %s can't have the bus '%s'", field, d->device, d->bus);
@@ -47,6 +48,9 @@ static int read_disk(const struct json *spec, const struct json *disk, size_t in
 			err, -EINVAL, "%s.errorPolicy: '%s' is not known", field, d->error_policy);
 	if (d->boot_order < 0 || d->boot_order > 999)
 		return err_set(err, -EINVAL, "%s.bootOrder: must be between 1 and 999", field);
+	r = spec_read_disk_tuning(disk, target, field, d, err);
+	if (r < 0)
+		return r;
 	letter = &letters[streq(d->bus, "virtio") ? 0 : 1];
 	snprintf(d->target, sizeof(d->target), "%s%s%c", letter == letters ? "vd" : "sd",
 		*letter >= 26 ? "a" : "", 'a' + (int)(*letter % 26));
@@ -121,10 +125,12 @@ static void write_backing(struct xml *x, const struct vm_layer *layers, size_t c
 		xml_add(x, "      </backingStore>\n");
 }
 
-static void write_disk(struct xml *x, const struct vm_disk *d)
+static void write_disk(struct xml *x, const struct vm_spec *s, const struct vm_disk *d)
 {
-	xml_add(x, "    <disk type='%s' device='%s'>\n      <driver name='qemu' type='%s'",
-		d->is_block ? "block" : "file", d->device, d->format);
+	xml_add(x, "    <disk type='%s' device='%s'", d->is_block ? "block" : "file", d->device);
+	if (streq(d->bus, "virtio") && s->devices.transitional)
+		xml_add(x, " model='%s'", spec_virtio_model(s));
+	xml_add(x, ">\n      <driver name='qemu' type='%s'", d->format);
 	if (d->cache)
 		xml_add(x, " cache='%s'", d->cache);
 	if (d->error_policy)
@@ -133,11 +139,14 @@ static void write_disk(struct xml *x, const struct vm_disk *d)
 		xml_add(x, " io='%s'", d->io);
 	if (!d->readonly)
 		xml_add(x, " discard='unmap'");
+	xml_write_disk_driver(x, d);
 	xml_add(x,
 		d->is_block ? "/>\n      <source dev='%s'/>\n" : "/>\n      <source file='%s'/>\n",
 		d->path);
 	write_backing(x, d->backing, d->backing_count);
-	xml_add(x, "      <target dev='%s' bus='%s'/>\n", d->target, d->bus);
+	xml_add(x, "      <target dev='%s' bus='%s'", d->target, d->bus);
+	xml_add(x, d->tray_open ? " tray='open'/>\n" : "/>\n");
+	xml_write_disk_tuning(x, d);
 	if (d->readonly)
 		xml_add(x, "      <readonly/>\n");
 	if (d->shareable)
@@ -152,5 +161,5 @@ static void write_disk(struct xml *x, const struct vm_disk *d)
 void xml_write_disks(struct xml *x, const struct vm_spec *s)
 {
 	for (size_t i = 0; i < s->disk_count; i++)
-		write_disk(x, &s->disks[i]);
+		write_disk(x, s, &s->disks[i]);
 }

@@ -27,16 +27,17 @@ int domain_xml_write(
 	xml_add(&x, "<domain type='%s'>\n", host->kvm ? "kvm" : "qemu");
 	write_about(&x, s, host);
 	xml_write_memory(&x, s);
-	xml_add(&x, "  <vcpu placement='static'>%lld</vcpu>\n",
-		(long long)s->sockets * s->cores * s->threads);
+	xml_write_vcpu(&x, s);
+	xml_write_cputune(&x, s, host);
+	xml_write_numatune(&x, s);
 	xml_write_firmware(&x, s);
 	xml_write_features(&x, s, host);
 	xml_write_cpu(&x, s, host);
 	xml_write_clock(&x, s);
 	xml_add(&x,
 		"  <on_poweroff>destroy</on_poweroff>\n  <on_reboot>%s</on_reboot>\n"
-		"  <on_crash>destroy</on_crash>\n",
-		s->reboot_terminates ? "destroy" : "restart");
+		"  <on_crash>%s</on_crash>\n",
+		s->reboot_terminates ? "destroy" : "restart", s->devices.on_crash);
 	xml_write_devices(&x, s, host);
 	xml_add(&x, "</domain>\n");
 	if (x.bad)

@@ -127,7 +127,10 @@ void xml_write_interfaces(struct xml *x, const struct vm_spec *s, const struct d
 			net_tap_name(s->uid, tap);
 			xml_add(x, "      <target dev='%s'/>\n", tap);
 		}
-		xml_add(x, "      <model type='%s'/>\n", n->model);
+		xml_add(x, "      <model type='%s'/>\n",
+			streq(n->model, "virtio") ? spec_virtio_model(s) : n->model);
+		if (n->queues)
+			xml_add(x, "      <driver queues='%lld'/>\n", (long long)n->queues);
 		if (n->boot_order)
 			xml_add(x, "      <boot order='%lld'/>\n", (long long)n->boot_order);
 		xml_add(x, "      <alias name='ua-%s'/>\n    </interface>\n", n->name);

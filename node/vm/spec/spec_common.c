@@ -82,3 +82,13 @@ int spec_read_image(
 			field, ret->pull_policy);
 	return 0;
 }
+
+bool spec_is_i440fx(const char *machine)
+{
+	return streq(machine, "pc") || str_has_prefix(machine, "pc-i440fx");
+}
+
+unsigned spec_cpu_count(const struct vm_spec *s)
+{
+	return s->sockets * s->cores * s->threads;
+}

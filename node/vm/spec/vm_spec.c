@@ -6,19 +6,10 @@
 static int refuse_unsupported(const struct json *spec, struct err *err)
 {
 	static const char *const fields[] = {
-		"domain.cpu.dedicatedCpuPlacement",
-		"domain.cpu.isolateEmulatorThread",
-		"domain.cpu.numa",
-		"domain.cpu.realtime",
 		"domain.devices.clientPassthrough",
 		"domain.devices.downwardMetrics",
 		"domain.devices.filesystems",
-		"domain.devices.gpus",
-		"domain.devices.hostDevices",
-		"domain.devices.panicDevices",
-		"domain.devices.tpm",
 		"domain.launchSecurity",
-		"domain.memory.hugepages",
 		"accessCredentials",
 		"livenessProbe",
 		"readinessProbe.exec",
@@ -77,15 +68,17 @@ int vm_spec_read(struct arena *a, const struct json *vmi, struct vm_spec *ret, s
 			"week");
 	s.start_paused = streq(json_str(json_get(spec, "startStrategy")), "Paused");
 	/* Features before firmware: Secure Boot switches smm on. */
-	if ((r = refuse_unsupported(spec, err)) < 0 ||
-		(r = spec_read_cpu(a, domain, &s, err)) < 0 ||
-		(r = spec_read_memory(domain, &s, err)) < 0 ||
+	if ((r = refuse_unsupported(spec, err)) < 0 || (r = spec_read_cpu(a, vmi, &s, err)) < 0 ||
+		(r = spec_read_memory(vmi, &s, err)) < 0 ||
 		(r = spec_read_features(domain, &s, err)) < 0 ||
 		(r = spec_read_firmware(a, domain, &s, err)) < 0 ||
-		(r = spec_read_devices(domain, &s, err)) < 0 ||
+		(r = spec_read_devices(vmi, &s, err)) < 0 ||
 		(r = spec_read_disks(spec, &s, err)) < 0 ||
-		(r = spec_read_interfaces(spec, &s, err)) < 0)
+		(r = spec_read_interfaces(spec, &s, err)) < 0 ||
+		(r = spec_read_iothreads(vmi, &s, err)) < 0 ||
+		(r = spec_read_io_limits(vmi, &s, err)) < 0)
 		return r;
+	spec_set_queues(&s);
 	*ret = s;
 	return 0;
 }

@@ -5,11 +5,17 @@
  * installation are chosen here and said at the member. */
 #pragma once
 
-#include "lib/json/json.h"
+#include "node/vm/spec/vm_hardware.h"
 
 #define VM_DISKS_MAX 32
 #define VM_INTERFACES_MAX 8
 #define VM_CPUS_MAX 512
+/* Annotations of a VMI for what KubeVirt's fields have no word for: what follows a guest's panic
+ * ("destroy" (default), "restart", "preserve"); how much of its memory may be swapped out; limits
+ * of a disk's requests (prefix, then the disk's name: "iops=500,read-bytes=10Mi"). */
+#define VM_ON_CRASH_ANNOTATION "hanok.io/on-crash"
+#define VM_SWAP_ANNOTATION "hanok.io/swap-limit"
+#define VM_IO_LIMITS_ANNOTATION "io-limits.hanok.io/"
 #define VM_GRACE_DEFAULT_S 30 /* when terminationGracePeriodSeconds is unset */
 
 /* An OCI image and how to get it. */
@@ -41,6 +47,13 @@ struct vm_disk {
 	const char *serial, *cache, *io, *error_policy; /* NULL = libvirt's default */
 	int64_t boot_order;				/* 0 = none */
 	bool readonly, shareable;
+	bool tray_open;
+	bool dedicated_iothread;
+	unsigned iothread;     /* which of vm_spec.iothreads, from 1; 0 = none */
+	unsigned queues;       /* 0 = QEMU's default */
+	bool match_block_size; /* of the volume: the sizes are filled in when it is prepared */
+	unsigned logical_block, physical_block, discard_granularity; /* bytes; 0 = default */
+	struct vm_io_limits limits;
 
 	enum vm_volume volume;
 	struct vm_image image;	/* container disk */
@@ -64,6 +77,7 @@ struct vm_interface {
 	char mac[18];	   /* given, or made from namespace, name and index so that it stays */
 	const char *model; /* "virtio", "e1000", ... */
 	int64_t boot_order;
+	unsigned queues; /* 0 = QEMU's default */
 };
 
 struct vm_kernel_boot {
@@ -71,10 +85,6 @@ struct vm_kernel_boot {
 	const char *kernel_path, *initrd_path; /* in the image; NULL = none */
 	const char *args;		       /* NULL = none */
 	const char *kernel_file, *initrd_file; /* on the host, filled in like vm_disk.path */
-};
-
-struct vm_cpu_feature {
-	const char *name, *policy; /* "require" ... */
 };
 
 struct vm_spec {
@@ -91,15 +101,16 @@ struct vm_spec {
 	size_t cpu_feature_count;
 	unsigned sockets, cores, threads;
 	int64_t memory_bytes; /* memory.guest, else requests.memory, else limits.memory */
-	bool acpi, apic, smm;
-	bool efi, secure_boot;
-	const char *timezone; /* NULL = UTC */
-	int64_t clock_offset_s;
-	bool serial_console, graphics, balloon, rng;
-	bool reboot_terminates;	     /* rebootPolicy Terminate */
-	const char *watchdog_action; /* NULL = no watchdog */
-	bool tablet;
-	const char *tablet_bus;
+	struct vm_cpu_tuning cpu_tuning;
+	struct vm_placement placement; /* filled in when it is prepared */
+	struct vm_memory memory;
+	struct vm_features features;
+	struct vm_clock clock;
+	struct vm_firmware firmware;
+	struct vm_chassis chassis;
+	struct vm_devices devices;
+	unsigned iothreads; /* threads of QEMU for disks' requests; 0 = its main thread does it */
+	bool reboot_terminates; /* rebootPolicy Terminate */
 	int64_t grace_s;
 	bool start_paused;
 	struct vm_kernel_boot kernel_boot;

@@ -54,6 +54,24 @@ static void place_files(struct arena *a, struct vm_spec *s)
 		s->kernel_boot.initrd_file = "/var/lib/hanok-node/vms/x/initrd";
 }
 
+/* What vm_host_prepare would find. */
+static void place_hardware(struct arena *a, const struct json *doc, struct vm_spec *s)
+{
+	const struct json *p = json_get(doc, "placement"), *cpus = json_get(p, "cpus");
+	unsigned *list = arena_zalloc(a, sizeof(*list) * 64), *cells = list + 32;
+
+	if (s->firmware.efi)
+		s->firmware.nvram_file = "/var/lib/hanok-node/vms/x/nvram.fd";
+	s->placement.count = json_count(cpus);
+	for (size_t i = 0; i < json_count(cpus); i++) {
+		list[i] = (unsigned)json_int_or(json_at(cpus, i), 0);
+		cells[i] = (unsigned)json_int_or(json_at(json_get(p, "cells"), i), 0);
+	}
+	s->placement.cpus = list;
+	s->placement.cells = cells;
+	s->placement.emulator = json_str(json_get(p, "emulator"));
+}
+
 static void golden(const char *name)
 {
 	struct arena a = ARENA_INIT;
@@ -70,8 +88,10 @@ static void golden(const char *name)
 	if (vm_spec_read(&a, json_get(doc, "vmi"), &s, &err) < 0)
 		fail_msg("%s: %s", path, err.msg);
 	place_files(&a, &s);
+	place_hardware(&a, doc, &s);
 	assert_int_equal(domain_xml_write(&xml, &s,
 				 &(struct domain_host){.kvm = json_path_bool(doc, "kvm", false),
+					 .cgroup2 = json_path_bool(doc, "cgroup2", false),
 					 .emulator = "/usr/bin/qemu-system-x86_64",
 					 .bridge = "hanok0",
 					 .node = "node1"},
@@ -110,6 +130,21 @@ static void full(void **state)
 static void kernel(void **state)
 {
 	golden("kernel");
+}
+
+static void windows(void **state)
+{
+	golden("windows");
+}
+
+static void tuned(void **state)
+{
+	golden("tuned");
+}
+
+static void old(void **state)
+{
+	golden("old");
 }
 
 #define META "metadata: {namespace: ns, name: vm, uid: 6b8f3c55-9a2e-4e6a-8f49-0123456789ab}\n"
@@ -158,8 +193,6 @@ static void refusals_name_the_field(void **state)
 		 "{image: "
 		 "'--all'}}]}",
 			-EINVAL, "is not an image name"},
-		{"spec: {domain: {memory: {guest: 1Gi}, devices: {gpus: [{name: g}]}}}",
-			-EOPNOTSUPP, "spec.domain.devices.gpus"},
 		{"spec: {domain: {memory: {guest: 1Gi}, firmware: {uuid: x}}}", -EINVAL,
 			"is not a UUID"},
 		{"spec: {domain: {memory: {guest: 1Gi}, devices: {interfaces: [{name: a, bridge: "
@@ -184,6 +217,90 @@ static void refusals_name_the_field(void **state)
 
 		if (r != cases[i].code || !strstr(err.msg, cases[i].message))
 			fail_msg("%s\ngave %d: %s", cases[i].spec, r, err.msg);
+	}
+}
+
+static void hardware_refusals(void **state)
+{
+	/* Under spec.domain, beside memory.guest. */
+	static const struct {
+		const char *domain;
+		int code;
+		const char *message;
+	} cases[] = {
+		{"devices: {gpus: [{name: g}]}", -EINVAL, "gpus[0].deviceName: Required"},
+		{"devices: {hostDevices: [{name: g, claimName: c}]}", -EOPNOTSUPP,
+			"hostDevices[0]: resource claims"},
+		{"cpu: {isolateEmulatorThread: true}", -EINVAL, "DedicatedCPUPlacement"},
+		{"cpu: {realtime: {}}", -EINVAL, "dedicatedCpuPlacement"},
+		{"cpu: {cores: 2, dedicatedCpuPlacement: true, realtime: {mask: 0-2}}", -EINVAL,
+			"realtime.mask: '0-2'"},
+		{"cpu: {dedicatedCpuPlacement: true, numa: {guestMappingPassthrough: {}}}", -EINVAL,
+			"requires spec.domain.memory.hugepages"},
+		{"cpu: {cores: 2, dedicatedCpuPlacement: true}, resources: {limits: {cpu: 1}}",
+			-EINVAL, "cpu must be 2"},
+		{"cpu: {sockets: 4, maxSockets: 2}", -EINVAL, "maxSockets: 2 is less"},
+		{"resources: {limits: {memory: 512Mi}}", -EINVAL, "limits.memory '536870912'"},
+		{"firmware: {bootloader: {efi: {}, bios: {}}}", -EINVAL, "mutually exclusive"},
+		{"firmware: {bootloader: {efi: {}}}, features: {smm: {enabled: false}}", -EINVAL,
+			"requires SMM"},
+		{"firmware: {bootloader: {efi: {}}}, machine: {type: pc}", -EINVAL, "q35 machine"},
+		{"features: {hyperv: {vendorid: {vendorid: much-too-long-a-name}}}", -EINVAL,
+			"1 to 12 characters"},
+		{"features: {hyperv: {synic: {}, vpindex: {enabled: false}}}", -EINVAL,
+			"synic needs vpindex"},
+		{"features: {hyperv: {synic: {}}, hypervPassthrough: {}}", -EINVAL,
+			"at the same time"},
+		{"clock: {utc: {}, timezone: UTC}", -EINVAL, "only one of utc and timezone"},
+		{"clock: {timer: {pit: {tickPolicy: merge}}}", -EINVAL, "pit.tickPolicy: 'merge'"},
+		{"ioThreadsPolicy: many", -EINVAL, "Invalid IOThreadsPolicy (many)"},
+		{"ioThreadsPolicy: supplementalPool", -EINVAL, "supplementalPoolThreadCount"},
+		{"devices: {video: {type: glass}}", -EINVAL, "video.type: 'glass'"},
+		{"devices: {sound: {name: s, model: loud}}", -EINVAL, "sound.model: 'loud'"},
+		{"devices: {watchdog: {name: w, diag288: {}}}", -EOPNOTSUPP, "only i6300esb"},
+		{"devices: {inputs: [{name: i, type: mouse, bus: usb}]}", -EINVAL,
+			"inputs[0].type: 'mouse'"},
+		{"devices: {panicDevices: [{model: fear}]}", -EINVAL, "model: 'fear'"},
+		{"devices: {clientPassthrough: {}}", -EOPNOTSUPP, "clientPassthrough"},
+		{"launchSecurity: {sev: {}}", -EOPNOTSUPP, "launchSecurity"},
+	};
+	struct vm_spec s;
+	struct err err;
+	char text[1024];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(text, sizeof(text), "spec: {domain: {memory: {guest: 1Gi}, %s}}",
+			cases[i].domain);
+		int r = try_spec(text, &s, &err);
+
+		if (r != cases[i].code || !strstr(err.msg, cases[i].message))
+			fail_msg("%s\ngave %d: %s", text, r, err.msg);
+	}
+}
+
+static void disk_refusals(void **state)
+{
+	static const struct {
+		const char *disk, *message;
+	} cases[] = {
+		{"blockSize: {custom: {logical: 100, physical: 512}}", "powers of 2"},
+		{"blockSize: {custom: {logical: 4096, physical: 512}}", "Logical size 4096"},
+		{"blockSize: {custom: {logical: 512, physical: 512}, matchVolume: {}}",
+			"can't be enabled together"},
+		{"lun: {reservation: true}", "lun.reservation"},
+		{"cdrom: {tray: ajar}", "tray: 'ajar'"},
+	};
+	struct vm_spec s;
+	struct err err;
+	char text[1024];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(text, sizeof(text),
+			"spec: {domain: {memory: {guest: 1Gi}, devices: {disks: [{name: a, %s}]}}, "
+			"volumes: [{name: a, emptyDisk: {capacity: 1Gi}}]}",
+			cases[i].disk);
+		if (try_spec(text, &s, &err) == 0 || !strstr(err.msg, cases[i].message))
+			fail_msg("%s\ngave: %s", text, err.msg);
 	}
 }
 
@@ -252,7 +369,12 @@ int main(void)
 		cmocka_unit_test(minimal),
 		cmocka_unit_test(full),
 		cmocka_unit_test(kernel),
+		cmocka_unit_test(windows),
+		cmocka_unit_test(tuned),
+		cmocka_unit_test(old),
 		cmocka_unit_test(refusals_name_the_field),
+		cmocka_unit_test(hardware_refusals),
+		cmocka_unit_test(disk_refusals),
 		cmocka_unit_test(pull_policies),
 		cmocka_unit_test(control_characters_never_reach_xml),
 		cmocka_unit_test(addresses_stay),
