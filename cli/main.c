@@ -19,7 +19,7 @@ static const struct role {
 	{"kubeconfig", kubeconfig_main, "issue a kubeconfig from a server's data directory"},
 	{"backup", backup_main, "copy a running server's store into a file"},
 	{"restore", restore_main, "make a data directory's store of a backup"},
-	{"virt", virt_main, "virtual machines: console, start, stop, restart"},
+	{"virt", virt_main, "virtual machines: start, stop, console, snapshot, clone, ..."},
 	{"advise", advise_main, "which workloads belong in virtual machines or in containers"},
 	{"explain", explain_main, "why an application runs where it runs"},
 };

@@ -1,4 +1,4 @@
-/* virt.h - `hanok virt VERB NAME`, also called as kubectl-virt: what people do with virtual
+/* virt_main.h - `hanok virt VERB ...`, also called as kubectl-virt: what people do with virtual
  * machines. */
 #pragma once
 

@@ -1,9 +1,9 @@
-/* virt_console.c
+/* terminal.c
  *
  *     connecting --101--> joined --Ctrl-], close, failure--> ended
  *          \------------other answer, failure----------------^
  */
-#include "cli/virt_console.h"
+#include "cli/virt/terminal.h"
 
 #include <stdio.h>
 #include <termios.h>
@@ -35,7 +35,7 @@ struct console {
 	uv_idle_t file_input; /* regular files are always readable */
 	bool input_is_file, reading;
 	bool is_terminal;
-	const char *label;
+	const char *terminal; /* what it is to a person; NULL = bytes for a program */
 	int result;
 	struct err err;
 };
@@ -179,8 +179,7 @@ static void on_upgraded(void *user, struct stream *s, const struct http_response
 	sm_move(&c->sm, JOINED, (int64_t)uv_hrtime());
 	c->websocket = websocket_client(s, &websocket_handler, c);
 	if (c->is_terminal) {
-		fprintf(stderr, "Connected to the serial console of %s; leave it by Ctrl-].\n",
-			c->label);
+		fprintf(stderr, "Connected to %s; leave it by Ctrl-].\n", c->terminal);
 		make_terminal_raw();
 	}
 	websocket_read_start(c->websocket);
@@ -206,7 +205,7 @@ static void on_refused(void *user, const struct http_response *r, const struct e
 
 static void init_input(struct console *c)
 {
-	c->is_terminal = isatty(STDIN_FILENO);
+	c->is_terminal = c->terminal && isatty(STDIN_FILENO);
 	uv_idle_init(&c->loop, &c->file_input);
 	c->file_input.data = c;
 	c->input_is_file = uv_poll_init(&c->loop, &c->input, STDIN_FILENO) < 0;
@@ -219,10 +218,9 @@ static void close_handle(uv_handle_t *h, void *user)
 		uv_close(h, NULL);
 }
 
-int virt_console(
-	const struct kubeconfig *k, const char *namespace, const char *name, struct err *err)
+int virt_stdio(const struct kubeconfig *k, const char *path, const char *terminal, struct err *err)
 {
-	struct console c = {.result = 0};
+	struct console c = {.terminal = terminal};
 	struct arena a = ARENA_INIT;
 	uv_loop_init(&c.loop);
 	int r = client_endpoint_create(&c.loop, k, &c.endpoint, err);
@@ -230,18 +228,13 @@ int virt_console(
 		uv_loop_close(&c.loop);
 		return r;
 	}
-	c.label = arena_printf(&a, "%s/%s", namespace, name);
-	sm_init(&c.sm, &console_class, &c, c.label, CONNECTING, (int64_t)uv_hrtime());
+	sm_init(&c.sm, &console_class, &c, path, CONNECTING, (int64_t)uv_hrtime());
 	init_input(&c);
 	_cleanup_(free_p) char *auth = client_auth_headers(k);
 	c.websocket_headers = websocket_client_headers(&a, "plain.kubevirt.io");
 	struct http_call_options o = {
 		.method = "GET",
-		.target = arena_printf(&a,
-			"%s/apis/subresources.kubevirt.io/v1/namespaces/%s/virtualmachineinstances/"
-			"%s/console",
-			k->path, percent_encode(&a, str_from(namespace)),
-			percent_encode(&a, str_from(name))),
+		.target = arena_printf(&a, "%s%s", k->path, path),
 		.headers = arena_printf(&a, "%s%s", auth, c.websocket_headers),
 		.done = on_refused,
 		.upgraded = on_upgraded,
