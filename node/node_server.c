@@ -14,6 +14,7 @@
 #include "node/pod_proxy.h"
 #include "node/stats/cadvisor.h"
 #include "node/stats/stats.h"
+#include "node/vm/vm_actions.h"
 #include "node/vm/vm_manager.h"
 
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -203,8 +204,8 @@ static bool serve_debugging(
 			p[n - 1]);
 	} else if ((n == 3 || n == 4) && streq(p[0], "portForward")) {
 		node_port_forward_serve(s->n, req, p[1], p[2]);
-	} else if (n == 3 && (streq(p[0], "console") || streq(p[0], "vnc"))) {
-		vm_manager_serve(s->n->vms, req, p[1], p[2], p[0]);
+	} else if (n >= 4 && streq(p[0], "virtualmachineinstances")) {
+		vm_actions_serve(s->n->vms, req, p[1], p[2], &p[3], n - 3);
 	} else if (n == 4 && streq(p[0], "checkpoint")) {
 		if (streq(req->method, "POST"))
 			respond_text(req, 501,

@@ -109,8 +109,10 @@ static struct request_labels labels_of(const char *method, const char *path)
 	static const char *const paths[] = {"metrics/cadvisor", "metrics/probes",
 		"metrics/resource", "metrics", "pods", "runningpods", "configz", "healthz", "stats",
 		"containerLogs", "exec", "attach", "portForward", "run", "logs", "checkpoint",
-		"console", "vnc", "podProxy"};
-	static const char *const long_ones[] = {"exec", "attach", "portForward", "console", "vnc"};
+		"virtualmachineinstances", "podProxy"};
+	/* The last ones are streams of a virtual machine. */
+	static const char *const long_ones[] = {
+		"exec", "attach", "portForward", "/console", "/vnc", "/portforward/"};
 	struct request_labels l = {"false", "other", "other"};
 
 	path += *path == '/';
@@ -127,7 +129,8 @@ static struct request_labels labels_of(const char *method, const char *path)
 		}
 	}
 	for (size_t i = 0; i < ARRAY_LEN(long_ones); i++) {
-		if (streq(l.path, long_ones[i]))
+		if (streq(l.path, long_ones[i]) ||
+			(streq(l.path, "virtualmachineinstances") && strstr(path, long_ones[i])))
 			l.long_running = "true";
 	}
 	return l;

@@ -294,22 +294,3 @@ void vm_manager_free_disks(struct vm_manager *m)
 {
 	container_disks_free_unused(m->images);
 }
-
-static void respond(struct http_request *req, int status, const char *text)
-{
-	http_respond(req, status, "text/plain; charset=utf-8", NULL, text, strlen(text));
-}
-
-void vm_manager_serve(struct vm_manager *m, struct http_request *req, const char *ns,
-	const char *vmi, const char *what)
-{
-	struct object *o = informer_get(m->instances, ns, vmi);
-	struct vm_worker *w = o ? table_get(&m->workers, o->uid) : NULL;
-
-	if (!w)
-		respond(req, 404, "there is no such virtual machine instance on this node");
-	else if (streq(what, "console"))
-		vm_console_serve(w, req);
-	else
-		respond(req, 400, "this node agent offers only the serial console");
-}

@@ -21,9 +21,3 @@ size_t vm_manager_requests(
 	const struct vm_manager *m, struct arena *a, struct machine_request **ret);
 /* Gives back cached images of disks that no guest uses. */
 void vm_manager_free_disks(struct vm_manager *m);
-
-/* Answers a request that the API server passes on: `what` is "console" (WebSocket, sub-protocol
- * plain.kubevirt.io, binary frames are raw bytes of the first serial port; the newest client wins).
- * 404 for a VMI that is not here, 400 for one that has no running domain or another `what`. */
-void vm_manager_serve(struct vm_manager *m, struct http_request *req, const char *ns,
-	const char *vmi, const char *what);

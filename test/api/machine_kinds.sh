@@ -78,5 +78,5 @@ for what in 'create virtualmachines.kubevirt.io' 'delete virtualmachinesnapshots
 	read -r verb resource <<<"$what"
 	check "who may edit may $what" may "$verb" "$resource"
 done
-check_fails "but not change the cluster's sizes" may create virtualmachineclusterinstancetypes.instancetype.kubevirt.io
+check_refused "but not change the cluster's sizes" 'forbidden' k delete vmcf u1.small --as=ann
 finish

@@ -4,7 +4,7 @@
 
 #include "lib/object/custom.h"
 #include "server/api/api_internal.h"
-#include "server/api/nodes/virtual_machine.h"
+#include "server/api/machines/subresources.h"
 
 static const char *const etag_seed = "discovery " HANOK_VERSION;
 

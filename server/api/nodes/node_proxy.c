@@ -196,6 +196,8 @@ static const char *request_headers(struct api_request *req, bool upgrade)
 			strcasecmp(h->name, "X-Stream-Protocol-Version") == 0) {
 			if (upgrade)
 				buf_printf(&out, "%s: %s\r\n", h->name, h->value);
+		} else if (strcasecmp(h->name, "Content-Type") == 0) {
+			buf_printf(&out, "%s: %s\r\n", h->name, h->value);
 		}
 	}
 	return arena_memdup(req->arena, out.data ? out.data : "", out.size);
@@ -259,6 +261,8 @@ void node_proxy(struct api_request *req, const char *node, const char *target)
 						 .method = req->method,
 						 .target = target,
 						 .headers = request_headers(req, upgrade),
+						 .body = req->body,
+						 .body_size = req->body_size,
 						 .timeout_ms = 30000,
 						 .begin = on_begin,
 						 .data = on_data,

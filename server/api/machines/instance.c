@@ -1,0 +1,153 @@
+/* instance.c - what the node of a running instance answers: streams, the guest agent's data, pause,
+ * reset and the like. The request goes there as it came, to /virtualmachineinstances/NS/NAME/...,
+ * once the instance is in a state for it. */
+#include "server/api/machines/machines.h"
+
+#include "server/api/nodes/node_proxy.h"
+
+#define VMI "virtualmachineinstance"
+
+/* KubeVirt takes the presence of these conditions for their truth. */
+static bool has_condition(const struct json *instance, const char *type)
+{
+	JSON_FOR_EACH_ITEM(c, json_path(instance, "status.conditions"))
+		if (streq(json_str(json_get(c, "type")), type))
+			return !streq(json_str(json_get(c, "status")), "False");
+	return false;
+}
+
+int machines_may_pause(struct api_request *req, const struct json *instance)
+{
+	if (json_path(instance, "spec.livenessProbe")) {
+		status_set(req->arena, &req->st, 403, "Forbidden",
+			"virtualmachineinstance.kubevirt.io \"%s\" is forbidden: Pausing VMIs with "
+			"LivenessProbe is currently not supported",
+			req->route.name);
+		return -EPERM;
+	}
+	if (has_condition(instance, "Paused"))
+		return machines_conflict(req, VMI, "VMI is already paused");
+	return 0;
+}
+
+int machines_may_unpause(struct api_request *req, const struct json *instance)
+{
+	const struct object *vm = machines_machine(req);
+	const struct json *doc = vm ? object_doc(vm, req->arena) : NULL;
+	if (json_str(json_path(doc, "status.snapshotInProgress")))
+		return machines_conflict(req, "virtualmachine", "VM snapshot is in progress");
+	if (!has_condition(instance, "Paused"))
+		return machines_conflict(req, VMI, "VMI is not paused");
+	return 0;
+}
+
+int machines_may_reboot(struct api_request *req, const struct json *instance)
+{
+	if (has_condition(instance, "Paused"))
+		return machines_conflict(req, VMI, "VMI is paused");
+	if (!has_condition(instance, "AgentConnected") &&
+		!json_path_bool(instance, "spec.domain.features.acpi.enabled", true))
+		return machines_conflict(req, VMI,
+			"VMI neither have the agent connected nor the ACPI feature enabled");
+	return 0;
+}
+
+int machines_may_console(struct api_request *req, const struct json *instance)
+{
+	if (!json_path_bool(instance, "spec.domain.devices.autoattachSerialConsole", true))
+		return status_bad_request(req->arena, &req->st, "No serial consoles are present.");
+	return 0;
+}
+
+int machines_may_vnc(struct api_request *req, const struct json *instance)
+{
+	if (!json_path_bool(instance, "spec.domain.devices.autoattachGraphicsDevice", true))
+		return status_bad_request(req->arena, &req->st, "No graphics devices are present.");
+	return 0;
+}
+
+int machines_may_forward(struct api_request *req, const struct json *instance)
+{
+	char *end;
+	unsigned long port = strtoul(req->route.rest, &end, 10);
+	if (port == 0 || port > 65535 || req->route.rest[0] < '0' || req->route.rest[0] > '9' ||
+		(*end && !streq(end, "/tcp") && !streq(end, "/udp")))
+		return status_bad_request(req->arena, &req->st,
+			"\"%s\" is no PORT or PORT/PROTOCOL with the protocol tcp or udp",
+			req->route.rest);
+	if (has_condition(instance, "Paused"))
+		return machines_conflict(req, VMI, "VMI is paused");
+	return 0;
+}
+
+int machines_has_agent(struct api_request *req, const struct json *instance)
+{
+	if (!has_condition(instance, "AgentConnected"))
+		return machines_conflict(req, VMI, "VMI does not have guest agent connected");
+	return 0;
+}
+
+static const struct vm_subresource *row_of(const struct api_request *req)
+{
+	const struct route *r = &req->route;
+	const char *whole = r->rest && !streq(r->subresource, "portforward")
+				    ? arena_printf(req->arena, "%s/%s", r->subresource, r->rest)
+				    : r->subresource;
+	for (size_t i = 0; i < vm_subresource_count; i++)
+		if (streq(vm_subresources[i].resource, r->resource) &&
+			streq(vm_subresources[i].name, whole))
+			return &vm_subresources[i];
+	return NULL;
+}
+
+/* Of the instance, or of the instance of a machine. */
+static int find(struct api_request *req, const struct object **ret)
+{
+	if (streq(req->route.resource, "virtualmachines")) {
+		const struct object *vm = machines_machine(req);
+		if (!vm)
+			return machines_not_found(req, "virtualmachine", req->route.name);
+		const struct object *vmi = machines_instance(req);
+		const struct object_owner *owner = vmi ? object_controller(vmi) : NULL;
+		if (!owner || !streq(owner->uid, vm->uid))
+			return machines_conflict(req, "virtualmachine", "VMI is not started");
+		*ret = vmi;
+		return 0;
+	}
+	*ret = machines_instance(req);
+	return *ret ? 0 : machines_not_found(req, VMI, req->route.name);
+}
+
+static int check(
+	struct api_request *req, const struct object *vmi, const struct vm_subresource *row)
+{
+	struct json *options = NULL;
+	int r = streq(req->method, "PUT") ? machines_options(req, &options) : 0;
+	if (r < 0)
+		return r;
+	if (!streq(object_field(vmi, "status.phase"), "Running"))
+		return machines_conflict(req, VMI, "VMI is not running");
+	return row && row->check ? row->check(req, object_doc(vmi, req->arena)) : 0;
+}
+
+void machines_pass(struct api_request *req)
+{
+	const struct object *vmi;
+	int r = find(req, &vmi);
+	if (r == 0)
+		r = check(req, vmi, row_of(req));
+	if (r < 0) {
+		api_fail(req);
+		return;
+	}
+	if (req->dry_run) {
+		api_respond_text(req, 200, "application/json", NULL, "", 0);
+		return;
+	}
+	const char *query = req->http ? req->http->query : "";
+	node_proxy(req, object_field(vmi, "status.nodeName"),
+		arena_printf(req->arena, "/virtualmachineinstances/%s/%s/%s%s%s%s%s",
+			vmi->namespace, vmi->name, req->route.subresource,
+			req->route.rest ? "/" : "", req->route.rest ? req->route.rest : "",
+			*query ? "?" : "", query));
+}

@@ -1,0 +1,46 @@
+/* machines.h - what the handlers of virtual machines' subresources share. */
+#pragma once
+
+#include "server/api/api_internal.h"
+#include "server/api/machines/subresources.h"
+
+/* Handlers. req->kind is the kind of the row's resource. */
+void machines_start(struct api_request *req);
+void machines_stop(struct api_request *req);
+void machines_restart(struct api_request *req);
+void machines_add_volume(struct api_request *req);
+void machines_remove_volume(struct api_request *req);
+void machines_memory_dump(struct api_request *req);
+void machines_remove_memory_dump(struct api_request *req);
+void machines_object_graph(struct api_request *req);
+void machines_pass(struct api_request *req); /* to the node of the instance */
+
+/* Checks of instances, for machines_pass. */
+int machines_may_pause(struct api_request *req, const struct json *instance);
+int machines_may_unpause(struct api_request *req, const struct json *instance);
+int machines_may_reboot(struct api_request *req, const struct json *instance);
+int machines_may_console(struct api_request *req, const struct json *instance);
+int machines_may_vnc(struct api_request *req, const struct json *instance);
+int machines_may_forward(struct api_request *req, const struct json *instance);
+int machines_has_agent(struct api_request *req, const struct json *instance);
+
+/* Paths that name no machine: version, healthz, guestfs. False: there is no such one. */
+bool machines_platform(struct api_request *req);
+const char *machines_kubevirt_version(void); /* "v1.6.0+..." */
+
+/* KubeVirt's words: the resource in the singular, "virtualmachine" or "virtualmachineinstance".
+ * Both set req->st and return < 0. */
+int machines_conflict(
+	struct api_request *req, const char *resource, const char *detail) _must_check_;
+int machines_not_found(
+	struct api_request *req, const char *resource, const char *name) _must_check_;
+
+/* The body as JSON or YAML; *ret is NULL when there is none. Sets req->dry_run from its dryRun. */
+int machines_options(struct api_request *req, struct json **ret) _must_check_;
+/* Those of the path; NULL when there is none. In the cache's memory. */
+const struct object *machines_instance(struct api_request *req);
+const struct object *machines_machine(struct api_request *req);
+
+/* 202 and nothing more. For `struct update`, too. */
+void machines_accepted(struct api_request *req);
+void machines_update_accepted(struct update *u, int code, struct object *o, struct json *doc);
