@@ -296,6 +296,13 @@ void vm_core_done(struct vm_core *c, enum vm_action action, bool ok, int64_t now
 	}
 }
 
+void vm_core_grace(struct vm_core *c, int64_t grace_ns, int64_t now)
+{
+	c->grace_ns = MAX(0, MIN(grace_ns, INT32_MAX * NS_PER_S));
+	if (c->sm.state == VM_STOPPING)
+		c->kill_at_ns = MIN(c->kill_at_ns, now + c->grace_ns);
+}
+
 void vm_core_libvirt(struct vm_core *c, bool up)
 {
 	if (up && !c->libvirt_up)

@@ -99,6 +99,8 @@ void vm_core_done(struct vm_core *c, enum vm_action action, bool ok, int64_t now
 /* libvirt told (or an answer said) what the domain does now. */
 void vm_core_domain(struct vm_core *c, enum vm_domain domain, int64_t now_ns);
 void vm_core_libvirt(struct vm_core *c, bool up);
+/* How long the guest may take to stop. A shorter one holds for a stop that is under way, too. */
+void vm_core_grace(struct vm_core *c, int64_t grace_ns, int64_t now_ns);
 /* The guest has power: its domain runs or is paused. */
 bool vm_core_alive(const struct vm_core *c);
 const char *vm_action_name(enum vm_action a);

@@ -758,8 +758,13 @@ static void take_facts(struct vm_worker *w)
 	w->core.deleting = true;
 	if (!w->object)
 		return;
-	phase = json_path_str(object_doc(w->object, &a), "status.phase");
+	const struct json *doc = object_doc(w->object, &a);
+	phase = json_path_str(doc, "status.phase");
 	w->core.deleting = w->object->deleting;
+	vm_core_grace(&w->core,
+		json_path_int(doc, "spec.terminationGracePeriodSeconds", VM_GRACE_DEFAULT_S) *
+			NS_PER_S,
+		now_of(w));
 	/* Our own word about the end comes back too; it is no news. */
 	w->core.finished = w->core.outcome == VM_OUTCOME_NONE &&
 			   (streq(phase, "Succeeded") || streq(phase, "Failed"));
