@@ -7,8 +7,8 @@
 
 static const struct sm_state states[] = {
 	[VM_LOOKING] = {"Looking",
-		SM_ALLOW(VM_PREPARING) | SM_ALLOW(VM_RUNNING) | SM_ALLOW(VM_STOPPING) |
-			SM_ALLOW(VM_CLEANING),
+		SM_ALLOW(VM_PREPARING) | SM_ALLOW(VM_RUNNING) | SM_ALLOW(VM_SAVED) |
+			SM_ALLOW(VM_STOPPING) | SM_ALLOW(VM_CLEANING),
 		false},
 	[VM_PREPARING] = {"Preparing",
 		SM_ALLOW(VM_DEFINING) | SM_ALLOW(VM_WAITING) | SM_ALLOW(VM_CLEANING), false},
@@ -18,7 +18,9 @@ static const struct sm_state states[] = {
 		SM_ALLOW(VM_RUNNING) | SM_ALLOW(VM_WAITING) | SM_ALLOW(VM_STOPPING) |
 			SM_ALLOW(VM_CLEANING),
 		false},
-	[VM_RUNNING] = {"Running", SM_ALLOW(VM_STOPPING) | SM_ALLOW(VM_CLEANING), false},
+	[VM_RUNNING] = {"Running",
+		SM_ALLOW(VM_SAVED) | SM_ALLOW(VM_STOPPING) | SM_ALLOW(VM_CLEANING), false},
+	[VM_SAVED] = {"Saved", SM_ALLOW(VM_RUNNING) | SM_ALLOW(VM_CLEANING), false},
 	[VM_STOPPING] = {"Stopping", SM_ALLOW(VM_KILLING) | SM_ALLOW(VM_CLEANING), false},
 	[VM_KILLING] = {"Killing", SM_ALLOW(VM_CLEANING), false},
 	[VM_WAITING] = {"Waiting", SM_ALLOW(VM_LOOKING) | SM_ALLOW(VM_CLEANING), false},
@@ -47,7 +49,7 @@ bool vm_core_alive(const struct vm_core *c)
 const char *vm_action_name(enum vm_action a)
 {
 	static const char *const names[] = {"nothing", "lookup", "prepare", "abort", "define",
-		"start", "shutdown", "destroy", "clean", "release"};
+		"start", "restore", "resume", "shutdown", "destroy", "clean", "release"};
 
 	return names[a];
 }
@@ -70,6 +72,8 @@ static void stop(struct vm_core *c, int64_t now)
 {
 	c->kill_at_ns = now + (c->host_ends ? MIN(c->grace_ns, c->host_grace_ns) : c->grace_ns);
 	c->ask_at_ns = now;
+	c->asks = 0;
+	c->resumed = false;
 	sm_move(&c->sm, VM_STOPPING, now);
 }
 
@@ -95,6 +99,8 @@ static void looked(struct vm_core *c, int64_t now)
 {
 	if (vm_core_alive(c))
 		c->deleting || c->finished ? stop(c, now) : sm_move(&c->sm, VM_RUNNING, now);
+	else if (c->domain == VM_DOMAIN_SAVED && !c->deleting && !c->finished)
+		sm_move(&c->sm, VM_SAVED, now);
 	else if (ended(c) || (c->was_running && !c->finished))
 		over(c, now); /* while no agent looked, or with the host */
 	else if (c->deleting || c->finished)
@@ -109,13 +115,17 @@ static struct vm_step stopping(struct vm_core *c, int64_t now)
 		over(c, now);
 		return vm_core_next(c, now);
 	}
-	if (now >= c->kill_at_ns || c->domain == VM_DOMAIN_PAUSED) {
+	if (now >= c->kill_at_ns) {
 		sm_move(&c->sm, VM_KILLING, now);
 		return vm_core_next(c, now);
 	}
+	if (c->domain == VM_DOMAIN_PAUSED && !c->resumed) {
+		c->resumed = true;
+		return start_action(c, VM_DO_RESUME);
+	}
 	if (now >= c->ask_at_ns) {
 		c->ask_at_ns = now + ASK_AGAIN_NS;
-		c->asked = true;
+		c->asks++;
 		return start_action(c, VM_DO_SHUTDOWN);
 	}
 	return (struct vm_step){VM_DO_NOTHING, MIN(c->kill_at_ns, c->ask_at_ns)};
@@ -190,6 +200,10 @@ struct vm_step vm_core_next(struct vm_core *c, int64_t now)
 		}
 		return start_action(c, VM_DO_START);
 	case VM_RUNNING:
+		if (c->domain == VM_DOMAIN_SAVED && !unwanted) {
+			sm_move(&c->sm, VM_SAVED, now);
+			return vm_core_next(c, now);
+		}
 		if (!vm_core_alive(c)) {
 			over(c, now);
 			return vm_core_next(c, now);
@@ -199,6 +213,18 @@ struct vm_step vm_core_next(struct vm_core *c, int64_t now)
 			return vm_core_next(c, now);
 		}
 		return nothing;
+	case VM_SAVED:
+		if (vm_core_alive(c)) { /* by us, or by somebody's virsh */
+			c->restore = false;
+			sm_move(&c->sm, VM_RUNNING, now);
+			return vm_core_next(c, now);
+		}
+		/* What was saved is gone, and with it what the guest was doing. */
+		if (c->domain != VM_DOMAIN_SAVED || unwanted) {
+			over(c, now);
+			return vm_core_next(c, now);
+		}
+		return c->restore && !c->host_ends ? start_action(c, VM_DO_RESTORE) : nothing;
 	case VM_STOPPING:
 		return stopping(c, now);
 	case VM_KILLING:
@@ -289,6 +315,11 @@ void vm_core_done(struct vm_core *c, enum vm_action action, bool ok, int64_t now
 		else
 			c->retry_at_ns = now + RETRY_MIN_NS;
 		break;
+	case VM_DO_RESTORE:
+		c->restore = false;
+		c->domain = VM_DOMAIN_UNKNOWN; /* look what came of it */
+		break;
+	case VM_DO_RESUME:
 	case VM_DO_SHUTDOWN: /* the domain's own events say whether it helped */
 	case VM_DO_NOTHING:
 	case VM_DO_ABORT:

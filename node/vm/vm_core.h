@@ -13,6 +13,10 @@
  *      +-----------------+---------> CLEANING <--- KILLING <---------------+
  *        deleting or finished
  *
+ * RUNNING <---- runs ---- SAVED (also from LOOKING): memory and devices are in a file, nothing runs
+ *         ---- saved --->        and the disks rest; RESTORE brings it back, what is deleted goes
+ * to CLEANING, and so does one whose file somebody removed.
+ *
  * STOPPING: the guest was asked to power off; KILLING: it no longer is asked. CLEANING removes the
  * domain's definition, files and address; CLEAN waits for the object's deletion; RELEASED has let
  * it go. */
@@ -27,6 +31,7 @@ enum vm_state {
 	VM_DEFINING,
 	VM_STARTING,
 	VM_RUNNING,
+	VM_SAVED,
 	VM_STOPPING,
 	VM_KILLING,
 	VM_WAITING,
@@ -42,6 +47,7 @@ enum vm_domain {
 	VM_DOMAIN_DEFINED, /* never ran, or its start failed */
 	VM_DOMAIN_RUNNING,
 	VM_DOMAIN_PAUSED,
+	VM_DOMAIN_SAVED,  /* does not run, and libvirt has its memory in a file */
 	VM_DOMAIN_ENDED,  /* in order: powered off, destroyed by somebody */
 	VM_DOMAIN_BROKEN, /* crashed */
 };
@@ -53,7 +59,9 @@ enum vm_action {
 	VM_DO_ABORT, /* stop preparing: answered by vm_core_done(VM_DO_PREPARE, failure) at once */
 	VM_DO_DEFINE,
 	VM_DO_START,
-	VM_DO_SHUTDOWN, /* ask the guest (ACPI) */
+	VM_DO_RESTORE,	/* start from the saved state */
+	VM_DO_RESUME,	/* a paused guest that is to power off must hear it */
+	VM_DO_SHUTDOWN, /* ask the guest */
 	VM_DO_DESTROY,
 	VM_DO_CLEAN,   /* undefine, remove files, give the address back */
 	VM_DO_RELEASE, /* remove the finalizer */
@@ -69,6 +77,7 @@ struct vm_core {
 	bool deleting;	  /* the object has a deletion timestamp */
 	bool was_running; /* the object's phase says that it ran (an agent before us saw it) */
 	bool finished;	  /* the object's phase is final */
+	bool restore;	  /* a saved guest is wanted back; false again once it was tried */
 	int64_t grace_ns;
 	/* The host is about to go down: guests are asked to power off, none is started. */
 	bool host_ends;
@@ -81,7 +90,8 @@ struct vm_core {
 	int64_t look_at_ns;  /* the next lookup: not before */
 	int64_t kill_at_ns;  /* STOPPING */
 	int64_t ask_at_ns;   /* STOPPING: when the guest is asked again */
-	bool asked;
+	unsigned asks;	     /* STOPPING: how often it was */
+	bool resumed;	     /* STOPPING */
 };
 
 struct vm_step {

@@ -18,7 +18,9 @@ struct world {
 	struct vm_core core;
 	/* libvirt and the host */
 	bool defined, running, daemon_up, deaf; /* deaf: the guest ignores the power button */
-	int end;				/* how it ended: 0 not, 1 in order, 2 crash */
+	bool saved, paused;
+	int restores;
+	int end; /* how it ended: 0 not, 1 in order, 2 crash */
 	bool prepared;
 	int starts; /* of the guest by us */
 	/* the object */
@@ -36,7 +38,8 @@ static bool unlucky(struct world *w)
 static enum vm_domain see(const struct world *w)
 {
 	return !w->defined   ? VM_DOMAIN_ABSENT
-	       : w->running  ? VM_DOMAIN_RUNNING
+	       : w->running  ? w->paused ? VM_DOMAIN_PAUSED : VM_DOMAIN_RUNNING
+	       : w->saved    ? VM_DOMAIN_SAVED
 	       : w->end == 1 ? VM_DOMAIN_ENDED
 	       : w->end == 2 ? VM_DOMAIN_BROKEN
 			     : VM_DOMAIN_DEFINED;
@@ -78,10 +81,26 @@ static void perform(struct world *w, enum vm_action a)
 			w->starts++;
 			event(w);
 			break;
+		case VM_DO_RESTORE:
+			assert_true(w->defined);
+			assert_false(w->running);
+			assert_false(w->deleting);
+			w->restores++;
+			/* One whose file somebody removed is not to be started afresh. */
+			assert_true(w->saved);
+			w->saved = false;
+			w->running = true;
+			event(w);
+			break;
+		case VM_DO_RESUME:
+			if (w->running)
+				w->paused = false;
+			event(w);
+			break;
 		case VM_DO_SHUTDOWN:
 			if (!w->stop_asked_at)
 				w->stop_asked_at = w->now;
-			if (!w->deaf && w->running) {
+			if (!w->deaf && w->running && !w->paused) {
 				w->running = false;
 				w->end = 1;
 				w->stopped_at = w->now;
@@ -98,7 +117,7 @@ static void perform(struct world *w, enum vm_action a)
 			break;
 		case VM_DO_CLEAN:
 			assert_false(w->running && !w->deleting && !w->core.finished);
-			w->running = w->defined = w->prepared = false;
+			w->running = w->defined = w->prepared = w->saved = w->paused = false;
 			w->end = 0;
 			break;
 		case VM_DO_RELEASE:
@@ -119,7 +138,7 @@ static void write_status(struct world *w)
 {
 	if (w->core.outcome != VM_OUTCOME_NONE)
 		w->phase = w->core.outcome;
-	else if (w->core.sm.state == VM_RUNNING)
+	else if (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_SAVED)
 		w->ran = true;
 }
 
@@ -272,6 +291,73 @@ static void the_host_was_restarted(void **state)
 	assert_int_equal(w.starts, 1);
 }
 
+static void save(struct world *w)
+{
+	w->running = w->paused = false;
+	w->saved = true;
+	vm_core_domain(&w->core, see(w), w->now);
+}
+
+static void a_saved_guest_waits_and_comes_back(void **state)
+{
+	struct world w = fresh(1);
+
+	run(&w, NS_PER_S);
+	save(&w);
+	run(&w, 600 * NS_PER_S);
+	assert_int_equal(w.core.sm.state, VM_SAVED);
+	assert_int_equal(w.phase, VM_OUTCOME_NONE);
+	/* Over a new agent, and a host that was off. */
+	restart_agent(&w);
+	run(&w, 600 * NS_PER_S);
+	assert_int_equal(w.core.sm.state, VM_SAVED);
+	assert_int_equal(w.restores, 0);
+	w.core.restore = true;
+	run(&w, NS_PER_S);
+	assert_int_equal(w.core.sm.state, VM_RUNNING);
+	assert_int_equal(w.restores, 1);
+	assert_int_equal(w.starts, 1);
+
+	/* Deleted while saved: nothing stays, nothing is asked. */
+	save(&w);
+	run(&w, NS_PER_S);
+	w.deleting = true;
+	run(&w, NS_PER_S);
+	assert_int_equal(w.core.sm.state, VM_RELEASED);
+	assert_int_equal(w.stop_asked_at, 0);
+}
+
+static void a_lost_saved_state_is_said(void **state)
+{
+	struct world w = fresh(1);
+
+	run(&w, NS_PER_S);
+	save(&w);
+	run(&w, NS_PER_S);
+	w.saved = false; /* somebody removed it, and nobody told */
+	w.core.restore = true;
+	w.core.domain = VM_DOMAIN_UNKNOWN;
+	run(&w, NS_PER_S);
+	assert_int_equal(w.phase, VM_OUTCOME_FAILED);
+	assert_int_equal(w.restores, 0);
+}
+
+/* It could not hear the power button. */
+static void a_paused_guest_is_woken_to_power_off(void **state)
+{
+	struct world w = fresh(1);
+
+	run(&w, NS_PER_S);
+	w.paused = true;
+	vm_core_domain(&w.core, see(&w), w.now);
+	w.deleting = true;
+	run(&w, NS_PER_S);
+	assert_int_equal(w.core.sm.state, VM_RELEASED);
+	assert_int_equal(w.end, 0);
+	assert_true(w.stop_asked_at > 0);
+	assert_true(w.stopped_at - w.stop_asked_at < NS_PER_S);
+}
+
 static void failures_are_spaced(void **state)
 {
 	struct world w = fresh(1);
@@ -324,7 +410,7 @@ static void whatever_happens(void **state)
 		w.trouble = 3 + (unsigned)random_below(&w.random, 10);
 		w.deaf = random_below(&w.random, 3) == 0;
 		for (unsigned i = 0; i < steps; i++) {
-			switch (random_below(&w.random, 6)) {
+			switch (random_below(&w.random, 8)) {
 			case 0:
 				restart_agent(&w);
 				break;
@@ -342,6 +428,20 @@ static void whatever_happens(void **state)
 			case 3:
 				w.deleting |= random_below(&w.random, 4) == 0;
 				break;
+			case 4:
+				if (w.running && !w.deleting && w.end == 0) {
+					w.running = false;
+					w.saved = true;
+					event(&w);
+				}
+				break;
+			case 5:
+				if (w.saved || w.running) {
+					w.core.restore = w.saved;
+					w.paused = w.running && random_below(&w.random, 2);
+					event(&w);
+				}
+				break;
 			default:
 				run(&w, (int64_t)random_below(&w.random, 20) * NS_PER_S);
 			}
@@ -353,8 +453,8 @@ static void whatever_happens(void **state)
 		vm_core_libvirt(&w.core, true);
 		run(&w, 400 * NS_PER_S);
 		if (w.phase == VM_OUTCOME_NONE && !w.deleting) {
-			assert_int_equal(w.core.sm.state, VM_RUNNING);
-			assert_true(w.running);
+			assert_int_equal(w.core.sm.state, w.saved ? VM_SAVED : VM_RUNNING);
+			assert_true(w.running != w.saved);
 			assert_int_equal(w.starts, 1);
 		}
 		w.deleting = true;
@@ -375,6 +475,9 @@ int main(void)
 		cmocka_unit_test(the_guest_ends_by_itself),
 		cmocka_unit_test(a_new_agent_adopts),
 		cmocka_unit_test(the_host_was_restarted),
+		cmocka_unit_test(a_saved_guest_waits_and_comes_back),
+		cmocka_unit_test(a_lost_saved_state_is_said),
+		cmocka_unit_test(a_paused_guest_is_woken_to_power_off),
 		cmocka_unit_test(failures_are_spaced),
 		cmocka_unit_test(preparing_is_given_up_on_deletion),
 		cmocka_unit_test(whatever_happens),

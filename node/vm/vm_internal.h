@@ -18,6 +18,7 @@
 struct vm_worker;
 struct vm_console;
 struct vm_probe;
+struct vm_saver;
 
 struct vm_manager {
 	struct node *node;
@@ -43,6 +44,7 @@ struct vm_worker {
 	struct vm_spec spec;
 	bool has_spec;
 	uint8_t uuid[LIBVIRT_UUID_BYTES]; /* of the domain */
+	enum vm_domain found;		  /* by the lookup under way */
 	struct libvirt_domain domain;
 	char address[16];
 	char problem_reason[32];
@@ -65,7 +67,9 @@ struct vm_worker {
 	enum libvirt_paused_reason pause_reason; /* while the domain is paused */
 	struct libvirt_call *pause_call;	 /* asks for it */
 	bool pause_again;			 /* something happened since */
-	struct list actions, screens, dials;	 /* requests under way: control/ */
+	bool saving;				 /* to disk; not known yet how it ended */
+	struct vm_saver *saver;
+	struct list actions, screens, dials; /* requests under way: control/ */
 };
 
 /* vm_worker.c. object NULL: files of a VMI that is not in the API any more. */
@@ -95,6 +99,8 @@ const char *vm_probe_problem(const struct vm_worker *w);
 void vm_agent_follow(struct vm_worker *w); /* with each step: there while the guest runs */
 void vm_agent_stop(struct vm_worker *w);
 void vm_agent_event(struct vm_worker *w, bool connected);
+/* Asks it to shut the system down (or restart it); false: there is none. */
+bool vm_agent_power_off(struct vm_worker *w);
 void vm_agent_look(struct vm_worker *w); /* libvirt can be asked again */
 /* What it says, into the facts that make the status. */
 void vm_agent_facts(const struct vm_worker *w, struct arena *a, struct vm_facts *f);

@@ -2,6 +2,8 @@
 
 #include "lib/base/clock.h"
 #include "lib/object/quantity.h"
+
+#define SAVED "VMI was saved to disk; unpause restores it"
 #include "node/vm/guest_agent/agent_status.h"
 
 static struct json *find(const struct json *list, const char *type)
@@ -49,7 +51,9 @@ static struct json *conditions(
 {
 	struct json *list = json_is(old, JSON_ARRAY) ? json_copy(a, old) : json_new_array(a);
 
-	if (!f->alive)
+	if (f->saved)
+		condition(a, list, "Ready", "False", "Saved", SAVED, now);
+	else if (!f->alive)
 		condition(a, list, "Ready", "False", "GuestNotRunning", "the guest is not running",
 			now);
 	else if (f->paused)
@@ -59,8 +63,12 @@ static struct json *conditions(
 			a, list, "Ready", "False", f->not_ready_reason, f->not_ready_message, now);
 	else
 		condition(a, list, "Ready", "True", NULL, NULL, now);
-	condition(a, list, "Paused", f->paused && f->alive && f->pause_reason ? "True" : NULL,
-		f->pause_reason, f->pause_message, now);
+	if (f->saved)
+		condition(a, list, "Paused", "True", "Saved", SAVED, now);
+	else
+		condition(a, list, "Paused",
+			f->paused && f->alive && f->pause_reason ? "True" : NULL, f->pause_reason,
+			f->pause_message, now);
 	if (f->alive) {
 		/* Disks are files of this node alone. */
 		bool disks = f->spec && f->spec->disk_count;

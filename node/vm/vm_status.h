@@ -7,6 +7,7 @@
 struct vm_facts {
 	const char *phase; /* NULL = as it is */
 	bool alive;	   /* the guest has power */
+	bool saved;	   /* it has no power, but its state is on disk */
 	bool paused;
 	/* The condition Paused; NULL while a pause is only part of something else. */
 	const char *pause_reason, *pause_message;

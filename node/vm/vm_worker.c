@@ -84,7 +84,8 @@ static const char *phase_of(const struct vm_worker *w)
 		break;
 	}
 	return !w->core.finished &&
-			       (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_STOPPING ||
+			       (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_SAVED ||
+				       w->core.sm.state == VM_STOPPING ||
 				       w->core.sm.state == VM_KILLING)
 		       ? "Running"
 		       : NULL;
@@ -99,6 +100,7 @@ static struct json *wanted_status(struct vm_worker *w, struct arena *a)
 		.phase = phase_of(w),
 		.alive = vm_core_alive(&w->core) && w->core.sm.state != VM_LOOKING,
 		.paused = w->core.domain == VM_DOMAIN_PAUSED,
+		.saved = w->core.sm.state == VM_SAVED,
 		.not_ready_reason = *probe ? "ReadinessProbeFailed" : "",
 		.not_ready_message = probe,
 		.address = w->address,
@@ -211,23 +213,48 @@ static bool know_domain(struct vm_worker *w)
 	return true;
 }
 
+static void looked(struct vm_worker *w, enum vm_domain domain)
+{
+	vm_core_domain(&w->core, domain, now_of(w));
+	done(w, VM_DO_LOOKUP, true);
+}
+
+/* A domain that does not run is saved if libvirt has a file for it; the reason why it stopped is
+ * forgotten with each restart of the daemon. */
+static void saved_here(void *user, const struct libvirt_reply *r)
+{
+	struct vm_worker *w = user;
+	struct xdr_reader body = r->body;
+
+	w->call = NULL;
+	if (!r->ok)
+		done(w, VM_DO_LOOKUP, false);
+	else
+		looked(w, xdr_get_u32(&body) ? VM_DOMAIN_SAVED : w->found);
+}
+
 static void state_here(void *user, const struct libvirt_reply *r)
 {
 	struct vm_worker *w = user;
 	struct xdr_reader body = r->body;
-	int state, reason;
 
 	w->call = NULL;
-	if (r->ok) {
-		state = (int)xdr_get_u32(&body);
-		reason = (int)xdr_get_u32(&body);
-		if (state == LIBVIRT_STATE_PAUSED)
-			w->pause_reason = (enum libvirt_paused_reason)reason;
-		vm_core_domain(&w->core, domain_of(state, reason), now_of(w));
-	} else if (r->code == LIBVIRT_ERR_NO_DOMAIN) {
-		vm_core_domain(&w->core, VM_DOMAIN_ABSENT, now_of(w));
+	if (!r->ok) {
+		if (r->code == LIBVIRT_ERR_NO_DOMAIN)
+			looked(w, VM_DOMAIN_ABSENT);
+		else
+			done(w, VM_DO_LOOKUP, false);
+		return;
 	}
-	done(w, VM_DO_LOOKUP, r->ok || r->code == LIBVIRT_ERR_NO_DOMAIN);
+	int state = (int)xdr_get_u32(&body), reason = (int)xdr_get_u32(&body);
+	w->found = domain_of(state, reason);
+	if (state == LIBVIRT_STATE_PAUSED)
+		w->pause_reason = (enum libvirt_paused_reason)reason;
+	if (state == LIBVIRT_STATE_SHUTOFF)
+		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_HAS_MANAGED_SAVE_IMAGE,
+			&w->domain, 0, saved_here, w);
+	else
+		looked(w, w->found);
 }
 
 static void domain_here(void *user, const struct libvirt_reply *r)
@@ -450,6 +477,28 @@ static void shutdown_asked(void *user, const struct libvirt_reply *r)
 	done(w, VM_DO_SHUTDOWN, r->ok);
 }
 
+static void resumed(void *user, const struct libvirt_reply *r)
+{
+	struct vm_worker *w = user;
+
+	w->call = NULL;
+	done(w, VM_DO_RESUME, r->ok);
+}
+
+/* The agent in the guest knows how to shut a system down; the power button is for who has none, or
+ * one that did not help. */
+static void ask_to_power_off(struct vm_worker *w)
+{
+	if (!w->said_stopping)
+		vm_say(w, "Normal", "ShuttingDown", "Asked the guest to power off");
+	w->said_stopping = true;
+	if (w->core.asks % 2 == 1 && vm_agent_power_off(w))
+		done(w, VM_DO_SHUTDOWN, true);
+	else
+		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_SHUTDOWN_FLAGS,
+			&w->domain, LIBVIRT_SHUTDOWN_ACPI, shutdown_asked, w);
+}
+
 static void destroyed(void *user, const struct libvirt_reply *r)
 {
 	struct vm_worker *w = user;
@@ -591,15 +640,22 @@ static void perform(struct vm_worker *w, enum vm_action a)
 		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_CREATE_WITH_FLAGS,
 			&w->domain, w->spec.start_paused ? LIBVIRT_CREATE_PAUSED : 0, started, w);
 		break;
+	case VM_DO_RESTORE:
+		vm_restore_start(w);
+		break;
+	case VM_DO_RESUME:
+		w->call = libvirt_call_domain(
+			w->m->libvirt, LIBVIRT_DOMAIN_RESUME, &w->domain, 0, resumed, w);
+		break;
 	case VM_DO_SHUTDOWN:
-		if (!w->said_stopping)
-			vm_say(w, "Normal", "ShuttingDown", "Asked the guest to power off");
-		w->said_stopping = true;
-		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_SHUTDOWN_FLAGS,
-			&w->domain, LIBVIRT_SHUTDOWN_ACPI, shutdown_asked, w);
+		ask_to_power_off(w);
 		break;
 	case VM_DO_DESTROY:
-		vm_say(w, "Normal", "Killing", "Switched the guest off");
+		if (w->core.asks)
+			vm_say(w, "Warning", "Killing",
+				"Switched the guest off: it did not power off in time");
+		else
+			vm_say(w, "Normal", "Killing", "Switched the guest off");
 		w->call = libvirt_call_domain(
 			w->m->libvirt, LIBVIRT_DOMAIN_DESTROY_FLAGS, &w->domain, 0, destroyed, w);
 		break;
@@ -676,8 +732,10 @@ void vm_worker_step(struct vm_worker *w)
 	s = vm_core_next(&w->core, now);
 	tell_outcome(w, before);
 	vm_agent_follow(w);
-	if (w->core.sm.state == VM_RUNNING) {
+	vm_save_follow(w);
+	if (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_SAVED)
 		adopt_lease(w);
+	if (w->core.sm.state == VM_RUNNING) {
 		vm_probe_start(w);
 	}
 	if (w->core.sm.state == VM_RELEASED) {
@@ -715,10 +773,13 @@ void vm_worker_lifecycle(struct vm_worker *w, int event, int detail)
 			vm_watch_paused(w);
 		return;
 	case LIBVIRT_EVENT_STOPPED:
-		/* Details: 2 crashed, 5 failed to start. */
-		d = detail == 2	  ? VM_DOMAIN_BROKEN
-		    : detail == 5 ? VM_DOMAIN_DEFINED
-				  : VM_DOMAIN_ENDED;
+		if (detail == LIBVIRT_STOPPED_SAVED) {
+			vm_watch_saved(w);
+			return;
+		}
+		d = detail == LIBVIRT_STOPPED_CRASHED  ? VM_DOMAIN_BROKEN
+		    : detail == LIBVIRT_STOPPED_FAILED ? VM_DOMAIN_DEFINED
+						       : VM_DOMAIN_ENDED;
 		break;
 	case LIBVIRT_EVENT_CRASHED:
 		d = VM_DOMAIN_BROKEN;
@@ -797,6 +858,7 @@ struct vm_worker *vm_worker_create(struct vm_manager *m, const char *uid, struct
 	list_init(&w->actions);
 	list_init(&w->screens);
 	list_init(&w->dials);
+	vm_save_find(w);
 	vm_core_init(&w->core, label, now_of(w));
 	w->core.grace_ns = VM_GRACE_DEFAULT_S * NS_PER_S;
 	take_facts(w);

@@ -105,4 +105,5 @@ void vm_control_end(struct vm_worker *w)
 	vm_screens_end(w);
 	vm_dials_end(w);
 	vm_watch_end(w);
+	vm_save_cancel(w);
 }

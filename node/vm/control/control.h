@@ -42,6 +42,16 @@ void vm_unpause_serve(struct vm_worker *w, struct http_request *req, const char 
 void vm_reset_serve(struct vm_worker *w, struct http_request *req, const char *more);
 void vm_soft_reboot_serve(struct vm_worker *w, struct http_request *req, const char *more);
 
+/* ---- save.c ---- */
+/* PUT save: 202 when it begins; the condition Paused (reason Saved) and an event tell the end. */
+void vm_save_serve(struct vm_worker *w, struct http_request *req, const char *more);
+/* PUT restore, and unpause of a saved guest. */
+void vm_restore_serve(struct vm_worker *w, struct http_request *req, const char *more);
+void vm_restore_start(struct vm_worker *w); /* VM_DO_RESTORE */
+void vm_save_find(struct vm_worker *w);	    /* was one under way when the agent before ended? */
+void vm_save_follow(struct vm_worker *w);   /* with each step: has it ended, and how */
+void vm_save_cancel(struct vm_worker *w);   /* no more is heard of it; libvirt goes on */
+
 /* ---- screen.c ---- */
 /* A WebSocket (plain.kubevirt.io) with the RFB protocol; each client has a connection of its own.
  */
@@ -64,6 +74,8 @@ void vm_unavailable_serve(struct vm_worker *w, struct http_request *req, const c
 void vm_watch_event(struct vm_worker *w, const struct libvirt_event *e);
 /* Why the guest is paused, asked anew: the event does not say all. */
 void vm_watch_paused(struct vm_worker *w);
+/* The guest stopped because it was saved: into libvirt's file, or into one of somebody's own? */
+void vm_watch_saved(struct vm_worker *w);
 void vm_watch_end(struct vm_worker *w);
 /* Reason and message of the condition Paused; *ret_reason NULL = such a pause is not shown. */
 void vm_pause_words(const struct vm_worker *w, const char **ret_reason, const char **ret_message);

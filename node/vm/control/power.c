@@ -23,6 +23,8 @@ void vm_pause_serve(struct vm_worker *w, struct http_request *req, const char *m
 	else if (probe && !json_get(probe, "guestAgentPing"))
 		vm_answer_forbidden(w, req,
 			"Pausing VMIs with a non-GuestAgentPing LivenessProbe is not supported");
+	else if (w->saving)
+		vm_answer_conflict(w, req, "VMI is being saved");
 	else if (paused(w))
 		vm_answer_conflict(w, req, "VMI is already paused");
 	else if (vm_body_dry_run(body))
@@ -35,6 +37,10 @@ void vm_unpause_serve(struct vm_worker *w, struct http_request *req, const char 
 {
 	struct json *body;
 
+	if (w->core.sm.state == VM_SAVED) {
+		vm_restore_serve(w, req, more);
+		return;
+	}
 	if (!vm_answer_body(req, &body))
 		return;
 	if (!runs(w))

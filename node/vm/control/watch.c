@@ -65,6 +65,34 @@ void vm_watch_paused(struct vm_worker *w)
 			w->m->libvirt, LIBVIRT_DOMAIN_GET_STATE, &w->domain, 0, paused_here, w);
 }
 
+static void saved_here(void *user, const struct libvirt_reply *r)
+{
+	struct vm_worker *w = user;
+	struct xdr_reader body = r->body;
+	bool managed = r->ok && xdr_get_u32(&body);
+
+	w->pause_call = NULL;
+	if (r->ok && !managed)
+		vm_say(w, "Warning", "SavedElsewhere",
+			"The guest was saved into a file that is not hanok's (virsh save): it "
+			"counts as powered off");
+	vm_core_domain(&w->core,
+		!r->ok	  ? VM_DOMAIN_UNKNOWN
+		: managed ? VM_DOMAIN_SAVED
+			  : VM_DOMAIN_ENDED,
+		w->m->node->clock->mono_ns(w->m->node->clock));
+	vm_worker_step(w);
+}
+
+void vm_watch_saved(struct vm_worker *w)
+{
+	if (w->pause_call)
+		libvirt_call_cancel(w->pause_call);
+	w->pause_again = false;
+	w->pause_call = libvirt_call_domain(
+		w->m->libvirt, LIBVIRT_DOMAIN_HAS_MANAGED_SAVE_IMAGE, &w->domain, 0, saved_here, w);
+}
+
 void vm_watch_end(struct vm_worker *w)
 {
 	if (w->pause_call)

@@ -31,6 +31,21 @@ void vm_agent_event(struct vm_worker *w, bool connected)
 		guest_agent_connected(w->agent, connected);
 }
 
+static void asked(void *user, const struct json *value, const struct err *err)
+{
+}
+
+bool vm_agent_power_off(struct vm_worker *w)
+{
+	static const struct agent_command command = {
+		.name = "guest-shutdown", .urgent = true, .silent = true};
+
+	if (!guest_agent_present(w->agent))
+		return false;
+	guest_agent_call(w->agent, &command, asked, NULL);
+	return true;
+}
+
 void vm_agent_look(struct vm_worker *w)
 {
 	if (w->agent)
