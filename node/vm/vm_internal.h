@@ -19,6 +19,7 @@ struct vm_worker;
 struct vm_console;
 struct vm_probe;
 struct vm_saver;
+struct vm_space;
 
 struct vm_manager {
 	struct node *node;
@@ -69,6 +70,7 @@ struct vm_worker {
 	bool pause_again;			 /* something happened since */
 	bool saving;				 /* to disk; not known yet how it ended */
 	struct vm_saver *saver;
+	struct vm_space *space;		     /* NULL until a disk was full */
 	struct list actions, screens, dials; /* requests under way: control/ */
 };
 

@@ -733,6 +733,7 @@ void vm_worker_step(struct vm_worker *w)
 	tell_outcome(w, before);
 	vm_agent_follow(w);
 	vm_save_follow(w);
+	vm_space_follow(w);
 	if (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_SAVED)
 		adopt_lease(w);
 	if (w->core.sm.state == VM_RUNNING) {

@@ -106,4 +106,5 @@ void vm_control_end(struct vm_worker *w)
 	vm_dials_end(w);
 	vm_watch_end(w);
 	vm_save_cancel(w);
+	vm_space_end(w);
 }

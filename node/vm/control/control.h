@@ -56,7 +56,7 @@ void vm_save_cancel(struct vm_worker *w);   /* no more is heard of it; libvirt g
 /* A WebSocket (plain.kubevirt.io) with the RFB protocol; each client has a connection of its own.
  */
 void vm_vnc_serve(struct vm_worker *w, struct http_request *req, const char *more);
-/* more "screenshot": a PNG. */
+/* A PNG. */
 void vm_screenshot_serve(struct vm_worker *w, struct http_request *req);
 void vm_screens_end(struct vm_worker *w);
 
@@ -79,3 +79,10 @@ void vm_watch_saved(struct vm_worker *w);
 void vm_watch_end(struct vm_worker *w);
 /* Reason and message of the condition Paused; *ret_reason NULL = such a pause is not shown. */
 void vm_pause_words(const struct vm_worker *w, const char **ret_reason, const char **ret_message);
+
+/* ---- space.c ---- */
+void vm_space_told(struct vm_worker *w, const char *path); /* libvirt named the file that is full */
+void vm_space_follow(struct vm_worker *w); /* with each step: did QEMU pause it for want of room? */
+void vm_space_end(struct vm_worker *w);
+/* What is full, for the condition Paused; NULL = that is not why. */
+const char *vm_space_message(const struct vm_worker *w);

@@ -121,14 +121,6 @@ static void xml_here(void *user, const struct libvirt_reply *r)
 
 void vm_vnc_serve(struct vm_worker *w, struct http_request *req, const char *more)
 {
-	if (more && streq(more, "screenshot")) {
-		vm_screenshot_serve(w, req);
-		return;
-	}
-	if (more && *more) {
-		vm_answer_status(req, 404, "NotFound", "there is no vnc/%s", more);
-		return;
-	}
 	if (!has_screen(w, req))
 		return;
 	struct vnc *v = remember(w, req);

@@ -9,7 +9,9 @@ void vm_pause_words(const struct vm_worker *w, const char **ret_reason, const ch
 	switch (w->pause_reason) {
 	case LIBVIRT_PAUSED_IOERROR:
 		*ret_reason = "PausedIOError";
-		*ret_message = "VMI was paused, low-level IO error detected";
+		*ret_message = vm_space_message(w);
+		if (!*ret_message)
+			*ret_message = "VMI was paused, low-level IO error detected";
 		break;
 	case LIBVIRT_PAUSED_WATCHDOG:
 		*ret_reason = "PausedByWatchdog";
@@ -117,6 +119,8 @@ static void on_watchdog(struct vm_worker *w, int action)
 
 static void on_io_error(struct vm_worker *w, const struct libvirt_event *e)
 {
+	if (streq(e->reason, "enospc"))
+		vm_space_told(w, e->path);
 	const char *disk = str_has_prefix(e->device, "ua-") ? e->device + 3 : e->device;
 
 	if (e->what == LIBVIRT_IO_ERROR_PAUSE)
