@@ -243,6 +243,128 @@ static void test_foreign_instance(void **state)
 	sim_end(&s);
 }
 
+/* Templates of data volumes: made at once, and waited for. */
+
+static bool volume_made(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object *dv = fake_api_get(s->api, "DataVolume", "default", "vm-root");
+	const struct object_owner *owner = dv ? object_controller(dv) : NULL;
+	return owner && streq(owner->kind, "VirtualMachine") &&
+	       sim_text_is(s, "DataVolume", "vm-root", "spec.storage.resources.requests.storage",
+		       "1Gi");
+}
+
+static void volume_phase(struct sim *s, const char *phase)
+{
+	fake_api_patch_text(
+		s->api, "DataVolume", "default", "vm-root", "{'status':{'phase':'%s'}}", phase);
+}
+
+static bool provisioning(struct sim *s)
+{
+	return status_is(s, "Provisioning") && sim_count(s, "VirtualMachineInstance") == 0 &&
+	       sim_condition_is(
+		       s, "VirtualMachine", "vm", "DataVolumesReady", "False", "NotAllDVsReady");
+}
+
+static bool volume_error(struct sim *s)
+{
+	return status_is(s, "DataVolumeError") && sim_count(s, "VirtualMachineInstance") == 0;
+}
+
+static bool waits_for_binding(struct sim *s)
+{
+	return sim_count(s, "VirtualMachineInstance") == 1;
+}
+
+static void begin_with_volume(struct sim *s, uint64_t seed)
+{
+	sim_begin(s, seed, CONTROLLERS, true);
+	fake_node_add(s->nodes, "n1", "8", "8Gi", 110);
+	fake_api_create_text(s->api,
+		"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachine','metadata':{'name':'vm'},"
+		"'spec':{'runStrategy':'Always','dataVolumeTemplates':[{'metadata':{'name':'vm-"
+		"root'},"
+		"'spec':{'source':{'blank':{}},'storage':{'resources':{'requests':{'storage':'1Gi'}"
+		"}}}}"
+		"],'template':{'spec':{'volumes':[{'name':'root','dataVolume':{'name':'vm-root'}}],"
+		"'domain':{'memory':{'guest':'512Mi'},'devices':{}}}}}}");
+}
+
+static void test_data_volumes(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		begin_with_volume(&s, seed);
+		sim_faults(&s, true);
+		sim_run_ms(&s, 10000);
+		sim_faults(&s, false);
+		sim_until(&s, volume_made, 100000);
+		assert_int_equal(sim_count(&s, "VirtualMachineInstance"), 0);
+		volume_phase(&s, "ImportInProgress");
+		sim_until(&s, provisioning, 100000);
+		sim_holds(&s, provisioning, 20000);
+		volume_phase(&s, "Failed");
+		sim_until(&s, volume_error, 100000);
+		/* It comes with its first consumer. */
+		volume_phase(&s, "WaitForFirstConsumer");
+		sim_until(&s, waits_for_binding, 100000);
+		sim_end(&s);
+	}
+}
+
+static bool runs_paused(struct sim *s)
+{
+	return runs(s) && sim_text_is(s, "VirtualMachine", "vm", "spec.runStrategy", "Always") &&
+	       sim_text_is(s, "VirtualMachineInstance", "vm", "spec.startStrategy", "Paused");
+}
+
+/* A paused start of a halted machine makes it run always, and its first instance paused. */
+static void test_paused_start(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		begin(&s, seed, "Halted");
+		sim_until(&s, stopped, 60000);
+		sim_faults(&s, true);
+		ask(&s, "[{'action':'Start','data':{'paused':'true'}}]");
+		sim_run_ms(&s, 10000);
+		sim_faults(&s, false);
+		sim_until(&s, runs_paused, 200000);
+		sim_end(&s);
+	}
+}
+
+/* One that failed runs again; one that was stopped by request does not. */
+static void test_rerun_on_failure(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		char requests[100];
+		begin(&s, seed, "RerunOnFailure");
+		sim_until(&s, runs, 60000);
+		remember_uid(&s);
+		fake_api_patch_text(s.api, "VirtualMachineInstance", "default", "vm",
+			"{'status':{'phase':'Failed'}}");
+		sim_faults(&s, true);
+		sim_run_ms(&s, 10000);
+		sim_faults(&s, false);
+		sim_until(&s, runs_anew, 200000);
+		remember_uid(&s);
+		snprintf(requests, sizeof(requests), "[{'action':'Stop','uid':'%s'}]", first_uid);
+		ask(&s, requests);
+		sim_until(&s, stopped, 60000);
+		sim_holds(&s, stopped, 60000);
+		ask(&s, "[{'action':'Start'}]");
+		sim_until(&s, runs, 60000);
+		sim_end(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +374,9 @@ int main(void)
 		cmocka_unit_test(test_switched_off),
 		cmocka_unit_test(test_says_so),
 		cmocka_unit_test(test_foreign_instance),
+		cmocka_unit_test(test_data_volumes),
+		cmocka_unit_test(test_paused_start),
+		cmocka_unit_test(test_rerun_on_failure),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

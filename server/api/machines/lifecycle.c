@@ -136,8 +136,7 @@ static int change_stop(struct lifecycle *l, struct json *vm)
 {
 	const char *strategy = strategy_of(vm);
 	bool running = l->uid && !l->final;
-	if (streq(strategy, "Always") || streq(strategy, "Once") ||
-		streq(strategy, "RerunOnFailure")) {
+	if (streq(strategy, "Always") || streq(strategy, "Once")) {
 		set_strategy(l->req->arena, vm, "Halted");
 		return 0;
 	}

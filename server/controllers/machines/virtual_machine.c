@@ -6,6 +6,7 @@
 #include "server/controllers/controller.h"
 #include "server/controllers/meta.h"
 #include "server/controllers/machines/virtual_machine_plan.h"
+#include "server/controllers/machines/virtual_machine_volumes.h"
 
 #define COMPONENT "virtualmachine-controller"
 #define FINALIZER                                                                                  \
@@ -17,6 +18,7 @@ struct machines {
 	struct loop *loop;
 	struct client *client;
 	struct informer *machines, *instances;
+	struct machine_volumes *volumes;
 };
 
 struct pass {
@@ -24,6 +26,7 @@ struct pass {
 	struct object *vm, *instance; /* instance NULL = none of ours */
 	struct json *doc, *instance_doc;
 	struct vm_plan plan;
+	struct volumes_state volumes;
 	const char *strategy;
 	const char *failure_reason, *failure_message; /* NULL = none */
 };
@@ -49,7 +52,7 @@ static struct json *mirror(
 	JSON_FOR_EACH_ITEM(c, conditions) {
 		const char *type = json_str_or(json_get(c, "type"), "");
 		bool own = streq(type, "Ready") || streq(type, "Failure") ||
-			   streq(type, "RestartRequired");
+			   streq(type, "RestartRequired") || streq(type, "DataVolumesReady");
 		if (own || condition_find(theirs, type))
 			json_push(a, all, c);
 	}
@@ -94,6 +97,29 @@ static struct json *restart_required(
 	return condition_set(a, conditions, &c, now_ns);
 }
 
+static struct json *data_volumes_ready(
+	struct arena *a, const struct pass *p, struct json *conditions, int64_t now_ns)
+{
+	bool ready = p->volumes.data_volumes == p->volumes.data_volumes_ready;
+	struct condition c = {"DataVolumesReady", ready ? "True" : "False",
+		ready ? "AllDVsReady" : "NotAllDVsReady",
+		ready ? "All of the VMI's DVs are bound and ready"
+		      : "Not all of the VMI's DVs are ready",
+		false};
+	if (p->volumes.data_volumes)
+		return condition_set(a, conditions, &c, now_ns);
+	return condition_find(conditions, c.type) ? condition_drop(a, conditions, c.type)
+						  : conditions;
+}
+
+/* The generation that the instance was made of; null without one. */
+static struct json *observed_generation(struct arena *a, const struct pass *p)
+{
+	const char *text =
+		json_str(json_get(json_path(p->instance_doc, "metadata.annotations"), GENERATION));
+	return text ? json_new_int(a, strtoll(text, NULL, 10)) : json_new_null(a);
+}
+
 /* Equal in all but order and identity: keeps the status from being written again and again. */
 static void write_status(struct sync *s)
 {
@@ -103,6 +129,7 @@ static void write_status(struct sync *s)
 	struct json *conditions = json_path(p->doc, "status.conditions");
 	conditions = mirror(a, p, conditions, now_ns);
 	conditions = restart_required(a, p, conditions, now_ns);
+	conditions = data_volumes_ready(a, p, conditions, now_ns);
 	if (p->failure_reason) {
 		struct condition c = {
 			"Failure", "True", p->failure_reason, p->failure_message, false};
@@ -116,9 +143,14 @@ static void write_status(struct sync *s)
 	bool ready = condition_is(json_path(p->instance_doc, "status.conditions"), "Ready", "True");
 	json_set(a, status, "ready", ready ? json_new_bool(a, true) : json_new_null(a));
 	json_set_str(a, status, "printableStatus", p->plan.printable_status);
-	json_set_str(a, status, "runStrategy", p->strategy);
-	json_set_int(a, status, "desiredGeneration", generation);
-	json_set_int(a, status, "observedGeneration", generation);
+	/* Only when an instance was made: so it shows whether the strategy ever took effect. */
+	if (p->instance || json_path_str(p->doc, "status.runStrategy"))
+		json_set_str(a, status, "runStrategy", p->strategy);
+	json_set(a, status, "desiredGeneration",
+		p->instance ? json_new_int(a, generation) : json_new_null(a));
+	json_set(a, status, "observedGeneration", observed_generation(a, p));
+	json_set(a, status, "volumeSnapshotStatuses",
+		machine_volumes_snapshots(p->c->volumes, a, p->vm, p->doc));
 	json_set(a, status, "conditions", conditions);
 	json_set(a, status, "stateChangeRequests", json_copy(a, p->plan.requests));
 	json_set(a, status, "startFailure", json_copy(a, p->plan.start_failure));
@@ -177,7 +209,11 @@ static void start_instance(struct sync *s)
 	if (spec && !json_path(spec, "domain.firmware.uuid"))
 		json_set_str(a, json_object_at(a, json_object_at(a, spec, "domain"), "firmware"),
 			"uuid", p->vm->uid);
-	json_set(a, doc, "spec", spec ? spec : json_new_object(a));
+	if (!spec)
+		spec = json_new_object(a);
+	if (p->plan.paused)
+		json_set_str(a, spec, "startStrategy", "Paused");
+	json_set(a, doc, "spec", spec);
 	sync_create(s, informer_kind(p->c->instances), p->vm->namespace, doc, on_created, NULL);
 }
 
@@ -192,12 +228,52 @@ static void on_deleted(struct sync *s, const struct client_result *r, void *user
 		sync_check(s, r);
 }
 
+static void on_volume_created(struct sync *s, const struct client_result *r, void *user)
+{
+	struct pass *p = s->state;
+	const char *name = user;
+	if (client_ok(r)) {
+		client_event_as(p->c->client, COMPONENT, p->vm, NULL, "Normal",
+			"SuccessfulDataVolumeCreate", "Created DataVolume %s", name);
+	} else if (r->code == 409) {
+		s->failed = true; /* there is one that the cache has not seen yet */
+	} else if (!sync_namespace_terminating(r)) {
+		s->failed = true;
+		p->failure_reason = "FailedCreate";
+		p->failure_message =
+			arena_printf(&s->arena, "failed to create DataVolume: %s", r->message);
+		client_event_as(p->c->client, COMPONENT, p->vm, NULL, "Warning",
+			"FailedDataVolumeCreate", "Error creating DataVolume %s: %s", name,
+			r->message);
+		s->next = write_status;
+	}
+}
+
+/* A start that was asked of a halted machine (a paused one): it is to run from now on. */
+static void run_always(struct sync *s)
+{
+	struct pass *p = s->state;
+	struct arena *a = &s->arena;
+	struct json *patch = json_new_object(a), *spec = json_object_at(a, patch, "spec");
+	if (json_path_str(p->doc, "spec.runStrategy"))
+		json_set_str(a, spec, "runStrategy", "Always");
+	else
+		json_set_bool(a, spec, "running", true);
+	sync_patch(s, p->vm, NULL, patch, NULL, NULL);
+}
+
 /* After the status: a failure must be on record before the instance that shows it is deleted. */
 static void act(struct sync *s)
 {
 	struct pass *p = s->state;
 	if (s->failed)
 		return;
+	if (p->volumes.missing && !p->vm->deleting)
+		sync_create(s, machine_volumes_kind(p->c->volumes), p->vm->namespace,
+			p->volumes.missing, on_volume_created,
+			(void *)json_path_str(p->volumes.missing, "metadata.name"));
+	if (p->plan.to_always)
+		run_always(s);
 	if (p->plan.stop)
 		sync_delete(s, p->instance, -1, NULL, on_deleted, NULL);
 	else if (p->plan.start)
@@ -227,11 +303,19 @@ static void reconcile(struct sync *s)
 	p->vm = sync_hold(s, vm);
 	p->doc = object_doc(vm, a);
 	p->strategy = vm_strategy(p->doc);
+	p->volumes = machine_volumes_look(c->volumes, a, vm, p->doc);
 	struct object *instance = informer_get(c->instances, s->ns, s->name);
 	const struct object_owner *owner = instance ? object_controller(instance) : NULL;
 	struct vm_facts f = {
 		.strategy = p->strategy,
+		.strategy_was = json_str_or(json_path(p->doc, "status.runStrategy"), ""),
 		.deleting = vm->deleting,
+		.locked = json_path_str(p->doc, "status.restoreInProgress") != NULL,
+		.volumes_ready = p->volumes.ready,
+		.volume_error = p->volumes.error != NULL,
+		.volume_lost = p->volumes.lost != NULL,
+		.volumes_provisioning = p->volumes.provisioning,
+		.volumes_unbound = p->volumes.unbound,
 		.requests = json_path(p->doc, "status.stateChangeRequests"),
 		.start_failure = json_path(p->doc, "status.startFailure"),
 		.now_ns = loop_wall_ns(s->loop),
@@ -281,6 +365,7 @@ static void *create(struct shared *sh)
 	c->loop = loop_create(sh->client, COMPONENT, 5, reconcile, c);
 	c->machines = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachine");
 	c->instances = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachineInstance");
+	c->volumes = machine_volumes_create(sh, c->loop);
 	informer_add_handler(c->machines, &handler, c);
 	informer_add_handler(c->instances, &handler, c);
 	return c;
@@ -295,6 +380,7 @@ static void destroy(void *self)
 {
 	struct machines *c = self;
 	loop_destroy(c->loop);
+	machine_volumes_destroy(c->volumes);
 	free(c);
 }
 

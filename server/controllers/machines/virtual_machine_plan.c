@@ -21,25 +21,40 @@ bool vm_phase_final(const char *phase)
 	return streq(phase, "Succeeded") || streq(phase, "Failed");
 }
 
+static bool is_start(const struct json *request)
+{
+	return streq(json_str(json_get(request, "action")), "Start");
+}
+
 /* A request to stop one instance is done when that one is gone. A request to start is done when
  * there is an instance that is not about to go. */
-static const struct json *remaining(
-	struct arena *a, const struct vm_facts *f, bool *ret_stop, bool *ret_start)
+static const struct json *remaining(struct arena *a, const struct vm_facts *f, struct vm_plan *p,
+	bool *ret_stop, bool *ret_start)
 {
 	const struct vm_instance *i = &f->instance;
 	struct json *rest = json_new_array(a);
 	*ret_stop = *ret_start = false;
 	JSON_FOR_EACH_ITEM(r, f->requests) {
-		const char *action = json_str_or(json_get(r, "action"), "");
 		const char *uid = json_str_or(json_get(r, "uid"), "");
-		if (streq(action, "Stop") && i->uid && (!uid[0] || streq(uid, i->uid))) {
+		if (streq(json_str(json_get(r, "action")), "Stop") && i->uid &&
+			(!uid[0] || streq(uid, i->uid))) {
 			*ret_stop = true;
 			json_push(a, rest, r);
-		} else if (streq(action, "Start") && !streq(f->strategy, "Halted") &&
+		} else if (is_start(r) &&
 			   (!i->uid || *ret_stop || i->deleting || vm_phase_final(i->phase))) {
 			*ret_start = true;
+			p->paused = streq(json_path_str(r, "data.paused"), "true");
 			json_push(a, rest, r);
 		}
+	}
+	/* One that failed is to run again: said before it is deleted, so that it is not forgotten.
+	 */
+	if (streq(f->strategy, "RerunOnFailure") && i->uid && streq(i->phase, "Failed") &&
+		!i->deleting && !*ret_start && !*ret_stop && !f->deleting) {
+		struct json *r = json_new_object(a);
+		json_set_str(a, r, "action", "Start");
+		json_push(a, rest, r);
+		*ret_start = true;
 	}
 	return json_count(rest) ? rest : json_new_null(a);
 }
@@ -73,7 +88,12 @@ static bool wants_instance(const struct vm_facts *f, bool start_asked)
 {
 	if (f->deleting || streq(f->strategy, "Halted") || streq(f->strategy, "WaitAsReceiver"))
 		return false;
-	return start_asked || !streq(f->strategy, "Manual");
+	if (streq(f->strategy, "Manual"))
+		return start_asked;
+	/* Coming from another strategy it runs; once it has ended well, it does not any more. */
+	if (streq(f->strategy, "RerunOnFailure") && !f->instance.uid)
+		return start_asked || !streq(f->strategy_was, f->strategy);
+	return true;
 }
 
 static bool must_stop(const struct vm_facts *f, bool stop_asked, bool start_asked)
@@ -100,51 +120,71 @@ static const char *image_failure(const struct vm_instance *i)
 	return NULL;
 }
 
+static bool unschedulable(const struct vm_instance *i)
+{
+	const struct json *placed = condition_find(i->conditions, "PodScheduled");
+	return streq(json_str(json_get(placed, "reason")), "Unschedulable") &&
+	       streq(json_str(json_get(placed, "status")), "False");
+}
+
+/* What keeps an instance from running, or the next one from being made; NULL = nothing. KubeVirt's
+ * order. */
+static const char *obstacle(const struct vm_facts *f, bool wanted)
+{
+	const struct vm_instance *i = &f->instance;
+	bool starting = wanted || i->uid;
+	const char *image = i->uid ? image_failure(i) : NULL;
+	return f->volume_lost && starting	? "ErrorPvcNotFound"
+	       : f->volume_error		? "DataVolumeError"
+	       : i->uid && unschedulable(i)	? "ErrorUnschedulable"
+	       : f->volumes_provisioning	? "Provisioning"
+	       : f->volumes_unbound && starting ? "WaitingForVolumeBinding"
+						: image;
+}
+
 static const char *name_state(const struct vm_facts *f, bool stop, bool wanted, bool waiting)
 {
 	const struct vm_instance *i = &f->instance;
+	bool there = i->uid && !vm_phase_final(i->phase);
 	if (f->deleting)
 		return "Terminating";
-	if (!i->uid)
-		return waiting ? "CrashLoopBackOff" : wanted ? "Starting" : "Stopped";
-	if (vm_phase_final(i->phase))
-		return waiting && wanted     ? "CrashLoopBackOff"
-		       : i->deleting || stop ? "Stopping"
-					     : "Stopped";
-	if (i->deleting || stop)
+	if (there && (i->deleting || stop))
 		return "Stopping";
-	if (streq(i->phase, "Unknown"))
+	if (there && streq(i->phase, "Unknown"))
 		return "Unknown";
-	if (!streq(i->phase, "Running")) {
-		const char *image = image_failure(i);
-		const struct json *placed = condition_find(i->conditions, "PodScheduled");
-		if (image)
-			return image;
-		return streq(json_str(json_get(placed, "reason")), "Unschedulable") &&
-				       streq(json_str(json_get(placed, "status")), "False")
-			       ? "ErrorUnschedulable"
-			       : "Starting";
-	}
-	if (condition_is(i->conditions, "Paused", "True"))
-		return "Paused";
-	return i->migrating ? "Migrating" : "Running";
+	if (there && streq(i->phase, "Running"))
+		return i->migrating				       ? "Migrating"
+		       : condition_is(i->conditions, "Paused", "True") ? "Paused"
+								       : "Running";
+	const char *why = obstacle(f, wanted);
+	if (why)
+		return why;
+	if (there)
+		return "Starting";
+	if (waiting && wanted)
+		return "CrashLoopBackOff";
+	if (i->uid)
+		return i->deleting || stop ? "Stopping" : "Stopped";
+	return wanted ? "Starting" : "Stopped";
 }
 
 struct vm_plan vm_plan(struct arena *a, const struct vm_facts *f)
 {
 	struct vm_plan p = {.again_ms = -1};
 	bool stop_asked, start_asked;
-	p.requests = remaining(a, f, &stop_asked, &start_asked);
+	p.requests = remaining(a, f, &p, &stop_asked, &start_asked);
 	p.start_failure = note_failure(a, f);
 	bool wanted = wants_instance(f, start_asked);
 	/* Who asks for a start by hand does not wait for the back-off. */
-	int64_t wait_ns = start_asked
+	int64_t wait_ns = start_asked && streq(f->strategy, "Manual")
 				  ? 0
 				  : meta_time_ns(json_get(p.start_failure, "retryAfterTimestamp")) -
 					    f->now_ns;
 	bool waiting = wait_ns > 0 && wanted;
 	p.stop = must_stop(f, stop_asked, start_asked);
-	p.start = wanted && !f->instance.uid && !waiting;
+	p.start = wanted && !f->instance.uid && !waiting && f->volumes_ready && !f->locked;
+	p.to_always =
+		streq(f->strategy, "Halted") && start_asked && !f->instance.uid && !f->deleting;
 	if (waiting && !f->instance.uid)
 		p.again_ms = wait_ns / NS_PER_MS + 1;
 	p.printable_status = name_state(f, p.stop, wanted, waiting);

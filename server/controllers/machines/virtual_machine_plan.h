@@ -15,8 +15,12 @@ struct vm_instance {
 };
 
 struct vm_facts {
-	const char *strategy; /* Always Halted Manual RerunOnFailure Once WaitAsReceiver */
-	bool deleting;	      /* the VirtualMachine itself */
+	const char *strategy;	  /* Always Halted Manual RerunOnFailure Once WaitAsReceiver */
+	const char *strategy_was; /* status.runStrategy: that of the last instance; "" = none yet */
+	bool deleting;		  /* the VirtualMachine itself */
+	bool locked;		  /* a restore works on its disks: nothing is started */
+	/* Its volumes (virtual_machine_volumes.h). */
+	bool volumes_ready, volume_error, volume_lost, volumes_provisioning, volumes_unbound;
 	struct vm_instance instance;
 	const struct json *requests;	  /* status.stateChangeRequests; may be NULL */
 	const struct json *start_failure; /* status.startFailure; may be NULL */
@@ -26,6 +30,8 @@ struct vm_facts {
 struct vm_plan {
 	bool start;	  /* create the instance */
 	bool stop;	  /* delete it */
+	bool paused;	  /* start it paused */
+	bool to_always;	  /* a start was asked of a halted machine: change the run strategy first */
 	int64_t again_ms; /* look again after this; < 0 = no need */
 	const char *printable_status;
 	const struct json *requests;	  /* what remains; JSON null = none */
