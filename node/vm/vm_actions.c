@@ -14,6 +14,8 @@ static const struct {
 	{"pause", "PUT", false, vm_pause_serve},
 	{"portforward", "GET", true, vm_port_forward_serve},
 	{"reset", "PUT", false, vm_reset_serve},
+	{"restore", "PUT", false, vm_restore_serve},
+	{"save", "PUT", false, vm_save_serve},
 	{"softreboot", "PUT", false, vm_soft_reboot_serve},
 	{"unpause", "PUT", false, vm_unpause_serve},
 	{"usbredir", "GET", false, vm_unavailable_serve},

@@ -99,7 +99,8 @@ const struct default_role default_roles[] = {
 			  "virtualmachineinstances/filesystemlist,"
 			  "virtualmachineinstances/userlist,virtualmachineinstances/objectgraph",
 			"update subresources.kubevirt.io virtualmachineinstances/pause,"
-			"virtualmachineinstances/unpause,virtualmachineinstances/freeze,"
+			"virtualmachineinstances/unpause,virtualmachineinstances/save,"
+			"virtualmachineinstances/restore,virtualmachineinstances/freeze,"
 			"virtualmachineinstances/unfreeze,virtualmachineinstances/softreboot,"
 			"virtualmachineinstances/reset,virtualmachineinstances/addvolume,"
 			"virtualmachineinstances/removevolume",
@@ -124,7 +125,8 @@ const struct default_role default_roles[] = {
 			  "virtualmachineinstances/filesystemlist,"
 			  "virtualmachineinstances/userlist,virtualmachineinstances/objectgraph",
 			"update subresources.kubevirt.io virtualmachineinstances/pause,"
-			"virtualmachineinstances/unpause,virtualmachineinstances/freeze,"
+			"virtualmachineinstances/unpause,virtualmachineinstances/save,"
+			"virtualmachineinstances/restore,virtualmachineinstances/freeze,"
 			"virtualmachineinstances/unfreeze,virtualmachineinstances/softreboot,"
 			"virtualmachineinstances/reset,virtualmachineinstances/addvolume,"
 			"virtualmachineinstances/removevolume",

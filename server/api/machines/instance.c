@@ -151,3 +151,23 @@ void machines_pass(struct api_request *req)
 			req->route.rest ? "/" : "", req->route.rest ? req->route.rest : "",
 			*query ? "?" : "", query));
 }
+
+bool machines_restore_saved(struct api_request *req)
+{
+	const struct object *vm = machines_machine(req), *vmi = machines_instance(req);
+	const struct object_owner *owner = vmi ? object_controller(vmi) : NULL;
+	bool saved = false;
+	if (!vm || !owner || !streq(owner->uid, vm->uid) || vmi->deleting ||
+		!streq(object_field(vmi, "status.phase"), "Running"))
+		return false;
+	const struct json *doc = object_doc(vmi, req->arena);
+	JSON_FOR_EACH_ITEM(c, json_path(doc, "status.conditions"))
+		saved |= streq(json_str(json_get(c, "type")), "Paused") &&
+			 streq(json_str(json_get(c, "reason")), "Saved");
+	if (!saved)
+		return false;
+	node_proxy(req, object_field(vmi, "status.nodeName"),
+		arena_printf(req->arena, "/virtualmachineinstances/%s/%s/restore", vmi->namespace,
+			vmi->name));
+	return true;
+}

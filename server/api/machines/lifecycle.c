@@ -261,7 +261,8 @@ static void run(struct api_request *req, enum verb verb)
 
 void machines_start(struct api_request *req)
 {
-	run(req, VM_START);
+	if (!machines_restore_saved(req))
+		run(req, VM_START);
 }
 
 void machines_stop(struct api_request *req)

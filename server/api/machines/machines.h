@@ -14,6 +14,9 @@ void machines_memory_dump(struct api_request *req);
 void machines_remove_memory_dump(struct api_request *req);
 void machines_object_graph(struct api_request *req);
 void machines_pass(struct api_request *req); /* to the node of the instance */
+/* The machine's instance is saved to disk: to start the machine is to restore that. True: the
+ * request is taken over. */
+bool machines_restore_saved(struct api_request *req);
 
 /* Checks of instances, for machines_pass. */
 int machines_may_pause(struct api_request *req, const struct json *instance);

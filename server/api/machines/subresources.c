@@ -16,6 +16,8 @@ const struct vm_subresource vm_subresources[] = {
 	{VMI, "portforward", "VirtualMachineInstance", "GET", machines_pass, machines_may_forward},
 	{VMI, "removevolume", "VirtualMachineInstance", "PUT", machines_remove_volume, NULL},
 	{VMI, "reset", "VirtualMachineInstance", "PUT", machines_pass, NULL},
+	{VMI, "restore", "VirtualMachineInstance", "PUT", machines_pass, NULL},
+	{VMI, "save", "VirtualMachineInstance", "PUT", machines_pass, NULL},
 	{VMI, "softreboot", "VirtualMachineInstance", "PUT", machines_pass, machines_may_reboot},
 	{VMI, "unfreeze", "VirtualMachineInstance", "PUT", machines_pass, NULL},
 	{VMI, "unpause", "VirtualMachineInstance", "PUT", machines_pass, machines_may_unpause},

@@ -15,6 +15,7 @@
 #include "lib/base/sm.h"
 #include "lib/http/http_client.h"
 #include "server/api/api_internal.h"
+#include "server/api/requests/deadline.h"
 
 enum proxy_state { PROXY_ASKED, PROXY_RELAYING, PROXY_ENDED };
 
@@ -66,6 +67,7 @@ static void on_client_gone(struct http_request *http)
 	if (!p || !p->req)
 		return;
 	http->user = NULL;
+	deadline_stop(p->req);
 	p->req = NULL;
 	if (p->call)
 		http_call_cancel(p->call);
@@ -84,6 +86,7 @@ static void on_client_drained(struct http_request *http)
 static struct api_request *take_request(struct proxy *p)
 {
 	struct api_request *req = TAKE_PTR(p->req);
+	deadline_stop(req);
 	req->http->user = NULL;
 	req->http->cancelled = NULL;
 	return req;
@@ -94,6 +97,7 @@ static void on_begin(void *user, const struct http_response *r)
 	struct proxy *p = user;
 	if (!p->req)
 		return;
+	deadline_stop(p->req);
 	sm_move(&p->sm, PROXY_RELAYING, mono_ns(p));
 	const char *type = http_response_header(r, "Content-Type");
 	http_stream_begin(p->req->http, r->status, type ? type : "text/plain", NULL);
