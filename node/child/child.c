@@ -23,6 +23,7 @@ struct child {
 	int64_t exit_status;
 	int signal;
 	char *program;
+	void (*output)(void *user, const char *p, size_t size);
 	void (*done)(void *user, const struct child_result *r, const struct err *err);
 	void *user;
 };
@@ -140,6 +141,11 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 			buf_drop_front(&c->errors_buf, c->errors_buf.size - CHILD_ERRORS_MAX_BYTES);
 		return;
 	}
+	if (c->output) {
+		if (!c->cancelled)
+			c->output(c->user, b->base, (size_t)n);
+		return;
+	}
 	if (c->out_buf.size + (size_t)n > c->output_max) {
 		c->too_much = true;
 		end_process(c);
@@ -180,6 +186,9 @@ static const char *directory_of_programs = "PATH=/usr/local/sbin:/usr/local/bin:
 
 static int spawn(struct child *c, const struct child_options *o)
 {
+	static const char *const drop[] = {"setpriv", "--reuid=" CHILD_NOBODY,
+		"--regid=" CHILD_NOBODY, "--clear-groups", "--no-new-privs", "--inh-caps=-all",
+		"--bounding-set=-all", "--pdeathsig=KILL", "--"};
 	VEC(const char *) argv = {0}, env = {0};
 	char limits[3][48];
 	unsigned limit_count = 0;
@@ -210,6 +219,8 @@ static int spawn(struct child *c, const struct child_options *o)
 		VEC_PUSH(&argv, "prlimit");
 	for (unsigned i = 0; i < limit_count; i++)
 		VEC_PUSH(&argv, limits[i]);
+	for (size_t i = 0; o->unprivileged && i < ARRAY_LEN(drop); i++)
+		VEC_PUSH(&argv, drop[i]);
 	for (const char *const *a = o->argv; *a; a++)
 		VEC_PUSH(&argv, *a);
 	VEC_PUSH(&argv, NULL);
@@ -244,6 +255,7 @@ struct child *child_run(const struct child_options *o)
 	c->program = xstrdup(o->argv[0]);
 	c->done = o->done;
 	c->user = o->user;
+	c->output = o->output;
 	c->output_max = o->output_max ? o->output_max : CHILD_OUTPUT_MAX_BYTES;
 	uv_pipe_init(o->loop, &c->in, 0);
 	uv_pipe_init(o->loop, &c->out, 0);

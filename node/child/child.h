@@ -11,6 +11,8 @@
 #define CHILD_OUTPUT_MAX_BYTES (1u << 20) /* default for standard output */
 #define CHILD_ERRORS_MAX_BYTES 4096	  /* the end of standard error that is kept */
 
+#define CHILD_NOBODY "65534" /* whom unprivileged programs run as */
+
 struct child_result {
 	int exit_code; /* -1 when killed or never started */
 	int signal;    /* 0 = none */
@@ -33,6 +35,11 @@ struct child_options {
 	/* Limits by prlimit(1); 0 = none. */
 	uint64_t file_bytes_max, memory_bytes_max;
 	unsigned cpu_s_max;
+	/* By setpriv(1): as the user nobody, without any capability and unable to gain one; and it
+	 * ends when this process does. */
+	bool unprivileged;
+	/* Standard output as it comes, in place of r->out; may be NULL. */
+	void (*output)(void *user, const char *p, size_t size);
 	/* Called once, later, also when the program could not be started (err set, r->exit_code
 	 * -1). err NULL = it ran and exited with 0. */
 	void (*done)(void *user, const struct child_result *r, const struct err *err);

@@ -55,6 +55,8 @@ int disk_dir_publish(
 void disk_dir_new_name(char ret_new[64], char ret_layer[64]);
 /* Removes what an agent that was killed left half-made. Not while anything is being made there. */
 void disk_dir_sweep(const char *dir);
+/* The same, but for names that begin with `keep` (".new-UID"). */
+void disk_dir_sweep_but(const char *dir, const char *keep);
 /* Of a layer's name: "qcow2", "raw"; NULL = it is none. */
 const char *disk_layer_format(const char *name);
 /* Whether a text is a layer's name: UUID.qcow2 or UUID.raw (the lowest, once a disk.img), lower

@@ -222,6 +222,11 @@ int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 	return 0;
 }
 
+struct container_disks *vm_manager_images(struct vm_manager *m)
+{
+	return m->images;
+}
+
 void vm_manager_destroy(struct vm_manager *m)
 {
 	if (!m)

@@ -1,0 +1,605 @@
+/*   READING --whole--> OVER (Succeeded)
+ *      |  no disk
+ *      v
+ *   FETCHING --a file--> IMPORTING --whole--> OVER
+ *      ^ |                   |
+ *      | +--- failed --------+--> can't be --> OVER (Failed)
+ *      |        v
+ *      +----- WAITING
+ */
+#include "node/disk/populate/populate.h"
+
+#include <stdio.h>
+
+#include "lib/base/log.h"
+#include "lib/base/table.h"
+#include "lib/client/wakeup.h"
+#include "node/disk/disk_import.h"
+#include "node/disk/populate/populate_status.h"
+#include "node/volume/file_work.h"
+
+#define COMPONENT "datavolume-import-controller"
+#define TELL_EVERY_MS 1000
+#define RETRY_MIN_MS 2000
+#define RETRY_MAX_MS 300000
+#define FETCHED_PART 0.85 /* of the whole work; turning it into a layer is the rest */
+
+struct populator {
+	struct node *n;
+	struct container_disks *images;
+	struct informer *data_volumes;
+	struct disks *disks;
+	struct table works; /* uid -> struct work */
+	bool ending;
+};
+
+struct work {
+	struct populate_job job; /* first: sources have this */
+	struct populator *p;
+	struct object *dv;  /* newest known */
+	struct arena arena; /* of directory and names */
+	enum { READING, FETCHING, IMPORTING, WAITING, OVER } phase;
+	struct populate_state state;
+	struct disk_import *import;
+	struct file_job *read;
+	struct client_call *call;
+	struct wakeup *retry, *tell;
+	bool started;  /* the source has something to stop */
+	bool tell_now; /* not only progress has changed */
+	bool said_scheduled, said_running;
+	int64_t told_ns, begun_ns;
+	int64_t done_bytes,
+		begun_bytes; /* of the source; what an earlier attempt had, -1 = not known */
+	double rate;	     /* bytes a second of this attempt */
+};
+
+static int64_t now_of(const struct work *w)
+{
+	return w->p->n->clock->mono_ns(w->p->n->clock);
+}
+
+static struct work *work_of(struct populate_job *j)
+{
+	return (struct work *)j;
+}
+
+static _printf_(4, 5) void say(
+	struct work *w, const char *type, const char *suffix, const char *fmt, ...)
+{
+	char text[1024], reason[64];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	snprintf(reason, sizeof(reason), "%s%s", w->job.source ? w->job.source->word : "", suffix);
+	log_info("data volume", "namespace", w->job.namespace, "name", w->job.name, "event", reason,
+		"message", text, NULL);
+	client_event_as(w->p->n->client, COMPONENT, w->dv, NULL, type, reason, "%s", text);
+}
+
+static void stop_work(struct work *w)
+{
+	file_job_cancel(TAKE_PTR(w->read));
+	disk_import_cancel(TAKE_PTR(w->import));
+	if (w->started && w->job.source && w->job.source->stop)
+		w->job.source->stop(&w->job);
+	w->started = false;
+	w->job.user = NULL;
+	wakeup_cancel(w->retry);
+}
+
+static void work_free(struct work *w)
+{
+	stop_work(w);
+	if (w->call)
+		client_cancel(w->p->n->client, w->call);
+	wakeup_destroy(w->retry);
+	wakeup_destroy(w->tell);
+	arena_finish(&w->job.arena);
+	arena_finish(&w->arena);
+	object_unref(w->dv);
+	free(w);
+}
+
+static void forget(struct work *w)
+{
+	table_remove(&w->p->works, w->job.uid);
+	work_free(w);
+}
+
+/* ---- status ---- */
+
+static void tell(struct work *w);
+
+static void on_told(void *user, const struct client_result *r)
+{
+	struct work *w = user;
+	struct object *fresh;
+
+	w->call = NULL;
+	if (client_ok(r) && object_from_bytes(informer_kind(w->p->data_volumes), r->body,
+				    r->body_size, &fresh, NULL) == 0) {
+		if (fresh->revision > w->dv->revision) {
+			object_unref(w->dv);
+			w->dv = fresh;
+		} else {
+			object_unref(fresh);
+		}
+	} else if (r->code == 404) {
+		forget(w);
+		return;
+	} else {
+		log_debug("status of a data volume was refused", "name", w->job.name, "error",
+			r->message, NULL);
+		w->told_ns = now_of(w); /* again in a while, or when the newer object is here */
+		w->tell_now = false;
+	}
+	tell(w);
+}
+
+static void tell(struct work *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct clock *clock = w->p->n->clock;
+	struct json *patch;
+
+	if (w->call)
+		return;
+	if (!w->tell_now && now_of(w) - w->told_ns < TELL_EVERY_MS * NS_PER_MS) {
+		if (!wakeup_armed(w->tell))
+			wakeup_in(w->tell, TELL_EVERY_MS);
+		return;
+	}
+	patch = populate_status_patch(&a, object_doc(w->dv, &a), &w->state, clock->wall_ns(clock));
+	w->tell_now = false;
+	w->told_ns = now_of(w);
+	if (patch) {
+		w->call = client_patch(w->p->n->client, informer_kind(w->p->data_volumes),
+			w->job.namespace, w->job.name, "status", "application/merge-patch+json",
+			patch, on_told, w);
+	} else if (w->phase == OVER) {
+		forget(w);
+	}
+}
+
+static void on_tell(void *user)
+{
+	tell(user);
+}
+
+static _printf_(4, 5) void set_running(
+	struct work *w, bool running, const char *reason, const char *fmt, ...)
+{
+	va_list ap;
+
+	w->state.running = running;
+	w->state.reason = reason;
+	va_start(ap, fmt);
+	vsnprintf(w->state.message, sizeof(w->state.message), fmt, ap);
+	va_end(ap);
+}
+
+static void set_phase(struct work *w, const char *phase)
+{
+	if (!streq(w->state.phase, phase))
+		w->tell_now = true;
+	w->state.phase = phase;
+}
+
+static void human_bytes(double bytes, char ret[24])
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	size_t u = 0;
+
+	for (; bytes >= 1024 && u + 1 < ARRAY_LEN(units); u++)
+		bytes /= 1024;
+	snprintf(ret, 24, "%.1f %s", bytes, units[u]);
+}
+
+/* ---- ends ---- */
+
+static void on_retry(void *user);
+
+static void over(struct work *w, const char *phase)
+{
+	stop_work(w);
+	w->phase = OVER;
+	set_phase(w, phase);
+	w->tell_now = true;
+	tell(w);
+}
+
+void populate_done(struct populate_job *j)
+{
+	struct work *w = work_of(j);
+	const char *word = j->source->word;
+	char rate[24];
+
+	human_bytes(w->rate, rate);
+	set_running(w, false, "Completed", "%s Complete", word);
+	/* CDI's words, which people look for. */
+	if (streq(word, "Upload"))
+		say(w, "Normal", "Succeeded", "Successfully uploaded into %s", j->name);
+	else if (streq(word, "Clone"))
+		say(w, "Normal", "Succeeded", "Successfully cloned into %s", j->name);
+	else
+		say(w, "Normal", "Succeeded", "Successfully imported into PVC %s", j->name);
+	if (w->done_bytes > 0)
+		say(w, "Normal", "Rate", "%lld bytes came at %s/s", (long long)w->done_bytes, rate);
+	disks_changed(w->p->disks, j->namespace, j->name);
+	over(w, "Succeeded");
+}
+
+void populate_fail(struct populate_job *j, const struct err *err)
+{
+	struct work *w = work_of(j);
+
+	set_running(w, false, "Error", "%s", err->msg);
+	say(w, "Warning", "Failed", "Failed to %s into PVC %s: %s",
+		streq(j->source->word, "Import") ? "import" : j->source->word, j->name, err->msg);
+	over(w, "Failed");
+}
+
+void populate_retry(struct populate_job *j, const struct err *err)
+{
+	struct work *w = work_of(j);
+	int64_t pause_ms = RETRY_MIN_MS << MIN(w->state.restarts, 10u);
+
+	stop_work(w);
+	w->phase = WAITING;
+	w->state.restarts++;
+	set_running(w, false, "Error", "%s", err->msg);
+	say(w, "Warning", "Error", "%s", err->msg);
+	w->tell_now = true;
+	wakeup_in(w->retry, MIN(pause_ms, (int64_t)RETRY_MAX_MS));
+	tell(w);
+}
+
+/* ---- the way there ---- */
+
+void populate_progress(struct populate_job *j, int64_t done_bytes, int64_t total_bytes)
+{
+	struct work *w = work_of(j);
+	char done[24], rate[24];
+	double s;
+
+	if (w->begun_bytes < 0)
+		w->begun_bytes = done_bytes;
+	w->done_bytes = done_bytes;
+	s = (double)(now_of(w) - w->begun_ns) / 1e9;
+	if (s > 0)
+		w->rate = (double)(done_bytes - w->begun_bytes) / s;
+	w->state.part = total_bytes > 0 ? FETCHED_PART * (double)MIN(done_bytes, total_bytes) /
+						  (double)total_bytes
+					: -1;
+	human_bytes((double)done_bytes, done);
+	human_bytes(w->rate, rate);
+	set_running(w, true, "Pod is running", "%s have come, at %s/s", done, rate);
+	tell(w);
+}
+
+static void on_import_progress(void *user, double part)
+{
+	struct work *w = user;
+
+	w->state.part = FETCHED_PART + (1 - FETCHED_PART) * part;
+	set_running(w, true, "Pod is running", "The disk is being written");
+	tell(w);
+}
+
+static void on_imported(void *user, const struct err *err)
+{
+	struct work *w = user;
+
+	w->import = NULL;
+	if (!err)
+		populate_done(&w->job);
+	else if (err->code == -EINVAL || err->code == -EFBIG || err->code == -E2BIG)
+		populate_fail(&w->job, err);
+	else
+		populate_retry(&w->job, err);
+}
+
+static void import(struct populate_job *j, const char *path, bool take)
+{
+	struct work *w = work_of(j);
+
+	w->phase = IMPORTING;
+	w->import = disk_import_start(&(struct disk_import_options){
+		.node = j->node,
+		.directory = j->directory,
+		.path = path,
+		.take = take,
+		.size_bytes = j->size_bytes,
+		.preallocate = j->preallocate,
+		.progress = path ? on_import_progress : NULL,
+		.done = on_imported,
+		.user = w,
+	});
+}
+
+void populate_file(struct populate_job *j, const char *path, bool take)
+{
+	import(j, path, take);
+}
+
+void populate_empty(struct populate_job *j)
+{
+	import(j, NULL, false);
+}
+
+void populate_phase(struct populate_job *j, const char *phase)
+{
+	struct work *w = work_of(j);
+
+	set_phase(w, phase);
+	set_running(w, true, "Pod is running", "%s", "");
+	tell(w);
+}
+
+/* What an agent before this one has said already. */
+static bool had_phase(const struct work *w, const char *phase)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	return streq(json_path_str(object_doc(w->dv, &a), "status.phase"), phase);
+}
+
+static void fetch(struct work *w)
+{
+	struct populate_job *j = &w->job;
+
+	w->phase = FETCHING;
+	w->started = true;
+	w->begun_ns = now_of(w);
+	w->done_bytes = 0;
+	w->begun_bytes = -1;
+	w->rate = 0;
+	if (!w->said_running && !had_phase(w, j->source->running))
+		say(w, "Normal",
+			str_has_suffix(j->source->running, "Ready") ? "Ready" : "InProgress",
+			"%s into %s in progress", j->source->word, j->name);
+	w->said_running = true;
+	set_phase(w, j->source->running);
+	set_running(w, true, "Pod is running", "%s", "");
+	tell(w);
+	j->source->start(j);
+}
+
+struct reading {
+	struct work *w;
+	char *directory, keep[64];
+	struct arena arena;
+	struct disk_chain chain;
+	int result;
+	struct err err;
+};
+
+static void read_disk(void *user)
+{
+	struct reading *r = user;
+
+	r->result = disk_dir_read(&r->arena, r->directory, &r->chain, &r->err);
+	if (r->result == -ENOENT)
+		disk_dir_sweep_but(r->directory, r->keep);
+}
+
+static void on_read(void *user, bool cancelled)
+{
+	struct reading *r = user;
+	struct work *w = r->w;
+
+	if (!cancelled) {
+		w->read = NULL;
+		if (r->result == 0)
+			populate_done(&w->job);
+		else if (r->result == -ENOENT)
+			fetch(w);
+		else
+			populate_fail(&w->job, &r->err);
+	}
+	arena_finish(&r->arena);
+	free(r->directory);
+	free(r);
+}
+
+static void begin(struct work *w)
+{
+	struct reading *r = xcalloc(1, sizeof(*r));
+
+	w->phase = READING;
+	r->w = w;
+	r->directory = xstrdup(w->job.directory);
+	snprintf(r->keep, sizeof(r->keep), DISK_NEW_PREFIX "%s", w->job.uid);
+	w->read = file_work_queue(w->p->n->files, r->directory, read_disk, on_read, r);
+}
+
+static void on_retry(void *user)
+{
+	begin(user);
+}
+
+static const struct populate_source *source_of(const struct json *doc, const struct json **ret)
+{
+	for (size_t i = 0; populate_sources[i]; i++) {
+		*ret = json_get(json_path(doc, "spec.source"), populate_sources[i]->field);
+		if (*ret)
+			return populate_sources[i];
+	}
+	return NULL;
+}
+
+static void refuse(struct work *w, const struct json *doc)
+{
+	static const struct populate_source none = {.word = "Import"};
+	const char *what = "nothing";
+	struct err err = ERR_INIT;
+
+	JSON_FOR_EACH_MEMBER(m, json_path(doc, "spec.source"))
+		what = m->name;
+	w->job.source = &none;
+	err_set(&err, -EOPNOTSUPP, "spec.source.%s: this source is not supported", what);
+	populate_fail(&w->job, &err);
+}
+
+static void start_work(struct populator *p, struct object *dv, const struct claim_place *place)
+{
+	struct work *w = xcalloc(1, sizeof(*w));
+	struct populate_job *j = &w->job;
+	const char *content;
+
+	w->p = p;
+	w->dv = object_ref(dv);
+	w->state.part = -1;
+	w->state.reason = "";
+	w->retry = wakeup_create(p->n->loop, p->n->clock, on_retry, w);
+	w->tell = wakeup_create(p->n->loop, p->n->clock, on_tell, w);
+	j->node = p->n;
+	j->images = p->images;
+	j->doc = object_doc(dv, &w->arena);
+	j->namespace = arena_strdup(&w->arena, dv->namespace);
+	j->name = arena_strdup(&w->arena, dv->name);
+	j->uid = arena_strdup(&w->arena, dv->uid);
+	j->directory = place->directory ? arena_strdup(&w->arena, place->directory) : NULL;
+	j->size_bytes = (place->capacity_bytes + 511) / 512 * 512;
+	j->preallocate = json_path_bool(j->doc, "spec.preallocation", false);
+	j->source = source_of(j->doc, &j->spec);
+	w->state.phase = "ImportScheduled";
+	w->state.restarts = (unsigned)json_path_int(j->doc, "status.restartCount", 0);
+	table_set(&p->works, j->uid, w);
+	content = json_path_str(j->doc, "spec.contentType");
+	if (!j->source) {
+		refuse(w, j->doc);
+		return;
+	}
+	w->state.phase = j->source->scheduled;
+	if (!j->directory || (content && *content && !streq(content, "kubevirt"))) {
+		struct err err = ERR_INIT;
+
+		if (!j->directory)
+			err_set(&err, -EOPNOTSUPP,
+				"volumeMode Block is not supported for DataVolumes: use "
+				"Filesystem");
+		else
+			err_set(&err, -EOPNOTSUPP,
+				"spec.contentType: '%s' is not supported, kubevirt is", content);
+		populate_fail(j, &err);
+		return;
+	}
+	if (!had_phase(w, j->source->scheduled) && !had_phase(w, j->source->running))
+		say(w, "Normal", "Scheduled", "%s into %s scheduled", j->source->word, j->name);
+	begin(w);
+}
+
+static bool is_over(const struct json *doc)
+{
+	const char *phase = json_path_str(doc, "status.phase");
+
+	return streq(phase, "Succeeded") || streq(phase, "Failed");
+}
+
+static void look(struct populator *p, struct object *dv)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct work *w = table_get(&p->works, dv->uid);
+	struct claim_place place;
+	const char *reason;
+
+	if (w) {
+		if (dv->deleting) {
+			forget(w);
+			return;
+		}
+		if (dv->revision > w->dv->revision) {
+			object_unref(w->dv);
+			w->dv = object_ref(dv);
+			w->tell_now = true;
+			tell(w);
+		}
+		return;
+	}
+	if (dv->deleting || is_over(object_doc(dv, &a)) ||
+		claim_place_find(p->disks, &a, dv->namespace, dv->name, &place, &reason, NULL) <
+			0 ||
+		!streq(place.populated_by, dv->name))
+		return;
+	start_work(p, dv, &place);
+}
+
+static void on_data_volume(void *user, const struct object *old, const struct object *new)
+{
+	struct populator *p = user;
+	struct work *w = old ? table_get(&p->works, old->uid) : NULL;
+
+	if (w && (!new || !streq(new->uid, old->uid)))
+		forget(w);
+	if (new)
+		look(p, (struct object *)(uintptr_t) new);
+}
+
+static void on_claim(void *user, const struct object *old, const struct object *new)
+{
+	struct populator *p = user;
+	struct object *dv = new ? informer_get(p->data_volumes, new->namespace, new->name) : NULL;
+
+	if (dv)
+		look(p, dv);
+}
+
+static void look_at_all(void *user)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct populator *p = user;
+	struct object **list;
+	size_t count = informer_list(p->data_volumes, NULL, &a, &list);
+
+	for (size_t i = 0; i < count; i++)
+		look(p, list[i]);
+}
+
+static void on_volume(void *user, const struct object *old, const struct object *new)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct populator *p = user;
+	const struct json *ref = new ? json_path(object_doc(new, &a), "spec.claimRef") : NULL;
+	const char *ns = json_str(json_get(ref, "namespace"));
+	const char *name = json_str(json_get(ref, "name"));
+	struct object *dv = ns && name ? informer_get(p->data_volumes, ns, name) : NULL;
+
+	if (dv)
+		look(p, dv);
+}
+
+struct populator *populator_create(struct node *n, struct container_disks *images)
+{
+	static const struct informer_handler data_volumes = {
+		.changed = on_data_volume, .synced = look_at_all};
+	static const struct informer_handler claims = {.changed = on_claim, .synced = look_at_all};
+	static const struct informer_handler volumes = {
+		.changed = on_volume, .synced = look_at_all};
+	struct populator *p = xcalloc(1, sizeof(*p));
+
+	p->n = n;
+	p->images = images;
+	p->disks = n->disks;
+	p->data_volumes = informer_create(n->client,
+		kind_by_name(n->kinds, "cdi.kubevirt.io", "v1beta1", "DataVolume"), NULL, NULL,
+		NULL);
+	informer_add_handler(p->data_volumes, &data_volumes, p);
+	informer_add_handler(n->claims, &claims, p);
+	informer_add_handler(n->volumes, &volumes, p);
+	informer_start(p->data_volumes);
+	return p;
+}
+
+void populator_destroy(struct populator *p)
+{
+	if (!p)
+		return;
+	for (struct table_iter i = table_iterate(&p->works); table_next(&i);)
+		work_free(i.value);
+	table_finish(&p->works);
+	informer_destroy(p->data_volumes);
+	free(p);
+}

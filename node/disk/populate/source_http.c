@@ -1,0 +1,408 @@
+/* source_http.c - spec.source.http: a file by HTTP or HTTPS, fetched by curl as nobody.
+ *
+ *   ".new-UID.part"     what has come
+ *   ".new-UID.headers"  of the answers; the last one's ETag or Last-Modified tells, in another
+ *                       attempt or of another agent, whether what has come can be gone on with
+ *   ".new-UID.ca"       certificates of certConfigMap
+ *
+ * Whatever is secret goes to curl by its standard input. No proxy is used, redirects are few and
+ * lead to http and https only. */
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "lib/base/file.h"
+#include "lib/client/wakeup.h"
+#include "node/child/child.h"
+#include "node/disk/populate/http_headers.h"
+#include "node/disk/populate/source_refs.h"
+#include "node/disk/populate/sources.h"
+#include "node/volume/file_work.h"
+
+#define WATCH_MS 500
+#define FETCH_TIMEOUT_MS (7u * 24 * 3600 * 1000)
+#define HEADERS_MAX_BYTES (256 << 10)
+#define URL_MAX_BYTES 4096
+#define SPARE_BYTES (INT64_C(64) << 20) /* left for others on the file system */
+
+enum { CURL_RANGE_REFUSED = 33, CURL_WRITE_FAILED = 23 };
+
+struct http_fetch {
+	struct populate_job *j;
+	struct source_refs *refs;
+	struct child *child;
+	struct file_job *job;
+	struct wakeup *watch;
+	char *part, *headers, *ca;
+	int64_t had_bytes; /* of an earlier attempt, gone on with */
+};
+
+static void start_curl(struct http_fetch *f);
+
+/* ---- the checksum ---- */
+
+struct hashing {
+	struct http_fetch *f;
+	char *path, name[16], wanted[EVP_MAX_MD_SIZE * 2 + 1];
+	struct err err;
+};
+
+static void hash_file(void *user)
+{
+	struct hashing *h = user;
+	_cleanup_(close_p) int fd = open(h->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_(free_p) char *room = xmalloc(1 << 20);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	char text[EVP_MAX_MD_SIZE * 2 + 1] = "";
+	unsigned size = 0;
+	ssize_t n = -1;
+
+	if (fd < 0 || !ctx || !EVP_DigestInit_ex(ctx, EVP_get_digestbyname(h->name), NULL)) {
+		err_errno(&h->err, fd < 0 ? -errno : -EIO, "read '%s'", h->path);
+	} else {
+		while ((n = read(fd, room, 1 << 20)) > 0)
+			EVP_DigestUpdate(ctx, room, (size_t)n);
+		if (n < 0)
+			err_errno(&h->err, -errno, "read '%s'", h->path);
+		EVP_DigestFinal_ex(ctx, digest, &size);
+		for (unsigned i = 0; i < size; i++)
+			snprintf(text + 2 * i, 3, "%02x", digest[i]);
+		if (n == 0 && strcasecmp(text, h->wanted) != 0)
+			err_set(&h->err, -EINVAL,
+				"the checksum of what came is %s:%s, but %s:%s was wanted", h->name,
+				text, h->name, h->wanted);
+	}
+	EVP_MD_CTX_free(ctx);
+}
+
+static void on_hashed(void *user, bool cancelled)
+{
+	struct hashing *h = user;
+
+	if (!cancelled) {
+		struct http_fetch *f = h->f;
+
+		f->job = NULL;
+		if (!h->err.code) {
+			populate_file(f->j, f->part, true);
+		} else {
+			if (h->err.code == -EINVAL)
+				(void)unlink(f->part);
+			populate_fail(f->j, &h->err);
+		}
+	}
+	free(h->path);
+	free(h);
+}
+
+static void check_sum(struct http_fetch *f)
+{
+	const char *sum = json_str(json_get(f->j->spec, "checksum"));
+	struct hashing *h;
+
+	if (!sum || !*sum) {
+		populate_file(f->j, f->part, true);
+		return;
+	}
+	h = xcalloc(1, sizeof(*h));
+	h->f = f;
+	h->path = xstrdup(f->part);
+	snprintf(h->name, sizeof(h->name), "%.*s", (int)strcspn(sum, ":"), sum);
+	snprintf(h->wanted, sizeof(h->wanted), "%s", strchr(sum, ':') + 1);
+	f->job = file_work_queue(f->j->node->files, f->j->directory, hash_file, on_hashed, h);
+}
+
+static int sum_ok(const char *sum, struct err *err)
+{
+	static const char *const known[] = {"md5", "sha1", "sha256", "sha512"};
+	static const size_t digits[] = {32, 40, 64, 128};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		size_t size = strlen(known[i]);
+
+		if (strncmp(sum, known[i], size) == 0 && sum[size] == ':' &&
+			strlen(sum + size + 1) == digits[i] &&
+			strspn(sum + size + 1, "0123456789abcdefABCDEF") == digits[i])
+			return 0;
+	}
+	return err_set(err, -EINVAL,
+		"spec.source.http.checksum: '%s' is not ALGORITHM:HEX with md5, sha1, sha256 or "
+		"sha512",
+		sum);
+}
+
+/* ---- the transfer ---- */
+
+static void read_headers(struct http_fetch *f, struct http_headers *ret)
+{
+	struct str text;
+
+	*ret = (struct http_headers){.length = -1};
+	if (file_load(&f->j->arena, f->headers, HEADERS_MAX_BYTES, &text, NULL) == 0)
+		http_headers_read(&f->j->arena, text.p, ret);
+}
+
+static int64_t size_of(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : 0;
+}
+
+static void on_watch(void *user)
+{
+	struct http_fetch *f = user;
+	struct http_headers h;
+	struct statvfs fs;
+	struct err err = ERR_INIT;
+
+	read_headers(f, &h);
+	populate_progress(f->j, size_of(f->part), h.total);
+	if (h.total > 0 && statvfs(f->j->directory, &fs) == 0 &&
+		(int64_t)(fs.f_bavail * fs.f_frsize) < h.total - size_of(f->part)) {
+		err_set(&err, -ENOSPC,
+			"the file has %lld bytes, and there is no room for it in the file system "
+			"of '%s': make room, it is tried again",
+			(long long)h.total, f->j->directory);
+		populate_retry(f->j, &err);
+		return;
+	}
+	wakeup_in(f->watch, WATCH_MS);
+}
+
+static void on_fetched(void *user, const struct child_result *r, const struct err *failure)
+{
+	struct http_fetch *f = user;
+	struct http_headers h;
+	struct err err = ERR_INIT;
+
+	f->child = NULL;
+	wakeup_cancel(f->watch);
+	read_headers(f, &h);
+	if (failure && f->had_bytes && (r->exit_code == CURL_RANGE_REFUSED || h.code == 416)) {
+		/* It has changed, or the server can't go on: all of it anew. */
+		(void)unlink(f->part);
+		(void)unlink(f->headers);
+		start_curl(f);
+		return;
+	}
+	if (failure) {
+		struct statvfs fs;
+
+		if (r->exit_code == CURL_WRITE_FAILED && statvfs(f->j->directory, &fs) == 0 &&
+			fs.f_bavail * fs.f_frsize < (1u << 20)) {
+			err_set(&err, -ENOSPC,
+				"the file system of '%s' is full: make room in it, it is tried "
+				"again",
+				f->j->directory);
+			populate_retry(f->j, &err);
+			return;
+		}
+		err = *failure;
+		err_context(&err, err.code, "Unable to connect to http data source");
+		populate_retry(f->j, &err);
+		return;
+	}
+	populate_progress(f->j, size_of(f->part), size_of(f->part));
+	(void)unlink(f->headers);
+	if (f->ca)
+		(void)unlink(f->ca);
+	check_sum(f);
+}
+
+static void add_option(struct buf *b, const char *name, const char *value)
+{
+	buf_printf(b, "%s = \"", name);
+	for (const char *c = value; *c; c++) {
+		if (*c == '"' || *c == '\\')
+			buf_add_char(b, '\\');
+		if (*c == '\n' || *c == '\r')
+			continue; /* a header or an option of its own it must not become */
+		buf_add_char(b, *c);
+	}
+	buf_add_str(b, "\"\n");
+}
+
+/* Made by the agent, so that a program without rights can write there. */
+static int give_file(const char *path, const char *text, struct err *err)
+{
+	_cleanup_(close_p) int fd = -1;
+	uid_t nobody = (uid_t)atoi(CHILD_NOBODY);
+
+	(void)unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 || (text && write(fd, text, strlen(text)) != (ssize_t)strlen(text)) ||
+		fchown(fd, nobody, (gid_t)nobody) < 0)
+		return err_errno(err, -errno, "make '%s'", path);
+	return 0;
+}
+
+static void add_headers(struct http_fetch *f, struct buf *config)
+{
+	JSON_FOR_EACH_ITEM(it, json_get(f->j->spec, "extraHeaders"))
+		add_option(config, "header", json_str_or(it, ""));
+	JSON_FOR_EACH_ITEM(it, json_get(f->j->spec, "secretExtraHeaders")) {
+		const char *value = source_refs_value(f->refs, "Secret", json_str(it), NULL);
+
+		/* Each value is a header of its own. */
+		struct str rest = str_from(value), line;
+		while (value && str_split(&rest, '\n', &line)) {
+			_cleanup_(free_p) char *one = xstrndup(line.p, line.size);
+			if (*one)
+				add_option(config, "header", one);
+		}
+	}
+}
+
+static int write_config(struct http_fetch *f, struct buf *config, struct err *err)
+{
+	const struct json *spec = f->j->spec;
+	const char *secret = json_str(json_get(spec, "secretRef"));
+	const char *certs = json_str(json_get(spec, "certConfigMap"));
+	struct http_headers h;
+	int r = 0;
+
+	buf_add_str(config, "silent\nshow-error\nfail\ngloboff\nlocation\nmax-redirs = 10\n"
+			    "proto = \"=http,https\"\nproto-redir = \"=http,https\"\n"
+			    "noproxy = \"*\"\nconnect-timeout = 30\nspeed-limit = 1\n"
+			    "speed-time = 60\nuser-agent = \"hanok\"\n");
+	add_option(config, "url", json_str_or(json_get(spec, "url"), ""));
+	if (secret && *secret) {
+		const char *user = source_refs_value(f->refs, "Secret", secret, "accessKeyId");
+		const char *key = source_refs_value(f->refs, "Secret", secret, "secretKey");
+		_cleanup_(free_p) char *both = xasprintf("%s:%s", user ? user : "", key ? key : "");
+
+		add_option(config, "user", both);
+	}
+	add_headers(f, config);
+	if (certs && *certs) {
+		const char *text = source_refs_value(f->refs, "ConfigMap", certs, NULL);
+
+		if (!f->ca)
+			f->ca = xasprintf("%s/.new-%s.ca", f->j->directory, f->j->uid);
+		r = give_file(f->ca, text ? text : "", err);
+		add_option(config, "cacert", f->ca);
+	}
+	read_headers(f, &h);
+	f->had_bytes = size_of(f->part);
+	if (f->had_bytes > 0 && h.validator && (h.code == 200 || h.code == 206)) {
+		_cleanup_(free_p) char *header = xasprintf("If-Range: %s", h.validator);
+
+		add_option(config, "header", header);
+		buf_printf(config, "continue-at = %lld\n", (long long)f->had_bytes);
+	} else if (r == 0) {
+		f->had_bytes = 0;
+		r = give_file(f->part, NULL, err);
+	}
+	if (r == 0)
+		r = give_file(f->headers, NULL, err);
+	add_option(config, "output", f->part);
+	add_option(config, "dump-header", f->headers);
+	return r;
+}
+
+static void start_curl(struct http_fetch *f)
+{
+	_cleanup_(buf_finish) struct buf config = BUF_INIT;
+	const char *argv[] = {"curl", "-q", "--config", "-", NULL};
+	struct err err = ERR_INIT;
+
+	if (write_config(f, &config, &err) < 0) {
+		populate_retry(f->j, &err);
+		return;
+	}
+	f->child = child_run(&(struct child_options){
+		.loop = f->j->node->loop,
+		.argv = argv,
+		.input = config.data,
+		.input_size = config.size,
+		.timeout_ms = FETCH_TIMEOUT_MS,
+		.memory_bytes_max = UINT64_C(1) << 30,
+		.unprivileged = true,
+		.done = on_fetched,
+		.user = f,
+	});
+	populate_progress(f->j, f->had_bytes, 0);
+	wakeup_in(f->watch, WATCH_MS);
+}
+
+static void on_refs(void *user, const struct err *err)
+{
+	struct http_fetch *f = user;
+
+	if (err)
+		populate_retry(f->j, err);
+	else
+		start_curl(f);
+}
+
+static int check(const struct populate_job *j, struct err *err)
+{
+	const char *url = json_str_or(json_get(j->spec, "url"), "");
+	const char *sum = json_str(json_get(j->spec, "checksum"));
+
+	if ((!str_has_prefix(url, "http://") && !str_has_prefix(url, "https://")) ||
+		strlen(url) > URL_MAX_BYTES)
+		return err_set(err, -EINVAL,
+			"spec.source.http.url: '%s' is not a URL of http or https", url);
+	for (const char *c = url; *c; c++)
+		if ((unsigned char)*c <= ' ' || *c == 0x7f || strchr("\"\\", *c))
+			return err_set(err, -EINVAL,
+				"spec.source.http.url: '%s' has characters that must be "
+				"percent-encoded",
+				url);
+	return sum && *sum ? sum_ok(sum, err) : 0;
+}
+
+static void start(struct populate_job *j)
+{
+	struct http_fetch *f = xcalloc(1, sizeof(*f));
+	struct source_ref refs[SOURCE_REFS_MAX];
+	size_t count = 0;
+	struct err err = ERR_INIT;
+
+	j->user = f;
+	f->j = j;
+	f->part = xasprintf("%s/.new-%s.part", j->directory, j->uid);
+	f->headers = xasprintf("%s/.new-%s.headers", j->directory, j->uid);
+	f->watch = wakeup_create(j->node->loop, j->node->clock, on_watch, f);
+	if (check(j, &err) < 0) {
+		populate_fail(j, &err);
+		return;
+	}
+	refs[count++] = (struct source_ref){"Secret", json_str(json_get(j->spec, "secretRef"))};
+	refs[count++] =
+		(struct source_ref){"ConfigMap", json_str(json_get(j->spec, "certConfigMap"))};
+	JSON_FOR_EACH_ITEM(it, json_get(j->spec, "secretExtraHeaders"))
+		if (count < SOURCE_REFS_MAX)
+			refs[count++] = (struct source_ref){"Secret", json_str(it)};
+	f->refs = source_refs_fetch(j, refs, count, on_refs, f);
+}
+
+static void stop(struct populate_job *j)
+{
+	struct http_fetch *f = j->user;
+
+	if (!f)
+		return;
+	source_refs_destroy(f->refs);
+	child_cancel(f->child);
+	file_job_cancel(f->job);
+	wakeup_destroy(f->watch);
+	free(f->part);
+	free(f->headers);
+	free(f->ca);
+	free(f);
+}
+
+const struct populate_source source_http = {
+	.field = "http",
+	.scheduled = "ImportScheduled",
+	.running = "ImportInProgress",
+	.word = "Import",
+	.start = start,
+	.stop = stop,
+};

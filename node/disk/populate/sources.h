@@ -1,0 +1,6 @@
+/* sources.h - the table of what DataVolumes may be filled from; each source is a file here. */
+#pragma once
+
+#include "node/disk/populate/populate.h"
+
+extern const struct populate_source source_http; /* source_http.c */

@@ -1,0 +1,41 @@
+/* data_volume_plan.h - what the DataVolume loop decides: the claim that a DataVolume wants, its
+ * phase while there is nothing to fill, and what is noted on the claim. Pure.
+ *
+ * (Containerized Data Importer, cdi.kubevirt.io/v1beta1: phases, conditions, annotations and events
+ * are CDI's.) */
+#pragma once
+
+#include "lib/json/json.h"
+#include "lib/object/object.h"
+
+#define DV_SELECTED_NODE "volume.kubernetes.io/selected-node"
+
+struct dv_state {
+	const char *phase;
+	const char *bound_status, *bound_reason, *bound_message;
+	const char *event_type, *event, *message; /* event NULL = none; of entering the phase */
+};
+
+/* Succeeded or Failed. */
+bool data_volume_is_over(const struct json *doc);
+/* The claim shall be bound before anything runs with it. */
+bool data_volume_binds_at_once(const struct json *doc);
+/* The claim to be made. -EINVAL: what is wrong with spec. */
+int data_volume_claim(struct arena *a, const struct object *dv, const struct json *doc,
+	struct json **ret, struct err *err) _must_check_;
+
+void data_volume_no_claim(struct dv_state *ret);
+/* A claim of the name that is not the DataVolume's. */
+void data_volume_foreign_claim(
+	struct arena *a, const struct json *doc, const struct json *claim, struct dv_state *ret);
+/* waits: the claim's class binds when the first consumer comes. False: the phase is somebody else's
+ * business now. */
+bool data_volume_with_claim(struct arena *a, const struct json *doc, const struct json *claim,
+	bool waits, struct dv_state *ret);
+
+/* The members of status that follow from `state`. */
+struct json *data_volume_status(
+	struct arena *a, const struct json *doc, const struct dv_state *state, int64_t now_ns);
+/* Adds annotations of the claim that are not as they should be; false = all are. */
+bool data_volume_claim_notes(
+	struct arena *a, const struct json *doc, const struct json *claim, struct json *patch);
