@@ -17,5 +17,6 @@ static const struct populate_source source_blank = {
 const struct populate_source *const populate_sources[] = {
 	&source_blank,
 	&source_http,
+	&source_registry,
 	NULL,
 };

@@ -3,4 +3,5 @@
 
 #include "node/disk/populate/populate.h"
 
-extern const struct populate_source source_http; /* source_http.c */
+extern const struct populate_source source_http;     /* source_http.c */
+extern const struct populate_source source_registry; /* source_registry.c */
