@@ -18,6 +18,7 @@
 struct vm_worker;
 struct vm_console;
 struct vm_probe;
+struct vm_outside;
 struct vm_saver;
 struct vm_space;
 
@@ -71,6 +72,7 @@ struct vm_worker {
 	bool saving;				 /* to disk; not known yet how it ended */
 	struct vm_saver *saver;
 	struct vm_space *space;		     /* NULL until a disk was full */
+	struct vm_outside *outside;	     /* what others changed; NULL before it ran */
 	struct list actions, screens, dials; /* requests under way: control/ */
 };
 

@@ -3,8 +3,9 @@
 #include "lib/base/clock.h"
 #include "lib/object/quantity.h"
 
-#define SAVED "VMI was saved to disk; unpause restores it"
 #include "node/vm/guest_agent/agent_status.h"
+
+#define SAVED "VMI was saved to disk; unpause restores it"
 
 static struct json *find(const struct json *list, const char *type)
 {
@@ -82,6 +83,10 @@ static struct json *conditions(
 	condition(a, list, "AgentConnected", f->alive && f->agent ? "True" : NULL, NULL, NULL, now);
 	condition(a, list, "AgentVersionNotSupported",
 		f->alive && f->agent_unsupported ? "True" : NULL, f->agent_unsupported, NULL, now);
+	/* An agent that comes later does not know of it. */
+	if (f->outside_reason)
+		condition(a, list, "ChangedOutside", "True", f->outside_reason, f->outside_message,
+			now);
 	condition(a, list, "Synchronized", f->problem_reason ? "False" : NULL, f->problem_reason,
 		f->problem_message, now);
 	return list;
@@ -127,7 +132,26 @@ static struct json *volumes(struct arena *a, const struct vm_spec *s)
 	return list;
 }
 
-static void running_facts(struct arena *a, struct json *status, const struct vm_spec *s)
+/* As of a pod (KEP of resource QoS): a guest always asks for its memory, so none is BestEffort. */
+static const char *qos_class(const struct vm_spec *s)
+{
+	static const char *const names[] = {"cpu", "memory"};
+	const struct json *resources = json_path(s->object, "spec.domain.resources");
+	const struct json *limits = json_get(resources, "limits"),
+			  *requests = json_get(resources, "requests");
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct json *limit = json_get(limits, names[i]),
+				  *request = json_get(requests, names[i]);
+
+		if (!limit || (request && !json_equal(limit, request)))
+			return "Burstable";
+	}
+	return "Guaranteed";
+}
+
+static void running_facts(
+	struct arena *a, struct json *status, const struct vm_spec *s, uint64_t memory_now)
 {
 	struct json *machine = json_new_object(a), *memory = json_new_object(a),
 		    *cpu = json_new_object(a);
@@ -137,13 +161,16 @@ static void running_facts(struct arena *a, struct json *status, const struct vm_
 	json_set_str(a, machine, "type", s->machine);
 	json_set(a, status, "machine", machine);
 	json_set_str(a, memory, "guestAtBoot", bytes);
-	json_set_str(a, memory, "guestCurrent", bytes);
+	json_set_str(a, memory, "guestCurrent",
+		memory_now ? quantity_canonical(a, quantity_format_bytes(a, (int64_t)memory_now))
+			   : bytes);
 	json_set_str(a, memory, "guestRequested", bytes);
 	json_set(a, status, "memory", memory);
 	json_set_int(a, cpu, "cores", s->cores);
 	json_set_int(a, cpu, "sockets", s->sockets);
 	json_set_int(a, cpu, "threads", s->threads);
 	json_set(a, status, "currentCPUTopology", cpu);
+	json_set_str(a, status, "qosClass", qos_class(s));
 	json_set(a, status, "volumeStatus", volumes(a, s));
 }
 
@@ -177,7 +204,7 @@ struct json *vm_status_patch(
 	if (f->spec && (*f->address || f->alive))
 		json_set(a, status, "interfaces", interfaces(a, f));
 	if (f->spec && f->alive)
-		running_facts(a, status, f->spec);
+		running_facts(a, status, f->spec, f->memory_now_bytes);
 	agent_status_set(
 		a, status, old, f->alive ? f->agent_os : NULL, f->alive ? f->agent_freeze : NULL);
 	JSON_FOR_EACH_MEMBER(m, status)

@@ -15,6 +15,9 @@ struct vm_facts {
 	const char *not_ready_reason, *not_ready_message;
 	/* What keeps the VMI from its wanted state; NULL = nothing. Condition Synchronized. */
 	const char *problem_reason, *problem_message;
+	/* Condition ChangedOutside; NULL = none known: one that is there stays while it runs. */
+	const char *outside_reason, *outside_message;
+	uint64_t memory_now_bytes;  /* that the guest has; 0 = as it was started */
 	const char *address;	    /* of the first interface, "" = none yet */
 	const struct vm_spec *spec; /* NULL while it could not be read */
 	/* What the guest agent says; NULL = nothing (guest_agent/agent_facts.h has the forms). */

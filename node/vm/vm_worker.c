@@ -107,6 +107,8 @@ static struct json *wanted_status(struct vm_worker *w, struct arena *a)
 		.spec = w->has_spec ? &w->spec : NULL,
 	};
 
+	f.outside_reason = vm_outside_changed(w, &f.outside_message);
+	f.memory_now_bytes = vm_outside_memory(w);
 	if (f.paused)
 		vm_pause_words(w, &f.pause_reason, &f.pause_message);
 
@@ -734,6 +736,7 @@ void vm_worker_step(struct vm_worker *w)
 	vm_agent_follow(w);
 	vm_save_follow(w);
 	vm_space_follow(w);
+	vm_outside_follow(w);
 	if (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_SAVED)
 		adopt_lease(w);
 	if (w->core.sm.state == VM_RUNNING) {

@@ -86,3 +86,15 @@ void vm_space_follow(struct vm_worker *w); /* with each step: did QEMU pause it 
 void vm_space_end(struct vm_worker *w);
 /* What is full, for the condition Paused; NULL = that is not why. */
 const char *vm_space_message(const struct vm_worker *w);
+
+/* ---- outside.c ---- */
+void vm_outside_follow(struct vm_worker *w); /* with each step: does libvirt keep its definition? */
+void vm_outside_end(struct vm_worker *w);
+void vm_outside_defined(struct vm_worker *w, int detail);
+void vm_outside_undefined(struct vm_worker *w);
+void vm_outside_device(struct vm_worker *w, const char *alias, bool added);
+void vm_outside_balloon(struct vm_worker *w, uint64_t bytes);
+/* Reason and message of the condition ChangedOutside; NULL = nothing was changed that is known. */
+const char *vm_outside_changed(const struct vm_worker *w, const char **ret_message);
+uint64_t vm_outside_memory(
+	const struct vm_worker *w); /* the guest's, by its balloon; 0 = unknown */

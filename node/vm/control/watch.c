@@ -136,6 +136,11 @@ static void on_lifecycle(struct vm_worker *w, const struct libvirt_event *e)
 {
 	if (e->what == LIBVIRT_EVENT_CRASHED)
 		vm_say(w, "Warning", "GuestPanicked", "The system of the guest crashed");
+	if (e->what == LIBVIRT_EVENT_DEFINED)
+		vm_outside_defined(w, e->detail);
+	if (e->what == LIBVIRT_EVENT_UNDEFINED && e->detail == LIBVIRT_UNDEFINED_REMOVED &&
+		vm_core_alive(&w->core))
+		vm_outside_undefined(w);
 	vm_worker_lifecycle(w, e->what, e->detail);
 }
 
@@ -162,10 +167,15 @@ void vm_watch_event(struct vm_worker *w, const struct libvirt_event *e)
 		vm_agent_event(w, e->what == LIBVIRT_AGENT_CONNECTED);
 		break;
 	case LIBVIRT_EVENT_ID_BALLOON_CHANGE:
+		vm_outside_balloon(w, e->bytes);
+		break;
+	case LIBVIRT_EVENT_ID_DEVICE_ADDED:
 	case LIBVIRT_EVENT_ID_DEVICE_REMOVED:
+		vm_outside_device(w, e->device, e->id == LIBVIRT_EVENT_ID_DEVICE_ADDED);
+		break;
+	/* For who asked for them; and what is tuned or noted there does no harm. */
 	case LIBVIRT_EVENT_ID_BLOCK_JOB_2:
 	case LIBVIRT_EVENT_ID_TUNABLE:
-	case LIBVIRT_EVENT_ID_DEVICE_ADDED:
 	case LIBVIRT_EVENT_ID_DEVICE_REMOVAL_FAILED:
 	case LIBVIRT_EVENT_ID_METADATA_CHANGE:
 	case LIBVIRT_EVENT_ID_BLOCK_THRESHOLD:
