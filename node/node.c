@@ -387,6 +387,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	g->provisioner = local_provisioner_create(n);
 	n->disks = disks_create(n);
 	g->populator = populator_create(n, vm_manager_images(n->vms));
+	vm_manager_start_snapshots(n->vms);
 	local_provisioner_start(g->provisioner);
 	return 0;
 }

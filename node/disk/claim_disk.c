@@ -377,6 +377,17 @@ static void look_at_device(struct claim_disk *c)
 	end(c, "DiskNotReady", err.code ? &err : NULL);
 }
 
+/* Let go within moments as a rule: that is nothing to tell of. */
+static void wait_held(struct claim_disk *c)
+{
+	struct err err = ERR_INIT;
+
+	err_set(&err, -EAGAIN, "the layers of PVC %s/%s are being worked on", c->o.namespace,
+		c->o.claim);
+	c->said = err;
+	wait_on(c, "DiskBusy", &err);
+}
+
 static void look(struct claim_disk *c)
 {
 	struct err err = ERR_INIT;
@@ -393,6 +404,8 @@ static void look(struct claim_disk *c)
 		end(c, reason, &err);
 	else if (c->place.device)
 		look_at_device(c);
+	else if (disks_held(c->d, c->place.directory))
+		wait_held(c);
 	else
 		begin_read(c);
 }

@@ -43,8 +43,36 @@ void disks_destroy(struct disks *d)
 		/* Who opened them is gone already: nothing may be left. */
 		list_remove(d->opened.next);
 	}
+	table_finish(&d->held);
 	free(d->directory);
 	free(d);
+}
+
+static uintptr_t held_count(const struct disks *d, const char *directory)
+{
+	return (uintptr_t)table_get(&d->held, directory);
+}
+
+void disks_hold(struct disks *d, const char *directory)
+{
+	table_set(&d->held, directory, (void *)(held_count(d, directory) + 1));
+}
+
+void disks_release(struct disks *d, const char *directory)
+{
+	uintptr_t count = held_count(d, directory);
+
+	if (count > 1) {
+		table_set(&d->held, directory, (void *)(count - 1));
+		return;
+	}
+	table_remove(&d->held, directory);
+	claim_disks_look(d, NULL, NULL);
+}
+
+bool disks_held(const struct disks *d, const char *directory)
+{
+	return held_count(d, directory) > 0;
 }
 
 void disks_changed(struct disks *d, const char *ns, const char *claim)

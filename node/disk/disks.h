@@ -43,5 +43,11 @@ struct claim_disk;
 struct claim_disk *claim_disk_open(struct disks *d, const struct claim_disk_options *o);
 void claim_disk_cancel(struct claim_disk *c); /* done is not called; NULL allowed */
 
+/* The directory's layers are worked on: nobody opens the disk before it is let go again, as often
+ * as it was held. What was opened before goes on: whoever holds has seen to that. */
+void disks_hold(struct disks *d, const char *directory);
+void disks_release(struct disks *d, const char *directory);
+bool disks_held(const struct disks *d, const char *directory);
+
 /* Something happened to a claim's disk (it was filled): who waits for it looks again. */
 void disks_changed(struct disks *d, const char *ns, const char *claim);

@@ -2,12 +2,14 @@
 #pragma once
 
 #include "lib/base/list.h"
+#include "lib/base/table.h"
 #include "node/disk/disks.h"
 
 struct disks {
 	struct node *n;
 	char *directory;    /* of the node's own provisioner */
 	struct list opened; /* struct claim_disk */
+	struct table held;  /* directory -> how often, as a pointer's value */
 };
 
 /* claim_disk.c. ns NULL = all that wait. */

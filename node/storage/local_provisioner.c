@@ -10,6 +10,7 @@
 #include "lib/base/table.h"
 #include "lib/client/wakeup.h"
 #include "lib/object/quantity.h"
+#include "node/disk/fill.h"
 #include "node/storage/local_removal.h"
 #include "node/volume/volume.h"
 
@@ -18,6 +19,14 @@
 #define SCAN_MS 600000
 #define GATHER_MS 50 /* many claims come at once */
 #define HOSTNAME_LABEL "kubernetes.io/hostname"
+
+/* A directory that is filled before its volume is made. */
+struct filling {
+	struct list link;
+	struct local_provisioner *p;
+	struct object *claim;
+	struct disk_fill *fill;
+};
 
 /* A request that is under way. */
 struct writing {
@@ -38,7 +47,7 @@ struct local_provisioner {
 	bool all_due;
 	struct table again; /* keys of claims that are tried again by and by */
 	struct local_removals *removals;
-	struct list writings;
+	struct list writings, fillings;
 };
 
 static void look_soon(struct local_provisioner *p)
@@ -208,6 +217,57 @@ static struct json *volume_doc(struct local_provisioner *p, struct arena *a,
 	return pv;
 }
 
+static void not_provisioned(struct local_provisioner *p, const struct object *claim,
+	const struct json *doc, const struct err *err)
+{
+	client_event_as(p->n->client, COMPONENT, claim, NULL, "Warning", "ProvisioningFailed",
+		"failed to provision volume with StorageClass \"%s\": %s",
+		json_str_or(json_path(doc, "spec.storageClassName"), ""), err->msg);
+	look_later(p, claim);
+}
+
+static void filling_free(struct filling *f)
+{
+	list_remove(&f->link);
+	object_unref(f->claim);
+	free(f);
+}
+
+static void on_filled(void *user, const struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct filling *f = user;
+	struct local_provisioner *p = f->p;
+
+	if (err) {
+		not_provisioned(p, f->claim, object_doc(f->claim, &a), err);
+	} else {
+		note_claim(p, &p->due_claims, f->claim->namespace, f->claim->name);
+		wakeup_in(p->look, 0);
+	}
+	filling_free(f);
+}
+
+/* False: it is under way, or has just begun. */
+static bool is_filled(struct local_provisioner *p, const struct object *claim, const char *path)
+{
+	struct filling *f;
+
+	if (disk_fill_done(path))
+		return true;
+	LIST_FOR_EACH(under_way, &p->fillings, struct filling, link) {
+		if (streq(under_way->claim->uid, claim->uid))
+			return false;
+	}
+	f = xcalloc(1, sizeof(*f));
+	f->p = p;
+	f->claim = object_ref((struct object *)(uintptr_t)claim);
+	list_append(&p->fillings, &f->link);
+	f->fill = disk_fill_start(&(struct disk_fill_options){
+		.node = p->n, .claim = f->claim, .directory = path, .done = on_filled, .user = f});
+	return false;
+}
+
 static void provision(struct local_provisioner *p, struct arena *a, const struct object *claim,
 	const struct json *doc, const struct json *class)
 {
@@ -221,12 +281,10 @@ static void provision(struct local_provisioner *p, struct arena *a, const struct
 		if (under_way->claim && streq(under_way->claim->uid, claim->uid))
 			return;
 	}
+	if (disk_fill_wanted(doc) && !is_filled(p, claim, path))
+		return;
 	if (make_directory(p, a, doc, path, &err) < 0) {
-		client_event_as(p->n->client, COMPONENT, claim, NULL, "Warning",
-			"ProvisioningFailed",
-			"failed to provision volume with StorageClass \"%s\": %s",
-			json_path_str(class, "metadata.name"), err.msg);
-		look_later(p, claim);
+		not_provisioned(p, claim, doc, &err);
 		return;
 	}
 	struct writing *w = writing_new(p);
@@ -442,6 +500,7 @@ struct local_provisioner *local_provisioner_create(struct node *n)
 	p->directory = xasprintf("%s/local", n->data_dir);
 	p->volume_kind = kind_by_name(n->kinds, "", "v1", "PersistentVolume");
 	list_init(&p->writings);
+	list_init(&p->fillings);
 	p->look = wakeup_create(n->loop, n->clock, on_look, p);
 	p->retry = wakeup_create(n->loop, n->clock, on_retry, p);
 	p->claims = n->claims = watch(p, "", "PersistentVolumeClaim", &claims);
@@ -470,6 +529,10 @@ void local_provisioner_destroy(struct local_provisioner *p)
 		writing_free(w);
 	}
 	p->n->claims = p->n->volumes = NULL;
+	LIST_FOR_EACH(f, &p->fillings, struct filling, link) {
+		disk_fill_cancel(f->fill);
+		filling_free(f);
+	}
 	informer_destroy(p->claims);
 	informer_destroy(p->volumes);
 	informer_destroy(p->classes);

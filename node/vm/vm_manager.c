@@ -9,6 +9,7 @@
 #include "lib/base/vec.h"
 #include "node/vm/image/image_files.h"
 #include "node/net/policy/policies.h"
+#include "node/vm/snapshot/snapshots.h"
 
 /* Openable is not enough: where the CPU does not show virtualization (a VM without nesting), the
  * device may be there and guests still not run. */
@@ -227,10 +228,16 @@ struct container_disks *vm_manager_images(struct vm_manager *m)
 	return m->images;
 }
 
+void vm_manager_start_snapshots(struct vm_manager *m)
+{
+	m->snapshots = vm_snapshots_create(m);
+}
+
 void vm_manager_destroy(struct vm_manager *m)
 {
 	if (!m)
 		return;
+	vm_snapshots_destroy(TAKE_PTR(m->snapshots));
 	m->node->machines = NULL;
 	informer_destroy(m->instances);
 	for (struct table_iter i = table_iterate(&m->workers); table_next(&i);)

@@ -13,6 +13,8 @@ int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err) 
 void vm_manager_destroy(struct vm_manager *m); /* NULL allowed */
 /* The cache of images' files: live as long as the manager. */
 struct container_disks *vm_manager_images(struct vm_manager *m);
+/* n->disks is there: snapshots of them can be taken. */
+void vm_manager_start_snapshots(struct vm_manager *m);
 
 /* The host is about to go down (or not any more): guests are asked to power off and have grace_s,
  * or less where their own is shorter; none is started. */

@@ -1,3 +1,4 @@
+#include "node/vm/snapshot/snapshots.h"
 #include "node/vm/vm_internal.h"
 
 #include <stdio.h>
@@ -737,6 +738,7 @@ void vm_worker_step(struct vm_worker *w)
 	vm_save_follow(w);
 	vm_space_follow(w);
 	vm_outside_follow(w);
+	vm_snapshots_follow(w->m->snapshots, w);
 	if (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_SAVED)
 		adopt_lease(w);
 	if (w->core.sm.state == VM_RUNNING) {

@@ -18,6 +18,7 @@
 #define POPULATED_FOR_ANNOTATION "cdi.kubevirt.io/storage.populatedFor"
 #define PREPOPULATED_ANNOTATION "cdi.kubevirt.io/storage.prePopulated"
 #define SELECTED_NODE_ANNOTATION "volume.kubernetes.io/selected-node"
+#define PROVISIONER_ANNOTATION "volume.kubernetes.io/storage-provisioner"
 #define LOCAL_PROVISIONER "hanok.io/local"
 
 /* Ours. Of a content: which node's agent takes it. */

@@ -149,6 +149,7 @@ struct json *restore_claim(struct arena *a, const struct json *restore, const st
 		json_set_str(a, annotations, DISK_MODE_ANNOTATION, mode);
 	if (node)
 		json_set_str(a, annotations, SELECTED_NODE_ANNOTATION, node);
+	json_set_str(a, annotations, PROVISIONER_ANNOTATION, LOCAL_PROVISIONER);
 	if (data_volume)
 		json_set_str(a, annotations, POPULATED_FOR_ANNOTATION, data_volume);
 	for (size_t i = 0; i < ARRAY_LEN(copied); i++) {

@@ -11,6 +11,8 @@
 #define ANNOTATION_PROVISIONER "volume.kubernetes.io/storage-provisioner"
 #define ANNOTATION_PROVISIONER_BETA "volume.beta.kubernetes.io/storage-provisioner"
 #define ANNOTATION_SELECTED_NODE "volume.kubernetes.io/selected-node"
+/* The claim's disk is a copy of another: node/disk/fill.h. */
+#define ANNOTATION_DISK_FROM "hanok.io/disk-from-content"
 #define ANNOTATION_CLASS_BETA "volume.beta.kubernetes.io/storage-class"
 
 /* The class that a claim or a volume names; "" = none. */

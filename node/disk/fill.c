@@ -1,0 +1,341 @@
+/* fill.c - see fill.h.
+ *
+ *   ASKING --content is ready--> LINKING --> done
+ *                         (full) COPYING --> PUBLISHING --> done
+ */
+#include "node/disk/fill.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/object/quantity.h"
+#include "node/child/child.h"
+#include "node/disk/layers.h"
+#include "node/volume/file_work.h"
+#include "node/volume/volume.h"
+
+#define CONTENT "hanok.io/disk-from-content"
+#define VOLUME "hanok.io/disk-from-volume"
+#define MODE "hanok.io/disk-clone-mode"
+#define COPY_TIMEOUT_MS (12u * 3600 * 1000)
+#define QEMU_IMG_MEMORY_BYTES (UINT64_C(2) << 30)
+
+/* What a thread works on; its own. */
+struct fill_work {
+	struct disk_fill *f; /* not looked at by the thread */
+	char *from, *to, *parent;
+	int64_t size_bytes;
+	bool full;
+	/* Of a copy. */
+	char *fresh; /* directory that is being filled */
+	char layer[64], source[64];
+	int64_t source_bytes;
+	struct err err;
+};
+
+struct disk_fill {
+	struct disk_fill_options o;
+	struct object *claim;
+	char *directory;
+	struct client_call *call;
+	struct file_job *job;
+	struct child *child;
+	struct fill_work *work; /* between the steps of a copy */
+};
+
+static const char *annotation(const struct json *claim, const char *name)
+{
+	return json_str(json_get(json_path(claim, "metadata.annotations"), name));
+}
+
+bool disk_fill_wanted(const struct json *claim)
+{
+	const char *name = annotation(claim, CONTENT);
+
+	return name && *name;
+}
+
+bool disk_fill_done(const char *directory)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct disk_chain chain;
+
+	return disk_dir_read(&a, directory, &chain, NULL) == 0;
+}
+
+char *disk_snapshot_directory(
+	struct arena *a, const struct node *n, const char *content_uid, const char *volume)
+{
+	return volume ? arena_printf(
+				a, "%s/local/.snapshots/%s/%s", n->data_dir, content_uid, volume)
+		      : arena_printf(a, "%s/local/.snapshots/%s", n->data_dir, content_uid);
+}
+
+static void work_free(struct fill_work *w)
+{
+	if (!w)
+		return;
+	free(w->from);
+	free(w->to);
+	free(w->parent);
+	free(w->fresh);
+	free(w);
+}
+
+void disk_fill_cancel(struct disk_fill *f)
+{
+	if (!f)
+		return;
+	if (f->call)
+		client_cancel(f->o.node->client, f->call);
+	file_job_cancel(f->job);
+	child_cancel(f->child);
+	work_free(f->work);
+	object_unref(f->claim);
+	free(f->directory);
+	free(f);
+}
+
+static void end(struct disk_fill *f, const struct err *err)
+{
+	struct disk_fill_options o = f->o;
+
+	disk_fill_cancel(f);
+	o.done(o.user, err && err->code ? err : NULL);
+}
+
+/* ---- linked ---- */
+
+static void link_on_thread(void *user)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct fill_work *w = user;
+	struct disk_chain chain;
+	int r = volume_make_dirs(w->parent, 0711, &w->err);
+
+	if (r == 0)
+		r = disk_dir_read_layer(&a, w->from, NULL, &chain, &w->err);
+	if (r == 0)
+		r = layers_link(w->from, chain.layers[0].name, w->to, true,
+			MAX(chain.size_bytes, w->size_bytes / 512 * 512), &w->err);
+	/* Somebody was here before: the same, whole. */
+	if (r < 0 && disk_fill_done(w->to))
+		w->err = ERR_INIT;
+}
+
+static void on_linked(void *user, bool cancelled)
+{
+	struct fill_work *w = user;
+	struct err err = w->err;
+
+	if (!cancelled) {
+		w->f->job = NULL;
+		end(w->f, &err);
+	}
+	work_free(w);
+}
+
+/* ---- full ---- */
+
+static void on_published(void *user, bool cancelled)
+{
+	on_linked(user, cancelled);
+}
+
+static void publish_on_thread(void *user)
+{
+	struct fill_work *w = user;
+	_cleanup_(free_p) char *file = xasprintf("%s/%s", w->fresh, w->layer);
+
+	if (chmod(file, 0600) < 0) {
+		err_errno(&w->err, -errno, "change mode of '%s'", file);
+		return;
+	}
+	if (disk_dir_publish(w->fresh, w->layer, MAX(w->source_bytes, w->size_bytes), &w->err) < 0)
+		return;
+	if (rename(w->fresh, w->to) < 0)
+		err_errno(&w->err, -errno, "make '%s'", w->to);
+}
+
+static struct file_job *queue(
+	struct disk_fill *f, struct fill_work *w, file_job_run *run, file_job_done *done)
+{
+	return file_work_queue(f->o.node->files, w->to, run, done, w);
+}
+
+static void on_resized(void *user, const struct child_result *r, const struct err *failure)
+{
+	struct disk_fill *f = user;
+
+	f->child = NULL;
+	if (failure)
+		end(f, failure);
+	else
+		f->job = queue(f, TAKE_PTR(f->work), publish_on_thread, on_published);
+}
+
+static void on_copied(void *user, const struct child_result *r, const struct err *failure)
+{
+	struct disk_fill *f = user;
+	struct fill_work *w = f->work;
+	char size[32];
+	const char *argv[] = {"qemu-img", "resize", "-q", "-f", "qcow2", w->layer, size, NULL};
+
+	f->child = NULL;
+	if (failure || w->size_bytes <= w->source_bytes) {
+		on_resized(f, r, failure);
+		return;
+	}
+	snprintf(size, sizeof(size), "%" PRId64, w->size_bytes / 512 * 512);
+	f->child = child_run(&(struct child_options){
+		.loop = f->o.node->loop,
+		.argv = argv,
+		.directory = w->fresh,
+		.timeout_ms = 120000,
+		.memory_bytes_max = QEMU_IMG_MEMORY_BYTES,
+		.done = on_resized,
+		.user = f,
+	});
+}
+
+static void prepare_on_thread(void *user)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct fill_work *w = user;
+	struct disk_chain chain;
+	char unused[64];
+	struct err ignored = ERR_INIT;
+
+	if (volume_make_dirs(w->parent, 0711, &w->err) < 0 ||
+		disk_dir_read_layer(&a, w->from, NULL, &chain, &w->err) < 0)
+		return;
+	(void)!volume_remove_tree(w->fresh, &ignored); /* of an agent before us */
+	if (mkdir(w->fresh, 0711) < 0) {
+		err_errno(&w->err, -errno, "make '%s'", w->fresh);
+		return;
+	}
+	disk_dir_new_name(unused, w->layer);
+	snprintf(w->source, sizeof(w->source), "%s", chain.layers[0].name);
+	w->source_bytes = chain.size_bytes;
+}
+
+static void on_prepared(void *user, bool cancelled)
+{
+	struct fill_work *w = user;
+	struct disk_fill *f = w->f;
+	struct err err = w->err;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	if (cancelled) {
+		work_free(w);
+		return;
+	}
+	f->job = NULL;
+	if (err.code) {
+		work_free(w);
+		end(f, &err);
+		return;
+	}
+	f->work = w;
+	const char *argv[] = {"qemu-img", "convert", "-q", "-f", disk_layer_format(w->source), "-O",
+		"qcow2", arena_printf(&a, "%s/%s", w->from, w->source), w->layer, NULL};
+	f->child = child_run(&(struct child_options){
+		.loop = f->o.node->loop,
+		.argv = argv,
+		.directory = w->fresh,
+		.timeout_ms = COPY_TIMEOUT_MS,
+		.memory_bytes_max = QEMU_IMG_MEMORY_BYTES,
+		.done = on_copied,
+		.user = f,
+	});
+}
+
+/* ---- the source ---- */
+
+static bool is_name(const char *s)
+{
+	return *s && *s != '.' && !strchr(s, '/');
+}
+
+static int check_content(
+	struct disk_fill *f, const struct json *content, const char *volume, struct err *err)
+{
+	const char *name = json_str_or(json_path(content, "metadata.name"), "");
+	const char *uid = json_str_or(json_path(content, "metadata.uid"), "");
+	bool has = false;
+
+	JSON_FOR_EACH_ITEM(b, json_path(content, "spec.volumeBackups"))
+		has = has || streq(json_str(json_get(b, "volumeName")), volume);
+	if (!json_path_bool(content, "status.readyToUse", false))
+		return err_set(err, -EAGAIN, "VirtualMachineSnapshotContent %s/%s is not ready",
+			f->claim->namespace, name);
+	if (!has || !is_name(volume) || !is_name(uid))
+		return err_set(err, -ENOENT,
+			"VirtualMachineSnapshotContent %s/%s has no volume \"%s\"",
+			f->claim->namespace, name, volume);
+	return 0;
+}
+
+static struct fill_work *work_new(
+	struct disk_fill *f, const struct json *claim, const struct json *content)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct fill_work *w = xcalloc(1, sizeof(*w));
+	const char *slash = strrchr(f->directory, '/');
+	const char *volume = annotation(claim, VOLUME);
+
+	w->f = f;
+	w->from = xstrdup(disk_snapshot_directory(&a, f->o.node,
+		json_str_or(json_path(content, "metadata.uid"), ""), volume ? volume : ""));
+	w->to = xstrdup(f->directory);
+	w->parent = xstrndup(w->to, (size_t)(slash - f->directory));
+	w->fresh = xasprintf("%s/" DISK_NEW_PREFIX "%s", w->parent, slash + 1);
+	w->size_bytes = quantity_json_value(json_path(claim, "spec.resources.requests.storage"), 0);
+	w->full = streq(annotation(claim, MODE), "full");
+	return w;
+}
+
+static void on_content(void *user, const struct client_result *r)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct disk_fill *f = user;
+	const struct json *claim = object_doc(f->claim, &a);
+	const char *volume =
+		json_str_or(json_get(json_path(claim, "metadata.annotations"), VOLUME), "");
+	struct err err = ERR_INIT;
+	struct json *content;
+
+	f->call = NULL;
+	if (!client_ok(r))
+		err_set(&err, -EIO, "VirtualMachineSnapshotContent %s/%s: %s", f->claim->namespace,
+			annotation(claim, CONTENT), r->message);
+	else if (json_parse(&a, r->body, r->body_size, NULL, &content, &err) == 0)
+		(void)!check_content(f, content, volume, &err);
+	if (err.code) {
+		end(f, &err);
+		return;
+	}
+	struct fill_work *w = work_new(f, claim, content);
+	f->job = w->full ? queue(f, w, prepare_on_thread, on_prepared)
+			 : queue(f, w, link_on_thread, on_linked);
+}
+
+struct disk_fill *disk_fill_start(const struct disk_fill_options *o)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct disk_fill *f = xcalloc(1, sizeof(*f));
+	const struct kind *kind = kind_by_name(
+		o->node->kinds, "snapshot.kubevirt.io", "v1beta1", "VirtualMachineSnapshotContent");
+	char *path;
+
+	f->o = *o;
+	f->claim = object_ref(o->claim);
+	f->directory = xstrdup(o->directory);
+	path = client_path(
+		&a, kind, f->claim->namespace, annotation(object_doc(f->claim, &a), CONTENT), NULL);
+	f->call = client_request(o->node->client,
+		&(struct client_request){.method = "GET", .path = path}, on_content, f);
+	return f;
+}

@@ -1,0 +1,412 @@
+/* merge.c - layers that only one disk has left become one again, one disk after the other.
+ *
+ *   nobody writes the disk: qemu-img commits all of its own layers into the lowest of them, then
+ *	disk.json names that one
+ *   a guest runs: libvirt commits the own layers below the top into the lowest of them; QEMU
+ *changes the header of the layer above. The top stays, so that nothing must be known of a moment at
+ *	which one file takes over from another; what is left is merged when the guest has stopped
+ *
+ * Both copy downwards what is seen anyway: broken off anywhere, the disk shows what it showed, and
+ *it is done anew. */
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/base/log.h"
+#include "node/child/child.h"
+#include "node/vm/snapshot/live_disks.h"
+#include "node/vm/snapshot/snapshots_internal.h"
+
+#define SOON_MS 1000
+#define POLL_MS 500
+#define RETRY_MS 30000
+#define COMMIT_TIMEOUT_MS (12u * 3600 * 1000)
+#define QEMU_IMG_MEMORY_BYTES (UINT64_C(2) << 30)
+#define CANDIDATES_MAX 64
+
+/* What a thread finds, or does. */
+struct merge_work {
+	struct merges *g; /* not looked at by the thread */
+	char *root;	  /* DATA/local */
+	struct {
+		char name[64]; /* of the volume, and its directory */
+		size_t own;
+	} found[CANDIDATES_MAX];
+	size_t count;
+	/* Of one disk. */
+	char *directory;
+	bool live;
+	char top[64], base[64]; /* to be merged, into */
+	struct err err;
+};
+
+struct merges {
+	struct vm_snapshots *s;
+	char *root;
+	struct wakeup *look, *poll;
+	struct file_job *job;
+	struct child *child;
+	struct libvirt_call *call;
+	/* The disk that is being merged; NULL = none. */
+	char *directory;
+	char worker[37];
+	struct live_disk live;
+	char base[64], top[64];
+	bool again;
+};
+
+static void work_free(struct merge_work *w)
+{
+	free(w->root);
+	free(w->directory);
+	free(w);
+}
+
+static void queue(struct merges *g, file_job_run *run, file_job_done *done, struct merge_work *w)
+{
+	w->g = g;
+	g->job = file_work_queue(
+		g->s->n->files, w->directory ? w->directory : g->root, run, done, w);
+}
+
+static struct merge_work *work_of_disk(struct merges *g)
+{
+	struct merge_work *w = xcalloc(1, sizeof(*w));
+
+	w->directory = xstrdup(g->directory);
+	w->live = *g->worker;
+	memcpy(w->base, g->base, sizeof(w->base));
+	memcpy(w->top, g->top, sizeof(w->top));
+	return w;
+}
+
+/* The disk is done with, whether it worked or not. */
+static void finish(struct merges *g, const struct err *err)
+{
+	if (err && err->code)
+		log_warn("layers of a disk could not be merged", "directory", g->directory,
+			"problem", err->msg, NULL);
+	disks_release(g->s->n->disks, g->directory);
+	free(TAKE_PTR(g->directory));
+	wakeup_cancel(g->poll);
+	if (err && err->code)
+		wakeup_in(g->look, RETRY_MS);
+	else
+		wakeup_in(g->look, 0); /* there may be another */
+}
+
+/* ---- the end ---- */
+
+static void end_on_thread(void *user)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct merge_work *w = user;
+	struct disk_chain chain;
+
+	if (!w->live) {
+		_cleanup_(free_p) char *base = xasprintf("%s/%s", w->directory, w->base);
+
+		if (disk_dir_read_layer(&a, w->directory, w->base, &chain, &w->err) < 0 ||
+			disk_dir_publish(w->directory, w->base, chain.size_bytes, &w->err) < 0)
+			return;
+		if (chmod(base, 0600) < 0) {
+			err_errno(&w->err, -errno, "change mode of '%s'", base);
+			return;
+		}
+	}
+	if (disk_dir_read(&a, w->directory, &chain, &w->err) == 0)
+		layers_tidy(w->directory, &chain);
+}
+
+static void on_ended(void *user, bool cancelled)
+{
+	struct merge_work *w = user;
+	struct err err = w->err;
+
+	if (!cancelled) {
+		w->g->job = NULL;
+		if (!err.code)
+			log_info("layers of a disk are one again", "directory", w->directory, NULL);
+		finish(w->g, &err);
+	}
+	work_free(w);
+}
+
+/* ---- nobody writes ---- */
+
+static void on_committed(void *user, const struct child_result *r, const struct err *failure)
+{
+	struct merges *g = user;
+
+	g->child = NULL;
+	if (failure)
+		finish(g, failure);
+	else
+		queue(g, end_on_thread, on_ended, work_of_disk(g));
+}
+
+static void commit_stopped(struct merges *g)
+{
+	const char *argv[] = {
+		"qemu-img", "commit", "-q", "-d", "-f", "qcow2", "-b", g->base, g->top, NULL};
+
+	g->child = child_run(&(struct child_options){
+		.loop = g->s->n->loop,
+		.argv = argv,
+		.directory = g->directory,
+		.timeout_ms = COMMIT_TIMEOUT_MS,
+		.memory_bytes_max = QEMU_IMG_MEMORY_BYTES,
+		.done = on_committed,
+		.user = g,
+	});
+}
+
+/* ---- a guest runs ---- */
+
+static struct vm_worker *worker_of(const struct merges *g)
+{
+	return table_get(&g->s->m->workers, g->worker);
+}
+
+static void on_job_info(void *user, const struct libvirt_reply *r)
+{
+	struct merges *g = user;
+	struct xdr_reader body = r->body;
+
+	g->call = NULL;
+	/* No answer, or no such job: the files say how far it came. */
+	if (r->ok && xdr_get_u32(&body) != 0 && !body.bad)
+		wakeup_in(g->poll, POLL_MS);
+	else
+		queue(g, end_on_thread, on_ended, work_of_disk(g));
+}
+
+static void on_poll(void *user)
+{
+	_cleanup_(buf_finish) struct buf args = BUF_INIT;
+	struct merges *g = user;
+	struct vm_worker *w = worker_of(g);
+
+	if (!w || !libvirt_is_up(g->s->m->libvirt)) {
+		queue(g, end_on_thread, on_ended, work_of_disk(g));
+		return;
+	}
+	xdr_put_domain(&args, &w->domain);
+	xdr_put_string(&args, g->live.target);
+	xdr_put_u32(&args, 0);
+	g->call = libvirt_call(
+		g->s->m->libvirt, LIBVIRT_DOMAIN_GET_BLOCK_JOB_INFO, &args, 0, on_job_info, g);
+}
+
+static void on_commit_begun(void *user, const struct libvirt_reply *r)
+{
+	struct merges *g = user;
+	struct err err = ERR_INIT;
+
+	g->call = NULL;
+	if (!r->ok) {
+		err_set(&err, -EIO, "%s", r->message);
+		finish(g, &err);
+		return;
+	}
+	wakeup_in(g->poll, POLL_MS);
+}
+
+static void on_xml(void *user, const struct libvirt_reply *r)
+{
+	_cleanup_(buf_finish) struct buf args = BUF_INIT;
+	_cleanup_(free_p) char *base = NULL, *top = NULL;
+	struct merges *g = user;
+	struct vm_worker *w = worker_of(g);
+	struct xdr_reader body = r->body;
+	struct err err = ERR_INIT;
+	struct stat st;
+	struct str xml;
+
+	g->call = NULL;
+	xml.p = r->ok ? xdr_get_string(&body, &xml.size) : NULL;
+	if (!w || !xml.p || !live_disk_find(xml, g->directory, &g->live)) {
+		err_set(&err, -EAGAIN, "the guest's disks are not known");
+		finish(g, &err);
+		return;
+	}
+	base = xasprintf("%s/%s", g->directory, g->base);
+	top = xasprintf("%s/%s", g->directory, g->top);
+	/* QEMU opens it for writing, as its own user. */
+	if (stat(g->live.file, &st) < 0 || chown(base, st.st_uid, st.st_gid) < 0 ||
+		chmod(base, 0600) < 0) {
+		err_errno(&err, -errno, "change owner of '%s'", base);
+		finish(g, &err);
+		return;
+	}
+	xdr_put_domain(&args, &w->domain);
+	xdr_put_string(&args, g->live.target);
+	xdr_put_optional_string(&args, base);
+	xdr_put_optional_string(&args, top);
+	xdr_put_u64(&args, 0);
+	xdr_put_u32(&args, 0);
+	g->call = libvirt_call(
+		g->s->m->libvirt, LIBVIRT_DOMAIN_BLOCK_COMMIT, &args, 0, on_commit_begun, g);
+}
+
+/* ---- which layers ---- */
+
+static void plan_on_thread(void *user)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct merge_work *w = user;
+	struct disk_chain chain;
+	size_t own, first = w->live ? 1 : 0;
+
+	if (disk_dir_read(&a, w->directory, &chain, &w->err) < 0)
+		return;
+	own = layers_own(&chain);
+	*w->base = '\0';
+	if (own < first + 2)
+		return;
+	snprintf(w->top, sizeof(w->top), "%s", chain.layers[first].name);
+	snprintf(w->base, sizeof(w->base), "%s", chain.layers[own - 1].name);
+}
+
+static void on_planned(void *user, bool cancelled)
+{
+	struct merge_work *w = user;
+	struct merges *g = w->g;
+	struct err err = w->err;
+
+	if (!cancelled) {
+		g->job = NULL;
+		memcpy(g->base, w->base, sizeof(g->base));
+		memcpy(g->top, w->top, sizeof(g->top));
+	}
+	work_free(w);
+	if (cancelled)
+		return;
+	if (err.code || !*g->base) {
+		finish(g, &err);
+	} else if (*g->worker) {
+		struct vm_worker *vm = worker_of(g);
+
+		if (vm)
+			g->call = libvirt_call_domain(g->s->m->libvirt, LIBVIRT_DOMAIN_GET_XML_DESC,
+				&vm->domain, 0, on_xml, g);
+		else
+			finish(g, NULL);
+	} else {
+		commit_stopped(g);
+	}
+}
+
+/* ---- which disks ---- */
+
+static bool begin(struct merges *g, const char *volume, size_t own)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object *o = informer_get(g->s->n->volumes, "", volume);
+	struct json *doc = o ? object_doc(o, &a) : NULL;
+	const char *ns = json_path_str(doc, "spec.claimRef.namespace");
+	const char *claim = json_path_str(doc, "spec.claimRef.name");
+	const char *path = arena_printf(&a, "%s/%s", g->root, volume);
+	struct vm_worker *w = NULL;
+	enum disk_use use;
+
+	if (!ns || !claim || disks_held(g->s->n->disks, path))
+		return false;
+	use = disks_use(g->s, ns, &claim, 1, &w);
+	/* What is left below the top of a guest that runs waits until it has stopped. */
+	if (use == DISK_BUSY || (use == DISK_LIVE && (own < 3 || !libvirt_is_up(g->s->m->libvirt))))
+		return false;
+	g->directory = xstrdup(path);
+	snprintf(g->worker, sizeof(g->worker), "%s", use == DISK_LIVE ? w->uid : "");
+	disks_hold(g->s->n->disks, path);
+	queue(g, plan_on_thread, on_planned, work_of_disk(g));
+	return true;
+}
+
+static void scan_on_thread(void *user)
+{
+	struct merge_work *w = user;
+	DIR *d = opendir(w->root);
+
+	for (struct dirent *e; d && w->count < CANDIDATES_MAX && (e = readdir(d));) {
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		struct disk_chain chain;
+		size_t own;
+
+		if (!str_has_prefix(e->d_name, "pvc-") ||
+			strlen(e->d_name) >= sizeof(w->found[0].name))
+			continue;
+		if (disk_dir_read(&a, arena_printf(&a, "%s/%s", w->root, e->d_name), &chain, NULL) <
+			0)
+			continue;
+		own = layers_own(&chain);
+		if (own < 2)
+			continue;
+		snprintf(w->found[w->count].name, sizeof(w->found[0].name), "%s", e->d_name);
+		w->found[w->count++].own = own;
+	}
+	if (d)
+		closedir(d);
+}
+
+static void on_scanned(void *user, bool cancelled)
+{
+	struct merge_work *w = user;
+	struct merges *g = w->g;
+
+	if (!cancelled) {
+		g->job = NULL;
+		if (g->again)
+			wakeup_in(g->look, SOON_MS);
+		for (size_t i = 0; i < w->count; i++)
+			if (begin(g, w->found[i].name, w->found[i].own))
+				break;
+	}
+	work_free(w);
+}
+
+static void on_look(void *user)
+{
+	struct merges *g = user;
+	struct merge_work *w;
+
+	if (g->job || g->directory) {
+		g->again = true;
+		return;
+	}
+	g->again = false;
+	w = xcalloc(1, sizeof(*w));
+	w->root = xstrdup(g->root);
+	queue(g, scan_on_thread, on_scanned, w);
+}
+
+void merges_soon(struct merges *g)
+{
+	if (!wakeup_armed(g->look))
+		wakeup_in(g->look, SOON_MS);
+}
+
+struct merges *merges_create(struct vm_snapshots *s)
+{
+	struct merges *g = xcalloc(1, sizeof(*g));
+
+	g->s = s;
+	g->root = xasprintf("%s/local", s->n->data_dir);
+	g->look = wakeup_create(s->n->loop, s->n->clock, on_look, g);
+	g->poll = wakeup_create(s->n->loop, s->n->clock, on_poll, g);
+	return g;
+}
+
+void merges_destroy(struct merges *g)
+{
+	file_job_cancel(g->job);
+	child_cancel(g->child);
+	if (g->call)
+		libvirt_call_cancel(g->call);
+	wakeup_destroy(g->look);
+	wakeup_destroy(g->poll);
+	free(g->directory);
+	free(g->root);
+	free(g);
+}

@@ -1,0 +1,228 @@
+#include "node/vm/snapshot/snapshots_internal.h"
+
+#include <dirent.h>
+#include <stdio.h>
+
+#include "lib/base/log.h"
+#include "lib/base/vec.h"
+#include "node/volume/volume.h"
+
+#define NODE_LABEL "hanok.io/node"
+#define LOOK_MS 50
+#define RETRY_MS 2000
+
+/* ---- who uses a disk ---- */
+
+static bool uses(const struct vm_worker *w, const char *ns, const char *const *claims, size_t count)
+{
+	if (!w->has_spec || !streq(w->spec.namespace, ns))
+		return false;
+	for (size_t i = 0; i < w->spec.disk_count; i++) {
+		const struct vm_disk *d = &w->spec.disks[i];
+
+		for (size_t k = 0; k < count; k++)
+			if (d->volume == VM_VOLUME_CLAIM && streq(d->claim, claims[k]))
+				return true;
+	}
+	return false;
+}
+
+enum disk_use disks_use(struct vm_snapshots *s, const char *ns, const char *const *claims,
+	size_t count, struct vm_worker **ret_worker)
+{
+	enum disk_use use = DISK_FREE;
+
+	for (struct table_iter i = table_iterate(&s->m->workers); table_next(&i);) {
+		struct vm_worker *w = i.value;
+		int state = w->core.sm.state;
+
+		/* Of what is left of a VMI nobody knows which disks it has: that is over soon. */
+		if (!w->object && state != VM_CLEAN && state != VM_RELEASED)
+			return DISK_BUSY;
+		if (!uses(w, ns, claims, count) || state == VM_WAITING || state == VM_CLEAN ||
+			state == VM_RELEASED)
+			continue;
+		if (state != VM_RUNNING || !vm_core_alive(&w->core) || w->core.busy ||
+			use == DISK_LIVE)
+			return DISK_BUSY;
+		use = DISK_LIVE;
+		*ret_worker = w;
+	}
+	return use;
+}
+
+/* ---- what has gone ---- */
+
+struct sweep {
+	struct vm_snapshots *s;
+	char *directory;
+	struct table known; /* uids of contents */
+	size_t removed;
+};
+
+static void sweep_on_thread(void *user)
+{
+	struct sweep *w = user;
+	DIR *d = opendir(w->directory);
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		_cleanup_(free_p) char *path = NULL;
+		struct err err = ERR_INIT;
+
+		if (streq(e->d_name, ".") || streq(e->d_name, "..") ||
+			table_get(&w->known, e->d_name))
+			continue;
+		path = xasprintf("%s/%s", w->directory, e->d_name);
+		if (volume_remove_tree(path, &err) < 0)
+			log_warn("snapshots", "problem", err.msg, NULL);
+		else
+			w->removed++;
+	}
+	if (d)
+		closedir(d);
+}
+
+static void sweep_soon(struct vm_snapshots *s)
+{
+	s->sweep_again = true;
+	wakeup_in(s->look, LOOK_MS);
+}
+
+static void on_swept(void *user, bool cancelled)
+{
+	struct sweep *w = user;
+
+	if (!cancelled) {
+		w->s->sweep = NULL;
+		if (w->removed)
+			merges_soon(w->s->merges);
+		if (w->s->sweep_again)
+			wakeup_in(w->s->look, LOOK_MS);
+	}
+	table_finish(&w->known);
+	free(w->directory);
+	free(w);
+}
+
+static void sweep(struct vm_snapshots *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **all;
+	size_t count;
+	struct sweep *w;
+
+	if (s->sweep || !informer_synced(s->contents))
+		return;
+	s->sweep_again = false;
+	w = xcalloc(1, sizeof(*w));
+	w->s = s;
+	w->directory = xstrdup(s->directory);
+	count = informer_list(s->contents, NULL, &a, &all);
+	for (size_t i = 0; i < count; i++)
+		table_set(&w->known, all[i]->uid, s);
+	s->sweep = file_work_queue(s->n->files, s->directory, sweep_on_thread, on_swept, w);
+}
+
+/* ---- contents ---- */
+
+static bool is_to_be_taken(const struct object *o)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	return !o->deleting && !json_path(object_doc(o, &a), "status.creationTime");
+}
+
+static void on_content(void *user, const struct object *old, const struct object *new)
+{
+	struct vm_snapshots *s = user;
+
+	if (old && (!new || !streq(old->uid, new->uid) || new->deleting)) {
+		take_cancel(table_get(&s->takes, old->uid));
+		if (!new || !streq(old->uid, new->uid))
+			sweep_soon(s);
+	}
+	if (new &&is_to_be_taken(new) && !table_get(&s->takes, new->uid))
+		take_start(s, (struct object *)(uintptr_t) new);
+}
+
+static void on_synced(void *user)
+{
+	sweep_soon(user);
+	merges_soon(((struct vm_snapshots *)user)->merges);
+}
+
+/* Takes end, and leave the table, while they look. */
+static void look_at_takes(struct vm_snapshots *s)
+{
+	VEC(char *) uids = {0};
+
+	for (struct table_iter i = table_iterate(&s->takes); table_next(&i);)
+		VEC_PUSH(&uids, xstrdup(i.key));
+	for (size_t i = 0; i < uids.count; i++) {
+		struct take *t = table_get(&s->takes, uids.items[i]);
+
+		if (t)
+			take_look(t);
+		free(uids.items[i]);
+	}
+	VEC_FINISH(&uids);
+}
+
+static void on_look(void *user)
+{
+	struct vm_snapshots *s = user;
+
+	look_at_takes(s);
+	if (s->sweep_again)
+		sweep(s);
+	if (s->takes.count)
+		wakeup_in(s->look, RETRY_MS);
+}
+
+void vm_snapshots_follow(struct vm_snapshots *s, struct vm_worker *w)
+{
+	if (!s)
+		return;
+	thaw_if_left(s, w);
+	if (s->takes.count)
+		wakeup_in(s->look, 0);
+	if (w->core.sm.state == VM_CLEAN)
+		merges_soon(s->merges);
+}
+
+struct vm_snapshots *vm_snapshots_create(struct vm_manager *m)
+{
+	static const struct informer_handler on_contents = {
+		.changed = on_content, .synced = on_synced};
+	struct vm_snapshots *s = xcalloc(1, sizeof(*s));
+	char selector[320];
+
+	s->m = m;
+	s->n = m->node;
+	s->kind = kind_by_name(
+		s->n->kinds, "snapshot.kubevirt.io", "v1beta1", "VirtualMachineSnapshotContent");
+	s->directory = xasprintf("%s/local/.snapshots", s->n->data_dir);
+	s->look = wakeup_create(s->n->loop, s->n->clock, on_look, s);
+	s->merges = merges_create(s);
+	snprintf(selector, sizeof(selector), NODE_LABEL "=%s", s->n->name);
+	s->contents = informer_create(s->n->client, s->kind, NULL, selector, NULL);
+	informer_add_handler(s->contents, &on_contents, s);
+	informer_start(s->contents);
+	return s;
+}
+
+void vm_snapshots_destroy(struct vm_snapshots *s)
+{
+	if (!s)
+		return;
+	informer_destroy(s->contents);
+	for (struct table_iter i = table_iterate(&s->takes); table_next(&i);)
+		take_destroy(i.value);
+	table_finish(&s->takes);
+	table_finish(&s->thawed);
+	file_job_cancel(s->sweep);
+	merges_destroy(s->merges);
+	wakeup_destroy(s->look);
+	free(s->directory);
+	free(s);
+}
