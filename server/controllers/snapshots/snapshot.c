@@ -121,7 +121,7 @@ static bool act_on_source(struct sync *s, struct snapshot_pass *p)
 	if (!p->locked) {
 		if (note_parent(s, p) || snapshot_lock(s, p))
 			return true;
-		sync_again(s, RETRY_MS); /* claims tell nobody here when they are fit */
+		sync_again(s, RETRY_MS);
 	} else if (!p->content) {
 		snapshot_create_content(s, p);
 	} else {
@@ -249,11 +249,26 @@ static void on_machine(void *user, const struct object *old, const struct object
 	}
 }
 
+/* Claims may be what a lock waits for. */
+static void on_claim(void *user, const struct object *old, const struct object *new)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct snapshots *c = user;
+	const struct object *o = new ? new : old;
+	struct object **all;
+	size_t count = informer_list(c->snapshots, o->namespace, &a, &all);
+
+	for (size_t i = 0; i < count; i++)
+		if (!snapshot_ended(object_doc(all[i], &a)))
+			loop_add_object(c->loop, all[i]);
+}
+
 static void *create(struct shared *sh)
 {
 	static const struct informer_handler snapshots = {.changed = on_snapshot},
 					     contents = {.changed = on_content},
-					     machines = {.changed = on_machine};
+					     machines = {.changed = on_machine},
+					     claims = {.changed = on_claim};
 	struct snapshots *c = xcalloc(1, sizeof(*c));
 
 	c->client = sh->client;
@@ -271,6 +286,8 @@ static void *create(struct shared *sh)
 	informer_add_handler(c->contents, &contents, c);
 	informer_add_handler(c->machines, &machines, c);
 	informer_add_handler(c->instances, &machines, c);
+	informer_add_handler(c->claims, &claims, c);
+	informer_add_handler(c->data_volumes, &claims, c);
 	return c;
 }
 

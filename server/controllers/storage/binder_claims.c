@@ -175,11 +175,11 @@ static void find_volume(struct sync *s)
 	struct object **all;
 	size_t count = informer_list(p->b->volumes, NULL, &s->arena, &all);
 	/* A node that is not known reaches no volume. */
-	/* A disk that is to be filled is made: what is there already holds something else. */
-	bool made = volume_annotation(p->wish.doc, ANNOTATION_DISK_FROM) != NULL;
-	struct object *found = made || (node && !p->wish.node)
+	/* A disk that is to be filled is made for it: other volumes hold something else. */
+	bool reserved = delayed || volume_annotation(p->wish.doc, ANNOTATION_DISK_FROM);
+	struct object *found = node && !p->wish.node
 				       ? NULL
-				       : volume_find(&s->arena, &p->wish, all, count, delayed);
+				       : volume_find(&s->arena, &p->wish, all, count, reserved);
 	if (found)
 		bind_to(s, found);
 	else
