@@ -20,6 +20,7 @@ static const struct role {
 	{"backup", backup_main, "copy a running server's store into a file"},
 	{"restore", restore_main, "make a data directory's store of a backup"},
 	{"virt", virt_main, "virtual machines: start, stop, console, snapshot, clone, ..."},
+	{"image", image_main, "images of machines: build, list, import, inspect"},
 	{"advise", advise_main, "which workloads belong in virtual machines or in containers"},
 	{"explain", explain_main, "why an application runs where it runs"},
 };

@@ -9,6 +9,7 @@ int up_main(int argc, char **argv);
 int kubeconfig_main(int argc, char **argv);
 int backup_main(int argc, char **argv);
 int restore_main(int argc, char **argv);
+int image_main(int argc, char **argv);
 int virt_main(int argc, char **argv);
 int explain_main(int argc, char **argv);
 int advise_main(int argc, char **argv);

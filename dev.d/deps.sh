@@ -8,6 +8,8 @@ DEPS_NODE="containerd runc containernetworking-plugins libvirt-daemon-system lib
 	qemu-system-x86 qemu-utils nftables iproute2 xorriso dnsmasq-base skopeo zstd"
 # What a lab and its sample images need besides.
 DEPS_LAB="docker-registry skopeo busybox-static cpio kmod e2fsprogs curl util-linux libdevmapper1.02.1 liblzma5"
+# What hanok image build works with.
+DEPS_IMAGE="mmdebstrap debian-archive-keyring e2fsprogs fdisk grub-common grub-pc-bin grub-efi-amd64-bin dosfstools mtools qemu-utils skopeo"
 DEPS_TEST="python3 curl dbus-daemon"
 # What hanok server works with besides its libraries: time zones of cron jobs.
 DEPS_SERVER="tzdata"
@@ -86,5 +88,5 @@ deps_apt() {
 cmd_deps() {
 	ui_begin 1
 	# shellcheck disable=SC2086
-	step packages deps_install $DEPS_BUILD $DEPS_SERVER $DEPS_NODE $DEPS_LAB $DEPS_TEST $DEPS_LINT $DEPS_FUZZ kubernetes-client
+	step packages deps_install $DEPS_BUILD $DEPS_SERVER $DEPS_NODE $DEPS_LAB $DEPS_IMAGE $DEPS_TEST $DEPS_LINT $DEPS_FUZZ kubernetes-client
 }

@@ -19,6 +19,7 @@ const struct virt_subject virt_subjects[] = {
 	{"Disks, network, settings", virt_device_verbs},
 	{"Snapshots", virt_snapshot_verbs},
 	{"Copy, move, delete", virt_copy_verbs},
+	{"Images in, disks out", virt_transfer_verbs},
 	{"Write manifests", virt_create_verbs},
 	{"Others", virt_other_verbs},
 	{0},
@@ -32,33 +33,35 @@ static const struct virt_flag common_flags[] = {
 	{0},
 };
 
-#define FOR_EACH_VERB(verb)                                                                        \
-	for (const struct virt_subject *_s = virt_subjects; _s->title; _s++)                       \
-		for (const struct virt_verb *verb = _s->verbs; verb->name; verb++)
-
-static const struct virt_verb *find_verb(const char *name)
+/* "info|dominfo": either word. */
+static bool is_called(const struct virt_verb *verb, const char *name)
 {
-	FOR_EACH_VERB(verb)
-	{
-		/* "info|dominfo": either word. */
-		struct str rest = str_from(verb->name), word;
-		while (str_split(&rest, '|', &word))
-			if (str_eq(word, name))
+	struct str rest = str_from(verb->name), word;
+	while (str_split(&rest, '|', &word))
+		if (str_eq(word, name))
+			return true;
+	return false;
+}
+
+static const struct virt_verb *find_verb(const struct virt_program *p, const char *name)
+{
+	for (const struct virt_subject *s = p->subjects; s->title; s++)
+		for (const struct virt_verb *verb = s->verbs; verb->name; verb++)
+			if (is_called(verb, name))
 				return verb;
-	}
 	return NULL;
 }
 
-static void usage_of_all(FILE *to)
+static void usage_of_all(FILE *to, const struct virt_program *p)
 {
-	fprintf(to, "usage: hanok virt VERB [ARGUMENTS] [OPTIONS]\n");
-	for (const struct virt_subject *s = virt_subjects; s->title; s++) {
+	fprintf(to, "usage: %s VERB [ARGUMENTS] [OPTIONS]\n", p->words);
+	for (const struct virt_subject *s = p->subjects; s->title; s++) {
 		fprintf(to, "\n%s\n", s->title);
 		for (const struct virt_verb *verb = s->verbs; verb->name; verb++)
 			fprintf(to, "  %-18.*s %s\n", (int)strcspn(verb->name, "|"), verb->name,
 				verb->summary);
 	}
-	fprintf(to, "\n`hanok virt VERB --help` tells a verb's arguments and options.\n");
+	fprintf(to, "\n`%s VERB --help` tells a verb's arguments and options.\n", p->words);
 }
 
 static void usage_of_flags(FILE *to, const struct virt_flag *flags)
@@ -74,9 +77,9 @@ static void usage_of_flags(FILE *to, const struct virt_flag *flags)
 	}
 }
 
-static void usage_of_verb(FILE *to, const struct virt_verb *verb)
+static void usage_of_verb(FILE *to, const struct virt_program *p, const struct virt_verb *verb)
 {
-	fprintf(to, "usage: hanok virt %.*s %s%s[OPTIONS]\n\n  %s\n\n",
+	fprintf(to, "usage: %s %.*s %s%s[OPTIONS]\n\n  %s\n\n", p->words,
 		(int)strcspn(verb->name, "|"), verb->name, verb->args, *verb->args ? " " : "",
 		verb->summary);
 	usage_of_flags(to, verb->flags);
@@ -140,11 +143,11 @@ static int parse(struct virt *v, int argc, char **argv)
 	for (int c; (c = getopt_long(argc, argv, known.letters, known.options, NULL)) != -1;) {
 		const struct virt_flag *f = c == '?' ? NULL : known_flag(&known, c);
 		if (!f) {
-			usage_of_verb(stderr, v->verb);
+			usage_of_verb(stderr, v->program, v->verb);
 			return -EINVAL;
 		}
 		if (streq(f->name, "help")) {
-			usage_of_verb(stdout, v->verb);
+			usage_of_verb(stdout, v->program, v->verb);
 			return 1;
 		}
 		v->given[v->given_count++] = (struct virt_given){f, optarg};
@@ -155,9 +158,10 @@ static int parse(struct virt *v, int argc, char **argv)
 		virt_value(v, "kubeconfig"), virt_value(v, "context"), virt_value(v, "namespace")};
 	if (v->arg_count >= v->verb->min && v->arg_count <= v->verb->max)
 		return 0;
-	fprintf(stderr, "hanok virt %.*s: %s\n", (int)strcspn(v->verb->name, "|"), v->verb->name,
+	fprintf(stderr, "%s %.*s: %s\n", v->program->words, (int)strcspn(v->verb->name, "|"),
+		v->verb->name,
 		v->arg_count < v->verb->min ? "arguments are missing" : "too many arguments");
-	usage_of_verb(stderr, v->verb);
+	usage_of_verb(stderr, v->program, v->verb);
 	return -EINVAL;
 }
 
@@ -233,27 +237,27 @@ static int verb_at(int argc, char **argv)
 	return i;
 }
 
-int virt_main(int argc, char **argv)
+int virt_program_main(const struct virt_program *p, int argc, char **argv)
 {
 	int at = verb_at(argc, argv);
 	if (at < argc &&
 		(streq(argv[at], "-h") || streq(argv[at], "--help") || streq(argv[at], "help"))) {
-		const struct virt_verb *about = at + 1 < argc ? find_verb(argv[at + 1]) : NULL;
+		const struct virt_verb *about = at + 1 < argc ? find_verb(p, argv[at + 1]) : NULL;
 		if (about)
-			usage_of_verb(stdout, about);
+			usage_of_verb(stdout, p, about);
 		else
-			usage_of_all(stdout);
+			usage_of_all(stdout, p);
 		return 0;
 	}
 	if (at >= argc) {
-		fprintf(stderr, "hanok virt: a verb is needed\n");
-		usage_of_all(stderr);
+		fprintf(stderr, "%s: a verb is needed\n", p->words);
+		usage_of_all(stderr, p);
 		return 2;
 	}
-	struct virt v = {.verb = find_verb(argv[at]), .program = argv[0]};
+	struct virt v = {.verb = find_verb(p, argv[at]), .program = p};
 	if (!v.verb) {
-		fprintf(stderr, "hanok virt: unknown verb '%s'; `hanok virt --help` lists them\n",
-			argv[at]);
+		fprintf(stderr, "%s: unknown verb '%s'; `%s --help` lists them\n", p->words,
+			argv[at], p->words);
 		return 2;
 	}
 	/* The verb goes to the front, where getopt_long expects the program. */
@@ -265,10 +269,16 @@ int virt_main(int argc, char **argv)
 	struct err err = ERR_INIT;
 	int code = r < 0 ? 2 : 0;
 	if (r == 0 && run(&v, &err) < 0) {
-		fprintf(stderr, "hanok virt %s: %s\n", word, err.msg);
+		fprintf(stderr, "%s %s: %s\n", p->words, word, err.msg);
 		code = v.misused ? 2 : 1;
 	}
 	api_session_close(v.session);
 	arena_finish(&v.arena);
 	return code;
+}
+
+int virt_main(int argc, char **argv)
+{
+	static const struct virt_program program = {"hanok virt", virt_subjects};
+	return virt_program_main(&program, argc, argv);
 }

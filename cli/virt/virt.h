@@ -34,12 +34,18 @@ struct virt_subject {
 };
 extern const struct virt_verb virt_power_verbs[], virt_look_verbs[], virt_access_verbs[],
 	virt_guest_verbs[], virt_device_verbs[], virt_snapshot_verbs[], virt_copy_verbs[],
-	virt_create_verbs[], virt_other_verbs[];
+	virt_transfer_verbs[], virt_create_verbs[], virt_other_verbs[];
 extern const struct virt_subject virt_subjects[]; /* title NULL ends */
+/* What a program of such verbs is called, and what it has: `hanok virt`, `hanok image`. */
+struct virt_program {
+	const char *words;
+	const struct virt_subject *subjects;
+};
+int virt_program_main(const struct virt_program *p, int argc, char **argv);
 
 struct virt_given; /* a flag as it was given */
 struct virt {
-	const char *program; /* argv[0] of the whole, for those that start themselves again */
+	const struct virt_program *program;
 	const struct virt_verb *verb;
 	char **args;
 	unsigned arg_count;
