@@ -5,6 +5,7 @@
 #include "lib/base/list.h"
 #include "lib/base/table.h"
 #include "node/vm/guest_agent/guest_agent.h"
+#include "node/vm/host/vm_host.h"
 #include "node/vm/image/container_disks.h"
 #include "node/vm/spec/domain_xml.h"
 #include "node/vm/libvirt/libvirt_rpc.h"
@@ -31,7 +32,8 @@ struct vm_manager {
 	struct container_disks *images;
 	char *directory; /* of all VMIs' files */
 	struct domain_host host;
-	bool host_ends; /* it is about to go down */
+	struct vm_host *hardware; /* what the host can give, and has given */
+	bool host_ends;		  /* it is about to go down */
 	int64_t host_grace_ns;
 	struct table workers; /* uid -> struct vm_worker */
 	struct vm_snapshots *snapshots; /* snapshot/snapshots.h; NULL = not yet */

@@ -71,6 +71,12 @@ static void tell_all(struct vm_manager *m, bool up)
 	VEC_FINISH(&uids);
 }
 
+static void host_known(struct vm_manager *m)
+{
+	if (libvirt_is_up(m->libvirt))
+		tell_all(m, true);
+}
+
 static void libvirt_up(void *user)
 {
 	struct vm_manager *m = user;
@@ -82,7 +88,8 @@ static void libvirt_up(void *user)
 	node_report(m->node, "libvirt", true, "LibvirtReady",
 		m->host.kvm ? "libvirt answers; guests run on KVM"
 			    : "libvirt answers; guests are emulated (no usable KVM)");
-	tell_all(m, true);
+	/* Nothing is prepared before it is known what the host can give. */
+	vm_host_learn(m->hardware, host_known);
 }
 
 static void libvirt_down(void *user, const struct err *err)
@@ -212,6 +219,7 @@ int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 		free(m);
 		return r;
 	}
+	m->hardware = vm_host_create(m);
 	m->libvirt = libvirt_create(n->loop, n->clock, n->libvirt_address, &on_libvirt, m);
 	m->agents = agent_link_create(n->loop, n->clock, n->libvirt_address, agents_up, m);
 	snprintf(selector, sizeof(selector), "status.nodeName=%s", n->name);
@@ -244,6 +252,7 @@ void vm_manager_destroy(struct vm_manager *m)
 		vm_worker_destroy(i.value);
 	table_finish(&m->workers);
 	agent_link_destroy(m->agents);
+	vm_host_destroy(m->hardware);
 	libvirt_destroy(m->libvirt);
 	container_disks_destroy(m->images);
 	free(m->directory);

@@ -339,7 +339,7 @@ static void begin_prepare(struct vm_worker *w)
 {
 	struct err err = ERR_INIT;
 
-	if (read_spec(w, &err) < 0) {
+	if (read_spec(w, &err) < 0 || vm_host_check(w->m->hardware, &w->spec, &err) < 0) {
 		problem(w, err.code == -EOPNOTSUPP ? "NotSupported" : "InvalidSpec", &err);
 		done(w, VM_DO_PREPARE, false);
 		return;
@@ -444,9 +444,11 @@ static void define(struct vm_worker *w)
 {
 	_cleanup_(buf_finish) struct buf xml = BUF_INIT;
 	struct err err = ERR_INIT;
+	const char *reason = "InvalidSpec";
 
-	if (domain_xml_write(&xml, &w->spec, &w->m->host, &err) < 0) {
-		problem(w, "InvalidSpec", &err);
+	if (vm_host_place(w->m->hardware, &w->spec, &w->arena, &reason, &err) < 0 ||
+		domain_xml_write(&xml, &w->spec, &w->m->host, &err) < 0) {
+		problem(w, reason, &err);
 		done(w, VM_DO_DEFINE, false);
 		return;
 	}

@@ -122,7 +122,8 @@ lab_host_etc() {
 	local host=$1 number=$2 etc=$LAB/$1/etc item n
 	mkdir -p "$etc"
 	for item in passwd group nsswitch.conf ld.so.cache ld.so.conf ld.so.conf.d alternatives protocols services \
-		ethertypes localtime ssl libnl-3 libvirt sasl2 qemu login.defs os-release debian_version profile shells; do
+		ethertypes localtime ssl libnl-3 libvirt sasl2 qemu login.defs os-release debian_version profile shells \
+		swtpm_setup.conf swtpm-localca.conf swtpm-localca.options; do
 		[ -e "/etc/$item" ] && [ ! -e "$etc/$item" ] && cp -a "/etc/$item" "$etc/"
 	done
 	rm -rf "$etc"/libvirt/qemu/networks/autostart "$etc"/libvirt/qemu/networks/*.xml
@@ -191,6 +192,11 @@ lab_host_var() {
 	chmod 750 "$var/lib/libvirt/qemu" "$var/cache/libvirt/qemu"
 	if owner=$(stat -c %u:%g /var/lib/libvirt/qemu 2>/dev/null); then
 		chown "$owner" "$var/lib/libvirt/qemu" "$var/cache/libvirt/qemu"
+	fi
+	# Who signs the certificates of emulated TPMs: swtpm's user must be able to write there.
+	if owner=$(stat -c %u:%g /var/lib/swtpm-localca 2>/dev/null); then
+		mkdir -p -m 750 "$var/lib/swtpm-localca"
+		chown "$owner" "$var/lib/swtpm-localca"
 	fi
 	ln -sfn /run "$var/run"
 	ln -sfn /run/lock "$var/lock"

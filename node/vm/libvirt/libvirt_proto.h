@@ -149,8 +149,9 @@ enum {
 	LIBVIRT_SNAPSHOT_LIVE = 256,
 };
 enum { LIBVIRT_DISK_ERROR_UNSPEC = 1, LIBVIRT_DISK_ERROR_NO_SPACE = 2 };
-/* Managed save, snapshot and checkpoint metadata, NVRAM: nothing of a deleted VMI may stay. */
-enum { LIBVIRT_UNDEFINE_ALL = 1 | 2 | 4 | 16 };
+/* Managed save, snapshot and checkpoint metadata: nothing of a deleted VMI may stay. NVRAM stays
+ * where it is, in a directory of ours, and so does the memory of a TPM that is persistent. */
+enum { LIBVIRT_UNDEFINE_ALL = 1 | 2 | 8 | 16 };
 enum { LIBVIRT_CREATE_PAUSED = 1 };
 
 struct libvirt_header {

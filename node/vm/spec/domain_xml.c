@@ -26,7 +26,7 @@ int domain_xml_write(
 
 	xml_add(&x, "<domain type='%s'>\n", host->kvm ? "kvm" : "qemu");
 	write_about(&x, s, host);
-	xml_write_memory(&x, s);
+	xml_write_memory(&x, s, host);
 	xml_write_vcpu(&x, s);
 	xml_write_cputune(&x, s, host);
 	xml_write_numatune(&x, s);

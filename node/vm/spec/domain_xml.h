@@ -6,8 +6,11 @@
 
 /* What the host can do and is called. */
 struct domain_host {
-	bool kvm;	      /* the CPU can and /dev/kvm opens; else TCG emulation */
-	bool cgroup2;	      /* weights of CPUs have another scale there */
+	bool kvm;     /* the CPU can and /dev/kvm opens; else TCG emulation */
+	bool cgroup2; /* weights of CPUs have another scale there */
+	/* Limits of memory can be given: libvirt raises that of locked memory with them, which
+	 * needs CAP_SYS_RESOURCE. */
+	bool memory_limits;
 	const char *emulator; /* "/usr/bin/qemu-system-x86_64" */
 	const char *bridge;   /* "hanok0" */
 	const char *node;     /* name of the Node */

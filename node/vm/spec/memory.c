@@ -138,7 +138,7 @@ static void write_memtune(struct xml *x, const struct vm_spec *s)
 	}
 }
 
-void xml_write_memory(struct xml *x, const struct vm_spec *s)
+void xml_write_memory(struct xml *x, const struct vm_spec *s, const struct domain_host *host)
 {
 	const struct vm_memory *m = &s->memory;
 	long long kib = (s->memory_bytes + 1023) / 1024;
@@ -163,5 +163,6 @@ void xml_write_memory(struct xml *x, const struct vm_spec *s)
 			xml_add(x, "    <source type='memfd'/>\n    <access mode='shared'/>\n");
 		xml_add(x, "  </memoryBacking>\n");
 	}
-	write_memtune(x, s);
+	if (host->memory_limits)
+		write_memtune(x, s);
 }

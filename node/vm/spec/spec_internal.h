@@ -33,7 +33,7 @@ int spec_read_volume(const struct json *volume, const char *field, struct vm_dis
 /* ---- writing ---- */
 
 void xml_write_cpu(struct xml *x, const struct vm_spec *s, const struct domain_host *host);
-void xml_write_memory(struct xml *x, const struct vm_spec *s);
+void xml_write_memory(struct xml *x, const struct vm_spec *s, const struct domain_host *host);
 void xml_write_firmware(struct xml *x, const struct vm_spec *s); /* sysinfo, os */
 void xml_write_features(struct xml *x, const struct vm_spec *s, const struct domain_host *host);
 void xml_write_clock(struct xml *x, const struct vm_spec *s);
@@ -68,4 +68,3 @@ bool spec_is_i440fx(const char *machine); /* "pc", "pc-i440fx-7.2" */
 /* The guest must see a NUMA cell, since memory can be added only to one (memory.c). */
 bool spec_needs_numa_cell(const struct vm_spec *s);
 const char *spec_virtio_model(const struct vm_spec *s); /* "virtio" | "virtio-transitional" */
-unsigned spec_cpu_count(const struct vm_spec *s);	/* at start */

@@ -124,3 +124,4 @@ struct vm_spec {
  * -EOPNOTSUPP: it asks for what this agent does not do. Both name the field. */
 int vm_spec_read(
 	struct arena *a, const struct json *vmi, struct vm_spec *ret, struct err *err) _must_check_;
+unsigned spec_cpu_count(const struct vm_spec *s); /* at start */

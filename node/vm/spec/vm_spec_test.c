@@ -91,6 +91,7 @@ static void golden(const char *name)
 	place_hardware(&a, doc, &s);
 	assert_int_equal(domain_xml_write(&xml, &s,
 				 &(struct domain_host){.kvm = json_path_bool(doc, "kvm", false),
+					 .memory_limits = true,
 					 .cgroup2 = json_path_bool(doc, "cgroup2", false),
 					 .emulator = "/usr/bin/qemu-system-x86_64",
 					 .bridge = "hanok0",
