@@ -365,6 +365,67 @@ static void test_rerun_on_failure(void **state)
 	}
 }
 
+/* Instancetypes: waited for, kept as a revision, and changed without a change of the machine. */
+
+static bool size_missing(struct sim *s)
+{
+	return sim_count(s, "VirtualMachineInstance") == 0 &&
+	       sim_condition_is(
+		       s, "VirtualMachine", "vm", "Failure", "True", "FailedFindInstancetype");
+}
+
+static bool runs_with(struct sim *s, const char *memory)
+{
+	return runs(s) && sim_count(s, "ControllerRevision") == 1 &&
+	       sim_text_is(s, "VirtualMachineInstance", "vm", "spec.domain.memory.guest", memory) &&
+	       sim_text_is(s, "VirtualMachine", "vm", "status.instancetypeRef.name", "small") &&
+	       sim_condition_is(s, "VirtualMachine", "vm", "Ready", "True", NULL);
+}
+
+static bool runs_small(struct sim *s)
+{
+	return runs_with(s, "128Mi");
+}
+
+static void make_size(struct sim *s, const char *memory)
+{
+	fake_api_create_text(s->api,
+		"{'apiVersion':'instancetype.kubevirt.io/v1beta1','kind':"
+		"'VirtualMachineClusterInstancetype','metadata':{'name':'small'},'spec':{'cpu':{"
+		"'guest':1},'memory':{'guest':'%s'}}}",
+		memory);
+}
+
+static void test_instancetype(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		sim_begin(&s, seed, CONTROLLERS, true);
+		fake_node_add(s.nodes, "n1", "8", "8Gi", 110);
+		fake_api_create_text(s.api,
+			"{'apiVersion':'kubevirt.io/v1','kind':'VirtualMachine','metadata':{'name':"
+			"'vm'},'spec':{'runStrategy':'Always','instancetype':{'name':'small','kind'"
+			":"
+			"'virtualmachineclusterinstancetype'},'template':{'metadata':{'labels':{"
+			"'app':'web'}},'spec':{'domain':{'devices':{}}}}}}");
+		sim_until(&s, size_missing, 60000);
+		sim_faults(&s, true);
+		make_size(&s, "128Mi");
+		sim_run_ms(&s, 10000);
+		sim_faults(&s, false);
+		sim_until(&s, runs_small, 200000);
+		/* Another size of that name is for machines to come. */
+		remember_uid(&s);
+		fake_api_delete(s.api, "VirtualMachineClusterInstancetype", "", "small", -1, NULL);
+		make_size(&s, "256Mi");
+		fake_api_delete(s.api, "VirtualMachineInstance", "default", "vm", -1, NULL);
+		sim_until(&s, runs_anew, 60000);
+		sim_until(&s, runs_small, 60000);
+		sim_end(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_data_volumes),
 		cmocka_unit_test(test_paused_start),
 		cmocka_unit_test(test_rerun_on_failure),
+		cmocka_unit_test(test_instancetype),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

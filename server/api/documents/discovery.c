@@ -168,7 +168,11 @@ static void respond_resource_list(struct api_request *req)
 		if (has_resources(k) && streq(k->group, r->group) && streq(k->version, r->version))
 			add_rows(a, rows, k);
 	}
-	if (is_subresources_group(r->group) && streq(r->version, "v1"))
+	if (is_subresources_group(r->group) && streq(r->version, "v1")) {
+		const char *update = "update";
+		json_push(a, rows,
+			resource_row(a, "expand-vm-spec", "", true, "VirtualMachine",
+				strings(a, &update, 1)));
 		for (size_t i = 0; i < vm_subresource_count; i++) {
 			const struct vm_subresource *s = &vm_subresources[i];
 			const char *verb = vm_subresource_verb(s);
@@ -176,6 +180,7 @@ static void respond_resource_list(struct api_request *req)
 				resource_row(a, arena_printf(a, "%s/%s", s->resource, s->name), "",
 					true, s->kind, strings(a, &verb, 1)));
 		}
+	}
 	if (!json_count(rows)) {
 		api_respond_text(
 			req, 404, "text/plain; charset=utf-8", NULL, "404 page not found\n", 19);

@@ -3,6 +3,7 @@
 #include "server/api/hooks/hooks_internal.h"
 
 #include "lib/json/json_seen.h"
+#include "server/api/machines/sizes.h"
 
 /* Holds an instance until its node's agent has stopped the guest. */
 #define INSTANCE_FINALIZER "foregroundDeleteVirtualMachine"
@@ -162,8 +163,12 @@ static void machine_validate(struct hook *h, const struct json *doc)
 	else if (!json_is(running, JSON_BOOL) && !*strategy)
 		field_error(h->errors, FIELD_REQUIRED, "spec.runStrategy", NULL,
 			"One of Running or RunStrategy must be specified");
-	if (json_path(spec, "template.spec"))
-		check_instance_spec(h, json_path(spec, "template.spec"), "spec.template.spec");
+	/* What its status or its end changes is no reason to look for what it names. */
+	bool settled = *h->part || json_path(doc, "metadata.deletionTimestamp");
+	const struct json *template =
+		settled ? json_get(spec, "template") : machine_sizes_template(h, doc);
+	if (json_get(template, "spec"))
+		check_instance_spec(h, json_get(template, "spec"), "spec.template.spec");
 }
 
 static void warn_eviction(struct hook *h, const struct json *doc)
@@ -179,14 +184,15 @@ static void warn_eviction(struct hook *h, const struct json *doc)
 static int machine_prepare_create(struct hook *h, struct json *doc)
 {
 	warn_eviction(h, doc);
-	return 0;
+	return machine_sizes_complete(h, doc);
 }
 
 static int machine_prepare_update(struct hook *h, struct json *doc, const struct json *old)
 {
-	if (!json_equal(json_get(doc, "spec"), json_get(old, "spec")))
-		warn_eviction(h, doc);
-	return 0;
+	if (json_equal(json_get(doc, "spec"), json_get(old, "spec")))
+		return 0;
+	warn_eviction(h, doc);
+	return machine_sizes_complete(h, doc);
 }
 
 static struct json *machine_cell(const struct table_row *row, const char *column)

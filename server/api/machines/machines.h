@@ -13,6 +13,8 @@ void machines_remove_volume(struct api_request *req);
 void machines_memory_dump(struct api_request *req);
 void machines_remove_memory_dump(struct api_request *req);
 void machines_object_graph(struct api_request *req);
+void machines_expand(struct api_request *req);
+void machines_expand_sent(struct api_request *req); /* the machine is the body */
 void machines_pass(struct api_request *req); /* to the node of the instance */
 /* The machine's instance is saved to disk: to start the machine is to restore that. True: the
  * request is taken over. */
@@ -27,7 +29,8 @@ int machines_may_vnc(struct api_request *req, const struct json *instance);
 int machines_may_forward(struct api_request *req, const struct json *instance);
 int machines_has_agent(struct api_request *req, const struct json *instance);
 
-/* Paths that name no machine: version, healthz, guestfs. False: there is no such one. */
+/* Paths that name no machine: version, healthz, guestfs, expand-vm-spec. False: there is no such
+ * one. */
 bool machines_platform(struct api_request *req);
 const char *machines_kubevirt_version(void); /* "v1.6.0+..." */
 

@@ -1,4 +1,4 @@
-/* platform.c - version, healthz and guestfs: what clients ask of the platform itself. */
+/* platform.c - paths that name no machine: what clients ask of the platform itself. */
 #include "server/api/machines/machines.h"
 
 /* The version of KubeVirt's API that is served: clients compare it with their own. */
@@ -41,15 +41,22 @@ static void guestfs(struct api_request *req)
 bool machines_platform(struct api_request *req)
 {
 	static const struct {
-		const char *resource;
+		const char *resource, *method;
+		bool namespaced;
 		void (*handle)(struct api_request *req);
-	} all[] = {{"version", version}, {"healthz", healthz}, {"guestfs", guestfs}};
+	} all[] = {
+		{"version", "GET", false, version},
+		{"healthz", "GET", false, healthz},
+		{"guestfs", "GET", false, guestfs},
+		{"expand-vm-spec", "PUT", true, machines_expand_sent},
+	};
 	const struct route *r = &req->route;
-	if (r->namespace || r->name)
+	if (r->name)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (streq(all[i].resource, r->resource)) {
-			if (streq(req->method, "GET"))
+		if (streq(all[i].resource, r->resource) &&
+			all[i].namespaced == (r->namespace != NULL)) {
+			if (streq(req->method, all[i].method))
 				all[i].handle(req);
 			else
 				api_fail_method(req);

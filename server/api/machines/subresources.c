@@ -27,6 +27,7 @@ const struct vm_subresource vm_subresources[] = {
 	{VMI, "vnc/screenshot", "VirtualMachineInstance", "GET", machines_pass, machines_may_vnc},
 	{VMI, "vsock", "VirtualMachineInstance", "GET", machines_pass, NULL},
 	{VM, "addvolume", "VirtualMachine", "PUT", machines_add_volume, NULL},
+	{VM, "expand-spec", "VirtualMachine", "GET", machines_expand, NULL},
 	{VM, "memorydump", "VirtualMachine", "PUT", machines_memory_dump, NULL},
 	{VM, "objectgraph", "VirtualMachine", "GET", machines_object_graph, NULL},
 	{VM, "portforward", "VirtualMachine", "GET", machines_pass, machines_may_forward},

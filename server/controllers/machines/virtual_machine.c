@@ -6,6 +6,7 @@
 #include "server/controllers/controller.h"
 #include "server/controllers/meta.h"
 #include "server/controllers/machines/virtual_machine_plan.h"
+#include "server/controllers/machines/virtual_machine_sizes.h"
 #include "server/controllers/machines/virtual_machine_volumes.h"
 
 #define COMPONENT "virtualmachine-controller"
@@ -19,6 +20,7 @@ struct machines {
 	struct client *client;
 	struct informer *machines, *instances;
 	struct machine_volumes *volumes;
+	struct machine_sizes *sizes;
 };
 
 struct pass {
@@ -27,16 +29,21 @@ struct pass {
 	struct json *doc, *instance_doc;
 	struct vm_plan plan;
 	struct volumes_state volumes;
+	struct sizes_state sizes;
 	const char *strategy;
 	const char *failure_reason, *failure_message; /* NULL = none */
 };
 
-static char *template_hash(struct arena *a, const struct json *vm)
+/* Of what an instance is made of. */
+static char *template_hash(struct arena *a, const struct pass *p)
 {
 	_cleanup_(buf_finish) struct buf text = BUF_INIT;
-	struct json *spec = json_path(vm, "spec.template.spec");
+	struct json *spec = json_path(p->doc, "spec.template.spec");
 	if (spec)
 		json_write(&text, spec);
+	for (size_t i = 0; i < SIZE_ROLES; i++)
+		if (p->sizes.found[i])
+			json_write(&text, json_get(p->sizes.found[i], "spec"));
 	return arena_printf(a, "%016" PRIx64, fnv1a_64(text.data ? text.data : "", text.size));
 }
 
@@ -85,7 +92,7 @@ static struct json *restart_required(
 	bool differs =
 		was &&
 		!vm_phase_final(json_str_or(json_path(p->instance_doc, "status.phase"), "")) &&
-		!streq(was, template_hash(a, p->doc));
+		!p->sizes.reason && !streq(was, template_hash(a, p));
 	if (!differs)
 		return condition_find(conditions, "RestartRequired")
 			       ? condition_drop(a, conditions, "RestartRequired")
@@ -149,6 +156,15 @@ static void write_status(struct sync *s)
 	json_set(a, status, "desiredGeneration",
 		p->instance ? json_new_int(a, generation) : json_new_null(a));
 	json_set(a, status, "observedGeneration", observed_generation(a, p));
+	/* As they were, while it is not known what the machine means. */
+	if (!p->sizes.reason) {
+		static const char *const refs[SIZE_ROLES] = {
+			[ROLE_INSTANCETYPE] = "instancetypeRef",
+			[ROLE_PREFERENCE] = "preferenceRef"};
+		for (size_t i = 0; i < SIZE_ROLES; i++)
+			json_set(a, status, refs[i],
+				p->sizes.refs[i] ? p->sizes.refs[i] : json_new_null(a));
+	}
 	json_set(a, status, "volumeSnapshotStatuses",
 		machine_volumes_snapshots(p->c->volumes, a, p->vm, p->doc));
 	json_set(a, status, "conditions", conditions);
@@ -180,12 +196,38 @@ static void on_created(struct sync *s, const struct client_result *r, void *user
 	}
 }
 
+/* The template changed after it was checked against its instancetype. */
+static void refuse_start(struct sync *s, const struct json *conflicts)
+{
+	struct pass *p = s->state;
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+	JSON_FOR_EACH_ITEM(c, conflicts)
+		buf_printf(&text, "%s%s", text.size ? ", " : "", json_str(c));
+	s->failed = true;
+	p->failure_reason = "FailedCreate";
+	p->failure_message =
+		arena_printf(&s->arena, "VMI conflicts with instancetype spec in fields: [%.*s]",
+			(int)text.size, text.data);
+	client_event_as(p->c->client, COMPONENT, p->vm, NULL, "Warning", "FailedCreate",
+		"Error creating virtual machine instance: Failed to apply instancetype: %s",
+		p->failure_message);
+	s->next = write_status;
+}
+
 static void start_instance(struct sync *s)
 {
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
-	struct json *template = json_path(p->doc, "spec.template"),
-		    *from = json_get(template, "metadata");
+	struct json *template = json_copy(a, json_path(p->doc, "spec.template"));
+	if (!template)
+		template = json_new_object(a);
+	const struct json *conflicts = instancetype_apply(a, p->sizes.found[ROLE_INSTANCETYPE],
+		p->sizes.found[ROLE_PREFERENCE], template, "spec");
+	if (conflicts) {
+		refuse_start(s, conflicts);
+		return;
+	}
+	const struct json *from = json_get(template, "metadata");
 	struct json *doc = json_new_object(a), *meta = json_object_at(a, doc, "metadata");
 	json_set_str(a, doc, "apiVersion", "kubevirt.io/v1");
 	json_set_str(a, doc, "kind", "VirtualMachineInstance");
@@ -200,11 +242,12 @@ static void start_instance(struct sync *s)
 					   : json_new_object(a);
 	json_set(a, annotations, GENERATION,
 		json_new_printf(a, "%" PRId64, json_path_int(p->doc, "metadata.generation", 0)));
-	json_set_str(a, annotations, TEMPLATE_HASH, template_hash(a, p->doc));
+	json_set_str(a, annotations, TEMPLATE_HASH, template_hash(a, p));
+	machine_sizes_annotate(a, p->doc, annotations);
 	json_set(a, meta, "annotations", annotations);
 	json_push(a, json_array_at(a, meta, "finalizers"), json_new_string(a, FINALIZER));
 	json_push(a, json_array_at(a, meta, "ownerReferences"), owner_reference(a, p->vm));
-	struct json *spec = json_copy(a, json_get(template, "spec"));
+	struct json *spec = json_get(template, "spec");
 	/* The machine's identity for its guest: the same after every start. */
 	if (spec && !json_path(spec, "domain.firmware.uuid"))
 		json_set_str(a, json_object_at(a, json_object_at(a, spec, "domain"), "firmware"),
@@ -290,6 +333,47 @@ static int64_t running_since_ns(const struct json *instance)
 	return 0;
 }
 
+static void settle(struct sync *s)
+{
+	write_status(s);
+	s->next = act;
+}
+
+static void on_revision_made(struct sync *s, const struct client_result *r, void *user)
+{
+	struct pass *p = s->state;
+	if (client_ok(r) || r->code == 409) /* it is there, but not in the cache yet */
+		return;
+	s->failed = true;
+	p->plan.start = false;
+	p->sizes.reason = p->failure_reason = "FailedCreate";
+	p->failure_message = arena_printf(&s->arena,
+		"error encountered while storing instancetype.kubevirt.io controllerRevisions: "
+		"failed to create ControllerRevision: %s",
+		r->message);
+}
+
+/* What the machine means is kept before its status refers to it. */
+static void bind_sizes(struct sync *s)
+{
+	struct pass *p = s->state;
+	for (size_t i = 0; i < SIZE_ROLES && !p->vm->deleting; i++)
+		if (p->sizes.missing[i])
+			sync_create(s, machine_sizes_kind(p->c->sizes), p->vm->namespace,
+				p->sizes.missing[i], on_revision_made, NULL);
+	s->next = settle;
+}
+
+static void on_revision(struct sync *s, const struct client_result *r, void *user)
+{
+	if (client_ok(r))
+		s->failed = true; /* the cache is behind: all of it again */
+	else if (r->code == 404)
+		settle(s);
+	else
+		sync_check(s, r);
+}
+
 static void reconcile(struct sync *s)
 {
 	struct machines *c = s->self;
@@ -304,6 +388,7 @@ static void reconcile(struct sync *s)
 	p->doc = object_doc(vm, a);
 	p->strategy = vm_strategy(p->doc);
 	p->volumes = machine_volumes_look(c->volumes, a, vm, p->doc);
+	p->sizes = machine_sizes_look(c->sizes, a, vm, p->doc);
 	struct object *instance = informer_get(c->instances, s->ns, s->name);
 	const struct object_owner *owner = instance ? object_controller(instance) : NULL;
 	struct vm_facts f = {
@@ -344,8 +429,16 @@ static void reconcile(struct sync *s)
 			"machine exists",
 			s->name);
 	}
-	write_status(s);
-	s->next = act;
+	if (p->sizes.reason && !vm->deleting) {
+		p->plan.start = false;
+		p->failure_reason = p->sizes.reason;
+		p->failure_message = p->sizes.message;
+	}
+	if (p->sizes.lost_revision)
+		sync_get(s, machine_sizes_kind(c->sizes), s->ns, p->sizes.lost_revision,
+			on_revision, NULL);
+	else
+		bind_sizes(s);
 }
 
 /* Events. */
@@ -366,6 +459,7 @@ static void *create(struct shared *sh)
 	c->machines = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachine");
 	c->instances = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachineInstance");
 	c->volumes = machine_volumes_create(sh, c->loop);
+	c->sizes = machine_sizes_create(sh, c->loop);
 	informer_add_handler(c->machines, &handler, c);
 	informer_add_handler(c->instances, &handler, c);
 	return c;
@@ -381,6 +475,7 @@ static void destroy(void *self)
 	struct machines *c = self;
 	loop_destroy(c->loop);
 	machine_volumes_destroy(c->volumes);
+	machine_sizes_destroy(c->sizes);
 	free(c);
 }
 

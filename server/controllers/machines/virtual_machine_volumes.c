@@ -1,50 +1,24 @@
 #include "server/controllers/machines/virtual_machine_volumes.h"
 
-#include "lib/base/table.h"
+#include "server/controllers/machines/waiters.h"
 #include "server/controllers/meta.h"
-
-/* Machines that wait for the data volume or claim "NAMESPACE/NAME". An entry lives until that
- * changes; whoever still waits then is entered anew. */
-struct waiters {
-	VEC(char *) names;
-};
 
 struct machine_volumes {
 	struct loop *loop;
 	struct informer *data_volumes, *claims;
-	struct table waiting; /* "NAMESPACE/NAME" -> struct waiters */
+	struct waiters waiters; /* by "NAMESPACE/NAME" of a data volume or claim */
 };
-
-static void waiters_free(struct waiters *w)
-{
-	for (size_t i = 0; i < w->names.count; i++)
-		free(w->names.items[i]);
-	VEC_FINISH(&w->names);
-	free(w);
-}
 
 static void wait_for(struct machine_volumes *v, const struct object *vm, const char *name)
 {
 	_cleanup_(free_p) char *key = xasprintf("%s/%s", vm->namespace, name);
-	struct waiters *w = table_get(&v->waiting, key);
-	if (!w) {
-		w = xcalloc(1, sizeof(*w));
-		(void)table_set(&v->waiting, key, w);
-	}
-	for (size_t i = 0; i < w->names.count; i++)
-		if (streq(w->names.items[i], vm->name))
-			return;
-	VEC_PUSH(&w->names, xstrdup(vm->name));
+	waiters_add(&v->waiters, key, vm);
 }
 
 static void wake(struct machine_volumes *v, const struct object *o)
 {
 	_cleanup_(free_p) char *key = xasprintf("%s/%s", o->namespace, o->name);
-	struct waiters *w = table_remove(&v->waiting, key);
-	for (size_t i = 0; w && i < w->names.count; i++)
-		loop_add(v->loop, o->namespace, w->names.items[i]);
-	if (w)
-		waiters_free(w);
+	waiters_wake(&v->waiters, key);
 	const struct object_owner *owner = object_controller(o);
 	if (owner && streq(owner->kind, "VirtualMachine"))
 		loop_add(v->loop, o->namespace, owner->name);
@@ -76,6 +50,7 @@ struct machine_volumes *machine_volumes_create(struct shared *sh, struct loop *l
 					     volume_handler = {.changed = on_data_volume};
 	struct machine_volumes *v = xcalloc(1, sizeof(*v));
 	v->loop = loop;
+	v->waiters.loop = loop;
 	v->data_volumes = shared_informer(sh, "cdi.kubevirt.io", "v1beta1", "DataVolume");
 	v->claims = shared_informer(sh, "", "v1", "PersistentVolumeClaim");
 	informer_add_handler(v->data_volumes, &volume_handler, v);
@@ -87,9 +62,7 @@ void machine_volumes_destroy(struct machine_volumes *v)
 {
 	if (!v)
 		return;
-	for (struct table_iter i = table_iterate(&v->waiting); table_next(&i);)
-		waiters_free(i.value);
-	table_finish(&v->waiting);
+	waiters_finish(&v->waiters);
 	free(v);
 }
 
