@@ -37,6 +37,13 @@ static inline size_t net_address_size(const struct net_address *a)
 /* Something that a packet may be sent to from another host: not unspecified, loopback, multicast
  * or broadcast. */
 bool net_address_is_unicast(const struct net_address *a);
+/* No address: all zero. */
+static inline bool net_address_is_none(const struct net_address *a)
+{
+	static const struct net_address none;
+
+	return !memcmp(a, &none, sizeof(none));
+}
 /* Well formed: a known family, unused bytes zero. */
 bool net_address_is_valid(const struct net_address *a);
 /* The address `n` after this one. */

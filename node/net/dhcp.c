@@ -218,7 +218,9 @@ static void start(struct dhcp *d)
 	buf_clear(&d->said);
 	buf_printf(&interface, "--interface=%s", d->bridge);
 	buf_printf(&range, "--dhcp-range=%s,static,%s,12h", d->network, d->netmask);
-	buf_printf(&router, "--dhcp-option=option:router,%s", d->gateway);
+	/* Left alone, it would name itself. */
+	buf_printf(&router, "--dhcp-option=option:router%s%s", d->gateway ? "," : "",
+		d->gateway ? d->gateway : "");
 	buf_printf(&hosts, "--dhcp-hostsdir=%s", d->hosts);
 	buf_printf(&options, "--dhcp-optsdir=%s", d->options);
 	buf_printf(&pid_file, "--pid-file=%s", d->pid_file);
@@ -276,7 +278,7 @@ struct dhcp *dhcp_create(uv_loop_t *loop, const struct dhcp_config *c,
 	d->bridge = xstrdup(c->bridge);
 	d->network = xstrdup(c->network);
 	d->netmask = xstrdup(c->netmask);
-	d->gateway = xstrdup(c->gateway);
+	d->gateway = c->gateway ? xstrdup(c->gateway) : NULL;
 	d->directory = xstrdup(c->directory);
 	d->hosts = xasprintf("%s/hosts", c->directory);
 	d->options = xasprintf("%s/options", c->directory);

@@ -22,7 +22,7 @@ struct dhcp;
 struct dhcp_config {
 	const char *bridge;
 	const char *network, *netmask; /* "10.244.0.0", "255.255.255.0" */
-	const char *gateway;	       /* this node's address on the bridge */
+	const char *gateway;	       /* for guests' default route; NULL = they get none here */
 	const char *directory;	       /* for hosts, options and the pid file; made when missing,
 					  world-readable */
 };

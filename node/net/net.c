@@ -15,6 +15,7 @@
 #include "node/net/lease.h"
 #include "node/net/netd/links.h"
 #include "node/net/netd_client.h"
+#include "node/net/networks/networks.h"
 #include "node/net/pod_ranges.h"
 #include "node/net/policy/policies.h"
 #include "node/net/service/services.h"
@@ -35,6 +36,7 @@ struct node_net {
 	struct services *services;
 	struct policies *policies;
 	struct host_ports *host_ports;
+	struct networks *networks;
 	struct dhcp *dhcp;
 	struct dns_child *dns;
 	char dns_program[4096]; /* beside this program */
@@ -379,6 +381,7 @@ static void settle(struct node_net *net)
 	taken[1] = net->pods6;
 	taken[2] = net->service_net;
 	taken[3] = net->service_net6;
+	networks_set_taken(net->networks, taken, ARRAY_LEN(taken));
 	if (net_address_parse(net->node->host_ip, &here[0]) < 0)
 		here[0].family = 0;
 	if (net_address_parse(net->node->host_ip6, &here[1]) < 0)
@@ -437,6 +440,7 @@ static void netd_fresh(void *user, const char *why)
 	log_info("netd is given all rules", "because", why, NULL);
 	net->netd_there = net->netd_fresh = true;
 	policies_stale(net->policies);
+	networks_stale(net->networks);
 	settle_in(net, 0);
 }
 
@@ -446,7 +450,8 @@ static void netd_result(void *user, uint32_t serial, int code, const char *text)
 
 	if (serial != net->config_serial) {
 		if (!policies_result(net->policies, serial, code, text) &&
-			!host_ports_result(net->host_ports, serial, code, text))
+			!host_ports_result(net->host_ports, serial, code, text) &&
+			!networks_result(net->networks, serial, code, text))
 			services_result(net->services, serial, code, text);
 		return;
 	}
@@ -461,6 +466,7 @@ static void netd_result(void *user, uint32_t serial, int code, const char *text)
 		net->netd_fresh = false;
 		services_resync(net->services);
 		host_ports_resync(net->host_ports);
+		networks_resync(net->networks);
 		policies_resync(net->policies, (const struct net_range[]){net->pods, net->pods6},
 			net->pods6.address.family ? 2 : 1);
 	}
@@ -552,6 +558,14 @@ int net_create(struct node *n, struct node_net **ret, struct err *err)
 	net->services = services_create(n, net->netd);
 	net->host_ports = host_ports_create(n->loop, net->netd);
 	n->policies = net->policies = policies_create(n, net->netd);
+	net->networks = networks_create(&(struct networks_config){
+		.node = n,
+		.links = net->links,
+		.netd = net->netd,
+		.host_ports = net->host_ports,
+		.ports = policies_ports(net->policies),
+		.directory = net->directory,
+	});
 	problem(net, PART_RANGE, "the node has no pod range (spec.podCIDR) yet");
 	net_set_pod_cidr(net, n->pod_cidr);
 	*ret = net;
@@ -586,6 +600,7 @@ void net_destroy(struct node_net *net)
 		policies_admit_cancel(c->admission);
 		uv_close((uv_handle_t *)&c->timer, call_free);
 	}
+	networks_destroy(net->networks);
 	services_destroy(net->services);
 	policies_destroy(net->policies);
 	net->node->policies = NULL;
@@ -842,6 +857,22 @@ struct net_call *net_lease_remove(
 void net_call_cancel(struct net_call *c)
 {
 	c->done = NULL;
+}
+
+int net_attach(struct node_net *net, const struct net_attachment *a, struct net_attached *ret,
+	struct err *err)
+{
+	return networks_attach(net->networks, a, ret, err);
+}
+
+void net_detach(struct node_net *net, const char *uid)
+{
+	networks_detach(net->networks, uid);
+}
+
+void net_attachments_complete(struct node_net *net)
+{
+	networks_complete(net->networks);
 }
 
 void net_host_ports_set(

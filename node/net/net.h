@@ -6,6 +6,8 @@
  * rules, and only mends what differs. */
 #pragma once
 
+#include <net/if.h>
+
 #include "node/net/address.h"
 #include "node/net/dhcp.h"
 #include "node/node.h"
@@ -44,6 +46,27 @@ struct net_call *net_lease_add(struct node_net *net, const char *id, const char 
 struct net_call *net_lease_remove(
 	struct node_net *net, const char *id, net_lease_done *done, void *user);
 void net_call_cancel(struct net_call *c); /* done is not called; the work itself still ends */
+
+/* A guest's interface on another network of the node than that of the pods (networks/networks.h). */
+struct net_attachment {
+	const char *uid;		  /* of the VMI */
+	const char *owner;		  /* what keeps the address: namespace and name of the machine */
+	const char *interface;		  /* its name in the VMI */
+	const char *namespace, *network;  /* of the NetworkAttachmentDefinition */
+	const char *mac, *hostname;	  /* hostname may be NULL */
+};
+struct net_attached {
+	char bridge[IFNAMSIZ], tap[IFNAMSIZ];
+	char address[NET_ADDRESS_TEXT]; /* "" = the node gives none there */
+	unsigned mtu;			/* 0 = the bridge's own */
+};
+/* The network is there and knows the guest; again is harmless. -EAGAIN while the networks are not
+ * known yet, -ENOENT when there is no such one. */
+int net_attach(struct node_net *net, const struct net_attachment *a, struct net_attached *ret,
+	struct err *err) _must_check_;
+void net_detach(struct node_net *net, const char *uid); /* from all of them */
+/* All machines that run were told: what no guest uses may go. */
+void net_attachments_complete(struct node_net *net);
 
 /* A port of this node that leads to a pod or a machine (static PAT). Loopback addresses of the node
  * are left out. */

@@ -18,6 +18,7 @@
 
 struct owner {
 	struct net_port port;
+	bool mac_only;
 	size_t count;
 	struct net_address addresses[ADDRESSES_MAX];
 };
@@ -48,8 +49,12 @@ static void send_all(struct ports *p)
 	for (struct table_iter i = table_iterate(&p->owners); table_next(&i);) {
 		const struct owner *o = i.value;
 
-		for (size_t n = 0; n < o->count; n++) {
-			struct netd_port one = {.address = o->addresses[n]};
+		/* Without an address: the MAC is judged. */
+		for (size_t n = 0; n < o->count + o->mac_only; n++) {
+			struct netd_port one = {.address.family = 0};
+
+			if (!o->mac_only)
+				one.address = o->addresses[n];
 
 			memcpy(one.name, o->port.name, sizeof(one.name));
 			memcpy(one.mac, o->port.mac, sizeof(one.mac));
@@ -78,22 +83,52 @@ static void changed(struct ports *p)
 		uv_timer_start(&p->soon, on_soon, 0, 0);
 }
 
-void ports_set(struct ports *p, const char *uid, const struct net_port *port,
-	const struct net_address *addresses, size_t count)
+static void set_owner(struct ports *p, const char *uid, const struct owner *now)
 {
-	struct owner *o = table_get(&p->owners, uid), now = {.port = *port};
+	struct owner *o = table_get(&p->owners, uid);
 
-	now.count = MIN(count, (size_t)ADDRESSES_MAX);
-	for (size_t i = 0; i < now.count; i++)
-		now.addresses[i] = addresses[i];
-	if (o && !memcmp(o, &now, sizeof(now)))
+	if (o && !memcmp(o, now, sizeof(*now)))
 		return;
 	if (!o) {
 		o = xcalloc(1, sizeof(*o));
 		table_set(&p->owners, uid, o);
 	}
-	*o = now;
+	memcpy(o, now, sizeof(*o));
 	changed(p);
+}
+
+void ports_set(struct ports *p, const char *uid, const struct net_port *port,
+	const struct net_address *addresses, size_t count)
+{
+	struct owner now;
+
+	memset(&now, 0, sizeof(now)); /* compared as memory */
+	now.port = *port;
+	now.count = MIN(count, (size_t)ADDRESSES_MAX);
+	for (size_t i = 0; i < now.count; i++)
+		now.addresses[i] = addresses[i];
+	set_owner(p, uid, &now);
+}
+
+void ports_set_mac(struct ports *p, const char *uid, const struct net_port *port)
+{
+	struct owner now;
+
+	memset(&now, 0, sizeof(now));
+	now.port = *port;
+	now.mac_only = true;
+	set_owner(p, uid, &now);
+}
+
+const char *ports_owner_of_mac(const struct ports *p, const uint8_t mac[6], const char *but)
+{
+	for (struct table_iter i = table_iterate(&p->owners); table_next(&i);) {
+		const struct owner *o = i.value;
+
+		if (!o->mac_only && !streq(i.key, but) && !memcmp(o->port.mac, mac, 6))
+			return i.key;
+	}
+	return NULL;
 }
 
 void ports_remove(struct ports *p, const char *uid)

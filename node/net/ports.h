@@ -20,7 +20,11 @@ void ports_destroy(struct ports *p); /* NULL allowed */
 /* A pod or machine has this port and these addresses, in place of what it had. */
 void ports_set(struct ports *p, const char *uid, const struct net_port *port,
 	const struct net_address *addresses, size_t count);
+/* A port of another bridge, where addresses are the guests' matter: it is kept to its MAC. */
+void ports_set_mac(struct ports *p, const char *uid, const struct net_port *port);
 void ports_remove(struct ports *p, const char *uid);
+/* Who else on the pods' bridge has this MAC address; NULL. */
+const char *ports_owner_of_mac(const struct ports *p, const uint8_t mac[6], const char *but);
 
 /* netd has no state any more; it can take everything. */
 void ports_stale(struct ports *p);

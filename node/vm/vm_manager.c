@@ -181,6 +181,7 @@ static void instances_listed(void *user)
 	}
 	if (dir)
 		closedir(dir);
+	net_attachments_complete(m->node->net);
 }
 
 void vm_manager_forget(struct vm_manager *m, struct vm_worker *w)

@@ -10,6 +10,7 @@
 #include "node/disk/disks.h"
 #include "node/vm/guest_dns.h"
 #include "node/vm/image/image_files.h"
+#include "node/vm/vm_networks.h"
 
 #define SECRETS_MAX 8
 /* Where hostDisk volumes may be, unless DATA/host-disk-directories says otherwise. */
@@ -734,13 +735,17 @@ struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)
 		one_done(p, "DiskNotReady", &err);
 		return p;
 	}
-	if (s->interface_count) {
+	if (vm_networks_attach(o->node->net, s, &err) < 0) {
+		one_done(p, "NetworkNotReady", &err);
+		return p;
+	}
+	if (vm_spec_pod_interface(s)) {
 		vm_prepare_lease_id(s->uid, id);
 		p->waiting++;
 		vm_address_recall(o->directory, s->domain_name, last);
 		struct dhcp_resolvers dns = guest_dns(&p->arena, s->object, o->node->config);
-		p->lease = net_lease_add(o->node->net, id, last, s->interfaces[0].mac, s->hostname,
-			&dns, false, lease_here, p);
+		p->lease = net_lease_add(o->node->net, id, last, vm_spec_pod_interface(s)->mac,
+			s->hostname, &dns, false, lease_here, p);
 	}
 	for (size_t i = 0; i < s->disk_count; i++) {
 		want_secret(p, s->disks[i].image.pull_secret);

@@ -101,13 +101,16 @@ static struct json *interfaces(struct arena *a, const struct vm_facts *f)
 
 		json_set_str(a, it, "name", f->spec->interfaces[i].name);
 		json_set_str(a, it, "mac", f->spec->interfaces[i].mac);
-		json_set_str(a, it, "infoSource", "domain");
-		json_set_int(a, it, "queueCount", 1);
-		if (i == 0 && *f->address) {
+		json_set_str(a, it, "infoSource",
+			f->spec->interfaces[i].network ? "domain, multus-status" : "domain");
+		json_set_int(a, it, "queueCount", MAX(f->spec->interfaces[i].queues, 1u));
+		const char *address =
+			f->spec->interfaces[i].network ? f->spec->interfaces[i].address : f->address;
+		if (*address) {
 			struct json *all = json_new_array(a);
 
-			json_push(a, all, json_new_string(a, f->address));
-			json_set_str(a, it, "ipAddress", f->address);
+			json_push(a, all, json_new_string(a, address));
+			json_set_str(a, it, "ipAddress", address);
 			json_set(a, it, "ipAddresses", all);
 		}
 		json_push(a, list, it);

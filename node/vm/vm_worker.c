@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 #include "node/vm/control/control.h"
 #include "node/vm/guest_dns.h"
+#include "node/vm/vm_networks.h"
 
 #define STATUS_RETRY_MS 1000
 
@@ -331,7 +332,7 @@ static void prepared(void *user, const char *address, const char *reason, const 
 		problem(w, reason, err);
 	else
 		snprintf(w->address, sizeof(w->address), "%s", address);
-	w->leased = !err;
+	w->leased = w->attached = !err;
 	done(w, VM_DO_PREPARE, !err);
 }
 
@@ -535,6 +536,8 @@ static void clean_rest(struct vm_worker *w)
 {
 	char id[80];
 
+	net_detach(w->m->node->net, w->uid);
+	w->attached = false;
 	vm_prepare_lease_id(w->uid, id);
 	if (w->lease)
 		net_call_cancel(w->lease);
@@ -679,7 +682,7 @@ static void on_timer(uv_timer_t *t)
 {
 	struct vm_worker *w = t->data;
 
-	w->status_again_later = w->lease_failed = false;
+	w->status_again_later = w->lease_failed = w->attach_failed = false;
 	vm_worker_step(w);
 }
 
@@ -701,11 +704,12 @@ static void adopt_lease(struct vm_worker *w)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	char id[80];
 
-	if (w->leased || w->lease || w->lease_failed || !w->has_spec || !w->spec.interface_count)
+	if (w->leased || w->lease || w->lease_failed || !w->has_spec ||
+		!vm_spec_pod_interface(&w->spec))
 		return;
 	struct dhcp_resolvers dns = guest_dns(&a, w->spec.object, w->m->node->config);
 	vm_prepare_lease_id(w->uid, id);
-	w->lease = net_lease_add(w->m->node->net, id, NULL, w->spec.interfaces[0].mac,
+	w->lease = net_lease_add(w->m->node->net, id, NULL, vm_spec_pod_interface(&w->spec)->mac,
 		w->spec.hostname, &dns, true, adopted_lease, w);
 }
 
@@ -743,6 +747,7 @@ void vm_worker_step(struct vm_worker *w)
 	vm_snapshots_follow(w->m->snapshots, w);
 	if (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_SAVED)
 		adopt_lease(w);
+	vm_networks_follow(w);
 	if (w->core.sm.state == VM_RUNNING) {
 		vm_probe_start(w);
 	}
@@ -758,7 +763,7 @@ void vm_worker_step(struct vm_worker *w)
 	if (!w->status_again_later)
 		send_status(w);
 	wake = s.wake_ns;
-	if (w->status_again_later || w->lease_failed)
+	if (w->status_again_later || w->lease_failed || w->attach_failed)
 		wake = MIN(wake, now + STATUS_RETRY_MS * NS_PER_MS);
 	if (wake != INT64_MAX)
 		uv_timer_start(&w->timer, on_timer,

@@ -362,6 +362,100 @@ int links_set_hairpin(struct links *l, const char *bridge, struct err *err)
 	return r < 0 ? err_errno(err, r, "set hairpin mode on the ports of %s", bridge) : 0;
 }
 
+struct links_seen {
+	VEC(struct links_info) items;
+};
+
+static bool is_bridge(const struct nlattr *info)
+{
+	const struct nlattr *a;
+
+	for (a = mnl_attr_get_payload(info);
+		mnl_attr_ok(a, (int)((const char *)mnl_attr_get_payload(info) +
+				     mnl_attr_get_payload_len(info) - (const char *)a));
+		a = mnl_attr_next(a)) {
+		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
+			return streq(mnl_attr_get_str(a), "bridge");
+	}
+	return false;
+}
+
+static int see_link(const struct nlmsghdr *h, void *user)
+{
+	struct links_seen *seen = user;
+	const struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
+	struct links_info one = {.index = (unsigned)m->ifi_index};
+	const struct nlattr *a;
+
+	if (h->nlmsg_type != RTM_NEWLINK)
+		return MNL_CB_OK;
+	FOR_EACH_ATTRIBUTE(a, h, sizeof(*m))
+	switch (mnl_attr_get_type(a)) {
+	case IFLA_IFNAME:
+		snprintf(one.name, sizeof(one.name), "%s", mnl_attr_get_str(a));
+		break;
+	case IFLA_IFALIAS:
+		snprintf(one.alias, sizeof(one.alias), "%s", mnl_attr_get_str(a));
+		break;
+	case IFLA_MASTER:
+		one.master = mnl_attr_get_u32(a);
+		break;
+	case IFLA_LINKINFO:
+		one.bridge = is_bridge(a);
+		break;
+	default:
+		break;
+	}
+	VEC_PUSH(&seen->items, one);
+	return MNL_CB_OK;
+}
+
+int links_read(struct links *l, struct links_info **ret, size_t *ret_count, struct err *err)
+{
+	struct nlmsghdr *h = begin(l, RTM_GETLINK, NLM_F_DUMP);
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	struct links_seen seen = {0};
+	int r;
+
+	m->ifi_family = AF_UNSPEC;
+	r = talk(l, h, see_link, &seen);
+	if (r < 0) {
+		VEC_FINISH(&seen.items);
+		return err_errno(err, r, "read the links");
+	}
+	*ret = seen.items.items;
+	*ret_count = seen.items.count;
+	return 0;
+}
+
+int links_set_alias(
+	struct links *l, const char *name, const char *alias, unsigned mtu, struct err *err)
+{
+	struct nlmsghdr *h = begin(l, RTM_NEWLINK, NLM_F_ACK);
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	int r;
+
+	m->ifi_family = AF_UNSPEC;
+	m->ifi_index = (int)if_nametoindex(name);
+	mnl_attr_put(h, IFLA_IFALIAS, strlen(alias), alias);
+	if (mtu)
+		mnl_attr_put_u32(h, IFLA_MTU, mtu);
+	r = m->ifi_index ? talk(l, h, NULL, NULL) : -ENODEV;
+	return r < 0 ? err_errno(err, r, "name the bridge %s", name) : 0;
+}
+
+int links_delete(struct links *l, const char *name, struct err *err)
+{
+	struct nlmsghdr *h = begin(l, RTM_DELLINK, NLM_F_ACK);
+	struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	int r;
+
+	m->ifi_family = AF_UNSPEC;
+	m->ifi_index = (int)if_nametoindex(name);
+	r = m->ifi_index ? talk(l, h, NULL, NULL) : 0;
+	return r < 0 && r != -ENODEV ? err_errno(err, r, "remove the link %s", name) : 0;
+}
+
 bool links_sysctl(const char *path, const char *value)
 {
 	char have[64] = "";

@@ -37,5 +37,20 @@ int links_set_routes(struct links *l, const char *bridge, const struct links_rou
 /* Every port of the bridge may get back what it sent (bridge port flag "hairpin"). */
 int links_set_hairpin(struct links *l, const char *bridge, struct err *err) _must_check_;
 
+/* What there is. */
+struct links_info {
+	char name[IFNAMSIZ];
+	unsigned index, master; /* of the kernel; master 0 = of no bridge */
+	bool bridge;
+	char alias[128]; /* cut when it is longer */
+};
+/* All links, in *ret, which is to be freed. */
+int links_read(struct links *l, struct links_info **ret, size_t *ret_count,
+	struct err *err) _must_check_;
+/* mtu 0: stays as it is. */
+int links_set_alias(
+	struct links *l, const char *name, const char *alias, unsigned mtu, struct err *err) _must_check_;
+int links_delete(struct links *l, const char *name, struct err *err) _must_check_;
+
 /* Writes a value under /proc/sys unless it is there; false when that can't be. */
 bool links_sysctl(const char *path, const char *value);

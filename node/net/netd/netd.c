@@ -16,6 +16,7 @@
 #include "lib/base/vec.h"
 #include "node/net/netd/conntrack.h"
 #include "node/net/net.h"
+#include "node/net/netd/network_rules.h"
 #include "node/net/netd/nft_rules.h"
 #include "node/net/netd/policy_batch.h"
 #include "node/net/netd/port_guard.h"
@@ -30,6 +31,7 @@ struct netd {
 	unsigned tables; /* NFT_TABLE_*: config came and these were made */
 	struct policy_tables policies;
 	bool guard;   /* the table of ports is there */
+	bool networks; /* that of networks of the node's own too */
 	bool emptied; /* a table was made anew, by the configuration under way */
 	bool lost_told;
 	int64_t check_ns;	    /* when the tables are looked for again, however busy it is */
@@ -351,6 +353,27 @@ static int apply_ports(struct netd *d, const char *body, size_t size, bool repla
 			: 0;
 }
 
+static int apply_networks(struct netd *d, const char *body, size_t size, struct err *err)
+{
+	const struct netd_network *list = (const struct netd_network *)body;
+	_cleanup_(buf_finish) struct buf rules = BUF_INIT;
+	size_t count = size / sizeof(*list);
+	int r;
+
+	if (size % sizeof(*list))
+		return err_set(err, -EINVAL, "networks of the wrong size");
+	for (size_t i = 0; i < count; i++) {
+		r = netd_check_network(&list[i], err);
+		if (r < 0)
+			return err_context(err, r, "network %zu", i);
+	}
+	network_rules_write(&rules, list, count);
+	r = run_nft(&rules, err);
+	if (r == 0)
+		d->networks = count > 0;
+	return r;
+}
+
 static int serve_one(struct netd *d)
 {
 	struct netd_header h;
@@ -374,6 +397,8 @@ static int serve_one(struct netd *d)
 		r = apply_policies(d, body, h.size, &err);
 	else if (h.type == NETD_PORTS || h.type == NETD_PORTS_MORE)
 		r = apply_ports(d, body, h.size, h.type == NETD_PORTS, &err);
+	else if (h.type == NETD_NETWORKS)
+		r = apply_networks(d, body, h.size, &err);
 	else
 		r = err_set(&err, -EINVAL, "message %u is not known", h.type);
 	/* A change that finds no table is a sign: the agent would only try it again. */
@@ -392,7 +417,9 @@ static int check_tables(struct netd *d)
 	if (!d->tables || d->lost_told)
 		return 0;
 	lost = policy_tables_exist(d->nft, &d->policies, NULL) == 0 ||
-	       (d->guard && port_guard_exists(d->nft) == 0);
+	       (d->guard && port_guard_exists(d->nft) == 0) ||
+	       (d->networks &&
+		       nft_table_exists(d->nft, AF_INET, NETD_NETWORKS_TABLE, NULL) == 0);
 	for (unsigned f = 0; f < 2; f++)
 		if (d->tables & 1u << f)
 			lost |= nft_table_exists(

@@ -69,8 +69,36 @@ int netd_check_port(const struct netd_port *p, struct err *err)
 		return err_set(err, -EINVAL, "not the name of a port");
 	if (p->mac[0] & 1)
 		return err_set(err, -EINVAL, "%s: a MAC address of many", p->name);
-	if (!net_address_is_unicast(&p->address))
+	if (p->address.family ? !net_address_is_unicast(&p->address)
+			      : !net_address_is_none(&p->address))
 		return err_set(err, -EINVAL, "%s: not a unicast address", p->name);
+	return 0;
+}
+
+int netd_check_network(const struct netd_network *n, struct err *err)
+{
+	size_t length = strnlen(n->bridge, sizeof(n->bridge));
+	bool ok = length > 0 && length < sizeof(n->bridge) && n->bridge[0] != '-';
+
+	/* It becomes text between quotes. */
+	for (size_t i = 0; ok && i < sizeof(n->bridge); i++)
+		ok = i < length ? n->bridge[i] == '-' || n->bridge[i] == '_' ||
+					  n->bridge[i] == '.' ||
+					  (n->bridge[i] >= '0' && n->bridge[i] <= '9') ||
+					  (n->bridge[i] >= 'a' && n->bridge[i] <= 'z') ||
+					  (n->bridge[i] >= 'A' && n->bridge[i] <= 'Z')
+				: n->bridge[i] == 0;
+	if (!ok)
+		return err_set(err, -EINVAL, "not the name of a bridge");
+	if (n->isolated > 1)
+		return err_set(err, -EINVAL, "%s: isolated is %u", n->bridge, n->isolated);
+	if (n->isolated && !n->range.address.family)
+		return n->range.prefix || !net_address_is_none(&n->range.address)
+			       ? err_set(err, -EINVAL, "%s: not a range", n->bridge)
+			       : 0;
+	if (n->range.address.family != AF_INET || !net_range_is_valid(&n->range) ||
+		n->range.prefix < 8 || !net_address_is_unicast(&n->range.address))
+		return err_set(err, -EINVAL, "%s: not a range", n->bridge);
 	return 0;
 }
 

@@ -65,6 +65,7 @@ enum netd_message {
 	NETD_POLICY,
 	NETD_PORTS,	 /* ports of the bridge: an array in place of all earlier ones */
 	NETD_PORTS_MORE, /* likewise, beside them */
+	NETD_NETWORKS,	 /* networks of the node's own: an array in place of all earlier ones */
 };
 
 /* Code of a result: the configuration is in force, but elements were lost on the way. */
@@ -131,11 +132,19 @@ struct netd_port {
 	char name[NETD_PORT_NAME]; /* filled up with zeros */
 	uint8_t mac[6];
 	uint8_t zero[2];
-	struct net_address address;
+	struct net_address address; /* family 0: a port of another bridge, kept to its MAC */
+};
+
+/* A bridge of ours beside that of the pods (network_rules.h). */
+struct netd_network {
+	char bridge[NETD_PORT_NAME]; /* filled up with zeros */
+	uint32_t isolated;	     /* no way out; else guests go out by the host's address */
+	struct net_range range;	     /* IPv4; family 0 = isolated, without addresses */
 };
 
 /* Values in range, addresses where they may be. */
 int netd_check_port(const struct netd_port *p, struct err *err) _must_check_;
+int netd_check_network(const struct netd_network *n, struct err *err) _must_check_;
 int netd_check_config(const struct netd_config *c, size_t size, struct err *err) _must_check_;
 int netd_check_op(
 	const struct netd_op *op, const struct netd_config *config, struct err *err) _must_check_;

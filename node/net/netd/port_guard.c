@@ -18,6 +18,8 @@ static const char rules[] =
 	"	set known { type ifname; }\n"
 	"	set macs { type ether_addr; }\n"
 	"	set own_macs { type ifname . ether_addr; }\n"
+	"	set checked { type ifname; }\n"
+	"	set checked_macs { type ifname . ether_addr; }\n"
 	"	set own4 { type ifname . ipv4_addr; }\n"
 	"	set own6 { type ifname . ipv6_addr; }\n"
 	"	set targets { typeof @th,64,128; }\n"
@@ -37,6 +39,7 @@ static const char rules[] =
 	"		iifname . ip6 saddr @own6 accept\n"
 	"		ip6 saddr @range6 drop\n	}\n"
 	"	chain ports {\n"
+	"		iifname @checked iifname . ether saddr != @checked_macs drop\n"
 	"		iifname != @known accept\n"
 	"		ether saddr @macs iifname . ether saddr != @own_macs drop\n"
 	"		meta protocol vmap { ip : goto says-ip, ip6 : goto says-ip6, "
@@ -100,19 +103,34 @@ void port_guard_write(struct buf *out, const struct netd_config *c, const struct
 	write_tried(out, &c->v6.pods);
 }
 
-enum target { KNOWN, MACS, OWN_MACS, OWN4, OWN6, TARGETS, OWN_TARGETS, TARGET_COUNT };
+enum target {
+	KNOWN,
+	MACS,
+	OWN_MACS,
+	OWN4,
+	OWN6,
+	TARGETS,
+	OWN_TARGETS,
+	CHECKED,
+	CHECKED_MACS,
+	TARGET_COUNT
+};
 static const struct {
 	const char *name;
 	uint32_t family; /* of addresses that it is for; 0 = of no matter */
 	bool port;	 /* a key begins with the port's name */
+	bool mac;	 /* and has the MAC address, no other */
+	bool other;	 /* of ports of other bridges */
 } targets[TARGET_COUNT] = {
-	{"known", 0, true},
-	{"macs", 0, false},
-	{"own_macs", 0, true},
-	{"own4", AF_INET, true},
-	{"own6", AF_INET6, true},
-	{"targets", AF_INET6, false},
-	{"own_targets", AF_INET6, true},
+	[KNOWN] = {"known", .port = true},
+	[MACS] = {"macs", .mac = true},
+	[OWN_MACS] = {"own_macs", .port = true, .mac = true},
+	[OWN4] = {"own4", AF_INET, .port = true},
+	[OWN6] = {"own6", AF_INET6, .port = true},
+	[TARGETS] = {"targets", AF_INET6},
+	[OWN_TARGETS] = {"own_targets", AF_INET6, .port = true},
+	[CHECKED] = {"checked", .port = true, .other = true},
+	[CHECKED_MACS] = {"checked_macs", .port = true, .mac = true, .other = true},
 };
 
 static struct nlmsghdr *begin(struct buf *out, uint16_t type, uint32_t *seq, enum target t)
@@ -136,11 +154,10 @@ static void put_key(struct nlmsghdr *h, enum target t, const struct netd_port *p
 		memcpy(key, p->name, sizeof(p->name));
 		size = sizeof(p->name);
 	}
-	if (t == MACS || t == OWN_MACS) {
+	if (targets[t].mac) {
 		memcpy(key + size, p->mac, sizeof(p->mac));
-		size += t == MACS ? sizeof(p->mac)
-				  : 8; /* fields fill words where there are several */
-	} else if (t != KNOWN) {
+		size += size ? 8 : sizeof(p->mac); /* fields fill words where there are several */
+	} else if (targets[t].family) {
 		memcpy(key + size, p->address.bytes, net_address_size(&p->address));
 		size += net_address_size(&p->address);
 	}
@@ -157,7 +174,8 @@ static void put_elements(
 	unsigned n = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		if (targets[t].family && ports[i].address.family != targets[t].family)
+		if ((targets[t].family && ports[i].address.family != targets[t].family) ||
+			targets[t].other != !ports[i].address.family)
 			continue;
 		if (h && n % ELEMENTS_PER_MESSAGE == 0) {
 			mnl_attr_nest_end(h, list);

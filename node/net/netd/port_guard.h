@@ -8,6 +8,7 @@
  *   macs own_macs        a MAC of a known port comes from that port alone
  *   own4 own6            port and address: these may be sources, in ARP too
  *   range4 range6        pods' ranges of all nodes: no other address of theirs may
+ *   checked checked_macs ports of other bridges, and the one MAC that each may send from
  *   targets own_targets  likewise what neighbour advertisements speak of; of this node's range no
  *                        free address either, nor may it be tried for doubles
  *

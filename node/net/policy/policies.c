@@ -770,6 +770,11 @@ static void retry_closed(uv_handle_t *h)
 	uv_close((uv_handle_t *)&p->tick, tick_closed);
 }
 
+struct ports *policies_ports(struct policies *p)
+{
+	return p->ports;
+}
+
 void policies_destroy(struct policies *p)
 {
 	if (!p)

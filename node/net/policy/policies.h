@@ -15,6 +15,8 @@
 struct policies;
 struct policies *policies_create(struct node *n, struct netd_client *netd);
 void policies_destroy(struct policies *p); /* NULL allowed */
+/* For ports of other bridges. */
+struct ports *policies_ports(struct policies *p);
 
 /* netd has no state any more: nothing is sent until policies_resync. What the kernel has stays. */
 void policies_stale(struct policies *p);

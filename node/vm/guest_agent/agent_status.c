@@ -27,7 +27,11 @@ static void add(struct arena *a, struct json *interface, const struct json *gues
 {
 	struct json *all = json_array_at(a, interface, "ipAddresses");
 
-	json_set_str(a, interface, "infoSource", "domain, guest-agent");
+	/* KubeVirt's order of the sources. */
+	json_set_str(a, interface, "infoSource",
+		strstr(json_str_or(json_get(interface, "infoSource"), ""), "multus-status")
+			? "domain, guest-agent, multus-status"
+			: "domain, guest-agent");
 	json_set_str(
 		a, interface, "interfaceName", json_str_or(json_get(guest, "interfaceName"), ""));
 	JSON_FOR_EACH_ITEM(it, json_get(guest, "ipAddresses"))
@@ -47,7 +51,8 @@ void agent_status_interfaces(struct arena *a, struct json *interfaces, const str
 		struct json *known = by_mac(interfaces, json_str(json_get(it, "mac")));
 		struct json *one;
 
-		if (known && streq(json_str(json_get(known, "infoSource")), "domain")) {
+		if (known && str_has_prefix(json_str_or(json_get(known, "infoSource"), ""), "domain") &&
+			!json_get(known, "interfaceName")) {
 			add(a, known, it);
 		} else if (json_count(interfaces) < own + AGENT_INTERFACES_MAX) {
 			/* Bridges, containers' interfaces, and the like. */

@@ -39,6 +39,40 @@ static void make_mac(const struct vm_spec *s, size_t index, char ret[18])
 		(unsigned)((h ^ h >> 32) & 255));
 }
 
+/* Which network it is on. */
+static int read_network(const struct json *network, const struct json *interface,
+	const char *field, const struct vm_spec *s, struct vm_interface *i, struct err *err)
+{
+	const struct json *multus = json_get(network, "multus");
+
+	if (json_get(network, "pod"))
+		return vm_spec_pod_interface(s) ? err_set(err, -EINVAL,
+							  "%s: only one interface can be on the "
+							  "pod network",
+							  field)
+						: 0;
+	if (!multus)
+		return err_set(err, -EOPNOTSUPP,
+			"network '%s': this node agent knows the networks pod and multus", i->name);
+	i->network = json_str(json_get(multus, "networkName"));
+	if (!i->network || !*i->network || strlen(i->network) > 320 ||
+		strspn(i->network, "abcdefghijklmnopqrstuvwxyz0123456789-./") !=
+			strlen(i->network))
+		return err_set(err, -EINVAL,
+			"network '%s': multus.networkName: must be the name of a network "
+			"attachment definition, NAME or NAMESPACE/NAME",
+			i->name);
+	if (json_bool_or(json_get(multus, "default"), false))
+		return err_set(err, -EOPNOTSUPP,
+			"network '%s': multus.default: no other network can take the pod "
+			"network's place on this node",
+			i->name);
+	if (json_get(interface, "masquerade"))
+		return err_set(err, -EINVAL,
+			"%s: Masquerade interface only implemented with pod network", field);
+	return 0;
+}
+
 static int read_interface(const struct json *spec, const struct json *interface, size_t index,
 	struct vm_spec *s, struct err *err)
 {
@@ -50,6 +84,7 @@ static int read_interface(const struct json *spec, const struct json *interface,
 	const struct json *network;
 	const char *mac = json_str(json_get(interface, "macAddress"));
 	char field[96];
+	int r;
 
 	snprintf(field, sizeof(field), "spec.domain.devices.interfaces[%zu]", index);
 	if (streq(json_str(json_get(interface, "state")), "absent"))
@@ -59,13 +94,9 @@ static int read_interface(const struct json *spec, const struct json *interface,
 	if (!network || !spec_device_name(i->name))
 		return err_set(err, -EINVAL, "%s: there is no network named '%s'", field,
 			i->name ? i->name : "");
-	if (!json_get(network, "pod"))
-		return err_set(err, -EOPNOTSUPP,
-			"network '%s': only the pod network is supported by this node agent",
-			i->name);
-	if (s->interface_count)
-		return err_set(
-			err, -EINVAL, "%s: only one interface can be on the pod network", field);
+	r = read_network(network, interface, field, s, i, err);
+	if (r < 0)
+		return r;
 	for (size_t n = 0; n < ARRAY_LEN(others); n++)
 		if (json_get(interface, others[n]))
 			return err_set(err, -EOPNOTSUPP,
@@ -83,8 +114,17 @@ static int read_interface(const struct json *spec, const struct json *interface,
 	else if (check_mac(mac, i->mac) < 0)
 		return err_set(err, -EINVAL, "%s.macAddress: '%s' is not a unicast MAC address",
 			field, mac);
+	i->link_down = streq(json_str(json_get(interface, "state")), "down");
 	s->interface_count++;
 	return 0;
+}
+
+const struct vm_interface *vm_spec_pod_interface(const struct vm_spec *s)
+{
+	for (size_t i = 0; i < s->interface_count; i++)
+		if (!s->interfaces[i].network)
+			return &s->interfaces[i];
+	return NULL;
 }
 
 int spec_read_interfaces(const struct json *spec, struct vm_spec *s, struct err *err)
@@ -122,11 +162,16 @@ void xml_write_interfaces(struct xml *x, const struct vm_spec *s, const struct d
 		xml_add(x,
 			"    <interface type='bridge'>\n      <mac address='%s'/>\n"
 			"      <source bridge='%s'/>\n",
-			n->mac, host->bridge);
-		if (i == 0) {
+			n->mac, *n->bridge ? n->bridge : host->bridge);
+		if (n->network)
+			net_tap_name_of(s->uid, n->name, tap);
+		else
 			net_tap_name(s->uid, tap);
-			xml_add(x, "      <target dev='%s'/>\n", tap);
-		}
+		xml_add(x, "      <target dev='%s'/>\n", tap);
+		if (n->mtu)
+			xml_add(x, "      <mtu size='%u'/>\n", n->mtu);
+		if (n->link_down)
+			xml_add(x, "      <link state='down'/>\n");
 		xml_add(x, "      <model type='%s'/>\n",
 			streq(n->model, "virtio") ? spec_virtio_model(s) : n->model);
 		if (n->queues)

@@ -5,6 +5,9 @@
  * installation are chosen here and said at the member. */
 #pragma once
 
+#include <net/if.h>
+#include <netinet/in.h>
+
 #include "node/vm/spec/vm_hardware.h"
 
 #define VM_DISKS_MAX 32
@@ -78,6 +81,13 @@ struct vm_interface {
 	const char *model; /* "virtio", "e1000", ... */
 	int64_t boot_order;
 	unsigned queues; /* 0 = QEMU's default */
+	bool link_down;
+	const char *network; /* [NAMESPACE/]NAME of a NetworkAttachmentDefinition; NULL = the
+				pods' */
+	/* Filled in by whoever attaches it (vm_networks.h); "" = the pod network's. */
+	char bridge[IFNAMSIZ], tap[IFNAMSIZ];
+	char address[INET6_ADDRSTRLEN]; /* "" = unknown */
+	unsigned mtu;			/* 0 = the bridge's */
 };
 
 struct vm_kernel_boot {
@@ -125,3 +135,5 @@ struct vm_spec {
 int vm_spec_read(
 	struct arena *a, const struct json *vmi, struct vm_spec *ret, struct err *err) _must_check_;
 unsigned spec_cpu_count(const struct vm_spec *s); /* at start */
+/* The one on the pod network; NULL. */
+const struct vm_interface *vm_spec_pod_interface(const struct vm_spec *s);
