@@ -47,13 +47,14 @@ struct net_call *net_lease_remove(
 	struct node_net *net, const char *id, net_lease_done *done, void *user);
 void net_call_cancel(struct net_call *c); /* done is not called; the work itself still ends */
 
-/* A guest's interface on another network of the node than that of the pods (networks/networks.h). */
+/* A guest's interface on another network of the node than that of the pods (networks/networks.h).
+ */
 struct net_attachment {
-	const char *uid;		  /* of the VMI */
-	const char *owner;		  /* what keeps the address: namespace and name of the machine */
-	const char *interface;		  /* its name in the VMI */
-	const char *namespace, *network;  /* of the NetworkAttachmentDefinition */
-	const char *mac, *hostname;	  /* hostname may be NULL */
+	const char *uid;       /* of the VMI */
+	const char *owner;     /* what keeps the address: namespace and name of the machine */
+	const char *interface; /* its name in the VMI */
+	const char *namespace, *network; /* of the NetworkAttachmentDefinition */
+	const char *mac, *hostname;	 /* hostname may be NULL */
 };
 struct net_attached {
 	char bridge[IFNAMSIZ], tap[IFNAMSIZ];

@@ -65,9 +65,9 @@ struct vm_worker {
 	uv_timer_t timer;
 	struct vm_console *console;
 	struct vm_probe *probe;
-	struct guest_agent *agent; /* while the guest runs */
-	bool leased;		   /* the network knows the address */
-	bool lease_failed;	   /* and shall be asked again */
+	struct guest_agent *agent;    /* while the guest runs */
+	bool leased;		      /* the network knows the address */
+	bool lease_failed;	      /* and shall be asked again */
 	bool attached, attach_failed; /* likewise on other networks than the pods' */
 	bool said_stopping, destroyed;
 	enum libvirt_paused_reason pause_reason; /* while the domain is paused */

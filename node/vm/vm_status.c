@@ -104,8 +104,9 @@ static struct json *interfaces(struct arena *a, const struct vm_facts *f)
 		json_set_str(a, it, "infoSource",
 			f->spec->interfaces[i].network ? "domain, multus-status" : "domain");
 		json_set_int(a, it, "queueCount", MAX(f->spec->interfaces[i].queues, 1u));
-		const char *address =
-			f->spec->interfaces[i].network ? f->spec->interfaces[i].address : f->address;
+		const char *address = f->spec->interfaces[i].network
+					      ? f->spec->interfaces[i].address
+					      : f->address;
 		if (*address) {
 			struct json *all = json_new_array(a);
 

@@ -372,7 +372,7 @@ static bool is_bridge(const struct nlattr *info)
 
 	for (a = mnl_attr_get_payload(info);
 		mnl_attr_ok(a, (int)((const char *)mnl_attr_get_payload(info) +
-				     mnl_attr_get_payload_len(info) - (const char *)a));
+				       mnl_attr_get_payload_len(info) - (const char *)a));
 		a = mnl_attr_next(a)) {
 		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
 			return streq(mnl_attr_get_str(a), "bridge");

@@ -45,11 +45,11 @@ struct links_info {
 	char alias[128]; /* cut when it is longer */
 };
 /* All links, in *ret, which is to be freed. */
-int links_read(struct links *l, struct links_info **ret, size_t *ret_count,
-	struct err *err) _must_check_;
+int links_read(
+	struct links *l, struct links_info **ret, size_t *ret_count, struct err *err) _must_check_;
 /* mtu 0: stays as it is. */
-int links_set_alias(
-	struct links *l, const char *name, const char *alias, unsigned mtu, struct err *err) _must_check_;
+int links_set_alias(struct links *l, const char *name, const char *alias, unsigned mtu,
+	struct err *err) _must_check_;
 int links_delete(struct links *l, const char *name, struct err *err) _must_check_;
 
 /* Writes a value under /proc/sys unless it is there; false when that can't be. */

@@ -30,9 +30,9 @@ struct netd {
 	struct netd_config config;
 	unsigned tables; /* NFT_TABLE_*: config came and these were made */
 	struct policy_tables policies;
-	bool guard;   /* the table of ports is there */
+	bool guard;    /* the table of ports is there */
 	bool networks; /* that of networks of the node's own too */
-	bool emptied; /* a table was made anew, by the configuration under way */
+	bool emptied;  /* a table was made anew, by the configuration under way */
 	bool lost_told;
 	int64_t check_ns;	    /* when the tables are looked for again, however busy it is */
 	VEC(uint32_t) remembered;   /* seconds that have a chain */
@@ -418,8 +418,7 @@ static int check_tables(struct netd *d)
 		return 0;
 	lost = policy_tables_exist(d->nft, &d->policies, NULL) == 0 ||
 	       (d->guard && port_guard_exists(d->nft) == 0) ||
-	       (d->networks &&
-		       nft_table_exists(d->nft, AF_INET, NETD_NETWORKS_TABLE, NULL) == 0);
+	       (d->networks && nft_table_exists(d->nft, AF_INET, NETD_NETWORKS_TABLE, NULL) == 0);
 	for (unsigned f = 0; f < 2; f++)
 		if (d->tables & 1u << f)
 			lost |= nft_table_exists(

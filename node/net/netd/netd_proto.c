@@ -82,12 +82,12 @@ int netd_check_network(const struct netd_network *n, struct err *err)
 
 	/* It becomes text between quotes. */
 	for (size_t i = 0; ok && i < sizeof(n->bridge); i++)
-		ok = i < length ? n->bridge[i] == '-' || n->bridge[i] == '_' ||
-					  n->bridge[i] == '.' ||
-					  (n->bridge[i] >= '0' && n->bridge[i] <= '9') ||
-					  (n->bridge[i] >= 'a' && n->bridge[i] <= 'z') ||
-					  (n->bridge[i] >= 'A' && n->bridge[i] <= 'Z')
-				: n->bridge[i] == 0;
+		ok = i < length
+			     ? n->bridge[i] == '-' || n->bridge[i] == '_' || n->bridge[i] == '.' ||
+				       (n->bridge[i] >= '0' && n->bridge[i] <= '9') ||
+				       (n->bridge[i] >= 'a' && n->bridge[i] <= 'z') ||
+				       (n->bridge[i] >= 'A' && n->bridge[i] <= 'Z')
+			     : n->bridge[i] == 0;
 	if (!ok)
 		return err_set(err, -EINVAL, "not the name of a bridge");
 	if (n->isolated > 1)

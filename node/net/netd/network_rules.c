@@ -23,8 +23,8 @@ void network_rules_write(struct buf *out, const struct netd_network *list, size_
 {
 	char range[NET_ADDRESS_TEXT + 4];
 
-	buf_add_str(out, "add table ip " NETD_NETWORKS_TABLE "\ndelete table ip " NETD_NETWORKS_TABLE
-			 "\n");
+	buf_add_str(out,
+		"add table ip " NETD_NETWORKS_TABLE "\ndelete table ip " NETD_NETWORKS_TABLE "\n");
 	if (!count)
 		return;
 	buf_add_str(out, "table ip " NETD_NETWORKS_TABLE " {\n\tchain forward {\n"

@@ -26,8 +26,8 @@ static uint32_t number(const struct net_address *a)
 }
 
 /* The first and last addresses of a range name the network and everybody in it. */
-static int check_inside(
-	const struct net_config *c, const struct net_address *a, const char *member, struct err *err)
+static int check_inside(const struct net_config *c, const struct net_address *a, const char *member,
+	struct err *err)
 {
 	uint32_t first = number(&c->range.address),
 		 last = first | (uint32_t)(UINT32_MAX >> c->range.prefix);
@@ -55,7 +55,8 @@ static int read_hosts(
 		*h = (struct net_config_host){.mac = {0}};
 		snprintf(member, sizeof(member), "ipam.hosts[%zu].mac", c->host_count);
 		if (ports_read_mac(json_path_str(it, "mac"), h->mac) < 0 || h->mac[0] & 1)
-			return bad(err, member, "must be a unicast MAC address like 02:00:00:12:34:56");
+			return bad(err, member,
+				"must be a unicast MAC address like 02:00:00:12:34:56");
 		if (net_config_host_of(c, h->mac))
 			return bad(err, member, "occurs twice");
 		snprintf(member, sizeof(member), "ipam.hosts[%zu].ip", c->host_count);
@@ -90,7 +91,8 @@ static int read_range(
 	if (net_range_parse(json_path_str(from, "subnet"), &c->range) < 0 ||
 		c->range.address.family != AF_INET)
 		return bad(err, "ipam.subnet", "must be an IPv4 range like 192.168.150.0/24");
-	if (c->range.prefix < 8 || c->range.prefix > 30 || !net_address_is_unicast(&c->range.address))
+	if (c->range.prefix < 8 || c->range.prefix > 30 ||
+		!net_address_is_unicast(&c->range.address))
 		return bad(err, "ipam.subnet", "must be between /8 and /30, of unicast addresses");
 	first = number(&c->range.address);
 	last = first | (uint32_t)(UINT32_MAX >> c->range.prefix);
@@ -126,7 +128,8 @@ static int read_range(
 	return read_hosts(a, json_get(ipam, "hosts"), c, err);
 }
 
-static int read_ipam(struct arena *a, const struct json *ipam, struct net_config *c, struct err *err)
+static int read_ipam(
+	struct arena *a, const struct json *ipam, struct net_config *c, struct err *err)
 {
 	const char *type = json_path_str(ipam, "type");
 
@@ -181,7 +184,8 @@ static int read_port(const struct json *it, size_t index, struct net_config *c, 
 		if (!p->host.bytes[0])
 			p->host.family = 0; /* 0.0.0.0 is all */
 		else if (!net_address_is_unicast(&p->host))
-			return bad(err, member, "must be an address of the node, not a loopback one");
+			return bad(
+				err, member, "must be an address of the node, not a loopback one");
 	}
 	snprintf(member, sizeof(member), "portMappings[%zu].ip", index);
 	r = read_address_of(json_get(it, "ip"), member, &c->range, &p->to, err);
@@ -306,8 +310,7 @@ static int read_one(struct arena *a, const char *name, const struct json *config
 			"hanok-isolated",
 			type ? type : "");
 	/* CNI's default is off; in a network of our own nobody has a reason for another's. */
-	c->mac_check =
-		json_bool_or(json_get(config, "macspoofchk"), c->kind != NET_KIND_BRIDGE);
+	c->mac_check = json_bool_or(json_get(config, "macspoofchk"), c->kind != NET_KIND_BRIDGE);
 	if (mtu && (json_int_or(mtu, -1) < 0 || json_int_or(mtu, -1) > 65535))
 		return bad(err, "mtu", "must be between 0 and 65535");
 	c->mtu = (unsigned)json_int_or(mtu, 0);
@@ -324,10 +327,9 @@ static int read_one(struct arena *a, const char *name, const struct json *config
 		r = read_names(a, json_path(config, "dns.nameservers"), "dns.nameservers",
 			c->servers, err);
 	if (r == 0)
-		r = read_names(
-			a, json_path(config, "dns.search"), "dns.search", c->searches, err);
-	c->default_route = c->kind == NET_KIND_NAT &&
-			   json_bool_or(json_get(config, "isDefaultGateway"), true);
+		r = read_names(a, json_path(config, "dns.search"), "dns.search", c->searches, err);
+	c->default_route =
+		c->kind == NET_KIND_NAT && json_bool_or(json_get(config, "isDefaultGateway"), true);
 	return r;
 }
 

@@ -90,7 +90,8 @@ static void bridges(void **state)
 }
 
 #define NAT(more)                                                                                  \
-	"{\"type\":\"hanok-nat\",\"ipam\":{\"type\":\"host-local\",\"subnet\":\"10.9.0.0/29\"" more
+	"{\"type\":\"hanok-nat\",\"ipam\":{\"type\":\"host-local\",\"subnet\":\"10.9.0.0/"         \
+	"29\"" more
 
 static void networks_of_their_own(void **state)
 {
@@ -104,7 +105,8 @@ static void networks_of_their_own(void **state)
 	assert_string_equal(net_address_format(&c.to, text), "10.9.0.6");
 	c = good(NAT(
 		",\"rangeStart\":\"10.9.0.4\",\"hosts\":[{\"mac\":\"02:00:00:00:00:01\",\"ip\":"
-		"\"10.9.0.3\"}]},\"isDefaultGateway\":false,\"dns\":{\"nameservers\":[\"9.9.9.9\"]},"
+		"\"10.9.0.3\"}]},\"isDefaultGateway\":false,\"dns\":{\"nameservers\":[\"9.9.9.9\"]}"
+		","
 		"\"portMappings\":[{\"hostPort\":8080,\"containerPort\":80,\"ip\":\"10.9.0.3\"},"
 		"{\"hostPort\":8080,\"containerPort\":80,\"ip\":\"10.9.0.3\",\"protocol\":\"UDP\","
 		"\"hostIP\":\"192.0.2.1\"}]}"));
@@ -155,8 +157,8 @@ static const char *choose(const char *directory, const struct net_config *c, con
 	struct net_address got;
 	struct err err = ERR_INIT;
 
-	if (net_leases_choose(directory, c, key, (uint8_t[6]){2, 0, 0, 0, 0, last}, &u, &got,
-		    &err) < 0)
+	if (net_leases_choose(
+		    directory, c, key, (uint8_t[6]){2, 0, 0, 0, 0, last}, &u, &got, &err) < 0)
 		return NULL;
 	return net_address_format(&got, text);
 }
@@ -164,9 +166,9 @@ static const char *choose(const char *directory, const struct net_config *c, con
 static void addresses_stay_with_their_keys(void **state)
 {
 	static const char *const nobody[] = {NULL}, *const ac[] = {"a", "c", "d", NULL},
-				     *const all[] = {"b", "a", "c", "d", "e", NULL};
-	struct net_config c = good(NAT(
-		",\"hosts\":[{\"mac\":\"02:00:00:00:00:09\",\"ip\":\"10.9.0.4\"}]}}"));
+				 *const all[] = {"b", "a", "c", "d", "e", NULL};
+	struct net_config c =
+		good(NAT(",\"hosts\":[{\"mac\":\"02:00:00:00:00:09\",\"ip\":\"10.9.0.4\"}]}}"));
 	char directory[] = "/tmp/hanok-leases.XXXXXX", path[64];
 	struct net_address b;
 

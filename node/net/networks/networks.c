@@ -42,8 +42,8 @@ struct networks {
 	VEC(struct network *) list; /* each has users */
 	struct net_range taken[8];
 	size_t taken_count;
-	bool complete;	/* all guests that run were told */
-	bool live;	/* netd can be told */
+	bool complete;	 /* all guests that run were told */
+	bool live;	 /* netd can be told */
 	uint32_t serial; /* unanswered; 0 = none */
 	struct buf sent; /* what netd has */
 	uint64_t created_ms;
@@ -183,8 +183,9 @@ static int ensure_bridge(const struct network *w, struct err *err)
 				"the bridge %s is there already, and is not this network's",
 				c->bridge);
 		if (str_has_prefix(have->alias, ALIAS))
-			return err_set(err, -EEXIST, "the bridge %s belongs to another network (%s)",
-				c->bridge, have->alias + strlen(ALIAS));
+			return err_set(err, -EEXIST,
+				"the bridge %s belongs to another network (%s)", c->bridge,
+				have->alias + strlen(ALIAS));
 		return 0; /* the administrator's */
 	}
 	return make_bridge(w, have != NULL, alias, err);
@@ -210,8 +211,8 @@ static int check_range(const struct network *w, struct err *err)
 				"services");
 	if (net_address_parse(n->c.node->host_ip, &host) == 0 &&
 		net_range_has(&w->config.range, &host))
-		return err_set(err, -EINVAL,
-			"spec.config: ipam.subnet: the node's own address is in it");
+		return err_set(
+			err, -EINVAL, "spec.config: ipam.subnet: the node's own address is in it");
 	for (size_t i = 0; i < n->list.count; i++)
 		if (n->list.items[i] != w &&
 			overlap(&w->config.range, &n->list.items[i]->config.range))
@@ -250,8 +251,8 @@ static void ensure_dhcp(struct network *w)
 			.bridge = c->bridge,
 			.network = net_address_format(&c->range.address, network),
 			.netmask = mask,
-			.gateway = c->default_route ? net_address_format(&c->gateway, gateway)
-						    : NULL,
+			.gateway =
+				c->default_route ? net_address_format(&c->gateway, gateway) : NULL,
 			.directory = directory,
 		},
 		dhcp_report, w);
@@ -260,9 +261,9 @@ static void ensure_dhcp(struct network *w)
 static int tell_dhcp(struct network *w, const struct user *u, struct err *err)
 {
 	_cleanup_(free_p) char *id = user_id(u);
-	_cleanup_(free_p) char *options = dhcp_resolver_options(id,
-		&(struct dhcp_resolvers){
-			.servers = w->config.servers, .searches = w->config.searches});
+	_cleanup_(free_p) char *options =
+		dhcp_resolver_options(id, &(struct dhcp_resolvers){.servers = w->config.servers,
+						  .searches = w->config.searches});
 	char address[NET_ADDRESS_TEXT];
 
 	if (!w->dhcp)
@@ -476,8 +477,8 @@ static void forget(struct networks *n, struct network *w)
 	sweep(n);
 }
 
-static int read_config(
-	struct network *w, const struct object *o, struct net_config *ret, struct arena *a, struct err *err)
+static int read_config(struct network *w, const struct object *o, struct net_config *ret,
+	struct arena *a, struct err *err)
 {
 	_cleanup_(arena_finish) struct arena b = ARENA_INIT;
 	const struct json *config = json_path(object_doc(o, &b), "spec.config");
@@ -505,8 +506,8 @@ static int look_up(struct networks *n, const struct net_attachment *a, char **re
 			"the network attachment definitions are not known to the node yet");
 	*ret = informer_get(n->definitions, ns, name);
 	if (!*ret)
-		return err_set(err, -ENOENT,
-			"failed to locate network attachment definition %s/%s", ns, name);
+		return err_set(err, -ENOENT, "failed to locate network attachment definition %s/%s",
+			ns, name);
 	*ret_name = xasprintf("%s/%s", ns, name);
 	return 0;
 }
@@ -664,8 +665,7 @@ void networks_set_taken(struct networks *n, const struct net_range *taken, size_
 static bool same_network(const struct net_config *a, const struct net_config *b)
 {
 	return a->kind == b->kind && streq(a->bridge, b->bridge) && a->mtu == b->mtu &&
-	       a->default_route == b->default_route &&
-	       a->range.prefix == b->range.prefix &&
+	       a->default_route == b->default_route && a->range.prefix == b->range.prefix &&
 	       net_address_eq(&a->range.address, &b->range.address) &&
 	       net_address_eq(&a->gateway, &b->gateway);
 }
@@ -682,8 +682,7 @@ static void reread(struct network *w, const struct object *o)
 	if (read_config(w, o, &now, &a, &err) < 0 || !same_network(&w->config, &now)) {
 		client_event(w->all->c.node->client, o, NULL, "Warning", "NetworkInUse",
 			"%s: it stays as it was until its last guest on node %s has stopped",
-			err.code ? err.msg : "the network has another shape",
-			w->all->c.node->name);
+			err.code ? err.msg : "the network has another shape", w->all->c.node->name);
 		arena_finish(&a);
 		return;
 	}

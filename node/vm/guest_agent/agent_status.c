@@ -51,7 +51,8 @@ void agent_status_interfaces(struct arena *a, struct json *interfaces, const str
 		struct json *known = by_mac(interfaces, json_str(json_get(it, "mac")));
 		struct json *one;
 
-		if (known && str_has_prefix(json_str_or(json_get(known, "infoSource"), ""), "domain") &&
+		if (known &&
+			str_has_prefix(json_str_or(json_get(known, "infoSource"), ""), "domain") &&
 			!json_get(known, "interfaceName")) {
 			add(a, known, it);
 		} else if (json_count(interfaces) < own + AGENT_INTERFACES_MAX) {

@@ -40,8 +40,8 @@ static void make_mac(const struct vm_spec *s, size_t index, char ret[18])
 }
 
 /* Which network it is on. */
-static int read_network(const struct json *network, const struct json *interface,
-	const char *field, const struct vm_spec *s, struct vm_interface *i, struct err *err)
+static int read_network(const struct json *network, const struct json *interface, const char *field,
+	const struct vm_spec *s, struct vm_interface *i, struct err *err)
 {
 	const struct json *multus = json_get(network, "multus");
 
@@ -56,8 +56,7 @@ static int read_network(const struct json *network, const struct json *interface
 			"network '%s': this node agent knows the networks pod and multus", i->name);
 	i->network = json_str(json_get(multus, "networkName"));
 	if (!i->network || !*i->network || strlen(i->network) > 320 ||
-		strspn(i->network, "abcdefghijklmnopqrstuvwxyz0123456789-./") !=
-			strlen(i->network))
+		strspn(i->network, "abcdefghijklmnopqrstuvwxyz0123456789-./") != strlen(i->network))
 		return err_set(err, -EINVAL,
 			"network '%s': multus.networkName: must be the name of a network "
 			"attachment definition, NAME or NAMESPACE/NAME",
