@@ -44,7 +44,6 @@ struct agent {
 	struct node_status *status;
 	struct node_server *server;
 	struct local_provisioner *provisioner;
-	struct populator *populator;
 	struct node_shutdown *shutdown;
 	uv_signal_t term, interrupt;
 	uv_timer_t timer; /* gives memory back; when stopping, the end of patience */
@@ -295,7 +294,7 @@ static void stop(struct agent *g)
 	node_stats_destroy(TAKE_PTR(n->stats));
 	pressure_destroy(TAKE_PTR(n->pressure));
 	node_shutdown_destroy(TAKE_PTR(g->shutdown));
-	populator_destroy(TAKE_PTR(g->populator));
+	populator_destroy(TAKE_PTR(n->populator));
 	vm_manager_destroy(TAKE_PTR(n->vms));
 	disks_destroy(TAKE_PTR(n->disks));
 	local_provisioner_destroy(TAKE_PTR(g->provisioner));
@@ -386,7 +385,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	g->shutdown = node_shutdown_create(n);
 	g->provisioner = local_provisioner_create(n);
 	n->disks = disks_create(n);
-	g->populator = populator_create(n, vm_manager_images(n->vms));
+	n->populator = populator_create(n, vm_manager_images(n->vms));
 	vm_manager_start_snapshots(n->vms);
 	local_provisioner_start(g->provisioner);
 	return 0;

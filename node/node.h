@@ -20,6 +20,7 @@ struct node_stats;  /* node/stats/stats.h */
 struct pressure;    /* node/pressure/pressure.h */
 struct resources;   /* node/resources/resources.h */
 struct disks;	    /* node/disk/disks.h */
+struct populator;   /* node/disk/populate/populate.h */
 
 struct node {
 	uv_loop_t *loop;
@@ -50,6 +51,7 @@ struct node {
 	struct informer *claims,
 		*volumes; /* all of the cluster; node/storage/local_provisioner.h */
 	struct disks *disks;
+	struct populator *populator;
 };
 
 /* For the Node's conditions and capacity: each part says what it knows, node.c writes the status.

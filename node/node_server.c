@@ -1,5 +1,7 @@
 /* node_server.c - routes requests of the API server: see node_server.h. */
 #include "node/node_server.h"
+
+#include "node/disk/populate/populate.h"
 #include "node/metrics/node_metrics.h"
 
 #include <stdio.h>
@@ -206,6 +208,8 @@ static bool serve_debugging(
 		node_port_forward_serve(s->n, req, p[1], p[2]);
 	} else if (n >= 4 && streq(p[0], "virtualmachineinstances")) {
 		vm_actions_serve(s->n->vms, req, p[1], p[2], &p[3], n - 3);
+	} else if (n == 3 && streq(p[0], "uploads")) {
+		populator_upload(s->n->populator, req, p[1], p[2]);
 	} else if (n == 4 && streq(p[0], "checkpoint")) {
 		if (streq(req->method, "POST"))
 			respond_text(req, 501,

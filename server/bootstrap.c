@@ -121,6 +121,20 @@ static void make_storage_class(struct bootstrap *b)
 		"\"volumeBindingMode\":\"WaitForFirstConsumer\",\"allowVolumeExpansion\":true}");
 }
 
+/* Where clients (virtctl image-upload) find the upload endpoint. */
+static void ensure_upload_url(struct bootstrap *b)
+{
+	const struct kind *k =
+		kind_by_resource(b->options.kinds, "cdi.kubevirt.io", "v1beta1", "cdiconfigs");
+	if (!k || !b->options.upload_url)
+		return;
+	ensure(b, k, "", "config", "status",
+		arena_printf(&b->arena,
+			"{\"metadata\":{\"name\":\"config\"},\"spec\":{},\"status\":{"
+			"\"uploadProxyURL\":\"%s\"}}",
+			b->options.upload_url));
+}
+
 static void ensure_service_range(struct bootstrap *b)
 {
 	ensure(b, kind_of(b, "networking.k8s.io", "servicecidrs"), "", "kubernetes", NULL,
@@ -250,6 +264,7 @@ void bootstrap_run(const struct bootstrap_options *options)
 			arena_printf(&b->arena, "{\"metadata\":{\"name\":\"%s\"}}", namespaces[i]));
 	ensure_priority_classes(b);
 	make_storage_class(b);
+	ensure_upload_url(b);
 	ensure_service_range(b);
 	step_done(b);
 }

@@ -13,6 +13,7 @@ struct bootstrap_options {
 	const char *service_ip;	   /* first of it */
 	const char *endpoint_ip;   /* where nodes and pods reach this server; NULL = nowhere */
 	int endpoint_port;
+	const char *upload_url; /* where users upload disks to */
 	/* All is there (0), or err says what failed. */
 	void (*done)(void *user, int r, const struct err *err);
 	void *user;

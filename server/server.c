@@ -21,6 +21,7 @@
 #include "server/api/admission/admission.h"
 #include "server/api/allocator.h"
 #include "server/api/auth/auth.h"
+#include "server/api/machines/upload.h"
 #include "server/bootstrap.h"
 #include "server/controllers/controllers.h"
 #include "server/data_dir.h"
@@ -54,6 +55,7 @@ struct server {
 	bool stopping;
 	int exit_code;
 	char service_ip[16], endpoint_ip[64];
+	char upload_url[160];
 };
 
 static void fatal(struct server *s, const struct err *err)
@@ -180,6 +182,7 @@ static int listen_all(struct server *s, struct err *err)
 		.loop = &s->loop,
 		.tls = s->tls,
 		.handler = on_request,
+		.takes_body = upload_takes_body,
 		.user = s,
 	});
 	r = http_server_listen(s->http, s->options.listen, &s->port, err);
@@ -384,6 +387,18 @@ static void bootstrapped(void *user, int r, const struct err *err)
 	malloc_trim(0); /* what loading took and gave back */
 }
 
+/* Uploads of disks come to the API's own port. */
+static void know_upload_url(struct server *s)
+{
+	_cleanup_(free_p) char *host = host_of(s->options.listen);
+	const char *where = host;
+
+	if (streq(host, "0.0.0.0") || streq(host, "::"))
+		where = s->endpoint_ip[0] ? s->endpoint_ip : "127.0.0.1";
+	snprintf(s->upload_url, sizeof(s->upload_url),
+		strchr(where, ':') ? "https://[%s]:%d" : "https://%s:%d", where, s->port);
+}
+
 static void server_start(struct server *s)
 {
 	struct err err = ERR_INIT;
@@ -395,6 +410,7 @@ static void server_start(struct server *s)
 		server_stop(s);
 		return;
 	}
+	know_upload_url(s);
 	bootstrap_run(&(struct bootstrap_options){
 		.api = s->api,
 		.cache = s->cache,
@@ -404,6 +420,7 @@ static void server_start(struct server *s)
 		.service_ip = s->service_ip,
 		.endpoint_ip = s->endpoint_ip[0] ? s->endpoint_ip : NULL,
 		.endpoint_port = s->node_port ? s->node_port : s->port,
+		.upload_url = s->upload_url,
 		.done = bootstrapped,
 		.user = s,
 	});

@@ -30,6 +30,7 @@ struct http_request {
 	size_t header_count;
 	const char *body; /* NUL-terminated */
 	size_t body_size;
+	bool body_is_open; /* it was not read (takes_body): see http_take_over */
 	/* Who is there: from the verified client certificate; "" when none. */
 	const char *peer_cn;
 	bool peer_refused; /* it showed a certificate that is not good: cn and orgs are empty */
@@ -58,6 +59,9 @@ struct http_server_options {
 	SSL_CTX *tls; /* NULL = plain; the server takes a reference */
 	http_handler *handler;
 	void *user;
+	/* Whether the handler is to have the request when its header is in, and its body itself, of
+	 * any size. HTTP/1.1 only; NULL = never. Headers, path and query are there. */
+	bool (*takes_body)(const struct http_request *req);
 	/* How long a client may take between requests, for a header, for each 64 KiB of a body, and
 	 * to take any of what was written to it; 0 = 60 s. Seen up to a quarter late. */
 	unsigned idle_timeout_ms;
@@ -144,6 +148,11 @@ void http_stream_end(struct http_request *req);
 
 void http_abort(struct http_request *req); /* closes the connection without (more of) an answer */
 
+/* For a request whose body is open: the connection, from the first byte of the body on (the
+ * caller's now; reading stopped). Who takes it writes the answer, "100 Continue" before it when the
+ * client expects that, and closes. Any other answer closes the connection, too. NULL when the
+ * client has gone: the request is done with. */
+struct stream *http_take_over(struct http_request *req);
 /* True when the request has Connection: Upgrade; *ret_protocol is the Upgrade header's value. */
 bool http_wants_upgrade(const struct http_request *req, const char **ret_protocol);
 /* Answers 101 with "Connection: Upgrade", "Upgrade: protocol" and extra, and hands out the stream

@@ -380,28 +380,27 @@ bool http_wants_upgrade(const struct http_request *req, const char **ret_protoco
 	return true;
 }
 
-struct stream *http_upgrade(struct http_request *req, const char *protocol, const char *extra)
+/* The stream goes to the handler, with what has come of it already. NULL when the client has gone.
+ */
+static struct stream *hand_out(struct http_exchange *x)
 {
-	struct http_exchange *x = exchange_of(req);
 	struct http_conn *c = x->conn;
-	struct head h;
+
 	if (x->answer != ANSWER_NONE)
 		abort(); /* answered twice */
 	if (!c->stream || c->gone || c->eof || x->cancel_told || x->early) {
-		http_abort(req);
+		http_abort(&x->req);
 		return NULL;
 	}
 	struct stream *s = TAKE_PTR(c->stream);
 	stream_set_handler(s, NULL, NULL);
 	stream_count_held(s, NULL);
 	stream_read_stop(s);
-	head_begin(&h, x, 101);
-	head_add_str(&h, "Connection: Upgrade\r\nUpgrade: ");
-	head_add_str(&h, protocol);
-	head_add_str(&h, "\r\n");
-	if (extra)
-		head_add_str(&h, extra);
-	head_end(&h, s);
+	return s;
+}
+
+static void hand_out_rest(struct http_conn *c, struct stream *s)
+{
 	if (c->rest_size) {
 		stream_unread(s, c->rest, c->rest_size);
 		c->rest_size = 0;
@@ -409,6 +408,37 @@ struct stream *http_upgrade(struct http_request *req, const char *protocol, cons
 		stream_unread(s, c->in.data, c->in.size);
 		buf_finish(&c->in);
 	}
+}
+
+struct stream *http_take_over(struct http_request *req)
+{
+	struct http_exchange *x = exchange_of(req);
+	if (!req->body_is_open)
+		abort(); /* it has been read */
+	struct stream *s = hand_out(x);
+	if (!s)
+		return NULL;
+	hand_out_rest(x->conn, s);
+	http_answer_done(x);
+	return s;
+}
+
+struct stream *http_upgrade(struct http_request *req, const char *protocol, const char *extra)
+{
+	struct http_exchange *x = exchange_of(req);
+	struct http_conn *c = x->conn;
+	struct head h;
+	struct stream *s = hand_out(x);
+	if (!s)
+		return NULL;
+	head_begin(&h, x, 101);
+	head_add_str(&h, "Connection: Upgrade\r\nUpgrade: ");
+	head_add_str(&h, protocol);
+	head_add_str(&h, "\r\n");
+	if (extra)
+		head_add_str(&h, extra);
+	head_end(&h, s);
+	hand_out_rest(c, s);
 	http_answer_done(x);
 	return s;
 }

@@ -81,6 +81,12 @@ static bool conn_on_head(struct http_conn *c)
 		conn_refuse(c, 400, NULL, "malformed request target");
 		return false;
 	}
+	if (c->server->takes_body && (p->chunked || p->content_length > 0) && !p->http10 &&
+		c->server->takes_body(req)) {
+		req->body_is_open = true;
+		x->keep_alive = false;
+		return true;
+	}
 	if (p->has_length && p->content_length > HTTP_BODY_MAX_BYTES) {
 		conn_refuse(c, 413, NULL, "the body is larger than 3 MiB");
 		return false;
@@ -194,6 +200,11 @@ static void conn_process(struct http_conn *c, const char *data, size_t size)
 				break;
 			case HTTP_HEAD:
 				again = conn_on_head(c);
+				if (again && c->x->req.body_is_open) {
+					(void)conn_dispatch(c, data, size);
+					again = false;
+					size = 0;
+				}
 				break;
 			case HTTP_BODY:
 				again = conn_on_body(c, piece);

@@ -106,6 +106,7 @@ struct http_server {
 	uv_loop_t *loop;
 	SSL_CTX *tls;
 	http_handler *handler;
+	bool (*takes_body)(const struct http_request *req);
 	void *user;
 	unsigned idle_timeout_ms, max_connections;
 	size_t held_bytes; /* of requests in memory, beyond what is free for each */

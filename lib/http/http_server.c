@@ -50,6 +50,7 @@ struct http_server *http_server_create(const struct http_server_options *options
 	struct http_server *s = xcalloc(1, sizeof(*s));
 	s->loop = options->loop;
 	s->handler = options->handler;
+	s->takes_body = options->takes_body;
 	s->user = options->user;
 	s->idle_timeout_ms = options->idle_timeout_ms ? options->idle_timeout_ms : IDLE_TIMEOUT_MS;
 	s->max_connections = options->max_connections ? options->max_connections : MAX_CONNECTIONS;

@@ -319,7 +319,9 @@ static void preparation_waits(void *user, const char *reason, const struct err *
 {
 	struct vm_worker *w = user;
 
-	problem(w, reason, err);
+	/* No event: nothing has failed, and what is waited for has events of its own. */
+	w->problem = *err;
+	snprintf(w->problem_reason, sizeof(w->problem_reason), "%s", reason);
 	vm_worker_step(w);
 }
 

@@ -16,6 +16,7 @@
 #include "lib/client/wakeup.h"
 #include "node/disk/disk_import.h"
 #include "node/disk/populate/populate_status.h"
+#include "node/disk/populate/sources.h"
 #include "node/volume/file_work.h"
 
 #define COMPONENT "datavolume-import-controller"
@@ -228,6 +229,8 @@ void populate_done(struct populate_job *j)
 	if (w->done_bytes > 0)
 		say(w, "Normal", "Rate", "%lld bytes came at %s/s", (long long)w->done_bytes, rate);
 	disks_changed(w->p->disks, j->namespace, j->name);
+	if (w->started && j->source->over)
+		j->source->over(j, NULL);
 	over(w, "Succeeded");
 }
 
@@ -238,6 +241,8 @@ void populate_fail(struct populate_job *j, const struct err *err)
 	set_running(w, false, "Error", "%s", err->msg);
 	say(w, "Warning", "Failed", "Failed to %s into PVC %s: %s",
 		streq(j->source->word, "Import") ? "import" : j->source->word, j->name, err->msg);
+	if (w->started && j->source->over)
+		j->source->over(j, err);
 	over(w, "Failed");
 }
 
@@ -246,6 +251,8 @@ void populate_retry(struct populate_job *j, const struct err *err)
 	struct work *w = work_of(j);
 	int64_t pause_ms = RETRY_MIN_MS << MIN(w->state.restarts, 10u);
 
+	if (w->started && j->source->over)
+		j->source->over(j, err);
 	stop_work(w);
 	w->phase = WAITING;
 	w->state.restarts++;
@@ -295,7 +302,9 @@ static void on_imported(void *user, const struct err *err)
 	w->import = NULL;
 	if (!err)
 		populate_done(&w->job);
-	else if (err->code == -EINVAL || err->code == -EFBIG || err->code == -E2BIG)
+	/* Who has uploaded the wrong file may upload another one. */
+	else if (w->job.source != &source_upload &&
+		 (err->code == -EINVAL || err->code == -EFBIG || err->code == -E2BIG))
 		populate_fail(&w->job, err);
 	else
 		populate_retry(&w->job, err);
@@ -569,6 +578,16 @@ static void on_volume(void *user, const struct object *old, const struct object 
 
 	if (dv)
 		look(p, dv);
+}
+
+void populator_upload(
+	struct populator *p, struct http_request *req, const char *ns, const char *claim)
+{
+	struct object *dv = p ? informer_get(p->data_volumes, ns, claim) : NULL;
+	struct work *w = dv ? table_get(&p->works, dv->uid) : NULL;
+
+	source_upload_serve(
+		w && w->phase == FETCHING && w->job.source == &source_upload ? &w->job : NULL, req);
 }
 
 struct populator *populator_create(struct node *n, struct container_disks *images)

@@ -17,6 +17,12 @@ struct container_disks;
 /* Before n->claims and n->volumes start. */
 struct populator *populator_create(struct node *n, struct container_disks *images);
 void populator_destroy(struct populator *p); /* NULL allowed */
+/* GET /uploads/NS/CLAIM?size=BYTES&wait=true|false with "Upgrade: hanok-upload": what comes by the
+ * upgraded connection is the file; the answer that goes back is one of HTTP/1.1, for the client of
+ * the server (server/api/machines/upload.h). 404: no upload is waited for. */
+struct http_request;
+void populator_upload(
+	struct populator *p, struct http_request *req, const char *ns, const char *claim);
 
 /* ---- for sources ---- */
 
@@ -27,6 +33,8 @@ struct populate_source {
 	const char *word;		 /* of events: "Import" */
 	/* Begins; ends with one of the calls below. */
 	void (*start)(struct populate_job *j);
+	/* The job is over: err NULL = the disk is there. Before stop; may be NULL. */
+	void (*over)(struct populate_job *j, const struct err *err);
 	void (*stop)(struct populate_job *j); /* frees what start made; also after an end */
 };
 extern const struct populate_source *const populate_sources[]; /* NULL at the end */

@@ -18,5 +18,6 @@ const struct populate_source *const populate_sources[] = {
 	&source_blank,
 	&source_http,
 	&source_registry,
+	&source_upload,
 	NULL,
 };

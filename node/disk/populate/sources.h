@@ -5,3 +5,8 @@
 
 extern const struct populate_source source_http;     /* source_http.c */
 extern const struct populate_source source_registry; /* source_registry.c */
+extern const struct populate_source source_upload;   /* source_upload.c */
+
+struct http_request;
+/* j NULL = none waits for one. */
+void source_upload_serve(struct populate_job *j, struct http_request *req);

@@ -3,6 +3,7 @@
  * (authorization.k8s.io). */
 #include "server/api/api_internal.h"
 #include "server/api/auth/auth.h"
+#include "server/api/machines/upload.h"
 
 /* What SelfSubjectRulesReview tells. */
 #define RULES_TOLD_MAX 20000
@@ -187,6 +188,7 @@ static answer *find_answer(const struct kind *k)
 		{"authorization.k8s.io", "LocalSubjectAccessReview", review_local_access},
 		{"authorization.k8s.io", "SelfSubjectAccessReview", review_own_access},
 		{"authorization.k8s.io", "SelfSubjectRulesReview", review_rules},
+		{"upload.cdi.kubevirt.io", "UploadTokenRequest", upload_token},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (streq(all[i].group, k->group) && streq(all[i].kind, k->kind))

@@ -207,6 +207,25 @@ static bool signed_by_us(const struct tokens *t, const struct jwt *jwt)
 	return false;
 }
 
+int tokens_sign(struct tokens *t, struct arena *a, const struct json *claims, char **ret_token,
+	struct err *err)
+{
+	return jwt_sign(a, t->keys.items[0], claims, ret_token, err);
+}
+
+int tokens_verify(struct tokens *t, struct arena *a, const char *token,
+	const struct json **ret_claims, struct err *err)
+{
+	struct jwt jwt;
+	int r = jwt_parse(a, str_from(token), &jwt, err);
+	if (r < 0)
+		return r;
+	if (!signed_by_us(t, &jwt))
+		return err_set(err, -EINVAL, "the token was not signed here");
+	*ret_claims = jwt.claims;
+	return 0;
+}
+
 static bool read_reference(
 	const struct json *ref, const char **ret_name, const char **ret_uid, bool need_uid)
 {

@@ -48,6 +48,14 @@ int tokens_authenticate(struct tokens *t, struct arena *a, const char *token,
 	const struct json *audiences, struct api_user *ret, struct json **ret_audiences,
 	struct err *err) _must_check_;
 
+/* For tokens of other purposes: their claims are the caller's business, and must name an issuer
+ * that is not tokens_issuer(). */
+int tokens_sign(struct tokens *t, struct arena *a, const struct json *claims, char **ret_token,
+	struct err *err) _must_check_;
+/* -EINVAL: it was not signed here. The times are not looked at. */
+int tokens_verify(struct tokens *t, struct arena *a, const char *token,
+	const struct json **ret_claims, struct err *err) _must_check_;
+
 /* {"keys":[...]}: RFC 7517. */
 struct json *tokens_key_set(struct arena *a, const struct tokens *t);
 /* The algorithms of the keys, for the OpenID configuration. */

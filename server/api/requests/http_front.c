@@ -1,6 +1,7 @@
 /* http_front.c - from HTTP to a struct api_request: who asks, and the headers that matter. */
 #include "server/api/api_internal.h"
 #include "server/api/auth/auth.h"
+#include "server/api/machines/upload.h"
 
 /* As upstream: smaller bodies are not worth it. Larger ones are also written bit by bit. */
 #define LARGE_BYTES (128u << 10)
@@ -76,6 +77,10 @@ static bool is_encoded(const struct http_request *http)
 void api_http_handler(struct http_request *http, void *user)
 {
 	struct api *api = user;
+	if (upload_is_path(http->path)) {
+		upload_serve(api, http);
+		return;
+	}
 	struct api_request *req = ARENA_NEW(&http->arena, struct api_request);
 	*req = (struct api_request){
 		.api = api,

@@ -1,0 +1,254 @@
+#include "server/api/machines/upload.h"
+
+#include <stdio.h>
+
+#include "lib/http/http_client.h"
+#include "server/api/api_internal.h"
+#include "server/api/auth/auth.h"
+#include "server/api/auth/tokens.h"
+#include "server/api/nodes/node_proxy.h"
+
+#define TOKEN_LIFETIME_S 300 /* CDI's */
+#define TOKEN_ISSUER "hanok.io/upload"
+#define SELECTED_NODE "volume.kubernetes.io/selected-node"
+#define NODE_TIMEOUT_MS 30000
+
+bool upload_is_path(const char *path)
+{
+	static const char *const versions[] = {"/v1beta1/upload", "/v1alpha1/upload"};
+
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+		size_t size = strlen(versions[i]);
+
+		if (strncmp(path, versions[i], size) == 0 &&
+			(!path[size] || streq(path + size, "-async")))
+			return true;
+	}
+	return false;
+}
+
+bool upload_takes_body(const struct http_request *http)
+{
+	return upload_is_path(http->path) &&
+	       (streq(http->method, "POST") || streq(http->method, "PUT"));
+}
+
+/* ---- tokens ---- */
+
+static const struct object *claim_of(struct api *api, const char *ns, const char *name)
+{
+	const struct kind *k = kind_by_resource(api->kinds, "", "v1", "persistentvolumeclaims");
+
+	return cache_get(api->cache, k, ns, name);
+}
+
+int upload_token(struct api_request *req, struct json *doc, struct field_errors *errors)
+{
+	struct arena *a = req->arena;
+	const char *name = json_str_or(json_path(doc, "spec.pvcName"), "");
+	const struct kind *k =
+		kind_by_resource(req->api->kinds, "", "v1", "persistentvolumeclaims");
+	const struct object *claim = claim_of(req->api, req->route.namespace, name);
+	int64_t now_s = req->api->clock->wall_ns(req->api->clock) / NS_PER_S;
+	struct tokens *tokens = auth_tokens(req->api->auth);
+	struct json *claims = json_new_object(a);
+	struct err err = ERR_INIT;
+	char *token;
+
+	if (!claim)
+		return status_not_found(a, &req->st, k, name);
+	if (!tokens)
+		return status_set(a, &req->st, 503, "ServiceUnavailable",
+			"this server issues no tokens: it has no key for them");
+	json_set_str(a, claims, "iss", TOKEN_ISSUER);
+	json_set_int(a, claims, "iat", now_s);
+	json_set_int(a, claims, "exp", now_s + TOKEN_LIFETIME_S);
+	json_set_str(a, claims, "namespace", claim->namespace);
+	json_set_str(a, claims, "claim", claim->name);
+	json_set_str(a, claims, "uid", claim->uid);
+	if (tokens_sign(tokens, a, claims, &token, &err) < 0)
+		return status_set(a, &req->st, 500, "InternalError", "%s", err.msg);
+	json_path_set(a, doc, "status.token", json_new_string(a, token));
+	return 0;
+}
+
+/* The claim that the bearer of the token may fill; NULL = none. */
+static const struct object *claim_of_token(struct api *api, struct http_request *http)
+{
+	struct arena *a = &http->arena;
+	const char *header = http_header_get(http, "Authorization");
+	struct tokens *tokens = auth_tokens(api->auth);
+	const struct json *claims;
+	const struct object *claim;
+
+	if (!header || strncasecmp(header, "Bearer ", 7) != 0 || !tokens ||
+		tokens_verify(tokens, a, header + 7, &claims, NULL) < 0 ||
+		!streq(json_str(json_get(claims, "iss")), TOKEN_ISSUER) ||
+		json_int_or(json_get(claims, "exp"), 0) <
+			api->clock->wall_ns(api->clock) / NS_PER_S)
+		return NULL;
+	claim = claim_of(api, json_str_or(json_get(claims, "namespace"), ""),
+		json_str_or(json_get(claims, "claim"), ""));
+	return claim && streq(claim->uid, json_str(json_get(claims, "uid"))) ? claim : NULL;
+}
+
+/* ---- the way to the node ---- */
+
+struct upload {
+	struct http_request *http; /* NULL once answered, taken over or gone */
+	struct http_endpoint *endpoint;
+	struct http_call *call; /* NULL once over */
+	uv_idle_t end;		/* frees us outside of the endpoint's callbacks */
+};
+
+static void upload_closed(uv_handle_t *h)
+{
+	free(CONTAINER_OF((uv_idle_t *)h, struct upload, end));
+}
+
+static void on_end(uv_idle_t *idle)
+{
+	struct upload *u = CONTAINER_OF(idle, struct upload, end);
+
+	uv_idle_stop(idle);
+	http_endpoint_destroy(u->endpoint);
+	uv_close((uv_handle_t *)idle, upload_closed);
+}
+
+static void respond(struct http_request *http, int status, const char *text)
+{
+	_cleanup_(free_p) char *body = xasprintf("%s\n", text);
+
+	http_respond(http, status, "text/plain; charset=utf-8", NULL, body, strlen(body));
+}
+
+static struct http_request *take_request(struct upload *u)
+{
+	struct http_request *http = TAKE_PTR(u->http);
+
+	http->user = NULL;
+	http->cancelled = NULL;
+	return http;
+}
+
+static void on_client_gone(struct http_request *http)
+{
+	struct upload *u = http->user;
+
+	(void)take_request(u);
+	if (u->call)
+		http_call_cancel(u->call);
+	u->call = NULL;
+	http_abort(http);
+	uv_idle_start(&u->end, on_end);
+}
+
+static void on_done(void *user, const struct http_response *r, const struct err *err)
+{
+	struct upload *u = user;
+
+	u->call = NULL;
+	if (u->http && r) /* it takes none now */
+		respond(take_request(u), r->status == 404 ? 503 : r->status,
+			"the claim is not ready for an upload: its DataVolume must be in phase "
+			"UploadReady");
+	else if (u->http)
+		respond(take_request(u), 502, err ? err->msg : "the node's agent went away");
+	uv_idle_start(&u->end, on_end);
+}
+
+static void on_upgraded(void *user, struct stream *node, const struct http_response *r)
+{
+	struct upload *u = user;
+	struct http_request *http = u->http ? take_request(u) : NULL;
+	bool wants_go = false;
+	struct stream *client = NULL;
+
+	u->call = NULL;
+	if (http) {
+		const char *expect = http_header_get(http, "Expect");
+
+		wants_go = expect && strcasecmp(expect, "100-continue") == 0;
+		client = http_take_over(http);
+	}
+	if (client) {
+		static const char go[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+		if (wants_go)
+			stream_write(client, go, sizeof(go) - 1);
+		stream_join(client, node, NULL, NULL);
+	} else {
+		stream_close(node);
+	}
+	uv_idle_start(&u->end, on_end);
+}
+
+static void send_to_node(struct api *api, struct http_request *http, const struct object *claim,
+	const struct node_endpoint *e, const char *size)
+{
+	struct upload *u = xcalloc(1, sizeof(*u));
+	const char *target =
+		arena_printf(&http->arena, "/uploads/%s/%s?size=%s&wait=%s", claim->namespace,
+			claim->name, size, str_has_suffix(http->path, "-async") ? "false" : "true");
+
+	u->http = http;
+	uv_idle_init(api->loop, &u->end);
+	u->endpoint = http_endpoint_create(&(struct http_endpoint_options){
+		.loop = api->loop,
+		.address = e->address,
+		.tls = api->options.node_tls,
+		.tls_name = e->tls_name,
+		.max_idle = 1,
+	});
+	http->user = u;
+	http->cancelled = on_client_gone;
+	u->call = http_call(u->endpoint, &(struct http_call_options){
+						 .method = "GET",
+						 .target = target,
+						 .headers = "Connection: Upgrade\r\n"
+							    "Upgrade: hanok-upload\r\n",
+						 .timeout_ms = NODE_TIMEOUT_MS,
+						 .done = on_done,
+						 .upgraded = on_upgraded,
+						 .user = u,
+					 });
+}
+
+void upload_serve(struct api *api, struct http_request *http)
+{
+	const struct object *claim = claim_of_token(api, http), *node;
+	const char *size = http_header_get(http, "Content-Length"), *name;
+	struct node_endpoint e;
+	int64_t bytes;
+
+	if (!claim) {
+		respond(http, 401,
+			"Unauthorized: the token is not one of an UploadTokenRequest, "
+			"or is too old");
+		return;
+	}
+	if (streq(http->method, "HEAD") || streq(http->method, "GET")) {
+		http_respond(http, 200, "text/plain; charset=utf-8", NULL, "", 0);
+		return;
+	}
+	if (!upload_takes_body(http)) {
+		respond(http, 405, "Method Not Allowed: use POST");
+		return;
+	}
+	if (!http->body_is_open) {
+		respond(http, 505, "an upload must use HTTP/1.1");
+		return;
+	}
+	if (!size || parse_i64(str_from(size), &bytes) < 0 || bytes <= 0) {
+		respond(http, 411, "Length Required: an upload must say its Content-Length");
+		return;
+	}
+	name = json_str(json_get(
+		json_path(object_doc(claim, &http->arena), "metadata.annotations"), SELECTED_NODE));
+	node = name ? cache_get(api->cache, api->nodes, "", name) : NULL;
+	if (!node || !node_endpoint(&http->arena, node, &e) || !api->options.node_tls) {
+		respond(http, 503, "the claim is on no node that could be reached");
+		return;
+	}
+	send_to_node(api, http, claim, &e, size);
+}
