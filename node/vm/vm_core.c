@@ -201,6 +201,7 @@ struct vm_step vm_core_next(struct vm_core *c, int64_t now)
 		return start_action(c, VM_DO_START);
 	case VM_RUNNING:
 		if (c->domain == VM_DOMAIN_SAVED && !unwanted) {
+			c->restore = false; /* that was for an earlier one */
 			sm_move(&c->sm, VM_SAVED, now);
 			return vm_core_next(c, now);
 		}

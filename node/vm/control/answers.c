@@ -35,6 +35,12 @@ void vm_answer_forbidden(struct vm_worker *w, struct http_request *req, const ch
 		w->object ? w->object->name : "", detail);
 }
 
+void vm_answer_unknown(struct http_request *req)
+{
+	vm_answer_status(req, 503, "ServiceUnavailable",
+		"the node agent has just started and still asks libvirt for the guest: try again");
+}
+
 void vm_answer_done(struct http_request *req, int code)
 {
 	http_respond(req, code, "application/json", NULL, "", 0);

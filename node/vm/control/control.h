@@ -13,6 +13,8 @@ void vm_answer_forbidden(struct vm_worker *w, struct http_request *req, const ch
 /* A Status with this code and text. */
 void vm_answer_status(struct http_request *req, int code, const char *reason, const char *fmt, ...)
 	_printf_(4, 5);
+/* A new agent does not know yet how the guest is. */
+void vm_answer_unknown(struct http_request *req);
 void vm_answer_done(struct http_request *req, int code); /* with an empty body */
 /* libvirt said no, or nothing. */
 void vm_answer_libvirt(struct http_request *req, const char *doing, const struct libvirt_reply *r);

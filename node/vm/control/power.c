@@ -11,6 +11,17 @@ static bool paused(const struct vm_worker *w)
 	return w->core.domain == VM_DOMAIN_PAUSED;
 }
 
+static bool seen_saved(const struct vm_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *doc = w->object ? object_doc(w->object, &a) : NULL;
+
+	JSON_FOR_EACH_ITEM(c, json_path(doc, "status.conditions"))
+		if (streq(json_str(json_get(c, "type")), "Paused"))
+			return streq(json_str(json_get(c, "reason")), "Saved");
+	return false;
+}
+
 void vm_pause_serve(struct vm_worker *w, struct http_request *req, const char *more)
 {
 	const struct json *probe = json_path(w->has_spec ? w->doc : NULL, "spec.livenessProbe");
@@ -18,7 +29,9 @@ void vm_pause_serve(struct vm_worker *w, struct http_request *req, const char *m
 
 	if (!vm_answer_body(req, &body))
 		return;
-	if (!runs(w))
+	if (w->core.sm.state == VM_LOOKING)
+		vm_answer_unknown(req);
+	else if (!runs(w))
 		vm_answer_conflict(w, req, "VM is not running");
 	else if (probe && !json_get(probe, "guestAgentPing"))
 		vm_answer_forbidden(w, req,
@@ -37,13 +50,16 @@ void vm_unpause_serve(struct vm_worker *w, struct http_request *req, const char 
 {
 	struct json *body;
 
-	if (w->core.sm.state == VM_SAVED) {
+	/* A new agent that has not looked yet takes it as it was last seen. */
+	if (w->core.sm.state == VM_SAVED || (w->core.sm.state == VM_LOOKING && seen_saved(w))) {
 		vm_restore_serve(w, req, more);
 		return;
 	}
 	if (!vm_answer_body(req, &body))
 		return;
-	if (!runs(w))
+	if (w->core.sm.state == VM_LOOKING)
+		vm_answer_unknown(req);
+	else if (!runs(w))
 		vm_answer_conflict(w, req, "VMI is not running");
 	else if (!paused(w))
 		vm_answer_conflict(w, req, "VMI is not paused");
@@ -61,7 +77,9 @@ static void was_reset(struct vm_worker *w, struct http_request *req)
 
 void vm_reset_serve(struct vm_worker *w, struct http_request *req, const char *more)
 {
-	if (!runs(w))
+	if (w->core.sm.state == VM_LOOKING)
+		vm_answer_unknown(req);
+	else if (!runs(w))
 		vm_answer_conflict(w, req, "VMI is not running");
 	else
 		vm_action_start(w, req, LIBVIRT_DOMAIN_RESET, 0, "reset the guest", was_reset);
@@ -77,7 +95,9 @@ void vm_soft_reboot_serve(struct vm_worker *w, struct http_request *req, const c
 {
 	bool agent = guest_agent_present(w->agent);
 
-	if (!runs(w))
+	if (w->core.sm.state == VM_LOOKING)
+		vm_answer_unknown(req);
+	else if (!runs(w))
 		vm_answer_conflict(w, req, "VM is not running");
 	else if (paused(w))
 		vm_answer_conflict(w, req, "VMI is paused");

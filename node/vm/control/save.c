@@ -173,7 +173,9 @@ void vm_save_serve(struct vm_worker *w, struct http_request *req, const char *mo
 
 	if (!body_is_dry_run(req, &dry_run))
 		return;
-	if (w->core.sm.state == VM_SAVED) {
+	if (w->core.sm.state == VM_LOOKING) {
+		vm_answer_unknown(req);
+	} else if (w->core.sm.state == VM_SAVED) {
 		vm_answer_conflict(w, req, "VMI is already saved");
 	} else if (w->core.sm.state != VM_RUNNING || !vm_core_alive(&w->core)) {
 		vm_answer_conflict(w, req, "VMI is not running");
@@ -195,7 +197,8 @@ void vm_restore_serve(struct vm_worker *w, struct http_request *req, const char 
 
 	if (!body_is_dry_run(req, &dry_run))
 		return;
-	if (w->core.sm.state != VM_SAVED) {
+	/* A new agent that has not looked yet takes it too. */
+	if (w->core.sm.state != VM_SAVED && w->core.sm.state != VM_LOOKING) {
 		vm_answer_conflict(w, req, "VMI is not saved");
 		return;
 	}
