@@ -1,6 +1,7 @@
 #include "node/vm/vm_actions.h"
 
 #include "node/vm/control/control.h"
+#include "node/vm/guest_agent/guest_actions.h"
 
 static vm_action_handler console, screenshot;
 
@@ -11,14 +12,20 @@ static const struct {
 	vm_action_handler *handle;
 } actions[] = {
 	{"console", "GET", false, console},
+	{"exec", "PUT", false, guest_action_exec},
+	{"filesystemlist", "GET", false, guest_action_filesystemlist},
+	{"freeze", "PUT", false, guest_action_freeze},
+	{"guestosinfo", "GET", false, guest_action_osinfo},
 	{"pause", "PUT", false, vm_pause_serve},
 	{"portforward", "GET", true, vm_port_forward_serve},
 	{"reset", "PUT", false, vm_reset_serve},
 	{"restore", "PUT", false, vm_restore_serve},
 	{"save", "PUT", false, vm_save_serve},
 	{"softreboot", "PUT", false, vm_soft_reboot_serve},
+	{"unfreeze", "PUT", false, guest_action_unfreeze},
 	{"unpause", "PUT", false, vm_unpause_serve},
 	{"usbredir", "GET", false, vm_unavailable_serve},
+	{"userlist", "GET", false, guest_action_userlist},
 	{"vnc", "GET", false, vm_vnc_serve},
 	{"vnc/screenshot", "GET", false, screenshot},
 	{"vsock", "GET", false, vm_unavailable_serve},

@@ -209,7 +209,7 @@ struct vm_step vm_core_next(struct vm_core *c, int64_t now)
 			over(c, now);
 			return vm_core_next(c, now);
 		}
-		if (unwanted || c->host_ends) {
+		if (unwanted || c->host_ends || c->unhealthy) {
 			stop(c, now);
 			return vm_core_next(c, now);
 		}

@@ -79,6 +79,7 @@ struct vm_core {
 	bool finished;	  /* the object's phase is final */
 	bool restore;	  /* a saved guest is wanted back; false again once it was tried */
 	int64_t grace_ns;
+	bool unhealthy; /* its liveness probe failed: it is stopped */
 	/* The host is about to go down: guests are asked to power off, none is started. */
 	bool host_ends;
 	int64_t host_grace_ns; /* how long they have at most */

@@ -28,14 +28,15 @@ struct vm_manager {
 	const struct kind *kind;
 	struct informer *instances;
 	struct libvirt *libvirt;
-	struct agent_link *agents; /* to the agents in the guests */
+	struct agent_link *agents;   /* to the agents in the guests */
+	struct ref_watches *secrets; /* of accessCredentials */
 	struct container_disks *images;
 	char *directory; /* of all VMIs' files */
 	struct domain_host host;
 	struct vm_host *hardware; /* what the host can give, and has given */
 	bool host_ends;		  /* it is about to go down */
 	int64_t host_grace_ns;
-	struct table workers; /* uid -> struct vm_worker */
+	struct table workers;		/* uid -> struct vm_worker */
 	struct vm_snapshots *snapshots; /* snapshot/snapshots.h; NULL = not yet */
 };
 
@@ -64,8 +65,10 @@ struct vm_worker {
 	uint64_t sent_revision;
 	uv_timer_t timer;
 	struct vm_console *console;
-	struct vm_probe *probe;
-	struct guest_agent *agent;    /* while the guest runs */
+	struct vm_probe *probe, *liveness;
+	struct guest_agent *agent; /* while the guest runs; and what works through it: */
+	struct vm_freeze *freeze;
+	struct vm_credentials *credentials;
 	bool leased;		      /* the network knows the address */
 	bool lease_failed;	      /* and shall be asked again */
 	bool attached, attach_failed; /* likewise on other networks than the pods' */
@@ -97,7 +100,7 @@ void vm_manager_forget(struct vm_manager *m, struct vm_worker *w);
 void vm_console_serve(struct vm_worker *w, struct http_request *req);
 void vm_console_end(struct vm_worker *w, const char *why); /* NULL console allowed */
 
-/* vm_probe.c: the readinessProbe of the VMI. */
+/* vm_probe.c: the readinessProbe and livenessProbe of the VMI. */
 void vm_probe_start(struct vm_worker *w); /* when the guest runs; again is harmless */
 void vm_probe_stop(struct vm_worker *w);
 /* "" when there is no probe or it succeeds; else why the guest is not ready. */
@@ -109,6 +112,7 @@ void vm_agent_stop(struct vm_worker *w);
 void vm_agent_event(struct vm_worker *w, bool connected);
 /* Asks it to shut the system down (or restart it); false: there is none. */
 bool vm_agent_power_off(struct vm_worker *w);
-void vm_agent_look(struct vm_worker *w); /* libvirt can be asked again */
+void vm_agent_look(struct vm_worker *w);    /* libvirt can be asked again */
+void vm_agent_secrets(struct vm_worker *w); /* one of its accessCredentials changed */
 /* What it says, into the facts that make the status. */
 void vm_agent_facts(const struct vm_worker *w, struct arena *a, struct vm_facts *f);

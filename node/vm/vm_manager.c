@@ -10,6 +10,7 @@
 #include "node/vm/image/image_files.h"
 #include "node/net/policy/policies.h"
 #include "node/vm/snapshot/snapshots.h"
+#include "node/pod/ref_watch.h"
 
 /* Openable is not enough: where the CPU does not show virtualization (a VM without nesting), the
  * device may be there and guests still not run. */
@@ -120,6 +121,15 @@ static void agents_up(void *user)
 		vm_agent_look(i.value);
 }
 
+static void secret_changed(void *user, const char *uid)
+{
+	struct vm_manager *m = user;
+	struct vm_worker *w = table_get(&m->workers, uid);
+
+	if (w)
+		vm_agent_secrets(w);
+}
+
 static void tell_host_ends(const struct vm_manager *m, struct vm_worker *w)
 {
 	w->core.host_ends = m->host_ends;
@@ -223,6 +233,7 @@ int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 	m->hardware = vm_host_create(m);
 	m->libvirt = libvirt_create(n->loop, n->clock, n->libvirt_address, &on_libvirt, m);
 	m->agents = agent_link_create(n->loop, n->clock, n->libvirt_address, agents_up, m);
+	m->secrets = ref_watches_create(n, secret_changed, m);
 	snprintf(selector, sizeof(selector), "status.nodeName=%s", n->name);
 	m->instances = informer_create(n->client, m->kind, NULL, NULL, selector);
 	informer_add_handler(m->instances, &on_instance, m);
@@ -254,6 +265,7 @@ void vm_manager_destroy(struct vm_manager *m)
 	table_finish(&m->workers);
 	agent_link_destroy(m->agents);
 	vm_host_destroy(m->hardware);
+	ref_watches_destroy(m->secrets);
 	libvirt_destroy(m->libvirt);
 	container_disks_destroy(m->images);
 	free(m->directory);

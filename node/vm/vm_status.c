@@ -87,6 +87,9 @@ static struct json *conditions(
 	if (f->outside_reason)
 		condition(a, list, "ChangedOutside", "True", f->outside_reason, f->outside_message,
 			now);
+	if (f->credentials)
+		condition(a, list, "AccessCredentialsSynchronized",
+			f->credentials_ok ? "True" : "False", NULL, f->credentials_message, now);
 	condition(a, list, "Synchronized", f->problem_reason ? "False" : NULL, f->problem_reason,
 		f->problem_message, now);
 	return list;

@@ -23,6 +23,9 @@ struct vm_facts {
 	/* What the guest agent says; NULL = nothing (guest_agent/agent_facts.h has the forms). */
 	bool agent;
 	const char *agent_unsupported; /* why it does not do for this VMI */
+	/* accessCredentials that go through the agent: false = there are none, or nothing yet. */
+	bool credentials, credentials_ok;
+	const char *credentials_message;
 	const struct json *agent_os, *agent_interfaces, *agent_freeze;
 };
 

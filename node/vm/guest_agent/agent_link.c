@@ -24,7 +24,7 @@ struct agent_call {
 	unsigned timeout_s;
 	bool urgent, silent;
 	size_t max_bytes;
-	int64_t give_up_ns; /* WAITING */
+	int64_t not_before_ns, give_up_ns; /* WAITING */
 	struct libvirt_call *call;
 	struct err err; /* FAILED */
 	agent_done *done;
@@ -122,7 +122,9 @@ static void answered(void *user, const struct libvirt_reply *r)
 
 	c->call = NULL;
 	l->sent_count--;
-	if (!r->ok) {
+	if (!r->ok && c->silent && code_of(r) == -ETIMEDOUT) {
+		value = json_new_object(&a);
+	} else if (!r->ok) {
 		err_set(&err, code_of(r), "%s", r->message);
 		utf8_repair(err.msg, strlen(err.msg));
 	} else {
@@ -150,10 +152,10 @@ static bool busy(const struct agent_link *l, const struct libvirt_domain *d)
 	return false;
 }
 
-static struct agent_call *next_of(struct agent_link *l, bool urgent)
+static struct agent_call *next_of(struct agent_link *l, bool urgent, int64_t now)
 {
 	LIST_FOR_EACH(c, &l->waiting, struct agent_call, link)
-		if (c->urgent == urgent && !busy(l, &c->domain))
+		if (c->urgent == urgent && c->not_before_ns <= now && !busy(l, &c->domain))
 			return c;
 	return NULL;
 }
@@ -182,6 +184,17 @@ static void fail(struct agent_call *c, int code, const char *why)
 	list_append(&c->l->failed, &c->link);
 }
 
+/* Until one of those that wait may be due; what ends calls here anyway. */
+static uint64_t pause_ms(const struct agent_link *l, int64_t now)
+{
+	int64_t ms = 1000;
+
+	LIST_FOR_EACH(c, (struct list *)&l->waiting, struct agent_call, link)
+		if (c->not_before_ns > now)
+			ms = MIN(ms, (c->not_before_ns - now) / NS_PER_MS + 1);
+	return (uint64_t)ms;
+}
+
 static void on_timer(uv_timer_t *t)
 {
 	struct agent_link *l = t->data;
@@ -202,15 +215,15 @@ static void on_timer(uv_timer_t *t)
 		tell(c, NULL, &err);
 	}
 	while (!l->destroyed && libvirt_is_up(l->libvirt) && l->sent_count < AGENT_CALLS_MAX) {
-		c = next_of(l, true);
+		c = next_of(l, true, now);
 		if (!c)
-			c = next_of(l, false);
+			c = next_of(l, false, now);
 		if (!c)
 			break;
 		call_send(c);
 	}
 	if (!l->destroyed && !list_empty(&l->waiting))
-		uv_timer_start(&l->timer, on_timer, 1000, 0);
+		uv_timer_start(&l->timer, on_timer, pause_ms(l, now), 0);
 }
 
 /* From the loop, never inside a caller's call; and not 0, which would run before anything else. */
@@ -296,7 +309,8 @@ struct agent_call *agent_call(struct agent_link *l, const struct libvirt_domain 
 	c->urgent = command->urgent;
 	c->silent = command->silent;
 	c->max_bytes = command->large ? AGENT_LARGE_MAX_BYTES : AGENT_ANSWER_MAX_BYTES;
-	c->give_up_ns = now_of(l) + (int64_t)WAIT_MAX_MS * NS_PER_MS;
+	c->not_before_ns = now_of(l) + (int64_t)command->delay_ms * NS_PER_MS;
+	c->give_up_ns = c->not_before_ns + (int64_t)WAIT_MAX_MS * NS_PER_MS;
 	c->done = done;
 	c->user = user;
 	list_append(&l->waiting, &c->link);

@@ -39,7 +39,8 @@ struct agent_command {
 	unsigned timeout_s;	      /* 0 = AGENT_TIMEOUT_S */
 	bool urgent;		      /* somebody waits for it */
 	bool large;		      /* AGENT_LARGE_MAX_BYTES */
-	bool silent; /* the agent does not answer this one when it does it (guest-shutdown) */
+	bool silent; /* it is not answered when it is done (guest-shutdown): silence is success */
+	unsigned delay_ms; /* before it is sent */
 };
 /* done is called later, once; never inside this call. */
 struct agent_call *agent_call(struct agent_link *l, const struct libvirt_domain *d,

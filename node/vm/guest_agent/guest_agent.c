@@ -138,11 +138,12 @@ static void answered(void *user, const struct json *value, const struct err *err
 		g->failures++;
 		g->due = 0;
 	} else {
-		/* An answer, be it that it does not know the command. */
+		/* An answer, be it that it does not know the command, or not while it is frozen. */
 		g->failures = 0;
 		changed = set_present(g, true);
 		g->due &= ~(1u << f);
-		changed |= keep(g, f, fact ? json_text(&a, fact) : NULL);
+		if (fact)
+			changed |= keep(g, f, json_text(&a, fact));
 	}
 	if (!g->due)
 		arm(g);

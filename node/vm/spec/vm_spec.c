@@ -10,10 +10,6 @@ static int refuse_unsupported(const struct json *spec, struct err *err)
 		"domain.devices.downwardMetrics",
 		"domain.devices.filesystems",
 		"domain.launchSecurity",
-		"accessCredentials",
-		"livenessProbe",
-		"readinessProbe.exec",
-		"readinessProbe.guestAgentPing",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {

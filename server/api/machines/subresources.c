@@ -8,6 +8,7 @@
 const struct vm_subresource vm_subresources[] = {
 	{VMI, "addvolume", "VirtualMachineInstance", "PUT", machines_add_volume, NULL},
 	{VMI, "console", "VirtualMachineInstance", "GET", machines_pass, machines_may_console},
+	{VMI, "exec", "VirtualMachineInstance", "PUT", machines_pass, machines_has_agent},
 	{VMI, "filesystemlist", "VirtualMachineInstance", "GET", machines_pass, machines_has_agent},
 	{VMI, "freeze", "VirtualMachineInstance", "PUT", machines_pass, NULL},
 	{VMI, "guestosinfo", "VirtualMachineInstance", "GET", machines_pass, machines_has_agent},

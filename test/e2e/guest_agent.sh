@@ -1,0 +1,97 @@
+#!/bin/bash
+# The agent in a guest: what it tells, freezing, programs, probes, keys and passwords.
+. "$(dirname "$0")/../lib.sh"
+use_lab
+use_namespace e2e-agent
+virt() { local verb=$1; shift; "$LAB/bin/hanok" virt "$verb" --kubeconfig "$KUBECONFIG_FILE" -n e2e-agent "$@"; }
+sub() { raw "/apis/subresources.kubevirt.io/v1/namespaces/e2e-agent/virtualmachineinstances/$1/$2" "${@:3}"; }
+put() { sub "$1" "$2" -X PUT -H 'Content-Type: application/json' -d "$3"; }
+
+# instance NAME EXTRA: with an agent, and what the test wants besides in its spec.
+instance() {
+	cat <<END
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: $1}
+spec:
+  terminationGracePeriodSeconds: 20
+$2
+  domain:
+    memory: {guest: 128Mi}
+    devices:
+      disks: [{name: root, disk: {bus: virtio}}, {name: seed, disk: {bus: virtio}}]
+      interfaces: [{name: default, bridge: {}}]
+  networks: [{name: default, pod: {}}]
+  volumes:
+  - {name: root, containerDisk: {image: "registry.lab:5000/vm-web:latest"}}
+  - name: seed
+    cloudInitNoCloud:
+      userData: |
+        #cloud-config
+        write_files:
+        - path: /etc/guest-agent
+          content: "yes"
+END
+}
+
+check "secrets" k create secret generic passwords --from-literal=root=sesame
+check "secrets" k create secret generic keys --from-literal=one='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne one@test'
+instance told '
+  readinessProbe: {guestAgentPing: {}, periodSeconds: 2, timeoutSeconds: 20, failureThreshold: 3}
+  accessCredentials:
+  - userPassword: {source: {secret: {secretName: passwords}}, propagationMethod: {qemuGuestAgent: {}}}
+  - sshPublicKey: {source: {secret: {secretName: keys}}, propagationMethod: {qemuGuestAgent: {users: [root]}}}' >"$TEST_DIR/told.yaml"
+check "apply" k apply -f "$TEST_DIR/told.yaml"
+check "the agent connects" k wait --for=condition=AgentConnected vmi/told --timeout=240s
+check "its ping makes the guest ready" k wait --for=condition=Ready vmi/told --timeout=240s
+check "its system is in the status" eventually 30 matches '^hanok sample guest$' k_field vmi/told .status.guestOSInfo.prettyName
+check "and its interface" eventually 30 matches '^domain, guest-agent eth0$' \
+	k_field vmi/told '.status.interfaces[0].infoSource' '.status.interfaces[0].interfaceName'
+check_output "it does all that is wanted" '^$' k get vmi told -o 'jsonpath={.status.conditions[?(@.type=="AgentVersionNotSupported")].status}'
+check_output "guestosinfo" '"guestAgentVersion":"[0-9].*"supportedCommands":\[.*"hostname":"told".*"os":\{.*"timezone":"UTC, 0".*"fsInfo":\{"disks":\[\{.*"fileSystemType":"ext4".*"fsFreezeStatus":"thawed"' \
+	sub told guestosinfo
+check_output "filesystemlist" '"items":\[.*"diskName":"vda1".*"mountPoint":"/".*"busType":"virtio"' sub told filesystemlist
+check_output "userlist" '^\{"metadata":\{\},"items":\[' sub told userlist
+
+# shellcheck disable=SC2016 # what is expanded is so in the guest
+check_output "exec" '"exitCode":3,"stdout":"in told' put told exec '{"command": ["/bin/sh", "-c", "echo in $(hostname); exit 3"], "timeoutSeconds": 120}'
+check_output "exec with input, and what is no text" '"stdout":".*","stdoutBase64":"/wBoaQ=="' \
+	put told exec '{"command": ["/bin/cat"], "stdinBase64": "/wBoaQ==", "timeoutSeconds": 120}'
+check_output "a program that is not there" '"message":".*No such file' put told exec '{"command": ["/nothing"]}'
+check_output "exec needs a command" '"message":"command: Required value"' put told exec '{"command": []}'
+check_output "hanok virt exec" '^root$' virt exec told --timeout 120 -- id -un
+
+check "keys and passwords are in the guest" k wait --for=condition=AccessCredentialsSynchronized vmi/told --timeout=240s
+# shellcheck disable=SC2016
+# In the guest: the hash that the password makes with the salt of the one that is there.
+check "the password" virt exec told --timeout 120 -- sh -c \
+	'stored=$(grep ^root: /etc/shadow | cut -d: -f2); [ "$(mkpasswd -m sha512 -S "$(echo "$stored" | cut -d\$ -f3)" sesame)" = "$stored" ]'
+check_output "the key" 'one@test$' virt exec told --timeout 120 -- cat /root/.ssh/authorized_keys
+k create secret generic keys --dry-run=client -o json --from-literal=two='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo two@test' >"$TEST_DIR/keys.json"
+check "replace it" k replace -f "$TEST_DIR/keys.json"
+check "the new key replaces the old" eventually 60 matches '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo two@test$' \
+	virt exec told --timeout 120 -- cat /root/.ssh/authorized_keys
+
+check "freeze" put told freeze '{"unfreezeTimeout": "1h0m0s"}' -f
+check "the status says so" eventually 30 matches '^frozen$' k_field vmi/told .status.fsFreezeStatus
+check "freeze again" put told freeze '{"unfreezeTimeout": "1h0m0s"}' -f
+check "unfreeze" put told unfreeze '' -f
+check "the status says so, too" eventually 30 matches '^$' k_field vmi/told .status.fsFreezeStatus
+check_output "a wrong time is refused" 'unfreezeTimeout: must be a duration' put told freeze '{"unfreezeTimeout": "soon"}'
+# Nobody thaws it, and the node agent dies before it could.
+check "freeze for 15 s" put told freeze '{"unfreezeTimeout": "15s"}' -f
+lab_node_end 1
+lab_node_up 1
+check "a new node agent thaws it in time" eventually 60 matches '"fsFreezeStatus":"thawed"' sub told guestosinfo
+check "the guest is still the same, and ready" k wait --for=condition=Ready vmi/told --timeout=240s
+check "delete" k delete vmi told --timeout=240s
+
+# A guest that is not well is stopped: its agent is there, and says that something is wrong.
+instance sick '
+  livenessProbe: {exec: {command: [/bin/false]}, periodSeconds: 1, timeoutSeconds: 60, failureThreshold: 3}' >"$TEST_DIR/sick.yaml"
+check "apply one whose liveness probe fails" k apply -f "$TEST_DIR/sick.yaml"
+check "it is stopped" eventually 90 matches '^(Succeeded|Failed)$' k_field vmi/sick .status.phase
+check_output "and it is said why" 'Liveness probe failed' k describe vmi sick
+check "delete it" k delete vmi sick --timeout=240s
+check_fails "no agent, no answers" sub nobody guestosinfo -f
+finish
