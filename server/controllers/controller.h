@@ -57,6 +57,8 @@ extern const struct controller_class stateful_set_controller;
 extern const struct controller_class token_cleaner_controller;
 extern const struct controller_class virtual_machine_controller;
 extern const struct controller_class virtual_machine_instance_controller;
+extern const struct controller_class virtual_machine_pool_controller;
+extern const struct controller_class virtual_machine_replica_set_controller;
 extern const struct controller_class virtual_machine_restore_controller;
 extern const struct controller_class virtual_machine_snapshot_controller;
 extern const struct controller_class volume_binder_controller;
