@@ -219,6 +219,7 @@ static int load_api(struct server *s, struct err *err)
 			.cache = s->cache,
 			.clock = clock_system(),
 			.random = RANDOM_SYSTEM,
+			.mac_range = s->options.mac_range,
 			.service_cidr = s->options.service_cidr,
 			.pod_cidr = s->options.pod_cidr,
 			.service_cidr6 = s->options.service_cidr6,

@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 #include "lib/base/str.h"
 #include "lib/object/rule.h"
+#include "server/api/machines/mac_pool.h"
 
 static void usage(FILE *to)
 {
@@ -24,6 +25,8 @@ static void usage(FILE *to)
 		"  --pod-cidr CIDR[,CIDR] range cut into a /24 a node (default 10.244.0.0/16); "
 		"the\n"
 		"                         second into a /64: fd00:10:244::/48\n"
+		"  --mac-range FIRST-LAST MAC addresses for virtual machines (default\n"
+		"                         02:00:00:00:00:00-02:ff:ff:ff:ff:ff)\n"
 		"  --event-ttl DURATION   how long events are kept after their last change "
 		"(default "
 		"1h)\n"
@@ -93,6 +96,7 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		SCHEDULER,
 		SERVICE_CIDR,
 		POD_CIDR,
+		MAC_RANGE,
 		EVENT_TTL,
 		NODE_LISTEN,
 		NODE_NETNS,
@@ -115,6 +119,7 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		{"scheduler", required_argument, NULL, SCHEDULER},
 		{"service-cidr", required_argument, NULL, SERVICE_CIDR},
 		{"pod-cidr", required_argument, NULL, POD_CIDR},
+		{"mac-range", required_argument, NULL, MAC_RANGE},
 		{"event-ttl", required_argument, NULL, EVENT_TTL},
 		{"node-listen", required_argument, NULL, NODE_LISTEN},
 		{"node-netns", required_argument, NULL, NODE_NETNS},
@@ -143,6 +148,7 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 		.request_timeout_ns = 60 * NS_PER_S,
 	};
 	enum log_level level;
+	struct mac_range macs;
 	size_t sans = 0;
 	int c;
 	optind = 1;
@@ -171,6 +177,13 @@ int server_options_parse(int argc, char **argv, struct server_options *ret)
 			break;
 		case POD_CIDR:
 			o.pod_cidr = split(optarg, &o.pod_cidr6);
+			break;
+		case MAC_RANGE:
+			if (mac_range_parse(optarg, &macs) < 0)
+				return bad("--mac-range", optarg,
+					"two MAC addresses with the same first byte, such as "
+					"02:00:00:00:00:00-02:00:00:ff:ff:ff");
+			o.mac_range = optarg;
 			break;
 		case EVENT_TTL:
 			if (duration_parse(optarg, &o.event_ttl_ns) < 0 ||

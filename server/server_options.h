@@ -15,6 +15,7 @@ struct server_options {
 	const char *controllers; /* as controllers_create has it */
 	bool scheduler;
 	const char *service_cidr, *pod_cidr;
+	const char *mac_range;		       /* of virtual machines */
 	const char *service_cidr6, *pod_cidr6; /* NULL = IPv4 alone */
 	const char *issuer;		       /* of service account tokens; NULL = the usual one */
 	const char *token_file;		       /* static tokens; NULL = none */

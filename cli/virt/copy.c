@@ -247,6 +247,9 @@ static struct json *renamed(struct virt *v, const struct json *old, const char *
 		if (json_path(old, "metadata") && json_get(json_get(old, "metadata"), kept[i]))
 			json_set(a, metadata, kept[i],
 				json_copy(a, json_get(json_get(old, "metadata"), kept[i])));
+	/* Both are there for a while, with the same MAC addresses. */
+	json_set_str(a, json_object_at(a, metadata, "annotations"), "hanok.io/renamed-from",
+		json_path_str(old, "metadata.name") ?: "");
 	json_set(a, it, "spec", json_copy(a, json_get(old, "spec")));
 	struct json *spec = json_get(it, "spec");
 	json_remove(spec, "running");

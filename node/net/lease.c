@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "lib/base/file.h"
+#include "lib/base/vec.h"
 #include "lib/json/json.h"
 
 int lease_find(const char *store, const char *id, char ret[16])
@@ -36,6 +38,87 @@ int lease_find(const char *store, const char *id, char ret[16])
 	}
 	closedir(dir);
 	return r;
+}
+
+#define KEPT "hanok-kept_"
+
+/* The holder of an address is the content of its file; the plugin looks for free names of files
+ * and, when one is given back, for its holder. */
+static int rename_holder(const char *store, const char *address, const char *to)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/%s", store, address);
+	_cleanup_(free_p) char *fresh = xasprintf("%s/.hanok-%s", store, address);
+	_cleanup_(free_p) char *text = xasprintf("%s\r\neth0", to);
+	_cleanup_(close_p) int fd =
+		open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	ssize_t size = (ssize_t)strlen(text);
+
+	if (fd < 0 || write(fd, text, (size_t)size) != size || rename(fresh, path) < 0)
+		return -errno;
+	return 0;
+}
+
+static int move(const char *store, const char *from, const char *to, char ret[16])
+{
+	char other[16];
+	int r = lease_find(store, from, ret);
+
+	if (r == 0 && lease_find(store, to, other) == 0)
+		return -EEXIST;
+	return r < 0 ? r : rename_holder(store, ret, to);
+}
+
+int lease_keep(const char *store, const char *id, const char *domain)
+{
+	_cleanup_(free_p) char *kept = xasprintf(KEPT "%s", domain);
+	char address[16];
+
+	return move(store, id, kept, address);
+}
+
+int lease_kept_take(const char *store, const char *domain, const char *id, char ret[16])
+{
+	_cleanup_(free_p) char *kept = xasprintf(KEPT "%s", domain);
+
+	return move(store, kept, id, ret);
+}
+
+void lease_kept_drop(const char *store, const char *domain)
+{
+	_cleanup_(free_p) char *kept = xasprintf(KEPT "%s", domain), *path = NULL;
+	char address[16];
+
+	if (lease_find(store, kept, address) < 0)
+		return;
+	path = xasprintf("%s/%s", store, address);
+	unlink(path);
+}
+
+void lease_kept_list_read(const char *store, struct lease_kept_list *ret)
+{
+	DIR *dir = opendir(store);
+
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		_cleanup_(free_p) char *path = xasprintf("%s/%s", store, e->d_name);
+		struct in_addr in;
+		struct str text;
+
+		if (inet_pton(AF_INET, e->d_name, &in) != 1 ||
+			file_load(&a, path, 1024, &text, NULL) < 0 || !str_has_prefix(text.p, KEPT))
+			continue;
+		VEC_PUSH(ret,
+			xstrndup(text.p + strlen(KEPT), strcspn(text.p + strlen(KEPT), "\r\n")));
+	}
+	if (dir)
+		closedir(dir);
+}
+
+void lease_kept_list_finish(struct lease_kept_list *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		free(l->items[i]);
+	VEC_FINISH(l);
 }
 
 static void write_ipam(struct buf *out, const char *range, const char *range6)

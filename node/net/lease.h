@@ -11,6 +11,19 @@
 
 /* The address that `id` has in the store (16 bytes of room); -ENOENT. */
 int lease_find(const char *store, const char *id, char ret[16]) _must_check_;
+/* A machine that is stopped keeps its address: its holder becomes the machine's name (`domain`,
+ * NAMESPACE_NAME) in place of the instance's `id`, and the other way round when it starts. -ENOENT
+ * when the one has none, -EEXIST when the other has one already. */
+int lease_keep(const char *store, const char *id, const char *domain) _must_check_;
+int lease_kept_take(
+	const char *store, const char *domain, const char *id, char ret[16]) _must_check_;
+void lease_kept_drop(const char *store, const char *domain);
+struct lease_kept_list {
+	char **items; /* domains */
+	size_t count, room;
+};
+void lease_kept_list_read(const char *store, struct lease_kept_list *ret);
+void lease_kept_list_finish(struct lease_kept_list *l);
 /* Network configuration for the bridge plugin (a conflist file; range6 "" = IPv4 alone) and for
  * host-local alone (its standard input). Host ports are not CNI's: see host_ports.h. */
 void lease_write_conflist(

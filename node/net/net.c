@@ -63,7 +63,8 @@ struct net_call {
 	struct list link;
 	struct node_net *net;
 	char *id, *mac, *hostname, *options;
-	char *wanted; /* an address that would be liked; NULL = any, or it was not to be had */
+	char *machine; /* that has kept an address, or is to keep it; NULL */
+	char *wanted;  /* an address that would be liked; NULL = any, or it was not to be had */
 	bool adding, releasing_first;
 	bool runs; /* the guest does already */
 	char address[16];
@@ -586,6 +587,7 @@ static void call_free(uv_handle_t *h)
 	free(c->hostname);
 	free(c->options);
 	free(c->wanted);
+	free(c->machine);
 	free(c);
 }
 
@@ -774,6 +776,27 @@ static void run_plugin(struct net_call *c, const char *command)
 	});
 }
 
+/* Whoever had it first keeps it: frames of the other one would be dropped at its port. */
+static bool mac_is_taken(const struct net_call *c, struct err *err)
+{
+	_cleanup_(free_p) char *uid = xstrdup(c->id);
+	char *interface = strrchr(uid, '-');
+	const char *other;
+	uint8_t mac[6];
+
+	if (interface)
+		*interface = '\0';
+	if (c->runs || ports_read_mac(c->mac, mac) < 0)
+		return false;
+	other = ports_owner_of_mac(policies_ports(c->net->policies), mac, uid);
+	if (!other)
+		return false;
+	err_set(err, -EEXIST,
+		"MAC address %s belongs to another pod or machine of this node (uid %s)", c->mac,
+		other);
+	return true;
+}
+
 static void call_start(uv_timer_t *t)
 {
 	struct net_call *c = t->data;
@@ -790,10 +813,18 @@ static void call_start(uv_timer_t *t)
 	if (!c->adding) {
 		if (c->net->dhcp)
 			dhcp_remove(c->net->dhcp, c->id);
+		if (c->machine && lease_keep(CNI_STORE, c->id, c->machine) == 0) {
+			finish(c, NULL);
+			return;
+		}
 		if (!*c->net->cidr || lease_find(CNI_STORE, c->id, c->address) < 0)
 			finish(c, NULL); /* it has none */
 		else
 			run_plugin(c, "DEL");
+		return;
+	}
+	if (mac_is_taken(c, &err)) {
+		finish(c, &err);
 		return;
 	}
 	if (!*c->net->cidr || !c->net->dhcp) {
@@ -804,7 +835,8 @@ static void call_start(uv_timer_t *t)
 		finish(c, &err);
 		return;
 	}
-	if (lease_find(CNI_STORE, c->id, c->address) < 0) {
+	if (lease_find(CNI_STORE, c->id, c->address) < 0 &&
+		(!c->machine || lease_kept_take(CNI_STORE, c->machine, c->id, c->address) < 0)) {
 		run_plugin(c, "ADD");
 	} else if (net_address_parse(c->address, &in) == 0 && net_range_has(&c->net->pods, &in)) {
 		have_address(c);
@@ -830,15 +862,16 @@ static struct net_call *call_new(
 	return c;
 }
 
-struct net_call *net_lease_add(struct node_net *net, const char *id, const char *wanted,
-	const char *mac, const char *hostname, const struct dhcp_resolvers *resolvers, bool runs,
-	net_lease_done *done, void *user)
+struct net_call *net_lease_add(struct node_net *net, const char *id, const char *machine,
+	const char *wanted, const char *mac, const char *hostname,
+	const struct dhcp_resolvers *resolvers, bool runs, net_lease_done *done, void *user)
 {
 	struct net_call *c = call_new(net, id, done, user);
 	struct net_address in;
 
 	c->adding = true;
 	c->runs = runs;
+	c->machine = machine ? xstrdup(machine) : NULL;
 	c->mac = xstrdup(mac);
 	c->hostname = xstrdup(hostname ? hostname : "");
 	c->options = dhcp_resolver_options(id, resolvers);
@@ -849,9 +882,12 @@ struct net_call *net_lease_add(struct node_net *net, const char *id, const char 
 }
 
 struct net_call *net_lease_remove(
-	struct node_net *net, const char *id, net_lease_done *done, void *user)
+	struct node_net *net, const char *id, const char *keep, net_lease_done *done, void *user)
 {
-	return call_new(net, id, done, user);
+	struct net_call *c = call_new(net, id, done, user);
+
+	c->machine = keep ? xstrdup(keep) : NULL;
+	return c;
 }
 
 void net_call_cancel(struct net_call *c)

@@ -26,7 +26,8 @@ void net_set_pod_cidr(struct node_net *net, const char *cidr);
 
 /* An address for a VM from the range that pods use too (CNI host-local), and its DHCP entry. `id`
  * is the VMI's uid and interface ("UID-0"): asking again gives the same address. `wanted` (may be
- * NULL or "") is given if it is free. `runs`: the guest does already. `mac` like
+ * NULL or "") is given if it is free; what `machine` (NAMESPACE_NAME; NULL) kept comes before.
+ * `runs`: the guest does already. `mac` like
  * "52:54:00:12:34:56"; `hostname` may be NULL. done is called later, once; address is "" on
  * failure. */
 struct net_lease {
@@ -39,12 +40,13 @@ struct net_call;
 /* A port of the bridge came (a VM's tap): lets its owner reach itself through a service. CNI does
  * it for pods. */
 void net_ports_changed(struct node_net *net);
-struct net_call *net_lease_add(struct node_net *net, const char *id, const char *wanted,
-	const char *mac, const char *hostname, const struct dhcp_resolvers *resolvers, bool runs,
-	net_lease_done *done, void *user);
-/* Gives the address back. done may be NULL. */
+struct net_call *net_lease_add(struct node_net *net, const char *id, const char *machine,
+	const char *wanted, const char *mac, const char *hostname,
+	const struct dhcp_resolvers *resolvers, bool runs, net_lease_done *done, void *user);
+/* Gives the address back; with `keep` it stays with that machine (NAMESPACE_NAME) until it is
+ * asked for by net_lease_add, or dropped (vm/vm_addresses.h). done may be NULL. */
 struct net_call *net_lease_remove(
-	struct node_net *net, const char *id, net_lease_done *done, void *user);
+	struct node_net *net, const char *id, const char *keep, net_lease_done *done, void *user);
 void net_call_cancel(struct net_call *c); /* done is not called; the work itself still ends */
 
 /* A guest's interface on another network of the node than that of the pods (networks/networks.h).

@@ -9,6 +9,7 @@
 #include "node/vm/image/container_disks.h"
 #include "node/vm/spec/domain_xml.h"
 #include "node/vm/libvirt/libvirt_rpc.h"
+#include "node/vm/vm_addresses.h"
 #include "node/vm/vm_core.h"
 #include "node/vm/vm_manager.h"
 #include "node/vm/vm_prepare.h"
@@ -31,7 +32,8 @@ struct vm_manager {
 	struct agent_link *agents;   /* to the agents in the guests */
 	struct ref_watches *secrets; /* of accessCredentials */
 	struct container_disks *images;
-	char *directory; /* of all VMIs' files */
+	struct vm_addresses *addresses; /* kept ones */
+	char *directory;		/* of all VMIs' files */
 	struct domain_host host;
 	struct vm_host *hardware; /* what the host can give, and has given */
 	bool host_ends;		  /* it is about to go down */

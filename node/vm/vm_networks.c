@@ -38,6 +38,20 @@ int vm_networks_attach(struct node_net *net, struct vm_spec *s, struct err *err)
 	return r;
 }
 
+const char *vm_networks_machine(const struct vm_worker *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	if (!w->object || !*w->domain.name)
+		return NULL;
+	JSON_FOR_EACH_ITEM(it, json_path(object_doc(w->object, &a), "metadata.ownerReferences"))
+		if (streq(json_str(json_get(it, "kind")), "VirtualMachine")) {
+			vm_addresses_kept(w->m->addresses);
+			return w->domain.name;
+		}
+	return NULL;
+}
+
 void vm_networks_follow(struct vm_worker *w)
 {
 	struct err err = ERR_INIT;

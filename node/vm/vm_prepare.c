@@ -744,8 +744,8 @@ struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)
 		p->waiting++;
 		vm_address_recall(o->directory, s->domain_name, last);
 		struct dhcp_resolvers dns = guest_dns(&p->arena, s->object, o->node->config);
-		p->lease = net_lease_add(o->node->net, id, last, vm_spec_pod_interface(s)->mac,
-			s->hostname, &dns, false, lease_here, p);
+		p->lease = net_lease_add(o->node->net, id, s->domain_name, last,
+			vm_spec_pod_interface(s)->mac, s->hostname, &dns, false, lease_here, p);
 	}
 	for (size_t i = 0; i < s->disk_count; i++) {
 		want_secret(p, s->disks[i].image.pull_secret);

@@ -543,7 +543,7 @@ static void clean_rest(struct vm_worker *w)
 	vm_prepare_lease_id(w->uid, id);
 	if (w->lease)
 		net_call_cancel(w->lease);
-	w->lease = net_lease_remove(w->m->node->net, id, lease_gone, w);
+	w->lease = net_lease_remove(w->m->node->net, id, vm_networks_machine(w), lease_gone, w);
 }
 
 static void undefined(void *user, const struct libvirt_reply *r)
@@ -711,8 +711,9 @@ static void adopt_lease(struct vm_worker *w)
 		return;
 	struct dhcp_resolvers dns = guest_dns(&a, w->spec.object, w->m->node->config);
 	vm_prepare_lease_id(w->uid, id);
-	w->lease = net_lease_add(w->m->node->net, id, NULL, vm_spec_pod_interface(&w->spec)->mac,
-		w->spec.hostname, &dns, true, adopted_lease, w);
+	w->lease =
+		net_lease_add(w->m->node->net, id, NULL, NULL, vm_spec_pod_interface(&w->spec)->mac,
+			w->spec.hostname, &dns, true, adopted_lease, w);
 }
 
 static void tell_outcome(struct vm_worker *w, enum vm_outcome before)

@@ -74,6 +74,13 @@ int api_create(const struct api_options *options, struct api **ret, struct err *
 			options->pod_cidr);
 		goto fail;
 	}
+	struct mac_range macs;
+	if (mac_range_parse(options->mac_range ? options->mac_range : MAC_POOL_RANGE, &macs) < 0) {
+		r = err_set(err, -EINVAL, "range of MAC addresses '%s': want FIRST-LAST",
+			options->mac_range);
+		goto fail;
+	}
+	api->macs = mac_pool_create(&macs);
 	r = read_second_ranges(api, err);
 	if (r < 0)
 		goto fail;
@@ -145,6 +152,7 @@ void api_destroy(struct api *api)
 	auth_destroy(api->auth);
 	SSL_CTX_free(api->proxy_tls);
 	metrics_finish(&api->metrics);
+	mac_pool_destroy(api->macs);
 	allocator_finish(&api->service_ips);
 	allocator_finish(&api->service_ips6);
 	allocator_finish(&api->node_ports);

@@ -25,7 +25,8 @@ struct api_options {
 	/* The second ones, of IPv6: "fd00:10:96::/112" (/108 to /126), and "fd00:10:244::/48",
 	 * cut into /64. NULL = IPv4 alone. */
 	const char *service_cidr6, *pod_cidr6;
-	SSL_CTX *node_tls; /* client side of connections to nodes; NULL = none are made */
+	const char *mac_range; /* of virtual machines (machines/mac_pool.h); NULL = the default */
+	SSL_CTX *node_tls;     /* client side of connections to nodes; NULL = none are made */
 	const struct auth_options *auth; /* auth/auth.h; NULL: certificates only */
 	struct store *store;		 /* for statistics and backups; NULL = none */
 	/* Admission plugins beside the usual ones, and left out; "A,B", NULL = none. */

@@ -11,6 +11,7 @@
 #include "server/api/auth/user.h"
 #include "server/api/requests/deadline.h"
 #include "server/api/hooks/hooks.h"
+#include "server/api/machines/mac_pool.h"
 #include "server/api/requests/inflight.h"
 #include "server/api/documents/metrics.h"
 #include "server/api/requests/negotiate.h"
@@ -38,6 +39,7 @@ struct api {
 	const struct kind *namespaces, *nodes, *pods, *definitions;
 	struct ip_range service_range, pod_range;
 	struct ip service_range6, pod_range6; /* prefix 0 = IPv4 alone */
+	struct mac_pool *macs;
 	struct allocator service_ips, service_ips6, node_ports, pod_subnets;
 	struct metrics metrics;
 	void (*more_metrics)(void *user, struct buf *out);
@@ -91,6 +93,7 @@ struct api_request {
 	const struct kind *awaits; /* refused for want of one that may appear (admission_wait) */
 	bool waited;
 	struct quota_charge *charge; /* what it reserved of quotas, likewise; NULL = nothing */
+	struct mac_claim *macs;	     /* likewise MAC addresses */
 	struct claim *claims; /* what this request took from allocators, settled with its outcome */
 };
 

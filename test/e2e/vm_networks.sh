@@ -13,10 +13,11 @@ lan_up() {
 		ip link set lan0 master br0 up && ip -n lan link set eth0 up && ip -n lan link set lo up &&
 		ip -n lan addr add 192.168.77.1/24 dev eth0'
 	on_node 1 ip netns exec lan dnsmasq --conf-file=/dev/null --port=0 --interface=eth0 --bind-interfaces \
-		--dhcp-range=192.168.77.50,192.168.77.60,1h --leasefile-ro --pid-file=/run/lan.pid
+		--dhcp-range=192.168.77.50,192.168.77.60,1h --dhcp-leasefile=/run/lan.leases --pid-file=/run/lan.pid
 }
-lan_down() { on_node 1 sh -c 'kill $(cat /run/lan.pid); ip link del lan0; ip netns del lan; ip link del br0' >/dev/null 2>&1; }
+lan_down() { on_node 1 sh -c 'kill $(cat /run/lan.pid); ip link del lan0; ip netns del lan; ip link del br0; rm -f /run/lan.leases' >/dev/null 2>&1; }
 in_lan() { on_node 1 ip netns exec lan "$@"; }
+on_node 1 ip netns del neighbour >/dev/null 2>&1
 lan_down
 check "a bridge with a LAN behind it" lan_up
 
@@ -79,4 +80,66 @@ check_output "NAT: the fixed address is in the status" '^192\.168\.150\.10$' int
 check_output "and where it comes from" '^domain, multus-status$' interface natted nic infoSource
 check "NAT: the guest has that address by DHCP" eventually 60 answers "on_node 1" 192.168.150.10 natted
 check "NAT: a port of the node leads to it" eventually 20 answers "lab_in fabric" 172.31.0.1:18081 natted
+
+# The LAN behind the administrator's bridge has its own DHCP server.
+lan_address() { # OF
+	local mac
+	mac=$(interface "$1" nic mac) && in_lan awk -v mac="$mac" '$2 == mac { print $3; found = 1 } END { exit !found }' /run/lan.leases
+}
+check "bridge: the guest asks the LAN's own DHCP server" eventually 60 matches '^192\.168\.77\.(5[0-9]|60)$' lan_address lanny
+check "bridge: and is reached from the LAN" eventually 20 answers in_lan "$(lan_address lanny)" '.*'
+check_output "its second interface has an address of another network" '^192\.168\.151\.[0-9]+$' interface lanny back ipAddress
+
+# Isolated: neighbours, and nobody else.
+hermit=$(interface hermit nic ipAddress)
+neighbour_up() {
+	on_node 1 sh -c 'ip netns add neighbour && ip link add nb0 type veth peer name eth0 netns neighbour &&
+		ip link set nb0 master alone0 up && ip -n neighbour link set eth0 up && ip -n neighbour addr add 192.168.151.200/24 dev eth0'
+}
+in_neighbour() { on_node 1 ip netns exec neighbour "$@"; }
+check "isolated: a neighbour comes" neighbour_up
+check "isolated: and reaches the guest" eventually 60 answers in_neighbour "$hermit" hermit
+check_fails "isolated: the node does not" on_node 1 curl -s --max-time 2 "http://$hermit/"
+on_node 1 ip -n neighbour route add default via 192.168.151.1
+check_fails "isolated: it leads nowhere" in_neighbour curl -s --max-time 2 http://172.31.0.254:5000/v2/
+check_fails "nor to the node" in_neighbour curl -sk --max-time 2 https://192.168.151.1:10250/healthz
+on_node 1 ip netns del neighbour
+
+# Who may have what.
+check_refused "a MAC address that another machine has is refused" 'failed to allocate requested mac address: virtual machine e2e-vm-networks/natted has it' \
+	eval 'machine thief nic:lan:02-00-00-00-77-01 | k apply -f -'
+check_output "a machine without one was given one" '^02:[0-9a-f:]+$' k_field vm/hermit '.spec.template.spec.domain.devices.interfaces[0].macAddress'
+check_refused "a network in use is not deleted" 'is in use by virtual machine instance e2e-vm-networks/natted' k delete net-attach-def nat
+port_of() { lab_virsh domiflist "e2e-vm-networks_$1" | awk '/bridge/ { print $1; exit }'; }
+port=$(port_of natted)
+check_output "a port may send from its own MAC address alone" "\"$port\" \. 02:00:00:00:77:01" on_node 1 nft list set bridge hanok-ports checked_macs
+
+# A new agent takes over what is there.
+lab_node_end 1
+check "while no agent runs the port mapping works" eventually 10 answers "lab_in fabric" 172.31.0.1:18081 natted
+lab_node_up 1
+dhcp_serves() { on_node 1 sh -c 'pgrep -f "[d]nsmasq.*_nat/hosts"'; }
+check "a new agent starts the network's DHCP server" eventually 40 dhcp_serves
+check "and leads the port on" eventually 40 answers "lab_in fabric" 172.31.0.1:18081 natted
+check_output "rules are there" 'masquerade' on_node 1 nft list table ip hanok-networks
+
+# The same addresses in another life.
+other_instance() { local uid; uid=$(k_field vmi/hermit .metadata.uid) && [ "$uid" != "$instance" ] && echo "$uid"; }
+instance=$(k_field vmi/hermit .metadata.uid)
+mac=$(interface hermit nic mac)
+"$LAB/bin/hanok" virt restart hermit --kubeconfig "$KUBECONFIG_FILE" -n e2e-vm-networks
+check "restart" eventually 60 matches '^[0-9a-f-]{36}$' other_instance
+check "runs again" k wait --for=condition=Ready vm/hermit --timeout=240s
+check_output "with the same MAC address" "^$mac\$" interface hermit nic mac
+check_output "and the same address" "^$hermit\$" interface hermit nic ipAddress
+
+check "delete" k delete vm --all --timeout=120s
+bridges() { on_node 1 sh -c 'ip -br link show type bridge | cut -d" " -f1 | sort | xargs'; }
+check "only the bridges that were there are left" eventually 40 matches '^br0 hanok0$' bridges
+servers() { on_node 1 sh -c 'pgrep -fc "[d]nsmasq.*/networks/"' || true; }
+check "no DHCP server" eventually 20 matches '^0$' servers
+check_fails "no rules" on_node 1 nft list table ip hanok-networks
+check "the definitions may go now" k delete net-attach-def --all
+on_node 1 ip netns del neighbour >/dev/null 2>&1
+lan_down
 finish

@@ -1,43 +1,9 @@
 #include "node/vm/spec/spec_internal.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
+#include "lib/object/machine_mac.h"
 #include "node/net/tap_name.h"
-
-static int check_mac(const char *given, char ret[18])
-{
-	size_t i;
-
-	for (i = 0; i < 17; i++) {
-		char c = given[i];
-
-		if (i % 3 == 2 ? c != ':' && c != '-' : !isxdigit((unsigned char)c))
-			return -EINVAL;
-		ret[i] = (char)(i % 3 == 2 ? ':' : tolower((unsigned char)c));
-	}
-	if (given[17])
-		return -EINVAL;
-	ret[17] = '\0';
-	/* A group address is nobody's own; and zero is no address. */
-	if (strchr("13579bdf", ret[1]) || streq(ret, "00:00:00:00:00:00"))
-		return -EINVAL;
-	return 0;
-}
-
-/* By namespace and name: the guest's network configuration may know the address, so it must be the
- * same when the VM is started again as another instance. */
-static void make_mac(const struct vm_spec *s, size_t index, char ret[18])
-{
-	char text[400];
-	uint64_t h;
-
-	snprintf(text, sizeof(text), "%s/%zu", s->domain_name, index);
-	h = fnv1a_64(text, strlen(text));
-	snprintf(ret, 18, "02:%02x:%02x:%02x:%02x:%02x", (unsigned)(h >> 56 & 255),
-		(unsigned)(h >> 40 & 255), (unsigned)(h >> 24 & 255), (unsigned)(h >> 8 & 255),
-		(unsigned)((h ^ h >> 32) & 255));
-}
 
 /* Which network it is on. */
 static int read_network(const struct json *network, const struct json *interface, const char *field,
@@ -83,6 +49,7 @@ static int read_interface(const struct json *spec, const struct json *interface,
 	const struct json *network;
 	const char *mac = json_str(json_get(interface, "macAddress"));
 	char field[96];
+	uint64_t given;
 	int r;
 
 	snprintf(field, sizeof(field), "spec.domain.devices.interfaces[%zu]", index);
@@ -109,8 +76,10 @@ static int read_interface(const struct json *spec, const struct json *interface,
 	if (i->boot_order < 0 || i->boot_order > 999)
 		return err_set(err, -EINVAL, "%s.bootOrder: must be between 1 and 999", field);
 	if (!mac || !*mac)
-		make_mac(s, s->interface_count, i->mac);
-	else if (check_mac(mac, i->mac) < 0)
+		machine_mac_format(machine_mac_of_name(s->domain_name, s->interface_count), i->mac);
+	else if (machine_mac_parse(mac, &given) == 0)
+		machine_mac_format(given, i->mac);
+	else
 		return err_set(err, -EINVAL, "%s.macAddress: '%s' is not a unicast MAC address",
 			field, mac);
 	i->link_down = streq(json_str(json_get(interface, "state")), "down");
@@ -147,7 +116,7 @@ int spec_read_interfaces(const struct json *spec, struct vm_spec *s, struct err 
 
 		*i = (struct vm_interface){
 			.name = spec_device_name(name) ? name : "default", .model = "virtio"};
-		make_mac(s, 0, i->mac);
+		machine_mac_format(machine_mac_of_name(s->domain_name, 0), i->mac);
 	}
 	return 0;
 }

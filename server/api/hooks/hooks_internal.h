@@ -17,6 +17,7 @@ extern const struct kind_hooks hooks_role, hooks_cluster_role;
 extern const struct kind_hooks hooks_role_binding, hooks_cluster_role_binding;
 extern const struct kind_hooks hooks_virtual_machine, hooks_virtual_machine_instance;
 extern const struct kind_hooks hooks_application;
+extern const struct kind_hooks hooks_network_attachment_definition;
 
 extern const struct kind_hooks hooks_ingress, hooks_ingress_class, hooks_network_policy;
 extern const struct kind_hooks hooks_ip_address, hooks_service_cidr;

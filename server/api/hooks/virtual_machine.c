@@ -1,6 +1,7 @@
 /* virtual_machine.c - VirtualMachine and VirtualMachineInstance (KubeVirt): what must fit together.
  */
 #include "server/api/hooks/hooks_internal.h"
+#include "server/api/hooks/machine_macs.h"
 
 #include "lib/json/json_seen.h"
 #include "server/api/machines/sizes.h"
@@ -147,6 +148,8 @@ const struct kind_hooks hooks_virtual_machine_instance = {
 	.prepare_create = instance_prepare_create,
 	.validate = instance_validate,
 	.validate_update = check_no_change,
+	.allocate = machine_macs_allocate,
+	.occupy = machine_macs_occupy,
 	.delete_returns_object = true,
 };
 
@@ -210,6 +213,8 @@ const struct kind_hooks hooks_virtual_machine = {
 	.kind = "VirtualMachine",
 	.prepare_create = machine_prepare_create,
 	.prepare_update = machine_prepare_update,
+	.allocate = machine_macs_allocate,
+	.occupy = machine_macs_occupy,
 	.validate = machine_validate,
 	.cell = machine_cell,
 };

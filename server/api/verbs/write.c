@@ -121,6 +121,7 @@ void write_fail_store(struct api_request *req, int r, const struct err *err)
 void write_settle(struct api_request *req, bool committed)
 {
 	claims_settle(&req->claims, committed);
+	mac_claims_settle(&req->macs, committed);
 	admission_settle(req);
 }
 
