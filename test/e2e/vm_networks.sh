@@ -139,7 +139,7 @@ check "only the bridges that were there are left" eventually 40 matches '^br0 ha
 servers() { on_node 1 sh -c 'pgrep -fc "[d]nsmasq.*/networks/"' || true; }
 check "no DHCP server" eventually 20 matches '^0$' servers
 check_fails "no rules" on_node 1 nft list table ip hanok-networks
-check "the definitions may go now" k delete net-attach-def --all
+check "the definitions may go now" eventually 20 k delete net-attach-def --all
 on_node 1 ip netns del neighbour >/dev/null 2>&1
 lan_down
 finish
