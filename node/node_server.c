@@ -16,6 +16,7 @@
 #include "node/pod_proxy.h"
 #include "node/stats/cadvisor.h"
 #include "node/stats/stats.h"
+#include "node/vm/host/ksm.h"
 #include "node/vm/vm_actions.h"
 #include "node/vm/vm_manager.h"
 
@@ -93,9 +94,15 @@ static void respond_usage(struct http_request *req, const struct usage *u, const
 	http_respond(req, 200, type, NULL, b.data, b.size);
 }
 
+static void write_metrics(const struct usage *u, struct buf *out)
+{
+	usage_write_metrics(u, out);
+	ksm_write_metrics("", out);
+}
+
 static void on_metrics(void *user, const struct usage *u)
 {
-	respond_usage(user, u, METRICS_TYPE, usage_write_metrics);
+	respond_usage(user, u, METRICS_TYPE, write_metrics);
 }
 
 static void serve_agent_metrics(struct node_server *s, struct http_request *req, bool probes)

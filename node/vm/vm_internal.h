@@ -52,7 +52,9 @@ struct vm_worker {
 	struct vm_spec spec;
 	bool has_spec;
 	uint8_t uuid[LIBVIRT_UUID_BYTES]; /* of the domain */
-	enum vm_domain found;		  /* by the lookup under way */
+	char confinement[400];		  /* of the running guest; "" = not looked up */
+	bool confined;
+	enum vm_domain found; /* by the lookup under way */
 	struct libvirt_domain domain;
 	char address[16];
 	char problem_reason[32];

@@ -90,6 +90,11 @@ static struct json *conditions(
 	if (f->credentials)
 		condition(a, list, "AccessCredentialsSynchronized",
 			f->credentials_ok ? "True" : "False", NULL, f->credentials_message, now);
+	if (!f->alive)
+		condition(a, list, "Confined", NULL, NULL, NULL, now);
+	else if (f->confinement && *f->confinement)
+		condition(a, list, "Confined", f->confined ? "True" : "False",
+			f->confined ? "Confined" : "NotWholly", f->confinement, now);
 	condition(a, list, "Synchronized", f->problem_reason ? "False" : NULL, f->problem_reason,
 		f->problem_message, now);
 	return list;

@@ -17,6 +17,9 @@ struct vm_facts {
 	const char *problem_reason, *problem_message;
 	/* Condition ChangedOutside; NULL = none known: one that is there stays while it runs. */
 	const char *outside_reason, *outside_message;
+	/* How QEMU is shut in: condition Confined; NULL or "" = not known. */
+	const char *confinement;
+	bool confined;		    /* nothing is missing */
 	uint64_t memory_now_bytes;  /* that the guest has; 0 = as it was started */
 	const char *address;	    /* of the first interface, "" = none yet */
 	const struct vm_spec *spec; /* NULL while it could not be read */

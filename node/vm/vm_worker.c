@@ -111,6 +111,14 @@ static struct json *wanted_status(struct vm_worker *w, struct arena *a)
 
 	f.outside_reason = vm_outside_changed(w, &f.outside_message);
 	f.memory_now_bytes = vm_outside_memory(w);
+	/* Looked up once a start. */
+	if (!f.alive)
+		w->confinement[0] = '\0';
+	else if (!*w->confinement)
+		vm_host_confinement(
+			w->domain.name, w->confinement, sizeof(w->confinement), &w->confined);
+	f.confinement = w->confinement;
+	f.confined = w->confined;
 	if (f.paused)
 		vm_pause_words(w, &f.pause_reason, &f.pause_message);
 

@@ -7,8 +7,11 @@
 #include <sys/stat.h>
 
 #include "lib/base/log.h"
+#include "node/vm/host/cluster_settings.h"
+#include "node/vm/host/confinement.h"
 #include "node/vm/host/cpu_pool.h"
 #include "node/vm/host/host_check.h"
+#include "node/vm/host/pci.h"
 #include "node/vm/host/vm_state.h"
 #include "node/vm/image/image_files.h"
 #include "node/vm/vm_internal.h"
@@ -25,6 +28,7 @@ struct vm_host {
 	size_t capabilities_size;
 	void (*then)(struct vm_manager *m);
 	struct vm_states *states;
+	struct cluster_settings *settings;
 };
 
 static void learned(struct vm_host *h)
@@ -108,6 +112,7 @@ struct vm_host *vm_host_create(struct vm_manager *m)
 	h->states = vm_states_create(m->node->loop, m->node->client,
 		kind_by_name(m->node->kinds, "kubevirt.io", "v1", "VirtualMachine"), states,
 		VM_TPM_DIRECTORY);
+	h->settings = cluster_settings_create(m->node);
 	return h;
 }
 
@@ -118,6 +123,7 @@ void vm_host_destroy(struct vm_host *h)
 	if (h->call)
 		libvirt_call_cancel(h->call);
 	vm_states_destroy(h->states);
+	cluster_settings_destroy(h->settings);
 	free(h->capabilities);
 	arena_finish(&h->arena);
 	free(h);
@@ -208,6 +214,49 @@ static int place_firmware(struct vm_host *h, struct vm_spec *s, struct arena *a,
 	return 0;
 }
 
+static int place_devices(struct vm_host *h, struct vm_spec *s, struct arena *a, struct err *err)
+{
+	struct vm_devices *d = &s->devices;
+	const char *given[VM_HOST_DEVICES_MAX + 1], **others;
+	size_t count = 0, index[2] = {0, 0};
+
+	if (!d->host_device_count)
+		return 0;
+	others = pci_taken(h->m->directory, s->uid, a);
+	for (size_t i = 0; i < d->host_device_count; i++) {
+		struct vm_host_device *p = &d->host_devices[i];
+		const char *selector, *asked = arena_printf(a, "spec.domain.devices.%s[%zu]",
+					      p->gpu ? "gpus" : "hostDevices", index[p->gpu]++);
+		const char **taken;
+		size_t n = 0;
+		int r;
+
+		while (others[n])
+			n++;
+		taken = arena_zalloc(a, (n + count + 1) * sizeof(*taken));
+		memcpy(taken, others, n * sizeof(*taken));
+		memcpy(taken + n, given, count * sizeof(*taken));
+		r = cluster_settings_device(h->settings, a, asked, p->device_name, &selector, err);
+		if (r < 0 || (r = pci_find("", asked, selector, taken, p->address, err)) < 0)
+			return r;
+		given[count++] = p->address;
+	}
+	return pci_record(h->m->directory, s->uid, given, count, err);
+}
+
+void vm_host_confinement(const char *domain, char *ret, size_t room, bool *ret_whole)
+{
+	struct confinement c;
+	struct err err = ERR_INIT;
+
+	ret[0] = '\0';
+	*ret_whole = false;
+	if (confinement_read("", domain, &c, &err) < 0)
+		return;
+	*ret_whole = confinement_whole(&c);
+	confinement_text(&c, ret, room);
+}
+
 int vm_host_place(struct vm_host *h, struct vm_spec *s, struct arena *a, const char **ret_reason,
 	struct err *err)
 {
@@ -226,6 +275,10 @@ int vm_host_place(struct vm_host *h, struct vm_spec *s, struct arena *a, const c
 		if ((r = place_disk(&s->disks[i], err)) < 0)
 			return r;
 	r = place_firmware(h, s, a, err);
+	if (r < 0)
+		return r;
+	*ret_reason = "HostDeviceNotReady";
+	r = place_devices(h, s, a, err);
 	if (r == 0)
 		*ret_reason = "InvalidSpec"; /* for what comes after */
 	return r;

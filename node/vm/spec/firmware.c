@@ -31,15 +31,6 @@ static int read_loader(const struct json *domain, struct vm_spec *s, struct err 
 	tpm = json_path(domain, "devices.tpm");
 	f->tpm = json_is(tpm, JSON_OBJECT) && json_bool_or(json_get(tpm, "enabled"), true);
 	f->tpm_persistent = f->tpm && json_bool_or(json_get(tpm, "persistent"), false);
-	if (json_get(json_get(firmware, "acpi"), "msdmNameRef"))
-		return err_set(err, -EOPNOTSUPP,
-			"spec.domain.firmware.acpi.msdmNameRef is not supported: libvirt passes a "
-			"MSDM table on from version 11.2");
-	f->slic_volume = json_path_str(firmware, "acpi.slicNameRef");
-	if (f->slic_volume && !spec_device_name(f->slic_volume))
-		return err_set(err, -EINVAL,
-			"spec.domain.firmware.acpi.slicNameRef: '%s' is not the name of a volume",
-			f->slic_volume);
 	return 0;
 }
 
@@ -163,9 +154,6 @@ void xml_write_firmware(struct xml *x, const struct vm_spec *s)
 		xml_add(x, "    <initrd>%s</initrd>\n", k->initrd_file);
 	if (k->kernel_file && k->args)
 		xml_add(x, "    <cmdline>%s</cmdline>\n", k->args);
-	if (f->slic_file)
-		xml_add(x, "    <acpi>\n      <table type='slic'>%s</table>\n    </acpi>\n",
-			f->slic_file);
 	if (!has_boot_order(s))
 		xml_add(x, "    <boot dev='hd'/>\n    <boot dev='cdrom'/>\n");
 	if (f->bios_serial)

@@ -101,10 +101,8 @@ struct vm_firmware {
 	bool efi, secure_boot;
 	bool efi_persistent; /* its variables outlive this instance */
 	bool tpm, tpm_persistent;
-	const char *slic_volume; /* name of the Secret volume with an ACPI table */
 	/* Filled in when the machine is prepared: */
 	const char *nvram_file; /* UEFI's variables */
-	const char *slic_file;
 };
 
 struct vm_input {

@@ -3,13 +3,31 @@
 #include <stdio.h>
 
 /* Asked for, and not given by this agent: better said than silently left out. */
+/* Encrypted memory: of the kinds that there are, none is given. */
+static int refuse_launch_security(const struct json *spec, struct err *err)
+{
+	const struct json *security = json_path(spec, "domain.launchSecurity");
+	static const struct {
+		const char *field, *what;
+	} kinds[] = {{"sev", "AMD SEV"}, {"snp", "AMD SEV-SNP"}, {"tdx", "Intel TDX"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (json_is(json_get(security, kinds[i].field), JSON_OBJECT))
+			return err_set(err, -EOPNOTSUPP,
+				"spec.domain.launchSecurity.%s: guests with encrypted memory (%s) "
+				"are not supported by this node agent",
+				kinds[i].field, kinds[i].what);
+	return 0;
+}
+
 static int refuse_unsupported(const struct json *spec, struct err *err)
 {
 	static const char *const fields[] = {
 		"domain.devices.clientPassthrough",
 		"domain.devices.downwardMetrics",
 		"domain.devices.filesystems",
-		"domain.launchSecurity",
+		"domain.firmware.acpi.msdmNameRef",
+		"domain.firmware.acpi.slicNameRef",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
@@ -64,7 +82,9 @@ int vm_spec_read(struct arena *a, const struct json *vmi, struct vm_spec *ret, s
 			"week");
 	s.start_paused = streq(json_str(json_get(spec, "startStrategy")), "Paused");
 	/* Features before firmware: Secure Boot switches smm on. */
-	if ((r = refuse_unsupported(spec, err)) < 0 || (r = spec_read_cpu(a, vmi, &s, err)) < 0 ||
+	if ((r = refuse_unsupported(spec, err)) < 0 ||
+		(r = refuse_launch_security(spec, err)) < 0 ||
+		(r = spec_read_cpu(a, vmi, &s, err)) < 0 ||
 		(r = spec_read_memory(vmi, &s, err)) < 0 ||
 		(r = spec_read_features(domain, &s, err)) < 0 ||
 		(r = spec_read_firmware(a, domain, &s, err)) < 0 ||
