@@ -301,6 +301,17 @@ int restore_machine(struct arena *a, const struct json *restore, const struct js
 		json_set_str(a, vm, "kind", "VirtualMachine");
 		json_set(a, vm, "metadata", new_metadata(a, restore, kept));
 	}
+	JSON_FOR_EACH_ITEM(v, target ? NULL : vm_volumes(kept)) {
+		const char *name = json_str_or(json_get(v, "name"), "");
+
+		/* Two machines would write to one disk. */
+		if (volume_claim(v) && !vm_is_memory_dump(v) &&
+			!find_by_name(json_path(restore, "status.restores"), "volumeName", name))
+			return err_set(err, -EINVAL,
+				"volume \"%s\" is not in the snapshot: a new VirtualMachine can't "
+				"have its disk",
+				name);
+	}
 	json_remove(vm, "status");
 	set_strategy(a, spec, target);
 	restore_volumes(a, spec, json_path(restore, "status.restores"));
