@@ -19,6 +19,7 @@
 #include "node/vm/snapshot/snapshots_internal.h"
 
 #define SOON_MS 1000
+#define LATER_MS 3000
 #define POLL_MS 500
 #define RETRY_MS 30000
 #define COMMIT_TIMEOUT_MS (12u * 3600 * 1000)
@@ -385,6 +386,11 @@ void merges_soon(struct merges *g)
 {
 	if (!wakeup_armed(g->look))
 		wakeup_in(g->look, SOON_MS);
+}
+
+void merges_later(struct merges *g)
+{
+	wakeup_in(g->look, LATER_MS);
 }
 
 struct merges *merges_create(struct vm_snapshots *s)

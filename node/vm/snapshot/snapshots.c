@@ -151,6 +151,13 @@ static void on_synced(void *user)
 	merges_soon(((struct vm_snapshots *)user)->merges);
 }
 
+/* Its directory goes soon after it, and may have been the last to share a layer. */
+static void on_volume(void *user, const struct object *old, const struct object *new)
+{
+	if (!new)
+		merges_later(((struct vm_snapshots *)user)->merges);
+}
+
 /* Takes end, and leave the table, while they look. */
 static void look_at_takes(struct vm_snapshots *s)
 {
@@ -194,6 +201,7 @@ struct vm_snapshots *vm_snapshots_create(struct vm_manager *m)
 {
 	static const struct informer_handler on_contents = {
 		.changed = on_content, .synced = on_synced};
+	static const struct informer_handler on_volumes = {.changed = on_volume};
 	struct vm_snapshots *s = xcalloc(1, sizeof(*s));
 	char selector[320];
 
@@ -208,6 +216,7 @@ struct vm_snapshots *vm_snapshots_create(struct vm_manager *m)
 	s->contents = informer_create(s->n->client, s->kind, NULL, selector, NULL);
 	informer_add_handler(s->contents, &on_contents, s);
 	informer_start(s->contents);
+	informer_add_handler(s->n->volumes, &on_volumes, s);
 	return s;
 }
 

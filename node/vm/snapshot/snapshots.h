@@ -13,7 +13,7 @@ struct vm_manager;
 struct vm_worker;
 struct vm_snapshots;
 
-/* n->disks is there. */
+/* n->disks is there; n->volumes has not been started yet. */
 struct vm_snapshots *vm_snapshots_create(struct vm_manager *m);
 void vm_snapshots_destroy(struct vm_snapshots *s); /* what is half done is for the next agent */
 /* With each step of a worker: who waits for it looks again. s NULL allowed. */

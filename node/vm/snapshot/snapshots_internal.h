@@ -56,4 +56,5 @@ void thaw_if_left(struct vm_snapshots *s, struct vm_worker *w);
 /* ---- merge.c ---- */
 struct merges *merges_create(struct vm_snapshots *s);
 void merges_destroy(struct merges *g);
-void merges_soon(struct merges *g); /* something may have become one disk's alone */
+void merges_soon(struct merges *g);  /* something may have become one disk's alone */
+void merges_later(struct merges *g); /* ... or will, within seconds */

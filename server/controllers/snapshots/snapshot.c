@@ -4,6 +4,7 @@
 
 #define COMPONENT "snapshot-controller"
 #define RETRY_MS 5000
+#define HANDED_ON_MS 20 /* until the cache has seen it */
 
 static bool keeps_content(const struct snapshot_pass *p)
 {
@@ -142,16 +143,21 @@ static void reconcile_known(struct sync *s, struct snapshot_pass *p)
 		return;
 	if (json_get(p->doc, "status") && act_on_source(s, p))
 		return;
-	if (p->terminating && p->content) {
-		if (!keeps_content(p))
-			delete_content(s, p->content, p->content_doc);
-		else if (finalizer_set(s, p->content, p->content_doc, CONTENT_FINALIZER, false))
-			return;
-	}
+	bool content_goes = p->terminating && p->content && !keeps_content(p);
+	if (content_goes)
+		delete_content(s, p->content, p->content_doc);
+	else if (p->terminating && p->content &&
+		 finalizer_set(s, p->content, p->content_doc, CONTENT_FINALIZER, false))
+		return;
 	if (sync_status(s, p->o, p->doc, snapshot_status(&s->arena, p, now), NULL, NULL))
 		return;
-	if (p->o->deleting && !p->locked && !hand_on_children(s, p))
-		finalizer_set(s, p->o, p->doc, SNAPSHOT_FINALIZER, false);
+	/* Not before the content is gone: nobody else would delete it. */
+	if (p->o->deleting && !p->locked && !content_goes) {
+		if (hand_on_children(s, p))
+			sync_again(s, HANDED_ON_MS);
+		else
+			finalizer_set(s, p->o, p->doc, SNAPSHOT_FINALIZER, false);
+	}
 	if (!snapshot_ended(p->doc) && deadline)
 		sync_again(s, MAX((deadline - now) / NS_PER_MS + 1, 1));
 }
