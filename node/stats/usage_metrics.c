@@ -96,53 +96,103 @@ static void write_starts(const struct usage *u, struct arena *a, struct buf *out
 	}
 }
 
+/* KubeVirt's names. Disks, interfaces and processors of a guest are added up. */
 static const struct {
 	const char *name, *type, *help;
 	size_t offset;
 	bool may_be_unknown; /* then it is 0, and no line is written */
+	bool time;	     /* in nanoseconds */
 } machine_figures[] = {
-	{"kubevirt_vmi_memory_resident_bytes", "gauge", "Host memory that the guest has resident",
-		offsetof(struct vm_usage, resident_bytes), false},
-	{"kubevirt_vmi_memory_domain_bytes", "gauge", "Memory that the guest may use",
-		offsetof(struct vm_usage, guest_bytes), false},
-	{"kubevirt_vmi_memory_available_bytes", "gauge", "Memory that the guest's system sees",
-		offsetof(struct vm_usage, seen_bytes), true},
-	{"kubevirt_vmi_memory_unused_bytes", "gauge", "Memory that the guest uses for nothing",
-		offsetof(struct vm_usage, unused_bytes), true},
-	{"kubevirt_vmi_memory_usable_bytes", "gauge",
-		"Memory that the guest could use without swapping",
-		offsetof(struct vm_usage, usable_bytes), true},
-	{"kubevirt_vmi_memory_used_bytes", "gauge", "Memory that the guest's system uses",
-		offsetof(struct vm_usage, used_bytes), true},
-	{"kubevirt_vmi_network_receive_bytes_total", "counter", "Bytes that the guest received",
-		offsetof(struct vm_usage, received_bytes), false},
-	{"kubevirt_vmi_network_transmit_bytes_total", "counter", "Bytes that the guest sent",
-		offsetof(struct vm_usage, sent_bytes), false},
-	{"kubevirt_vmi_storage_read_traffic_bytes_total", "counter", "Bytes read from its disks",
-		offsetof(struct vm_usage, read_bytes), false},
-	{"kubevirt_vmi_storage_write_traffic_bytes_total", "counter", "Bytes written to its disks",
-		offsetof(struct vm_usage, written_bytes), false},
+#define FIGURE(name, type, help, member)                                                           \
+	{                                                                                          \
+		"kubevirt_vmi_" name, type, help, offsetof(struct vm_usage, member), false, false  \
+	}
+#define TOLD(name, type, help, member)                                                             \
+	{                                                                                          \
+		"kubevirt_vmi_" name, type, help, offsetof(struct vm_usage, member), true, false   \
+	}
+#define TIME(name, help, member)                                                                   \
+	{                                                                                          \
+		"kubevirt_vmi_" name "_seconds_total", "counter", help,                            \
+			offsetof(struct vm_usage, member), false, true                             \
+	}
+	TIME("cpu_usage", "CPU time that the guest has used, in seconds of one CPU", cpu_ns),
+	TIME("cpu_user_usage", "Of that in user mode", cpu_user_ns),
+	TIME("cpu_system_usage", "Of that in the host's kernel", cpu_system_ns),
+	TIME("vcpu", "CPU time of its processors", vcpu_ns),
+	TIME("vcpu_wait", "Time that its processors waited for I/O", vcpu_wait_ns),
+	TIME("vcpu_delay", "Time that its processors waited for a CPU", vcpu_delay_ns),
+	FIGURE("memory_resident_bytes", "gauge", "Host memory that the guest has resident",
+		resident_bytes),
+	FIGURE("memory_domain_bytes", "gauge", "Memory that the guest may use", guest_bytes),
+	FIGURE("memory_actual_balloon_bytes", "gauge", "Memory that its balloon leaves it",
+		guest_bytes),
+	TOLD("memory_available_bytes", "gauge", "Memory that the guest's system sees", seen_bytes),
+	TOLD("memory_unused_bytes", "gauge", "Memory that the guest uses for nothing",
+		unused_bytes),
+	TOLD("memory_usable_bytes", "gauge", "Memory that the guest could use without swapping",
+		usable_bytes),
+	TOLD("memory_used_bytes", "gauge", "Memory that the guest's system uses", used_bytes),
+	TOLD("memory_cached_bytes", "gauge", "Memory that the guest uses as a cache of its disks",
+		cached_bytes),
+	TOLD("memory_swap_in_traffic_bytes", "gauge", "Bytes that the guest read from its swap",
+		swapped_in_bytes),
+	TOLD("memory_swap_out_traffic_bytes", "gauge", "Bytes that the guest wrote to its swap",
+		swapped_out_bytes),
+	TOLD("memory_pgmajfault_total", "counter", "Page faults of the guest that needed a disk",
+		major_faults),
+	TOLD("memory_pgminfault_total", "counter", "Other page faults of the guest", minor_faults),
+	FIGURE("network_receive_bytes_total", "counter", "Bytes that the guest received",
+		received_bytes),
+	FIGURE("network_receive_packets_total", "counter", "Packets that the guest received",
+		received_packets),
+	FIGURE("network_receive_errors_total", "counter", "Errors of receiving", received_errors),
+	FIGURE("network_receive_packets_dropped_total", "counter", "Packets for it that were lost",
+		received_dropped),
+	FIGURE("network_transmit_bytes_total", "counter", "Bytes that the guest sent", sent_bytes),
+	FIGURE("network_transmit_packets_total", "counter", "Packets that the guest sent",
+		sent_packets),
+	FIGURE("network_transmit_errors_total", "counter", "Errors of sending", sent_errors),
+	FIGURE("network_transmit_packets_dropped_total", "counter", "Packets of it that were lost",
+		sent_dropped),
+	FIGURE("storage_read_traffic_bytes_total", "counter", "Bytes read from its disks",
+		read_bytes),
+	FIGURE("storage_write_traffic_bytes_total", "counter", "Bytes written to its disks",
+		written_bytes),
+	FIGURE("storage_iops_read_total", "counter", "Reads from its disks", reads),
+	FIGURE("storage_iops_write_total", "counter", "Writes to its disks", writes),
+	FIGURE("storage_flush_requests_total", "counter", "Flushes of its disks", flushes),
+	TIME("storage_read_times", "Time that reads took", read_ns),
+	TIME("storage_write_times", "Time that writes took", write_ns),
+	TIME("storage_flush_times", "Time that flushes took", flush_ns),
+#undef FIGURE
+#undef TOLD
+#undef TIME
 };
 
 static void write_machines(const struct usage *u, struct arena *a, struct buf *out)
 {
-	struct line l = begin(out, "kubevirt_vmi_cpu_usage_seconds_total", "counter",
-		"CPU time that the guest has used, in seconds of one CPU");
+	struct line l = begin(out, "kubevirt_vmi_info", "gauge", "The guests that run here");
 
 	for (size_t i = 0; i < u->machine_count; i++) {
-		const struct machine_usage *m = &u->machines[i];
-		seconds(&l, machine_labels(a, u, &m->vm), m->vm.cpu_ns, m->time_ns);
+		const struct vm_usage *v = &u->machines[i].vm;
+		buf_printf(out,
+			"%s{name=\"%s\",namespace=\"%s\",node=\"%s\",phase=\"running\"} 1\n",
+			l.name, v->name, v->ns, u->node);
 	}
 	for (size_t f = 0; f < ARRAY_LEN(machine_figures); f++) {
 		l = begin(out, machine_figures[f].name, machine_figures[f].type,
 			machine_figures[f].help);
 		for (size_t i = 0; i < u->machine_count; i++) {
 			const struct machine_usage *m = &u->machines[i];
+			const char *labels = machine_labels(a, u, &m->vm);
 			uint64_t value;
 			memcpy(&value, (const char *)&m->vm + machine_figures[f].offset,
 				sizeof(value));
-			if (value || !machine_figures[f].may_be_unknown)
-				number(&l, machine_labels(a, u, &m->vm), value, m->time_ns);
+			if (machine_figures[f].time)
+				seconds(&l, labels, value, m->time_ns);
+			else if (value || !machine_figures[f].may_be_unknown)
+				number(&l, labels, value, m->time_ns);
 		}
 	}
 }

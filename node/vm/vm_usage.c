@@ -8,7 +8,13 @@
 #define ANSWER_MS 10000u
 
 /* Of virDomainStatsTypes and virConnectGetAllDomainStatsFlags. */
-enum { STATS_CPU = 2, STATS_BALLOON = 4, STATS_INTERFACE = 16, STATS_BLOCK = 32 };
+enum {
+	STATS_CPU = 2,
+	STATS_BALLOON = 4,
+	STATS_VCPU = 8,
+	STATS_INTERFACE = 16,
+	STATS_BLOCK = 32,
+};
 enum { ONLY_ACTIVE = 1, NO_WAIT = 1 << 29 };
 /* Of virTypedParameterType. */
 enum {
@@ -48,28 +54,62 @@ static bool is_of(struct str field, const char *prefix, const char *suffix)
 	       memcmp(field.p + field.size - s, suffix, s) == 0;
 }
 
+/* What is one of a device is added up. */
+static const struct {
+	const char *prefix, *suffix; /* suffix NULL: the whole name */
+	size_t offset;
+	unsigned times;
+} fields[] = {
+#define OF(member) offsetof(struct vm_usage, member)
+	{"cpu.time", NULL, OF(cpu_ns), 1},
+	{"cpu.user", NULL, OF(cpu_user_ns), 1},
+	{"cpu.system", NULL, OF(cpu_system_ns), 1},
+	{"vcpu.", ".time", OF(vcpu_ns), 1},
+	{"vcpu.", ".wait", OF(vcpu_wait_ns), 1},
+	{"vcpu.", ".delay", OF(vcpu_delay_ns), 1},
+	{"balloon.rss", NULL, OF(resident_bytes), 1024},
+	{"balloon.current", NULL, OF(guest_bytes), 1024},
+	{"balloon.available", NULL, OF(seen_bytes), 1024},
+	{"balloon.unused", NULL, OF(unused_bytes), 1024},
+	{"balloon.usable", NULL, OF(usable_bytes), 1024},
+	{"balloon.disk_caches", NULL, OF(cached_bytes), 1024},
+	{"balloon.swap_in", NULL, OF(swapped_in_bytes), 1024},
+	{"balloon.swap_out", NULL, OF(swapped_out_bytes), 1024},
+	{"balloon.major_fault", NULL, OF(major_faults), 1},
+	{"balloon.minor_fault", NULL, OF(minor_faults), 1},
+	{"net.", ".rx.bytes", OF(received_bytes), 1},
+	{"net.", ".rx.pkts", OF(received_packets), 1},
+	{"net.", ".rx.errs", OF(received_errors), 1},
+	{"net.", ".rx.drop", OF(received_dropped), 1},
+	{"net.", ".tx.bytes", OF(sent_bytes), 1},
+	{"net.", ".tx.pkts", OF(sent_packets), 1},
+	{"net.", ".tx.errs", OF(sent_errors), 1},
+	{"net.", ".tx.drop", OF(sent_dropped), 1},
+	{"block.", ".rd.bytes", OF(read_bytes), 1},
+	{"block.", ".rd.reqs", OF(reads), 1},
+	{"block.", ".rd.times", OF(read_ns), 1},
+	{"block.", ".wr.bytes", OF(written_bytes), 1},
+	{"block.", ".wr.reqs", OF(writes), 1},
+	{"block.", ".wr.times", OF(write_ns), 1},
+	{"block.", ".fl.reqs", OF(flushes), 1},
+	{"block.", ".fl.times", OF(flush_ns), 1},
+#undef OF
+};
+
 static void take(struct vm_usage *u, struct str field, uint64_t value)
 {
-	if (str_eq(field, "cpu.time"))
-		u->cpu_ns = value;
-	else if (str_eq(field, "balloon.rss"))
-		u->resident_bytes = value * 1024;
-	else if (str_eq(field, "balloon.current"))
-		u->guest_bytes = value * 1024;
-	else if (str_eq(field, "balloon.available"))
-		u->seen_bytes = value * 1024;
-	else if (str_eq(field, "balloon.unused"))
-		u->unused_bytes = value * 1024;
-	else if (str_eq(field, "balloon.usable"))
-		u->usable_bytes = value * 1024;
-	else if (is_of(field, "net.", ".rx.bytes"))
-		u->received_bytes += value;
-	else if (is_of(field, "net.", ".tx.bytes"))
-		u->sent_bytes += value;
-	else if (is_of(field, "block.", ".rd.bytes"))
-		u->read_bytes += value;
-	else if (is_of(field, "block.", ".wr.bytes"))
-		u->written_bytes += value;
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		const char *suffix = fields[i].suffix;
+		uint64_t sum;
+
+		if (suffix ? !is_of(field, fields[i].prefix, suffix)
+			   : !str_eq(field, fields[i].prefix))
+			continue;
+		memcpy(&sum, (char *)u + fields[i].offset, sizeof(sum));
+		sum += value * fields[i].times;
+		memcpy((char *)u + fields[i].offset, &sum, sizeof(sum));
+		return;
+	}
 }
 
 static void read_params(struct xdr_reader *r, struct vm_usage *u)
@@ -152,7 +192,7 @@ struct vm_usage_call *vm_usage_get(struct vm_manager *m, vm_usage_done *done, vo
 
 	*c = (struct vm_usage_call){.m = m, .done = done, .user = user};
 	xdr_put_u32(&args, 0); /* no list of domains: all */
-	xdr_put_u32(&args, STATS_CPU | STATS_BALLOON | STATS_INTERFACE | STATS_BLOCK);
+	xdr_put_u32(&args, STATS_CPU | STATS_BALLOON | STATS_VCPU | STATS_INTERFACE | STATS_BLOCK);
 	xdr_put_u32(&args, ONLY_ACTIVE | NO_WAIT);
 	c->call = libvirt_call(
 		m->libvirt, LIBVIRT_CONNECT_GET_ALL_DOMAIN_STATS, &args, ANSWER_MS, on_answer, c);

@@ -13,6 +13,13 @@ struct vm_usage {
 	uint64_t used_bytes;		     /* seen, and not usable */
 	uint64_t received_bytes, sent_bytes; /* by all its network devices */
 	uint64_t read_bytes, written_bytes;  /* by all its disks */
+	/* More of the same, in nanoseconds where it is time. */
+	uint64_t cpu_user_ns, cpu_system_ns;	       /* of cpu_ns */
+	uint64_t vcpu_ns, vcpu_wait_ns, vcpu_delay_ns; /* by all its processors */
+	uint64_t cached_bytes, swapped_in_bytes, swapped_out_bytes, major_faults, minor_faults;
+	uint64_t received_packets, received_errors, received_dropped;
+	uint64_t sent_packets, sent_errors, sent_dropped;
+	uint64_t reads, writes, flushes, read_ns, write_ns, flush_ns;
 };
 
 /* Called once, later, with what runs; items and texts live until it returns. On failure (libvirt is

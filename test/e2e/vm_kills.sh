@@ -56,10 +56,22 @@ all_up() { lab_libvirt_up 1 && lab_server_up && lab_node_up 1; }
 # Each is asked again until it is so: what was asked for may have been lost with who was killed, and is a conflict when not.
 started() { k wait --for=condition=Ready vm/busy --timeout=5s || { virt start busy; return 1; }; }
 paused() { [ "$(reason)" = PausedByUser ] || { virt pause busy; return 1; }; }
-unpaused() { [ -z "$(reason)" ] && k wait --for=condition=Ready vm/busy --timeout=5s || { virt unpause busy; return 1; }; }
+unpaused() {
+	if [ -n "$(reason)" ]; then
+		virt unpause busy
+		return 1
+	fi
+	k wait --for=condition=Ready vm/busy --timeout=5s
+}
 saved() { [ "$(reason)" = Saved ] || { virt save busy; return 1; }; }
 restored() { unpaused; }
-stopped() { [ "$(k_count vmi/busy)" = 0 ] && ! lab_virsh list --all --name | grep busy || { virt stop busy; return 1; }; }
+stopped() {
+	if [ "$(k_count vmi/busy)" != 0 ]; then
+		virt stop busy
+		return 1
+	fi
+	! lab_virsh list --all --name | grep busy
+}
 
 operations=(start pause unpause save restore stop)
 ends=(started paused unpaused saved restored stopped)
@@ -88,7 +100,7 @@ done
 check "the steady one is Ready" k wait --for=condition=Ready vm/steady --timeout=120s
 check "it is the same QEMU as before" test "$(steady)" = "$before"
 check_output "and was started once" '^1$' k get events \
-	--field-selector involvedObject.kind=VirtualMachineInstance,involvedObject.name=steady,reason=Started -o 'jsonpath={.items[*].count}'
+	--field-selector "involvedObject.uid=$(k_field vmi/steady .metadata.uid),reason=Started" -o 'jsonpath={.items[*].count}'
 left() { on_node 1 sh -c 'ls /var/lib/hanok/vms | wc -l; ls /var/lib/libvirt/qemu/save'; }
 uids() { k get vmi -A -o name | wc -l; }
 no_leftovers() { [ "$(left | head -1)" = "$(uids)" ] && ! left | grep busy; }
