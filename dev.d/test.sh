@@ -202,6 +202,11 @@ test_wants() {
 
 cmd_test() {
 	local quick='' started=$SECONDS
+	if [ "${1:-}" = functions ]; then
+		shift
+		cmd_functions "$@"
+		return
+	fi
 	if [ "${1:-}" = --quick ]; then
 		quick=1
 		shift

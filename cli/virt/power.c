@@ -94,7 +94,7 @@ static int save(struct virt *v, struct err *err)
 
 static int restore(struct virt *v, struct err *err)
 {
-	return ask(v, INSTANCES, "unpause", "is being restored", NULL, err);
+	return ask(v, INSTANCES, "restore", "is being restored", NULL, err);
 }
 
 /* autostart NAME [--disable]: whether it runs when its host does. */

@@ -1,0 +1,204 @@
+# shellcheck shell=bash
+# What the cases of the function suite share. A scenario is a file in scenarios/: a head, then its cases.
+#
+#   #@@ GROUP | SCENARIO'S TITLE
+#   #@ ID | CASE'S TITLE | NEEDS
+#   ID() { commands; }          every command must succeed (set -e)
+#
+# NEEDS are words that need_WORD functions answer below (exit code 0, or 1 with the reason on standard output): where
+# a need is not met the case is "not available", with that reason. A case that finds out itself calls not_available WHY.
+#
+# A guest is known by its name within the scenario's namespace, and is shared by cases that leave it as it was:
+#
+#   machine NAME [PATCH]        makes it where it is not there (root disk of its own, switched on), and waits until it answers
+#   machine_spec NAME [PATCH]   its manifest; DISK=container|volume|none says what its root disk is
+#   in_guest NAME COMMAND       by its serial console; COMMAND's output, fails as COMMAND does
+#   page NAME [PATH]            what its web server says
+#
+# PATCH is a JSON merge patch of the manifest.
+
+FUNCTIONS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=test/lib.sh
+. "$FUNCTIONS/../lib.sh"
+
+REGISTRY_IN_LAB=registry.lab:5000
+WEB_PORT=8085 # in the lab's fabric: files of $TEST_DIR/web
+PATIENT=600s  # what is awaited happens, or never: guests of an emulator on a busy machine are slow
+
+virt() { "$LAB/bin/hanok" virt "$@" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"; }
+# For arguments that end with "-- COMMAND".
+virt_with() { "$LAB/bin/hanok" virt --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}" "$@"; }
+image() { "$LAB/bin/hanok" image "$@" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"; }
+
+not_available() {
+	echo "NOT AVAILABLE: $1"
+	exit 77
+}
+
+# Needs.
+need_kvm() { grep -qE '\b(vmx|svm)\b' /proc/cpuinfo || { echo "the CPU has no vmx or svm: guests are emulated"; return 1; }; }
+need_hotunplug() { need_kvm >/dev/null || { echo "QEMU 7.2 crashes when it unplugs an emulated vCPU"; return 1; }; }
+need_ovmf() { compgen -G '/usr/share/OVMF/OVMF_CODE*.fd' >/dev/null || { echo "no OVMF (package ovmf)"; return 1; }; }
+need_swtpm() { command -v swtpm >/dev/null || { echo "no swtpm (package swtpm)"; return 1; }; }
+need_ksm() { [ -e /sys/kernel/mm/ksm/run ] || { echo "the kernel has no KSM"; return 1; }; }
+need_hugepages() { compgen -G '/sys/kernel/mm/hugepages/hugepages-2048kB' >/dev/null || { echo "the kernel has no 2 MB pages"; return 1; }; }
+need_two_cpus() { [ "$(nproc)" -ge 2 ] || { echo "one CPU only"; return 1; }; }
+need_ssh() {
+	[ "$STACK" = A ] || { echo "the busybox guest has no ssh server"; return 1; }
+	command -v ssh >/dev/null || { echo "no ssh (package openssh-client)"; return 1; }
+}
+need_agent() { [ "$STACK" = A ] || guest_has_agent || { echo "the busybox guest has no guest agent"; return 1; }; }
+need_config_drive() { [ "$STACK" = A ] || { echo "the busybox guest's cloud-init reads NoCloud only"; return 1; }; }
+guest_has_agent() { compgen -G "$TEST_ROOT/guest/vm/root/etc/*agent*" >/dev/null; }
+
+# merge PATCH: standard input's manifest with a JSON merge patch, members of spec.template.spec by name.
+merge() {
+	python3 -c '
+import json, sys
+def merge(a, b):
+    if not isinstance(b, dict): return b
+    a = dict(a) if isinstance(a, dict) else {}
+    for key, value in b.items():
+        if key.startswith("+"): a[key[1:]] = a.get(key[1:], []) + value
+        elif value is None: a.pop(key, None)
+        else: a[key] = merge(a.get(key), value)
+    return a
+doc = json.load(sys.stdin)
+for patch in sys.argv[1:]:
+    if patch: doc = merge(doc, json.loads(patch))
+print(json.dumps(doc))' "$@"
+}
+
+# The patch of a machine's inner specification: {"spec":{"template":{"spec":...}}}.
+inner() { printf '{"spec":{"template":{"spec":%s}}}' "$1"; }
+domain() { inner "{\"domain\":$1}"; }
+
+stack_image() { if [ "$STACK" = A ]; then echo debian-vm; else echo vm-web; fi; }
+stack_memory() { if [ "$STACK" = A ]; then echo 320Mi; else echo 128Mi; fi; }
+stack_machine() { if [ "$STACK" = A ]; then echo q35; else echo pc; fi; }
+stack_prompt() { echo '# '; }
+
+# Stack A boots from its disk on q35; stack B's kernel is loaded directly on i440fx, and finds its root on the disk.
+machine_spec() {
+	local name=$1 firmware='{}' volume template=
+	shift
+	[ "$STACK" = A ] || firmware="{\"kernelBoot\":{\"kernelArgs\":\"console=ttyS0 loglevel=4 mitigations=off net.ifnames=0\",\"container\":{\"image\":\"$REGISTRY_IN_LAB/vm-kernel:latest\",\"kernelPath\":\"/boot/vmlinuz\",\"initrdPath\":\"/boot/initrd.img\"}}}"
+	case ${DISK:-container} in
+	container) volume="{\"name\":\"root\",\"containerDisk\":{\"image\":\"$REGISTRY_IN_LAB/$(stack_image):latest\"}}" ;;
+	volume)
+		volume="{\"name\":\"root\",\"dataVolume\":{\"name\":\"$name-root\"}}"
+		template="\"dataVolumeTemplates\":[$(data_volume "$name-root" "{\"registry\":{\"url\":\"docker://$REGISTRY_IN_LAB/$(stack_image):latest\"}}")],"
+		;;
+	none) volume= ;;
+	esac
+	cat <<-END | merge "$@"
+		{"apiVersion":"kubevirt.io/v1","kind":"VirtualMachine","metadata":{"name":"$name","labels":{"app":"$name"}},
+		"spec":{$template"runStrategy":"Always","template":{"metadata":{"labels":{"app":"$name"}},"spec":{
+		"terminationGracePeriodSeconds":60,
+		"readinessProbe":{"tcpSocket":{"port":80},"periodSeconds":2,"failureThreshold":100},
+		"domain":{"machine":{"type":"$(stack_machine)"},"cpu":{"cores":1},"memory":{"guest":"$(stack_memory)"},"firmware":$firmware,
+		"devices":{"rng":{},"disks":[${volume:+{\"name\":\"root\",\"disk\":{\"bus\":\"virtio\"\}\},}{"name":"seed","disk":{"bus":"virtio"}}],
+		"interfaces":[{"name":"default","bridge":{}}]}},
+		"networks":[{"name":"default","pod":{}}],
+		"volumes":[${volume:+$volume,}{"name":"seed","cloudInitNoCloud":{"userData":"#cloud-config\nhostname: $name\npassword: hanok\nchpasswd: {expire: false, list: \"root:hanok\\n\"}\nssh_pwauth: false\ndisable_root: false\n${SSH_KEY:+ssh_authorized_keys: ['$SSH_KEY']\n}${RUN:+runcmd:\n- $RUN\n}"}}]}}}}
+	END
+}
+
+# data_volume NAME SOURCE [SIZE]: a DataVolume's metadata and spec, for a template or an object.
+data_volume() {
+	printf '{"metadata":{"name":"%s"},"spec":{"source":%s,"storage":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"%s"}}}}}' \
+		"$1" "$2" "${3:-$(if [ "$STACK" = A ]; then echo 1Gi; else echo 64Mi; fi)}"
+}
+# import NAME SOURCE [SIZE]: as an object, bound at once; waits until it is whole.
+import() {
+	data_volume "$@" | merge '{"apiVersion":"cdi.kubevirt.io/v1beta1","kind":"DataVolume","metadata":{"annotations":{"cdi.kubevirt.io/storage.bind.immediate.requested":"true"}}}' | k apply -f -
+	k wait --for=jsonpath='{.status.phase}'=Succeeded "dv/$1" --timeout=$PATIENT
+}
+
+exists() { k get "$1" >/dev/null 2>&1; }
+ready() { k wait --for=condition=Ready "vm/$1" --timeout=$PATIENT; }
+gone() { ! exists "$1" || k wait --for=delete "$1" --timeout=$PATIENT; }
+phase_is() { k wait --for=jsonpath='{.status.phase}'="$2" "$1" --timeout=$PATIENT; }
+status_is() { k wait --for=jsonpath='{.status.printableStatus}'="$2" "vm/$1" --timeout=$PATIENT; }
+# true_in OBJECT CONDITION [REGEX]
+condition_is() { k wait --for=condition="$2=${3:-True}" "$1" --timeout=$PATIENT; }
+
+machine() {
+	local name=$1
+	if ! exists "vm/$name"; then
+		# A case before this one may have ended in the middle.
+		gone "vmi/$name"
+		DISK=${DISK:-volume} machine_spec "$@" | k apply -f -
+	fi
+	running "$name"
+	answers "$name"
+}
+running() {
+	# shellcheck disable=SC2310
+	[ "$(k_field "vm/$1" .status.printableStatus)" != Stopped ] || virt start "$1"
+	ready "$1"
+}
+stopped() {
+	exists "vmi/$1" || return 0
+	virt stop "$1" --force
+	gone "vmi/$1"
+}
+address() { k_field "vmi/$1" '.status.interfaces[0].ipAddress'; }
+page() { on_node 1 curl -sf --max-time 5 "http://$(address "$1")/${2:-}"; }
+answers() { eventually 150 matches "^virtual machine ${2:-$1}$" page "$1"; }
+uid() { k_field "vmi/$1" .metadata.uid; }
+other_uid() { local now; now=$(uid "$1") && [ -n "$now" ] && [ "$now" != "$2" ] && echo "$now"; }
+domain_xml() { lab_virsh dumpxml "$(k_namespace)_$1"; }
+domain_state() { lab_virsh domstate "$(k_namespace)_$1"; }
+domains() { lab_virsh list --all --name | sed '/^$/d'; }
+k_namespace() { echo "${TEST_NAMESPACE[1]}"; }
+
+# The console is left logged out, so that the next finds the same question.
+in_guest() {
+	local name=$1 command=$2
+	python3 "$TEST_ROOT/test/terminal.py" 240 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
+		"send:$command; echo EXIT\$?END\\n" 'expect:EXIT0END' 'send:exit\n' 'expect:login: ' 'send:\x1d' end:0 -- \
+		"$LAB/bin/hanok" virt console "$name" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
+}
+
+# What is on the root disk, for snapshots and clones: a file that the web server shows, synced.
+mark() { in_guest "$1" "mkdir -p /www; echo $2 > /www/mark; sync"; }
+marked() { eventually 60 matches "^$2$" page "$1" mark; }
+
+# Files over HTTP inside the lab.
+web_up() {
+	local pid
+	mkdir -p "$TEST_DIR/web"
+	[ -z "${WEB_PID:-}" ] || return 0
+	pid=$(lab_pid fabric)
+	nsenter -t "$pid" -n python3 -m http.server --bind "$LAB_FABRIC_ADDRESS" --directory "$TEST_DIR/web" $WEB_PORT >"$TEST_DIR/web.log" 2>&1 &
+	WEB_PID=$!
+	eventually 10 nsenter -t "$pid" -n curl -sf "http://$LAB_FABRIC_ADDRESS:$WEB_PORT/"
+}
+web_url() { echo "http://$LAB_FABRIC_ADDRESS:$WEB_PORT/$1"; }
+# The stack's disk as a local file.
+stack_disk() {
+	local at=$TEST_DIR/disk.qcow2
+	if [ ! -e "$at" ]; then
+		if [ "$STACK" = A ]; then
+			ln -s "$(ls "$TEST_ROOT"/.cache/images/debian/*/disk.qcow2 | head -n 1)" "$at"
+		else
+			local layer
+			layer=$(sed -n 's/.*"layers":\[{[^}]*"digest":"sha256:\([0-9a-f]*\)".*/\1/p' \
+				"$TEST_ROOT/.cache/images/vm-web/blobs/sha256/$(sed -n 's/.*"digest":"sha256:\([0-9a-f]*\)".*/\1/p' "$TEST_ROOT/.cache/images/vm-web/index.json")")
+			tar -xzOf "$TEST_ROOT/.cache/images/vm-web/blobs/sha256/$layer" ./disk/disk.qcow2 >"$at"
+		fi
+	fi
+	echo "$at"
+}
+
+# agent_restart: the node agent, as after a crash.
+agent_kill() {
+	on_node 1 sh -c 'lab-proc alive /run/lab/hanok-node.pid && lab-proc end /run/lab/hanok-node.pid 0'
+	lab_node_up 1
+	k wait --for=condition=Ready node/node1 --timeout=120s
+}
+libvirt_kill() {
+	on_node 1 sh -c 'lab-proc alive /run/lab/libvirtd.pid && lab-proc end /run/lab/libvirtd.pid 0'
+	lab_host_up 1
+}

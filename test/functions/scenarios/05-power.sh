@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+#@@ control | On and off
+
+#@ K01 | stop by the guest itself (agent or ACPI), then start; the disk has what was written |
+K01() {
+	machine power
+	mark power stays
+	virt stop power
+	gone vmi/power
+	status_is power Stopped
+	! domains | grep -q power
+	virt start power
+	ready power
+	marked power stays
+}
+
+#@ K02 | stop --force switches off at once |
+K02() {
+	local started
+	machine power
+	started=$SECONDS
+	virt stop power --force
+	gone vmi/power
+	echo "gone after $((SECONDS - started)) s"
+	status_is power Stopped
+	virt start power
+	phase_is vmi/power Running
+}
+
+#@ K03 | restart gives a new instance of the same machine |
+K03() {
+	local before id
+	machine power
+	before=$(uid power)
+	id=$(lab_virsh domuuid "$(k_namespace)_power")
+	virt restart power --force
+	eventually 60 other_uid power "$before"
+	ready power
+	[ "$(lab_virsh domuuid "$(k_namespace)_power")" = "$id" ]
+}
+
+#@ K04 | reset presses the button: the guest boots again, the instance stays |
+K04() {
+	local before
+	machine power
+	before=$(uid power)
+	mark power old
+	in_guest power 'mkdir -p /run/x; touch /run/x/here; mkdir -p /www; ln -sf /run/x/here /www/here'
+	virt reset power
+	answers power
+	[ "$(uid power)" = "$before" ]
+	in_guest power 'test ! -e /run/x/here'
+}
+
+#@ K05 | a soft reboot and one from inside keep the instance |
+K05() {
+	local before
+	machine power
+	before=$(uid power)
+	in_guest power 'touch /run/here'
+	virt soft-reboot power
+	eventually 120 rebooted power
+	[ "$(uid power)" = "$before" ]
+}
+rebooted() { answers "$1" && in_guest "$1" 'test ! -e /run/here'; }
+
+#@ K06 | run strategies: Always comes back when the guest powers off, Manual and Once do not |
+K06() {
+	local before
+	machine power
+	before=$(uid power)
+	power_off power
+	eventually 120 other_uid power "$before"
+	virt autostart power --disable
+	[ "$(k_field vm/power .spec.runStrategy)" = Manual ]
+	ready power
+	power_off power
+	status_is power Stopped
+	virt autostart power
+	ready power
+}
+power_off() {
+	answers "$1"
+	python3 "$TEST_ROOT/test/terminal.py" 240 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' 'send:poweroff\n' end:0 -- \
+		"$LAB/bin/hanok" virt console "$1" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
+}
+
+#@ K07 | a host's restart: guests that are to run run again |
+K07() {
+	machine power
+	lab_virsh destroy "$(k_namespace)_power"
+	ready power
+	answers power
+	[ "$(k_field vm/power .status.printableStatus)" = Running ]
+}

@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+#@@ control | Firmware and devices
+
+tuned() {
+	DISK=container machine_spec "$1" "$(inner '{"readinessProbe":null}')" "$(domain "$2")" | k apply -f -
+	phase_is "vmi/$1" Running
+	domain_xml "$1"
+}
+done_with() { virt delete "$1" --force; }
+
+#@ K49 | UEFI with Secure Boot | ovmf
+K49() {
+	DISK=container machine_spec k49 "$(inner '{"readinessProbe":null}')" "$(domain '{"machine":{"type":"q35"},"firmware":null,"features":{"smm":{"enabled":true}}}')" \
+		"$(domain '{"firmware":{"bootloader":{"efi":{"secureBoot":true}}}}')" | k apply -f -
+	phase_is vmi/k49 Running
+	domain_xml k49 | grep -q "secure='yes'"
+	done_with k49
+}
+
+#@ K50 | a TPM 2, whose state stays over restarts | swtpm
+K50() {
+	tuned k50 '{"machine":{"type":"q35"},"devices":{"tpm":{"persistent":true}}}' | grep -q "version='2.0'"
+	virt restart k50 --force
+	eventually 60 matches 'version=.2.0' domain_xml k50
+	done_with k50
+}
+
+#@ K51 | random numbers and a watchdog |
+K51() {
+	tuned k51 '{"devices":{"rng":{},"watchdog":{"name":"dog","i6300esb":{"action":"reset"}}}}' >"$TEST_DIR/xml"
+	grep -q "<rng " "$TEST_DIR/xml"
+	grep -q "<watchdog model='i6300esb' action='reset'" "$TEST_DIR/xml"
+	done_with k51
+}
+
+#@ K52 | video, sound, tablet |
+K52() {
+	tuned k52 '{"devices":{"video":{"type":"virtio"},"sound":{"name":"s","model":"ich9"},"inputs":[{"name":"t","type":"tablet","bus":"usb"}]}}' >"$TEST_DIR/xml"
+	grep -q "<model type='virtio'" "$TEST_DIR/xml"
+	grep -q "<sound model='ich9'" "$TEST_DIR/xml"
+	grep -q "type='tablet'" "$TEST_DIR/xml"
+	done_with k52
+}
+
+#@ K53 | a host device that is not permitted, or not there, is refused by name |
+K53() {
+	DISK=container machine_spec k53 "$(domain '{"devices":{"hostDevices":[{"name":"card","deviceName":"example.org/card"}]}}')" >"$TEST_DIR/k53"
+	k apply -f "$TEST_DIR/k53" || return 0
+	eventually 60 matches 'example.org/card' k describe vmi k53
+	! domains | grep -q k53
+	done_with k53
+}
+
+#@ K54 | a guest that panics: what is done is what the machine says, and it is told |
+K54() {
+	machine panic
+	in_guest panic 'echo 1 > /proc/sys/kernel/panic_on_oops; nohup sh -c "sleep 2; echo c > /proc/sysrq-trigger" >/dev/null 2>&1 &'
+	eventually 90 panic_told
+	virt delete panic --force
+}
+panic_told() { k get events | grep -i 'panic\|crash' || k describe vmi panic | grep -i 'panic\|crash'; }

@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+#@@ control | Networks and room
+
+network_object() {
+	printf '{"apiVersion":"k8s.cni.cncf.io/v1","kind":"NetworkAttachmentDefinition","metadata":{"name":"%s"},"spec":{"config":%s}}' \
+		"$1" "$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1]))' "$2")" | k apply -f -
+}
+with_network() {
+	DISK=container machine_spec "$1" "$(inner "{\"readinessProbe\":null,\"+networks\":[{\"name\":\"second\",\"multus\":{\"networkName\":\"$2\"}}],\"domain\":{\"devices\":{\"+interfaces\":[{\"name\":\"second\",\"bridge\":{}}]}}}")" | k apply -f -
+	phase_is "vmi/$1" Running
+}
+
+#@ K61 | the address in the pod network stays over stop and start |
+K61() {
+	local before
+	machine net
+	before=$(address net)
+	virt stop net --force
+	gone vmi/net
+	virt start net
+	ready net
+	[ "$(address net)" = "$before" ]
+	answers net
+}
+
+#@ K62 | a NAT network with DHCP, and a static port of the host that leads in |
+K62() {
+	network_object nat '{"cniVersion":"0.3.1","type":"hanok-nat","subnet":"192.168.150.0/24"}'
+	with_network k62 nat
+	eventually 150 matches '192\.168\.150\.' k get vmi k62 -o yaml
+	virt delete k62 --force
+}
+
+#@ K63 | a bridged and an isolated network: card by card as asked for |
+K63() {
+	network_object bridged '{"cniVersion":"0.3.1","type":"bridge","bridge":"fn-br0"}'
+	with_network k63 bridged
+	domain_xml k63 | grep -q "bridge='fn-br0'"
+	virt delete k63 --force
+}
+
+#@ K64 | several cards have addresses of their own out of the MAC pool |
+K64() {
+	network_object one '{"cniVersion":"0.3.1","type":"bridge","bridge":"fn-br1"}'
+	with_network k64 one
+	with_network k64b one
+	[ "$( (domain_xml k64; domain_xml k64b) | grep -c '<mac address')" = 4 ]
+	[ "$( (domain_xml k64; domain_xml k64b) | grep '<mac address' | sort -u | wc -l)" = 4 ]
+	virt delete k64 --force
+	virt delete k64b --force
+}
+
+#@ K65 | a NetworkPolicy holds for a machine as for a pod |
+K65() {
+	machine net
+	k apply -f - <<-'END'
+		apiVersion: networking.k8s.io/v1
+		kind: NetworkPolicy
+		metadata: {name: none}
+		spec: {podSelector: {matchLabels: {app: net}}, policyTypes: [Ingress]}
+	END
+	k run asker --image="$REGISTRY_IN_LAB/web:latest" --restart=Never
+	k wait --for=condition=Ready pod/asker --timeout=$PATIENT
+	eventually 30 no_way
+	k delete networkpolicy none
+	eventually 30 k exec asker -- wget -q -O- "http://$(address net)/"
+	k delete pod asker --grace-period=0 --force
+}
+no_way() { ! timeout 3 "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}" exec asker -- wget -q -O- "http://$(address net)/"; }
+
+#@ K66 | a pool that is full pauses the machine, says so, and lets it go on when there is room |
+K66() {
+	machine net
+	[ -n "$(on_node 1 sh -c 'mount | grep hanok-small')" ] || on_node 1 sh -c 'mkdir -p /var/lib/hanok-disks/hanok-small && mount -t tmpfs -o size=24m hanok-small /var/lib/hanok-disks/hanok-small && chmod 755 /var/lib/hanok-disks/hanok-small'
+	DISK=container machine_spec k66 "$(inner '{"+volumes":[{"name":"data","hostDisk":{"path":"/var/lib/hanok-disks/hanok-small/k66.img","type":"DiskOrCreate","capacity":"64Mi"}}],"domain":{"devices":{"+disks":[{"name":"data","disk":{"bus":"virtio"}}]}}}')" | k apply -f -
+	ready k66
+	in_guest k66 'nohup dd if=/dev/urandom of=/dev/vdc bs=1M count=40 >/dev/null 2>&1 &'
+	eventually 120 matches 'PausedIOError' k get vmi k66 -o yaml
+	on_node 1 mount -o remount,size=96m /var/lib/hanok-disks/hanok-small
+	eventually 120 matches '^running$' domain_state k66
+	virt delete k66 --force
+	on_node 1 umount /var/lib/hanok-disks/hanok-small
+}

@@ -1,0 +1,98 @@
+# shellcheck shell=bash
+#@@ cloning | Snapshots: made, listed, deleted
+
+snapshots() { k get vmsnapshot -o name | wc -l; }
+content_files() { on_node 1 find /var/lib/hanok/local/.snapshots -type f 2>/dev/null | wc -l; }
+
+#@ L01 | of a stopped machine |
+L01() {
+	machine shot
+	stopped shot
+	virt snapshot-create shot l01
+	[ "$(k_field vmsnapshot/l01 .status.readyToUse)" = true ]
+	[ "$(k_field vmsnapshot/l01 .status.phase)" = Succeeded ]
+	virt snapshot-delete l01
+}
+
+#@ L02 | of a running machine; it goes on, and says that it was online |
+L02() {
+	machine shot
+	virt snapshot-create shot l02
+	k get vmsnapshot l02 -o jsonpath='{.status.indications}' | grep -q Online
+	answers shot
+	mark shot after
+	virt snapshot-delete l02
+}
+
+#@ L03 | of a running machine with what is in its memory |
+L03() {
+	machine shot
+	virt snapshot-create shot l03 --memory
+	virt snapshot-list shot --tree | grep -q 'l03.*with memory'
+	answers shot
+	virt snapshot-delete l03
+}
+
+#@ L04 | listed as a table, and as a tree of what came after what |
+L04() {
+	machine shot
+	stopped shot
+	virt snapshot-create shot l04-a
+	virt snapshot-create shot l04-b
+	virt snapshot-create shot l04-c
+	virt snapshot-list shot | grep -q '^l04-c .*Succeeded'
+	virt snapshot-list shot --tree >"$TEST_DIR/tree"
+	cat "$TEST_DIR/tree"
+	[ "$(grep -n . "$TEST_DIR/tree" | grep -E '1:l04-a|2:.*`- l04-b|3: .*`- l04-c' | wc -l)" = 3 ]
+	virt snapshot-delete l04-c
+	virt snapshot-delete l04-b
+	virt snapshot-delete l04-a
+}
+
+#@ L05 | the one in the middle is deleted: those before and after still hold their state |
+L05() {
+	machine shot
+	mark shot first
+	virt snapshot-create shot l05-a
+	mark shot second
+	virt snapshot-create shot l05-b
+	mark shot third
+	virt snapshot-create shot l05-c
+	virt snapshot-delete l05-b
+	stopped shot
+	virt snapshot-restore shot l05-a
+	running shot
+	marked shot first
+	stopped shot
+	virt snapshot-restore shot l05-c
+	running shot
+	marked shot third
+	virt snapshot-delete l05-a
+	virt snapshot-delete l05-c
+}
+
+#@ L06 | all are deleted while it runs: layers are merged, nothing of them stays |
+L06() {
+	local before
+	machine shot
+	before=$(content_files)
+	virt snapshot-create shot l06-a
+	virt snapshot-create shot l06-b
+	virt snapshot-delete l06-a
+	virt snapshot-delete l06-b
+	answers shot
+	[ "$(snapshots)" = 0 ]
+	eventually 60 files_are "$before"
+}
+files_are() { [ "$(content_files)" -le "$1" ]; }
+
+#@ L07 | the agent is killed in the middle: the snapshot is whole or has failed, the machine goes on |
+L07() {
+	machine shot
+	virt snapshot-create shot l07 --no-wait
+	agent_kill
+	eventually 120 settled l07
+	answers shot
+	virt snapshot-delete l07
+}
+settled() { matches '^(Succeeded|Failed)$' k_field "vmsnapshot/$1" .status.phase; }

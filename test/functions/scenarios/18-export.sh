@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+#@@ cloning | Copies out, copies in
+
+link_of() { k get vmexport "$1" -o jsonpath="{.status.links.$2.volumes[0].formats[?(@.format=='$3')].url}"; }
+token_of() { k get secret "$(k_field "vmexport/$1" .status.tokenSecretRef)" -o jsonpath='{.data.token}' | base64 -d; }
+# What the lab's fabric asks; links may be addresses of the cluster.
+ask() { on_node 1 curl -sk --max-time 120 "$@"; }
+outside() {
+	machine outside
+	[ "$(page outside mark 2>/dev/null)" = exported ] || mark outside exported
+	stopped outside
+}
+
+#@ L22 | a machine's disk is exported raw, with a token |
+L22() {
+	outside
+	virt export create l22 --vm outside
+	[ "$(k_field vmexport/l22 .status.phase)" = Ready ]
+	ask -o /tmp/l22.raw -H "x-kubevirt-export-token: $(token_of l22)" "$(link_of l22 internal raw)"
+	[ "$(on_node 1 stat -c %s /tmp/l22.raw)" -ge 16777216 ]
+	on_node 1 rm -f /tmp/l22.raw
+	virt export delete l22
+}
+
+#@ L23 | compressed, by hanok virt export download |
+L23() {
+	outside
+	virt export download l23 --vm outside --format gzip --output "$TEST_DIR/l23.gz" --insecure
+	gzip -t "$TEST_DIR/l23.gz"
+	rm -f "$TEST_DIR/l23.gz"
+	! exists vmexport/l23
+}
+
+#@ L24 | without the token, or with another, there is nothing |
+L24() {
+	outside
+	virt export create l24 --vm outside
+	[ "$(ask -o /dev/null -w '%{http_code}' "$(link_of l24 internal raw)")" -ge 400 ]
+	[ "$(ask -o /dev/null -w '%{http_code}' -H 'x-kubevirt-export-token: no' "$(link_of l24 internal raw)")" -ge 400 ]
+	virt export delete l24
+	gone vmexport/l24
+}
+
+#@ L25 | of a snapshot |
+L25() {
+	outside
+	virt snapshot-create outside l25s
+	virt export create l25 --snapshot l25s
+	[ -n "$(link_of l25 internal raw)$(link_of l25 internal gzip)" ]
+	virt export delete l25
+	virt snapshot-delete l25s
+}
+
+#@ L26 | what was exported is imported, and boots as it was |
+L26() {
+	outside
+	virt export download l26 --vm outside --format gzip --output "$TEST_DIR/web/l26.img.gz" --insecure
+	import l26 "{\"http\":{\"url\":\"$(web_url l26.img.gz)\"}}"
+	DISK=none machine_spec l26vm "$(inner '{"+volumes":[{"name":"root","dataVolume":{"name":"l26"}}],"domain":{"devices":{"+disks":[{"name":"root","disk":{"bus":"virtio"},"bootOrder":1}]}}}')" | k apply -f -
+	ready l26vm
+	marked l26vm exported
+	virt delete l26vm --force --with-disks
+}
+
+#@ L27 | the guest's memory is dumped into a claim |
+L27() {
+	local volume
+	machine outside
+	virt memory-dump get outside --claim-name l27 --create-claim --size 1Gi
+	k wait --for=jsonpath='{.status.memoryDumpRequest.phase}'=Completed vm/outside --timeout=$PATIENT
+	volume=$(k_field pvc/l27 .spec.volumeName)
+	on_node 1 sh -c "head -c 4 /var/lib/hanok/local/$volume/*dump* | grep -q ELF || ls -l /var/lib/hanok/local/$volume"
+	virt memory-dump remove outside
+	k delete pvc l27 --timeout=$PATIENT
+}
+
+#@ L28 | a DataVolume is made from another claim |
+L28() {
+	outside
+	import l28 "{\"pvc\":{\"namespace\":\"$(k_namespace)\",\"name\":\"outside-root\"}}"
+	DISK=none machine_spec l28vm "$(inner '{"+volumes":[{"name":"root","dataVolume":{"name":"l28"}}],"domain":{"devices":{"+disks":[{"name":"root","disk":{"bus":"virtio"},"bootOrder":1}]}}}')" | k apply -f -
+	ready l28vm
+	marked l28vm exported
+	virt delete l28vm --force --with-disks
+}
