@@ -262,6 +262,47 @@ static void nobody_plays_router_or_dhcp_server(void **state)
 	assert_true(reaches("a", "10.244.0.2", 68, "b", B4, 67, WAIT_MS));
 }
 
+/* A port of another bridge: no address of it is judged, its MAC is. */
+static void some_send_from_their_own_mac_alone(void **state)
+{
+	struct netd_port p = {.name = "va", .mac = {2, 0, 0, 0, 0, 2}};
+
+	assert_int_equal(tell_netd(NETD_PORTS, &p, sizeof(p)), 0);
+	assert_true(own_reaches_b(false, WAIT_MS) && own_reaches_b(true, WAIT_MS));
+	sh("ip -n a addr add 192.168.7.1/24 dev eth0 && ip -n b addr add 192.168.7.2/24 dev eth0");
+	assert_true(reaches("a", "192.168.7.1", 5000, "b", "192.168.7.2", 6000, WAIT_MS));
+	sh("ip -n a link set eth0 address 02:00:00:00:00:77 && ip -n b neigh flush all");
+	assert_false(own_reaches_b(false, NONE_MS));
+	assert_false(reaches("a", "192.168.7.1", 5000, "b", "192.168.7.2", 6000, NONE_MS));
+	sh("ip -n a link set eth0 address 02:00:00:00:00:02 && ip -n b neigh flush all; "
+	   "ip -n a addr del 192.168.7.1/24 dev eth0; ip -n b addr del 192.168.7.2/24 dev eth0");
+	assert_true(own_reaches_b(false, WAIT_MS));
+	p.mac[0] = 3;
+	assert_int_equal(tell_netd(NETD_PORTS, &p, sizeof(p)), -EINVAL);
+	p.mac[0] = 2;
+	p.address.bytes[0] = 1; /* of no family */
+	assert_int_equal(tell_netd(NETD_PORTS, &p, sizeof(p)), -EINVAL);
+	tell_ports(0, NETD_PORTS);
+}
+
+static void networks_are_a_table_as_long_as_there_are_some(void **state)
+{
+	struct netd_network n[2] = {
+		{.bridge = "hkb1", .range = {.prefix = 24}}, {.bridge = "alone0", .isolated = 1}};
+
+	n[0].range.address = ip("192.168.150.0");
+	assert_int_equal(tell_netd(NETD_NETWORKS, n, sizeof(n)), 0);
+	sh("nft list chain ip hanok-networks postrouting | grep -q '192.168.150.0/24.*masquerade'");
+	sh("nft list chain ip hanok-networks input | grep -q '\"alone0\" drop'");
+	assert_int_equal(tell_netd(NETD_NETWORKS, n, sizeof(n[0])), 0);
+	sh("! nft list table ip hanok-networks | grep -q alone0");
+	n[0].bridge[1] = '"';
+	assert_int_equal(tell_netd(NETD_NETWORKS, n, sizeof(n[0])), -EINVAL);
+	assert_int_equal(tell_netd(NETD_NETWORKS, n, 3), -EINVAL);
+	assert_int_equal(tell_netd(NETD_NETWORKS, NULL, 0), 0);
+	sh("! nft list table ip hanok-networks 2>/dev/null");
+}
+
 static void a_second_configuration_keeps_the_ports(void **state)
 {
 	tell_ports(0, NETD_PORTS);
@@ -308,6 +349,8 @@ int main(void)
 		cmocka_unit_test(nobody_uses_anothers_mac),
 		cmocka_unit_test(nobody_speaks_of_addresses_that_are_free),
 		cmocka_unit_test(nobody_plays_router_or_dhcp_server),
+		cmocka_unit_test(some_send_from_their_own_mac_alone),
+		cmocka_unit_test(networks_are_a_table_as_long_as_there_are_some),
 		cmocka_unit_test(a_second_configuration_keeps_the_ports),
 	};
 
