@@ -100,30 +100,36 @@ static struct json *conditions(
 	return list;
 }
 
+static struct json *interface(
+	struct arena *a, const struct vm_interface *i, const char *pod_address)
+{
+	struct json *it = json_new_object(a), *all = json_new_array(a);
+	const char *address = i->network ? i->address : pod_address;
+
+	json_set_str(a, it, "name", i->name);
+	json_set_str(a, it, "mac", i->mac);
+	json_set_str(a, it, "infoSource", i->network ? "domain, multus-status" : "domain");
+	json_set_int(a, it, "queueCount", MAX(i->queues, 1u));
+	if (*address) {
+		json_push(a, all, json_new_string(a, address));
+		json_set_str(a, it, "ipAddress", address);
+		json_set(a, it, "ipAddresses", all);
+	}
+	return it;
+}
+
+/* The one on the pod network comes first, as in KubeVirt: it is the instance's address in tables.
+ */
 static struct json *interfaces(struct arena *a, const struct vm_facts *f)
 {
 	struct json *list = json_new_array(a);
+	size_t count = f->spec ? f->spec->interface_count : 0;
 
-	for (size_t i = 0; f->spec && i < f->spec->interface_count; i++) {
-		struct json *it = json_new_object(a);
-
-		json_set_str(a, it, "name", f->spec->interfaces[i].name);
-		json_set_str(a, it, "mac", f->spec->interfaces[i].mac);
-		json_set_str(a, it, "infoSource",
-			f->spec->interfaces[i].network ? "domain, multus-status" : "domain");
-		json_set_int(a, it, "queueCount", MAX(f->spec->interfaces[i].queues, 1u));
-		const char *address = f->spec->interfaces[i].network
-					      ? f->spec->interfaces[i].address
-					      : f->address;
-		if (*address) {
-			struct json *all = json_new_array(a);
-
-			json_push(a, all, json_new_string(a, address));
-			json_set_str(a, it, "ipAddress", address);
-			json_set(a, it, "ipAddresses", all);
-		}
-		json_push(a, list, it);
-	}
+	for (int further = 0; further < 2; further++)
+		for (size_t i = 0; i < count; i++)
+			if ((f->spec->interfaces[i].network != NULL) == further)
+				json_push(
+					a, list, interface(a, &f->spec->interfaces[i], f->address));
 	agent_status_interfaces(a, list, f->agent_interfaces);
 	return list;
 }

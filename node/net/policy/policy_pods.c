@@ -1,5 +1,7 @@
 #include "node/net/policy/policy_pods.h"
 
+#include "lib/object/machine_pod.h"
+
 static bool is_machine(const struct object *o)
 {
 	return streq(o->kind->kind, "VirtualMachineInstance");
@@ -55,37 +57,23 @@ static void add_address(struct net_address *list, size_t *count, const char *tex
 	list[(*count)++] = a;
 }
 
-/* Of a machine the first interface's: others are on other networks, and a guest may say of them
- * what it likes. */
 static void read_addresses(
-	struct arena *a, const struct json *status, bool machine, struct policy_pod *p)
+	struct arena *a, const struct json *doc, bool machine, struct policy_pod *p)
 {
 	struct net_address *list = arena_alloc(a, POLICY_POD_ADDRESSES_MAX * sizeof(*list));
-	const struct json *first = json_at(json_get(status, "interfaces"), 0);
+	const struct json *status = json_get(doc, "status");
+	const char *address;
 
 	if (machine) {
-		add_address(list, &p->address_count, json_str(json_get(first, "ipAddress")));
-		JSON_FOR_EACH_ITEM(it, json_get(first, "ipAddresses"))
-			add_address(list, &p->address_count, json_str(it));
+		address = machine_pod_address(doc);
+		if (*address)
+			add_address(list, &p->address_count, address);
 	} else {
 		add_address(list, &p->address_count, json_str(json_get(status, "podIP")));
 		JSON_FOR_EACH_ITEM(it, json_get(status, "podIPs"))
 			add_address(list, &p->address_count, json_str(json_get(it, "ip")));
 	}
 	p->addresses = list;
-}
-
-static void add_label(struct object_label *list, size_t *count, const char *key, const char *value)
-{
-	size_t at = 0;
-
-	while (at < *count && strcmp(list[at].key, key) < 0)
-		at++;
-	if (at < *count && streq(list[at].key, key))
-		return;
-	memmove(&list[at + 1], &list[at], (*count - at) * sizeof(*list));
-	list[at] = (struct object_label){key, value};
-	(*count)++;
 }
 
 bool policy_pod_read(struct arena *a, const struct object *o, struct policy_pod *ret)
@@ -104,15 +92,11 @@ bool policy_pod_read(struct arena *a, const struct object *o, struct policy_pod 
 		.label_count = o->label_count,
 		.gone = streq(phase, "Succeeded") || streq(phase, "Failed")};
 	if (machine) {
-		labels = arena_alloc(a, (o->label_count + 2) * sizeof(*labels));
-		for (size_t i = 0; i < o->label_count; i++)
-			labels[i] = o->labels[i];
-		add_label(labels, &ret->label_count, "kubevirt.io", "virt-launcher");
-		add_label(labels, &ret->label_count, "vm.kubevirt.io/name", o->name);
+		ret->label_count = machine_pod_labels(a, o, &labels);
 		ret->labels = labels;
 	}
 	read_ports(a, spec, machine, ret);
-	read_addresses(a, status, machine, ret);
+	read_addresses(a, doc, machine, ret);
 	return true;
 }
 

@@ -28,16 +28,17 @@ static void add(struct arena *a, struct json *interface, const struct json *gues
 	struct json *all = json_array_at(a, interface, "ipAddresses");
 
 	/* KubeVirt's order of the sources. */
+	bool further = strstr(json_str_or(json_get(interface, "infoSource"), ""), "multus-status");
+
 	json_set_str(a, interface, "infoSource",
-		strstr(json_str_or(json_get(interface, "infoSource"), ""), "multus-status")
-			? "domain, guest-agent, multus-status"
-			: "domain, guest-agent");
+		further ? "domain, guest-agent, multus-status" : "domain, guest-agent");
 	json_set_str(
 		a, interface, "interfaceName", json_str_or(json_get(guest, "interfaceName"), ""));
 	JSON_FOR_EACH_ITEM(it, json_get(guest, "ipAddresses"))
 		if (!holds(all, json_str(it)))
 			json_push(a, all, json_new_string(a, json_str(it)));
-	if (!json_get(interface, "ipAddress") && json_get(guest, "ipAddress"))
+	/* On the pod network Services and policies go by it: the node alone says what it is. */
+	if (further && !json_get(interface, "ipAddress") && json_get(guest, "ipAddress"))
 		json_set(a, interface, "ipAddress", json_copy(a, json_get(guest, "ipAddress")));
 	if (!json_count(all))
 		json_remove(interface, "ipAddresses");

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "lib/base/table.h"
+#include "lib/object/machine_pod.h"
 #include "lib/object/selector.h"
 #include "server/controllers/meta.h"
 
@@ -59,7 +60,15 @@ static const struct selector *selector_of(struct backends *b, const struct objec
 static bool selects(struct backends *b, const struct object *service, const struct object *o)
 {
 	const struct selector *s = selector_of(b, service);
-	return !s->nothing && s->count && selector_matches_labels(s, o->labels, o->label_count);
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object_label *labels;
+	size_t count;
+	if (s->nothing || !s->count)
+		return false;
+	if (streq(o->kind->kind, "Pod"))
+		return selector_matches_labels(s, o->labels, o->label_count);
+	count = machine_pod_labels(&a, o, &labels);
+	return selector_matches_labels(s, labels, count);
 }
 
 static void on_service(void *user, const struct object *old, const struct object *new)
@@ -206,8 +215,8 @@ static bool read_machine(struct arena *a, const struct object *service, struct b
 	struct json *doc = object_doc(b->object, a), *status = json_get(doc, "status");
 	const char *phase = json_str_or(json_get(status, "phase"), "");
 	const char *hostname = json_str_or(json_path(doc, "spec.hostname"), "");
-	b->ip = json_str_or(json_path(status, "interfaces[0].ipAddress"), "");
-	b->second_ip = json_str_or(json_path(status, "interfaces[0].ipAddresses[1]"), "");
+	b->ip = machine_pod_address(doc);
+	b->second_ip = "";
 	if (!b->ip[0] || streq(phase, "Succeeded") || streq(phase, "Failed"))
 		return false;
 	b->node = json_str_or(json_get(status, "nodeName"), "");
