@@ -10,9 +10,10 @@
 #include "node/disk/disks.h"
 #include "node/vm/guest_dns.h"
 #include "node/vm/image/image_files.h"
+#include "node/vm/seed/seed.h"
 #include "node/vm/vm_networks.h"
 
-#define SECRETS_MAX 8
+#define SECRETS_MAX 48
 /* Where hostDisk volumes may be, unless DATA/host-disk-directories says otherwise. */
 #define HOST_DISK_DIRECTORIES "/var/lib/hanok-disks"
 
@@ -27,9 +28,11 @@ struct op {
 	char *fresh, *final; /* a file being made and its name when it is whole */
 };
 
+/* A Secret or ConfigMap that is needed. */
 struct secret {
 	struct vm_prepare *p;
 	const char *name;
+	bool config_map, optional;
 	struct client_call *call;
 	struct json *data; /* in the arena of the preparation */
 };
@@ -167,8 +170,6 @@ static void made(void *user, const struct child_result *r, const struct err *fai
 	struct err err = ERR_INIT;
 
 	op->child = NULL;
-	if (op->disk && op->disk->volume == VM_VOLUME_CLOUD_INIT)
-		files_remove_tree(place(op->p, op->disk->name, ".seed")); /* it may hold secrets */
 	if (failure) {
 		err = *failure;
 	} else if (chmod(op->fresh, 0600) < 0 || publish(op) < 0) {
@@ -270,12 +271,19 @@ static void image_here(void *user, const struct container_file *f, const struct 
 	}
 }
 
-static const struct json *secret_data(struct vm_prepare *p, const char *name)
+static struct secret *find_object(struct vm_prepare *p, bool config_map, const char *name)
 {
 	for (size_t i = 0; i < p->secret_count; i++)
-		if (streq(p->secrets[i].name, name))
-			return p->secrets[i].data;
+		if (p->secrets[i].config_map == config_map && streq(p->secrets[i].name, name))
+			return &p->secrets[i];
 	return NULL;
+}
+
+static const struct json *secret_data(struct vm_prepare *p, const char *name)
+{
+	const struct secret *s = find_object(p, false, name);
+
+	return s ? s->data : NULL;
 }
 
 /* A value of a Secret, decoded; NULL when it is not there or not base64. */
@@ -310,98 +318,32 @@ static void get_image(struct op *op, const struct vm_image *image, const char *p
 	op->get = container_disks_get(p->o.images, image, path, is_disk, auth, image_here, op);
 }
 
-/* ---- cloud-init ---- */
+/* ---- seeds ---- */
 
-void cloud_init_meta_data(struct buf *out, const struct vm_spec *s)
+static const struct json *seed_object(void *user, bool config_map, const char *name)
 {
-	_cleanup_(free_p) char *id = xasprintf("%s.%s", s->name, s->namespace);
+	const struct secret *s = find_object(user, config_map, name);
 
-	buf_add_str(out, "instance-id: ");
-	json_write_string(out, id, strlen(id)); /* JSON is YAML */
-	buf_add_str(out, "\nlocal-hostname: ");
-	json_write_string(out, s->hostname, strlen(s->hostname));
-	buf_add_str(out, "\n");
-}
-
-/* One of the three ways to give a document; *ret NULL when none was used. */
-static int cloud_init_document(struct vm_prepare *p, const struct json *source, const char *plain,
-	const char *base64, const char *ref, const char *const keys[2], const char **ret,
-	size_t *ret_size, struct err *err)
-{
-	const char *text = json_str(json_get(source, plain));
-	const char *encoded = json_str(json_get(source, base64));
-	const char *secret = json_str(json_path(json_get(source, ref), "name"));
-	char *out;
-
-	*ret = NULL;
-	if (secret && *secret) {
-		for (int i = 0; i < 2 && !*ret; i++)
-			*ret = secret_value(p, secret, keys[i], ret_size);
-		return *ret ? 0 : err_set(err, -EINVAL, "secret '%s' has no %s", secret, keys[0]);
-	}
-	if (encoded && *encoded) {
-		if (base64_decode(&p->arena, str_from(encoded), &out, ret_size) < 0)
-			return err_set(err, -EINVAL, "%s is not base64", base64);
-		*ret = out;
-	} else if (text) {
-		*ret = text;
-		*ret_size = json_get(source, plain)->count;
-	}
-	return 0;
-}
-
-static int write_seed(
-	struct vm_prepare *p, const struct vm_disk *d, const char *directory, struct err *err)
-{
-	static const char *const user_keys[] = {"userdata", "userData"};
-	static const char *const network_keys[] = {"networkdata", "networkData"};
-	_cleanup_(buf_finish) struct buf meta = BUF_INIT;
-	const char *user, *network, *path;
-	size_t user_size = 0, network_size = 0;
-	int r;
-
-	files_remove_tree(directory);
-	if (mkdir(directory, 0700) < 0)
-		return err_errno(err, -errno, "make %s", directory);
-	r = cloud_init_document(p, d->cloud_init, "userData", "userDataBase64", "secretRef",
-		user_keys, &user, &user_size, err);
-	if (r == 0)
-		r = cloud_init_document(p, d->cloud_init, "networkData", "networkDataBase64",
-			"networkDataSecretRef", network_keys, &network, &network_size, err);
-	if (r < 0)
-		return r;
-	cloud_init_meta_data(&meta, p->o.spec);
-	path = arena_printf(&p->arena, "%s/meta-data", directory);
-	r = files_write(path, meta.data, meta.size, 0600, err);
-	path = arena_printf(&p->arena, "%s/user-data", directory);
-	/* Without the file cloud-init does not take the disk for a seed. */
-	if (r == 0)
-		r = files_write(path, user ? user : "", user ? user_size : 0, 0600, err);
-	path = arena_printf(&p->arena, "%s/network-config", directory);
-	if (r == 0 && network)
-		r = files_write(path, network, network_size, 0600, err);
-	return r;
+	return s ? s->data : NULL;
 }
 
 static void make_seed(struct op *op)
 {
 	struct vm_prepare *p = op->p;
 	struct vm_disk *d = op->disk;
-	const char *directory = place(p, d->name, ".seed");
-	const char *argv[] = {"xorriso", "-as", "mkisofs", "-quiet", "-output", NULL, "-volid",
-		"cidata", "-joliet", "-rock", directory, NULL};
+	struct clock *clock = p->o.node->clock;
+	_cleanup_(buf_finish) struct buf image = BUF_INIT;
 	struct err err = ERR_INIT;
+	int r;
 
-	if (write_seed(p, d, directory, &err) < 0) {
-		err_context(&err, err.code, "volume '%s'", d->name);
-		one_done(p, "DiskNotReady", &err);
-		return;
-	}
 	d->path = place(p, d->name, ".iso");
 	d->format = "raw";
-	make_fresh_name(op, d->path);
-	argv[5] = op->fresh;
-	make(op, d->path, argv);
+	r = seed_build(&image, p->o.spec, d, seed_object, p, clock->wall_ns(clock), &err);
+	if (r == 0)
+		r = files_write(d->path, image.data, image.size, 0600, &err);
+	if (r < 0)
+		err_context(&err, err.code, "volume '%s'", d->name);
+	one_done(p, r < 0 ? "DiskNotReady" : "", r < 0 ? &err : NULL);
 }
 
 /* ---- disks of the host ---- */
@@ -601,37 +543,43 @@ static void secret_here(void *user, const struct client_result *r)
 	struct json *doc;
 
 	s->call = NULL;
-	if (!client_ok(r))
-		err_set(&err, -EIO, "secret '%s': %s", s->name, r->message);
+	if (r->code == 404 && s->optional)
+		;
+	else if (!client_ok(r))
+		err_set(&err, -EIO, "%s '%s': %s", s->config_map ? "configmap" : "secret", s->name,
+			r->message);
 	else if (json_parse(&s->p->arena, r->body, r->body_size, NULL, &doc, &err) == 0)
 		s->data = json_get(doc, "data");
 	one_done(s->p, "SecretNotReady", err.code ? &err : NULL);
 }
 
-static void want_secret(struct vm_prepare *p, const char *name)
+static void want_object(void *user, bool config_map, const char *name, bool optional)
 {
+	struct vm_prepare *p = user;
 	struct secret *s = &p->secrets[p->secret_count];
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 
-	if (!name || !*name || secret_data(p, name))
+	if (!name || !*name || find_object(p, config_map, name))
 		return;
-	for (size_t i = 0; i < p->secret_count; i++)
-		if (streq(p->secrets[i].name, name))
-			return;
 	if (p->secret_count == SECRETS_MAX) {
 		struct err err = ERR_INIT;
 
-		err_set(&err, -E2BIG, "more than %d secrets", SECRETS_MAX);
+		err_set(&err, -E2BIG, "more than %d secrets and configmaps", SECRETS_MAX);
 		fail_now(p, "SecretNotReady", &err);
 		return;
 	}
-	*s = (struct secret){.p = p, .name = arena_strdup(&p->arena, name)};
+	*s = (struct secret){.p = p,
+		.name = arena_strdup(&p->arena, name),
+		.config_map = config_map,
+		.optional = optional};
 	p->secret_count++;
 	p->waiting++;
 	s->call = client_request(p->o.node->client,
 		&(struct client_request){
 			.method = "GET",
-			.path = client_path(&a, kind_by_name(p->o.node->kinds, "", "v1", "Secret"),
+			.path = client_path(&a,
+				kind_by_name(p->o.node->kinds, "", "v1",
+					config_map ? "ConfigMap" : "Secret"),
 				p->o.spec->namespace, name, NULL),
 		},
 		secret_here, s);
@@ -754,12 +702,11 @@ struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)
 			vm_spec_pod_interface(s)->mac, s->hostname, &dns, false, lease_here, p);
 	}
 	for (size_t i = 0; i < s->disk_count; i++) {
-		want_secret(p, s->disks[i].image.pull_secret);
-		want_secret(p, json_str(json_path(s->disks[i].cloud_init, "secretRef.name")));
-		want_secret(p,
-			json_str(json_path(s->disks[i].cloud_init, "networkDataSecretRef.name")));
+		want_object(p, false, s->disks[i].image.pull_secret, false);
+		if (s->disks[i].volume == VM_VOLUME_CLOUD_INIT)
+			seed_refs(s, &s->disks[i], want_object, p);
 	}
-	want_secret(p, s->kernel_boot.image.pull_secret);
+	want_object(p, false, s->kernel_boot.image.pull_secret, false);
 	/* Without secrets the disks need not wait for the address. */
 	if (!p->secret_count)
 		start_disks(p);

@@ -39,7 +39,6 @@ void vm_address_keep(const char *directory, const char *domain, const char *addr
 /* Which address a VMI's first interface has by its uid. */
 void vm_prepare_lease_id(const char *uid, char ret[80]);
 
-/* Pure pieces. meta-data of the NoCloud seed: https://cloudinit.readthedocs.io, "NoCloud". */
-void cloud_init_meta_data(struct buf *out, const struct vm_spec *s);
+/* Pure. */
 /* Whether `path` (real, without links) is below one of the directories, one a line. */
 bool host_disk_allowed(const char *path, const char *directories);

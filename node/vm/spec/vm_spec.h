@@ -32,7 +32,7 @@ enum vm_volume {
 	VM_VOLUME_CONTAINER_DISK, /* a file of an image, under a qcow2 overlay of this VMI */
 	VM_VOLUME_HOST_DISK,
 	VM_VOLUME_EMPTY_DISK,
-	VM_VOLUME_CLOUD_INIT, /* NoCloud seed */
+	VM_VOLUME_CLOUD_INIT, /* a seed: enum vm_seed */
 	VM_VOLUME_CLAIM,      /* persistentVolumeClaim, dataVolume, ephemeral */
 };
 
@@ -40,6 +40,15 @@ enum vm_volume {
 struct vm_layer {
 	const char *path, *format;
 	bool relabel; /* it is this VM's alone: QEMU's user gets it */
+};
+
+/* Small read-only disks made of documents: node/vm/seed/. */
+enum vm_seed {
+	VM_SEED_NO_CLOUD,
+	VM_SEED_CONFIG_DRIVE,
+	VM_SEED_SYSPREP,
+	VM_SEED_CONFIG_MAP,
+	VM_SEED_SECRET,
 };
 
 struct vm_disk {
@@ -64,7 +73,8 @@ struct vm_disk {
 	const char *host_path;	/* host disk */
 	bool host_create;	/* host disk: DiskOrCreate */
 	int64_t capacity_bytes; /* empty disk, created host disk */
-	const struct json *cloud_init; /* the cloudInitNoCloud source */
+	enum vm_seed seed;
+	const struct json *cloud_init; /* seed: the volume's source */
 	const char *claim;	       /* of the VMI's namespace */
 	bool ephemeral;		       /* claim: under an overlay of this VMI, which goes with it */
 

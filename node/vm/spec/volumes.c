@@ -44,8 +44,9 @@ static int read_claim(
 int spec_read_volume(
 	const struct json *volume, const char *field, struct vm_disk *d, struct err *err)
 {
-	static const char *const known[] = {
-		"containerDisk", "hostDisk", "emptyDisk", "cloudInitNoCloud"};
+	static const char *const known[] = {"containerDisk", "hostDisk", "emptyDisk"};
+	static const char *const seeds[] = {
+		"cloudInitNoCloud", "cloudInitConfigDrive", "sysprep", "configMap", "secret"};
 	const struct json *source = NULL;
 	char at[256];
 	size_t type;
@@ -54,6 +55,14 @@ int spec_read_volume(
 	if (json_get(volume, "persistentVolumeClaim") || json_get(volume, "dataVolume") ||
 		json_get(volume, "ephemeral"))
 		return read_claim(volume, field, d, err);
+	for (type = 0; type < ARRAY_LEN(seeds); type++)
+		if ((source = json_get(volume, seeds[type]))) {
+			d->volume = VM_VOLUME_CLOUD_INIT;
+			d->seed = (enum vm_seed)type;
+			d->cloud_init = source;
+			d->readonly = true;
+			return 0;
+		}
 	for (type = 0; type < ARRAY_LEN(known); type++)
 		if ((source = json_get(volume, known[type])))
 			break;
@@ -94,11 +103,8 @@ int spec_read_volume(
 			r = err_set(err, -EINVAL, "%s.capacity: Required value", at);
 		break;
 	case VM_VOLUME_CLOUD_INIT:
-		d->cloud_init = source;
-		d->readonly = true;
-		break;
 	case VM_VOLUME_CLAIM:
-		break; /* not in the table above */
+		break; /* not in that table */
 	}
 	return r;
 }

@@ -1,0 +1,89 @@
+#!/bin/bash
+# How guests are first set up: cloud-init's config drive, keys, network data, values of Secrets and ConfigMaps as disks, answer
+# files. (NoCloud: machines.sh.)
+. "$(dirname "$0")/../lib.sh"
+# shellcheck disable=SC2119
+use_lab
+use_namespace e2e-cloud-init
+virt() { local verb=$1; shift; "$LAB/bin/hanok" virt "$verb" --kubeconfig "$KUBECONFIG_FILE" -n e2e-cloud-init "$@"; }
+inside() { virt exec "$1" --timeout 120 -- sh -c "$2"; }
+
+cat >"$TEST_DIR/user-data" <<'END'
+#cloud-config
+write_files:
+- path: /etc/guest-agent
+  content: "yes"
+- path: /etc/note
+  content: |
+    from a Secret
+runcmd:
+- cp /etc/note /www/ran
+END
+cat >"$TEST_DIR/network-data" <<'END'
+version: 2
+ethernets:
+  eth0: {dhcp4: true} # as it was written
+END
+check "a Secret with user data" k create secret generic user --from-file=userdata="$TEST_DIR/user-data"
+check "a Secret with network data" k create secret generic network --from-file=networkdata="$TEST_DIR/network-data"
+check "a Secret with a key" k create secret generic keys --from-literal=one='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne one@test'
+check "a Secret of values" k create secret generic values --from-literal=token=1234
+check "a ConfigMap" k create configmap settings --from-literal=colour=blue
+check "answers for Windows" k create configmap answers --from-literal=Autounattend.xml='<unattend/>'
+cat >"$TEST_DIR/drive.yaml" <<'END'
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: drive, annotations: {kubevirt.io/instancetype-name: tiny}}
+spec:
+  hostname: driven
+  terminationGracePeriodSeconds: 0
+  accessCredentials:
+  - sshPublicKey: {source: {secret: {secretName: keys}}, propagationMethod: {configDrive: {}}}
+  domain:
+    memory: {guest: 128Mi}
+    devices: {interfaces: [{name: default, bridge: {}}]}
+  networks: [{name: default, pod: {}}]
+  volumes:
+  - {name: root, containerDisk: {image: "registry.lab:5000/vm-web:latest"}}
+  - {name: seed, cloudInitConfigDrive: {secretRef: {name: user}, networkDataSecretRef: {name: network}}}
+  - {name: values, secret: {secretName: values, volumeLabel: values}}
+  - {name: settings, configMap: {name: settings}}
+  - {name: answers, sysprep: {configMap: {name: answers}}}
+END
+check "apply" k apply -f "$TEST_DIR/drive.yaml"
+check "the user data started the agent" k wait --for=condition=AgentConnected vmi/drive --timeout=240s
+check_output "meta data: name, type of instance" '"instance_type": "tiny".*"instance_id": "drive.e2e-cloud-init".*"hostname": "driven".*"uuid": "' \
+	inside drive 'mount -o ro "$(findfs LABEL=config-2)" /mnt; cat /mnt/openstack/latest/meta_data.json'
+check_output "and the key" '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne one@test$' inside drive 'cat /root/.ssh/authorized_keys'
+check_output "the name" '^driven$' inside drive hostname
+check "network data as it was written" matches '# as it was written' inside drive 'cat /mnt/openstack/latest/network_data.json; umount /mnt'
+check "its commands ran" eventually 60 matches '^from a Secret$' inside drive 'cat /www/ran'
+check_output "a Secret is a disk of its label" '^1234$' inside drive 'mount -o ro "$(findfs LABEL=values)" /mnt; cat /mnt/token; umount /mnt'
+check_output "that others can't read" '^.r-------- ' inside drive 'mount -o ro "$(findfs LABEL=values)" /mnt; ls -l /mnt/token; umount /mnt'
+check_output "a ConfigMap, too" '^blue$' inside drive 'mount -o ro "$(findfs LABEL=cfgdata)" /mnt; cat /mnt/colour; umount /mnt'
+check_output "answer files" '^<unattend/>$' inside drive 'mount -o ro "$(findfs LABEL=unattendCD)" /mnt; cat /mnt/Autounattend.xml; umount /mnt'
+uid=$(k_field vmi/drive .metadata.uid)
+check_output "nobody else on the node reads the seeds" '^600$' on_node 1 stat -c %a "/var/lib/hanok/vms/$uid/seed.iso"
+check "delete" k delete vmi drive --timeout=240s
+check_fails "its seeds are gone" on_node 1 ls "/var/lib/hanok/vms/$uid"
+
+cat >"$TEST_DIR/broken.yaml" <<'END'
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: no-secret}
+spec:
+  domain: {memory: {guest: 64Mi}, devices: {}}
+  volumes: [{name: seed, cloudInitNoCloud: {secretRef: {name: nowhere}}}]
+---
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: no-answers}
+spec:
+  domain: {memory: {guest: 64Mi}, devices: {}}
+  volumes: [{name: answers, sysprep: {configMap: {name: settings}}}]
+END
+check "apply what can't start" k apply -f "$TEST_DIR/broken.yaml"
+check "a Secret that is not there is named" eventually 60 matches 'nowhere' k describe vmi no-secret
+check "so are answers that are missing" eventually 60 matches 'Sysprep drive should contain autounattend.xml' k describe vmi no-answers
+check "delete them" k delete -f "$TEST_DIR/broken.yaml" --timeout=120s
+finish
