@@ -9,6 +9,9 @@
 #               say, or "guest-agent" is on the kernel's command line)
 #   vm-kernel   the same guest's /boot/vmlinuz and /boot/initrd.img, for kernelBoot.container
 #
+# And, only for the test of booting: vm-install, a containerDisk with /disk/install.iso, which boots and puts the same guest
+# onto the first disk.
+#
 # Packages that only lend files (kernel, GRUB) are unpacked, not installed: the machine is not changed.
 # Each image is rebuilt only if something that it is made of changed.
 
@@ -163,13 +166,10 @@ images_guest() {
 	(cd "$guest" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet --reproducible) | gzip -n -9 >"$work/initrd.img"
 }
 
-# images_disk WORK TARGET: a disk with a boot loader in front of one ext4 partition, made as files only: no
-# loop device, no mount.
-images_disk() {
-	local work=$1 target=$2 grub tools
+# images_loader WORK: core.img, GRUB that loads the kernel of the first partition of the first disk.
+images_loader() {
+	local work=$1 grub tools
 	grub=$(images_unpacked grub-pc-bin) && tools=$(images_unpacked grub-common) || return
-	mkdir -p "$work/guest/boot" "$(dirname "$target")"
-	cp "$work/vmlinuz" "$work/initrd.img" "$work/guest/boot/"
 	cat >"$work/grub.cfg" <<-'END'
 		set root=(hd0,msdos1)
 		linux /boot/vmlinuz console=tty0 console=ttyS0,115200 loglevel=4 mitigations=off net.ifnames=0
@@ -177,7 +177,36 @@ images_disk() {
 		boot
 	END
 	"$tools/usr/bin/grub-mkimage" -O i386-pc -d "$grub/usr/lib/grub/i386-pc" -p '(hd0,msdos1)/boot/grub' \
-		-c "$work/grub.cfg" -o "$work/core.img" biosdisk part_msdos ext2 linux boot || return
+		-c "$work/grub.cfg" -o "$work/core.img" biosdisk part_msdos ext2 linux boot
+}
+
+images_make_vm_install() {
+	local work=$1 grub tools iso=$1/iso
+	images_guest "$work" && images_loader "$work" || return
+	grub=$(images_unpacked grub-pc-bin) && tools=$(images_unpacked grub-common) || return
+	mkdir -p "$iso" "$work/root/disk"
+	cat >"$work/install.cfg" <<-'END'
+		set root=(cd)
+		linux /vmlinuz console=tty0 console=ttyS0,115200 loglevel=4 mitigations=off install
+		initrd /initrd.img
+		boot
+	END
+	"$tools/usr/bin/grub-mkimage" -O i386-pc-eltorito -d "$grub/usr/lib/grub/i386-pc" -p '(cd)/boot/grub' \
+		-c "$work/install.cfg" -o "$iso/eltorito.img" biosdisk iso9660 linux boot || return
+	cp "$work/vmlinuz" "$work/initrd.img" "$work/core.img" "$grub/usr/lib/grub/i386-pc/boot.img" "$iso/"
+	xorriso -as mkisofs -quiet -output "$work/root/disk/install.iso" -volid hanok-install -rock \
+		-b eltorito.img -no-emul-boot -boot-load-size 4 -boot-info-table "$iso" || return
+	oci_image "$work/layout" "$work/root" 107:107 '{}'
+}
+
+# images_disk WORK TARGET: a disk with a boot loader in front of one ext4 partition, made as files only: no
+# loop device, no mount.
+images_disk() {
+	local work=$1 target=$2 grub
+	grub=$(images_unpacked grub-pc-bin) || return
+	images_loader "$work" || return
+	mkdir -p "$work/guest/boot" "$(dirname "$target")"
+	cp "$work/vmlinuz" "$work/initrd.img" "$work/guest/boot/"
 
 	rm -f "$work/root.ext4" "$work/disk.raw"
 	truncate -s 63M "$work/root.ext4"

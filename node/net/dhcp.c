@@ -1,6 +1,7 @@
 #include "node/net/dhcp.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 30000
+#define BOOT_FILE_MAX_BYTES 127 /* the header's field (RFC 2131) */
 #define OPTION_MAX_BYTES 255
 #define FILE_MAX_BYTES 4096 /* of what dnsmasq is told of one guest */
 #define SERVERS_MAX 16
@@ -150,6 +152,32 @@ static bool is_domain(const char *text)
 				  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")];
 }
 
+/* Nothing that means something in dnsmasq's files. */
+static bool is_boot_file(const char *s)
+{
+	size_t size = strlen(s);
+
+	if (!size || size > BOOT_FILE_MAX_BYTES)
+		return false;
+	for (; *s; s++)
+		if (!isalnum((unsigned char)*s) && !strchr("._~:/?&=%+@-", *s))
+			return false;
+	return true;
+}
+
+static void add_boot_options(struct buf *out, const char *id, const struct dhcp_resolvers *r)
+{
+	struct in_addr address;
+
+	if (!r->boot_file || !is_boot_file(r->boot_file))
+		return;
+	buf_printf(out, "tag:%s,option:bootfile-name,%s\n", id, r->boot_file);
+	if (r->boot_server && inet_pton(AF_INET, r->boot_server, &address) == 1)
+		buf_printf(out,
+			"tag:%s,option:server-ip-address,%s\ntag:%s,option:tftp-server,%s\n", id,
+			r->boot_server, id, r->boot_server);
+}
+
 char *dhcp_resolver_options(const char *id, const struct dhcp_resolvers *r)
 {
 	struct buf out = BUF_INIT;
@@ -179,6 +207,7 @@ char *dhcp_resolver_options(const char *id, const struct dhcp_resolvers *r)
 	}
 	if (first)
 		buf_printf(&out, "\ntag:%s,option:domain-name,%s\n", id, first);
+	add_boot_options(&out, id, r);
 	return buf_take(&out);
 }
 

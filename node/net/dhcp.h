@@ -11,11 +11,14 @@
 struct dhcp_resolvers {
 	const char *const *servers;  /* addresses; those of IPv6 are not for DHCP */
 	const char *const *searches; /* domains */
+	/* For firmware that boots from the network; NULL = nothing. A file of the TFTP server at
+	 * boot_server (an IPv4 address), or, for firmware that can (QEMU's has iPXE), a URL. */
+	const char *boot_file, *boot_server;
 };
 /* What dnsmasq is told of it, one line an option: name servers (6), search list (119; RFC 3397)
- * and, for guests that know no lists, its first domain (15). What a guest can't use is left out:
- * servers on a loopback address, words that are no domain, domains for which an option has no room.
- * To be freed. */
+ * and, for guests that know no lists, its first domain (15); the boot file (67) and its server (66,
+ * and the header's). What a guest can't use is left out: servers on a loopback address, words that
+ * are no domain, domains for which an option has no room. To be freed. */
 char *dhcp_resolver_options(const char *id, const struct dhcp_resolvers *r);
 
 struct dhcp;

@@ -13,8 +13,8 @@
 
 static void expect(const char *const *servers, const char *const *searches, const char *expected)
 {
-	_cleanup_(free_p) char *text =
-		dhcp_resolver_options("u-0", &(struct dhcp_resolvers){servers, searches});
+	_cleanup_(free_p) char *text = dhcp_resolver_options(
+		"u-0", &(struct dhcp_resolvers){.servers = servers, .searches = searches});
 
 	assert_string_equal(text, expected);
 }
@@ -35,6 +35,28 @@ static void words_that_are_no_domains(void **state)
 	expect(LIST("10.0.0.1,6.6.6.6", "x"),
 		LIST(".", "", "a,b", "a\ntag:x,option:router,6.6.6.6", "-x", "good.one"),
 		"tag:u-0,option:domain-search,good.one\ntag:u-0,option:domain-name,good.one\n");
+}
+
+static void expect_boot(const char *file, const char *server, const char *expected)
+{
+	_cleanup_(free_p) char *text = dhcp_resolver_options(
+		"u-0", &(struct dhcp_resolvers){LIST(NULL), LIST(NULL), file, server});
+
+	assert_string_equal(text, expected);
+}
+
+static void where_to_boot_from(void **state)
+{
+	expect_boot("http://10.244.0.1:8080/boot.ipxe?a=b", NULL,
+		"tag:u-0,option:bootfile-name,http://10.244.0.1:8080/boot.ipxe?a=b\n");
+	expect_boot("pxelinux.0", "10.0.0.9",
+		"tag:u-0,option:bootfile-name,pxelinux.0\ntag:u-0,option:server-ip-address,10.0.0."
+		"9\n"
+		"tag:u-0,option:tftp-server,10.0.0.9\n");
+	expect_boot("a,b", "10.0.0.9", "");
+	expect_boot("a\nb", NULL, "");
+	expect_boot("a", "10.0.0.9,x", "tag:u-0,option:bootfile-name,a\n");
+	expect_boot(NULL, "10.0.0.9", "");
 }
 
 static void no_more_than_an_option_holds(void **state)
@@ -58,6 +80,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(resolvers_of_a_guest),
 		cmocka_unit_test(words_that_are_no_domains),
+		cmocka_unit_test(where_to_boot_from),
 		cmocka_unit_test(no_more_than_an_option_holds),
 	};
 

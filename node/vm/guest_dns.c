@@ -29,6 +29,7 @@ struct dhcp_resolvers guest_dns(
 		file_load(a, config->resolv_conf, RESOLV_CONF_MAX_BYTES, &text, &err) < 0)
 		text = (struct str){"", 0};
 	resolv_conf_parse(a, text, &host);
+	const struct json *annotations = json_path(vmi, "metadata.annotations");
 	const Cri__DNSConfig *dns = pod_dns_config(a,
 		&(struct pod_dns_input){
 			.pod = vmi,
@@ -41,5 +42,7 @@ struct dhcp_resolvers guest_dns(
 	return (struct dhcp_resolvers){
 		.servers = ended(a, dns->servers, dns->n_servers),
 		.searches = ended(a, dns->searches, dns->n_searches),
+		.boot_file = json_str(json_get(annotations, BOOT_FILE_ANNOTATION)),
+		.boot_server = json_str(json_get(annotations, BOOT_SERVER_ANNOTATION)),
 	};
 }

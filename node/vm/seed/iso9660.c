@@ -11,6 +11,9 @@
 #define SECTOR 2048u
 #define FIRST_SECTOR 19u /* behind the system area and three descriptors */
 #define JOLIET_CHARS_MAX 64u
+/* Behind the last file, as tracks of CDs have it: readers look at places in the first 68 KiB and
+ * more before they know what a disk is, and some give up at its end. */
+#define TAIL_SECTORS 150u
 
 enum { PLAIN, JOLIET, TREES };
 
@@ -464,7 +467,7 @@ static void build(struct image *m, size_t directories_room)
 	}
 	put_zeros(m->out, 16 * SECTOR);
 	for (int tree = 0; tree < TREES; tree++)
-		put_descriptor(m->out, m, tree, at, &places[tree]);
+		put_descriptor(m->out, m, tree, at + TAIL_SECTORS, &places[tree]);
 	buf_add(m->out,
 		"\xff"
 		"CD001\x01",
@@ -480,6 +483,7 @@ static void build(struct image *m, size_t directories_room)
 		buf_finish(&trees[tree]);
 	}
 	put_files(m->out, &m->root);
+	put_zeros(m->out, (size_t)TAIL_SECTORS * SECTOR);
 }
 
 int iso9660_write(struct buf *out, const char *label, const struct iso_file *files, size_t count,
