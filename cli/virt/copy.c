@@ -6,7 +6,7 @@
 
 #define CLONE_GROUP "clone.kubevirt.io/v1beta1"
 #define VM_GROUP "kubevirt.io/v1"
-#define CLONE_MODE_ANNOTATION "hanok.io/clone-mode" /* "linked" | "full" */
+#define CLONE_MODE_ANNOTATION "hanok.io/disk-clone-mode" /* "linked" | "full" */
 
 static int until_cloned(void *user, const struct json *object, struct err *err)
 {

@@ -217,7 +217,8 @@ static void info_conditions(struct virt *v, const struct json *object)
 static void info_annotations(const struct json *vmi)
 {
 	JSON_FOR_EACH_MEMBER(m, json_path(vmi, "metadata.annotations")) {
-		if (str_has_prefix(m->name, "hanok.io/"))
+		if (str_has_prefix(m->name, "hanok.io/") &&
+			!str_has_suffix(m->name, "/template-hash"))
 			line(m->name + strlen("hanok.io/"), json_str_or(m->value, ""));
 	}
 }

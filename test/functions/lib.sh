@@ -22,7 +22,7 @@ FUNCTIONS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$FUNCTIONS/../lib.sh"
 
 REGISTRY_IN_LAB=registry.lab:5000
-WEB_PORT=8085 # in the lab's fabric: files of $TEST_DIR/web
+WEB_PORT=$((8100 + $$ % 900)) # in the lab's fabric: files of $TEST_DIR/web
 PATIENT=600s  # what is awaited happens, or never: guests of an emulator on a busy machine are slow
 
 virt() { "$LAB/bin/hanok" virt "$@" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"; }
@@ -54,7 +54,7 @@ guest_has_agent() { compgen -G "$TEST_ROOT/guest/vm/root/etc/*agent*" >/dev/null
 # merge PATCH: standard input's manifest with a JSON merge patch, members of spec.template.spec by name.
 merge() {
 	python3 -c '
-import json, sys
+import json, os, sys
 def merge(a, b):
     if not isinstance(b, dict): return b
     a = dict(a) if isinstance(a, dict) else {}
@@ -64,6 +64,8 @@ def merge(a, b):
         else: a[key] = merge(a.get(key), value)
     return a
 doc = json.load(sys.stdin)
+for volume in doc.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", []):
+    if "cloudInitNoCloud" in volume: volume["cloudInitNoCloud"]["userData"] = os.environ["USER_DATA"]
 for patch in sys.argv[1:]:
     if patch: doc = merge(doc, json.loads(patch))
 print(json.dumps(doc))' "$@"
@@ -91,7 +93,7 @@ machine_spec() {
 		;;
 	none) volume= ;;
 	esac
-	cat <<-END | merge "$@"
+	cat <<-END | USER_DATA=$(user_data "$name") merge "$@"
 		{"apiVersion":"kubevirt.io/v1","kind":"VirtualMachine","metadata":{"name":"$name","labels":{"app":"$name"}},
 		"spec":{$template"runStrategy":"Always","template":{"metadata":{"labels":{"app":"$name"}},"spec":{
 		"terminationGracePeriodSeconds":60,
@@ -100,8 +102,23 @@ machine_spec() {
 		"devices":{"rng":{},"disks":[${volume:+{\"name\":\"root\",\"disk\":{\"bus\":\"virtio\"\}\},}{"name":"seed","disk":{"bus":"virtio"}}],
 		"interfaces":[{"name":"default","bridge":{}}]}},
 		"networks":[{"name":"default","pod":{}}],
-		"volumes":[${volume:+$volume,}{"name":"seed","cloudInitNoCloud":{"userData":"#cloud-config\nhostname: $name\npassword: hanok\nchpasswd: {expire: false, list: \"root:hanok\\n\"}\nssh_pwauth: false\ndisable_root: false\n${SSH_KEY:+ssh_authorized_keys: ['$SSH_KEY']\n}${RUN:+runcmd:\n- $RUN\n}"}}]}}}}
+		"volumes":[${volume:+$volume,}{"name":"seed","cloudInitNoCloud":{}}]}}}}
 	END
+}
+
+# RUN: a command of the first boot, one line of YAML.
+user_data() {
+	cat <<-END
+		#cloud-config
+		hostname: $1
+		disable_root: false
+		chpasswd:
+		  expire: false
+		  list: |
+		    root:hanok
+	END
+	[ -z "${SSH_KEY:-}" ] || printf "ssh_authorized_keys:\n- %s\n" "$SSH_KEY"
+	[ -z "${RUN:-}" ] || printf 'runcmd:\n- %s\n' "$RUN"
 }
 
 # data_volume NAME SOURCE [SIZE]: a DataVolume's metadata and spec, for a template or an object.
@@ -112,13 +129,33 @@ data_volume() {
 # import NAME SOURCE [SIZE]: as an object, bound at once; waits until it is whole.
 import() {
 	data_volume "$@" | merge '{"apiVersion":"cdi.kubevirt.io/v1beta1","kind":"DataVolume","metadata":{"annotations":{"cdi.kubevirt.io/storage.bind.immediate.requested":"true"}}}' | k apply -f -
-	k wait --for=jsonpath='{.status.phase}'=Succeeded "dv/$1" --timeout=$PATIENT
+	await "$1" --for=jsonpath='{.status.phase}'=Succeeded "dv/$1"
 }
 
 exists() { k get "$1" >/dev/null 2>&1; }
-ready() { k wait --for=condition=Ready "vm/$1" --timeout=$PATIENT; }
+# What its node refuses will not come by waiting.
+refused() {
+	local why
+	why=$(k_field "vmi/$1" '.status.conditions[?(@.type=="Synchronized")].reason' '.status.conditions[?(@.type=="Synchronized")].message' 2>/dev/null)
+	case $why in
+	NotSupported* | InvalidSpec* | InvalidDisk* | LibvirtError*) echo "$why" ;;
+	*) return 1 ;;
+	esac
+}
+# await NAME KUBECTL-WAIT-ARGUMENT...
+await() {
+	local name=$1 until=$((SECONDS + ${PATIENT%s}))
+	shift
+	while [ $SECONDS -lt $until ]; do
+		k wait "$@" --timeout=15s && return
+		# shellcheck disable=SC2310
+		! refused "$name" || return 1
+	done
+	return 1
+}
+ready() { await "$1" --for=condition=Ready "vm/$1"; }
 gone() { ! exists "$1" || k wait --for=delete "$1" --timeout=$PATIENT; }
-phase_is() { k wait --for=jsonpath='{.status.phase}'="$2" "$1" --timeout=$PATIENT; }
+phase_is() { await "${1#*/}" --for=jsonpath='{.status.phase}'="$2" "$1"; }
 status_is() { k wait --for=jsonpath='{.status.printableStatus}'="$2" "vm/$1" --timeout=$PATIENT; }
 # true_in OBJECT CONDITION [REGEX]
 condition_is() { k wait --for=condition="$2=${3:-True}" "$1" --timeout=$PATIENT; }

@@ -29,7 +29,7 @@ C11() {
 	import c11-root '{"blank":{}}' 64Mi
 	DISK=none machine_spec c11 "$(inner '{"volumes":null,"readinessProbe":null,"domain":{"firmware":null}}')" \
 		"$(inner '{"volumes":[{"name":"cd","dataVolume":{"name":"c11-iso"}},{"name":"root","dataVolume":{"name":"c11-root"}}],"domain":{"devices":{"disks":[{"name":"cd","cdrom":{"bus":"sata"},"bootOrder":1},{"name":"root","disk":{"bus":"virtio"},"bootOrder":2}]}}}')" \
-		'{"spec":{"runStrategy":"Manual"}}' | sed "s/\"bus\": \"sata\"/\"bus\": \"$(if [ "$STACK" = A ]; then echo sata; else echo ide; fi)\"/" | sed 's/"ide"/"sata"/' | k apply -f -
+		'{"spec":{"runStrategy":"Manual"}}' | k apply -f -
 	virt start c11 --paused
 	phase_is vmi/c11 Running
 	console_says c11 'the installer runs'
@@ -53,7 +53,7 @@ console_says() {
 
 #@ C12 | a machine without a disk tries the network first, and says so |
 C12() {
-	DISK=none machine_spec c12 "$(inner '{"volumes":null,"readinessProbe":null,"domain":{"firmware":null,"devices":{"disks":null}}}')" \
+	DISK=none machine_spec c12 "$(inner '{"volumes":null,"readinessProbe":null,"domain":{"firmware":{"kernelBoot":null,"bootloader":{"bios":{"useSerial":true}}},"devices":{"disks":null}}}')" \
 		"$(inner '{"domain":{"devices":{"interfaces":[{"name":"default","bridge":{},"bootOrder":1}]}}}')" '{"spec":{"runStrategy":"Manual"}}' | k apply -f -
 	virt start c12 --paused
 	phase_is vmi/c12 Running

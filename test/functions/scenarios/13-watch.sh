@@ -53,7 +53,7 @@ not_paused() { [ "$(k_field vmi/seen '.status.conditions[?(@.type=="Paused")].st
 
 #@ K60 | agent, server and libvirt's daemon are killed in turn: the guest does not notice |
 K60() {
-	local before boot
+	local before
 	machine seen
 	before=$(uid seen)
 	in_guest seen 'echo still > /run/here'

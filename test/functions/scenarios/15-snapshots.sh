@@ -29,6 +29,7 @@ L03() {
 	machine shot
 	virt snapshot-create shot l03 --memory
 	virt snapshot-list shot --tree | grep -q 'l03.*with memory'
+	on_node 1 sh -c 'test -n "$(find /var/lib/hanok/local/.snapshots -name memory -size +1000k)"'
 	answers shot
 	virt snapshot-delete l03
 }
