@@ -17,6 +17,7 @@
 #include "node/stats/cadvisor.h"
 #include "node/stats/stats.h"
 #include "node/vm/host/ksm.h"
+#include "node/vm/snapshot/export.h"
 #include "node/vm/vm_actions.h"
 #include "node/vm/vm_manager.h"
 
@@ -215,6 +216,8 @@ static bool serve_debugging(
 		node_port_forward_serve(s->n, req, p[1], p[2]);
 	} else if (n >= 4 && streq(p[0], "virtualmachineinstances")) {
 		vm_actions_serve(s->n->vms, req, p[1], p[2], &p[3], n - 3);
+	} else if (n >= 4 && streq(p[0], "exports")) {
+		vm_exports_serve(s->n->vms, req, &p[1], n - 1);
 	} else if (n == 3 && streq(p[0], "uploads")) {
 		populator_upload(s->n->populator, req, p[1], p[2]);
 	} else if (n == 4 && streq(p[0], "checkpoint")) {

@@ -60,6 +60,7 @@ extern const struct controller_class virtual_machine_instance_controller;
 extern const struct controller_class virtual_machine_pool_controller;
 extern const struct controller_class virtual_machine_replica_set_controller;
 extern const struct controller_class virtual_machine_clone_controller;
+extern const struct controller_class virtual_machine_export_controller;
 extern const struct controller_class virtual_machine_restore_controller;
 extern const struct controller_class virtual_machine_snapshot_controller;
 extern const struct controller_class volume_binder_controller;

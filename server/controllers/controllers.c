@@ -35,6 +35,7 @@ static const struct controller_class *const classes[] = {
 	&virtual_machine_pool_controller,
 	&virtual_machine_replica_set_controller,
 	&virtual_machine_clone_controller,
+	&virtual_machine_export_controller,
 	&virtual_machine_restore_controller,
 	&virtual_machine_snapshot_controller,
 	&application_controller,

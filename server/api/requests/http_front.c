@@ -1,6 +1,7 @@
 /* http_front.c - from HTTP to a struct api_request: who asks, and the headers that matter. */
 #include "server/api/api_internal.h"
 #include "server/api/auth/auth.h"
+#include "server/api/machines/export.h"
 #include "server/api/machines/upload.h"
 
 /* As upstream: smaller bodies are not worth it. Larger ones are also written bit by bit. */
@@ -99,7 +100,9 @@ void api_http_handler(struct http_request *http, void *user)
 		.respond = respond_http,
 	};
 	list_init(&req->deadline);
-	if (auth_authenticate(req) < 0) {
+	if (export_is_path(http->path)) {
+		export_serve(req);
+	} else if (auth_authenticate(req) < 0) {
 		api_fail(req);
 	} else if (is_encoded(http)) {
 		status_set(req->arena, &req->st, 415, "UnsupportedMediaType",

@@ -1,0 +1,410 @@
+/* export.c - see export.h.
+ *
+ *   LOOKING (a thread reads which layers) --> STARTING (qemu-nbd opens its socket) --> GREETING
+ *     --> READING: a piece is asked for, goes to the client (compressed, if asked), and the next
+ * one is asked for when the client has room --> over
+ */
+#include "node/vm/snapshot/export.h"
+
+#include <stdio.h>
+#include <zlib.h>
+
+#include "lib/base/log.h"
+#include "lib/http/http.h"
+#include "node/child/child.h"
+#include "node/disk/fill.h"
+#include "node/vm/control/control.h"
+#include "node/vm/snapshot/nbd.h"
+#include "node/vm/snapshot/snapshots_internal.h"
+
+#define PIECE_BYTES (256u << 10)
+#define CONNECT_MS 20
+#define CONNECT_TRIES 500
+#define READ_TIMEOUT_MS (24u * 3600 * 1000)
+#define QEMU_NBD_MEMORY_BYTES (UINT64_C(2) << 30)
+#define GZIP_WINDOW (15 + 16)
+
+enum export_state { LOOKING, STARTING, HELLO, OPENING, REPLY, DATA };
+
+struct export
+{
+	struct vm_snapshots *s;
+	struct http_request *req; /* NULL = the client has gone */
+	enum export_state state;
+	char *directory, *socket;
+	bool held, gzip, begun, waits; /* waits: for the client */
+	struct disk_chain chain;
+	struct arena arena;
+	struct file_job *job;
+	struct child *child;
+	struct stream_connect *connect;
+	struct stream *stream;
+	struct wakeup *timer;
+	unsigned tries;
+	struct buf in;
+	uint64_t size, at; /* of the disk; what was asked for so far */
+	uint32_t asked;
+	z_stream z;
+};
+
+static void end(struct export *e, const char *problem)
+{
+	struct http_request *req = TAKE_PTR(e->req);
+
+	if (e->connect)
+		stream_connect_cancel(e->connect);
+	stream_close(e->stream);
+	child_cancel(e->child);
+	file_job_cancel(e->job);
+	wakeup_destroy(e->timer);
+	if (e->held && e->s->n->disks)
+		disks_release(e->s->n->disks, e->directory);
+	if (e->gzip)
+		deflateEnd(&e->z);
+	if (e->socket)
+		(void)unlink(e->socket);
+	if (problem)
+		log_warn("export", "directory", e->directory, "problem", problem, NULL);
+	if (req) {
+		req->cancelled = NULL;
+		req->user = NULL;
+		if (e->begun && problem)
+			http_abort(req); /* cut off: the client sees that it is not whole */
+		else if (e->begun)
+			http_stream_end(req);
+		else
+			vm_answer_status(req, 500, "InternalError", "%s", problem);
+	}
+	buf_finish(&e->in);
+	arena_finish(&e->arena);
+	free(e->directory);
+	free(e->socket);
+	free(e);
+}
+
+static void on_client_gone(struct http_request *req)
+{
+	struct export *e = req->user;
+
+	e->req = NULL;
+	req->cancelled = NULL;
+	req->user = NULL;
+	end(e, NULL);
+	http_abort(req);
+}
+
+/* ---- pieces ---- */
+
+static void ask(struct export *e)
+{
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+
+	if (e->at == e->size) {
+		if (e->gzip) {
+			uint8_t rest[4096];
+			int r;
+
+			e->z.avail_in = 0;
+			do {
+				e->z.next_out = rest;
+				e->z.avail_out = sizeof(rest);
+				r = deflate(&e->z, Z_FINISH);
+				http_stream_write(e->req, rest, sizeof(rest) - e->z.avail_out);
+			} while (r == Z_OK);
+		}
+		end(e, NULL);
+		return;
+	}
+	e->asked = (uint32_t)MIN((uint64_t)PIECE_BYTES, e->size - e->at);
+	nbd_put_read(&out, e->at, e->at, e->asked);
+	e->state = REPLY;
+	stream_write(e->stream, out.data, out.size);
+}
+
+static void on_drained(struct http_request *req)
+{
+	struct export *e = req->user;
+
+	if (e && e->waits) {
+		e->waits = false;
+		ask(e);
+	}
+}
+
+static void give(struct export *e, const char *data, size_t size)
+{
+	uint8_t out[16384];
+
+	if (!e->gzip) {
+		http_stream_write(e->req, data, size);
+		return;
+	}
+	e->z.next_in = (Bytef *)(uintptr_t)data;
+	e->z.avail_in = (uInt)size;
+	do {
+		e->z.next_out = out;
+		e->z.avail_out = sizeof(out);
+		(void)deflate(&e->z, Z_NO_FLUSH);
+		if (e->z.avail_out < sizeof(out))
+			http_stream_write(e->req, out, sizeof(out) - e->z.avail_out);
+	} while (e->z.avail_in || !e->z.avail_out);
+}
+
+/* ---- the protocol ---- */
+
+static size_t wanted(const struct export *e)
+{
+	switch (e->state) {
+	case HELLO:
+		return NBD_HELLO_BYTES;
+	case OPENING:
+		return NBD_EXPORT_BYTES;
+	case REPLY:
+		return NBD_REPLY_BYTES;
+	default:
+		return e->asked;
+	}
+}
+
+static int take(struct export *e, struct err *err)
+{
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	int r = 0;
+
+	switch (e->state) {
+	case HELLO:
+		r = nbd_hello(e->in.data, &out, err);
+		if (r == 0)
+			stream_write(e->stream, out.data, out.size);
+		e->state = OPENING;
+		break;
+	case OPENING:
+		e->size = nbd_export_size(e->in.data);
+		e->begun = true;
+		http_stream_begin(e->req, 200,
+			e->gzip ? "application/gzip" : "application/octet-stream", NULL);
+		http_stream_on_drained(e->req, on_drained);
+		break;
+	case REPLY:
+		r = nbd_reply(e->in.data, e->at, err);
+		e->state = DATA;
+		break;
+	default:
+		give(e, e->in.data, e->asked);
+		e->at += e->asked;
+		break;
+	}
+	return r;
+}
+
+static void on_read(void *user, const char *data, size_t size)
+{
+	struct export *e = user;
+	struct err err = ERR_INIT;
+
+	buf_add(&e->in, data, size);
+	while (e->in.size >= wanted(e)) {
+		enum export_state was = e->state;
+		size_t used = wanted(e);
+
+		if (take(e, &err) < 0) {
+			end(e, err.msg);
+			return;
+		}
+		buf_drop_front(&e->in, used);
+		if (was != OPENING && was != DATA)
+			continue;
+		e->waits = http_stream_queued(e->req) > STREAM_HIGH_BYTES;
+		if (!e->waits)
+			ask(e);
+		return; /* an answer comes later, if e is still there */
+	}
+}
+
+static void on_eof(void *user)
+{
+	end(user, "qemu-nbd ended early");
+}
+
+static void on_error(void *user, int code, const char *text)
+{
+	end(user, text);
+}
+
+static void on_connected(void *user, struct stream *s, const struct err *err)
+{
+	static const struct stream_handler handler = {
+		.read = on_read, .eof = on_eof, .error = on_error};
+	struct export *e = user;
+
+	e->connect = NULL;
+	if (!s) {
+		/* It is not there yet. */
+		if (++e->tries == CONNECT_TRIES)
+			end(e, err->msg);
+		else
+			wakeup_in(e->timer, CONNECT_MS);
+		return;
+	}
+	e->stream = s;
+	e->state = HELLO;
+	stream_set_handler(s, &handler, e);
+	stream_read_start(s);
+}
+
+static void on_timer(void *user)
+{
+	struct export *e = user;
+	_cleanup_(free_p) char *address = xasprintf("unix://%s", e->socket);
+
+	e->connect = stream_connect(e->s->n->loop, address, NULL, NULL, 0, on_connected, e);
+}
+
+static void on_child(void *user, const struct child_result *r, const struct err *failure)
+{
+	struct export *e = user;
+
+	e->child = NULL;
+	/* It ends by itself when all was read and we have gone. */
+	if (failure)
+		end(e, failure->msg);
+}
+
+static void start_reader(struct export *e)
+{
+	const struct disk_layer *top = &e->chain.layers[0];
+	const char *argv[] = {"qemu-nbd", "--read-only", "--format", top->format, "--socket",
+		e->socket, top->name, NULL};
+
+	e->state = STARTING;
+	e->child = child_run(&(struct child_options){
+		.loop = e->s->n->loop,
+		.argv = argv,
+		.directory = e->directory,
+		.timeout_ms = READ_TIMEOUT_MS,
+		.memory_bytes_max = QEMU_NBD_MEMORY_BYTES,
+		.done = on_child,
+		.user = e,
+	});
+	wakeup_in(e->timer, CONNECT_MS);
+}
+
+/* ---- which layers ---- */
+
+struct look {
+	struct export *e; /* not looked at by the thread */
+	char *directory;
+	struct arena arena;
+	struct disk_chain chain;
+	int result;
+	struct err err;
+};
+
+static void look_on_thread(void *user)
+{
+	struct look *l = user;
+
+	l->result = disk_dir_read(&l->arena, l->directory, &l->chain, &l->err);
+	/* Of a snapshot all layers are frozen. */
+	if (l->result == -EBUSY)
+		l->result = disk_dir_read_layer(&l->arena, l->directory, NULL, &l->chain, &l->err);
+}
+
+static void on_looked(void *user, bool cancelled)
+{
+	struct look *l = user;
+	struct export *e = l->e;
+	struct err err = l->err;
+	int result = l->result;
+
+	if (!cancelled) {
+		e->job = NULL;
+		e->chain = l->chain;
+		e->arena = l->arena;
+	} else {
+		arena_finish(&l->arena);
+	}
+	free(l->directory);
+	free(l);
+	if (cancelled)
+		return;
+	if (result < 0)
+		end(e, err.msg);
+	else
+		start_reader(e);
+}
+
+static void begin(
+	struct vm_snapshots *s, struct http_request *req, const char *directory, bool hold)
+{
+	struct export *e = xcalloc(1, sizeof(*e));
+	struct look *l = xcalloc(1, sizeof(*l));
+	struct random random = RANDOM_SYSTEM;
+	const char *format = http_query_get(req, "format", 0);
+	char uuid[37];
+
+	random_uuid(&random, uuid);
+	e->s = s;
+	e->req = req;
+	e->directory = xstrdup(directory);
+	/* Short enough for a socket's name. */
+	e->socket = xasprintf("%s/.export-%.13s", s->n->data_dir, uuid);
+	e->gzip = format && streq(format, "gzip") &&
+		  deflateInit2(&e->z, 1, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) == Z_OK;
+	e->timer = wakeup_create(s->n->loop, s->n->clock, on_timer, e);
+	e->held = hold;
+	if (hold)
+		disks_hold(s->n->disks, directory);
+	req->user = e;
+	req->cancelled = on_client_gone;
+	l->e = e;
+	l->directory = xstrdup(directory);
+	e->job = file_work_queue(s->n->files, directory, look_on_thread, on_looked, l);
+}
+
+static void serve_claim(
+	struct vm_snapshots *s, struct http_request *req, const char *ns, const char *claim)
+{
+	struct claim_place place;
+	const char *reason;
+	struct vm_worker *w;
+	struct err err = ERR_INIT;
+
+	if (claim_place_find(s->n->disks, &req->arena, ns, claim, &place, &reason, &err) < 0)
+		vm_answer_status(req, 404, "NotFound", "%s", err.msg);
+	else if (!place.directory)
+		vm_answer_status(req, 400, "BadRequest",
+			"PVC %s/%s is a block device: it can't be exported", ns, claim);
+	else if (disks_use(s, ns, &claim, 1, &w) != DISK_FREE ||
+		 disks_held(s->n->disks, place.directory))
+		vm_answer_status(req, 409, "Conflict", "PVC %s/%s is in use", ns, claim);
+	else
+		begin(s, req, place.directory, true);
+}
+
+static void serve_content(struct vm_snapshots *s, struct http_request *req, const char *ns,
+	const char *content, const char *volume)
+{
+	struct object *o = informer_get(s->contents, ns, content);
+
+	if (!o || *volume == '.')
+		vm_answer_status(req, 404, "NotFound",
+			"VirtualMachineSnapshotContent %s/%s is not on this node", ns, content);
+	else
+		begin(s, req, disk_snapshot_directory(&req->arena, s->n, o->uid, volume), false);
+}
+
+void vm_exports_serve(
+	struct vm_manager *m, struct http_request *req, const char *const *parts, size_t count)
+{
+	if (!m->snapshots)
+		vm_answer_status(req, 503, "ServiceUnavailable", "the node agent is starting");
+	else if (!streq(req->method, "GET"))
+		vm_answer_status(req, 405, "MethodNotAllowed", "use GET");
+	else if (count == 3 && streq(parts[0], "claims"))
+		serve_claim(m->snapshots, req, parts[1], parts[2]);
+	else if (count == 4 && streq(parts[0], "contents"))
+		serve_content(m->snapshots, req, parts[1], parts[2], parts[3]);
+	else
+		vm_answer_status(req, 404, "NotFound", "there is no such export");
+}

@@ -1,0 +1,150 @@
+#!/bin/bash
+# Clones of virtual machines, linked and full, of machines and of snapshots; exports of their disks; and what deleting
+# them leaves.
+. "$(dirname "$0")/../lib.sh"
+use_lab
+use_namespace e2e-clones
+local_dir=/var/lib/hanok/local
+
+cat >"$TEST_DIR/vm.yaml" <<'END_OF_VM'
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, annotations: {volume.kubernetes.io/selected-node: node1}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}}
+---
+apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata: {name: golden, labels: {app: golden, team: blue}}
+spec:
+  runStrategy: Halted
+  template:
+    metadata: {labels: {app: golden}}
+    spec:
+      hostname: golden-host
+      terminationGracePeriodSeconds: 0
+      domain:
+        firmware: {uuid: 7a1d8cd9-0cd5-4b60-9a13-53a4b5d0a111, serial: old}
+        memory: {guest: 128Mi}
+        devices:
+          disks: [{name: data, disk: {bus: virtio}}]
+          interfaces: [{name: default, bridge: {}, macAddress: "02:00:00:00:0a:01"}]
+      networks: [{name: default, pod: {}}]
+      volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+END_OF_VM
+layers() { on_node 1 find $local_dir -name '*.qcow2' | sort; }
+layers >"$TEST_DIR/layers" 2>/dev/null || true # of other tests
+snapshot() {
+	k apply -f - <<-END_OF_SNAPSHOT
+	apiVersion: snapshot.kubevirt.io/v1beta1
+	kind: VirtualMachineSnapshot
+	metadata: {name: $1}
+	spec: {source: {apiGroup: kubevirt.io, kind: VirtualMachine, name: golden}}
+	END_OF_SNAPSHOT
+}
+clone() { # NAME GROUP KIND SOURCE MORE
+	k apply -f - <<-END_OF_CLONE
+	apiVersion: clone.kubevirt.io/v1beta1
+	kind: VirtualMachineClone
+	metadata:
+	  name: $1
+	  annotations: {${6:-}}
+	spec:
+	  source: {apiGroup: $2, kind: $3, name: $4}
+	  target: {apiGroup: kubevirt.io, kind: VirtualMachine, name: $1}
+	  ${5:-}
+	END_OF_CLONE
+}
+cloned() { k wait --for=jsonpath='{.status.phase}'=Succeeded "vmclone/$1" --timeout=120s; }
+dir_of() { echo "$local_dir/pvc-$(k_field "pvc/$1" .metadata.uid)"; }
+claim_of() { k_field "vm/$1" '.spec.template.spec.volumes[0].persistentVolumeClaim.claimName'; }
+# As a guest would: into the top layer, of a machine that is stopped.
+write() { # CLAIM TEXT
+	printf %s "$2" >"$LAB/node1/var/tmp/e2e-clones"
+	# shellcheck disable=SC2016 # for the node's shell
+	on_node 1 sh -c 'top=$(sed "s/.*\"top\":\"\([^\"]*\)\".*/\1/" "$1/disk.json") && truncate -s 512 /var/tmp/e2e-clones &&
+		qemu-io -f qcow2 -c "write -s /var/tmp/e2e-clones 0 512" "$1/$top"' sh "$(dir_of "$1")"
+}
+shows() { # CLAIM
+	# shellcheck disable=SC2016 # for the node's shell
+	on_node 1 sh -c 'top=$(sed "s/.*\"top\":\"\([^\"]*\)\".*/\1/" "$1/disk.json") && qemu-img dd -U -f qcow2 -O raw bs=512 count=1 \
+		"if=$1/$top" of=/var/tmp/e2e-clones.out && head -c 5 /var/tmp/e2e-clones.out' sh "$(dir_of "$1")"
+}
+shared() { on_node 1 sh -c "find $(dir_of "$1") -name '*.qcow2' -links +1 | wc -l"; }
+gone() { ! k get "$@" 2>/dev/null; }
+
+check "machine and claim" k apply -f "$TEST_DIR/vm.yaml"
+check "a snapshot makes the empty disk" snapshot first
+check "is taken" k wait --for=jsonpath='{.status.readyToUse}'=true vmsnapshot/first --timeout=120s
+check "its disk gets data" write data alpha
+check "a clone of the stopped machine" clone linked kubevirt.io VirtualMachine golden 'labelFilters: ["*", "!team"]'
+check "succeeds" cloned linked
+check_output "it waits for its user" 'linked .*Stopped' k get vm linked
+check_output "labels by the filters" '^map\[app:golden\]$|^\{"app":"golden"\}$' k get vm linked -o 'jsonpath={.metadata.labels}'
+check_output "nothing of the source's identity" '^$' k get vm linked \
+	-o 'jsonpath={.spec.template.spec.hostname}{.spec.template.spec.domain.firmware.uuid}{.spec.template.spec.domain.devices.interfaces[0].macAddress}'
+check "it has the data" matches '^alpha' shows "$(claim_of linked)"
+check "by links" matches '^[1-9]' shared "$(claim_of linked)"
+check "what was made on the way is gone" eventually 20 matches '^1$' k_count vmsnapshot
+check "nor a restore" eventually 20 matches '^0$' k_count vmrestore
+check "the clone writes" write "$(claim_of linked)" gamma
+check "the source does not see it" matches '^alpha' shows data
+check "the source writes" write data delta
+check "the clone does not see that" matches '^gamma' shows "$(claim_of linked)"
+check "a full clone of a snapshot" clone full snapshot.kubevirt.io VirtualMachineSnapshot first \
+	'newMacAddresses: {default: "02:00:00:00:0a:02"}' 'hanok.io/disk-clone-mode: full'
+check "succeeds" cloned full
+check "it shares nothing" matches '^0$' shared "$(claim_of full)"
+check_output "its address is the given one" '^02:00:00:00:0a:02$' k get vm full \
+	-o 'jsonpath={.spec.template.spec.domain.devices.interfaces[0].macAddress}'
+check "a clone over a machine that is there" clone wrong kubevirt.io VirtualMachine golden
+check "that is no machine yet: it is made" cloned wrong
+k delete vmclone wrong >/dev/null 2>&1
+check "once more" clone wrong kubevirt.io VirtualMachine golden
+check "fails" k wait --for=jsonpath='{.status.phase}'=Failed vmclone/wrong --timeout=60s
+
+cat >"$TEST_DIR/export.yaml" <<'END_OF_EXPORT'
+apiVersion: v1
+kind: Secret
+metadata: {name: token}
+stringData: {token: opensesameopensesame}
+---
+apiVersion: export.kubevirt.io/v1
+kind: VirtualMachineExport
+metadata: {name: disk}
+spec:
+  tokenSecretRef: token
+  source: {apiGroup: "", kind: PersistentVolumeClaim, name: data}
+---
+apiVersion: export.kubevirt.io/v1
+kind: VirtualMachineExport
+metadata: {name: kept}
+spec: {source: {apiGroup: snapshot.kubevirt.io, kind: VirtualMachineSnapshot, name: first}}
+END_OF_EXPORT
+url() { k get vmexport "$1" -o "jsonpath={.status.links.external.volumes[0].formats[?(@.format==\"$2\")].url}"; }
+fetch() { # EXPORT FORMAT TOKEN
+	k get vmexport "$1" -o 'jsonpath={.status.links.external.cert}' >"$TEST_DIR/ca.crt"
+	curl -sS --fail --max-time 120 --cacert "$TEST_DIR/ca.crt" -H "x-kubevirt-export-token: $3" "$(url "$1" "$2")"
+}
+ready() { k wait --for=jsonpath='{.status.phase}'=Ready "vmexport/$1" --timeout=60s; }
+first_bytes() { fetch disk raw opensesameopensesame >"$TEST_DIR/disk.img" && stat -c %s "$TEST_DIR/disk.img" && head -c 5 "$TEST_DIR/disk.img"; }
+unpacked() { fetch disk gzip opensesameopensesame | gunzip | cmp - "$TEST_DIR/disk.img" && echo same; }
+own_token() { k get secret "$(k_field vmexport/kept .status.tokenSecretRef)" -o 'jsonpath={.data.token}' | base64 -d; }
+check "exports" k apply -f "$TEST_DIR/export.yaml"
+check "are ready" ready disk
+check "of a snapshot too" ready kept
+check_output "the disk, raw" '^2147483648.delta$' first_bytes
+check_output "the same, compressed" '^same$' unpacked
+check_refused "not with another token" '401' fetch disk raw opensesameopensesamf
+empty() { fetch kept gzip "$(own_token)" | gunzip | cmp -n 2147483648 - /dev/zero; }
+check "the snapshot has what was: nothing" empty
+check "a claim goes on after that" write data delta
+
+check "the source goes, with its snapshots" k delete vm/golden vmsnapshot/first vmexport/disk vmexport/kept --timeout=60s
+check "its claim was only named: it stays" k get pvc data
+check "the clone does not notice" matches '^gamma' shows "$(claim_of linked)"
+check "all machines go" k delete vm --all --timeout=60s
+check "with the claims that were made for them" eventually 30 matches '^persistentvolumeclaim/data$' k get pvc -o name
+check "the last claim goes" k delete pvc data --timeout=60s
+nothing_left() { layers | diff "$TEST_DIR/layers" -; }
+check "and no layer is left" eventually 40 nothing_left
+finish
