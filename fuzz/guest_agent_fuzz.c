@@ -1,6 +1,7 @@
 /* Answers as a guest could give them: the first byte says to which question. */
 #include <stdint.h>
 
+#include "node/vm/guest_agent/agent_exec.h"
 #include "node/vm/guest_agent/agent_facts.h"
 #include "node/vm/guest_agent/agent_link.h"
 #include "node/vm/guest_agent/agent_status.h"
@@ -12,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct json *value;
 	struct json *fact, *again;
+	struct agent_exec_result ended;
 	struct err err = ERR_INIT;
 	const char *text;
 
@@ -22,6 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
+	if (agent_exec_status_read(&a, value, &ended, NULL) > 0 &&
+		(ended.out[ended.out_size] || ended.err[ended.err_size]))
+		abort();
 	fact = agent_fact_read(&a, (enum agent_fact)(data[0] % AGENT_FACT_COUNT), value);
 	if (!fact)
 		return 0;

@@ -108,7 +108,8 @@ static void perform(struct world *w, enum vm_action a)
 			}
 			break;
 		case VM_DO_DESTROY:
-			assert_true(w->deleting || w->core.finished || w->core.host_ends);
+			assert_true(w->deleting || w->core.finished || w->core.host_ends ||
+				    w->core.unhealthy);
 			if (w->running) {
 				w->running = false;
 				w->end = 1;
@@ -240,6 +241,24 @@ static void the_host_goes_down(void **state)
 	late.core.host_ends = false;
 	run(&late, NS_PER_S);
 	assert_int_equal(late.core.sm.state, VM_RUNNING);
+}
+
+/* Its liveness probe failed: stopped in order, and not started again here. */
+static void an_unhealthy_guest_is_stopped(void **state)
+{
+	for (int deaf = 0; deaf < 2; deaf++) {
+		struct world w = fresh(1);
+
+		run(&w, NS_PER_S);
+		w.deaf = deaf;
+		w.core.unhealthy = true;
+		run(&w, 40 * NS_PER_S);
+		assert_false(w.running);
+		assert_int_equal(w.core.sm.state, VM_CLEAN);
+		assert_int_equal(w.starts, 1);
+		assert_int_not_equal(w.phase, VM_OUTCOME_NONE);
+		assert_true(w.finalizer);
+	}
 }
 
 static void the_guest_ends_by_itself(void **state)
@@ -472,6 +491,7 @@ int main(void)
 		cmocka_unit_test(starts_runs_and_goes),
 		cmocka_unit_test(a_deaf_guest_is_killed_after_its_grace),
 		cmocka_unit_test(the_host_goes_down),
+		cmocka_unit_test(an_unhealthy_guest_is_stopped),
 		cmocka_unit_test(the_guest_ends_by_itself),
 		cmocka_unit_test(a_new_agent_adopts),
 		cmocka_unit_test(the_host_was_restarted),

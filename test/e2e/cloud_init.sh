@@ -1,6 +1,7 @@
 #!/bin/bash
 # How guests are first set up: cloud-init's config drive, keys, network data, values of Secrets and ConfigMaps as disks, answer
 # files. (NoCloud: machines.sh.)
+# shellcheck disable=SC2016 # what is expanded is so in the guest
 . "$(dirname "$0")/../lib.sh"
 # shellcheck disable=SC2119
 use_lab

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The agent in a guest: what it tells, freezing, programs, probes, keys and passwords.
 . "$(dirname "$0")/../lib.sh"
+# shellcheck disable=SC2119
 use_lab
 use_namespace e2e-agent
 virt() { local verb=$1; shift; "$LAB/bin/hanok" virt "$verb" --kubeconfig "$KUBECONFIG_FILE" -n e2e-agent "$@"; }

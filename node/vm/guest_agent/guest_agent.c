@@ -68,7 +68,7 @@ static void arm(struct guest_agent *g)
 	if (!g->present)
 		pause = LOOK_MAX_S;
 	else if (g->failures)
-		pause = MIN(LOOK_S << MIN(g->failures, 4u), (unsigned)LOOK_MAX_S);
+		pause = MIN((unsigned)LOOK_S << MIN(g->failures, 4u), (unsigned)LOOK_MAX_S);
 	else if (g->looks < ARRAY_LEN(first_looks_s))
 		pause = first_looks_s[g->looks++];
 	uv_timer_start(&g->timer, on_timer, (uint64_t)pause * 1000, 0);
@@ -117,7 +117,7 @@ static bool set_present(struct guest_agent *g, bool present)
 	g->slow_at_ns = now_of(g) + SLOW_FACTS_S * NS_PER_S;
 	g->due = present ? AGENT_ALL_FACTS : 0;
 	if (!present)
-		for (int f = 0; f < AGENT_FACT_COUNT; f++)
+		for (unsigned f = 0; f < AGENT_FACT_COUNT; f++)
 			keep(g, f, NULL);
 	return true;
 }
@@ -191,7 +191,7 @@ static void freed(uv_handle_t *h)
 {
 	struct guest_agent *g = h->data;
 
-	for (int f = 0; f < AGENT_FACT_COUNT; f++)
+	for (unsigned f = 0; f < AGENT_FACT_COUNT; f++)
 		free(g->facts[f]);
 	free(g);
 }

@@ -102,6 +102,7 @@ const struct default_role default_roles[] = {
 			"virtualmachineinstances/unpause,virtualmachineinstances/save,"
 			"virtualmachineinstances/restore,virtualmachineinstances/freeze,"
 			"virtualmachineinstances/unfreeze,virtualmachineinstances/softreboot,"
+			"virtualmachineinstances/exec,"
 			"virtualmachineinstances/reset,virtualmachineinstances/addvolume,"
 			"virtualmachineinstances/removevolume",
 			"get subresources.kubevirt.io virtualmachines/expand-spec,"
@@ -128,6 +129,7 @@ const struct default_role default_roles[] = {
 			"virtualmachineinstances/unpause,virtualmachineinstances/save,"
 			"virtualmachineinstances/restore,virtualmachineinstances/freeze,"
 			"virtualmachineinstances/unfreeze,virtualmachineinstances/softreboot,"
+			"virtualmachineinstances/exec,"
 			"virtualmachineinstances/reset,virtualmachineinstances/addvolume,"
 			"virtualmachineinstances/removevolume",
 			"get subresources.kubevirt.io virtualmachines/expand-spec,"
