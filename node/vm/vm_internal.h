@@ -97,6 +97,14 @@ void vm_worker_step(struct vm_worker *w); /* facts changed */
 /* Into the log, and as an event of the VMI. type: "Normal" | "Warning". */
 void vm_say(struct vm_worker *w, const char *type, const char *reason, const char *fmt, ...)
 	_printf_(4, 5);
+void vm_worker_done(struct vm_worker *w, enum vm_action a, bool ok); /* and a step */
+
+/* vm_lookup.c: VM_DO_LOOKUP. */
+void vm_lookup(struct vm_worker *w);
+/* Which domain belongs to the VMI: by the object, or for an orphan by what its directory says.
+ * False when there can be none. */
+bool vm_lookup_know(struct vm_worker *w);
+
 /* vm_manager.c: the worker has nothing left to do. */
 void vm_manager_forget(struct vm_manager *m, struct vm_worker *w);
 

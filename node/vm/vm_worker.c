@@ -165,145 +165,10 @@ static void send_status(struct vm_worker *w)
 
 /* ---- actions ---- */
 
-static void done(struct vm_worker *w, enum vm_action a, bool ok)
+void vm_worker_done(struct vm_worker *w, enum vm_action a, bool ok)
 {
 	vm_core_done(&w->core, a, ok, now_of(w));
 	vm_worker_step(w);
-}
-
-static enum vm_domain domain_of(int state, int reason)
-{
-	switch ((enum libvirt_domain_state)state) {
-	case LIBVIRT_STATE_RUNNING:
-	case LIBVIRT_STATE_BLOCKED:
-	case LIBVIRT_STATE_SHUTDOWN:
-	case LIBVIRT_STATE_PMSUSPENDED:
-		return VM_DOMAIN_RUNNING;
-	case LIBVIRT_STATE_PAUSED:
-		return VM_DOMAIN_PAUSED;
-	case LIBVIRT_STATE_CRASHED:
-		return VM_DOMAIN_BROKEN;
-	case LIBVIRT_STATE_SHUTOFF:
-		switch ((enum libvirt_shutoff_reason)reason) {
-		case LIBVIRT_SHUTOFF_SHUTDOWN:
-		case LIBVIRT_SHUTOFF_DESTROYED:
-		case LIBVIRT_SHUTOFF_SAVED:
-		case LIBVIRT_SHUTOFF_FROM_SNAPSHOT:
-		case LIBVIRT_SHUTOFF_MIGRATED:
-			return VM_DOMAIN_ENDED;
-		case LIBVIRT_SHUTOFF_CRASHED:
-			return VM_DOMAIN_BROKEN;
-		case LIBVIRT_SHUTOFF_UNKNOWN:
-		case LIBVIRT_SHUTOFF_FAILED:
-		case LIBVIRT_SHUTOFF_DAEMON:
-			break;
-		}
-		return VM_DOMAIN_DEFINED;
-	case LIBVIRT_STATE_NONE:
-		break;
-	}
-	return VM_DOMAIN_DEFINED;
-}
-
-/* Which domain belongs to the VMI: by the object, or for an orphan by what its directory says.
- * False when there can be none. */
-static bool know_domain(struct vm_worker *w)
-{
-	char uuid[37], name[384];
-
-	if (vm_prepare_domain(w->m->directory, w->uid, uuid, name) == 0 &&
-		libvirt_uuid_parse(uuid, w->uuid) == 0) {
-		snprintf(w->domain.name, sizeof(w->domain.name), "%s", name);
-		return true;
-	}
-	/* No directory: a domain of ours could only have the uid itself, which nobody else makes
-	 * up. */
-	if (!w->object || libvirt_uuid_parse(w->uid, w->uuid) < 0)
-		return false;
-	snprintf(w->domain.name, sizeof(w->domain.name), "%s_%s", w->object->namespace,
-		w->object->name);
-	return true;
-}
-
-static void looked(struct vm_worker *w, enum vm_domain domain)
-{
-	vm_core_domain(&w->core, domain, now_of(w));
-	done(w, VM_DO_LOOKUP, true);
-}
-
-/* A domain that does not run is saved if libvirt has a file for it; the reason why it stopped is
- * forgotten with each restart of the daemon. */
-static void saved_here(void *user, const struct libvirt_reply *r)
-{
-	struct vm_worker *w = user;
-	struct xdr_reader body = r->body;
-
-	w->call = NULL;
-	if (!r->ok)
-		done(w, VM_DO_LOOKUP, false);
-	else
-		looked(w, xdr_get_u32(&body) ? VM_DOMAIN_SAVED : w->found);
-}
-
-static void state_here(void *user, const struct libvirt_reply *r)
-{
-	struct vm_worker *w = user;
-	struct xdr_reader body = r->body;
-
-	w->call = NULL;
-	if (!r->ok) {
-		if (r->code == LIBVIRT_ERR_NO_DOMAIN)
-			looked(w, VM_DOMAIN_ABSENT);
-		else
-			done(w, VM_DO_LOOKUP, false);
-		return;
-	}
-	int state = (int)xdr_get_u32(&body), reason = (int)xdr_get_u32(&body);
-	w->found = domain_of(state, reason);
-	if (state == LIBVIRT_STATE_PAUSED)
-		w->pause_reason = (enum libvirt_paused_reason)reason;
-	if (state == LIBVIRT_STATE_SHUTOFF)
-		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_HAS_MANAGED_SAVE_IMAGE,
-			&w->domain, 0, saved_here, w);
-	else
-		looked(w, w->found);
-}
-
-static void domain_here(void *user, const struct libvirt_reply *r)
-{
-	struct vm_worker *w = user;
-	struct xdr_reader body = r->body;
-	struct libvirt_domain d;
-
-	w->call = NULL;
-	if (r->ok) {
-		xdr_get_domain(&body, &d);
-		/* Another's domain, with a UUID that this VMI asks for too: defining will say so.
-		 */
-		if (!body.bad && streq(d.name, w->domain.name)) {
-			w->domain = d;
-			w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_GET_STATE,
-				&w->domain, 0, state_here, w);
-			return;
-		}
-	}
-	if (r->ok || r->code == LIBVIRT_ERR_NO_DOMAIN)
-		vm_core_domain(&w->core, VM_DOMAIN_ABSENT, now_of(w));
-	done(w, VM_DO_LOOKUP, r->ok || r->code == LIBVIRT_ERR_NO_DOMAIN);
-}
-
-static void lookup(struct vm_worker *w)
-{
-	_cleanup_(buf_finish) struct buf args = BUF_INIT;
-
-	if (!know_domain(w)) {
-		vm_core_domain(&w->core, VM_DOMAIN_ABSENT, now_of(w));
-		done(w, VM_DO_LOOKUP, true);
-		return;
-	}
-	buf_add(&args, w->uuid, sizeof(w->uuid));
-	w->call = libvirt_call(
-		w->m->libvirt, LIBVIRT_DOMAIN_LOOKUP_BY_UUID, &args, 0, domain_here, w);
 }
 
 /* Reads the object anew; the spec then stays until the next preparation. */
@@ -343,7 +208,7 @@ static void prepared(void *user, const char *address, const char *reason, const 
 	else
 		snprintf(w->address, sizeof(w->address), "%s", address);
 	w->leased = w->attached = !err;
-	done(w, VM_DO_PREPARE, !err);
+	vm_worker_done(w, VM_DO_PREPARE, !err);
 }
 
 static void begin_prepare(struct vm_worker *w)
@@ -352,7 +217,7 @@ static void begin_prepare(struct vm_worker *w)
 
 	if (read_spec(w, &err) < 0 || vm_host_check(w->m->hardware, &w->spec, &err) < 0) {
 		problem(w, err.code == -EOPNOTSUPP ? "NotSupported" : "InvalidSpec", &err);
-		done(w, VM_DO_PREPARE, false);
+		vm_worker_done(w, VM_DO_PREPARE, false);
 		return;
 	}
 	w->prepare = vm_prepare_start(&(struct vm_prepare_options){
@@ -402,17 +267,17 @@ static void finalizer_added(void *user, const struct client_result *r)
 
 	w->release = NULL;
 	if (w->core.deleting || w->core.finished || !w->object) {
-		done(w, VM_DO_PREPARE, false);
+		vm_worker_done(w, VM_DO_PREPARE, false);
 	} else if (client_ok(r) || r->code == 409) {
 		/* After a conflict the next try has the newer object. */
 		if (client_ok(r))
 			begin_prepare(w);
 		else
-			done(w, VM_DO_PREPARE, false);
+			vm_worker_done(w, VM_DO_PREPARE, false);
 	} else {
 		err_set(&err, -EIO, "set the finalizer: %s", r->message);
 		problem(w, "APIError", &err);
-		done(w, VM_DO_PREPARE, false);
+		vm_worker_done(w, VM_DO_PREPARE, false);
 	}
 }
 
@@ -448,7 +313,7 @@ static void defined(void *user, const struct libvirt_reply *r)
 	} else {
 		libvirt_problem(w, "define the domain", r);
 	}
-	done(w, VM_DO_DEFINE, r->ok);
+	vm_worker_done(w, VM_DO_DEFINE, r->ok);
 }
 
 static void define(struct vm_worker *w)
@@ -460,7 +325,7 @@ static void define(struct vm_worker *w)
 	if (vm_host_place(w->m->hardware, &w->spec, &w->arena, &reason, &err) < 0 ||
 		domain_xml_write(&xml, &w->spec, &w->m->host, &err) < 0) {
 		problem(w, reason, &err);
-		done(w, VM_DO_DEFINE, false);
+		vm_worker_done(w, VM_DO_DEFINE, false);
 		return;
 	}
 	w->call = libvirt_call_xml(
@@ -482,7 +347,7 @@ static void started(void *user, const struct libvirt_reply *r)
 	w->pause_reason = LIBVIRT_PAUSED_USER;
 	if (r->ok && w->spec.start_paused)
 		vm_core_domain(&w->core, VM_DOMAIN_PAUSED, now_of(w));
-	done(w, VM_DO_START, r->ok);
+	vm_worker_done(w, VM_DO_START, r->ok);
 }
 
 static void shutdown_asked(void *user, const struct libvirt_reply *r)
@@ -490,7 +355,7 @@ static void shutdown_asked(void *user, const struct libvirt_reply *r)
 	struct vm_worker *w = user;
 
 	w->call = NULL;
-	done(w, VM_DO_SHUTDOWN, r->ok);
+	vm_worker_done(w, VM_DO_SHUTDOWN, r->ok);
 }
 
 static void resumed(void *user, const struct libvirt_reply *r)
@@ -498,7 +363,7 @@ static void resumed(void *user, const struct libvirt_reply *r)
 	struct vm_worker *w = user;
 
 	w->call = NULL;
-	done(w, VM_DO_RESUME, r->ok);
+	vm_worker_done(w, VM_DO_RESUME, r->ok);
 }
 
 /* The agent in the guest knows how to shut a system down; the power button is for who has none, or
@@ -509,7 +374,7 @@ static void ask_to_power_off(struct vm_worker *w)
 		vm_say(w, "Normal", "ShuttingDown", "Asked the guest to power off");
 	w->said_stopping = true;
 	if (w->core.asks % 2 == 1 && vm_agent_power_off(w))
-		done(w, VM_DO_SHUTDOWN, true);
+		vm_worker_done(w, VM_DO_SHUTDOWN, true);
 	else
 		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_SHUTDOWN_FLAGS,
 			&w->domain, LIBVIRT_SHUTDOWN_ACPI, shutdown_asked, w);
@@ -522,7 +387,7 @@ static void destroyed(void *user, const struct libvirt_reply *r)
 	w->call = NULL;
 	if (!r->ok && r->code != LIBVIRT_ERR_NO_DOMAIN && r->code != LIBVIRT_ERR_OPERATION_INVALID)
 		libvirt_problem(w, "end the guest", r);
-	done(w, VM_DO_DESTROY, r->ok);
+	vm_worker_done(w, VM_DO_DESTROY, r->ok);
 }
 
 /* Cleaning: the domain's end and definition, then the address, then the files. */
@@ -534,12 +399,12 @@ static void lease_gone(void *user, const struct net_lease *lease, const struct e
 	w->lease = NULL;
 	if (err) {
 		problem(w, "NetworkNotReady", err);
-		done(w, VM_DO_CLEAN, false);
+		vm_worker_done(w, VM_DO_CLEAN, false);
 		return;
 	}
 	vm_prepare_remove(w->m->directory, w->uid);
 	no_problem(w);
-	done(w, VM_DO_CLEAN, true);
+	vm_worker_done(w, VM_DO_CLEAN, true);
 }
 
 static void clean_rest(struct vm_worker *w)
@@ -564,7 +429,7 @@ static void undefined(void *user, const struct libvirt_reply *r)
 		return;
 	}
 	libvirt_problem(w, "undefine the domain", r);
-	done(w, VM_DO_CLEAN, false);
+	vm_worker_done(w, VM_DO_CLEAN, false);
 }
 
 static void clean_destroyed(void *user, const struct libvirt_reply *r)
@@ -573,7 +438,7 @@ static void clean_destroyed(void *user, const struct libvirt_reply *r)
 
 	w->call = NULL;
 	if (!r->ok && r->code < 0) {
-		done(w, VM_DO_CLEAN, false);
+		vm_worker_done(w, VM_DO_CLEAN, false);
 		return;
 	}
 	w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_UNDEFINE_FLAGS, &w->domain,
@@ -588,7 +453,7 @@ static void clean_found(void *user, const struct libvirt_reply *r)
 
 	w->call = NULL;
 	if (!r->ok && r->code != LIBVIRT_ERR_NO_DOMAIN) {
-		done(w, VM_DO_CLEAN, false);
+		vm_worker_done(w, VM_DO_CLEAN, false);
 		return;
 	}
 	if (r->ok)
@@ -609,7 +474,7 @@ static void clean(struct vm_worker *w)
 	vm_console_end(w, "the guest stopped");
 	vm_probe_stop(w);
 	vm_agent_stop(w);
-	if (!know_domain(w)) {
+	if (!vm_lookup_know(w)) {
 		clean_rest(w);
 		return;
 	}
@@ -623,7 +488,7 @@ static void released(void *user, const struct client_result *r)
 	struct vm_worker *w = user;
 
 	w->release = NULL;
-	done(w, VM_DO_RELEASE, client_ok(r) || r->code == 404);
+	vm_worker_done(w, VM_DO_RELEASE, client_ok(r) || r->code == 404);
 }
 
 static void release(struct vm_worker *w)
@@ -631,7 +496,7 @@ static void release(struct vm_worker *w)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 
 	if (!w->object || !has_finalizer(object_doc(w->object, &a)))
-		done(w, VM_DO_RELEASE, true);
+		vm_worker_done(w, VM_DO_RELEASE, true);
 	else
 		w->release = patch_finalizers(w, false, released);
 }
@@ -640,7 +505,7 @@ static void perform(struct vm_worker *w, enum vm_action a)
 {
 	switch (a) {
 	case VM_DO_LOOKUP:
-		lookup(w);
+		vm_lookup(w);
 		break;
 	case VM_DO_PREPARE:
 		prepare(w);
@@ -649,7 +514,7 @@ static void perform(struct vm_worker *w, enum vm_action a)
 		vm_prepare_cancel(TAKE_PTR(w->prepare));
 		if (w->release)
 			client_cancel(w->m->node->client, TAKE_PTR(w->release));
-		done(w, VM_DO_PREPARE, false);
+		vm_worker_done(w, VM_DO_PREPARE, false);
 		break;
 	case VM_DO_DEFINE:
 		define(w);

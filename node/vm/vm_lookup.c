@@ -1,0 +1,142 @@
+/* vm_lookup.c - which domain belongs to a VMI, and what libvirt knows of it. */
+#include "node/vm/vm_internal.h"
+
+#include <stdio.h>
+
+static int64_t now_of(const struct vm_worker *w)
+{
+	return w->m->node->clock->mono_ns(w->m->node->clock);
+}
+
+static enum vm_domain domain_of(int state, int reason)
+{
+	switch ((enum libvirt_domain_state)state) {
+	case LIBVIRT_STATE_RUNNING:
+	case LIBVIRT_STATE_BLOCKED:
+	case LIBVIRT_STATE_SHUTDOWN:
+	case LIBVIRT_STATE_PMSUSPENDED:
+		return VM_DOMAIN_RUNNING;
+	case LIBVIRT_STATE_PAUSED:
+		return VM_DOMAIN_PAUSED;
+	case LIBVIRT_STATE_CRASHED:
+		return VM_DOMAIN_BROKEN;
+	case LIBVIRT_STATE_SHUTOFF:
+		switch ((enum libvirt_shutoff_reason)reason) {
+		case LIBVIRT_SHUTOFF_SHUTDOWN:
+		case LIBVIRT_SHUTOFF_DESTROYED:
+		case LIBVIRT_SHUTOFF_SAVED:
+		case LIBVIRT_SHUTOFF_FROM_SNAPSHOT:
+		case LIBVIRT_SHUTOFF_MIGRATED:
+			return VM_DOMAIN_ENDED;
+		case LIBVIRT_SHUTOFF_CRASHED:
+			return VM_DOMAIN_BROKEN;
+		case LIBVIRT_SHUTOFF_UNKNOWN:
+		case LIBVIRT_SHUTOFF_FAILED:
+		case LIBVIRT_SHUTOFF_DAEMON:
+			break;
+		}
+		return VM_DOMAIN_DEFINED;
+	case LIBVIRT_STATE_NONE:
+		break;
+	}
+	return VM_DOMAIN_DEFINED;
+}
+
+bool vm_lookup_know(struct vm_worker *w)
+{
+	char uuid[37], name[384];
+
+	if (vm_prepare_domain(w->m->directory, w->uid, uuid, name) == 0 &&
+		libvirt_uuid_parse(uuid, w->uuid) == 0) {
+		snprintf(w->domain.name, sizeof(w->domain.name), "%s", name);
+		return true;
+	}
+	/* No directory: a domain of ours could only have the uid itself, which nobody else makes
+	 * up. */
+	if (!w->object || libvirt_uuid_parse(w->uid, w->uuid) < 0)
+		return false;
+	snprintf(w->domain.name, sizeof(w->domain.name), "%s_%s", w->object->namespace,
+		w->object->name);
+	return true;
+}
+
+static void looked(struct vm_worker *w, enum vm_domain domain)
+{
+	vm_core_domain(&w->core, domain, now_of(w));
+	vm_worker_done(w, VM_DO_LOOKUP, true);
+}
+
+/* A domain that does not run is saved if libvirt has a file for it; the reason why it stopped is
+ * forgotten with each restart of the daemon. */
+static void saved_here(void *user, const struct libvirt_reply *r)
+{
+	struct vm_worker *w = user;
+	struct xdr_reader body = r->body;
+
+	w->call = NULL;
+	if (!r->ok)
+		vm_worker_done(w, VM_DO_LOOKUP, false);
+	else
+		looked(w, xdr_get_u32(&body) ? VM_DOMAIN_SAVED : w->found);
+}
+
+static void state_here(void *user, const struct libvirt_reply *r)
+{
+	struct vm_worker *w = user;
+	struct xdr_reader body = r->body;
+
+	w->call = NULL;
+	if (!r->ok) {
+		if (r->code == LIBVIRT_ERR_NO_DOMAIN)
+			looked(w, VM_DOMAIN_ABSENT);
+		else
+			vm_worker_done(w, VM_DO_LOOKUP, false);
+		return;
+	}
+	int state = (int)xdr_get_u32(&body), reason = (int)xdr_get_u32(&body);
+	w->found = domain_of(state, reason);
+	if (state == LIBVIRT_STATE_PAUSED)
+		w->pause_reason = (enum libvirt_paused_reason)reason;
+	if (state == LIBVIRT_STATE_SHUTOFF)
+		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_HAS_MANAGED_SAVE_IMAGE,
+			&w->domain, 0, saved_here, w);
+	else
+		looked(w, w->found);
+}
+
+static void domain_here(void *user, const struct libvirt_reply *r)
+{
+	struct vm_worker *w = user;
+	struct xdr_reader body = r->body;
+	struct libvirt_domain d;
+
+	w->call = NULL;
+	if (r->ok) {
+		xdr_get_domain(&body, &d);
+		/* Another's domain, with a UUID that this VMI asks for too: defining will say so.
+		 */
+		if (!body.bad && streq(d.name, w->domain.name)) {
+			w->domain = d;
+			w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_GET_STATE,
+				&w->domain, 0, state_here, w);
+			return;
+		}
+	}
+	if (r->ok || r->code == LIBVIRT_ERR_NO_DOMAIN)
+		vm_core_domain(&w->core, VM_DOMAIN_ABSENT, now_of(w));
+	vm_worker_done(w, VM_DO_LOOKUP, r->ok || r->code == LIBVIRT_ERR_NO_DOMAIN);
+}
+
+void vm_lookup(struct vm_worker *w)
+{
+	_cleanup_(buf_finish) struct buf args = BUF_INIT;
+
+	if (!vm_lookup_know(w)) {
+		vm_core_domain(&w->core, VM_DOMAIN_ABSENT, now_of(w));
+		vm_worker_done(w, VM_DO_LOOKUP, true);
+		return;
+	}
+	buf_add(&args, w->uuid, sizeof(w->uuid));
+	w->call = libvirt_call(
+		w->m->libvirt, LIBVIRT_DOMAIN_LOOKUP_BY_UUID, &args, 0, domain_here, w);
+}
