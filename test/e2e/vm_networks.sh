@@ -72,6 +72,7 @@ check "they run" k wait --for=condition=Ready vm/natted vm/lanny vm/hermit --tim
 
 interface() { k get vmi "$1" -o "jsonpath={.status.interfaces[?(@.name==\"$2\")].$3}"; }
 answers() { # HOW ADDRESS NAME
+	# shellcheck disable=SC2086 # a command of several words
 	matches "^virtual machine $3\$" $1 curl -s --max-time 3 "http://$2/"
 }
 
@@ -133,7 +134,28 @@ check "runs again" k wait --for=condition=Ready vm/hermit --timeout=240s
 check_output "with the same MAC address" "^$mac\$" interface hermit nic mac
 check_output "and the same address" "^$hermit\$" interface hermit nic ipAddress
 
+# The pod network: one address as long as the machine is there, however few are left; a Service as virtctl expose makes it.
+store=/var/lib/cni/networks/hanok
+holder() { on_node 1 cat "$store/$address"; }
+machine steady "default:pod back:alone" >"$TEST_DIR/steady.yaml"
+check "a machine on the pod network too" k apply -f "$TEST_DIR/steady.yaml"
+check "runs" k wait --for=condition=Ready vm/steady --timeout=240s
+address=$(k_field vmi/steady '.status.interfaces[0].ipAddress')
+check_output "the pod network's interface is the first" '^default$' k_field vmi/steady '.status.interfaces[0].name'
+check "a Service by KubeVirt's label" k create service clusterip steady --tcp=80:80
+k patch service steady --type merge -p '{"spec":{"selector":{"app":null,"vm.kubevirt.io/name":"steady"}}}' >/dev/null
+check "has the machine as its endpoint" eventually 20 matches "^$address\$" k get endpointslices -l kubernetes.io/service-name=steady -o 'jsonpath={.items[*].endpoints[*].addresses[0]}'
+check "and it answers there" eventually 60 answers "on_node 1" "$(k_field service/steady .spec.clusterIP)" steady
+"$LAB/bin/hanok" virt stop steady --kubeconfig "$KUBECONFIG_FILE" -n e2e-vm-networks >/dev/null
+check "stopped" k wait --for=delete vmi/steady --timeout=120s
+check "its address waits for it" eventually 20 matches 'hanok-kept_e2e-vm-networks_steady' holder
+"$LAB/bin/hanok" virt start steady --kubeconfig "$KUBECONFIG_FILE" -n e2e-vm-networks >/dev/null
+check "started" k wait --for=condition=Ready vm/steady --timeout=240s
+check_output "it has the same address" "^$address\$" k_field vmi/steady '.status.interfaces[0].ipAddress'
+
 check "delete" k delete vm --all --timeout=120s
+free() { ! holder; }
+check "its address is free when the machine is gone" eventually 60 free
 bridges() { on_node 1 sh -c 'ip -br link show type bridge | cut -d" " -f1 | sort | xargs'; }
 check "only the bridges that were there are left" eventually 40 matches '^br0 hanok0$' bridges
 servers() { on_node 1 sh -c 'pgrep -fc "[d]nsmasq.*/networks/"' || true; }

@@ -564,7 +564,7 @@ static int add_user(
 static int attach(struct network *w, const struct net_attachment *a, struct net_attached *ret,
 	struct err *err)
 {
-	struct user *u;
+	struct user *u = NULL;
 	int r = check_range(w, err);
 
 	if (r == 0)
