@@ -51,7 +51,8 @@ static const struct {
 		"usages[40000]"},
 	{"kubevirt.io", "v1", "VirtualMachineInstance",
 		"\"spec\":{\"domain\":{\"devices\":{\"disks\":[",
-		"{\"name\":\"d%d\",\"disk\":{},\"bootOrder\":%d}", "]}}}", NULL},
+		"{\"name\":\"d%d\",\"disk\":{},\"bootOrder\":%d}", "]}}}",
+		"spec.domain.devices.disks"},
 };
 
 static struct kind_registry *kinds;

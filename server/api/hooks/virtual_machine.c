@@ -4,90 +4,11 @@
 #include "server/api/hooks/machine_macs.h"
 
 #include "lib/json/json_seen.h"
+#include "server/api/machines/rules.h"
 #include "server/api/machines/sizes.h"
 
 /* Holds an instance until its node's agent has stopped the guest. */
 #define INSTANCE_FINALIZER "foregroundDeleteVirtualMachine"
-
-/* Every disk, file system and interface names something that is there. */
-static void check_names(struct hook *h, const struct json *users, const char *users_at,
-	const struct json *named, const char *what)
-{
-	struct json_seen known = json_seen_of(h->arena, named, "name");
-	size_t i = 0;
-	JSON_FOR_EACH_ITEM(u, users) {
-		const struct json *name = json_get(u, "name");
-		const char *field = arena_printf(h->arena, "%s[%zu].name", users_at, i++);
-		if (json_str(name) && !json_seen_find(&known, name))
-			field_error(h->errors, FIELD_NOT_FOUND, field, name, "there is no such %s",
-				what);
-	}
-}
-
-static void check_sources(struct hook *h, const struct json *list, const char *at, const char *what)
-{
-	size_t i = 0;
-	JSON_FOR_EACH_ITEM(v, list) {
-		const char *field = arena_printf(h->arena, "%s[%zu]", at, i++);
-		size_t count = 0;
-		JSON_FOR_EACH_MEMBER(m, v)
-			count += !streq(m->name, "name") && !json_is(m->value, JSON_NULL);
-		if (count != 1)
-			field_error(h->errors, FIELD_INVALID, field, json_get(v, "name"),
-				"must have exactly one %s", what);
-	}
-}
-
-static void check_disks(struct hook *h, const struct json *disks, const char *at)
-{
-	static const char *const types[] = {"disk", "lun", "cdrom", "floppy"};
-	struct json_seen orders = {.arena = h->arena, .by = {"bootOrder"}};
-	size_t i = 0;
-	JSON_FOR_EACH_ITEM(d, disks) {
-		const char *field = arena_printf(h->arena, "%s[%zu]", at, i);
-		size_t count = 0;
-		for (size_t t = 0; t < ARRAY_LEN(types); t++)
-			count += json_get(d, types[t]) != NULL;
-		if (count > 1)
-			field_error(h->errors, FIELD_INVALID, field, json_get(d, "name"),
-				"must be only one of disk, lun and cdrom");
-		const struct json *order = json_get(d, "bootOrder");
-		if (json_is(order, JSON_INT) && json_seen_put(&orders, d))
-			field_error(h->errors, FIELD_DUPLICATE,
-				arena_printf(h->arena, "%s.bootOrder", field), order, NULL);
-		i++;
-	}
-}
-
-static void check_instance_spec(struct hook *h, const struct json *spec, const char *at)
-{
-	struct arena *a = h->arena;
-	const struct json *devices = json_path(spec, "domain.devices");
-	const struct json *volumes = json_get(spec, "volumes"),
-			  *networks = json_get(spec, "networks");
-	const char *disks_at = arena_printf(a, "%s.domain.devices.disks", at);
-	const char *interfaces_at = arena_printf(a, "%s.domain.devices.interfaces", at);
-	const char *volumes_at = arena_printf(a, "%s.volumes", at);
-	const char *networks_at = arena_printf(a, "%s.networks", at);
-	resources_validate(
-		h, json_path(spec, "domain.resources"), arena_printf(a, "%s.domain.resources", at));
-	check_names(h, json_get(devices, "disks"), disks_at, volumes, "volume");
-	check_disks(h, json_get(devices, "disks"), disks_at);
-	check_names(h, json_get(devices, "filesystems"),
-		arena_printf(a, "%s.domain.devices.filesystems", at), volumes, "volume");
-	check_sources(h, volumes, volumes_at, "source");
-	check_names(h, json_get(devices, "interfaces"), interfaces_at, networks, "network");
-	check_names(h, networks, networks_at, json_get(devices, "interfaces"), "interface");
-	check_sources(h, networks, networks_at, "type");
-	size_t cloud_inits = 0;
-	JSON_FOR_EACH_ITEM(v, volumes)
-		cloud_inits +=
-			json_get(v, "cloudInitNoCloud") || json_get(v, "cloudInitConfigDrive");
-	if (cloud_inits > 1)
-		field_error(h->errors, FIELD_INVALID, volumes_at,
-			json_new_int(a, (int64_t)cloud_inits),
-			"may not have more than one cloud-init volume");
-}
 
 static void check_no_change(struct hook *h, const struct json *doc, const struct json *old)
 {
@@ -127,6 +48,7 @@ static int instance_prepare_create(struct hook *h, struct json *doc)
 		json_set_str(a, d, "name", name);
 		json_push(a, json_array_at(a, devices, "disks"), d);
 	}
+	machine_defaults(h, spec);
 	struct json *list = json_array_at(a, json_get(doc, "metadata"), "finalizers");
 	bool held = false;
 	JSON_FOR_EACH_ITEM(f, list)
@@ -139,7 +61,7 @@ static int instance_prepare_create(struct hook *h, struct json *doc)
 
 static void instance_validate(struct hook *h, const struct json *doc)
 {
-	check_instance_spec(h, json_get(doc, "spec"), "spec");
+	machine_rules_check(h, json_get(doc, "spec"), "spec");
 }
 
 const struct kind_hooks hooks_virtual_machine_instance = {
@@ -171,7 +93,8 @@ static void machine_validate(struct hook *h, const struct json *doc)
 	const struct json *template =
 		settled ? json_get(spec, "template") : machine_sizes_template(h, doc);
 	if (json_get(template, "spec"))
-		check_instance_spec(h, json_get(template, "spec"), "spec.template.spec");
+		machine_rules_check(h, json_get(template, "spec"), "spec.template.spec");
+	machine_rules_check_machine(h, spec);
 }
 
 static void warn_eviction(struct hook *h, const struct json *doc)

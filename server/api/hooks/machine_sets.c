@@ -1,0 +1,54 @@
+/* machine_sets.c - VirtualMachineInstanceReplicaSet and VirtualMachinePool: their selector must
+ * select what they make, and their template must make something. */
+#include "server/api/hooks/hooks_internal.h"
+
+#include "server/api/machines/rules.h"
+
+static void check_selector(struct hook *h, const struct json *doc, const char *labels)
+{
+	const struct json *wanted = json_path(doc, "spec.selector");
+	struct selector selector;
+	struct err err = ERR_INIT;
+	if (selector_from_label_selector(h->arena, wanted, &selector, &err) < 0)
+		field_error(h->errors, FIELD_INVALID, "spec.selector", wanted, "%s", err.msg);
+	else if (!selector.count || !selector_matches_label_map(&selector, json_path(doc, labels)))
+		field_error(h->errors, FIELD_INVALID, "spec.selector", wanted,
+			"selector does not match labels.");
+	if (json_path_int(doc, "spec.replicas", 1) < 0)
+		field_error(h->errors, FIELD_INVALID, "spec.replicas",
+			json_path(doc, "spec.replicas"), "must be greater than or equal to 0");
+}
+
+static void set_validate(struct hook *h, const struct json *doc)
+{
+	check_selector(h, doc, "spec.template.metadata.labels");
+	machine_rules_check(h, json_path(doc, "spec.template.spec"), "spec.template.spec");
+}
+
+static void pool_validate(struct hook *h, const struct json *doc)
+{
+	check_selector(h, doc, "spec.virtualMachineTemplate.metadata.labels");
+	machine_rules_check(h, json_path(doc, "spec.virtualMachineTemplate.spec.template.spec"),
+		"spec.virtualMachineTemplate.spec.template.spec");
+}
+
+static void check_selector_kept(struct hook *h, const struct json *doc, const struct json *old)
+{
+	if (!json_equal(json_path(doc, "spec.selector"), json_path(old, "spec.selector")))
+		field_error(h->errors, FIELD_INVALID, "spec.selector", NULL,
+			"selector is immutable after creation.");
+}
+
+const struct kind_hooks hooks_machine_set = {
+	.group = "kubevirt.io",
+	.kind = "VirtualMachineInstanceReplicaSet",
+	.validate = set_validate,
+	.validate_update = check_selector_kept,
+};
+
+const struct kind_hooks hooks_machine_pool = {
+	.group = "pool.kubevirt.io",
+	.kind = "VirtualMachinePool",
+	.validate = pool_validate,
+	.validate_update = check_selector_kept,
+};

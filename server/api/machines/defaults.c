@@ -1,0 +1,85 @@
+/* defaults.c - what KubeVirt's webhooks put into an instance that says nothing. */
+#include "server/api/machines/rules.h"
+
+#include "lib/object/quantity.h"
+
+#include <sys/utsname.h>
+
+#define MACHINE_TYPE "q35"
+
+static const char *architecture(void)
+{
+	struct utsname u;
+	if (uname(&u) < 0 || streq(u.machine, "x86_64"))
+		return "amd64";
+	return streq(u.machine, "aarch64") ? "arm64" : "amd64";
+}
+
+/* The settings of the platform: spec.configuration of the KubeVirt object; NULL = none. */
+static const struct json *configuration(struct hook *h)
+{
+	struct api *api = h->api;
+	const struct kind *k =
+		api ? kind_by_name(api->kinds, "kubevirt.io", "v1", "KubeVirt") : NULL;
+	const struct object *o = k ? cache_get(api->cache, k, "kubevirt", "kubevirt") : NULL;
+	return o ? json_path(object_doc(o, h->arena), "spec.configuration") : NULL;
+}
+
+static void put_text(struct arena *a, struct json *object, const char *name, const char *value)
+{
+	if (value && *value && !*json_str_or(json_get(object, name), ""))
+		json_set_str(a, object, name, value);
+}
+
+/* Who gives no topology gets a socket for each CPU limited to or asked for. */
+static void put_topology(struct arena *a, const struct json *domain, struct json *cpu)
+{
+	static const char *const sides[] = {"resources.limits.cpu", "resources.requests.cpu"};
+	int64_t sockets = 1;
+	if (json_int_or(json_get(cpu, "cores"), 0) || json_int_or(json_get(cpu, "sockets"), 0) ||
+		json_int_or(json_get(cpu, "threads"), 0))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(sides); i++)
+		if (json_path(domain, sides[i])) {
+			sockets = quantity_json_value(json_path(domain, sides[i]), 1);
+			break;
+		}
+	json_set_int(a, cpu, "cores", 1);
+	json_set_int(a, cpu, "sockets", sockets > 0 ? sockets : 1);
+	json_set_int(a, cpu, "threads", 1);
+}
+
+void machine_defaults(struct hook *h, struct json *spec)
+{
+	static const char *const amounts[] = {"cpu", "memory"};
+	struct arena *a = h->arena;
+	const struct json *settings = configuration(h);
+	struct json *domain = json_object_at(a, spec, "domain");
+	const char *arch = architecture();
+	put_text(a, spec, "architecture",
+		json_path_str(settings, "architectureConfiguration.defaultArchitecture"));
+	put_text(a, spec, "architecture", arch);
+	struct json *machine = json_object_at(a, domain, "machine");
+	put_text(a, machine, "type",
+		json_path_str(settings, arena_printf(a, "architectureConfiguration.%s.machineType",
+						json_path_str(spec, "architecture"))));
+	put_text(a, machine, "type", json_path_str(settings, "machineType"));
+	if (streq(json_path_str(spec, "architecture"), "amd64"))
+		put_text(a, machine, "type", MACHINE_TYPE);
+	struct json *cpu = json_object_at(a, domain, "cpu");
+	put_text(a, cpu, "model", json_path_str(settings, "cpuModel"));
+	put_topology(a, domain, cpu);
+	/* What is limited is asked for; what is asked for is what the guest has. */
+	const struct json *limits = json_path(domain, "resources.limits");
+	for (size_t i = 0; i < ARRAY_LEN(amounts); i++)
+		if (json_get(limits, amounts[i]) &&
+			!json_path(domain, arena_printf(a, "resources.requests.%s", amounts[i])))
+			json_set(a,
+				json_object_at(
+					a, json_object_at(a, domain, "resources"), "requests"),
+				amounts[i], json_copy(a, json_get(limits, amounts[i])));
+	const struct json *asked = json_path(domain, "resources.requests.memory");
+	if (asked && !json_path(domain, "memory.guest"))
+		json_set(a, json_object_at(a, domain, "memory"), "guest", json_copy(a, asked));
+	put_text(a, spec, "evictionStrategy", json_path_str(settings, "evictionStrategy"));
+}

@@ -1,0 +1,478 @@
+#include "server/api/machines/rules.h"
+
+#include "lib/object/quantity.h"
+
+#define SERIAL_MAX 256
+
+bool machine_rules_list(struct hook *h, const struct json *list, const char *at)
+{
+	struct json_seen names = {.arena = h->arena, .by = {"name"}};
+	size_t i = 0;
+	if (json_count(list) > RULES_LIST_MAX) {
+		invalid(h, at, json_new_int(h->arena, json_count(list)),
+			"%s list exceeds the %d element limit in length", at, RULES_LIST_MAX);
+		return false;
+	}
+	JSON_FOR_EACH_ITEM(item, list) {
+		if (json_seen_put(&names, item))
+			invalid(h, at(h, "%s[%zu].name", at, i), json_get(item, "name"),
+				"%s[%zu] must not have the same Name as another", at, i);
+		i++;
+	}
+	return true;
+}
+
+void machine_rules_path(struct hook *h, const char *field, const struct json *path)
+{
+	const char *p = json_str(path);
+	if (!p || !*p)
+		return;
+	if (streq(p, "/"))
+		invalid(h, field, path, "%s must not point to root", field);
+	else if (*p != '/' || strstr(p, "//") || strstr(p, "/./") || strstr(p, "/../") ||
+		 str_has_suffix(p, "/..") || str_has_suffix(p, "/."))
+		invalid(h, field, path,
+			"%s must be an absolute path to a file without relative components", field);
+}
+
+static void check_names(struct hook *h, const struct json *spec, const char *at)
+{
+	static const struct {
+		const char *member, *rule;
+		enum rule check;
+	} all[] = {{"hostname", "DNS_LABEL", RULE_DNS_LABEL},
+		{"subdomain", "DNS_SUBDOMAIN", RULE_DNS_SUBDOMAIN}};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		const struct json *name = json_get(spec, all[i].member);
+		const char *why = *json_str_or(name, "")
+					  ? rule_text(h->arena, all[i].check, json_str(name))
+					  : NULL;
+		const char *field = at_child(h, at, all[i].member);
+		if (why)
+			invalid(h, field, name,
+				"%s does not conform to the kubernetes %s rules : %s", field,
+				all[i].rule, why);
+	}
+}
+
+static void check_resources(struct hook *h, const struct json *domain, const char *at)
+{
+	static const char *const names[] = {"cpu", "memory"};
+	const struct json *requests = json_path(domain, "resources.requests"),
+			  *limits = json_path(domain, "resources.limits");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct json *request = json_get(requests, names[i]),
+				  *limit = json_get(limits, names[i]);
+		const char *field = at(h, "%s.resources.requests.%s", at, names[i]);
+		if (request && limit &&
+			quantity_json_milli(request, 0) > quantity_json_milli(limit, INT64_MAX))
+			invalid(h, field, request,
+				"%s '%s' is greater than %s.resources.limits.%s '%s'", field,
+				json_str_or(request, ""), at, names[i], json_str_or(limit, ""));
+		if (i == 1 && request && quantity_json_value(request, 0) > 0 &&
+			quantity_json_value(request, 0) < 1000000)
+			invalid(h, field, request, "%s '%s': must be greater than or equal to 1M.",
+				field, json_str_or(request, ""));
+	}
+}
+
+static void check_memory(struct hook *h, const struct json *domain, const char *at)
+{
+	const struct json *guest = json_path(domain, "memory.guest"),
+			  *most = json_path(domain, "memory.maxGuest"),
+			  *limit = json_path(domain, "resources.limits.memory"),
+			  *page = json_path(domain, "memory.hugepages.pageSize");
+	const char *field = at(h, "%s.memory.guest", at);
+	if (guest && limit && quantity_json_value(limit, 0) &&
+		quantity_json_value(guest, 0) > quantity_json_value(limit, 0))
+		invalid(h, field, guest,
+			"%s '%s' must be equal to or less than the memory limit "
+			"%s.resources.limits.memory '%s'",
+			field, json_str_or(guest, ""), at, json_str_or(limit, ""));
+	if (guest && most && quantity_json_value(guest, 0) > quantity_json_value(most, 0))
+		invalid(h, field, guest,
+			"Guest memory is greater than the configured maxGuest memory");
+	if (!page)
+		return;
+	struct quantity q;
+	const struct json *memory = guest ? guest : json_path(domain, "resources.requests.memory");
+	if (quantity_parse(json_str_or(page, ""), &q) < 0 || quantity_value(q) <= 0) {
+		invalid(h, at(h, "%s.hugepages.size", at), page,
+			"%s.hugepages.size '%s': quantities must match the regular expression "
+			"'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+			at, json_str_or(page, ""));
+	} else if (memory && quantity_json_value(memory, 0) < quantity_value(q)) {
+		invalid(h, field, memory,
+			"%s '%s' must be equal to or larger than page size %s.hugepages.size '%s'",
+			field, json_str_or(memory, ""), at, json_str_or(page, ""));
+	} else if (memory && quantity_json_value(memory, 0) % quantity_value(q)) {
+		invalid(h, field, memory,
+			"%s '%s' is not a multiple of the page size %s.hugepages.size '%s'", field,
+			json_str_or(memory, ""), at, json_str_or(page, ""));
+	}
+}
+
+static void check_cpu(struct hook *h, const struct json *domain, const char *at)
+{
+	static const char *const policies[] = {
+		"", "force", "require", "optional", "disable", "forbid", NULL};
+	const struct json *cpu = json_get(domain, "cpu");
+	bool dedicated = json_path_bool(cpu, "dedicatedCpuPlacement", false);
+	bool numa = json_path(cpu, "numa.guestMappingPassthrough") != NULL;
+	int64_t most = json_path_int(cpu, "maxSockets", 0);
+	size_t i = 0;
+	if (json_path_bool(cpu, "isolateEmulatorThread", false) && !dedicated)
+		invalid(h, at(h, "%s.cpu.isolateEmulatorThread", at), json_new_bool(h->arena, true),
+			"IsolateEmulatorThread should be only set in combination with "
+			"DedicatedCPUPlacement");
+	if (most && json_path_int(cpu, "sockets", 1) > most)
+		invalid(h, at(h, "%s.cpu.sockets", at), json_get(cpu, "sockets"),
+			"Number of sockets in CPU topology is greater than the maximum sockets "
+			"allowed");
+	if (numa && !dedicated)
+		invalid(h, at(h, "%s.cpu.numa.guestMappingPassthrough", at), NULL,
+			"%s.cpu.dedicatedCpuPlacement must be set to true when NUMA topology "
+			"strategy is "
+			"set in %s.cpu.numa.guestMappingPassthrough",
+			at, at);
+	if (numa && !json_path(domain, "memory.hugepages"))
+		invalid(h, at(h, "%s.cpu.numa.guestMappingPassthrough", at), NULL,
+			"%s.memory.hugepages must be requested when NUMA topology strategy is set "
+			"in "
+			"%s.cpu.numa.guestMappingPassthrough",
+			at, at);
+	if (json_get(cpu, "realtime") && !dedicated)
+		required(h, at(h, "%s.cpu.dedicatedCpuPlacement", at),
+			at(h,
+				"%s.cpu.dedicatedCpuPlacement must be set to true when "
+				"%s.cpu.realtime is used",
+				at, at));
+	JSON_FOR_EACH_ITEM(f, json_get(cpu, "features")) {
+		const char *policy = json_str_or(json_get(f, "policy"), "");
+		if (!is_one_of(policy, policies))
+			invalid(h, at(h, "%s.cpu.features[%zu].policy", at, i),
+				json_get(f, "policy"),
+				"CPU feature %s uses policy %s that is not supported.",
+				json_str_or(json_get(f, "name"), ""), policy);
+		i++;
+	}
+}
+
+static bool serial_holds(const char *s)
+{
+	for (; *s; s++)
+		if (!(*s >= 'A' && *s <= 'Z') && !(*s >= 'a' && *s <= 'z') &&
+			!(*s >= '0' && *s <= '9') && !strchr("_.+-", *s))
+			return false;
+	return true;
+}
+
+static void check_kernel_boot(struct hook *h, const struct json *boot, const char *at)
+{
+	const struct json *container = json_get(boot, "container");
+	const char *field = at(h, "%s.container", at);
+	if (!boot)
+		return;
+	if (!container) {
+		if (*json_str_or(json_get(boot, "kernelArgs"), ""))
+			invalid(h, at(h, "%s.kernelArgs", at), json_get(boot, "kernelArgs"),
+				"kernel arguments cannot be provided without an external kernel");
+		return;
+	}
+	if (!*json_str_or(json_get(container, "kernelPath"), "") &&
+		!*json_str_or(json_get(container, "initrdPath"), ""))
+		required(h, field,
+			at(h,
+				"%s must be defined with at least one of the following: "
+				"kernelPath, "
+				"initrdPath",
+				field));
+	machine_rules_path(h, at_child(h, field, "kernelPath"), json_get(container, "kernelPath"));
+	machine_rules_path(h, at_child(h, field, "initrdPath"), json_get(container, "initrdPath"));
+}
+
+static void check_acpi(struct hook *h, const struct json *spec, const char *at)
+{
+	static const char *const refs[] = {"slicNameRef", "msdmNameRef"};
+	const struct json *acpi = json_path(spec, "domain.firmware.acpi");
+	const char *field = at(h, "%s.acpi", at);
+	bool any = false;
+	for (size_t i = 0; i < ARRAY_LEN(refs); i++) {
+		const char *name = json_str_or(json_get(acpi, refs[i]), "");
+		bool found = false, secret = false;
+		if (!*name)
+			continue;
+		any = true;
+		JSON_FOR_EACH_ITEM(v, json_get(spec, "volumes"))
+			if (streq(json_str(json_get(v, "name")), name)) {
+				found = true;
+				secret = json_get(v, "secret") != NULL;
+			}
+		if (!found)
+			invalid(h, at_child(h, field, refs[i]), json_get(acpi, refs[i]),
+				"%s does not have a matching Volume.", field);
+		else if (!secret)
+			invalid(h, at_child(h, field, refs[i]), json_get(acpi, refs[i]),
+				"%s refers to Volume of unsupported type.", field);
+	}
+	if (acpi && !any)
+		invalid(h, field, NULL,
+			"ACPI was set but no SLIC nor MSDM volume reference was set");
+}
+
+static void check_firmware(struct hook *h, const struct json *spec, const char *at)
+{
+	const struct json *firmware = json_path(spec, "domain.firmware"),
+			  *serial = json_get(firmware, "serial");
+	const char *field = at(h, "%s.domain.firmware.serial", at);
+	const char *boot = at(h, "%s.domain.firmware.bootloader", at);
+	if (strlen(json_str_or(serial, "")) > SERIAL_MAX)
+		invalid(h, field, serial,
+			"%s must be less than or equal to %d in length, if specified", field,
+			SERIAL_MAX);
+	if (!serial_holds(json_str_or(serial, "")))
+		invalid(h, field, serial,
+			"%s must be made up of the following characters [A-Za-z0-9_.+-], if "
+			"specified",
+			field);
+	if (json_path(firmware, "bootloader.efi") && json_path(firmware, "bootloader.bios"))
+		invalid(h, boot, NULL,
+			"%s has both EFI and BIOS configured, but they are mutually exclusive.",
+			boot);
+	if (json_path_bool(firmware, "bootloader.efi.secureBoot", false) &&
+		!json_path_bool(spec, "domain.features.smm.enabled", true))
+		invalid(h, at(h, "%s.domain", at), NULL,
+			"%s.domain has EFI SecureBoot enabled. SecureBoot requires SMM, which is "
+			"currently disabled.",
+			at);
+	check_kernel_boot(
+		h, json_get(firmware, "kernelBoot"), at(h, "%s.domain.firmware.kernelBoot", at));
+	check_acpi(h, spec, at);
+}
+
+static void check_probe(struct hook *h, const struct json *spec, const char *at, const char *name)
+{
+	static const char *const handlers[] = {"httpGet", "tcpSocket", "exec", "guestAgentPing"};
+	const struct json *probe = json_get(spec, name);
+	const char *field = at_child(h, at, name);
+	size_t count = 0;
+	bool pod = !json_count(json_get(spec, "networks"));
+	if (!probe)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(handlers); i++)
+		count += json_get(probe, handlers[i]) != NULL;
+	if (count > 1)
+		invalid(h, field, NULL, "%s must have exactly one probe type set", field);
+	if (!count)
+		required(h, field,
+			at(h,
+				"either %s.tcpSocket, %s.exec or %s.httpGet must be set if a %s is "
+				"specified",
+				field, field, field, field));
+	JSON_FOR_EACH_ITEM(n, json_get(spec, "networks"))
+		pod |= json_get(n, "pod") != NULL;
+	for (size_t i = 0; i < 2; i++)
+		if (!pod && json_get(probe, handlers[i]))
+			invalid(h, at_child(h, field, handlers[i]), NULL,
+				"%s.%s is only allowed if the Pod Network is attached", field,
+				handlers[i]);
+}
+
+static void check_dns(struct hook *h, const struct json *spec, const char *at)
+{
+	static const char *const policies[] = {
+		"ClusterFirstWithHostNet", "ClusterFirst", "Default", "None", NULL};
+	const struct json *policy = json_get(spec, "dnsPolicy"),
+			  *servers = json_path(spec, "dnsConfig.nameservers");
+	const char *p = json_str_or(policy, "");
+	if (*p && !is_one_of(p, policies))
+		invalid(h, at_child(h, at, "dnsPolicy"), policy,
+			"DNSPolicy: %s is not supported, valid values: [ClusterFirstWithHostNet "
+			"ClusterFirst Default None ]",
+			p);
+	if (streq(p, "None") && !json_count(servers))
+		required(h, at(h, "%s.dnsConfig.nameservers", at),
+			"must provide at least one DNS nameserver when `dnsPolicy` is None");
+	size_t i = 0;
+	JSON_FOR_EACH_ITEM(s, servers)
+		check_ip_at(h, at(h, "%s.dnsConfig.nameservers[%zu]", at, i++), s);
+}
+
+static bool has_volume(const struct json *spec, const char *type)
+{
+	JSON_FOR_EACH_ITEM(v, json_get(spec, "volumes"))
+		if (json_get(v, type))
+			return true;
+	return false;
+}
+
+static void check_credential(struct hook *h, const struct json *spec, const struct json *c,
+	const char *at, const char *name)
+{
+	const struct json *one = json_get(c, name), *method = json_get(one, "propagationMethod");
+	const char *field = at(h, "%s.%s.propagationMethod", at, name);
+	size_t methods = 0;
+	if (!one)
+		return;
+	JSON_FOR_EACH_MEMBER(m, method)
+		methods += present(m->value);
+	if (json_get(method, "noCloud") && !has_volume(spec, "cloudInitNoCloud"))
+		invalid(h, field, NULL,
+			"%s requires a noCloud volume to exist when the noCloud propagationMethod "
+			"is in "
+			"use.",
+			at);
+	if (json_get(method, "configDrive") && !has_volume(spec, "cloudInitConfigDrive"))
+		invalid(h, field, NULL,
+			"%s requires a configDrive volume to exist when the configDrive "
+			"propagationMethod "
+			"is in use.",
+			at);
+	if (streq(name, "sshPublicKey") && json_get(method, "qemuGuestAgent") &&
+		!json_count(json_path(method, "qemuGuestAgent.users")))
+		invalid(h, at(h, "%s.qemuGuestAgent.users", field), NULL,
+			"%s requires at least one user to be present in the users list", at);
+	if (!json_path(one, "source.secret"))
+		invalid(h, at(h, "%s.%s.source", at, name), NULL,
+			"%s must have exactly one source set", at);
+	if (methods != 1)
+		invalid(h, field, NULL, "%s must have exactly one propagationMethod set", at);
+}
+
+static void check_credentials(struct hook *h, const struct json *spec, const char *at)
+{
+	size_t i = 0;
+	JSON_FOR_EACH_ITEM(c, json_get(spec, "accessCredentials")) {
+		const char *field = at(h, "%s.accessCredentials[%zu]", at, i++);
+		if (!json_get(c, "sshPublicKey") == !json_get(c, "userPassword"))
+			invalid(h, field, NULL,
+				"%s must have exactly one access credential type set", field);
+		check_credential(h, spec, c, field, "sshPublicKey");
+		check_credential(h, spec, c, field, "userPassword");
+	}
+}
+
+static void check_devices(struct hook *h, const struct json *devices, const char *at)
+{
+	static const char *const models[] = {"", "ich9", "ac97", NULL};
+	static const char *const panics[] = {"", "hyperv", "isa", "pvpanic", NULL};
+	const struct json *sound = json_get(devices, "sound");
+	size_t i = 0;
+	JSON_FOR_EACH_ITEM(d, json_get(devices, "inputs")) {
+		const char *bus = json_str_or(json_get(d, "bus"), "");
+		if (*bus && !streq(bus, "virtio") && !streq(bus, "usb"))
+			invalid(h, at(h, "%s.inputs[%zu].bus", at, i), json_get(d, "bus"),
+				"Input device can have only virtio or usb bus.");
+		if (!streq(json_str(json_get(d, "type")), "tablet"))
+			invalid(h, at(h, "%s.inputs[%zu].type", at, i), json_get(d, "type"),
+				"Input device can have only tablet type.");
+		i++;
+	}
+	if (!is_one_of(json_str_or(json_get(sound, "model"), ""), models))
+		invalid(h, at(h, "%s.sound.model", at), json_get(sound, "model"),
+			"Sound device type is not supported. Options: 'ich9' or 'ac97'");
+	if (json_get(devices, "video") &&
+		!json_path_bool(devices, "autoattachGraphicsDevice", true))
+		invalid(h, at(h, "%s.video", at), NULL,
+			"Video configuration is not allowed when autoattachGraphicsDevice is set "
+			"to "
+			"false");
+	i = 0;
+	JSON_FOR_EACH_ITEM(p, json_get(devices, "panicDevices")) {
+		const struct json *model = json_get(p, "model");
+		if (!is_one_of(json_str_or(model, ""), panics))
+			invalid(h, at(h, "%s.panicDevices[%zu].model", at, i), model,
+				"invalid PanicDeviceModel(%s)", json_str_or(model, ""));
+		i++;
+	}
+}
+
+static void check_io_threads(struct hook *h, const struct json *domain, const char *at)
+{
+	static const char *const policies[] = {"", "shared", "auto", "supplementalPool", NULL};
+	const struct json *policy = json_get(domain, "ioThreadsPolicy");
+	if (!is_one_of(json_str_or(policy, ""), policies))
+		invalid(h, at(h, "%s.ioThreadsPolicy", at), policy, "Invalid IOThreadsPolicy (%s)",
+			json_str_or(policy, ""));
+	if (streq(json_str(policy), "supplementalPool") &&
+		json_path_int(domain, "ioThreads.supplementalPoolThreadCount", 0) < 1)
+		invalid(h, at(h, "%s.ioThreads.count", at), NULL,
+			"the number of iothreads needs to be set and positive for the dedicated "
+			"policy");
+}
+
+void machine_rules_check(struct hook *h, const struct json *spec, const char *at)
+{
+	const struct json *domain = json_get(spec, "domain");
+	const char *domain_at = at(h, "%s.domain", at);
+	if (!spec)
+		return;
+	resources_validate(h, json_get(domain, "resources"), at(h, "%s.resources", domain_at));
+	check_names(h, spec, at);
+	check_resources(h, domain, domain_at);
+	check_memory(h, domain, domain_at);
+	check_cpu(h, domain, domain_at);
+	check_firmware(h, spec, at);
+	check_io_threads(h, domain, domain_at);
+	if (json_get(spec, "startStrategy") && json_get(spec, "livenessProbe"))
+		invalid(h, at_child(h, at, "startStrategy"), json_get(spec, "startStrategy"),
+			"either %s.startStrategy or %s.livenessProbe should be provided.Pausing "
+			"VMI with "
+			"LivenessProbe is not supported",
+			at, at);
+	machine_rules_disks(h, spec, at);
+	machine_rules_interfaces(h, spec, at);
+	check_devices(h, json_get(domain, "devices"), at(h, "%s.devices", domain_at));
+	check_probe(h, spec, at, "readinessProbe");
+	check_probe(h, spec, at, "livenessProbe");
+	machine_rules_volumes(h, spec, at);
+	check_credentials(h, spec, at);
+	check_dns(h, spec, at);
+}
+
+static bool uses(const struct json *spec, const char *name)
+{
+	JSON_FOR_EACH_ITEM(v, json_path(spec, "template.spec.volumes"))
+		if (streq(json_path_str(v, "dataVolume.name"), name) ||
+			streq(json_path_str(v, "persistentVolumeClaim.claimName"), name))
+			return true;
+	return false;
+}
+
+void machine_rules_check_machine(struct hook *h, const struct json *spec)
+{
+	size_t i = 0;
+	struct json_seen names = {.arena = h->arena, .by = {"name"}};
+	const struct json *templates = json_get(spec, "dataVolumeTemplates");
+	if (json_count(templates) > RULES_LIST_MAX) {
+		invalid(h, "spec.dataVolumeTemplates",
+			json_new_int(h->arena, json_count(templates)),
+			"spec.dataVolumeTemplates list exceeds the %d element limit in length",
+			RULES_LIST_MAX);
+		return;
+	}
+	JSON_FOR_EACH_ITEM(t, templates) {
+		const char *field = at(h, "spec.dataVolumeTemplates[%zu]", i++);
+		const struct json *meta = json_get(t, "metadata");
+		const char *name = json_str_or(json_get(meta, "name"), "");
+		if (!*name)
+			required(h, at(h, "%s.name", field),
+				at(h,
+					"'name' field must not be empty for DataVolumeTemplate "
+					"entry %s.",
+					field));
+		else if (json_seen_put(&names, meta))
+			duplicate(h, at(h, "%s.name", field), json_get(meta, "name"));
+		else if (!uses(spec, name))
+			required(h, field,
+				at(h,
+					"DataVolumeTemplate entry %s must be referenced in the VMI "
+					"template's 'volumes' list",
+					field));
+	}
+	if (streq(json_path_str(spec, "runStrategy"), "WaitAsReceiver"))
+		invalid(h, "spec.runStrategy", json_get(spec, "runStrategy"),
+			"there is no migration between clusters that such a machine could wait "
+			"for: use "
+			"Halted");
+}

@@ -1,0 +1,82 @@
+#!/bin/bash
+# What a virtual machine may not be, in KubeVirt's words, and what an instance that says nothing gets.
+. "$(dirname "$0")/../lib.sh"
+start_server '--controllers=virtualmachine' --scheduler=off
+raw /version >/dev/null
+create() { k create --validate=strict -f - <<<"$1"; }
+# instance NAME DEVICES VOLUMES DOMAIN SPEC: each without its braces.
+instance() {
+	create "{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, metadata: {name: $1}, spec: {domain: {devices: {${2:-}}, ${4:-}}, volumes: [${3:-}], ${5:-}}}"
+}
+# refused WHAT PATTERN DEVICES VOLUMES DOMAIN SPEC
+refused() { check_refused "$1" "$2" instance bad "${@:3}"; }
+D='disks: [{name: a, disk: {}}]' V='{name: a, emptyDisk: {capacity: 1Gi}}'
+
+refused "two volumes of a name" 'spec.volumes\[1\].name: Invalid value.*spec.volumes\[1\] must not have the same Name as another' "$D" "$V, $V"
+refused "two disks of a name" 'spec.domain.devices.disks\[1\] must not have the same Name' 'disks: [{name: a, disk: {}}, {name: a, disk: {}}]' "$V"
+refused "a disk of no volume" 'disks\[0\].name: Not found: "a"' "$D"
+refused "a volume of two sources" 'spec.volumes\[0\] must have exactly one source type set' "$D" '{name: a, emptyDisk: {capacity: 1Gi}, secret: {secretName: s}}'
+refused "a disk that is two things" 'can only have a single target type defined' 'disks: [{name: a, disk: {}, cdrom: {}}]' "$V"
+refused "a CD-ROM on virtio" 'Bus type virtio is invalid for CD-ROM device' 'disks: [{name: a, cdrom: {bus: virtio}}]' "$V"
+refused "two disks to start from first" 'disks\[1\].bootOrder: Duplicate value: 1' \
+	'disks: [{name: a, disk: {}, bootOrder: 1}, {name: b, disk: {}, bootOrder: 1}]' "$V, {name: b, emptyDisk: {capacity: 1Gi}}"
+refused "a disk and an interface" 'Boot order for spec.domain.devices.interfaces\[0\].bootOrder already set for a different device' \
+	'disks: [{name: a, disk: {}, bootOrder: 1}], interfaces: [{name: lan, masquerade: {}, bootOrder: 1}]' "$V" '' 'networks: [{name: lan, pod: {}}]'
+refused "a serial of other characters" 'made up of the following characters' 'disks: [{name: a, disk: {}, serial: "a b"}]' "$V"
+refused "a block size that is no power of 2" 'Provided size of 1000 is not a power of 2' 'disks: [{name: a, disk: {}, blockSize: {custom: {logical: 1000, physical: 1000}}}]' "$V"
+refused "an unknown error policy" 'has invalid value "sometimes"' 'disks: [{name: a, disk: {}, errorPolicy: sometimes}]' "$V"
+refused "a LUN of no claim" 'lun can only be mapped to a DataVolume or PersistentVolumeClaim volume' 'disks: [{name: a, lun: {}}]' "$V"
+refused "no pod's name" 'does not conform to the kubernetes DNS_LABEL rules' "$D" "$V" '' 'hostname: "a.b"'
+refused "a guest larger than its limit" "spec.domain.memory.guest '2Gi' must be equal to or less than the memory limit spec.domain.resources.limits.memory '1Gi'" \
+	"$D" "$V" 'memory: {guest: 2Gi}, resources: {limits: {memory: 1Gi}}'
+refused "more asked than limited" "is greater than spec.domain.resources.limits.memory '1Gi'" "$D" "$V" 'resources: {requests: {memory: 2Gi}, limits: {memory: 1Gi}}'
+refused "hardly any memory" 'must be greater than or equal to 1M' "$D" "$V" 'resources: {requests: {memory: 100k}}'
+refused "memory in no whole huge pages" 'is not a multiple of the page size' "$D" "$V" 'memory: {guest: 1025Ki, hugepages: {pageSize: 2Ki}}'
+refused "an emulator thread of its own" 'IsolateEmulatorThread should be only set in combination with DedicatedCPUPlacement' "$D" "$V" 'cpu: {isolateEmulatorThread: true}'
+refused "a feature's policy" 'CPU feature avx uses policy maybe that is not supported' "$D" "$V" 'cpu: {features: [{name: avx, policy: maybe}]}'
+refused "EFI and BIOS" 'has both EFI and BIOS configured, but they are mutually exclusive' "$D" "$V" 'firmware: {bootloader: {efi: {}, bios: {}}}'
+refused "secure boot without SMM" 'SecureBoot requires SMM, which is currently disabled' "$D" "$V" 'firmware: {bootloader: {efi: {secureBoot: true}}}, features: {smm: {enabled: false}}'
+refused "a kernel's arguments without a kernel" 'kernel arguments cannot be provided without an external kernel' "$D" "$V" 'firmware: {kernelBoot: {kernelArgs: quiet}}'
+refused "a mouse" 'Input device can have only tablet type' "$D, inputs: [{name: i, type: mouse, bus: usb}]" "$V"
+refused "an unknown sound" "Options: 'ich9' or 'ac97'" "$D, sound: {name: s, model: sb16}" "$V"
+refused "an interface of no network" 'interfaces\[0\].name: Not found: "lan"' "$D, interfaces: [{name: lan, masquerade: {}}]" "$V"
+refused "a network of no interface" 'networks\[0\].name: Not found: "lan"' "$D" "$V" '' 'networks: [{name: lan, pod: {}}]'
+refused "two pod networks" 'more than one interface is connected to a pod network' \
+	"$D, interfaces: [{name: lan, masquerade: {}}, {name: m, masquerade: {}}]" "$V" '' 'networks: [{name: lan, pod: {}}, {name: m, pod: {}}]'
+refused "an unknown model" 'uses model best that is not supported' "$D, interfaces: [{name: lan, masquerade: {}, model: best}]" "$V" '' 'networks: [{name: lan, pod: {}}]'
+refused "a bad address" 'has malformed MAC address \(nope\)' "$D, interfaces: [{name: lan, masquerade: {}, macAddress: nope}]" "$V" '' 'networks: [{name: lan, pod: {}}]'
+refused "a port of another protocol" 'Unknown protocol, only TCP or UDP allowed' "$D, interfaces: [{name: lan, masquerade: {}, ports: [{port: 1, protocol: SCTP}]}]" "$V" '' 'networks: [{name: lan, pod: {}}]'
+refused "cloud-init with nothing" 'must have at least one userdatasource or one networkdatasource set' "$D" '{name: a, cloudInitNoCloud: {}}'
+refused "cloud-init from two places" 'must have only one userdatasource set' "$D" '{name: a, cloudInitNoCloud: {userData: x, secretRef: {name: s}}}'
+refused "long cloud-init" 'userdata exceeds 2048 byte limit. Should use UserDataSecretRef for larger data' "$D" "{name: a, cloudInitNoCloud: {userData: $(printf '%02100d' 0 | tr 0 x)}}"
+refused "cloud-init that is no base64" 'userDataBase64 is not a valid base64 value' "$D" '{name: a, cloudInitNoCloud: {userDataBase64: "*"}}'
+refused "a probe of nothing" 'must be set if a spec.readinessProbe is specified' "$D" "$V" '' 'readinessProbe: {periodSeconds: 5}'
+refused "a probe of two" 'spec.livenessProbe must have exactly one probe type set' "$D" "$V" '' 'livenessProbe: {tcpSocket: {port: 1}, guestAgentPing: {}}'
+refused "credentials that go nowhere" 'must have exactly one propagationMethod set' "$D" "$V" '' 'accessCredentials: [{sshPublicKey: {source: {secret: {secretName: s}}, propagationMethod: {}}}]'
+refused "credentials without a volume to go in" 'requires a noCloud volume to exist' "$D" "$V" '' 'accessCredentials: [{sshPublicKey: {source: {secret: {secretName: s}}, propagationMethod: {noCloud: {}}}}]'
+refused "names asked of nobody" 'must provide at least one DNS nameserver when `dnsPolicy` is None' "$D" "$V" '' 'dnsPolicy: None'
+many=$(for i in $(seq 257); do echo "{name: d$i, emptyDisk: {capacity: 1Gi}},"; done)
+refused "very many volumes" 'spec.volumes list exceeds the 256 element limit in length' '' "$many"
+
+# machine SPEC
+machine() { create "{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {name: bad}, spec: {template: {spec: {domain: {devices: {$D}}, volumes: [$V]}}, $1}}"; }
+check_refused "a machine that waits for another cluster" 'spec.runStrategy: Invalid value' machine 'runStrategy: WaitAsReceiver'
+check_refused "a template of a volume nobody uses" "must be referenced in the VMI template's 'volumes' list" \
+	machine 'runStrategy: Halted, dataVolumeTemplates: [{metadata: {name: v}, spec: {source: {blank: {}}, storage: {resources: {requests: {storage: 1Gi}}}}}]'
+S='spec: {domain: {devices: {}}}'
+check_refused "a set that does not select what it makes" 'selector does not match labels' create \
+	"{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstanceReplicaSet, metadata: {name: s}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: c}}, $S}}}"
+check_refused "nor a pool" 'selector does not match labels' create \
+	"{apiVersion: pool.kubevirt.io/v1beta1, kind: VirtualMachinePool, metadata: {name: s}, spec: {selector: {matchLabels: {a: b}}, virtualMachineTemplate: {metadata: {labels: {a: c}}, spec: {runStrategy: Halted, template: {$S}}}}}"
+
+check "an instance that says little" instance little '' "$V" 'resources: {limits: {cpu: 1500m, memory: 1Gi}}'
+arch=$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
+check_output "gets a topology and its memory" "^$arch 1 2 1 1500m 1Gi 1Gi\$" k_field vmi/little .spec.architecture .spec.domain.cpu.cores .spec.domain.cpu.sockets .spec.domain.cpu.threads \
+	.spec.domain.resources.requests.cpu .spec.domain.resources.requests.memory .spec.domain.memory.guest
+check_output "its disk" '^a virtio$' k_field vmi/little '.spec.domain.devices.disks[0].name' '.spec.domain.devices.disks[0].disk.bus'
+[ "$arch" != amd64 ] || check_output "a machine" '^q35$' k_field vmi/little .spec.domain.machine.type
+check "a place for them" k create namespace kubevirt
+check "settings of the platform" create '{apiVersion: kubevirt.io/v1, kind: KubeVirt, metadata: {name: kubevirt, namespace: kubevirt}, spec: {configuration: {cpuModel: Haswell, evictionStrategy: LiveMigrate}}}'
+check "another" instance second '' "$V"
+check_output "follows them" '^Haswell LiveMigrate$' k_field vmi/second .spec.domain.cpu.model .spec.evictionStrategy
+finish
