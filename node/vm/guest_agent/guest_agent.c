@@ -7,6 +7,8 @@ static const unsigned first_looks_s[] = {1, 2, 4, 8, 15};
 #define LOOK_S 30
 #define LOOK_MAX_S 300 /* when it does not answer */
 #define SLOW_FACTS_S 300
+/* A guest that opens and closes its channel all the time is not followed through each of it. */
+#define FLAP_MS 5000
 #define CHANGING_FACTS (1u << AGENT_FACT_INTERFACES | 1u << AGENT_FACT_FREEZE)
 #define SLOW_FACTS (1u << AGENT_FACT_OS | 1u << AGENT_FACT_HOSTNAME | 1u << AGENT_FACT_TIMEZONE)
 
@@ -29,6 +31,7 @@ struct guest_agent {
 	unsigned failures; /* in a row */
 	unsigned looks;	   /* since it came */
 	int64_t slow_at_ns;
+	int64_t came_at_ns; /* by the last event that said so; 0 = none */
 	enum agent_fact asking;
 	struct agent_call *call;
 	/* JSON as text: small, and compared at a glance. NULL = not known. */
@@ -209,8 +212,16 @@ void guest_agent_destroy(struct guest_agent *g)
 
 void guest_agent_connected(struct guest_agent *g, bool connected)
 {
-	bool changed = set_present(g, connected);
+	int64_t now = now_of(g);
+	bool changed;
 
+	if (connected && g->came_at_ns && now - g->came_at_ns < FLAP_MS * NS_PER_MS) {
+		uv_timer_start(&g->timer, on_timer, FLAP_MS, 0); /* it is asked then */
+		return;
+	}
+	if (connected)
+		g->came_at_ns = now;
+	changed = set_present(g, connected);
 	/* A new agent in the same place (the guest restarted): all is new. */
 	if (connected)
 		g->due = AGENT_ALL_FACTS;
