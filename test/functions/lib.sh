@@ -84,7 +84,7 @@ stack_prompt() { echo '# '; }
 machine_spec() {
 	local name=$1 firmware='{}' volume template=
 	shift
-	[ "$STACK" = A ] || firmware="{\"kernelBoot\":{\"kernelArgs\":\"console=ttyS0 loglevel=4 mitigations=off net.ifnames=0\",\"container\":{\"image\":\"$REGISTRY_IN_LAB/vm-kernel:latest\",\"kernelPath\":\"/boot/vmlinuz\",\"initrdPath\":\"/boot/initrd.img\"}}}"
+	[ "$STACK" = A ] || firmware="{\"kernelBoot\":{\"kernelArgs\":\"console=ttyS0 loglevel=4 mitigations=off net.ifnames=0 swiotlb=noforce\",\"container\":{\"image\":\"$REGISTRY_IN_LAB/vm-kernel:latest\",\"kernelPath\":\"/boot/vmlinuz\",\"initrdPath\":\"/boot/initrd.img\"}}}"
 	case ${DISK:-container} in
 	container) volume="{\"name\":\"root\",\"containerDisk\":{\"image\":\"$REGISTRY_IN_LAB/$(stack_image):latest\"}}" ;;
 	volume)

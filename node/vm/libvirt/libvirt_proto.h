@@ -140,6 +140,7 @@ enum libvirt_paused_reason {
 enum { LIBVIRT_DESTROY_GRACEFUL = 1, LIBVIRT_CONSOLE_FORCE = 1 };
 /* Of shutdown and reboot. */
 enum { LIBVIRT_SHUTDOWN_ACPI = 1, LIBVIRT_SHUTDOWN_AGENT = 2 };
+enum { LIBVIRT_BLOCK_COMMIT_RELATIVE = 8 }; /* of virDomainBlockCommit */
 /* Of a snapshot that is made. */
 enum {
 	LIBVIRT_SNAPSHOT_NO_METADATA = 4,

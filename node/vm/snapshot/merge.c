@@ -246,7 +246,8 @@ static void on_xml(void *user, const struct libvirt_reply *r)
 	xdr_put_optional_string(&args, base);
 	xdr_put_optional_string(&args, top);
 	xdr_put_u64(&args, 0);
-	xdr_put_u32(&args, 0);
+	/* The layer above names the lower one in its header, as all do: within its directory. */
+	xdr_put_u32(&args, LIBVIRT_BLOCK_COMMIT_RELATIVE);
 	g->call = libvirt_call(
 		g->s->m->libvirt, LIBVIRT_DOMAIN_BLOCK_COMMIT, &args, 0, on_commit_begun, g);
 }

@@ -84,6 +84,10 @@ L06() {
 	answers shot
 	[ "$(snapshots)" = 0 ]
 	eventually 60 files_are "$before"
+	# What is left of the layers starts again.
+	stopped shot
+	running shot
+	answers shot
 }
 files_are() { [ "$(content_files)" -le "$1" ]; }
 
