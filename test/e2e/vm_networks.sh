@@ -153,7 +153,7 @@ check "its address waits for it" eventually 20 matches 'hanok-kept_e2e-vm-networ
 check "started" k wait --for=condition=Ready vm/steady --timeout=240s
 check_output "it has the same address" "^$address\$" k_field vmi/steady '.status.interfaces[0].ipAddress'
 
-check "delete" k delete vm --all --timeout=120s
+check "delete" k delete vm,service --all --timeout=120s
 free() { ! holder; }
 check "its address is free when the machine is gone" eventually 60 free
 bridges() { on_node 1 sh -c 'ip -br link show type bridge | cut -d" " -f1 | sort | xargs'; }
