@@ -51,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf xml = BUF_INIT;
 	struct json *vmi;
 	struct vm_spec s;
+	struct vm_layer layers[VM_DISKS_MAX];
 	struct err err = ERR_INIT;
 
 	if (json_parse(&a, (const char *)data, size, NULL, &vmi, NULL) == 0) {
@@ -61,14 +62,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (size_t i = 0; r == 0 && i < s.disk_count; i++) {
 			s.disks[i].path = s.disks[i].host_path ? s.disks[i].host_path : "/d";
 			s.disks[i].format = "qcow2";
-			s.disks[i].backing_path = s.disks[i].image_path;
-			s.disks[i].backing_format = "raw";
+			layers[i] =
+				(struct vm_layer){.path = s.disks[i].image_path, .format = "raw"};
+			s.disks[i].backing = &layers[i];
+			s.disks[i].backing_count = s.disks[i].image_path != NULL;
 		}
 		if (r == 0) {
 			s.kernel_boot.kernel_file = s.kernel_boot.kernel_path;
 			s.kernel_boot.initrd_file = s.kernel_boot.initrd_path;
 			r = domain_xml_write(&xml, &s,
 				&(struct domain_host){.kvm = size & 1,
+					.cgroup2 = size & 2,
+					.memory_limits = size & 4,
 					.emulator = "/usr/bin/qemu",
 					.bridge = "hanok0",
 					.node = "n"},

@@ -5,18 +5,20 @@
 
 #include "lib/base/log.h"
 #include "node/vm/host/ksm.h"
+#include "node/vm/host/pci.h"
 
 #define LOOK_MS 30000
 #define ENABLED_LABEL "kubevirt.io/ksm-enabled"
 #define MANAGED_ANNOTATION "kubevirt.io/ksm-handler-managed"
 #define SAVED_ANNOTATION "hanok.io/ksm-saved"
+#define DEVICES_ANNOTATION "hanok.io/host-devices" /* why there are none of those permitted */
 
 struct cluster_settings {
 	struct node *n;
 	struct informer *kubevirts;
 	uv_timer_t timer;
 	char *record; /* file: it was us who switched KSM on */
-	struct client_call *call;
+	struct client_call *call, *devices_call, *reasons_call;
 	char told[80]; /* to the Node last */
 	bool failed;   /* to switch; told once */
 };
@@ -65,6 +67,67 @@ static void tell_node(struct cluster_settings *c, bool on, const struct ksm *k)
 		"application/merge-patch+json", patch, told, c);
 }
 
+static void devices_told(void *user, const struct client_result *r)
+{
+	((struct cluster_settings *)user)->devices_call = NULL;
+}
+
+static void reasons_told(void *user, const struct client_result *r)
+{
+	((struct cluster_settings *)user)->reasons_call = NULL;
+}
+
+/* What the scheduler counts by: as many as are fit for machines, whoever has them. What the Node
+ * says already is not said again. */
+static void tell_devices(struct cluster_settings *c)
+{
+	const struct kind *kind = kind_by_name(c->n->kinds, "", "v1", "Node");
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(buf_finish) struct buf reasons = BUF_INIT;
+	struct json *node = object_doc(c->n->object, &a), *patch = json_new_object(&a),
+		    *status = json_object_at(&a, patch, "status"),
+		    *capacity = json_object_at(&a, status, "capacity"),
+		    *allocatable = json_object_at(&a, status, "allocatable");
+	const char *had =
+		json_str(json_get(json_path(node, "metadata.annotations"), DEVICES_ANNOTATION));
+
+	JSON_FOR_EACH_ITEM(
+		it, json_path(configuration(c, &a), "permittedHostDevices.pciHostDevices")) {
+		const char *name = json_str(json_get(it, "resourceName")),
+			   *selector = json_str(json_get(it, "pciVendorSelector"));
+		const struct json *now;
+		struct err why = ERR_INIT;
+		char count[16];
+		unsigned fit;
+
+		if (!name || !selector ||
+			json_bool_or(json_get(it, "externalResourceProvider"), false))
+			continue;
+		fit = pci_count("", name, selector, &why);
+		if (!fit)
+			buf_printf(&reasons, "%s%s", reasons.size ? "; " : "", why.msg);
+		snprintf(count, sizeof(count), "%u", fit);
+		now = json_get(json_path(node, "status.capacity"), name);
+		if (now ? streq(json_str(now), count) : !fit)
+			continue;
+		json_set_str(&a, capacity, name, count);
+		json_set_str(&a, allocatable, name, count);
+	}
+	if (json_count(capacity) && !c->devices_call)
+		c->devices_call = client_patch(c->n->client, kind, NULL, c->n->name, "status",
+			"application/merge-patch+json", patch, devices_told, c);
+	if (!c->reasons_call && !streq(had ? had : "", reasons.size ? reasons.data : "")) {
+		struct json *p = json_new_object(&a),
+			    *list = json_object_at(
+				    &a, json_object_at(&a, p, "metadata"), "annotations");
+
+		json_set(&a, list, DEVICES_ANNOTATION,
+			reasons.size ? json_new_string(&a, reasons.data) : json_new_null(&a));
+		c->reasons_call = client_patch(c->n->client, kind, NULL, c->n->name, NULL,
+			"application/merge-patch+json", p, reasons_told, c);
+	}
+}
+
 static void look(struct cluster_settings *c)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -86,6 +149,7 @@ static void look(struct cluster_settings *c)
 	c->failed = r < 0;
 	ksm_read("", &k);
 	tell_node(c, on && r == 0, &k);
+	tell_devices(c);
 }
 
 static void on_timer(uv_timer_t *t)
@@ -134,8 +198,11 @@ void cluster_settings_destroy(struct cluster_settings *c)
 {
 	if (!c)
 		return;
-	if (c->call)
-		client_cancel(c->n->client, c->call);
+	struct client_call *calls[] = {c->call, c->devices_call, c->reasons_call};
+
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+		if (calls[i])
+			client_cancel(c->n->client, calls[i]);
 	if (c->kubevirts)
 		informer_destroy(c->kubevirts);
 	uv_close((uv_handle_t *)&c->timer, freed);

@@ -126,20 +126,24 @@ static enum hurdle try_device(const char *root, const char *asked, const char *d
 	return FIT;
 }
 
-int pci_find(const char *root, const char *asked, const char *selector, const char *const *taken,
-	char ret[16], struct err *err)
+/* Calls for each device that matches; the furthest of them, with its message. */
+static enum hurdle try_all(const char *root, const char *asked, const char *selector,
+	const char *const *taken, unsigned *ret_fit, char ret[16], struct err *err)
 {
 	_cleanup_(free_p) char *path = xasprintf("%s/sys/bus/pci/devices", root);
 	unsigned want[2], has[2];
 	enum hurdle furthest = NOT_THERE;
 	DIR *dir;
 
-	if (!selector_parse(selector, &want[0], &want[1]))
-		return err_set(err, -EINVAL,
-			"%s: '%s' is not a pciVendorSelector such as 10DE:1EB8", asked, selector);
+	*ret_fit = 0;
+	if (!selector_parse(selector, &want[0], &want[1])) {
+		err_set(err, -EINVAL, "%s: '%s' is not a pciVendorSelector such as 10DE:1EB8",
+			asked, selector);
+		return NOT_THERE;
+	}
 	err_set(err, -EOPNOTSUPP, "%s: this host has no PCI device %s", asked, selector);
 	dir = opendir(path);
-	for (struct dirent *e; furthest != FIT && dir && (e = readdir(dir));) {
+	for (struct dirent *e; dir && (e = readdir(dir));) {
 		struct err why = ERR_INIT;
 		enum hurdle came;
 
@@ -149,7 +153,7 @@ int pci_find(const char *root, const char *asked, const char *selector, const ch
 			has[1] != want[1])
 			continue;
 		came = try_device(root, asked, e->d_name, taken, &why);
-		if (came == FIT)
+		if (came == FIT && !(*ret_fit)++)
 			snprintf(ret, 16, "%.15s", e->d_name);
 		if (came > furthest) {
 			furthest = came;
@@ -158,7 +162,28 @@ int pci_find(const char *root, const char *asked, const char *selector, const ch
 	}
 	if (dir)
 		closedir(dir);
-	return furthest == FIT ? 0 : err->code;
+	return furthest;
+}
+
+int pci_find(const char *root, const char *asked, const char *selector, const char *const *taken,
+	char ret[16], struct err *err)
+{
+	struct err why = ERR_INIT;
+	unsigned fit;
+
+	if (try_all(root, asked, selector, taken, &fit, ret, &why) == FIT)
+		return 0;
+	*err = why;
+	return why.code;
+}
+
+unsigned pci_count(const char *root, const char *asked, const char *selector, struct err *why)
+{
+	char first[16];
+	unsigned fit;
+
+	try_all(root, asked, selector, NULL, &fit, first, why);
+	return fit;
 }
 
 const char **pci_taken(const char *directory, const char *except, struct arena *a)

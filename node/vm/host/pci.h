@@ -10,6 +10,9 @@
  * what is in the way of the one that came furthest. `asked` names what was asked for. */
 int pci_find(const char *root, const char *asked, const char *selector, const char *const *taken,
 	char ret[16], struct err *err) _must_check_;
+/* How many devices match and are fit, free or not; when there are none *why says what is in the way
+ * of the one that came furthest. */
+unsigned pci_count(const char *root, const char *asked, const char *selector, struct err *why);
 /* Addresses that machines of this directory have (DIRECTORY/UID/devices, one a line) but `except`;
  * ends with NULL. */
 const char **pci_taken(const char *directory, const char *except, struct arena *a);

@@ -92,6 +92,15 @@ static void each_hurdle_is_named(void **state)
 		"belongs to another virtual machine");
 }
 
+static void all_are_counted(void **state)
+{
+	struct err why = ERR_INIT;
+
+	assert_int_equal(pci_count(root, "x", "8086:1521", &why), 1);
+	assert_int_equal(pci_count(root, "vendor/card", "10DE:9999", &why), 0);
+	assert_string_equal(why.msg, "vendor/card: this host has no PCI device 10DE:9999");
+}
+
 static void records(void **state)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -113,6 +122,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_hurdle_is_named),
+		cmocka_unit_test(all_are_counted),
 		cmocka_unit_test(records),
 	};
 
