@@ -195,7 +195,7 @@ lab_host_var() {
 	fi
 	# Who signs the certificates of emulated TPMs: swtpm's user must be able to write there.
 	if owner=$(stat -c %u:%g /var/lib/swtpm-localca 2>/dev/null); then
-		mkdir -p -m 750 "$var/lib/swtpm-localca"
+		mkdir -p "$var/lib/swtpm-localca" && chmod 750 "$var/lib/swtpm-localca" || return
 		chown "$owner" "$var/lib/swtpm-localca"
 	fi
 	ln -sfn /run "$var/run"
