@@ -99,6 +99,7 @@ static int vm_exec(struct virt *v, struct err *err)
 	for (unsigned i = 1; i < v->arg_count; i++)
 		json_push(a, command, json_new_string(a, v->args[i]));
 	json_set_int(a, body, "timeoutSeconds", seconds);
+	v->answer_s = (unsigned)seconds + 15;
 	r = put(v, "exec", body, &answer, err);
 	if (r < 0)
 		return r;

@@ -89,6 +89,7 @@ static int soft_reboot(struct virt *v, struct err *err)
 
 static int save(struct virt *v, struct err *err)
 {
+	v->answer_s = 600; /* as long as its memory takes */
 	return ask(v, INSTANCES, "save", "is being saved to disk", NULL, err);
 }
 

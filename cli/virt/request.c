@@ -99,6 +99,7 @@ int virt_send(struct virt *v, const char *method, const char *path, const char *
 		.content_type = content_type,
 		.body = text,
 		.body_size = text ? strlen(text) : 0,
+		.timeout_s = v->answer_s,
 	};
 	struct api_session_answer answer;
 	int r = api_session_call(v->session, &v->arena, &request, &answer, err);

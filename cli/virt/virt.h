@@ -55,6 +55,7 @@ struct virt {
 	struct api_session *session;
 	const char *namespace;
 	struct arena arena; /* of the invocation */
+	unsigned answer_s;  /* how long the next requests' answers may take; 0 = 30 */
 	bool misused;	    /* virt_misuse was called: exit code 2 */
 };
 
