@@ -43,6 +43,7 @@ extern const struct controller_class ephemeral_volume_controller;
 extern const struct controller_class garbage_collector_controller;
 extern const struct controller_class job_controller;
 extern const struct controller_class job_ttl_controller;
+extern const struct controller_class memory_dump_controller;
 extern const struct controller_class namespace_controller;
 extern const struct controller_class node_lifecycle_controller;
 extern const struct controller_class node_ttl_controller;

@@ -36,6 +36,7 @@ static const struct controller_class *const classes[] = {
 	&virtual_machine_replica_set_controller,
 	&virtual_machine_clone_controller,
 	&virtual_machine_export_controller,
+	&memory_dump_controller,
 	&virtual_machine_restore_controller,
 	&virtual_machine_snapshot_controller,
 	&application_controller,

@@ -180,6 +180,8 @@ static void on_look(void *user)
 	struct vm_snapshots *s = user;
 
 	look_at_takes(s);
+	for (struct table_iter i = table_iterate(&s->m->workers); table_next(&i);)
+		dump_follow(s, i.value);
 	if (s->sweep_again)
 		sweep(s);
 	if (s->takes.count)
@@ -191,6 +193,7 @@ void vm_snapshots_follow(struct vm_snapshots *s, struct vm_worker *w)
 	if (!s)
 		return;
 	thaw_if_left(s, w);
+	dump_follow(s, w);
 	if (s->takes.count)
 		wakeup_in(s->look, 0);
 	if (w->core.sm.state == VM_CLEAN)
@@ -227,6 +230,9 @@ void vm_snapshots_destroy(struct vm_snapshots *s)
 	informer_destroy(s->contents);
 	for (struct table_iter i = table_iterate(&s->takes); table_next(&i);)
 		take_destroy(i.value);
+	for (struct table_iter i = table_iterate(&s->dumps); table_next(&i);)
+		dump_destroy(i.value);
+	table_finish(&s->dumps);
 	table_finish(&s->takes);
 	table_finish(&s->thawed);
 	file_job_cancel(s->sweep);

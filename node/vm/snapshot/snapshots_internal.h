@@ -23,6 +23,7 @@ struct vm_snapshots {
 	struct wakeup *look;	/* takes that can go on, and what has gone */
 	struct file_job *sweep; /* of directories without a content */
 	bool sweep_again;
+	struct table dumps; /* worker's uid -> struct dump */
 	struct merges *merges;
 };
 
@@ -52,6 +53,11 @@ void freeze_remember(struct vm_snapshots *s, const struct vm_worker *w);
 void thaw_now(struct vm_snapshots *s, struct vm_worker *w);
 /* Once for each guest that runs when this agent finds it. */
 void thaw_if_left(struct vm_snapshots *s, struct vm_worker *w);
+
+/* ---- dump.c ---- */
+struct dump;
+void dump_follow(struct vm_snapshots *s, struct vm_worker *w); /* with each step */
+void dump_destroy(struct dump *d);
 
 /* ---- merge.c ---- */
 struct merges *merges_create(struct vm_snapshots *s);
