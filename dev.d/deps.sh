@@ -5,7 +5,7 @@ DEPS_BUILD="gcc libc6-dev meson ninja-build pkg-config libuv1-dev libssl-dev lib
 	libwslay-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libcmocka-dev libmnl-dev libpcre2-dev libknot-dev libsystemd-dev"
 # What hanok node works with, on a lab host and on an installation.
 DEPS_NODE="containerd runc containernetworking-plugins libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu
-	qemu-system-x86 qemu-utils ovmf swtpm swtpm-tools nftables iproute2 xorriso dnsmasq-base skopeo zstd"
+	qemu-system-x86 qemu-utils ovmf swtpm swtpm-tools nftables iproute2 xorriso dnsmasq-base skopeo zstd xz-utils curl"
 # What a lab and its sample images need besides.
 DEPS_LAB="docker-registry skopeo busybox-static cpio kmod e2fsprogs curl util-linux libdevmapper1.02.1 liblzma5"
 # What hanok image build works with.

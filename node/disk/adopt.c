@@ -47,7 +47,7 @@ int disk_adopt(
 	_cleanup_(close_p) int file = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct random random = RANDOM_SYSTEM;
 	char uuid[37], base[64], fresh[64], top[64];
-	int64_t bytes;
+	int64_t bytes = 0;
 	int r;
 
 	if (fd < 0 || file < 0)

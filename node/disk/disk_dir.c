@@ -262,16 +262,25 @@ void disk_dir_new_name(char ret_new[64], char ret_layer[64])
 	snprintf(ret_layer, 64, "%s.qcow2", uuid);
 }
 
-void disk_dir_sweep_but(const char *dir, const char *keep)
+static void sweep(const char *dir, const char *only, const char *keep)
 {
 	DIR *d = opendir(dir);
 
 	for (struct dirent *e; d && (e = readdir(d));)
-		if (str_has_prefix(e->d_name, DISK_NEW_PREFIX) &&
-			!(keep && str_has_prefix(e->d_name, keep)))
+		if (str_has_prefix(e->d_name, only) && !(keep && str_has_prefix(e->d_name, keep)))
 			(void)unlinkat(dirfd(d), e->d_name, 0);
 	if (d)
 		closedir(d);
+}
+
+void disk_dir_sweep_but(const char *dir, const char *keep)
+{
+	sweep(dir, DISK_NEW_PREFIX, keep);
+}
+
+void disk_dir_sweep_of(const char *dir, const char *prefix)
+{
+	sweep(dir, prefix, NULL);
 }
 
 void disk_dir_sweep(const char *dir)

@@ -57,6 +57,8 @@ void disk_dir_new_name(char ret_new[64], char ret_layer[64]);
 void disk_dir_sweep(const char *dir);
 /* The same, but for names that begin with `keep` (".new-UID"). */
 void disk_dir_sweep_but(const char *dir, const char *keep);
+/* Only names that begin with `prefix` (".new-UID"): whatever else is being made there. */
+void disk_dir_sweep_of(const char *dir, const char *prefix);
 /* Of a layer's name: "qcow2", "raw"; NULL = it is none. */
 const char *disk_layer_format(const char *name);
 /* Whether a text is a layer's name: UUID.qcow2 or UUID.raw (the lowest, once a disk.img), lower

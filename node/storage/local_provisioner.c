@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "lib/base/list.h"
 #include "lib/base/log.h"
@@ -11,6 +10,7 @@
 #include "lib/client/wakeup.h"
 #include "lib/object/quantity.h"
 #include "node/disk/fill.h"
+#include "node/storage/local_pool.h"
 #include "node/storage/local_removal.h"
 #include "node/volume/volume.h"
 
@@ -135,9 +135,9 @@ static int64_t wanted_bytes(const struct json *claim)
 }
 
 static int make_directory(struct local_provisioner *p, struct arena *a, const struct json *claim,
-	const char *path, struct err *err)
+	const struct json *class, const char *path, struct err *err)
 {
-	struct statvfs fs;
+	struct local_pool pool;
 	int64_t wanted = wanted_bytes(claim);
 
 	if (streq(json_path_str(claim, "spec.volumeMode"), "Block"))
@@ -147,9 +147,14 @@ static int make_directory(struct local_provisioner *p, struct arena *a, const st
 	int r = volume_make_dirs(p->directory, 0711, err);
 	if (r < 0)
 		return r;
-	if (statvfs(p->directory, &fs) < 0)
-		return err_errno(err, -errno, "size of the file system of '%s'", p->directory);
-	int64_t there = (int64_t)(fs.f_blocks * fs.f_frsize);
+	r = local_pool_read(p->volumes, p->directory, &pool, err);
+	if (r < 0)
+		return r;
+	local_pool_tell(&pool);
+	r = local_pool_admit(&pool, json_get(class, "parameters"), wanted, err);
+	if (r < 0)
+		return r;
+	int64_t there = pool.capacity_bytes;
 	if (wanted > there)
 		return err_set(err, -ENOSPC,
 			"the claim wants %s, the whole file system of '%s' on node \"%s\" has %s: "
@@ -283,7 +288,7 @@ static void provision(struct local_provisioner *p, struct arena *a, const struct
 	}
 	if (disk_fill_wanted(doc) && !is_filled(p, claim, path))
 		return;
-	if (make_directory(p, a, doc, path, &err) < 0) {
+	if (make_directory(p, a, doc, class, path, &err) < 0) {
 		not_provisioned(p, claim, doc, &err);
 		return;
 	}
@@ -294,6 +299,20 @@ static void provision(struct local_provisioner *p, struct arena *a, const struct
 }
 
 /* ---- growing ---- */
+
+static bool may_grow(struct local_provisioner *p, const struct object *claim,
+	const struct json *class, int64_t more_bytes)
+{
+	struct local_pool pool;
+	struct err err = ERR_INIT;
+
+	if (local_pool_read(p->volumes, p->directory, &pool, &err) == 0 &&
+		local_pool_admit(&pool, json_get(class, "parameters"), more_bytes, &err) == 0)
+		return true;
+	client_event_as(p->n->client, COMPONENT, claim, NULL, "Warning", "VolumeResizeFailed", "%s",
+		err.msg);
+	return false;
+}
 
 static void grow(struct local_provisioner *p, struct arena *a, const struct object *claim,
 	const struct json *doc, const struct json *class)
@@ -308,6 +327,12 @@ static void grow(struct local_provisioner *p, struct arena *a, const struct obje
 		!streq(json_path_str(pv, "spec.claimRef.uid"), claim->uid) ||
 		wanted_bytes(doc) <= quantity_json_value(json_path(pv, "spec.capacity.storage"), 0))
 		return;
+	if (!may_grow(p, claim, class,
+		    wanted_bytes(doc) -
+			    quantity_json_value(json_path(pv, "spec.capacity.storage"), 0))) {
+		look_later(p, claim);
+		return;
+	}
 	json_path_set(a, patch, "metadata.resourceVersion",
 		json_new_printf(a, "%" PRIu64, volume->revision));
 	json_path_set(a, patch, "spec.capacity.storage",
@@ -419,12 +444,21 @@ static void on_retry(void *user)
 	look_at_due(p, p->claims, take(&p->again), look_at_claim);
 }
 
+static void tell_pool(struct local_provisioner *p)
+{
+	struct local_pool pool;
+
+	if (local_pool_read(p->volumes, p->directory, &pool, NULL) == 0)
+		local_pool_tell(&pool);
+}
+
 /* Now and then: who is to remove a directory by hand hears of it once. */
 static void on_scan(void *user)
 {
 	struct local_provisioner *p = user;
 
 	local_removals_scan(p->removals);
+	tell_pool(p);
 	wakeup_in(p->scan, SCAN_MS);
 }
 

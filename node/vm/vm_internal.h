@@ -39,6 +39,7 @@ struct vm_manager {
 	bool host_ends;		  /* it is about to go down */
 	int64_t host_grace_ns;
 	struct table workers;		/* uid -> struct vm_worker */
+	struct list growths;		/* control/grow.c */
 	struct vm_snapshots *snapshots; /* snapshot/snapshots.h; NULL = not yet */
 };
 

@@ -213,6 +213,7 @@ int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 	int r = 0;
 
 	m->node = n;
+	list_init(&m->growths);
 	m->kind = kind_by_name(n->kinds, "kubevirt.io", "v1", "VirtualMachineInstance");
 	m->directory = xasprintf("%s/vms", n->data_dir);
 	m->host = (struct domain_host){.kvm = kvm_works(),
@@ -252,6 +253,7 @@ struct container_disks *vm_manager_images(struct vm_manager *m)
 void vm_manager_start_snapshots(struct vm_manager *m)
 {
 	m->snapshots = vm_snapshots_create(m);
+	vm_grow_start(m);
 }
 
 void vm_manager_destroy(struct vm_manager *m)
@@ -259,6 +261,7 @@ void vm_manager_destroy(struct vm_manager *m)
 	if (!m)
 		return;
 	vm_snapshots_destroy(TAKE_PTR(m->snapshots));
+	vm_grow_end(m);
 	m->node->machines = NULL;
 	informer_destroy(m->instances);
 	for (struct table_iter i = table_iterate(&m->workers); table_next(&i);)

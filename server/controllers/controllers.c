@@ -29,6 +29,7 @@ static const struct controller_class *const classes[] = {
 	&node_lifecycle_controller,
 	&node_ttl_controller,
 	&pod_gc_controller,
+	&data_source_controller,
 	&data_volume_controller,
 	&virtual_machine_controller,
 	&virtual_machine_instance_controller,

@@ -202,9 +202,40 @@ static void human_bytes(double bytes, char ret[24])
 
 static void on_retry(void *user);
 
+/* What has come of a file that is no good, and what a source has noted beside it. */
+struct sweeping {
+	char *directory, prefix[64];
+};
+
+static void sweep(void *user)
+{
+	struct sweeping *s = user;
+
+	disk_dir_sweep_of(s->directory, s->prefix);
+}
+
+static void on_swept(void *user, bool cancelled)
+{
+	struct sweeping *s = user;
+
+	free(s->directory);
+	free(s);
+}
+
+static void begin_sweep(struct work *w)
+{
+	struct sweeping *s = xcalloc(1, sizeof(*s));
+
+	s->directory = xstrdup(w->job.directory);
+	snprintf(s->prefix, sizeof(s->prefix), DISK_NEW_PREFIX "%s", w->job.uid);
+	file_work_queue(w->p->n->files, s->directory, sweep, on_swept, s);
+}
+
 static void over(struct work *w, const char *phase)
 {
 	stop_work(w);
+	if (w->job.directory)
+		begin_sweep(w);
 	w->phase = OVER;
 	set_phase(w, phase);
 	w->tell_now = true;

@@ -89,6 +89,11 @@ void vm_space_end(struct vm_worker *w);
 /* What is full, for the condition Paused; NULL = that is not why. */
 const char *vm_space_message(const struct vm_worker *w);
 
+/* ---- grow.c ---- */
+/* Disks of running guests grow with their claims. n->claims is there, and not started. */
+void vm_grow_start(struct vm_manager *m);
+void vm_grow_end(struct vm_manager *m);
+
 /* ---- outside.c ---- */
 void vm_outside_follow(struct vm_worker *w); /* with each step: does libvirt keep its definition? */
 void vm_outside_end(struct vm_worker *w);

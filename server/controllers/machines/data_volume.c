@@ -10,7 +10,7 @@
 struct data_volumes {
 	struct loop *loop;
 	struct client *client;
-	struct informer *data_volumes, *claims, *classes, *nodes;
+	struct informer *data_volumes, *claims, *classes, *nodes, *sources;
 };
 
 struct pass {
@@ -122,6 +122,50 @@ static void note_on_claim(struct sync *s, bool waits)
 		sync_patch(s, p->claim, NULL, patch, NULL, NULL);
 }
 
+/* Puts what the DataSource means in the place of its name: it stays so when the DataSource changes.
+ */
+static void resolve_source(struct sync *s)
+{
+	struct pass *p = s->state;
+	struct arena *a = &s->arena;
+	const struct json *ref = json_path(p->doc, "spec.sourceRef");
+	const char *ns = json_str_or(json_get(ref, "namespace"), ""), *name;
+	struct json *patch = json_new_object(a);
+	struct object *o;
+	const struct json *source;
+
+	name = json_str_or(json_get(ref, "name"), "");
+	o = informer_get(p->c->sources, *ns ? ns : s->ns, name);
+	source = o ? json_path(object_doc(o, a), "spec.source") : NULL;
+	if (!json_count(source)) {
+		struct dv_state state;
+
+		data_volume_no_claim(&state);
+		state.bound_message =
+			arena_printf(a, "DataSource %s/%s does not exist", *ns ? ns : s->ns, name);
+		write_status(s, &state);
+		return;
+	}
+	json_path_set(a, patch, "spec.source", json_copy(a, source));
+	json_path_set(a, patch, "spec.sourceRef", json_new_null(a));
+	sync_patch(s, p->dv, NULL, patch, NULL, NULL);
+}
+
+static void on_source(void *user, const struct object *old, const struct object *new)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct data_volumes *c = user;
+	struct object **all;
+	size_t count = new ? informer_list(c->data_volumes, NULL, &a, &all) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_(arena_finish) struct arena scratch = ARENA_INIT;
+
+		if (json_path(object_doc(all[i], &scratch), "spec.sourceRef"))
+			loop_add_object(c->loop, all[i]);
+	}
+}
+
 static bool is_owner(const struct object *dv, const struct object *claim)
 {
 	const struct object_owner *o = object_controller(claim);
@@ -143,6 +187,10 @@ static void reconcile(struct sync *s)
 	p->c = c;
 	p->dv = sync_hold(s, o);
 	p->doc = object_doc(o, &s->arena);
+	if (json_path(p->doc, "spec.sourceRef")) {
+		resolve_source(s);
+		return; /* the object is about to change */
+	}
 	o = informer_get(c->claims, s->ns, s->name);
 	if (!o) {
 		/* One that was filled stays so; its claim was removed by somebody. */
@@ -203,7 +251,8 @@ static void *create(struct shared *sh)
 {
 	static const struct informer_handler handler = {.changed = on_data_volume},
 					     claim_handler = {.changed = on_claim},
-					     node_handler = {.changed = on_node};
+					     node_handler = {.changed = on_node},
+					     source_handler = {.changed = on_source};
 	struct data_volumes *c = xcalloc(1, sizeof(*c));
 
 	c->client = sh->client;
@@ -212,9 +261,11 @@ static void *create(struct shared *sh)
 	c->claims = shared_informer(sh, "", "v1", "PersistentVolumeClaim");
 	c->classes = shared_informer(sh, "storage.k8s.io", "v1", "StorageClass");
 	c->nodes = shared_informer(sh, "", "v1", "Node");
+	c->sources = shared_informer(sh, "cdi.kubevirt.io", "v1beta1", "DataSource");
 	informer_add_handler(c->data_volumes, &handler, c);
 	informer_add_handler(c->claims, &claim_handler, c);
 	informer_add_handler(c->nodes, &node_handler, c);
+	informer_add_handler(c->sources, &source_handler, c);
 	return c;
 }
 
