@@ -9,6 +9,7 @@ struct bootstrap {
 	struct client *client;
 	struct arena arena;
 	unsigned pending; /* writes under way, and one for the turn that starts them */
+	bool begins;	  /* the cluster is new */
 	bool rest_begun;  /* it comes after the namespaces */
 	int result;
 	struct err err;
@@ -16,6 +17,7 @@ struct bootstrap {
 
 static void ensure_service(struct bootstrap *b);
 static void ensure_roles(struct bootstrap *b);
+static void make_platform(struct bootstrap *b);
 
 static void step_done(struct bootstrap *b)
 {
@@ -24,6 +26,7 @@ static void step_done(struct bootstrap *b)
 	if (!b->rest_begun && b->result == 0) {
 		b->rest_begun = true;
 		b->pending = 1;
+		make_platform(b);
 		ensure_service(b);
 		ensure_roles(b);
 		step_done(b);
@@ -112,13 +115,26 @@ static void ensure_priority_classes(struct bootstrap *b)
 static void make_storage_class(struct bootstrap *b)
 {
 	const struct kind *k = kind_of(b, "storage.k8s.io", "storageclasses");
-	if (cache_get(b->options.cache, kind_of(b, "", "namespaces"), "", "default"))
+	if (!b->begins)
 		return;
 	ensure(b, k, "", "hanok-local", NULL,
 		"{\"metadata\":{\"name\":\"hanok-local\",\"annotations\":{"
 		"\"storageclass.kubernetes.io/is-default-class\":\"true\"}},"
 		"\"provisioner\":\"hanok.io/local\",\"reclaimPolicy\":\"Delete\","
 		"\"volumeBindingMode\":\"WaitForFirstConsumer\",\"allowVolumeExpansion\":true}");
+}
+
+/* Likewise: the settings of virtual machines, and what installers look for. */
+static void make_platform(struct bootstrap *b)
+{
+	const struct kind *cdis =
+		kind_by_resource(b->options.kinds, "cdi.kubevirt.io", "v1beta1", "cdis");
+	if (!b->begins)
+		return;
+	ensure(b, kind_by_resource(b->options.kinds, "kubevirt.io", "v1", "kubevirts"), "kubevirt",
+		"kubevirt", NULL,
+		"{\"metadata\":{\"name\":\"kubevirt\"},\"spec\":{\"configuration\":{}}}");
+	ensure(b, cdis, "", "cdi", NULL, "{\"metadata\":{\"name\":\"cdi\"},\"spec\":{}}");
 }
 
 /* Where clients (virtctl image-upload) find the upload endpoint. */
@@ -259,9 +275,14 @@ void bootstrap_run(const struct bootstrap_options *options)
 	b->options = *options;
 	b->client = local_client_create(options->api, "hanok-server");
 	b->pending = 1;
+	/* The service is made last of all. */
+	b->begins = !cache_get(options->cache, kind_of(b, "", "services"), "default", "kubernetes");
 	for (size_t i = 0; i < ARRAY_LEN(namespaces); i++)
 		ensure(b, kind_of(b, "", "namespaces"), "", namespaces[i], NULL,
 			arena_printf(&b->arena, "{\"metadata\":{\"name\":\"%s\"}}", namespaces[i]));
+	if (b->begins)
+		ensure(b, kind_of(b, "", "namespaces"), "", "kubevirt", NULL,
+			"{\"metadata\":{\"name\":\"kubevirt\"}}");
 	ensure_priority_classes(b);
 	make_storage_class(b);
 	ensure_upload_url(b);

@@ -29,6 +29,7 @@ extern const struct controller_class certificate_approving_controller;
 extern const struct controller_class certificate_cleaner_controller;
 extern const struct controller_class certificate_signing_controller;
 extern const struct controller_class claim_protection_controller;
+extern const struct controller_class kubevirt_controller, cdi_controller;
 extern const struct controller_class cluster_dns_controller;
 extern const struct controller_class cluster_role_aggregation_controller;
 extern const struct controller_class cron_job_controller;

@@ -31,6 +31,8 @@ static const struct controller_class *const classes[] = {
 	&pod_gc_controller,
 	&data_source_controller,
 	&data_volume_controller,
+	&kubevirt_controller,
+	&cdi_controller,
 	&virtual_machine_controller,
 	&virtual_machine_instance_controller,
 	&virtual_machine_pool_controller,

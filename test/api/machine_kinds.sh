@@ -65,8 +65,6 @@ check_output "an export of the older version" 'is now deprecated' create '{apiVe
   spec: {source: {apiGroup: kubevirt.io, kind: VirtualMachine, name: web}}}'
 check_output "is one of the newer" '^export.kubevirt.io/v1 web$' k_field vmexport.v1.export.kubevirt.io/out .apiVersion .spec.source.name
 check "a network" create '{apiVersion: k8s.cni.cncf.io/v1, kind: NetworkAttachmentDefinition, metadata: {name: br0}, spec: {config: "{\"cniVersion\":\"0.3.1\",\"type\":\"bridge\"}"}}'
-check "settings of the platform" create '{apiVersion: kubevirt.io/v1, kind: KubeVirt, metadata: {name: kv}, spec: {configuration: {machineType: q35,
-  developerConfiguration: {featureGates: [Snapshot]}}}}'
 check_output "all that are of the category" 'virtualmachinepool.pool.kubevirt.io/web' k get all
 
 may() { k auth can-i "$1" "$2" -n default --as=ann; }

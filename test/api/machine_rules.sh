@@ -75,8 +75,7 @@ check_output "gets a topology and its memory" "^$arch 1 2 1 1500m 1Gi 1Gi\$" k_f
 	.spec.domain.resources.requests.cpu .spec.domain.resources.requests.memory .spec.domain.memory.guest
 check_output "its disk" '^a virtio$' k_field vmi/little '.spec.domain.devices.disks[0].name' '.spec.domain.devices.disks[0].disk.bus'
 [ "$arch" != amd64 ] || check_output "a machine" '^q35$' k_field vmi/little .spec.domain.machine.type
-check "a place for them" k create namespace kubevirt
-check "settings of the platform" create '{apiVersion: kubevirt.io/v1, kind: KubeVirt, metadata: {name: kubevirt, namespace: kubevirt}, spec: {configuration: {cpuModel: Haswell, evictionStrategy: LiveMigrate}}}'
+check "settings of the platform" k patch kubevirt kubevirt -n kubevirt --type=merge -p '{"spec": {"configuration": {"cpuModel": "Haswell", "evictionStrategy": "LiveMigrate"}}}'
 check "another" instance second '' "$V"
 check_output "follows them" '^Haswell LiveMigrate$' k_field vmi/second .spec.domain.cpu.model .spec.evictionStrategy
 finish

@@ -2,27 +2,21 @@
 #include "server/api/machines/rules.h"
 
 #include "lib/object/quantity.h"
-
-#include <sys/utsname.h>
+#include "server/platform/platform.h"
 
 #define MACHINE_TYPE "q35"
-
-static const char *architecture(void)
-{
-	struct utsname u;
-	if (uname(&u) < 0 || streq(u.machine, "x86_64"))
-		return "amd64";
-	return streq(u.machine, "aarch64") ? "arm64" : "amd64";
-}
 
 /* The settings of the platform: spec.configuration of the KubeVirt object; NULL = none. */
 static const struct json *configuration(struct hook *h)
 {
-	struct api *api = h->api;
 	const struct kind *k =
-		api ? kind_by_name(api->kinds, "kubevirt.io", "v1", "KubeVirt") : NULL;
-	const struct object *o = k ? cache_get(api->cache, k, "kubevirt", "kubevirt") : NULL;
-	return o ? json_path(object_doc(o, h->arena), "spec.configuration") : NULL;
+		h->api ? kind_by_name(h->api->kinds, "kubevirt.io", "v1", "KubeVirt") : NULL;
+	struct cache_page page = {0};
+	if (!k)
+		return NULL;
+	cache_list(h->api->cache, &(struct cache_query){.kind = k}, h->arena, &page);
+	return page.count ? json_path(object_doc(page.items[0], h->arena), "spec.configuration")
+			  : NULL;
 }
 
 static void put_text(struct arena *a, struct json *object, const char *name, const char *value)
@@ -55,7 +49,7 @@ void machine_defaults(struct hook *h, struct json *spec)
 	struct arena *a = h->arena;
 	const struct json *settings = configuration(h);
 	struct json *domain = json_object_at(a, spec, "domain");
-	const char *arch = architecture();
+	const char *arch = platform_architecture();
 	put_text(a, spec, "architecture",
 		json_path_str(settings, "architectureConfiguration.defaultArchitecture"));
 	put_text(a, spec, "architecture", arch);

@@ -32,7 +32,6 @@ int machines_has_agent(struct api_request *req, const struct json *instance);
 /* Paths that name no machine: version, healthz, guestfs, expand-vm-spec. False: there is no such
  * one. */
 bool machines_platform(struct api_request *req);
-const char *machines_kubevirt_version(void); /* "v1.6.0+..." */
 
 /* KubeVirt's words: the resource in the singular, "virtualmachine" or "virtualmachineinstance".
  * Both set req->st and return < 0. */

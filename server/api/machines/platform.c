@@ -1,18 +1,11 @@
 /* platform.c - paths that name no machine: what clients ask of the platform itself. */
 #include "server/api/machines/machines.h"
-
-/* The version of KubeVirt's API that is served: clients compare it with their own. */
-#define KUBEVIRT_VERSION "v1.6.0+hanok-" HANOK_VERSION
-
-const char *machines_kubevirt_version(void)
-{
-	return KUBEVIRT_VERSION;
-}
+#include "server/platform/platform.h"
 
 static void version(struct api_request *req)
 {
 	struct json *v = json_new_object(req->arena);
-	json_set_str(req->arena, v, "gitVersion", KUBEVIRT_VERSION);
+	json_set_str(req->arena, v, "gitVersion", platform_kubevirt_version());
 	json_set_str(req->arena, v, "gitCommit", "");
 	json_set_str(req->arena, v, "gitTreeState", "clean");
 	json_set_str(req->arena, v, "buildDate", "1970-01-01T00:00:00Z");
