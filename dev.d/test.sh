@@ -63,6 +63,11 @@ TEST_JOBS=$(($(nproc) + 1))
 TEST_SIDE_BY_SIDE=
 TEST_ORDER=()
 declare -A TEST_PIDS=() TEST_ENDED=()
+# Scripts that need a lab get one each that no other has meanwhile: TEST_FREE_LABS has those.
+TEST_LAB_COUNT=2
+TEST_LABS=()
+TEST_FREE_LABS=()
+declare -A TEST_LAB_OF=()
 
 test_start() {
 	local name=$1 seconds=$2 log
@@ -70,18 +75,23 @@ test_start() {
 	log=$UI_LOGS/test/${name//\//-}.log
 	while [ ${#TEST_PIDS[@]} -ge "$TEST_JOBS" ]; do test_wait_one; done
 	[ -z "$UI_TTY" ] || printf '%s  %s' "$UI_CLEAR" "$name"
-	timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null &
+	HANOK_TEST_LAB=${TEST_FREE_LABS[0]:-} timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null &
 	TEST_PIDS[$!]=$name
+	if [ ${#TEST_FREE_LABS[@]} -gt 0 ]; then
+		TEST_LAB_OF[$!]=${TEST_FREE_LABS[0]}
+		TEST_FREE_LABS=("${TEST_FREE_LABS[@]:1}")
+	fi
 	TEST_ORDER+=("$name")
 	TEST_SIDE_BY_SIDE=1
-	trap test_end_jobs EXIT
+	trap test_end EXIT
 }
 
 test_wait_one() {
 	local pid status=0
 	wait -n -p pid "${!TEST_PIDS[@]}" || status=$?
 	TEST_ENDED[${TEST_PIDS[$pid]}]=$status
-	unset "TEST_PIDS[$pid]"
+	[ -z "${TEST_LAB_OF[$pid]:-}" ] || TEST_FREE_LABS+=("${TEST_LAB_OF[$pid]}")
+	unset "TEST_PIDS[$pid]" "TEST_LAB_OF[$pid]"
 	while [ ${#TEST_ORDER[@]} -gt 0 ] && [ -n "${TEST_ENDED[${TEST_ORDER[0]}]:-}" ]; do
 		test_count "$UI_LOGS/test/${TEST_ORDER[0]//\//-}.log" "${TEST_ENDED[${TEST_ORDER[0]}]}" "${TEST_ORDER[0]}"
 		TEST_ORDER=("${TEST_ORDER[@]:1}")
@@ -92,14 +102,14 @@ test_wait() {
 	[ -n "$TEST_SIDE_BY_SIDE" ] || return 0
 	while [ ${#TEST_PIDS[@]} -gt 0 ]; do test_wait_one; done
 	TEST_SIDE_BY_SIDE=
-	trap - EXIT
 }
 
-# Background jobs do not hear of an interrupt by themselves.
-test_end_jobs() {
+# Background jobs do not hear of an interrupt by themselves; labs outlive it.
+test_end() {
 	local status=$?
 	[ ${#TEST_PIDS[@]} = 0 ] || kill "${!TEST_PIDS[@]}" 2>/dev/null
 	wait
+	test_end_labs
 	exit $status
 }
 
@@ -150,25 +160,32 @@ test_scripts() {
 	test_subtotal "$directory" "$passed" "$failed"
 }
 
-# A lab of the tests' own. Its coming up and its leaving nothing behind are tests too.
+# Labs of the tests' own, so that two scripts run at a time: most of what they do is to wait. Their coming up and
+# their leaving nothing behind are tests too.
 test_e2e() {
-	HANOK_TEST_LAB=$(mktemp -d /tmp/hanok-test-lab.XXXXXX)
-	export HANOK_TEST_LAB
-	trap test_end_lab EXIT
-	test_heading "e2e (lab in $HANOK_TEST_LAB)"
-	HANOK_LAB=$HANOK_TEST_LAB test_run e2e/lab-up 300 "$ROOT/test/lab/up.sh" 1
-	if [ -s "$HANOK_TEST_LAB/kubeconfig" ]; then
-		test_scripts test_run e2e 600
-	fi
-	test_end_lab
-}
-
-test_end_lab() {
-	[ -n "${HANOK_TEST_LAB:-}" ] || return
+	local n count=$TEST_LAB_COUNT lab
+	[ ${#TEST_NAMES[@]} = 0 ] || [ "$(printf '%s\n' "${TEST_NAMES[@]}" | grep -c '^e2e/')" -ge "$count" ] || count=1
+	trap test_end EXIT
+	for ((n = 1; n <= count; n++)); do
+		lab=$(mktemp -d /tmp/hanok-test-lab.XXXXXX)
+		TEST_LABS+=("$lab")
+		test_heading "e2e: lab in $lab"
+		HANOK_LAB=$lab test_run "e2e/lab-up-$n" 300 "$ROOT/test/lab/up.sh" 1
+		[ ! -s "$lab/kubeconfig" ] || TEST_FREE_LABS+=("$lab")
+	done
+	TEST_JOBS=${#TEST_FREE_LABS[@]}
+	[ "$TEST_JOBS" = 0 ] || test_scripts test_start e2e 900
+	test_end_labs
 	trap - EXIT
-	HANOK_LAB=$HANOK_TEST_LAB test_run e2e/lab-down 120 "$ROOT/test/lab/down.sh"
-	if [ $TEST_FAILED = 0 ]; then rm -rf "$HANOK_TEST_LAB"; else echo "  the lab's logs are kept in $HANOK_TEST_LAB"; fi
-	unset HANOK_TEST_LAB
+}
+test_end_labs() {
+	local n=0 lab failed=$TEST_FAILED
+	for lab in "${TEST_LABS[@]}"; do
+		n=$((n + 1))
+		HANOK_LAB=$lab test_run "e2e/lab-down-$n" 120 "$ROOT/test/lab/down.sh"
+		if [ "$failed" = 0 ] && [ "$failed" = "$TEST_FAILED" ]; then rm -rf "$lab"; else echo "  the lab's logs are kept in $lab"; fi
+	done
+	TEST_LABS=()
 }
 
 # test_names [NAME...]: fills TEST_NAMES with what is meant, as the report has it: unit/NAME, api/NAME, e2e/NAME. A
