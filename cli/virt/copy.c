@@ -147,26 +147,33 @@ static int until_gone(void *user, const struct json *object, struct err *err)
 	return object == NULL;
 }
 
+/* An instance's grace period is its specification's: stop is what shortens it. */
+static int shorten_grace(
+	struct virt *v, const struct virt_target *t, int64_t grace_s, struct err *err)
+{
+	struct json *body = json_new_object(&v->arena), *instance;
+	struct err none;
+	if (virt_get(v,
+		    virt_path(v, VM_GROUP, t->namespace, "virtualmachineinstances", t->name, NULL),
+		    &instance, &none) < 0)
+		return 0;
+	json_set_int(&v->arena, body, "gracePeriod", grace_s);
+	return virt_send(v, "PUT", virt_sub_path(v, t, "stop"), NULL, body, NULL, err);
+}
+
 static int delete_vm(struct virt *v, const struct virt_target *t, int64_t grace_s, struct err *err)
 {
 	struct arena *a = &v->arena;
 	struct json *options = json_new_object(a);
+	bool is_machine = streq(t->resource, "virtualmachines");
 	json_set_str(a, options, "apiVersion", "v1");
 	json_set_str(a, options, "kind", "DeleteOptions");
 	if (grace_s >= 0)
 		json_set_int(a, options, "gracePeriodSeconds", grace_s);
 	int64_t seconds = 300;
 	int r = virt_number(v, "timeout", 1, 86400, &seconds, err);
-	if (r == 0 && grace_s == 0 && streq(t->resource, "virtualmachines")) {
-		/* The instance's end is what takes time: it is switched off. A machine that does
-		 * not run has none. */
-		struct err none;
-		r = virt_send(v, "DELETE",
-			virt_path(v, VM_GROUP, t->namespace, "virtualmachineinstances", t->name,
-				NULL),
-			NULL, options, NULL, &none);
-		r = 0;
-	}
+	if (r == 0 && grace_s >= 0 && is_machine)
+		r = shorten_grace(v, t, grace_s, err);
 	if (r == 0)
 		r = virt_send(v, "DELETE",
 			virt_path(v, VM_GROUP, t->namespace, t->resource, t->name, NULL), NULL,
@@ -175,6 +182,11 @@ static int delete_vm(struct virt *v, const struct virt_target *t, int64_t grace_
 		r = api_session_wait(v->session,
 			virt_path(v, VM_GROUP, t->namespace, t->resource, NULL, NULL), t->name,
 			(unsigned)seconds, until_gone, NULL, err);
+	/* Its instance goes after it, when the guest is over. */
+	if (r == 0 && !virt_has(v, "no-wait") && is_machine)
+		r = api_session_wait(v->session,
+			virt_path(v, VM_GROUP, t->namespace, "virtualmachineinstances", NULL, NULL),
+			t->name, (unsigned)seconds, until_gone, NULL, err);
 	return r;
 }
 

@@ -23,7 +23,7 @@ FUNCTIONS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 REGISTRY_IN_LAB=registry.lab:5000
 WEB_PORT=$((8100 + $$ % 900)) # in the lab's fabric: files of $TEST_DIR/web
-PATIENT=600s  # what is awaited happens, or never: guests of an emulator on a busy machine are slow
+PATIENT=600s  # what is awaited happens, or never: guests of an emulator on a busy machine are slow (run.sh: stack A more so)
 
 virt() { "$LAB/bin/hanok" virt "$@" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"; }
 # For arguments that end with "-- COMMAND".
@@ -84,7 +84,7 @@ stack_prompt() { echo '# '; }
 machine_spec() {
 	local name=$1 firmware='{}' volume template=
 	shift
-	[ "$STACK" = A ] || firmware="{\"kernelBoot\":{\"kernelArgs\":\"console=ttyS0 loglevel=4 mitigations=off net.ifnames=0 swiotlb=noforce\",\"container\":{\"image\":\"$REGISTRY_IN_LAB/vm-kernel:latest\",\"kernelPath\":\"/boot/vmlinuz\",\"initrdPath\":\"/boot/initrd.img\"}}}"
+	[ "$STACK" = A ] || firmware="{\"kernelBoot\":{\"kernelArgs\":\"console=ttyS0 loglevel=4 mitigations=off net.ifnames=0 swiotlb=noforce no_timer_check\",\"container\":{\"image\":\"$REGISTRY_IN_LAB/vm-kernel:latest\",\"kernelPath\":\"/boot/vmlinuz\",\"initrdPath\":\"/boot/initrd.img\"}}}"
 	case ${DISK:-container} in
 	container) volume="{\"name\":\"root\",\"containerDisk\":{\"image\":\"$REGISTRY_IN_LAB/$(stack_image):latest\"}}" ;;
 	volume)
@@ -132,6 +132,14 @@ import() {
 	await "$1" --for=jsonpath='{.status.phase}'=Succeeded "dv/$1"
 }
 
+# "! COMMAND" does not end a case where COMMAND succeeds (set -e passes over it); this does.
+not() {
+	# shellcheck disable=SC2310
+	if "$@"; then
+		echo "succeeded: $*"
+		return 1
+	fi
+}
 exists() { k get "$1" >/dev/null 2>&1; }
 # What its node refuses will not come by waiting.
 refused() {
@@ -153,12 +161,20 @@ await() {
 	done
 	return 1
 }
-ready() { await "$1" --for=condition=Ready "vm/$1"; }
+# By fields, not by conditions: while a machine's template is newer than its instance (status.observedGeneration, as
+# KubeVirt means it), kubectl wait takes none of its conditions.
+ready() { await "$1" --for=jsonpath='{.status.ready}'=true "vm/$1"; }
+condition() { [ "$(k_field "$1" ".status.conditions[?(@.type==\"$2\")].status")" = "${3:-True}" ]; }
+# condition_is OBJECT CONDITION [STATUS]
+condition_is() {
+	case $1 in
+	vm/*) eventually $((${PATIENT%s} / PATIENCE)) condition "$@" ;;
+	*) k wait --for=condition="$2=${3:-True}" "$1" --timeout=$PATIENT ;;
+	esac
+}
 gone() { ! exists "$1" || k wait --for=delete "$1" --timeout=$PATIENT; }
 phase_is() { await "${1#*/}" --for=jsonpath='{.status.phase}'="$2" "$1"; }
 status_is() { k wait --for=jsonpath='{.status.printableStatus}'="$2" "vm/$1" --timeout=$PATIENT; }
-# true_in OBJECT CONDITION [REGEX]
-condition_is() { k wait --for=condition="$2=${3:-True}" "$1" --timeout=$PATIENT; }
 
 machine() {
 	local name=$1
@@ -182,7 +198,7 @@ stopped() {
 }
 address() { k_field "vmi/$1" '.status.interfaces[0].ipAddress'; }
 page() { on_node 1 curl -sf --max-time 5 "http://$(address "$1")/${2:-}"; }
-answers() { eventually 150 matches "^virtual machine ${2:-$1}$" page "$1"; }
+answers() { eventually $((${PATIENT%s} / PATIENCE)) matches "^virtual machine ${2:-$1}$" page "$1"; }
 uid() { k_field "vmi/$1" .metadata.uid; }
 other_uid() { local now; now=$(uid "$1") && [ -n "$now" ] && [ "$now" != "$2" ] && echo "$now"; }
 domain_xml() { lab_virsh dumpxml "$(k_namespace)_$1"; }

@@ -173,6 +173,8 @@ scenario_end() {
 run_stack() {
 	local STACK=$1 file group scenario id title needs last='' wanted
 	export STACK
+	# Until Debian answers it has used ten times the processor time of busybox.
+	PATIENT=$(if [ "$STACK" = A ]; then echo 1800s; else echo 600s; fi)
 	while IFS='|' read -r -u 6 file group scenario id title needs; do
 		if [ "$file" != "$last" ]; then
 			last=$file

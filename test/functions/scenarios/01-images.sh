@@ -67,7 +67,7 @@ C06() {
 	DISK=container machine_spec c06b "$(inner '{"volumes":null}')" \
 		"$(inner '{"volumes":[{"name":"root","hostDisk":{"path":"/etc/shadow","type":"Disk"}}],"domain":{"devices":{"disks":[{"name":"root","disk":{"bus":"virtio"}}]}}}')" | k apply -f -
 	eventually 60 matches '/etc/shadow' k describe vmi c06b
-	! domains | grep -q c06b
+	domains | not grep -q c06b
 	k delete vm c06b --timeout=$PATIENT
 }
 

@@ -38,7 +38,7 @@ C11() {
 	k patch vm c11 --type=json -p '[{"op":"remove","path":"/spec/template/spec/volumes/0"},{"op":"remove","path":"/spec/template/spec/domain/devices/disks/0"}]'
 	virt start c11
 	phase_is vmi/c11 Running
-	! domain_xml c11 | grep -q "device='cdrom'"
+	domain_xml c11 | not grep -q "device='cdrom'"
 	k delete vm c11 --timeout=$PATIENT
 }
 # console_says NAME REGEX: of a guest that stands still at its start.
@@ -133,7 +133,7 @@ C19() {
 
 #@ C20 | what can't be is refused with the field's name, and more memory than there is stays unscheduled |
 C20() {
-	! machine_spec c20 "$(domain '{"devices":{"disks":[{"name":"nothing","disk":{"bus":"virtio"}}]}}')" | k apply -f - >"$TEST_DIR/c20" 2>&1
+	machine_spec c20 "$(domain '{"devices":{"disks":[{"name":"nothing","disk":{"bus":"virtio"}}]}}')" | not k apply -f - >"$TEST_DIR/c20" 2>&1
 	cat "$TEST_DIR/c20"
 	grep -q 'disks' "$TEST_DIR/c20"
 	DISK=container machine_spec c20 "$(domain '{"memory":{"guest":"4Ti"}}')" | k apply -f -

@@ -10,8 +10,8 @@ D01() {
 	uid=$(uid d01)
 	virt delete d01 --force
 	gone vmi/d01
-	! domains | grep -q d01
-	! on_node 1 test -e "/var/lib/hanok/vms/$uid"
+	domains | not grep -q d01
+	not on_node 1 test -e "/var/lib/hanok/vms/$uid"
 	[ "$(on_node 1 ip -br link | grep -c -E '^(vnet|tap)' || true)" = "$taps" ]
 }
 
@@ -38,8 +38,8 @@ D03() {
 	domain_xml d03 | grep -q '<nvram'
 	domain_xml d03 | grep -q '<tpm'
 	virt delete d03 --force
-	! domains | grep -q d03
-	[ -z "$(on_node 1 find /var/lib/libvirt/qemu/nvram /var/lib/libvirt/swtpm /var/lib/hanok -name "*$uid*" -o -name '*d03*' 2>/dev/null)" ]
+	domains | not grep -q d03
+	[ -z "$(on_node 1 find /var/lib/libvirt/qemu/nvram /var/lib/libvirt/swtpm /var/lib/hanok/vms /var/lib/hanok/vm-state -name "*$uid*" -o -name '*_d03*' 2>/dev/null)" ]
 }
 
 #@ D04 | --with-disks also deletes claims that it only names |

@@ -8,7 +8,7 @@ K01() {
 	virt stop power
 	gone vmi/power
 	status_is power Stopped
-	! domains | grep -q power
+	domains | not grep -q power
 	virt start power
 	ready power
 	marked power stays

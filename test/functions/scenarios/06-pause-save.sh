@@ -8,10 +8,10 @@ K08() {
 	condition_is vmi/sleeper Paused
 	[ "$(domain_state sleeper)" = paused ]
 	[ "$(k_field vm/sleeper .status.printableStatus)" = Paused ]
-	! page sleeper
+	not page sleeper
 	virt unpause sleeper
 	answers sleeper
-	! virt unpause sleeper
+	not virt unpause sleeper
 }
 
 #@ K09 | started with --paused it waits for unpause |
@@ -71,7 +71,7 @@ K13() {
 	virt save k13
 	eventually 120 matches 'shut off' domain_state k13
 	virt delete k13 --force
-	! domains | grep -q k13
+	domains | not grep -q k13
 	[ -z "$(on_node 1 find /var/lib/libvirt/qemu/save -name '*k13*')" ]
 }
 

@@ -59,7 +59,7 @@ K19() {
 	machine door
 	eventually 120 door_ssh true
 	[ "$(door_ssh 'echo inside')" = inside ]
-	! door_ssh 'exit 3'
+	not door_ssh 'exit 3'
 }
 door_ssh() { virt ssh root@vm/door -i "$SSH_KEY_FILE" --known-hosts "$TEST_DIR/known" --command "$1"; }
 
@@ -76,9 +76,9 @@ K20() {
 #@ K21 | what a host can't do is refused in words: USB redirection, migration |
 K21() {
 	machine door
-	! virt usbredir 1234:5678 door 2>"$TEST_DIR/said"
+	not virt usbredir 1234:5678 door 2>"$TEST_DIR/said"
 	grep -q 'not available' "$TEST_DIR/said"
-	! virt migrate door 2>"$TEST_DIR/said"
+	not virt migrate door 2>"$TEST_DIR/said"
 	grep -q 'not available' "$TEST_DIR/said"
 	[ "$(k_field vm/door .status.printableStatus)" = Running ]
 }

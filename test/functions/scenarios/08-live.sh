@@ -79,7 +79,7 @@ K28() {
 	roomy
 	virt link live default down
 	eventually 60 link_is down
-	! page live
+	not page live
 	virt link live default up
 	eventually 60 link_is up
 	answers live

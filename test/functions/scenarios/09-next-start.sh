@@ -17,7 +17,7 @@ K29() {
 	domain_xml later | grep -q '<vcpu[^>]*>1</vcpu>'
 	restarted later "$before"
 	domain_xml later | grep -q '<vcpu[^>]*>2</vcpu>'
-	k wait --for=condition=RestartRequired=false vm/later --timeout=5s || ! k get vm later -o yaml | grep -q RestartRequired
+	eventually 30 not condition vm/later RestartRequired
 }
 
 #@ K30 | another processor model |
@@ -72,11 +72,11 @@ K33() {
 K34() {
 	machine later
 	mark later renamed
-	! virt rename later other
+	not virt rename later other
 	virt stop later --force
 	gone vmi/later
 	virt rename later other
-	! exists vm/later
+	not exists vm/later
 	running other
 	marked other renamed
 	virt stop other --force

@@ -39,7 +39,7 @@ K39() {
 K40() {
 	with_agent
 	[ "$(virt_with exec agent -- /bin/echo inside)" = inside ]
-	! virt_with exec agent -- /bin/false
+	not virt_with exec agent -- /bin/false
 }
 
 #@ K41 | a password is set while it runs | agent

@@ -47,7 +47,7 @@ K53() {
 	DISK=container machine_spec k53 "$(domain '{"devices":{"hostDevices":[{"name":"card","deviceName":"example.org/card"}]}}')" >"$TEST_DIR/k53"
 	k apply -f "$TEST_DIR/k53" || return 0
 	eventually 60 matches 'example.org/card' k describe vmi k53
-	! domains | grep -q k53
+	domains | not grep -q k53
 	done_with k53
 }
 

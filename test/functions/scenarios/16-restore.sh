@@ -22,7 +22,7 @@ L09() {
 	mark back kept
 	virt snapshot-create back l09
 	mark back newer
-	! virt snapshot-restore back l09 --timeout 5
+	not virt snapshot-restore back l09 --timeout 5
 	answers back
 	marked back newer
 	k delete vmrestore --all --timeout=$PATIENT

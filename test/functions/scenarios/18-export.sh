@@ -28,7 +28,7 @@ L23() {
 	virt export download l23 --vm outside --format gzip --output "$TEST_DIR/l23.gz" --insecure
 	gzip -t "$TEST_DIR/l23.gz"
 	rm -f "$TEST_DIR/l23.gz"
-	! exists vmexport/l23
+	not exists vmexport/l23
 }
 
 #@ L24 | without the token, or with another, there is nothing |
