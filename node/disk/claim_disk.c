@@ -14,6 +14,7 @@
 #include "node/volume/file_work.h"
 
 #define QEMU_IMG_TIMEOUT_MS 120000
+#define PODS_LOOK_MS 2000
 #define QEMU_IMG_MEMORY_BYTES (UINT64_C(2) << 30)
 
 struct claim_disk {
@@ -190,7 +191,9 @@ static void publish(void *user)
 		(void)!publish_raw(m, &m->err);
 		return;
 	}
-	if (chmod(from, 0600) < 0 || rename(from, to) < 0) {
+	if (disk_dir_set_owner(from, 0, 0600, &m->err) < 0)
+		return;
+	if (rename(from, to) < 0) {
 		err_errno(&m->err, -errno, "make '%s'", to);
 		return;
 	}
@@ -388,6 +391,12 @@ static void wait_held(struct claim_disk *c)
 	wait_on(c, "DiskBusy", &err);
 }
 
+static void wait_pod(struct claim_disk *c, const struct err *err)
+{
+	uv_timer_start(&c->timer, on_end, PODS_LOOK_MS, 0); /* nobody tells of its end */
+	wait_on(c, "ClaimInUse", err);
+}
+
 static void look(struct claim_disk *c)
 {
 	struct err err = ERR_INIT;
@@ -406,6 +415,8 @@ static void look(struct claim_disk *c)
 		look_at_device(c);
 	else if (disks_held(c->d, c->place.directory))
 		wait_held(c);
+	else if (disks_check_pods(c->d->n, c->o.namespace, c->o.claim, &err) < 0)
+		wait_pod(c, &err);
 	else
 		begin_read(c);
 }

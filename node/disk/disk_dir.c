@@ -252,6 +252,20 @@ int disk_dir_publish(const char *dir, const char *top, int64_t size_bytes, struc
 	return 0;
 }
 
+int disk_dir_set_owner(const char *path, uint32_t owner, mode_t mode, struct err *err)
+{
+	struct stat st;
+	_cleanup_(close_p) int fd = open_file(AT_FDCWD, path, &st, err);
+
+	if (fd < 0)
+		return fd;
+	if (st.st_nlink != 1)
+		return err_set(err, -EINVAL, "'%s' has other names", path);
+	return fchown(fd, owner, owner) < 0 || fchmod(fd, mode) < 0
+		       ? err_errno(err, -errno, "change owner of '%s'", path)
+		       : 0;
+}
+
 void disk_dir_new_name(char ret_new[64], char ret_layer[64])
 {
 	struct random r = RANDOM_SYSTEM;
@@ -276,6 +290,17 @@ static void sweep(const char *dir, const char *only, const char *keep)
 void disk_dir_sweep_but(const char *dir, const char *keep)
 {
 	sweep(dir, DISK_NEW_PREFIX, keep);
+}
+
+void disk_dir_sweep_layers(const char *dir)
+{
+	DIR *d = opendir(dir);
+
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (disk_layer_name_ok(e->d_name))
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
 }
 
 void disk_dir_sweep_of(const char *dir, const char *prefix)

@@ -51,6 +51,9 @@ int disk_dir_read_layer(struct arena *a, const char *dir, const char *layer, str
  * are synced before. An older disk.json is replaced. */
 int disk_dir_publish(
 	const char *dir, const char *top, int64_t size_bytes, struct err *err) _must_check_;
+/* Of a regular file with one name, itself: whoever sees the directory may have put a link to
+ * another file in its place. */
+int disk_dir_set_owner(const char *path, uint32_t owner, mode_t mode, struct err *err) _must_check_;
 /* A name for a file that is being made, and for the layer that it becomes. */
 void disk_dir_new_name(char ret_new[64], char ret_layer[64]);
 /* Removes what an agent that was killed left half-made. Not while anything is being made there. */
@@ -59,6 +62,9 @@ void disk_dir_sweep(const char *dir);
 void disk_dir_sweep_but(const char *dir, const char *keep);
 /* Only names that begin with `prefix` (".new-UID"): whatever else is being made there. */
 void disk_dir_sweep_of(const char *dir, const char *prefix);
+/* Removes layers that nobody named: of a directory without a disk, where an agent was killed when
+ * all but disk.json was there. */
+void disk_dir_sweep_layers(const char *dir);
 /* Of a layer's name: "qcow2", "raw"; NULL = it is none. */
 const char *disk_layer_format(const char *name);
 /* Whether a text is a layer's name: UUID.qcow2 or UUID.raw (the lowest, once a disk.img), lower

@@ -127,6 +127,10 @@ static void nothing_there_is_no_disk(void **state)
 	disk_dir_sweep(f->dir);
 	assert_int_equal(access(in(f, ".new-" MIDDLE), F_OK), -1);
 	assert_int_equal(access(in(f, TOP), F_OK), 0);
+	put(f, "mine", "x", 1);
+	disk_dir_sweep_layers(f->dir);
+	assert_int_equal(access(in(f, TOP), F_OK), -1);
+	assert_int_equal(access(in(f, "mine"), F_OK), 0);
 }
 
 static void a_raw_image_is_raw_whatever_it_has(void **state)
@@ -252,6 +256,25 @@ static void a_shared_top_is_not_written(void **state)
 	refused(f, -EBUSY, "shared");
 }
 
+static void owners_change_of_the_file_itself(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	put(f, "other", "x", 1);
+	assert_int_equal(chmod(in(f, "other"), 0644), 0);
+	assert_int_equal(symlink(in(f, "other"), in(f, ".new-a")), 0);
+	assert_true(disk_dir_set_owner(in(f, ".new-a"), getuid(), 0600, &f->err) < 0);
+	assert_int_equal(link(in(f, "other"), in(f, ".new-b")), 0);
+	assert_true(disk_dir_set_owner(in(f, ".new-b"), getuid(), 0600, &f->err) < 0);
+	assert_int_equal(stat(in(f, "other"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0644);
+	assert_int_equal(unlink(in(f, ".new-b")), 0);
+	assert_int_equal(disk_dir_set_owner(in(f, "other"), getuid(), 0600, &f->err), 0);
+	assert_int_equal(stat(in(f, "other"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +289,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_record_that_is_none_is_no_missing_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_shared_top_is_not_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(owners_change_of_the_file_itself, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

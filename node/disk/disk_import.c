@@ -143,8 +143,9 @@ static void publish(void *user)
 {
 	struct publishing *p = user;
 
-	if (chown(p->fresh, 0, 0) < 0 || chmod(p->fresh, 0600) < 0 ||
-		rename(p->fresh, p->layer) < 0) {
+	if (disk_dir_set_owner(p->fresh, 0, 0600, &p->err) < 0)
+		return;
+	if (rename(p->fresh, p->layer) < 0) {
 		err_errno(&p->err, -errno, "make '%s'", p->layer);
 		return;
 	}
@@ -422,8 +423,7 @@ static void on_unpacked(void *user, const struct child_result *r, const struct e
 	}
 	if (i->own && i->path)
 		(void)unlink(i->path);
-	if (chown(fresh, (uid_t)atoi(CHILD_NOBODY), (gid_t)atoi(CHILD_NOBODY)) < 0) {
-		err_errno(&err, -errno, "give '%s' away", fresh);
+	if (disk_dir_set_owner(fresh, (uint32_t)atoi(CHILD_NOBODY), 0600, &err) < 0) {
 		end(i, &err);
 		return;
 	}

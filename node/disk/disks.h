@@ -49,5 +49,9 @@ void disks_hold(struct disks *d, const char *directory);
 void disks_release(struct disks *d, const char *directory);
 bool disks_held(const struct disks *d, const char *directory);
 
+/* Whether a pod of this node has the claim's directory: -EBUSY, and which one. */
+int disks_check_pods(
+	struct node *n, const char *ns, const char *claim, struct err *err) _must_check_;
+
 /* Something happened to a claim's disk (it was filled): who waits for it looks again. */
 void disks_changed(struct disks *d, const char *ns, const char *claim);

@@ -40,6 +40,7 @@ struct pod_here {
 	bool ended;	       /* Succeeded or Failed, or about to be */
 	bool leaving;	       /* being deleted */
 	bool stopped;	       /* nothing of it runs */
+	bool has_volumes;      /* or they are being made */
 	int64_t start_ns;      /* wall clock: when the agent took it */
 };
 void pod_manager_walk(

@@ -41,12 +41,43 @@ static int source_secret(void *user, const char *name, const struct json **ret, 
 	return *ret ? 0 : pod_refs_problem(op->refs, "secrets", name, err);
 }
 
+static bool is_of_claim(const struct json *volume, const char *claim)
+{
+	return streq(json_path_str(volume, "persistentVolumeClaim.claimName"), claim) ||
+	       streq(json_path_str(volume, "dataVolume.name"), claim) ||
+	       streq(json_path_str(volume, "ephemeral.persistentVolumeClaim.claimName"), claim);
+}
+
+/* A directory is a pod's or a guest's, not both at once: node/disk/claim_users.c. */
+static int check_guests(const struct node *n, const char *ns, const char *claim, struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **list;
+	size_t count = n->machines ? informer_list(n->machines, ns, &a, &list) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct json *doc = object_doc(list[i], &a);
+		const char *phase = json_path_str(doc, "status.phase");
+
+		if (streq(phase, "Succeeded") || streq(phase, "Failed"))
+			continue;
+		JSON_FOR_EACH_ITEM(v, json_path(doc, "spec.volumes"))
+			if (is_of_claim(v, claim))
+				return err_set(err, -EBUSY,
+					"it is in use by virtual machine instance \"%s\"",
+					list[i]->name);
+	}
+	return 0;
+}
+
 static int source_claim(
 	void *user, const char *name, bool own, const struct json **ret_volume, struct err *err)
 {
 	struct pod_op *op = user;
 	int r = pod_refs_problem(op->refs, "persistentvolumeclaims", name, err);
 
+	if (r == 0)
+		r = check_guests(op->w->n, op->w->pod->namespace, name, err);
 	return r < 0 ? r : pod_refs_claim(op->refs, name, own ? op->w->uid : NULL, ret_volume, err);
 }
 

@@ -1,6 +1,7 @@
 /* claim_volume.c - see claim_volume.h. */
 #include "node/volume/claim_volume.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -145,6 +146,20 @@ static bool is_linked(const char *path, const char *target)
 	return strcmp(there, target) == 0;
 }
 
+/* Layers of machines' disks (node/disk/disk_dir.h) may be other disks' and images' files, too: root
+ * in a container could write them all. */
+static int check_no_layers(const struct volume_step *step, struct err *err)
+{
+	_cleanup_(free_p) char *record = xasprintf("%s/disk.json", step->target);
+
+	if (step->is_block || faccessat(AT_FDCWD, record, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	return err_set(err, -EPERM,
+		"MountVolume.SetUp failed for volume \"%s\" : it is the disk of a virtual machine, "
+		"whose layers other disks may share: pods can't have it",
+		step->title);
+}
+
 static int check_local(const struct volume_step *step, struct err *err)
 {
 	const char *title = step->title;
@@ -185,6 +200,9 @@ int claim_volume_make(const struct volume_step *step, struct err *err)
 		return err_set(err, why.code, "MountVolume.SetUp failed for volume \"%s\" : %s",
 			step->title, why.msg);
 	}
+	r = check_no_layers(step, err);
+	if (r < 0)
+		return r;
 	/* The link comes last: who finds it has no files to look through again. */
 	if (is_linked(step->path, step->target))
 		return 0;

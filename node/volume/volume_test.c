@@ -233,6 +233,18 @@ static void failures_say_which(void **state)
 	volumes_make(p);
 	assert_failure(p, "MountVolume.NewMounter initialization failed for volume \"pv1\" : path "
 			  "\"/no\" does not exist");
+	assert_int_equal(mkdir(at("machine"), 0700), 0);
+	assert_int_equal(close(open(at("machine/disk.json"), O_CREAT | O_WRONLY, 0600)), 0);
+	persistent_volume = arena_printf(&arena,
+		"{\"metadata\":{\"name\":\"pv1\"},\"spec\":{\"local\":{\"path\":\"%s\"}}}",
+		at("machine"));
+	p = plan_volume("\"persistentVolumeClaim\":{\"claimName\":\"c\"}");
+	volumes_make(p);
+	assert_failure(p, "MountVolume.SetUp failed for volume \"pv1\" : it is the disk of a "
+			  "virtual machine, "
+			  "whose layers other disks may share: pods can't have it");
+	assert_int_equal(access(at("pod/volumes/v"), F_OK), -1);
+	persistent_volume = NULL;
 	/* One that can't be does not keep the others from being made. */
 	p = plan_spec("{\"volumes\":[{\"name\":\"a\",\"configMap\":{\"name\":\"no\"}},"
 		      "{\"name\":\"b\",\"configMap\":{\"name\":\"cfg\"}}]}");

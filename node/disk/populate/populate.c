@@ -23,6 +23,7 @@
 #define TELL_EVERY_MS 1000
 #define RETRY_MIN_MS 2000
 #define RETRY_MAX_MS 300000
+#define FILE_SPARE_BYTES (INT64_C(64) << 20)
 #define FETCHED_PART 0.85 /* of the whole work; turning it into a layer is the rest */
 
 struct populator {
@@ -296,6 +297,11 @@ void populate_retry(struct populate_job *j, const struct err *err)
 
 /* ---- the way there ---- */
 
+int64_t populate_file_max(const struct populate_job *j)
+{
+	return MIN(j->size_bytes, DISK_SIZE_MAX_BYTES) * 2 + FILE_SPARE_BYTES;
+}
+
 void populate_progress(struct populate_job *j, int64_t done_bytes, int64_t total_bytes)
 {
 	struct work *w = work_of(j);
@@ -421,8 +427,10 @@ static void read_disk(void *user)
 	struct reading *r = user;
 
 	r->result = disk_dir_read(&r->arena, r->directory, &r->chain, &r->err);
-	if (r->result == -ENOENT)
-		disk_dir_sweep_but(r->directory, r->keep);
+	if (r->result != -ENOENT)
+		return;
+	disk_dir_sweep_but(r->directory, r->keep);
+	disk_dir_sweep_layers(r->directory);
 }
 
 static void on_read(void *user, bool cancelled)

@@ -52,6 +52,9 @@ struct populate_job {
 	void *user; /* the source's */
 };
 
+/* How large the file that is fetched may be: archives and formats have their own on top of the
+ * disk, but nobody fills the node's file system by the claim of a small one. */
+int64_t populate_file_max(const struct populate_job *j);
 /* Bytes that have come, and how many there are (0 = unknown). */
 void populate_progress(struct populate_job *j, int64_t done_bytes, int64_t total_bytes);
 /* The file that is to become the disk. take: it is in the directory and nobody's else. */

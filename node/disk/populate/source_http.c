@@ -9,6 +9,7 @@
  * lead to http and https only. */
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -25,7 +26,6 @@
 #define FETCH_TIMEOUT_MS (7u * 24 * 3600 * 1000)
 #define HEADERS_MAX_BYTES (256 << 10)
 #define URL_MAX_BYTES 4096
-#define SPARE_BYTES (INT64_C(64) << 20) /* left for others on the file system */
 
 enum { CURL_RANGE_REFUSED = 33, CURL_WRITE_FAILED = 23 };
 
@@ -136,13 +136,14 @@ static int sum_ok(const char *sum, struct err *err)
 
 /* ---- the transfer ---- */
 
-static void read_headers(struct http_fetch *f, struct http_headers *ret)
+/* The arena is the caller's: they are read all the time. */
+static void read_headers(struct arena *a, const struct http_fetch *f, struct http_headers *ret)
 {
 	struct str text;
 
 	*ret = (struct http_headers){.length = -1};
-	if (file_load(&f->j->arena, f->headers, HEADERS_MAX_BYTES, &text, NULL) == 0)
-		http_headers_read(&f->j->arena, text.p, ret);
+	if (file_load(a, f->headers, HEADERS_MAX_BYTES, &text, NULL) == 0)
+		http_headers_read(a, text.p, ret);
 }
 
 static int64_t size_of(const char *path)
@@ -152,14 +153,33 @@ static int64_t size_of(const char *path)
 	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : 0;
 }
 
+static void too_large(struct http_fetch *f, int64_t bytes)
+{
+	struct err err = ERR_INIT;
+
+	/* CDI's words. */
+	err_set(&err, -EFBIG,
+		"Virtual image size %lld is larger than the reported available storage %lld. A "
+		"larger PVC is required",
+		(long long)bytes, (long long)f->j->size_bytes);
+	(void)unlink(f->part);
+	(void)unlink(f->headers);
+	populate_fail(f->j, &err);
+}
+
 static void on_watch(void *user)
 {
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct http_fetch *f = user;
 	struct http_headers h;
 	struct statvfs fs;
 	struct err err = ERR_INIT;
 
-	read_headers(f, &h);
+	read_headers(&a, f, &h);
+	if (h.total > populate_file_max(f->j)) {
+		too_large(f, h.total);
+		return;
+	}
 	populate_progress(f->j, size_of(f->part), h.total);
 	if (h.total > 0 && statvfs(f->j->directory, &fs) == 0 &&
 		(int64_t)(fs.f_bavail * fs.f_frsize) < h.total - size_of(f->part)) {
@@ -175,13 +195,18 @@ static void on_watch(void *user)
 
 static void on_fetched(void *user, const struct child_result *r, const struct err *failure)
 {
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct http_fetch *f = user;
 	struct http_headers h;
 	struct err err = ERR_INIT;
 
 	f->child = NULL;
 	wakeup_cancel(f->watch);
-	read_headers(f, &h);
+	read_headers(&a, f, &h);
+	if (failure && (r->signal == SIGXFSZ || size_of(f->part) >= populate_file_max(f->j))) {
+		too_large(f, size_of(f->part));
+		return;
+	}
 	if (failure && f->had_bytes && (r->exit_code == CURL_RANGE_REFUSED || h.code == 416)) {
 		/* It has changed, or the server can't go on: all of it anew. */
 		(void)unlink(f->part);
@@ -237,21 +262,36 @@ static int give_file(const char *path, const char *text, struct err *err)
 	return 0;
 }
 
-static void add_headers(struct http_fetch *f, struct buf *config)
+/* curl reads headers from a file of the host where one begins with '@'. */
+static int add_header(struct buf *config, const char *header, struct err *err)
 {
+	if (*header == '@')
+		return err_set(err, -EINVAL, "an extra header begins with '@': want NAME: VALUE");
+	if (*header)
+		add_option(config, "header", header);
+	return 0;
+}
+
+static int add_headers(struct http_fetch *f, struct buf *config, struct err *err)
+{
+	int r = 0;
+
 	JSON_FOR_EACH_ITEM(it, json_get(f->j->spec, "extraHeaders"))
-		add_option(config, "header", json_str_or(it, ""));
+		if (r == 0)
+			r = add_header(config, json_str_or(it, ""), err);
 	JSON_FOR_EACH_ITEM(it, json_get(f->j->spec, "secretExtraHeaders")) {
 		const char *value = source_refs_value(f->refs, "Secret", json_str(it), NULL);
 
 		/* Each value is a header of its own. */
 		struct str rest = str_from(value), line;
-		while (value && str_split(&rest, '\n', &line)) {
+		while (r == 0 && value && str_split(&rest, '\n', &line)) {
 			_cleanup_(free_p) char *one = xstrndup(line.p, line.size);
-			if (*one)
-				add_option(config, "header", one);
+
+			one[strcspn(one, "\r")] = '\0';
+			r = add_header(config, one, err);
 		}
 	}
+	return r;
 }
 
 static int write_config(struct http_fetch *f, struct buf *config, struct err *err)
@@ -259,6 +299,7 @@ static int write_config(struct http_fetch *f, struct buf *config, struct err *er
 	const struct json *spec = f->j->spec;
 	const char *secret = json_str(json_get(spec, "secretRef"));
 	const char *certs = json_str(json_get(spec, "certConfigMap"));
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct http_headers h;
 	int r = 0;
 
@@ -274,7 +315,9 @@ static int write_config(struct http_fetch *f, struct buf *config, struct err *er
 
 		add_option(config, "user", both);
 	}
-	add_headers(f, config);
+	r = add_headers(f, config, err);
+	if (r < 0)
+		return r;
 	if (certs && *certs) {
 		const char *text = source_refs_value(f->refs, "ConfigMap", certs, NULL);
 
@@ -283,7 +326,7 @@ static int write_config(struct http_fetch *f, struct buf *config, struct err *er
 		r = give_file(f->ca, text ? text : "", err);
 		add_option(config, "cacert", f->ca);
 	}
-	read_headers(f, &h);
+	read_headers(&a, f, &h);
 	f->had_bytes = size_of(f->part);
 	if (f->had_bytes > 0 && h.validator && (h.code == 200 || h.code == 206)) {
 		_cleanup_(free_p) char *header = xasprintf("If-Range: %s", h.validator);
@@ -305,17 +348,21 @@ static void start_curl(struct http_fetch *f)
 {
 	_cleanup_(buf_finish) struct buf config = BUF_INIT;
 	const char *argv[] = {"curl", "-q", "--config", "-", NULL};
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct http_headers h;
 	struct err err = ERR_INIT;
 
 	/* An agent before this one has fetched it all. */
-	read_headers(f, &h);
+	read_headers(&a, f, &h);
 	if (h.total > 0 && size_of(f->part) == h.total && (h.code == 200 || h.code == 206)) {
 		check_sum(f);
 		return;
 	}
 	if (write_config(f, &config, &err) < 0) {
-		populate_retry(f->j, &err);
+		if (err.code == -EINVAL)
+			populate_fail(f->j, &err);
+		else
+			populate_retry(f->j, &err);
 		return;
 	}
 	f->child = child_run(&(struct child_options){
@@ -325,6 +372,7 @@ static void start_curl(struct http_fetch *f)
 		.input_size = config.size,
 		.timeout_ms = FETCH_TIMEOUT_MS,
 		.memory_bytes_max = UINT64_C(1) << 30,
+		.file_bytes_max = (uint64_t)populate_file_max(f->j),
 		.unprivileged = true,
 		.done = on_fetched,
 		.user = f,

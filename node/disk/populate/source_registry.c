@@ -69,7 +69,9 @@ static void on_image(void *user, const struct container_file *file, const struct
 			populate_retry(f->j, failure);
 		return;
 	}
-	if (f->j->preallocate) {
+	/* Linked, it would be the pod's to write to. */
+	if (f->j->preallocate ||
+		disks_check_pods(f->j->node, f->j->namespace, f->j->name, NULL) < 0) {
 		populate_file(f->j, file->path, false);
 		return;
 	}

@@ -217,6 +217,15 @@ void source_upload_serve(struct populate_job *j, struct http_request *req)
 		http_respond(req, 400, "text/plain; charset=utf-8", NULL, text, strlen(text));
 		return;
 	}
+	if (bytes > populate_file_max(j)) {
+		_cleanup_(free_p) char *text =
+			xasprintf("%lld bytes are too many for a disk of %lld bytes: a larger PVC "
+				  "is required\n",
+				(long long)bytes, (long long)j->size_bytes);
+
+		http_respond(req, 413, "text/plain; charset=utf-8", NULL, text, strlen(text));
+		return;
+	}
 	if (make_file(u) < 0) {
 		_cleanup_(free_p) char *text =
 			xasprintf("make '%s': %s\n", u->path, strerror(errno));

@@ -98,7 +98,7 @@ static void looked(uv_fs_t *req)
 		uv_close((uv_handle_t *)&s->timer, freed);
 		return;
 	}
-	if (s->state != WATCHING)
+	if (s->state != WATCHING || s->call)
 		return;
 	if (room && libvirt_is_up(s->w->m->libvirt))
 		s->call = libvirt_call_domain(

@@ -12,6 +12,7 @@
 #include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "node/child/child.h"
+#include "node/disk/qcow2_header.h"
 #include "node/vm/image/disk_refs.h"
 #include "node/vm/image/image_files.h"
 
@@ -345,12 +346,33 @@ static void probed(void *user, const struct child_result *r, const struct err *f
 	fail(f, "InvalidDisk", &err, "disk in image");
 }
 
+/* Nothing that a header names is opened, not even to look: it would be by root. */
+static int check_header(const char *path, const char **ret_format, struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	uint8_t *head = arena_alloc(&a, QCOW2_READ_BYTES);
+	struct qcow2_header h;
+	ssize_t n = fd < 0 ? -1 : pread(fd, head, QCOW2_READ_BYTES, 0);
+	int r;
+
+	if (n < 0)
+		return err_errno(err, -errno, "read %s", path);
+	*ret_format = "raw";
+	if (n < 4 || memcmp(head, "QFI\xfb", 4) != 0)
+		return 0;
+	*ret_format = "qcow2";
+	r = qcow2_header_read(&a, head, (size_t)n, &h, err);
+	if (r == 0 && h.backing)
+		r = err_set(err, -EINVAL, "the disk has a backing file, which is not allowed");
+	return r;
+}
+
 static void extracted(void *user, const struct child_result *r, const struct err *failure)
 {
 	struct fetch *f = user;
 	_cleanup_(free_p) char *path = xasprintf("%s/out", f->work);
-	char magic[8] = "";
-	_cleanup_(close_p) int fd = -1;
+	struct err err = ERR_INIT;
 	const char *argv[] = {"qemu-img", "info", "--output=json", "-f", NULL, path, NULL};
 
 	f->child = NULL;
@@ -365,9 +387,10 @@ static void extracted(void *user, const struct child_result *r, const struct err
 	}
 	/* Never qemu-img's own guess: what a guest wrote into a raw disk could look like a format
 	 * that names other files. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	f->format = fd >= 0 && read(fd, magic, 4) == 4 && !memcmp(magic, "QFI\xfb", 4) ? "qcow2"
-										       : "raw";
+	if (check_header(path, &f->format, &err) < 0) {
+		fail(f, "InvalidDisk", &err, "disk in image");
+		return;
+	}
 	argv[4] = f->format;
 	f->state = PROBING;
 	f->child = child_run(&(struct child_options){

@@ -137,7 +137,7 @@ void xml_write_interfaces(struct xml *x, const struct vm_spec *s, const struct d
 			net_tap_name(s->uid, tap);
 		xml_add(x, "      <target dev='%s'/>\n", tap);
 		if (n->mtu)
-			xml_add(x, "      <mtu size='%u'/>\n", n->mtu);
+			xml_add(x, "      <mtu size='%lld'/>\n", (long long)n->mtu);
 		if (n->link_down)
 			xml_add(x, "      <link state='down'/>\n");
 		xml_add(x, "      <model type='%s'/>\n",

@@ -69,6 +69,8 @@ static void place_hardware(struct arena *a, const struct json *doc, struct vm_sp
 	}
 	s->placement.cpus = list;
 	s->placement.cells = cells;
+	for (size_t i = 0; i < s->interface_count; i++)
+		s->interfaces[i].mtu = (unsigned)json_int_or(json_get(p, "mtu"), 0);
 	s->placement.emulator = json_str(json_get(p, "emulator"));
 }
 
