@@ -1,7 +1,7 @@
-/* create_bench.c - from posting a pod or a virtual machine to its status.phase Running as a watch
- * tells it.
+/* create_bench.c - from posting an object to its status.phase Running, or PHASE, as a watch tells
+ * it.
  *
- *     create-bench KUBECONFIG FILE NAME
+ *     create-bench KUBECONFIG FILE NAME [PHASE]
  *
  * FILE is the object in JSON, NAME the name that this one gets. Prints milliseconds ("hanok N");
  * the object is then deleted and the program ends when it is gone. Connections are made before the
@@ -18,7 +18,7 @@ struct bench {
 	struct client *client;
 	const struct kind *kind;
 	struct arena arena;
-	const char *namespace, *name;
+	const char *namespace, *name, *phase;
 	uint64_t revision;
 	int64_t running_ns;
 	bool listed, answered, running, gone;
@@ -43,7 +43,7 @@ static void on_event(void *user, const struct client_event *e)
 	b->gone = e->type == CLIENT_DELETED;
 	const struct json *doc = object_doc(e->object, &b->arena);
 	const char *phase = json_path_str(doc, "status.phase");
-	if (!b->running && streq(phase, "Running")) {
+	if (!b->running && streq(phase, b->phase)) {
 		b->running_ns = bench_now_ns();
 		b->running = true;
 	}
@@ -66,9 +66,9 @@ static void on_answer(void *user, const struct client_result *r)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4)
-		bench_die("usage: create-bench KUBECONFIG FILE NAME");
-	struct bench b = {.name = argv[3]};
+	if (argc != 4 && argc != 5)
+		bench_die("usage: create-bench KUBECONFIG FILE NAME [PHASE]");
+	struct bench b = {.name = argv[3], .phase = argc == 5 ? argv[4] : "Running"};
 	struct err err = ERR_INIT;
 	uv_loop_init(&b.loop);
 	arena_init(&b.arena);
@@ -103,7 +103,7 @@ int main(int argc, char **argv)
 
 	int64_t start = bench_now_ns();
 	client_create(b.client, b.kind, b.namespace, doc, on_answer, &b);
-	bench_wait(&b.loop, &b.running, GIVE_UP_S, "phase Running");
+	bench_wait(&b.loop, &b.running, GIVE_UP_S, b.phase);
 	printf("hanok %.1f\n", (double)(b.running_ns - start) / 1e6);
 
 	b.answered = false;

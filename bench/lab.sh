@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# A lab of the measurements' own, brought up by the first that needs one and gone with the run.
+# A lab of the measurements' own, brought up by the first that needs one and gone with the run. HANOK_BENCH_LAB=DIR: one
+# that is there, with the binary that it runs, and stays.
 
 # shellcheck source=test/lab/lab.sh
 . "$ROOT/test/lab/lab.sh"
@@ -7,15 +8,15 @@
 # bench_lab: fails, and says so, when it can't be brought up.
 bench_lab() {
 	[ -z "${BENCH_LAB:-}" ] || { [ -n "${BENCH_LAB_READY:-}" ]; return; }
-	BENCH_LAB=$(mktemp -d /tmp/hanok-bench-lab.XXXXXX)
+	BENCH_LAB=${HANOK_BENCH_LAB:-$(mktemp -d /tmp/hanok-bench-lab.XXXXXX)}
 	lab_use "$BENCH_LAB"
-	HANOK_LAB=$BENCH_LAB HANOK_BIN=$HANOK "$ROOT/test/lab/up.sh" 1 || return
+	[ -n "${HANOK_BENCH_LAB:-}" ] || HANOK_LAB=$BENCH_LAB HANOK_BIN=$HANOK "$ROOT/test/lab/up.sh" 1 || return
 	mkdir -p "$LAB/node1/tmp/bench"
 	cp "$BENCH_BUILD/bench/cri-bench" "$ROOT/bench/pod.json" "$LAB/node1/tmp/bench/" && BENCH_LAB_READY=1
 }
 
 bench_lab_down() {
-	[ -n "${BENCH_LAB:-}" ] || return 0
+	[ -n "${BENCH_LAB:-}" ] && [ -z "${HANOK_BENCH_LAB:-}" ] || return 0
 	lab_down && rm -rf "$BENCH_LAB"
 	BENCH_LAB=
 }
