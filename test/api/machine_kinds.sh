@@ -36,6 +36,9 @@ check "a pool" create '{apiVersion: pool.kubevirt.io/v1beta1, kind: VirtualMachi
   selector: {matchLabels: {app: web}}, virtualMachineTemplate: {metadata: {labels: {app: web}}, spec: {runStrategy: Always,
   template: {metadata: {labels: {app: web}}, spec: {domain: {devices: {}}}}}}}}'
 check "is scaled" k scale vmpool web --replicas=3
+wish() { k patch vmpool web --type=merge -p "{\"spec\": $1}"; }
+check_refused "disks of machines that go are not kept" "only 'Disabled' is supported" wish '{"scaleInStrategy": {"proactive": {"statePreservation": "Offline"}}}'
+check_refused "nor are machines replaced" 'spec.autohealing: Forbidden' wish '{"autohealing": {"startUpFailureThreshold": 3}}'
 check_output "and listed so" 'NAME +DESIRED +CURRENT +READY +AGE.*web +3 ' k get vmpool
 check "a replica set" create '{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstanceReplicaSet, metadata: {name: web}, spec: {replicas: 2,
   selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {domain: {devices: {}}}}}}'

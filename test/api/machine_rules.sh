@@ -75,6 +75,18 @@ check_output "gets a topology and its memory" "^$arch 1 2 1 1500m 1Gi 1Gi\$" k_f
 	.spec.domain.resources.requests.cpu .spec.domain.resources.requests.memory .spec.domain.memory.guest
 check_output "its disk" '^a virtio$' k_field vmi/little '.spec.domain.devices.disks[0].name' '.spec.domain.devices.disks[0].disk.bus'
 [ "$arch" != amd64 ] || check_output "a machine" '^q35$' k_field vmi/little .spec.domain.machine.type
+check_output "the time of its first phase" '^Pending 20[0-9-]+T[0-9:]+Z$' k_field vmi/little '.status.phaseTransitionTimestamps[0].phase' '.status.phaseTransitionTimestamps[0].phaseTransitionTimestamp'
+images() { instance images '' '{name: a, containerDisk: {image: x/a}}, {name: b, containerDisk: {image: "x:5000/b:latest"}}, {name: c, containerDisk: {image: "x:5000/c:1"}}, {name: d, containerDisk: {image: "x/d@sha256:0"}}, {name: e, containerDisk: {image: x/e, imagePullPolicy: Never}}, {name: f, containerDisk: {image: "x:5000/f"}}'; }
+check "images" images
+check_output "are looked up anew when their tag moves" '^Always Always IfNotPresent IfNotPresent Never Always$' k get vmi images -o 'jsonpath={.spec.volumes[*].containerDisk.imagePullPolicy}'
+D='' V=''
+check "a machine" machine 'runStrategy: Halted'
+machine_of() { k_field "vm/$1" .spec.template.spec.architecture .spec.template.spec.domain.machine.type; }
+[ "$arch" != amd64 ] || check_output "keeps what it is" '^amd64 q35$' machine_of bad
+check "a preference" create '{apiVersion: instancetype.kubevirt.io/v1beta1, kind: VirtualMachinePreference, metadata: {name: old}, spec: {machine: {preferredMachineType: pc}}}'
+prefers() { create "{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {name: old}, spec: {runStrategy: Halted, preference: {name: old, kind: VirtualMachinePreference}, template: {spec: {domain: {devices: {}}}}}}"; }
+check "and a machine of it" prefers
+check_output "is what it prefers" " pc$" machine_of old
 check "settings of the platform" k patch kubevirt kubevirt -n kubevirt --type=merge -p '{"spec": {"configuration": {"cpuModel": "Haswell", "evictionStrategy": "LiveMigrate"}}}'
 check "another" instance second '' "$V"
 check_output "follows them" '^Haswell LiveMigrate$' k_field vmi/second .spec.domain.cpu.model .spec.evictionStrategy

@@ -91,7 +91,8 @@ static bool memory_is(struct sim *s, const char *size)
 
 static bool pool_updated(struct sim *s)
 {
-	return memory_is(s, "256Mi");
+	/* What nobody has any more does not stay. */
+	return memory_is(s, "256Mi") && sim_count(s, "ControllerRevision") == 1;
 }
 
 static bool first_alone(struct sim *s)

@@ -25,9 +25,31 @@ static void set_validate(struct hook *h, const struct json *doc)
 	machine_rules_check(h, json_path(doc, "spec.template.spec"), "spec.template.spec");
 }
 
+/* What a pool does not do is not taken for done: machines go with the disks that they own, and stay
+ * when their guests fail. */
+static void check_pool_wishes(struct hook *h, const struct json *doc)
+{
+	static const char *const kept[] = {
+		"spec.scaleInStrategy.proactive.statePreservation",
+		"spec.scaleInStrategy.opportunistic.statePreservation",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+		const struct json *v = json_path(doc, kept[i]);
+		if (*json_str_or(v, "") && !streq(json_str(v), "Disabled"))
+			field_error(h->errors, FIELD_INVALID, kept[i], v,
+				"the disks of machines that are taken away are not kept here: "
+				"only 'Disabled' is supported");
+	}
+	if (json_path(doc, "spec.autohealing"))
+		field_error(h->errors, FIELD_FORBIDDEN, "spec.autohealing", NULL,
+			"pools do not replace failing machines here: leave it out, and let "
+			"runStrategy start guests again");
+}
+
 static void pool_validate(struct hook *h, const struct json *doc)
 {
 	check_selector(h, doc, "spec.virtualMachineTemplate.metadata.labels");
+	check_pool_wishes(h, doc);
 	machine_rules_check(h, json_path(doc, "spec.virtualMachineTemplate.spec.template.spec"),
 		"spec.virtualMachineTemplate.spec.template.spec");
 }

@@ -56,6 +56,12 @@ static int instance_prepare_create(struct hook *h, struct json *doc)
 	if (!held)
 		json_push(a, list, json_new_string(a, INSTANCE_FINALIZER));
 	json_path_set(a, doc, "status.phase", json_new_string(a, "Pending"));
+	struct json *since = json_new_object(a), *times = json_new_array(a);
+	json_set_str(a, since, "phase", "Pending");
+	json_set(
+		a, since, "phaseTransitionTimestamp", json_path(doc, "metadata.creationTimestamp"));
+	json_push(a, times, since);
+	json_path_set(a, doc, "status.phaseTransitionTimestamps", times);
 	return 0;
 }
 
@@ -110,7 +116,7 @@ static void warn_eviction(struct hook *h, const struct json *doc)
 static int machine_prepare_create(struct hook *h, struct json *doc)
 {
 	warn_eviction(h, doc);
-	return machine_sizes_complete(h, doc);
+	return machine_sizes_complete(h, doc, NULL);
 }
 
 static int machine_prepare_update(struct hook *h, struct json *doc, const struct json *old)
@@ -118,7 +124,7 @@ static int machine_prepare_update(struct hook *h, struct json *doc, const struct
 	if (json_equal(json_get(doc, "spec"), json_get(old, "spec")))
 		return 0;
 	warn_eviction(h, doc);
-	return machine_sizes_complete(h, doc);
+	return machine_sizes_complete(h, doc, old);
 }
 
 static struct json *machine_cell(const struct table_row *row, const char *column)

@@ -43,23 +43,61 @@ static void put_topology(struct arena *a, const struct json *domain, struct json
 	json_set_int(a, cpu, "threads", 1);
 }
 
-void machine_defaults(struct hook *h, struct json *spec)
+static void put_machine(
+	struct arena *a, const struct json *settings, struct json *spec, const char *preferred)
 {
-	static const char *const amounts[] = {"cpu", "memory"};
-	struct arena *a = h->arena;
-	const struct json *settings = configuration(h);
-	struct json *domain = json_object_at(a, spec, "domain");
-	const char *arch = platform_architecture();
 	put_text(a, spec, "architecture",
 		json_path_str(settings, "architectureConfiguration.defaultArchitecture"));
-	put_text(a, spec, "architecture", arch);
-	struct json *machine = json_object_at(a, domain, "machine");
+	put_text(a, spec, "architecture", platform_architecture());
+	struct json *machine = json_object_at(a, json_object_at(a, spec, "domain"), "machine");
+	put_text(a, machine, "type", preferred);
 	put_text(a, machine, "type",
 		json_path_str(settings, arena_printf(a, "architectureConfiguration.%s.machineType",
 						json_path_str(spec, "architecture"))));
 	put_text(a, machine, "type", json_path_str(settings, "machineType"));
 	if (streq(json_path_str(spec, "architecture"), "amd64"))
 		put_text(a, machine, "type", MACHINE_TYPE);
+}
+
+void machine_template_defaults(
+	struct hook *h, struct json *vm, const struct json *old, const struct json *preference)
+{
+	struct json *spec = json_path(vm, "spec.template.spec");
+	if (!json_is(spec, JSON_OBJECT) || !json_is(json_get(spec, "domain"), JSON_OBJECT))
+		return;
+	if (old && !json_path(old, "spec.template.spec.architecture"))
+		return;
+	put_text(h->arena, spec, "architecture",
+		json_path_str(preference, "spec.preferredArchitecture"));
+	put_machine(h->arena, configuration(h), spec,
+		json_path_str(preference, "spec.machine.preferredMachineType"));
+}
+
+/* An image that is called "latest", or not called at all, may be another one each time. */
+static void put_pull_policies(struct arena *a, const struct json *volumes)
+{
+	JSON_FOR_EACH_ITEM(v, volumes) {
+		struct json *disk = json_get(v, "containerDisk");
+		const char *image = json_str_or(json_get(disk, "image"), "");
+		size_t size = strlen(image);
+		static const char latest[] = ":latest";
+		const char *slash = strrchr(image, '/'); /* a registry's port is no tag */
+		bool changes = !strpbrk(slash ? slash : image, ":@") ||
+			       (size >= sizeof(latest) - 1 &&
+				       streq(image + size - (sizeof(latest) - 1), latest));
+		if (*image)
+			put_text(a, disk, "imagePullPolicy", changes ? "Always" : "IfNotPresent");
+	}
+}
+
+void machine_defaults(struct hook *h, struct json *spec)
+{
+	static const char *const amounts[] = {"cpu", "memory"};
+	struct arena *a = h->arena;
+	const struct json *settings = configuration(h);
+	struct json *domain = json_object_at(a, spec, "domain");
+	put_machine(a, settings, spec, NULL);
+	put_pull_policies(a, json_get(spec, "volumes"));
 	struct json *cpu = json_object_at(a, domain, "cpu");
 	put_text(a, cpu, "model", json_path_str(settings, "cpuModel"));
 	put_topology(a, domain, cpu);

@@ -21,3 +21,8 @@ bool machine_rules_list(struct hook *h, const struct json *list, const char *at)
 
 /* defaults.c */
 void machine_defaults(struct hook *h, struct json *spec);
+/* Of a VirtualMachine: the architecture and type of machine of its template, so that it stays what
+ * it was when the settings change. `old` is NULL of a new one; one that was made without them stays
+ * so: its guest would seem to need a restart. preference may be NULL. */
+void machine_template_defaults(
+	struct hook *h, struct json *vm, const struct json *old, const struct json *preference);

@@ -1,6 +1,7 @@
 #include "server/api/machines/sizes.h"
 
 #include "server/api/machines/machines.h"
+#include "server/api/machines/rules.h"
 
 static const struct json *get(void *user, struct arena *a, const char *group, const char *kind,
 	const char *namespace, const char *name)
@@ -41,10 +42,10 @@ static void prefer_storage_class(struct arena *a, struct json *vm, const char *c
 	}
 }
 
-int machine_sizes_complete(struct hook *h, struct json *vm)
+int machine_sizes_complete(struct hook *h, struct json *vm, const struct json *old)
 {
 	const char *namespace = json_path_str(vm, "metadata.namespace");
-	const struct json *preference;
+	const struct json *preference = NULL;
 	const char *revision;
 	struct err err = ERR_INIT;
 	if (!h->api)
@@ -66,6 +67,7 @@ int machine_sizes_complete(struct hook *h, struct json *vm)
 		if (class && *class)
 			prefer_storage_class(h->arena, vm, class);
 	}
+	machine_template_defaults(h, vm, old, preference);
 	return 0;
 }
 

@@ -9,7 +9,7 @@ struct instancetype_source machine_sizes_source(struct api *api);
 
 /* The cluster's kinds where none is named, and what is to be inferred of volumes. Negative with
  * h->st filled when that fails. */
-int machine_sizes_complete(struct hook *h, struct json *vm) _must_check_;
+int machine_sizes_complete(struct hook *h, struct json *vm, const struct json *old) _must_check_;
 
 /* The template with both in it, in the arena; errors, in upstream's words, go to h->errors, and
  * then it is NULL. The machine's own template when it names neither. */

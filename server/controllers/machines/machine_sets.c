@@ -277,6 +277,39 @@ static void on_revision(struct sync *s, const struct client_result *r, void *use
 		fail(s, "FailedRevisionPruning", r, "keeping the revision of");
 }
 
+static bool in_use(const struct pass *p, const char *revision)
+{
+	for (size_t i = 0; i < p->child_count; i++) {
+		const struct child *c = &p->children[i];
+		struct object *vmi =
+			informer_get(p->c->instances, p->set->namespace, c->object->name);
+		if (streq(revision_of(c->doc), revision))
+			return true;
+		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+		if (vmi && streq(revision_of(object_doc(vmi, &a)), revision))
+			return true;
+	}
+	return false;
+}
+
+static void on_pruned(struct sync *s, const struct client_result *r, void *user)
+{
+	if (!client_ok(r) && r->code != 404)
+		fail(s, "FailedRevisionPruning", r, "pruning the revisions of");
+}
+
+/* Templates of before that no machine and no instance has any more. */
+static void prune_revisions(struct sync *s)
+{
+	struct pass *p = s->state;
+	struct object **all;
+	size_t count = informer_by_index(p->c->revisions, "owner", p->set->uid, &s->arena, &all);
+	for (size_t i = 0; i < count; i++)
+		if (!all[i]->deleting && !streq(all[i]->name, p->revision) &&
+			!in_use(p, all[i]->name))
+			sync_delete(s, all[i], -1, NULL, on_pruned, NULL);
+}
+
 /* The machine's template was an earlier one of the pool: replaced, but for what is only its own. */
 static void update_machine(struct sync *s, const struct child *c)
 {
@@ -345,8 +378,10 @@ static void scale(struct sync *s)
 		write_status(s);
 		return;
 	}
-	if (p->c->pools)
+	if (p->c->pools) {
 		bring_template(s);
+		prune_revisions(s);
+	}
 	if (p->active > p->replicas && scales_in(p)) {
 		delete_surplus(s, p->active - p->replicas);
 		return;
@@ -457,6 +492,7 @@ static void *create_pools(struct shared *sh)
 	c->pools = true;
 	c->instances = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachineInstance");
 	c->revisions = shared_informer(sh, "apps", "v1", "ControllerRevision");
+	informer_add_index(c->revisions, "owner");
 	informer_add_handler(c->instances, &handler, c);
 	return c;
 }
