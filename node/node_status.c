@@ -61,6 +61,9 @@ static struct json *labels(struct node_status *s, struct arena *a)
 	json_set_str(a, o, "kubernetes.io/arch", s->facts.architecture);
 	json_set_str(a, o, "beta.kubernetes.io/os", "linux");
 	json_set_str(a, o, "beta.kubernetes.io/arch", s->facts.architecture);
+	/* What KubeVirt's node label says: machines can have CPUs of their own here, and the first
+	 * stays for all others (node/vm/host/cpu_pool.h). The scheduler asks for it. */
+	json_set_str(a, o, "cpumanager", s->facts.cpu_count > 1 ? "true" : "false");
 	node_add_labels(a, o, s->n->config->register_labels);
 	return o;
 }

@@ -42,8 +42,22 @@ K45() {
 
 #@ K46 | same-page merging is switched and its saving shown | ksm
 K46() {
-	eventually 30 matches 'ksm' k get --raw /api/v1/nodes/node1/proxy/metrics/resource
-	k get node node1 -o yaml | grep -qi ksm
+	[ "$(cat /sys/kernel/mm/ksm/run)" = 0 ] || not_available "somebody else merges this machine's pages already"
+	k get namespace kubevirt >/dev/null 2>&1 || k create namespace kubevirt
+	k label --overwrite node node1 fn-ksm=yes
+	merging '{"nodeLabelSelector":{"matchLabels":{"fn-ksm":"yes"}}}'
+	eventually 60 merging_is true 1
+	merging null
+	eventually 60 merging_is false 0
+	k label node node1 fn-ksm-
+}
+merging() {
+	printf '{"apiVersion":"kubevirt.io/v1","kind":"KubeVirt","metadata":{"name":"kubevirt","namespace":"kubevirt"},"spec":{"configuration":{"ksmConfiguration":%s}}}' "$1" |
+		HOME=$TEST_DIR "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" apply -f -
+}
+merging_is() {
+	[ "$(k_field node/node1 '.metadata.labels.kubevirt\.io/ksm-enabled')" = "$1" ] || return 1
+	k get --raw /api/v1/nodes/node1/proxy/metrics/resource | grep -q "^node_ksmd_run $2$"
 }
 
 #@ K47 | I/O threads, cache, native I/O and limits of a disk |

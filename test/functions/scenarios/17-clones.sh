@@ -5,13 +5,18 @@ mac() { domain_xml "$1" | sed -n "s/.*<mac address='\([^']*\)'.*/\1/p" | head -n
 source_ready() {
 	machine origin
 	[ "$(page origin mark 2>/dev/null)" = original ] || mark origin original
+	touch "$TEST_DIR/original"
+}
+# The same, switched off; a boot for it only where none was before.
+source_stopped() {
+	[ -e "$TEST_DIR/original" ] || source_ready
+	stopped origin
 }
 
 #@ L15 | a full clone of a stopped machine has all of its own |
 L15() {
 	local volume
-	source_ready
-	stopped origin
+	source_stopped
 	virt clone origin l15 --full
 	running l15
 	marked l15 original
@@ -23,8 +28,7 @@ L15() {
 
 #@ L16 | a linked clone is made at once, whatever its size |
 L16() {
-	source_ready
-	stopped origin
+	source_stopped
 	virt clone origin l16 --linked
 	running l16
 	marked l16 original
@@ -45,6 +49,7 @@ L17() {
 L18() {
 	source_ready
 	virt snapshot-create origin l18s
+	rm -f "$TEST_DIR/original"
 	mark origin later
 	virt clone l18s l18 --from-snapshot
 	running l18
@@ -72,8 +77,7 @@ L19() {
 #@ L20 | several at once |
 L20() {
 	local n
-	source_ready
-	stopped origin
+	source_stopped
 	virt clone origin l20 --count 3
 	for n in 1 2 3; do
 		running "l20-$n"
