@@ -375,10 +375,12 @@ char *recipe_script(const struct recipe *r, struct arena *a, const char *directo
 		script_user(&b, a, &r->users[i]);
 	for (size_t i = 0; i < r->file_count; i++) {
 		const struct recipe_file *f = &r->files[i];
+		/* By the image's own shell: a link of the image, as /var/run, must not lead to
+		 * what the host has there. */
 		buf_printf(&b,
-			"install -D -m %s %s/%zu \"$root\"%s\nchroot \"$root\" chown %s %s\n",
-			f->mode, quoted(a, directory), i, quoted(a, f->path), f->owner,
-			quoted(a, f->path));
+			"chroot \"$root\" /bin/sh -ec 'mkdir -p \"${1%%/*}/\"; rm -f \"$1\"; umask "
+			"077; cat >\"$1\"; chown %s \"$1\"; chmod %s \"$1\"' sh %s <%s/%zu\n",
+			f->owner, f->mode, quoted(a, f->path), quoted(a, directory), i);
 	}
 	for (size_t i = 0; i < r->run_count; i++)
 		buf_printf(&b, "chroot \"$root\" /bin/sh -ec %s\n", quoted(a, r->run[i]));

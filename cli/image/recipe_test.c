@@ -37,7 +37,7 @@ static void test_whole(void **state)
 	const char *script = recipe_script(&r, &a, "/work dir");
 	assert_non_null(strstr(script, "useradd -m -s /bin/bash -G sudo admin\n"));
 	assert_non_null(strstr(script, "'admin:it'\\''s' | chroot"));
-	assert_non_null(strstr(script, "install -D -m 0600 '/work dir'/0 \"$root\"'/etc/note'"));
+	assert_non_null(strstr(script, "' sh '/etc/note' <'/work dir'/0\n"));
 	assert_non_null(strstr(script, "-ec 'echo it'\\''s done'"));
 	assert_non_null(strstr(script, "hanok-first-boot.service"));
 	arena_finish(&a);

@@ -6,6 +6,7 @@
 
 #define CLONE_GROUP "clone.kubevirt.io/v1beta1"
 #define VM_GROUP "kubevirt.io/v1"
+#define RENAMED_FROM "hanok.io/renamed-from"
 #define CLONE_MODE_ANNOTATION "hanok.io/disk-clone-mode" /* "linked" | "full" */
 
 static int until_cloned(void *user, const struct json *object, struct err *err)
@@ -260,7 +261,7 @@ static struct json *renamed(struct virt *v, const struct json *old, const char *
 			json_set(a, metadata, kept[i],
 				json_copy(a, json_get(json_get(old, "metadata"), kept[i])));
 	/* Both are there for a while, with the same MAC addresses. */
-	json_set_str(a, json_object_at(a, metadata, "annotations"), "hanok.io/renamed-from",
+	json_set_str(a, json_object_at(a, metadata, "annotations"), RENAMED_FROM,
 		json_path_str(old, "metadata.name") ?: "");
 	json_set(a, it, "spec", json_copy(a, json_get(old, "spec")));
 	struct json *spec = json_get(it, "spec");
@@ -295,6 +296,11 @@ static int vm_rename(struct virt *v, struct err *err)
 	const char *path = virt_path(v, VM_GROUP, t.namespace, "virtualmachines", name, NULL);
 	r = virt_send(v, "POST", virt_path(v, VM_GROUP, t.namespace, "virtualmachines", NULL, NULL),
 		NULL, renamed(v, old, name), &made, err);
+	/* Made by an attempt that was interrupted. */
+	if (r == -EEXIST && virt_get(v, path, &made, &none) == 0 &&
+		streq(json_str(json_get(json_path(made, "metadata.annotations"), RENAMED_FROM)),
+			t.name))
+		r = 0;
 	if (r < 0)
 		return err_context(err, r, "make virtual machine '%s/%s'", t.namespace, name);
 	struct json *owner = json_new_object(a);

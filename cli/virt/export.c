@@ -318,9 +318,12 @@ static int download_export(struct virt *v, const char *name, struct err *err)
 		.url = url,
 		.headers = arena_printf(a, "x-kubevirt-export-token: %s\r\n",
 			arena_printf(a, "%.*s", (int)size, clear)),
-		.ca = virt_has(v, "insecure") ? NULL : json_path_str(links, "cert"),
+		.ca = virt_has(v, "insecure") ? NULL : json_str_or(json_get(links, "cert"), ""),
 		.title = "got",
 	};
+	if (t.ca && !*t.ca)
+		return err_set(err, -EPROTO,
+			"its links have no certificate to verify the server by (--insecure)");
 	return transfer_download(&t, virt_value(v, "output"), err);
 }
 

@@ -1,6 +1,8 @@
 /* preference_apply.c - what a preference says holds where the template says nothing. */
 #include "server/instancetype/instancetype.h"
 
+#include "lib/json/json_seen.h"
+
 /* The preference's `from` as `to`, unless that is there. */
 static void prefer(struct arena *a, const struct json *preference, const char *from,
 	struct json *object, const char *to)
@@ -16,14 +18,10 @@ static void apply_cpu(struct arena *a, const struct json *p, struct json *domain
 	if (!json_count(wanted))
 		return;
 	struct json *features = json_array_at(a, json_object_at(a, domain, "cpu"), "features");
-	JSON_FOR_EACH_ITEM(f, wanted) {
-		bool there = false;
-		JSON_FOR_EACH_ITEM(have, features)
-			there |= streq(json_str(json_get(have, "name")),
-				json_str_or(json_get(f, "name"), ""));
-		if (!there)
+	struct json_seen known = json_seen_of(a, features, "name");
+	JSON_FOR_EACH_ITEM(f, wanted)
+		if (!json_seen_put(&known, f))
 			json_push(a, features, json_copy(a, f));
-	}
 }
 
 static void apply_disks(struct arena *a, const struct json *p, struct json *devices)
@@ -49,25 +47,19 @@ static void apply_disks(struct arena *a, const struct json *p, struct json *devi
 	}
 }
 
-static bool on_pod_network(const struct json *spec, const char *name)
-{
-	JSON_FOR_EACH_ITEM(n, json_get(spec, "networks"))
-		if (streq(json_str(json_get(n, "name")), name))
-			return json_get(n, "pod") != NULL;
-	return false;
-}
-
 static void apply_interfaces(
 	struct arena *a, const struct json *p, const struct json *spec, struct json *devices)
 {
 	static const char *const bindings[] = {"masquerade", "bridge", "sriov", "passt", "slirp",
 		"macvtap", "passtBinding", "binding"};
+	struct json_seen networks = json_seen_of(a, json_get(spec, "networks"), "name");
 	JSON_FOR_EACH_ITEM(i, json_get(devices, "interfaces")) {
+		const struct json *network = json_seen_find(&networks, json_get(i, "name"));
 		bool bound = false;
 		for (size_t n = 0; n < ARRAY_LEN(bindings); n++)
 			bound |= json_get(i, bindings[n]) != NULL;
 		prefer(a, p, "devices.preferredInterfaceModel", i, "model");
-		if (!bound && on_pod_network(spec, json_str_or(json_get(i, "name"), "")))
+		if (!bound && network && json_get(network, "pod"))
 			prefer(a, p, "devices.preferredInterfaceMasquerade", i, "masquerade");
 	}
 }

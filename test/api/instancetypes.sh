@@ -26,6 +26,8 @@ check_refused "one that says its memory itself" 'spec.template.spec.domain.memor
 	machine bad 'instancetype: {name: medium}' 'memory: {guest: 1Gi}'
 check_refused "one that has less than its preference needs" 'failure checking preference requirements: insufficient CPU resources of 1 vCPU provided by instance type, preference requires 2 vCPU' \
 	machine bad 'instancetype: {name: tiny, kind: VirtualMachineInstancetype}, preference: {name: linux}'
+check_refused "one without a template" 'spec.template: Required value' \
+	create '{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {name: bad}, spec: {runStrategy: Halted, instancetype: {name: medium}, preference: {name: linux}}}'
 check "one with both" machine vm 'instancetype: {name: medium}, preference: {name: linux}'
 check_output "has their kinds" '^virtualmachineclusterinstancetype virtualmachineclusterpreference$' k_field vm/vm .spec.instancetype.kind .spec.preference.kind
 bound() { matches '^medium vm-medium-v1beta1-[-0-9a-f]*-1 linux$' k_field vm/vm .status.instancetypeRef.name .status.instancetypeRef.controllerRevisionRef.name .status.preferenceRef.name; }

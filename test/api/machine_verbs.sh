@@ -37,8 +37,12 @@ check "an instance" instance web
 for verb in pause unpause freeze unfreeze reset softreboot; do
 	check_output "$verb of what does not run yet" 'VMI is not running.*409$' put virtualmachineinstances/web/$verb
 done
-for what in console vnc vnc/screenshot portforward/22/tcp guestosinfo userlist filesystemlist; do
+for what in guestosinfo userlist filesystemlist; do
 	check_output "$what of what does not run yet" 'VMI is not running.*409$' get virtualmachineinstances/web/$what
+done
+# virtctl console asks again after 400, and gives up after 409.
+for what in console vnc vnc/screenshot portforward/22/tcp; do
+	check_output "$what of what does not run yet" 'VMI is not running.*400$' get virtualmachineinstances/web/$what
 done
 check "it runs" becomes web '{"phase":"Running","nodeName":"nowhere"}'
 check_output "the node is asked" 'nodes \\"nowhere\\" not found.*404$' put virtualmachineinstances/web/pause

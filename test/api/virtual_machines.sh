@@ -64,12 +64,25 @@ check "an instance" bash -c "$(declare -f instance); instance old | HOME=$TEST_D
 check_output "gets the pod network" '^default default \{\}' k_field vmi/old '.spec.networks[0].name' '.spec.domain.devices.interfaces[0].name' '.spec.networks[0].pod'
 check_output "and a disk for its volume" '^root virtio Pending$' k_field vmi/old '.spec.domain.devices.disks[0].name' '.spec.domain.devices.disks[0].disk.bus' .status.phase
 check_refused "its spec stays" 'update of VMI object is restricted' k patch vmi old --type merge -p '{"spec":{"terminationGracePeriodSeconds":5}}'
-check_output "a console needs it to run" 'VMI is not running.*"code":409' raw /apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/old/console
+check_output "a console needs it to run" 'VMI is not running.*"code":400' raw /apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/old/console
 check_output "restart of what runs" '^202$' verb old restart
 check_output "is a stop and a start" '^Stop Start$' k_field vm/old '.status.stateChangeRequests[0].action' '.status.stateChangeRequests[1].action'
 check "deletion waits for the node's agent" k delete vmi old --wait=false
 check_output "held by its finalizer" '^foregroundDeleteVirtualMachine$' k_field vmi/old '.metadata.finalizers[0]'
 check "which the agent takes away" k patch vmi old --type merge -p '{"metadata":{"finalizers":null}}'
 check_refused "then it is gone" 'NotFound' k get vmi old
+
+# Each try to make an instance has a name of its own, and what is said of it, too: that must not bring on the next.
+stop_server
+start_server '--controllers=virtualmachineinstancereplicaset' --scheduler=off
+create() { k create -f - <<<"$1"; }
+check "a set whose instances are refused" create '{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstanceReplicaSet, metadata: {name: none},
+  spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}}}}'
+refused() { matches 'spec.domain: Required' k_field vmirs/none '.status.conditions[0].message'; }
+check "says so" eventually 10 refused
+settled=$(k_field vmirs/none .metadata.resourceVersion)
+check "tries again" eventually 20 matches '[2-9]' k_count events
+check_output "and is not changed by each" "^$settled\$" k_field vmirs/none .metadata.resourceVersion
+
 check_output "discovery of the verbs" 'virtualmachines/start.*virtualmachines/stop' raw /apis/subresources.kubevirt.io/v1
 finish

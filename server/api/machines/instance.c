@@ -118,6 +118,26 @@ static int find(struct api_request *req, const struct object **ret)
 	return *ret ? 0 : machines_not_found(req, VMI, req->route.name);
 }
 
+/* What clients open as a stream: they take 400 for "not yet" and ask again, as virtctl console does
+ * while its machine starts; 409 ends them. */
+static bool is_stream(const struct vm_subresource *row)
+{
+	return row->check == machines_may_console || row->check == machines_may_vnc ||
+	       row->check == machines_may_forward;
+}
+
+static int check_stream(
+	struct api_request *req, const struct object *vmi, const struct vm_subresource *row)
+{
+	const char *phase = object_field(vmi, "status.phase");
+	int r = row->check(req, object_doc(vmi, req->arena));
+	if (r < 0 || streq(phase, "Running"))
+		return r;
+	if (streq(phase, "Failed") && row->check == machines_may_console)
+		return machines_conflict(req, VMI, "VMI is in failed status");
+	return status_bad_request(req->arena, &req->st, "VMI is not running");
+}
+
 static int check(
 	struct api_request *req, const struct object *vmi, const struct vm_subresource *row)
 {
@@ -125,6 +145,8 @@ static int check(
 	int r = streq(req->method, "PUT") ? machines_options(req, &options) : 0;
 	if (r < 0)
 		return r;
+	if (row && is_stream(row))
+		return check_stream(req, vmi, row);
 	if (!streq(object_field(vmi, "status.phase"), "Running"))
 		return machines_conflict(req, VMI, "VMI is not running");
 	return row && row->check ? row->check(req, object_doc(vmi, req->arena)) : 0;

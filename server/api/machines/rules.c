@@ -407,6 +407,11 @@ void machine_rules_check(struct hook *h, const struct json *spec, const char *at
 	const char *domain_at = at(h, "%s.domain", at);
 	if (!spec)
 		return;
+	/* Much below looks for volumes by name. */
+	if (json_count(json_get(spec, "volumes")) > RULES_LIST_MAX) {
+		machine_rules_volumes(h, spec, at);
+		return;
+	}
 	resources_validate(h, json_get(domain, "resources"), at(h, "%s.resources", domain_at));
 	check_names(h, spec, at);
 	check_resources(h, domain, domain_at);
@@ -463,7 +468,8 @@ void machine_rules_check_machine(struct hook *h, const struct json *spec)
 					field));
 		else if (json_seen_put(&names, meta))
 			duplicate(h, at(h, "%s.name", field), json_get(meta, "name"));
-		else if (!uses(spec, name))
+		else if (json_count(json_path(spec, "template.spec.volumes")) <= RULES_LIST_MAX &&
+			 !uses(spec, name))
 			required(h, field,
 				at(h,
 					"DataVolumeTemplate entry %s must be referenced in the VMI "

@@ -76,6 +76,9 @@ void machine_rules_volumes(struct hook *h, const struct json *spec, const char *
 		if (sources != 1)
 			invalid(h, field, json_get(v, "name"),
 				"%s must have exactly one source type set", field);
+		/* Files and directories of the node have it. One of a dump is its claim's. */
+		check_rule_at(h, json_get(v, "memoryDump") ? RULE_DNS_SUBDOMAIN : RULE_DNS_LABEL,
+			at_child(h, field, "name"), json_get(v, "name"));
 		cloud_inits +=
 			json_get(v, "cloudInitNoCloud") || json_get(v, "cloudInitConfigDrive");
 		accounts += json_get(v, "serviceAccount") != NULL;

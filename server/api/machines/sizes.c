@@ -88,7 +88,9 @@ const struct json *machine_sizes_template(struct hook *h, const struct json *vm)
 	const struct json *own = json_path(vm, "spec.template");
 	struct instancetype_source source = machine_sizes_source(h->api);
 	bool known = true;
-	if (!h->api || (!json_path(vm, "spec.instancetype") && !json_path(vm, "spec.preference")))
+	/* That it is required is said elsewhere. */
+	if (!own || !h->api ||
+		(!json_path(vm, "spec.instancetype") && !json_path(vm, "spec.preference")))
 		return own;
 	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
 		const struct json *matcher = instancetype_matcher(vm, roles[i].role);

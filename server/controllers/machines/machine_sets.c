@@ -55,9 +55,14 @@ static void write_status(struct sync *s)
 	struct condition paused = {
 		"ReplicaPaused", "True", "Paused", "Controller got paused", false};
 	struct selector selector;
+	/* Messages name the instance, and its name is another at each try: the first one stays,
+	 * else each try would change the set and so be followed by the next one at once. */
+	const struct json *had = condition_find(conditions, failure.type);
+	if (p->failure_reason && streq(json_str(json_get(had, "reason")), p->failure_reason))
+		failure.message = json_str_or(json_get(had, "message"), "");
 	if (p->failure_reason)
 		conditions = condition_set(a, conditions, &failure, now_ns);
-	else if (condition_find(conditions, failure.type) && p->active == p->replicas)
+	else if (had && p->active == p->replicas)
 		conditions = condition_drop(a, conditions, failure.type);
 	if (json_path_bool(p->doc, "spec.paused", false))
 		conditions = condition_set(a, conditions, &paused, now_ns);
