@@ -23,6 +23,7 @@ struct vm_probe;
 struct vm_outside;
 struct vm_saver;
 struct vm_space;
+struct vm_live;
 
 struct vm_manager {
 	struct node *node;
@@ -84,6 +85,7 @@ struct vm_worker {
 	bool saving;				 /* to disk; not known yet how it ended */
 	struct vm_saver *saver;
 	struct vm_space *space;		     /* NULL until a disk was full */
+	struct vm_live *live;		     /* its changes while it runs; NULL before it ran */
 	struct vm_outside *outside;	     /* what others changed; NULL before it ran */
 	struct list actions, screens, dials; /* requests under way: control/ */
 };

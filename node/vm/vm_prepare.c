@@ -525,6 +525,9 @@ static void start_disks(struct vm_prepare *p)
 		case VM_VOLUME_CLAIM:
 			open_claim(op);
 			break;
+		case VM_VOLUME_NONE:
+			one_done(p, "", NULL);
+			break;
 		}
 	}
 	if (s->kernel_boot.kernel_path)

@@ -110,6 +110,7 @@ static struct json *interface(
 	json_set_str(a, it, "mac", i->mac);
 	json_set_str(a, it, "infoSource", i->network ? "domain, multus-status" : "domain");
 	json_set_int(a, it, "queueCount", MAX(i->queues, 1u));
+	json_set_str(a, it, "linkState", i->link_down ? "down" : "up");
 	if (*address) {
 		json_push(a, all, json_new_string(a, address));
 		json_set_str(a, it, "ipAddress", address);
@@ -134,17 +135,43 @@ static struct json *interfaces(struct arena *a, const struct vm_facts *f)
 	return list;
 }
 
-static struct json *volumes(struct arena *a, const struct vm_spec *s)
+static void volume_fact(struct arena *a, struct json *it, const struct vm_volume_fact *v)
 {
+	json_set_str(a, it, "phase", v->phase);
+	json_set_str(a, it, "reason", v->reason);
+	json_set_str(a, it, "message", v->message);
+	/* There is no pod that holds it: QEMU has the disk itself. */
+	json_object_at(a, it, "hotplugVolume");
+}
+
+static struct json *volumes(struct arena *a, const struct vm_facts *f)
+{
+	const struct vm_spec *s = f->spec;
 	struct json *list = json_new_array(a);
 
 	for (size_t i = 0; i < s->disk_count; i++) {
 		struct json *it = json_new_object(a);
 
+		if (s->disks[i].volume == VM_VOLUME_NONE)
+			continue;
 		json_set_str(a, it, "name", s->disks[i].name);
 		json_set_str(a, it, "target", s->disks[i].target);
 		if (s->disks[i].capacity_bytes)
 			json_set_int(a, it, "size", s->disks[i].capacity_bytes);
+		for (size_t k = 0; k < f->volume_count; k++)
+			if (!f->volumes[k].leaves && streq(f->volumes[k].name, s->disks[i].name))
+				volume_fact(a, it, &f->volumes[k]);
+		json_push(a, list, it);
+	}
+	for (size_t k = 0; k < f->volume_count; k++) {
+		struct json *it;
+
+		if (!f->volumes[k].leaves)
+			continue;
+		it = json_new_object(a);
+		json_set_str(a, it, "name", f->volumes[k].name);
+		json_set_str(a, it, "target", f->volumes[k].target);
+		volume_fact(a, it, &f->volumes[k]);
 		json_push(a, list, it);
 	}
 	return list;
@@ -168,28 +195,42 @@ static const char *qos_class(const struct vm_spec *s)
 	return "Guaranteed";
 }
 
-static void running_facts(
-	struct arena *a, struct json *status, const struct vm_spec *s, uint64_t memory_now)
+/* What the guest was started with stays while its VMI changes. */
+static const char *boot_memory(const struct json *old, const char *now)
 {
+	const char *was = json_path_str(old, "memory.guestAtBoot");
+
+	return was && streq(json_str(json_get(old, "phase")), "Running") ? was : now;
+}
+
+static void running_facts(
+	struct arena *a, struct json *status, const struct json *old, const struct vm_facts *f)
+{
+	const struct vm_spec *s = f->spec;
 	struct json *machine = json_new_object(a), *memory = json_new_object(a),
 		    *cpu = json_new_object(a);
+	unsigned per_socket = MAX(s->cores * s->threads, 1u);
 	/* As the server will store it: what differs is sent again. */
 	const char *bytes = quantity_canonical(a, quantity_format_bytes(a, s->memory_bytes));
+	const char *boot = boot_memory(old, bytes);
+	const char *now = f->memory_now_bytes
+				  ? quantity_canonical(a,
+					    quantity_format_bytes(a, (int64_t)f->memory_now_bytes))
+				  : boot;
 
 	json_set_str(a, machine, "type", s->machine);
 	json_set(a, status, "machine", machine);
-	json_set_str(a, memory, "guestAtBoot", bytes);
-	json_set_str(a, memory, "guestCurrent",
-		memory_now ? quantity_canonical(a, quantity_format_bytes(a, (int64_t)memory_now))
-			   : bytes);
+	json_set_str(a, memory, "guestAtBoot", boot);
+	json_set_str(a, memory, "guestCurrent", now);
 	json_set_str(a, memory, "guestRequested", bytes);
 	json_set(a, status, "memory", memory);
 	json_set_int(a, cpu, "cores", s->cores);
-	json_set_int(a, cpu, "sockets", s->sockets);
+	json_set_int(a, cpu, "sockets",
+		f->vcpus_now ? MAX(f->vcpus_now / per_socket, 1u) : s->sockets);
 	json_set_int(a, cpu, "threads", s->threads);
 	json_set(a, status, "currentCPUTopology", cpu);
 	json_set_str(a, status, "qosClass", qos_class(s));
-	json_set(a, status, "volumeStatus", volumes(a, s));
+	json_set(a, status, "volumeStatus", volumes(a, f));
 }
 
 static void add_transition(struct arena *a, struct json *status, const struct json *old,
@@ -222,7 +263,7 @@ struct json *vm_status_patch(
 	if (f->spec && (*f->address || f->alive))
 		json_set(a, status, "interfaces", interfaces(a, f));
 	if (f->spec && f->alive)
-		running_facts(a, status, f->spec, f->memory_now_bytes);
+		running_facts(a, status, old, f);
 	agent_status_set(
 		a, status, old, f->alive ? f->agent_os : NULL, f->alive ? f->agent_freeze : NULL);
 	JSON_FOR_EACH_MEMBER(m, status)

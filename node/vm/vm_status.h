@@ -4,6 +4,12 @@
 
 #include "node/vm/spec/vm_spec.h"
 
+/* A volume that was plugged in, or goes. */
+struct vm_volume_fact {
+	const char *name, *target, *phase, *reason, *message;
+	bool leaves; /* the VMI does not ask for it any more */
+};
+
 struct vm_facts {
 	const char *phase; /* NULL = as it is */
 	bool alive;	   /* the guest has power */
@@ -29,6 +35,9 @@ struct vm_facts {
 	/* accessCredentials that go through the agent: false = there are none, or nothing yet. */
 	bool credentials, credentials_ok;
 	const char *credentials_message;
+	const struct vm_volume_fact *volumes;
+	size_t volume_count;
+	unsigned vcpus_now; /* that the guest has; 0 = as it was started */
 	const struct json *agent_os, *agent_interfaces, *agent_freeze;
 };
 

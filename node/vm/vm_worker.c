@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 #include "node/vm/control/control.h"
 #include "node/vm/guest_dns.h"
+#include "node/vm/live/live.h"
 #include "node/vm/vm_networks.h"
 
 #define STATUS_RETRY_MS 1000
@@ -135,6 +136,7 @@ static struct json *wanted_status(struct vm_worker *w, struct arena *a)
 		f.problem_message = w->problem.msg;
 	}
 	vm_agent_facts(w, a, &f);
+	vm_live_facts(w, a, &f);
 	return vm_status_patch(
 		a, object_doc(w->object, a), &f, w->m->node->clock->wall_ns(w->m->node->clock));
 }
@@ -620,6 +622,7 @@ void vm_worker_step(struct vm_worker *w)
 	vm_save_follow(w);
 	vm_space_follow(w);
 	vm_outside_follow(w);
+	vm_live_follow(w);
 	vm_snapshots_follow(w->m->snapshots, w);
 	if (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_SAVED)
 		adopt_lease(w);
@@ -776,6 +779,7 @@ void vm_worker_destroy(struct vm_worker *w)
 	w->destroyed = true;
 	vm_console_end(w, "the node agent stops");
 	vm_control_end(w);
+	vm_live_end(w);
 	vm_probe_stop(w);
 	vm_agent_stop(w);
 	vm_prepare_cancel(w->prepare);

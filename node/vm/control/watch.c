@@ -1,6 +1,7 @@
 /* watch.c - what happens to a domain that was not asked for here: virsh and virt-manager on the
  * same host, QEMU, the guest itself. docs/virtual-machines.md has the table of what follows. */
 #include "node/vm/control/control.h"
+#include "node/vm/live/live.h"
 
 #include <stdio.h>
 
@@ -172,11 +173,15 @@ void vm_watch_event(struct vm_worker *w, const struct libvirt_event *e)
 	case LIBVIRT_EVENT_ID_DEVICE_ADDED:
 	case LIBVIRT_EVENT_ID_DEVICE_REMOVED:
 		vm_outside_device(w, e->device, e->id == LIBVIRT_EVENT_ID_DEVICE_ADDED);
+		if (e->id == LIBVIRT_EVENT_ID_DEVICE_REMOVED)
+			vm_live_removed(w, e->device, false);
+		break;
+	case LIBVIRT_EVENT_ID_DEVICE_REMOVAL_FAILED:
+		vm_live_removed(w, e->device, true);
 		break;
 	/* For who asked for them; and what is tuned or noted there does no harm. */
 	case LIBVIRT_EVENT_ID_BLOCK_JOB_2:
 	case LIBVIRT_EVENT_ID_TUNABLE:
-	case LIBVIRT_EVENT_ID_DEVICE_REMOVAL_FAILED:
 	case LIBVIRT_EVENT_ID_METADATA_CHANGE:
 	case LIBVIRT_EVENT_ID_BLOCK_THRESHOLD:
 		break;

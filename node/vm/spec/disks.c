@@ -57,6 +57,10 @@ static int read_disk(const struct json *spec, const struct json *disk, size_t in
 	(*letter)++;
 
 	volume = spec_named(json_get(spec, "volumes"), d->name);
+	if (!volume && streq(d->device, "cdrom")) {
+		d->volume = VM_VOLUME_NONE;
+		return 0;
+	}
 	if (!volume)
 		return err_set(err, -EINVAL, "%s: there is no volume named '%s'", field, d->name);
 	snprintf(field, sizeof(field), "volume '%s'", d->name);
@@ -125,12 +129,12 @@ static void write_backing(struct xml *x, const struct vm_layer *layers, size_t c
 		xml_add(x, "      </backingStore>\n");
 }
 
-static void write_disk(struct xml *x, const struct vm_spec *s, const struct vm_disk *d)
+void xml_write_disk(struct xml *x, const struct vm_spec *s, const struct vm_disk *d)
 {
 	xml_add(x, "    <disk type='%s' device='%s'", d->is_block ? "block" : "file", d->device);
 	if (streq(d->bus, "virtio") && s->devices.transitional)
 		xml_add(x, " model='%s'", spec_virtio_model(s));
-	xml_add(x, ">\n      <driver name='qemu' type='%s'", d->format);
+	xml_add(x, ">\n      <driver name='qemu' type='%s'", d->path ? d->format : "raw");
 	if (d->cache)
 		xml_add(x, " cache='%s'", d->cache);
 	if (d->error_policy)
@@ -140,10 +144,13 @@ static void write_disk(struct xml *x, const struct vm_spec *s, const struct vm_d
 	if (!d->readonly)
 		xml_add(x, " discard='unmap'");
 	xml_write_disk_driver(x, d);
-	xml_add(x,
-		d->is_block ? "/>\n      <source dev='%s'/>\n" : "/>\n      <source file='%s'/>\n",
-		d->path);
-	write_backing(x, d->backing, d->backing_count);
+	xml_add(x, "/>\n");
+	if (d->path) {
+		xml_add(x,
+			d->is_block ? "      <source dev='%s'/>\n" : "      <source file='%s'/>\n",
+			d->path);
+		write_backing(x, d->backing, d->backing_count);
+	}
 	xml_add(x, "      <target dev='%s' bus='%s'", d->target, d->bus);
 	xml_add(x, d->tray_open ? " tray='open'/>\n" : "/>\n");
 	xml_write_disk_tuning(x, d);
@@ -161,5 +168,5 @@ static void write_disk(struct xml *x, const struct vm_spec *s, const struct vm_d
 void xml_write_disks(struct xml *x, const struct vm_spec *s)
 {
 	for (size_t i = 0; i < s->disk_count; i++)
-		write_disk(x, s, &s->disks[i]);
+		xml_write_disk(x, s, &s->disks[i]);
 }

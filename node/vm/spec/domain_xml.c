@@ -19,6 +19,15 @@ static void write_about(struct xml *x, const struct vm_spec *s, const struct dom
 	xml_add(x, "    </hanok:vmi>\n  </metadata>\n");
 }
 
+static int checked(const struct xml *x, struct err *err)
+{
+	if (x->bad)
+		return err_set(err, -EINVAL,
+			"the VMI has control characters where libvirt allows none "
+			"(serial, kernelArgs or names)");
+	return 0;
+}
+
 int domain_xml_write(
 	struct buf *out, const struct vm_spec *s, const struct domain_host *host, struct err *err)
 {
@@ -40,9 +49,23 @@ int domain_xml_write(
 		s->reboot_terminates ? "destroy" : "restart", s->devices.on_crash);
 	xml_write_devices(&x, s, host);
 	xml_add(&x, "</domain>\n");
-	if (x.bad)
-		return err_set(err, -EINVAL,
-			"the VMI has control characters where libvirt allows none "
-			"(serial, kernelArgs or names)");
-	return 0;
+	return checked(&x, err);
+}
+
+int domain_xml_disk(
+	struct buf *out, const struct vm_spec *s, const struct vm_disk *d, struct err *err)
+{
+	struct xml x = {.out = out};
+
+	xml_write_disk(&x, s, d);
+	return checked(&x, err);
+}
+
+int domain_xml_interface(struct buf *out, const struct vm_spec *s, const struct vm_interface *i,
+	const struct domain_host *host, struct err *err)
+{
+	struct xml x = {.out = out};
+
+	xml_write_interface(&x, s, i, host);
+	return checked(&x, err);
 }

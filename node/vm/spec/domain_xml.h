@@ -20,3 +20,8 @@ struct domain_host {
  */
 int domain_xml_write(struct buf *out, const struct vm_spec *s, const struct domain_host *host,
 	struct err *err) _must_check_;
+/* One of its devices, as for plugging it in. A CD-ROM drive without path is empty. */
+int domain_xml_disk(struct buf *out, const struct vm_spec *s, const struct vm_disk *d,
+	struct err *err) _must_check_;
+int domain_xml_interface(struct buf *out, const struct vm_spec *s, const struct vm_interface *i,
+	const struct domain_host *host, struct err *err) _must_check_;

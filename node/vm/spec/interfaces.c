@@ -121,31 +121,35 @@ int spec_read_interfaces(const struct json *spec, struct vm_spec *s, struct err 
 	return 0;
 }
 
+void xml_write_interface(struct xml *x, const struct vm_spec *s, const struct vm_interface *n,
+	const struct domain_host *host)
+{
+	char tap[IFNAMSIZ];
+
+	xml_add(x,
+		"    <interface type='bridge'>\n      <mac address='%s'/>\n"
+		"      <source bridge='%s'/>\n",
+		n->mac, *n->bridge ? n->bridge : host->bridge);
+	if (n->network)
+		net_tap_name_of(s->uid, n->name, tap);
+	else
+		net_tap_name(s->uid, tap);
+	xml_add(x, "      <target dev='%s'/>\n", tap);
+	if (n->mtu)
+		xml_add(x, "      <mtu size='%lld'/>\n", (long long)n->mtu);
+	if (n->link_down)
+		xml_add(x, "      <link state='down'/>\n");
+	xml_add(x, "      <model type='%s'/>\n",
+		streq(n->model, "virtio") ? spec_virtio_model(s) : n->model);
+	if (n->queues)
+		xml_add(x, "      <driver queues='%lld'/>\n", (long long)n->queues);
+	if (n->boot_order)
+		xml_add(x, "      <boot order='%lld'/>\n", (long long)n->boot_order);
+	xml_add(x, "      <alias name='ua-%s'/>\n    </interface>\n", n->name);
+}
+
 void xml_write_interfaces(struct xml *x, const struct vm_spec *s, const struct domain_host *host)
 {
-	for (size_t i = 0; i < s->interface_count; i++) {
-		const struct vm_interface *n = &s->interfaces[i];
-		char tap[IFNAMSIZ];
-
-		xml_add(x,
-			"    <interface type='bridge'>\n      <mac address='%s'/>\n"
-			"      <source bridge='%s'/>\n",
-			n->mac, *n->bridge ? n->bridge : host->bridge);
-		if (n->network)
-			net_tap_name_of(s->uid, n->name, tap);
-		else
-			net_tap_name(s->uid, tap);
-		xml_add(x, "      <target dev='%s'/>\n", tap);
-		if (n->mtu)
-			xml_add(x, "      <mtu size='%lld'/>\n", (long long)n->mtu);
-		if (n->link_down)
-			xml_add(x, "      <link state='down'/>\n");
-		xml_add(x, "      <model type='%s'/>\n",
-			streq(n->model, "virtio") ? spec_virtio_model(s) : n->model);
-		if (n->queues)
-			xml_add(x, "      <driver queues='%lld'/>\n", (long long)n->queues);
-		if (n->boot_order)
-			xml_add(x, "      <boot order='%lld'/>\n", (long long)n->boot_order);
-		xml_add(x, "      <alias name='ua-%s'/>\n    </interface>\n", n->name);
-	}
+	for (size_t i = 0; i < s->interface_count; i++)
+		xml_write_interface(x, s, &s->interfaces[i], host);
 }

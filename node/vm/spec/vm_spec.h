@@ -34,6 +34,7 @@ enum vm_volume {
 	VM_VOLUME_EMPTY_DISK,
 	VM_VOLUME_CLOUD_INIT, /* a seed: enum vm_seed */
 	VM_VOLUME_CLAIM,      /* persistentVolumeClaim, dataVolume, ephemeral */
+	VM_VOLUME_NONE,	      /* an empty CD-ROM drive */
 };
 
 /* A file below a disk's own, which nobody writes. */
@@ -77,6 +78,7 @@ struct vm_disk {
 	const struct json *cloud_init; /* seed: the volume's source */
 	const char *claim;	       /* of the VMI's namespace */
 	bool ephemeral;		       /* claim: under an overlay of this VMI, which goes with it */
+	bool hotpluggable;	       /* claim: it came, or may go, while the guest runs */
 
 	/* Where the bytes are: filled in by whoever prepares the disks (vm_files.h). */
 	const char *path, *format;	/* "raw" | "qcow2" */

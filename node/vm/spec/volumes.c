@@ -36,6 +36,7 @@ static int read_claim(
 			filled	    ? "dataVolume.name"
 			: ephemeral ? "ephemeral.persistentVolumeClaim.claimName"
 				    : "persistentVolumeClaim.claimName");
+	d->hotpluggable = json_bool_or(json_get(filled ? filled : claim, "hotpluggable"), false);
 	if (json_bool_or(json_get(claim, "readOnly"), false) && !ephemeral)
 		d->readonly = true;
 	return 0;
@@ -104,6 +105,7 @@ int spec_read_volume(
 		break;
 	case VM_VOLUME_CLOUD_INIT:
 	case VM_VOLUME_CLAIM:
+	case VM_VOLUME_NONE:
 		break; /* not in that table */
 	}
 	return r;

@@ -8,11 +8,12 @@
 #include "server/controllers/machines/virtual_machine_plan.h"
 #include "server/controllers/machines/virtual_machine_sizes.h"
 #include "server/controllers/machines/virtual_machine_volumes.h"
+#include "server/controllers/machines/vm_live_changes.h"
 
 #define COMPONENT "virtualmachine-controller"
 #define FINALIZER                                                                                  \
 	"foregroundDeleteVirtualMachine" /* the node agent's: until the guest has stopped */
-#define TEMPLATE_HASH "hanok.io/template-hash"
+#define TEMPLATE_HASH "fixed.hanok.io/template-hash"
 #define GENERATION "kubevirt.io/vm-generation"
 
 struct machines {
@@ -31,20 +32,42 @@ struct pass {
 	struct volumes_state volumes;
 	struct sizes_state sizes;
 	const char *strategy;
+	struct vm_live_changes live;		      /* of the running instance */
 	const char *failure_reason, *failure_message; /* NULL = none */
 };
 
-/* Of what an instance is made of. */
-static char *template_hash(struct arena *a, const struct pass *p)
+/* Of what in an instance can't change while it runs. */
+static char *fixed_hash(struct arena *a, const struct json *spec)
 {
 	_cleanup_(buf_finish) struct buf text = BUF_INIT;
-	struct json *spec = json_path(p->doc, "spec.template.spec");
-	if (spec)
-		json_write(&text, spec);
-	for (size_t i = 0; i < SIZE_ROLES; i++)
-		if (p->sizes.found[i])
-			json_write(&text, json_get(p->sizes.found[i], "spec"));
+	json_write(&text, vm_live_fixed(a, spec));
 	return arena_printf(a, "%016" PRIx64, fnv1a_64(text.data ? text.data : "", text.size));
+}
+
+/* The template with instancetype and preference; *ret_conflicts: fields that both have. */
+static struct json *whole_template(
+	struct arena *a, const struct pass *p, const struct json **ret_conflicts)
+{
+	struct json *template = json_copy(a, json_path(p->doc, "spec.template"));
+	if (!template)
+		template = json_new_object(a);
+	*ret_conflicts = instancetype_apply(a, p->sizes.found[ROLE_INSTANCETYPE],
+		p->sizes.found[ROLE_PREFERENCE], template, "spec");
+	return template;
+}
+
+/* What a change of the template means for the instance that runs. */
+static struct vm_live_changes look_for_changes(struct arena *a, const struct pass *p)
+{
+	const char *was = json_str(
+		json_get(json_path(p->instance_doc, "metadata.annotations"), TEMPLATE_HASH));
+	const char *phase = json_str_or(json_path(p->instance_doc, "status.phase"), "");
+	const struct json *conflicts;
+	if (!was || vm_phase_final(phase) || p->sizes.reason || p->instance->deleting)
+		return (struct vm_live_changes){0};
+	const struct json *wanted = json_get(whole_template(a, p, &conflicts), "spec");
+	return vm_live_changes(
+		a, wanted, p->instance_doc, conflicts || !streq(was, fixed_hash(a, wanted)));
 }
 
 /* Status. */
@@ -87,20 +110,11 @@ static struct json *mirror(
 static struct json *restart_required(
 	struct arena *a, const struct pass *p, struct json *conditions, int64_t now_ns)
 {
-	const char *was = json_str(
-		json_get(json_path(p->instance_doc, "metadata.annotations"), TEMPLATE_HASH));
-	bool differs =
-		was &&
-		!vm_phase_final(json_str_or(json_path(p->instance_doc, "status.phase"), "")) &&
-		!p->sizes.reason && !streq(was, template_hash(a, p));
-	if (!differs)
+	if (!p->live.restart)
 		return condition_find(conditions, "RestartRequired")
 			       ? condition_drop(a, conditions, "RestartRequired")
 			       : conditions;
-	struct condition c = {"RestartRequired", "True", "TemplateChanged",
-		"The template has changed since the instance was started: restart it to apply the "
-		"change",
-		false};
+	struct condition c = {"RestartRequired", "True", NULL, p->live.restart, false};
 	return condition_set(a, conditions, &c, now_ns);
 }
 
@@ -218,11 +232,8 @@ static void start_instance(struct sync *s)
 {
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
-	struct json *template = json_copy(a, json_path(p->doc, "spec.template"));
-	if (!template)
-		template = json_new_object(a);
-	const struct json *conflicts = instancetype_apply(a, p->sizes.found[ROLE_INSTANCETYPE],
-		p->sizes.found[ROLE_PREFERENCE], template, "spec");
+	const struct json *conflicts;
+	struct json *template = whole_template(a, p, &conflicts);
 	if (conflicts) {
 		refuse_start(s, conflicts);
 		return;
@@ -242,7 +253,10 @@ static void start_instance(struct sync *s)
 					   : json_new_object(a);
 	json_set(a, annotations, GENERATION,
 		json_new_printf(a, "%" PRId64, json_path_int(p->doc, "metadata.generation", 0)));
-	json_set_str(a, annotations, TEMPLATE_HASH, template_hash(a, p));
+	json_set_str(a, annotations, TEMPLATE_HASH, fixed_hash(a, json_get(template, "spec")));
+	const char *plugged = vm_live_plugged(a, json_get(template, "spec"));
+	if (*plugged)
+		json_set_str(a, annotations, VM_PLUGGED_ANNOTATION, plugged);
 	machine_sizes_annotate(a, p->doc, annotations);
 	json_set(a, meta, "annotations", annotations);
 	json_push(a, json_array_at(a, meta, "finalizers"), json_new_string(a, FINALIZER));
@@ -305,6 +319,18 @@ static void run_always(struct sync *s)
 	sync_patch(s, p->vm, NULL, patch, NULL, NULL);
 }
 
+static void on_changed(struct sync *s, const struct client_result *r, void *user)
+{
+	struct pass *p = s->state;
+	/* What the server does not take live waits for the next start; its words say why. */
+	if (r->code == 422 || r->code == 403)
+		client_event_as(p->c->client, COMPONENT, p->vm, NULL, "Warning", "FailedUpdate",
+			"Error changing the running virtual machine instance %s: %s", p->vm->name,
+			r->message);
+	else if (r->code != 404)
+		sync_check(s, r);
+}
+
 /* After the status: a failure must be on record before the instance that shows it is deleted. */
 static void act(struct sync *s)
 {
@@ -317,6 +343,8 @@ static void act(struct sync *s)
 			(void *)json_path_str(p->volumes.missing, "metadata.name"));
 	if (p->plan.to_always)
 		run_always(s);
+	if (p->live.patch && !p->plan.stop)
+		sync_patch(s, p->instance, NULL, p->live.patch, on_changed, NULL);
 	if (p->plan.stop)
 		sync_delete(s, p->instance, -1, NULL, on_deleted, NULL);
 	else if (p->plan.start)
@@ -420,6 +448,8 @@ static void reconcile(struct sync *s)
 			.running_since_ns = running_since_ns(p->instance_doc),
 		};
 	}
+	if (p->instance)
+		p->live = look_for_changes(a, p);
 	p->plan = vm_plan(a, &f);
 	if (foreign && p->plan.start) {
 		p->plan.start = false;
