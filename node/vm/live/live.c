@@ -17,7 +17,8 @@
 enum live_state { LIVE_SETTLED, LIVE_READING, LIVE_CALLING, LIVE_WAITING };
 
 /* What was tried and did not do, or is asked of the guest. */
-struct try {
+struct
+try {
 	enum live_kind kind;
 	char name[64];
 	unsigned failures;
@@ -185,6 +186,7 @@ static void succeeded(struct vm_live *l, const struct live_step *s)
 {
 	static const char *const done[LIVE_KINDS] = {
 		[LIVE_MEMORY] = "The guest was asked to make do with %s",
+		[LIVE_MODULE] = "Plugged %s of memory into the guest",
 		[LIVE_VCPUS] = "The guest has %s now",
 		[LIVE_DISK_ATTACH] = "Successfully attach hotplugged volume %s to VM",
 		[LIVE_DISK_DETACH] = "The guest was asked to let volume %s go",
@@ -195,6 +197,7 @@ static void succeeded(struct vm_live *l, const struct live_step *s)
 	};
 	static const char *const reasons[LIVE_KINDS] = {
 		[LIVE_MEMORY] = "MemoryChanged",
+		[LIVE_MODULE] = "MemoryPlugged",
 		[LIVE_VCPUS] = "ProcessorsPlugged",
 		[LIVE_DISK_ATTACH] = "VolumeReady",
 		[LIVE_DISK_DETACH] = "VolumeDetaching",
@@ -203,8 +206,8 @@ static void succeeded(struct vm_live *l, const struct live_step *s)
 		[LIVE_NIC_DETACH] = "InterfaceUnplugging",
 		[LIVE_LINK] = "LinkChanged",
 	};
-	bool waits = s->kind == LIVE_DISK_DETACH || s->kind == LIVE_NIC_DETACH ||
-		     s->kind == LIVE_MEMORY;
+	bool waits =
+		s->kind == LIVE_DISK_DETACH || s->kind == LIVE_NIC_DETACH || s->kind == LIVE_MEMORY;
 	struct try *t = try_of(l, s, waits);
 	bool again = t && t->asked;
 	char name[64];
@@ -215,7 +218,7 @@ static void succeeded(struct vm_live *l, const struct live_step *s)
 		t->failures = MIN(t->failures + 1, 5u);
 		t->again_ns = now_of(l) + MIN(ASK_AGAIN_NS * t->failures, RETRY_MOST_NS);
 	}
-	if (s->kind == LIVE_MEMORY)
+	if (s->kind == LIVE_MEMORY || s->kind == LIVE_MODULE)
 		snprintf(name, sizeof(name), "%lld MiB", (long long)(s->bytes >> 20));
 	else if (s->kind == LIVE_VCPUS)
 		snprintf(name, sizeof(name), "%u processors", s->count);
@@ -330,12 +333,20 @@ static void start_step(struct vm_live *l, const struct live_step *s)
 	case LIVE_MEMORY:
 		call_number(l, LIBVIRT_DOMAIN_SET_MEMORY_FLAGS, (uint64_t)s->bytes / 1024, true);
 		break;
+	case LIVE_MODULE:
+		buf_printf(&xml,
+			"<memory model='dimm'><target><size unit='KiB'>%lld</size><node>0</node>"
+			"</target></memory>",
+			(long long)s->bytes >> 10);
+		call_device(l, LIBVIRT_DOMAIN_ATTACH_DEVICE_FLAGS, xml.data, LIBVIRT_AFFECT_LIVE);
+		break;
 	case LIVE_VCPUS:
 		call_number(l, LIBVIRT_DOMAIN_SET_VCPUS_FLAGS, s->count, false);
 		break;
 	case LIVE_CONTROLLER:
 		call_device(l, LIBVIRT_DOMAIN_ATTACH_DEVICE_FLAGS,
-			"<controller type='scsi' index='0' model='virtio-scsi'/>", LIBVIRT_AFFECT_LIVE);
+			"<controller type='scsi' index='0' model='virtio-scsi'/>",
+			LIBVIRT_AFFECT_LIVE);
 		break;
 	case LIVE_DISK_ATTACH:
 	case LIVE_MEDIUM:
@@ -659,7 +670,8 @@ void vm_live_removed(struct vm_worker *w, const char *alias, bool failed_to)
 				"the guest did not let it go; it is asked again");
 		else
 			vm_say(w, "Normal",
-				t->kind == LIVE_DISK_DETACH ? "VolumeDetached" : "InterfaceUnplugged",
+				t->kind == LIVE_DISK_DETACH ? "VolumeDetached"
+							    : "InterfaceUnplugged",
 				"%s '%s' was detached from the guest",
 				t->kind == LIVE_DISK_DETACH ? "Volume" : "Interface", t->name);
 	}
@@ -686,8 +698,8 @@ static void volume_fact(const struct vm_live *l, const struct vm_disk *d, struct
 	for (size_t i = 0; i < l->try_count; i++)
 		if (streq(l->tries[i].name, d->name) && *l->tries[i].problem)
 			problem = l->tries[i].problem;
-	*ret = (struct vm_volume_fact){.name = arena_strdup(a, d->name),
-		.target = arena_strdup(a, d->target)};
+	*ret = (struct vm_volume_fact){
+		.name = arena_strdup(a, d->name), .target = arena_strdup(a, d->target)};
 	if (has && *has->source) {
 		ret->phase = "Ready";
 		ret->reason = "VolumeReady";
@@ -696,16 +708,15 @@ static void volume_fact(const struct vm_live *l, const struct vm_disk *d, struct
 	} else if (d->path) {
 		ret->phase = "AttachedToNode";
 		ret->reason = problem ? "HotplugFailed" : "VolumeMountedToPod";
-		ret->message = arena_strdup(a,
-			problem ? problem
-				: arena_printf(a, "Volume %s is being attached", d->name));
+		ret->message = arena_strdup(
+			a, problem ? problem
+				   : arena_printf(a, "Volume %s is being attached", d->name));
 	} else {
 		ret->phase = "Pending";
 		ret->reason = problem ? "HotplugFailed" : "PVCNotReady";
-		ret->message = arena_strdup(a,
-			problem		  ? problem
-			: o && *o->waits ? o->waits
-					  : "PVC is in phase Pending");
+		ret->message = arena_strdup(a, problem		? problem
+					       : o && *o->waits ? o->waits
+								: "PVC is in phase Pending");
 	}
 }
 
@@ -733,8 +744,8 @@ void vm_live_facts(const struct vm_worker *w, struct arena *a, struct vm_facts *
 				.phase = "Detaching",
 				.leaves = true,
 				.reason = "VolumeDetaching",
-				.message = arena_printf(a, "Volume %s is being detached",
-					l->now.disks[i].name)};
+				.message = arena_printf(
+					a, "Volume %s is being detached", l->now.disks[i].name)};
 	}
 	f->volumes = list;
 	f->vcpus_now = l->now.vcpus;

@@ -68,8 +68,8 @@ static unsigned number(const char *text)
 	return n <= 65536 ? (unsigned)n : 0;
 }
 
-int live_domain_read(struct arena *a, const char *xml, size_t size, struct live_domain *ret,
-	struct err *err)
+int live_domain_read(
+	struct arena *a, const char *xml, size_t size, struct live_domain *ret, struct err *err)
 {
 	struct xml_node *root;
 	struct live_domain d = {0};
@@ -88,6 +88,7 @@ int live_domain_read(struct arena *a, const char *xml, size_t size, struct live_
 	const char *balloon = xml_attr(xml_find(root, "devices/memballoon"), "model");
 	d.balloon = balloon && !streq(balloon, "none");
 	d.memory_bytes = bytes_of(xml_find(root, "memory"));
+	d.most_bytes = bytes_of(xml_find(root, "maxMemory"));
 	d.current_bytes = bytes_of(xml_find(root, "currentMemory"));
 	d.vcpus_max = number(xml_text(xml_find(root, "vcpu")));
 	d.vcpus = number(xml_attr(xml_find(root, "vcpu"), "current"));

@@ -28,6 +28,7 @@ struct live_domain {
 	size_t target_count;
 	unsigned vcpus, vcpus_max;
 	int64_t memory_bytes;  /* at most: the balloon gives no more */
+	int64_t most_bytes;    /* with modules that can be plugged in; 0 = none can */
 	int64_t current_bytes; /* as it was asked for last */
 	bool balloon, scsi;    /* there is such a device */
 };

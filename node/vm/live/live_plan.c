@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MODULE_BYTES (INT64_C(128) << 20)
+
 static struct live_step *add(struct live_plan *p, enum live_kind kind, const char *name)
 {
 	struct live_step *s = &p->steps[p->count++];
@@ -50,7 +52,8 @@ bool live_plan_wants_path(const struct vm_disk *d, const struct live_domain *now
 	       (!live_domain_disk(now, d->name) || may_be_changed(d));
 }
 
-static void plan_disks(const struct vm_spec *want, const struct live_domain *now, struct live_plan *p)
+static void plan_disks(
+	const struct vm_spec *want, const struct live_domain *now, struct live_plan *p)
 {
 	bool scsi = now->scsi;
 
@@ -105,16 +108,24 @@ static void plan_interfaces(
 	}
 }
 
-void live_plan_make(const struct vm_spec *want, const struct live_domain *now, struct live_plan *ret)
+void live_plan_make(
+	const struct vm_spec *want, const struct live_domain *now, struct live_plan *ret)
 {
 	unsigned vcpus = want->sockets * want->cores * want->threads;
 
 	ret->count = 0;
 	plan_disks(want, now, ret);
 	plan_interfaces(want, now, ret);
-	if (now->balloon && now->current_bytes && want->memory_bytes / 1024 != now->current_bytes / 1024 &&
+	if (now->balloon && now->current_bytes &&
+		want->memory_bytes / 1024 != now->current_bytes / 1024 &&
 		want->memory_bytes <= now->memory_bytes)
 		add(ret, LIVE_MEMORY, "")->bytes = want->memory_bytes;
+	/* Linux takes memory in blocks of 128 MiB. */
+	if (want->memory_bytes > now->memory_bytes && now->memory_bytes &&
+		want->memory_bytes <= now->most_bytes)
+		add(ret, LIVE_MODULE, "")->bytes =
+			(want->memory_bytes - now->memory_bytes + MODULE_BYTES - 1) / MODULE_BYTES *
+			MODULE_BYTES;
 	if (vcpus > now->vcpus && vcpus <= now->vcpus_max)
 		add(ret, LIVE_VCPUS, "")->count = vcpus;
 }
@@ -157,6 +168,7 @@ void live_step_words(const struct live_step *s, char *ret, size_t room)
 {
 	static const char *const verbs[LIVE_KINDS] = {
 		[LIVE_MEMORY] = "change the guest's memory",
+		[LIVE_MODULE] = "plug in memory",
 		[LIVE_VCPUS] = "plug in processors",
 		[LIVE_CONTROLLER] = "plug in a SCSI controller for disk",
 		[LIVE_DISK_ATTACH] = "attach disk",

@@ -7,6 +7,7 @@
 
 enum live_kind {
 	LIVE_MEMORY,	  /* the balloon */
+	LIVE_MODULE,	  /* of memory, plugged in: for a guest that has slots for it */
 	LIVE_VCPUS,	  /* plugged in; never out: QEMU 7.2 does not survive it without KVM */
 	LIVE_CONTROLLER,  /* for the first SCSI disk */
 	LIVE_DISK_ATTACH, /* one of spec.disks */
@@ -39,7 +40,8 @@ struct live_plan {
 
 /* In the order in which they are to be done: what goes, goes first. Disks of the spec whose `path`
  * is not known yet (although they have a volume) are left out. */
-void live_plan_make(const struct vm_spec *want, const struct live_domain *now, struct live_plan *ret);
+void live_plan_make(
+	const struct vm_spec *want, const struct live_domain *now, struct live_plan *ret);
 /* Gives each disk the target that it has in the domain, and a free one to who has none. */
 void live_plan_targets(struct vm_spec *want, const struct live_domain *now);
 /* What the spec needs to know of a claim: it has no path yet and is not in the domain, or it may be

@@ -109,6 +109,15 @@ static bool can_grow(const struct vm_spec *s)
 	return s->memory.max_bytes > s->memory_bytes && s->memory_bytes >= GROWABLE_MIN_BYTES;
 }
 
+/* A small guest has room for more from the start, which its balloon holds until it is given. */
+static int64_t most_by_balloon(const struct vm_spec *s)
+{
+	bool may = s->devices.balloon && !s->memory.page_bytes && !s->memory.locked &&
+		   s->memory_bytes < GROWABLE_MIN_BYTES;
+
+	return may ? MAX(s->memory.max_bytes, s->memory_bytes) : s->memory_bytes;
+}
+
 bool spec_needs_numa_cell(const struct vm_spec *s)
 {
 	return can_grow(s);
@@ -142,6 +151,7 @@ void xml_write_memory(struct xml *x, const struct vm_spec *s, const struct domai
 {
 	const struct vm_memory *m = &s->memory;
 	long long kib = (s->memory_bytes + 1023) / 1024;
+	long long most = (most_by_balloon(s) + 1023) / 1024;
 
 	if (can_grow(s))
 		xml_add(x, "  <maxMemory slots='%lld' unit='KiB'>%lld</maxMemory>\n",
@@ -149,7 +159,7 @@ void xml_write_memory(struct xml *x, const struct vm_spec *s, const struct domai
 	xml_add(x,
 		"  <memory unit='KiB'>%lld</memory>\n  <currentMemory "
 		"unit='KiB'>%lld</currentMemory>\n",
-		kib, kib);
+		most, kib);
 	if (m->page_bytes || m->locked || s->memory.shared) {
 		xml_add(x, "  <memoryBacking>\n");
 		if (m->page_bytes)

@@ -83,11 +83,11 @@ struct json *vm_live_fixed(struct arena *a, const struct json *spec)
 			json_push(a, networks, n);
 	json_set(a, fixed, "volumes", volumes);
 	json_set(a, fixed, "networks", networks);
-	struct json *devices =
-		json_object_at(a, json_object_at(a, fixed, "domain"), "devices");
+	struct json *devices = json_object_at(a, json_object_at(a, fixed, "domain"), "devices");
 	json_set(a, devices, "disks", disks);
 	json_set(a, devices, "interfaces", interfaces);
-	struct json *cpu = json_path(fixed, "domain.cpu"), *memory = json_path(fixed, "domain.memory");
+	struct json *cpu = json_path(fixed, "domain.cpu"),
+		    *memory = json_path(fixed, "domain.memory");
 	if (cpu)
 		json_remove(cpu, "sockets");
 	if (memory)
@@ -127,8 +127,7 @@ static void change_sockets(struct arena *a, const struct json *wanted, const str
 	int64_t most = json_path_int(spec, "domain.cpu.maxSockets", 0);
 
 	now = now ? now : 1;
-	want = want ? want : 1;
-	if (want == now)
+	if (want == now || !want)
 		return;
 	if (want < now)
 		c->restart = "Reduction of CPU socket count requires a restart";
@@ -154,9 +153,10 @@ static void change_memory(struct arena *a, const struct json *wanted, const stru
 	bool balloon = json_path_bool(spec, "domain.devices.autoattachMemBalloon", true);
 
 	boot = boot ? boot : now;
-	if (want == now)
+	/* A template that leaves it to requests or defaults: those are compared as they are. */
+	if (want == now || !want)
 		return;
-	if (!now || !want)
+	if (!now)
 		c->restart = not_live;
 	else if (json_path(spec, "domain.memory.hugepages"))
 		c->restart = "Memory hotplug is not compatible with hugepages";
@@ -172,8 +172,8 @@ static void change_memory(struct arena *a, const struct json *wanted, const stru
 
 /* ---- volumes ---- */
 
-static void change_volumes(struct arena *a, const struct json *wanted,
-	const struct json *instance, struct json *patch)
+static void change_volumes(
+	struct arena *a, const struct json *wanted, const struct json *instance, struct json *patch)
 {
 	const struct json *spec = json_get(instance, "spec"), *now = json_get(spec, "volumes");
 	const char *given = json_str_or(
@@ -291,8 +291,8 @@ static void change_interfaces(struct arena *a, const struct json *wanted,
 
 /* ---- all ---- */
 
-static void change_plain(struct arena *a, const struct json *wanted, const struct json *spec,
-	struct json *patch)
+static void change_plain(
+	struct arena *a, const struct json *wanted, const struct json *spec, struct json *patch)
 {
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
 		const struct json *w = json_get(wanted, plain[i]), *now = json_get(spec, plain[i]);
@@ -311,8 +311,8 @@ static void change_plain(struct arena *a, const struct json *wanted, const struc
 	}
 }
 
-struct vm_live_changes vm_live_changes(struct arena *a, const struct json *wanted,
-	const struct json *instance, bool fixed_differs)
+struct vm_live_changes vm_live_changes(
+	struct arena *a, const struct json *wanted, const struct json *instance, bool fixed_differs)
 {
 	const struct json *spec = json_get(instance, "spec");
 	struct vm_live_changes c = {.restart = fixed_differs ? not_live : NULL};

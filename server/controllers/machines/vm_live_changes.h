@@ -1,10 +1,11 @@
-/* vm_live_changes.h - which changes of a VirtualMachine's template come to its running instance, and
- * which wait for its next start (KubeVirt user guide: "VM Rollout Strategies", LiveUpdate). Pure.
+/* vm_live_changes.h - which changes of a VirtualMachine's template come to its running instance,
+ * and which wait for its next start (KubeVirt user guide: "VM Rollout Strategies", LiveUpdate).
+ * Pure.
  *
  * Live: cpu.sockets up to maxSockets; memory.guest up to maxGuest, and down as far as the balloon
  * takes it; hot-plugged volumes with their disks, and what is in a CD-ROM drive; interfaces on
- * NetworkAttachmentDefinitions (added; state absent = unplugged), any interface's link; nodeSelector,
- * affinity, tolerations, evictionStrategy, terminationGracePeriodSeconds. */
+ * NetworkAttachmentDefinitions (added; state absent = unplugged), any interface's link;
+ * nodeSelector, affinity, tolerations, evictionStrategy, terminationGracePeriodSeconds. */
 #pragma once
 
 #include "lib/json/json.h"

@@ -71,7 +71,7 @@ K27() {
 	eventually 60 cd_out
 	virt delete k27vm --force
 }
-cd_in() { domain_xml k27vm | grep -A4 "device='cdrom'" | grep -q '<source'; }
+cd_in() { domain_xml k27vm | grep -A4 "device='cdrom'" | grep -q '<source file'; }
 cd_out() { ! cd_in; }
 
 #@ K28 | a network card's cable is pulled and put back |
