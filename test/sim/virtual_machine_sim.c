@@ -197,6 +197,58 @@ static bool restart_required(struct sim *s)
 	return sim_condition_is(s, "VirtualMachine", "vm", "RestartRequired", "True", NULL);
 }
 
+static bool plugged(struct sim *s)
+{
+	return sim_text_is(s, "VirtualMachineInstance", "vm", "spec.volumes[0].name", "hot") &&
+	       sim_text_is(s, "VirtualMachineInstance", "vm",
+		       "spec.domain.devices.disks[0].disk.bus", "scsi") &&
+	       sim_int(s, "VirtualMachineInstance", "vm", "spec.domain.cpu.sockets", 0) == 2 &&
+	       !restart_required(s);
+}
+
+static bool unplugged(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *spec = json_get(sim_doc(s, &a, "VirtualMachineInstance", "vm"), "spec");
+	return !json_count(json_get(spec, "volumes")) &&
+	       !json_count(json_path(spec, "domain.devices.disks"));
+}
+
+/* What can change live comes to the instance; the rest says that it waits. */
+static void test_live_changes(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		begin(&s, seed, "Halted");
+		sim_until(&s, stopped, 60000);
+		fake_api_patch_text(s.api, "VirtualMachine", "default", "vm",
+			"{'spec':{'runStrategy':'Always','template':{'spec':{'domain':{'cpu':{"
+			"'sockets':1,'maxSockets':2}}}}}}");
+		sim_until(&s, runs, 200000);
+		remember_uid(&s);
+		sim_faults(&s, true);
+		fake_api_patch_text(s.api, "VirtualMachine", "default", "vm",
+			"{'spec':{'template':{'spec':{'volumes':[{'name':'hot',"
+			"'persistentVolumeClaim':{'claimName':'c','hotpluggable':true}}],"
+			"'domain':{'cpu':{'sockets':2},'devices':{'disks':[{'name':'hot',"
+			"'disk':{'bus':'scsi'}}]}}}}}}");
+		sim_run_ms(&s, 5000);
+		sim_faults(&s, false);
+		sim_until(&s, plugged, 100000);
+		sim_holds(&s, plugged, 20000);
+		fake_api_patch_text(s.api, "VirtualMachine", "default", "vm",
+			"{'spec':{'template':{'spec':{'volumes':[],'domain':{'cpu':{'sockets':1},"
+			"'devices':{'disks':[]}}}}}}");
+		sim_until(&s, unplugged, 100000);
+		sim_until(&s, restart_required, 100000); /* one socket less */
+		assert_string_equal(
+			fake_api_get(s.api, "VirtualMachineInstance", "default", "vm")->uid,
+			first_uid);
+		sim_end(&s);
+	}
+}
+
 static bool unschedulable(struct sim *s)
 {
 	return status_is(s, "ErrorUnschedulable");
@@ -439,6 +491,7 @@ int main(void)
 		cmocka_unit_test(test_paused_start),
 		cmocka_unit_test(test_rerun_on_failure),
 		cmocka_unit_test(test_instancetype),
+		cmocka_unit_test(test_live_changes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

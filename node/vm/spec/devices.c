@@ -165,6 +165,7 @@ int spec_read_devices(const struct json *vmi, struct vm_spec *s, struct err *err
 	d->balloon = json_path_bool(devices, "autoattachMemBalloon", true);
 	d->rng = json_is(json_get(devices, "rng"), JSON_OBJECT);
 	d->vsock = json_path_bool(devices, "autoattachVSOCK", false);
+	d->no_hotplug = json_path_bool(devices, "disableHotplug", false);
 	d->transitional = json_path_bool(devices, "useVirtioTransitional", false);
 	d->disk_queues = json_path_bool(devices, "blockMultiQueue", false);
 	d->interface_queues = json_path_bool(devices, "networkInterfaceMultiqueue", false);
@@ -180,6 +181,33 @@ int spec_read_devices(const struct json *vmi, struct vm_spec *s, struct err *err
 const char *spec_virtio_model(const struct vm_spec *s)
 {
 	return s->devices.transitional ? "virtio-transitional" : "virtio";
+}
+
+/* On q35 a device can be plugged in only where a port is free, and libvirt keeps one: here come so
+ * many more. */
+#define FREE_PORTS 4
+
+/* Devices that sit on a port of their own. */
+static unsigned ports_used(const struct vm_spec *s, bool usb, bool scsi)
+{
+	const struct vm_devices *d = &s->devices;
+	/* One for the channels and the console of virtio-serial. */
+	unsigned count = 1u + usb + scsi + d->balloon + d->rng + d->vsock +
+			 (unsigned)d->host_device_count + (unsigned)s->interface_count;
+
+	for (size_t i = 0; i < s->disk_count; i++)
+		count += streq(s->disks[i].bus, "virtio");
+	for (size_t i = 0; i < d->input_count; i++)
+		count += streq(d->inputs[i].bus, "virtio");
+	return count;
+}
+
+static void write_ports(struct xml *x, const struct vm_spec *s, bool usb, bool scsi)
+{
+	if (spec_is_i440fx(s->machine) || s->devices.no_hotplug)
+		return;
+	for (unsigned i = ports_used(s, usb, scsi) + FREE_PORTS; i; i--)
+		xml_add(x, "    <controller type='pci' model='pcie-root-port'/>\n");
 }
 
 /* A USB controller costs the host a timer: only for those who use it. virtio-scsi, since guests
@@ -199,6 +227,7 @@ static void write_controllers(struct xml *x, const struct vm_spec *s)
 	if (scsi)
 		xml_add(x, "    <controller type='scsi' index='0' model='%s'/>\n",
 			s->devices.transitional ? "virtio-transitional" : "virtio-scsi");
+	write_ports(x, s, usb, scsi);
 }
 
 static void write_serial(struct xml *x, const struct vm_devices *d)

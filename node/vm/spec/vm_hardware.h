@@ -118,6 +118,7 @@ struct vm_host_device {
 
 struct vm_devices {
 	bool serial_console, serial_log, graphics, balloon, rng, vsock;
+	bool no_hotplug;		    /* nothing is kept free for devices that come later */
 	bool transitional;		    /* virtio devices that old guests know */
 	bool disk_queues, interface_queues; /* one for each vCPU */
 	const char *video;		    /* NULL: what fits the firmware */
