@@ -206,8 +206,12 @@ static void write_ports(struct xml *x, const struct vm_spec *s, bool usb, bool s
 {
 	if (spec_is_i440fx(s->machine) || s->devices.no_hotplug)
 		return;
-	for (unsigned i = ports_used(s, usb, scsi) + FREE_PORTS; i; i--)
-		xml_add(x, "    <controller type='pci' model='pcie-root-port'/>\n");
+	/* Number 0 is the root itself. */
+	unsigned last = ports_used(s, usb, scsi) + FREE_PORTS;
+
+	for (unsigned i = 1; i <= last; i++)
+		xml_add(x, "    <controller type='pci' index='%lld' model='pcie-root-port'/>\n",
+			(long long)i);
 }
 
 /* A USB controller costs the host a timer: only for those who use it. virtio-scsi, since guests
