@@ -137,7 +137,8 @@ static void make_platform(struct bootstrap *b)
 	ensure(b, cdis, "", "cdi", NULL, "{\"metadata\":{\"name\":\"cdi\"},\"spec\":{}}");
 }
 
-/* Where clients (virtctl image-upload) find the upload endpoint. */
+/* Where clients (virtctl image-upload) find the upload endpoint, and what a file system takes of a
+ * claim (virtctl memory-dump --create-claim): nothing, a claim's size is its disk's. */
 static void ensure_upload_url(struct bootstrap *b)
 {
 	const struct kind *k =
@@ -147,7 +148,7 @@ static void ensure_upload_url(struct bootstrap *b)
 	ensure(b, k, "", "config", "status",
 		arena_printf(&b->arena,
 			"{\"metadata\":{\"name\":\"config\"},\"spec\":{},\"status\":{"
-			"\"uploadProxyURL\":\"%s\"}}",
+			"\"uploadProxyURL\":\"%s\",\"filesystemOverhead\":{\"global\":\"0\"}}}",
 			b->options.upload_url));
 }
 

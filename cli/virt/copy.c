@@ -248,6 +248,14 @@ static int set_strategy(struct virt *v, struct json *vm, void *user, struct err 
 	return 0;
 }
 
+/* The node keeps these by the machine's uid, and a renamed one has another. */
+static bool keeps_state(const struct json *vm)
+{
+	const struct json *domain = json_path(vm, "spec.template.spec.domain");
+	return json_path_bool(domain, "devices.tpm.persistent", false) ||
+	       json_path_bool(domain, "firmware.bootloader.efi.persistent", false);
+}
+
 static struct json *renamed(struct virt *v, const struct json *old, const char *name)
 {
 	struct arena *a = &v->arena;
@@ -264,7 +272,11 @@ static struct json *renamed(struct virt *v, const struct json *old, const char *
 	json_set_str(a, json_object_at(a, metadata, "annotations"), RENAMED_FROM,
 		json_path_str(old, "metadata.name") ?: "");
 	json_set(a, it, "spec", json_copy(a, json_get(old, "spec")));
-	struct json *spec = json_get(it, "spec");
+	struct json *spec = json_get(it, "spec"), *domain = json_path(spec, "template.spec.domain");
+	/* Its guest is the same machine. */
+	if (domain && !json_path(domain, "firmware.uuid"))
+		json_set_str(a, json_object_at(a, domain, "firmware"), "uuid",
+			json_path_str(old, "metadata.uid") ?: "");
 	json_remove(spec, "running");
 	json_set_str(a, spec, "runStrategy", "Halted");
 	return it;
@@ -290,6 +302,11 @@ static int vm_rename(struct virt *v, struct err *err)
 		return err_set(err, -EBUSY,
 			"virtual machine '%s/%s' is running: stop it first (hanok virt stop %s)",
 			t.namespace, t.name, t.name);
+	if (keeps_state(old))
+		return err_set(err, -EOPNOTSUPP,
+			"virtual machine '%s/%s' has UEFI variables or a TPM that stay, and would "
+			"lose them under another name",
+			t.namespace, t.name);
 	const char *strategy = json_path_str(old, "spec.runStrategy")
 				       ?: json_path_bool(old, "spec.running", false) ? "Always"
 										     : "Halted";

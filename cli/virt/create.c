@@ -166,13 +166,15 @@ static int cloud_init(struct disks *d, struct err *err)
 			}
 			while (password.size && strchr("\r\n", password.p[password.size - 1]))
 				password.size--;
-			buf_printf(&text, "password: " STR_FMT "\nchpasswd: { expire: False }\n",
-				STR_ARG(password));
+			/* In quotes: whatever is in it, it is the user's password. */
+			buf_printf(&text, "password: %s\nchpasswd: { expire: False }\n",
+				json_text(a, json_new_string(a,
+						     arena_memdup(a, password.p, password.size))));
 		}
 		if (key_count)
 			buf_add_str(&text, "ssh_authorized_keys:\n");
 		for (size_t i = 0; i < key_count; i++)
-			buf_printf(&text, "  - %s\n", keys[i]);
+			buf_printf(&text, "  - %s\n", json_text(a, json_new_string(a, keys[i])));
 		json_set_str(a, seed, "userData", text.data);
 		buf_finish(&text);
 	}

@@ -90,4 +90,8 @@ check_output "is what it prefers" " pc$" machine_of old
 check "settings of the platform" k patch kubevirt kubevirt -n kubevirt --type=merge -p '{"spec": {"configuration": {"cpuModel": "Haswell", "evictionStrategy": "LiveMigrate"}}}'
 check "another" instance second '' "$V"
 check_output "follows them" '^Haswell LiveMigrate$' k_field vmi/second .spec.domain.cpu.model .spec.evictionStrategy
+
+check "a namespace for ordinary users" k label namespace default pod-security.kubernetes.io/enforce=restricted
+refused "files of the host are not for them" 'violates PodSecurity "baseline:latest": hostPath volumes' "$D" '{name: a, hostDisk: {path: /var/lib/hanok-disks/a.img, type: Disk}}'
+check "other disks are" instance third '' "$V"
 finish

@@ -191,6 +191,43 @@ static int check_template(const struct admission_review *r)
 		json_get(template, "spec"), false);
 }
 
+/* ---- virtual machines ---- */
+
+/* A disk that is a file of the host is what a hostPath is to a pod: not for baseline. (Of the rest
+ * of a machine nothing is a container's.) Templates get a warning. */
+static int check_machine(const struct admission_review *r)
+{
+	struct arena *a = r->req->arena;
+	bool instance = streq(r->kind->kind, "VirtualMachineInstance");
+	const char *path = instance ? "spec.volumes" : "spec.template.spec.volumes";
+	const struct json *volumes = json_path(r->doc, path);
+	struct policies p;
+	if (!policies_of_namespace(r, &p) ||
+		(r->old && json_equal(volumes, json_path(r->old, path))))
+		return 0;
+	struct json *spec = json_new_object(a), *paths = json_array_at(a, spec, "volumes");
+	JSON_FOR_EACH_ITEM(v, volumes) {
+		struct json *one = json_new_object(a);
+		if (!json_get(v, "hostDisk"))
+			continue;
+		json_set_str(a, one, "name", json_str_or(json_get(v, "name"), ""));
+		json_set(a, one, "hostPath", json_new_object(a));
+		json_push(a, paths, one);
+	}
+	if (!json_count(paths))
+		return 0;
+	p.enforce.level = MIN(p.enforce.level, POD_SECURITY_BASELINE);
+	p.warn.level = MIN(instance ? p.warn.level : MAX(p.warn.level, p.enforce.level),
+		POD_SECURITY_BASELINE);
+	return evaluate(r, &p, NULL, spec, instance);
+}
+
+static bool is_machine(const struct kind *k)
+{
+	return streq(k->group, "kubevirt.io") &&
+	       (streq(k->kind, "VirtualMachineInstance") || streq(k->kind, "VirtualMachine"));
+}
+
 /* ---- namespaces ---- */
 
 /* Pods with the same faults are told together, by the first name of them. */
@@ -282,6 +319,8 @@ static int validate(const struct admission_review *r)
 		return check_pod(r);
 	if (r->kind == r->req->api->namespaces)
 		return check_namespace(r);
+	if (is_machine(r->kind))
+		return check_machine(r);
 	return *r->namespace ? check_template(r) : 0;
 }
 

@@ -237,6 +237,17 @@ static bool owned_by_machine(const struct pass *p)
 	return p->vm && !streq(json_path_str(p->doc, "spec.volumeOwnershipPolicy"), "None");
 }
 
+/* Only the claim that was snapshot is replaced: another one of that name is somebody's disk. */
+static bool replaces(const struct pass *p, const struct json *item, const char *name)
+{
+	if (!streq(json_path_str(p->doc, "spec.volumeRestorePolicy"), "InPlace"))
+		return false;
+	JSON_FOR_EACH_ITEM(b, json_path(p->content_doc, "spec.volumeBackups"))
+		if (json_equal(json_get(b, "volumeName"), json_get(item, "volumeName")))
+			return streq(json_path_str(b, "persistentVolumeClaim.metadata.name"), name);
+	return false;
+}
+
 /* False: there is something to wait for. */
 static bool claim_is_there(struct sync *s, const struct json *item)
 {
@@ -255,7 +266,7 @@ static bool claim_is_there(struct sync *s, const struct json *item)
 		return false;
 	}
 	if (!has_mark(s, claim)) {
-		if (!streq(json_path_str(p->doc, "spec.volumeRestorePolicy"), "InPlace")) {
+		if (!replaces(p, item, name)) {
 			report(s, arena_printf(a,
 					  "PersistentVolumeClaim %s/%s exists already and is not "
 					  "this "
@@ -450,7 +461,8 @@ static void advance(struct sync *s)
 	const char *holder = json_path_str(p->vm_doc, "status.restoreInProgress");
 	const char *snapshot = json_path_str(p->vm_doc, "status.snapshotInProgress");
 
-	if (!find_snapshot(s))
+	/* What is restored needs it no more: it may be gone. */
+	if (!p->restored && !find_snapshot(s))
 		return;
 	if (is_another(p)) {
 		report(s, "restore source and restore target are different but restore target "
@@ -494,9 +506,10 @@ static void reconcile_known(struct sync *s)
 	else if (!json_get(p->doc, "status"))
 		set_status(s, NULL, "True", "Initializing VirtualMachineRestore", "False",
 			"Initializing VirtualMachineRestore");
-	else if (json_path_bool(p->doc, "status.complete", false) ||
-		 condition_find(list, "Failure"))
+	else if (json_path_bool(p->doc, "status.complete", false))
 		return;
+	else if (condition_find(list, "Failure"))
+		(void)set_in_progress(s, false); /* the machine may be started again */
 	else if (set_metadata(s))
 		return;
 	else if (!p->restored && informer_get(p->c->instances, s->ns, p->target))
