@@ -296,8 +296,8 @@ static void stop(struct agent *g)
 	node_shutdown_destroy(TAKE_PTR(g->shutdown));
 	populator_destroy(TAKE_PTR(n->populator));
 	vm_manager_destroy(TAKE_PTR(n->vms));
+	local_provisioner_destroy(TAKE_PTR(g->provisioner)); /* it may hold disks */
 	disks_destroy(TAKE_PTR(n->disks));
-	local_provisioner_destroy(TAKE_PTR(g->provisioner));
 	pod_manager_destroy(TAKE_PTR(n->pods));
 	file_work_destroy(TAKE_PTR(n->files));
 	net_destroy(TAKE_PTR(n->net));

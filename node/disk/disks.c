@@ -75,6 +75,20 @@ bool disks_held(const struct disks *d, const char *directory)
 	return held_count(d, directory) > 0;
 }
 
+void disks_ask_guests(struct disks *d, disks_in_use_ask *ask, void *user)
+{
+	d->in_use = ask;
+	d->in_use_user = user;
+}
+
+bool disks_in_use(const struct disks *d, const char *ns, const char *claim)
+{
+	/* Nobody answers for guests yet: there may be one. */
+	if (!d->in_use)
+		return d->n->vms != NULL;
+	return d->in_use(d->in_use_user, ns, claim);
+}
+
 void disks_changed(struct disks *d, const char *ns, const char *claim)
 {
 	claim_disks_look(d, ns, claim);

@@ -53,5 +53,10 @@ bool disks_held(const struct disks *d, const char *directory);
 int disks_check_pods(
 	struct node *n, const char *ns, const char *claim, struct err *err) _must_check_;
 
+/* A guest has the disk of the claim open, or is about to: known by who runs guests. */
+typedef bool disks_in_use_ask(void *user, const char *ns, const char *claim);
+void disks_ask_guests(struct disks *d, disks_in_use_ask *ask, void *user); /* ask NULL = none */
+bool disks_in_use(const struct disks *d, const char *ns, const char *claim);
+
 /* Something happened to a claim's disk (it was filled): who waits for it looks again. */
 void disks_changed(struct disks *d, const char *ns, const char *claim);

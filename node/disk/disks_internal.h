@@ -10,6 +10,8 @@ struct disks {
 	char *directory;    /* of the node's own provisioner */
 	struct list opened; /* struct claim_disk */
 	struct table held;  /* directory -> how often, as a pointer's value */
+	disks_in_use_ask *in_use;
+	void *in_use_user;
 };
 
 /* claim_disk.c. ns NULL = all that wait. */

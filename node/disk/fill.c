@@ -12,6 +12,7 @@
 
 #include "lib/object/quantity.h"
 #include "node/child/child.h"
+#include "node/disk/disks.h"
 #include "node/disk/layers.h"
 #include "node/volume/file_work.h"
 #include "node/volume/volume.h"
@@ -28,6 +29,7 @@ struct fill_work {
 	char *from, *to, *parent;
 	int64_t size_bytes;
 	bool full;
+	bool freeze; /* `from` is a disk whose top is written as a rule */
 	/* Of a copy. */
 	char *fresh; /* directory that is being filled */
 	char layer[64], source[64];
@@ -43,6 +45,8 @@ struct disk_fill {
 	struct file_job *job;
 	struct child *child;
 	struct fill_work *work; /* between the steps of a copy */
+	struct err found;	/* of looking for the source */
+	char *held;		/* directory of a claim that nobody may open meanwhile */
 };
 
 static const char *annotation(const struct json *claim, const char *name)
@@ -50,11 +54,21 @@ static const char *annotation(const struct json *claim, const char *name)
 	return json_str(json_get(json_path(claim, "metadata.annotations"), name));
 }
 
+/* Of the claim that this one is to be a copy of; NULL = it is none. */
+static const char *source_claim(const struct json *claim)
+{
+	const struct json *source = json_path(claim, "spec.dataSource");
+
+	return streq(json_str(json_get(source, "kind")), "PersistentVolumeClaim")
+		       ? json_str(json_get(source, "name"))
+		       : NULL;
+}
+
 bool disk_fill_wanted(const struct json *claim)
 {
 	const char *name = annotation(claim, CONTENT);
 
-	return name && *name;
+	return (name && *name) || source_claim(claim);
 }
 
 bool disk_fill_done(const char *directory)
@@ -93,6 +107,9 @@ void disk_fill_cancel(struct disk_fill *f)
 	file_job_cancel(f->job);
 	child_cancel(f->child);
 	work_free(f->work);
+	if (f->held)
+		disks_release(f->o.node->disks, f->held);
+	free(f->held);
 	object_unref(f->claim);
 	free(f->directory);
 	free(f);
@@ -108,15 +125,28 @@ static void end(struct disk_fill *f, const struct err *err)
 
 /* ---- linked ---- */
 
+/* The layers that are to be shared, or copied. */
+static int read_source(struct arena *a, struct fill_work *w, struct disk_chain *ret)
+{
+	char frozen[64];
+	int r = w->freeze ? layers_freeze(w->from, frozen, &w->err) : 0;
+
+	if (r == 0)
+		r = disk_dir_read_layer(a, w->from, w->freeze ? frozen : NULL, ret, &w->err);
+	return r == -ENOENT && w->freeze
+		       ? err_set(&w->err, r, "the source claim has no disk of a virtual machine")
+		       : r;
+}
+
 static void link_on_thread(void *user)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct fill_work *w = user;
 	struct disk_chain chain;
-	int r = volume_make_dirs(w->parent, 0711, &w->err);
+	int r = w->err.code ? w->err.code : volume_make_dirs(w->parent, 0711, &w->err);
 
 	if (r == 0)
-		r = disk_dir_read_layer(&a, w->from, NULL, &chain, &w->err);
+		r = read_source(&a, w, &chain);
 	if (r == 0)
 		r = layers_link(w->from, chain.layers[0].name, w->to, true,
 			MAX(chain.size_bytes, w->size_bytes / 512 * 512), &w->err);
@@ -208,8 +238,8 @@ static void prepare_on_thread(void *user)
 	char unused[64];
 	struct err ignored = ERR_INIT;
 
-	if (volume_make_dirs(w->parent, 0711, &w->err) < 0 ||
-		disk_dir_read_layer(&a, w->from, NULL, &chain, &w->err) < 0)
+	if (w->err.code || volume_make_dirs(w->parent, 0711, &w->err) < 0 ||
+		read_source(&a, w, &chain) < 0)
 		return;
 	(void)!volume_remove_tree(w->fresh, &ignored); /* of an agent before us */
 	if (mkdir(w->fresh, 0711) < 0) {
@@ -278,23 +308,25 @@ static int check_content(
 	return 0;
 }
 
-static struct fill_work *work_new(
-	struct disk_fill *f, const struct json *claim, const struct json *content)
+static struct fill_work *work_new(struct disk_fill *f, const struct json *claim, const char *from)
 {
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct fill_work *w = xcalloc(1, sizeof(*w));
 	const char *slash = strrchr(f->directory, '/');
-	const char *volume = annotation(claim, VOLUME);
 
 	w->f = f;
-	w->from = xstrdup(disk_snapshot_directory(&a, f->o.node,
-		json_str_or(json_path(content, "metadata.uid"), ""), volume ? volume : ""));
+	w->from = xstrdup(from);
 	w->to = xstrdup(f->directory);
 	w->parent = xstrndup(w->to, (size_t)(slash - f->directory));
 	w->fresh = xasprintf("%s/" DISK_NEW_PREFIX "%s", w->parent, slash + 1);
 	w->size_bytes = quantity_json_value(json_path(claim, "spec.resources.requests.storage"), 0);
 	w->full = streq(annotation(claim, MODE), "full");
 	return w;
+}
+
+static void begin(struct disk_fill *f, struct fill_work *w)
+{
+	f->job = w->full ? queue(f, w, prepare_on_thread, on_prepared)
+			 : queue(f, w, link_on_thread, on_linked);
 }
 
 static void on_content(void *user, const struct client_result *r)
@@ -317,9 +349,57 @@ static void on_content(void *user, const struct client_result *r)
 		end(f, &err);
 		return;
 	}
-	struct fill_work *w = work_new(f, claim, content);
-	f->job = w->full ? queue(f, w, prepare_on_thread, on_prepared)
-			 : queue(f, w, link_on_thread, on_linked);
+	begin(f, work_new(f, claim,
+			 disk_snapshot_directory(&a, f->o.node,
+				 json_str_or(json_path(content, "metadata.uid"), ""), volume)));
+}
+
+/* Another claim's disk, as it is while nobody has it open. */
+static int find_claim(
+	struct disk_fill *f, const char *name, struct arena *a, struct claim_place *ret)
+{
+	struct disks *d = f->o.node->disks;
+	const char *ns = f->claim->namespace, *reason;
+	struct err *err = &f->found;
+	int r = claim_place_find(d, a, ns, name, ret, &reason, err);
+
+	if (r < 0)
+		return r;
+	if (ret->device)
+		return err_set(err, -EOPNOTSUPP,
+			"PVC %s/%s is a block device: only disks in directories are cloned", ns,
+			name);
+	if (disks_in_use(d, ns, name))
+		return err_set(err, -EBUSY,
+			"PVC %s/%s is in use by a VirtualMachineInstance: stop it, or clone a "
+			"snapshot of it",
+			ns, name);
+	r = disks_check_pods(f->o.node, ns, name, err);
+	if (r < 0)
+		return r;
+	if (disks_held(d, ret->directory))
+		return err_set(
+			err, -EAGAIN, "the layers of PVC %s/%s are being worked on", ns, name);
+	return 0;
+}
+
+static void start_with_claim(struct disk_fill *f, const struct json *claim)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct claim_place place = {.directory = ""};
+	int r = find_claim(f, source_claim(claim), &a, &place);
+	struct fill_work *w = work_new(f, claim, r == 0 ? place.directory : "");
+
+	if (r < 0) {
+		w->err = f->found; /* told by the job's end */
+	} else {
+		f->held = xstrdup(place.directory);
+		disks_hold(f->o.node->disks, f->held);
+		/* What others keep elsewhere is copied as it is. */
+		w->freeze = place.own;
+		w->full = w->full || !place.own;
+	}
+	begin(f, w);
 }
 
 struct disk_fill *disk_fill_start(const struct disk_fill_options *o)
@@ -333,6 +413,11 @@ struct disk_fill *disk_fill_start(const struct disk_fill_options *o)
 	f->o = *o;
 	f->claim = object_ref(o->claim);
 	f->directory = xstrdup(o->directory);
+	const struct json *claim = object_doc(f->claim, &a);
+	if (!annotation(claim, CONTENT)) {
+		start_with_claim(f, claim);
+		return f;
+	}
 	path = client_path(
 		&a, kind, f->claim->namespace, annotation(object_doc(f->claim, &a), CONTENT), NULL);
 	f->call = client_request(o->node->client,

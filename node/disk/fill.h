@@ -1,6 +1,7 @@
 /* fill.h - a claim's directory that begins as a copy of another disk of this node: what a snapshot
- * (VirtualMachineSnapshotContent) of the claim's namespace has of one volume. Annotations of the
- *claim say which:
+ * (VirtualMachineSnapshotContent) of the claim's namespace has of one volume, or another claim of
+ * it (spec.dataSource of kind PersistentVolumeClaim), once no guest has that open. Annotations of
+ * the claim say which snapshot, and how:
  *
  *	hanok.io/disk-from-content	the content's name
  *	hanok.io/disk-from-volume	the volume's name in it

@@ -81,7 +81,9 @@ check "succeeds" cloned linked
 check_output "it waits for its user" 'linked .*Stopped' k get vm linked
 check_output "labels by the filters" '^map\[app:golden\]$|^\{"app":"golden"\}$' k get vm linked -o 'jsonpath={.metadata.labels}'
 check_output "nothing of the source's identity" '^$' k get vm linked \
-	-o 'jsonpath={.spec.template.spec.hostname}{.spec.template.spec.domain.firmware.uuid}{.spec.template.spec.domain.devices.interfaces[0].macAddress}'
+	-o 'jsonpath={.spec.template.spec.hostname}{.spec.template.spec.domain.firmware.uuid}'
+check_output "an address of its own" '^02:([^0].|.[^0]):' k get vm linked \
+	-o 'jsonpath={.spec.template.spec.domain.devices.interfaces[0].macAddress}'
 check "it has the data" matches '^alpha' shows "$(claim_of linked)"
 check "by links" matches '^[1-9]' shared "$(claim_of linked)"
 check "what was made on the way is gone" eventually 20 matches '^1$' k_count vmsnapshot
@@ -101,6 +103,45 @@ check "that is no machine yet: it is made" cloned wrong
 k delete vmclone wrong >/dev/null 2>&1
 check "once more" clone wrong kubevirt.io VirtualMachine golden
 check "fails" k wait --for=jsonpath='{.status.phase}'=Failed vmclone/wrong --timeout=60s
+
+cat >"$TEST_DIR/copies.yaml" <<END_OF_COPIES
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: copy}
+spec: {source: {pvc: {namespace: e2e-clones, name: data}}, storage: {}}
+---
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: kept, annotations: {cdi.kubevirt.io/storage.bind.immediate.requested: "true"}}
+spec:
+  source: {snapshot: {namespace: e2e-clones, name: vmsnapshot-$(k_field vmsnapshot/first .metadata.uid)-volume-data}}
+  storage: {resources: {requests: {storage: 2Gi}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: plain, annotations: {volume.kubernetes.io/selected-node: node1, hanok.io/disk-clone-mode: full}}
+spec: {accessModes: [ReadWriteOnce], dataSource: {kind: PersistentVolumeClaim, name: data}, resources: {requests: {storage: 2Gi}}}
+---
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: small}
+spec: {source: {pvc: {namespace: e2e-clones, name: data}}, storage: {resources: {requests: {storage: 1Gi}}}}
+END_OF_COPIES
+filled() { k wait --for=jsonpath='{.status.phase}'=Succeeded "dv/$1" --timeout=120s; }
+check "DataVolumes of a claim and of a snapshot" k apply -f "$TEST_DIR/copies.yaml"
+check "the claim's copy is there" filled copy
+check "with its data" matches '^delta' shows copy
+check "by links" matches '^[1-9]' shared copy
+check "the copy writes" write copy omega
+check "the source does not see that" matches '^delta' shows data
+check "the snapshot's copy is there" filled kept
+check "with what was: nothing" matches '^[^d]' eval 'shows kept | od -An -tx1'
+check "a claim whose dataSource is a claim" k wait --for=jsonpath='{.status.phase}'=Bound pvc/plain --timeout=120s
+check "has the data" matches '^delta' shows plain
+check "and shares nothing where it is asked for" matches '^0$' shared plain
+check "one that is too small is refused" eventually 20 matches 'smaller than the source' k get dv small \
+	-o 'jsonpath={.status.conditions}'
+check "the copies go" k delete dv/copy dv/kept dv/small pvc/plain --timeout=60s
 
 cat >"$TEST_DIR/export.yaml" <<'END_OF_EXPORT'
 apiVersion: v1

@@ -19,5 +19,7 @@ const struct populate_source *const populate_sources[] = {
 	&source_http,
 	&source_registry,
 	&source_upload,
+	&source_claim,
+	&source_snapshot,
 	NULL,
 };

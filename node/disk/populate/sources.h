@@ -3,9 +3,10 @@
 
 #include "node/disk/populate/populate.h"
 
-extern const struct populate_source source_http;     /* source_http.c */
-extern const struct populate_source source_registry; /* source_registry.c */
-extern const struct populate_source source_upload;   /* source_upload.c */
+extern const struct populate_source source_http;		   /* source_http.c */
+extern const struct populate_source source_registry;		   /* source_registry.c */
+extern const struct populate_source source_upload;		   /* source_upload.c */
+extern const struct populate_source source_claim, source_snapshot; /* source_clone.c */
 
 struct http_request;
 /* j NULL = none waits for one. */

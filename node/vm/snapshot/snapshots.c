@@ -51,6 +51,14 @@ enum disk_use disks_use(struct vm_snapshots *s, const char *ns, const char *cons
 	return use;
 }
 
+static bool claim_in_use(void *user, const char *ns, const char *claim)
+{
+	struct vm_snapshots *s = user;
+	struct vm_worker *w;
+
+	return !informer_synced(s->m->instances) || disks_use(s, ns, &claim, 1, &w) != DISK_FREE;
+}
+
 /* ---- what has gone ---- */
 
 struct sweep {
@@ -215,6 +223,7 @@ struct vm_snapshots *vm_snapshots_create(struct vm_manager *m)
 	s->directory = xasprintf("%s/local/.snapshots", s->n->data_dir);
 	s->look = wakeup_create(s->n->loop, s->n->clock, on_look, s);
 	s->merges = merges_create(s);
+	disks_ask_guests(s->n->disks, claim_in_use, s);
 	snprintf(selector, sizeof(selector), NODE_LABEL "=%s", s->n->name);
 	s->contents = informer_create(s->n->client, s->kind, NULL, selector, NULL);
 	informer_add_handler(s->contents, &on_contents, s);
@@ -227,6 +236,7 @@ void vm_snapshots_destroy(struct vm_snapshots *s)
 {
 	if (!s)
 		return;
+	disks_ask_guests(s->n->disks, NULL, NULL);
 	informer_destroy(s->contents);
 	for (struct table_iter i = table_iterate(&s->takes); table_next(&i);)
 		take_destroy(i.value);

@@ -7,6 +7,8 @@
 
 #define COMPONENT "datavolume-controller"
 
+#define SOURCE_RETRY_MS 5000
+
 struct data_volumes {
 	struct loop *loop;
 	struct client *client;
@@ -86,15 +88,21 @@ static void make_claim(struct sync *s)
 	struct arena *a = &s->arena;
 	struct err err = ERR_INIT;
 	struct json *claim;
+	const char *source = data_volume_source_claim(p->doc);
+	struct object *o = source ? informer_get(p->c->claims, s->ns, source) : NULL;
 	int r = data_volume_claim(a, p->dv, p->doc, &claim, &err);
 
+	if (r == 0)
+		r = data_volume_clone(a, p->dv, p->doc, o ? object_doc(o, a) : NULL, claim, &err);
+	if (r == -ENOENT)
+		sync_again(s, SOURCE_RETRY_MS);
 	if (r < 0) {
 		struct dv_state state;
 
 		data_volume_no_claim(&state);
-		state.bound_reason = "ErrClaimNotValid";
+		state.bound_reason = r == -ENOENT ? "CloneSourceDoesNotExist" : "ErrClaimNotValid";
 		state.bound_message = err.msg;
-		warn(p, "ErrClaimNotValid", err.msg);
+		warn(p, state.bound_reason, err.msg);
 		write_status(s, &state);
 		return;
 	}
@@ -173,6 +181,18 @@ static bool is_owner(const struct object *dv, const struct object *claim)
 	return o && streq(o->uid, dv->uid);
 }
 
+/* A claim that was filled for this DataVolume goes with it. */
+static void adopt(struct sync *s)
+{
+	struct pass *p = s->state;
+	struct arena *a = &s->arena;
+	struct json *patch = json_new_object(a), *owners = json_new_array(a);
+
+	json_push(a, owners, owner_reference(a, p->dv));
+	json_set(a, json_object_at(a, patch, "metadata"), "ownerReferences", owners);
+	sync_patch(s, p->claim, NULL, patch, NULL, NULL);
+}
+
 static void reconcile(struct sync *s)
 {
 	struct data_volumes *c = s->self;
@@ -194,13 +214,21 @@ static void reconcile(struct sync *s)
 	o = informer_get(c->claims, s->ns, s->name);
 	if (!o) {
 		/* One that was filled stays so; its claim was removed by somebody. */
-		if (!data_volume_is_over(p->doc))
+		if (data_volume_is_over(p->doc))
+			return;
+		if (data_volume_is_prepopulated(p->doc)) {
+			data_volume_no_claim(&state);
+			write_status(s, &state);
+		} else {
 			make_claim(s);
+		}
 		return;
 	}
 	p->claim = sync_hold(s, o);
 	p->claim_doc = object_doc(o, &s->arena);
 	if (!is_owner(p->dv, p->claim)) {
+		if (data_volume_may_adopt(p->doc, p->claim_doc))
+			adopt(s);
 		data_volume_foreign_claim(&s->arena, p->doc, p->claim_doc, &state);
 		write_status(s, &state);
 		return;

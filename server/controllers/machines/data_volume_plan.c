@@ -1,12 +1,16 @@
 #include "server/controllers/machines/data_volume_plan.h"
 
+#include "lib/object/quantity.h"
 #include "server/controllers/meta.h"
 
 #define CDI "cdi.kubevirt.io/"
 #define IMMEDIATE CDI "storage.bind.immediate.requested"
 #define POPULATED_FOR CDI "storage.populatedFor"
+#define CSI_CLONE "CSICloneInProgress"
 #define POD_PHASE CDI "storage.pod.phase"
 #define POD_READY CDI "storage.pod.ready"
+#define DISK_CONTENT "hanok.io/disk-from-content"
+#define DISK_VOLUME "hanok.io/disk-from-volume"
 #define UPLOAD_TARGET CDI "storage.upload.target"
 
 static const struct json *note(const struct json *doc, const char *name)
@@ -29,6 +33,111 @@ bool data_volume_binds_at_once(const struct json *doc)
 	const struct json *asked = note(doc, IMMEDIATE);
 
 	return (asked && !streq(json_str(asked), "false")) || json_path(doc, "spec.source.upload");
+}
+
+/* ---- copies ---- */
+
+const char *data_volume_source_claim(const struct json *doc)
+{
+	return json_path_str(doc, "spec.source.pvc.name");
+}
+
+bool data_volume_is_prepopulated(const struct json *doc)
+{
+	const char *claim = json_str(note(doc, DV_PREPOPULATED));
+
+	return claim && *claim;
+}
+
+bool data_volume_may_adopt(const struct json *doc, const struct json *claim)
+{
+	return streq(json_str(note(claim, POPULATED_FOR)),
+		       json_str_or(json_path(doc, "metadata.name"), "")) &&
+	       !json_count(json_path(claim, "metadata.ownerReferences"));
+}
+
+static int64_t size_of(const struct json *claim)
+{
+	return quantity_json_value(json_path(claim, "spec.resources.requests.storage"), 0);
+}
+
+/* Who says no size gets the source's. */
+static int clone_size(
+	struct arena *a, const struct json *source, struct json *claim, struct err *err)
+{
+	const struct json *size = json_path(source, "spec.resources.requests.storage");
+
+	if (!json_path(claim, "spec.resources.requests.storage")) {
+		if (size)
+			json_path_set(
+				a, claim, "spec.resources.requests.storage", json_copy(a, size));
+		return 0;
+	}
+	if (size_of(claim) < size_of(source))
+		return err_set(err, -EINVAL,
+			"target resources requests storage size is smaller than the source");
+	return 0;
+}
+
+static int clone_claim(struct arena *a, const struct object *dv, const struct json *doc,
+	const struct json *source, struct json *claim, struct err *err)
+{
+	const char *name = data_volume_source_claim(doc);
+	const char *ns = json_str_or(json_path(doc, "spec.source.pvc.namespace"), dv->namespace);
+	const char *node = json_str(note(source, DV_SELECTED_NODE));
+	struct json *from = json_object_at(a, json_get(claim, "spec"), "dataSource");
+
+	if (*ns && !streq(ns, dv->namespace))
+		return err_set(err, -EINVAL,
+			"spec.source.pvc.namespace: %s is another namespace: claims are cloned "
+			"within theirs",
+			ns);
+	if (!source)
+		return err_set(err, -ENOENT, "The source pvc %s doesn't exist", name);
+	json_set_str(a, from, "kind", "PersistentVolumeClaim");
+	json_set_str(a, from, "name", name);
+	/* The copy is where its source is. */
+	if (node && *node)
+		json_set_str(a,
+			json_object_at(a, json_object_at(a, claim, "metadata"), "annotations"),
+			DV_SELECTED_NODE, node);
+	return clone_size(a, source, claim, err);
+}
+
+/* The name of a volume's snapshot is vmsnapshot-UID-volume-NAME; what has it is the content. */
+static int clone_snapshot(struct arena *a, const struct object *dv, const struct json *doc,
+	struct json *claim, struct err *err)
+{
+	static const char begin[] = "vmsnapshot-", middle[] = "-volume-";
+	const char *name = json_str_or(json_path(doc, "spec.source.snapshot.name"), "");
+	const char *ns =
+		json_str_or(json_path(doc, "spec.source.snapshot.namespace"), dv->namespace);
+	const char *volume = strstr(name, middle);
+	struct json *notes = json_object_at(a, json_object_at(a, claim, "metadata"), "annotations");
+
+	if (*ns && !streq(ns, dv->namespace))
+		return err_set(err, -EINVAL,
+			"spec.source.snapshot.namespace: %s is another namespace: snapshots are "
+			"cloned within theirs",
+			ns);
+	if (!str_has_prefix(name, begin) || !volume || !volume[sizeof(middle) - 1])
+		return err_set(err, -EINVAL,
+			"spec.source.snapshot.name: %s is not vmsnapshot-UID-volume-NAME, as "
+			"VirtualMachineSnapshotContents have it in volumeSnapshotStatus",
+			name);
+	json_set(a, notes, DISK_CONTENT,
+		json_new_printf(a, "vmsnapshot-content-%.*s",
+			(int)(volume - name) - (int)(sizeof(begin) - 1), name + sizeof(begin) - 1));
+	json_set_str(a, notes, DISK_VOLUME, volume + sizeof(middle) - 1);
+	return 0;
+}
+
+int data_volume_clone(struct arena *a, const struct object *dv, const struct json *doc,
+	const struct json *source, struct json *claim, struct err *err)
+{
+	if (data_volume_source_claim(doc))
+		return clone_claim(a, dv, doc, source, claim, err);
+	return json_path(doc, "spec.source.snapshot") ? clone_snapshot(a, dv, doc, claim, err) : 0;
 }
 
 /* ---- the claim ---- */
@@ -66,7 +175,7 @@ int data_volume_claim(struct arena *a, const struct object *dv, const struct jso
 	/* What the claim is filled with is the DataVolume's business. */
 	json_remove(spec, "dataSource");
 	json_remove(spec, "dataSourceRef");
-	if (!json_path(spec, "resources.requests.storage"))
+	if (!json_path(spec, "resources.requests.storage") && !data_volume_source_claim(doc))
 		return err_set(err, -EINVAL,
 			"spec.%s.resources.requests.storage: Required value: how large shall the "
 			"disk be?",
@@ -134,7 +243,8 @@ bool data_volume_with_claim(struct arena *a, const struct json *doc, const struc
 	const char *name = json_str_or(json_path(doc, "metadata.name"), "");
 	const char *claim_phase = json_str_or(json_path(claim, "status.phase"), "Pending");
 	const char *phase = phase_of(doc);
-	bool early = !*phase || streq(phase, "Pending") || streq(phase, "WaitForFirstConsumer");
+	bool early = !*phase || streq(phase, "Pending") || streq(phase, "WaitForFirstConsumer") ||
+		     streq(phase, CSI_CLONE);
 
 	*ret = (struct dv_state){.phase = phase, .event_type = "Normal"};
 	if (streq(claim_phase, "Bound")) {
@@ -166,7 +276,12 @@ bool data_volume_with_claim(struct arena *a, const struct json *doc, const struc
 	ret->phase = waits && !note(claim, DV_SELECTED_NODE) && !data_volume_binds_at_once(doc)
 			     ? "WaitForFirstConsumer"
 			     : "Pending";
-	if (streq(ret->phase, "Pending")) {
+	if (data_volume_source_claim(doc) && note(claim, DV_SELECTED_NODE)) {
+		ret->phase = ret->event = CSI_CLONE;
+		ret->message = arena_printf(a, "CSI Volume clone in progress (for pvc %s/%s)",
+			json_str_or(json_path(doc, "metadata.namespace"), ""),
+			data_volume_source_claim(doc));
+	} else if (streq(ret->phase, "Pending")) {
 		ret->event = "Pending";
 		ret->message = ret->bound_message;
 	} else {

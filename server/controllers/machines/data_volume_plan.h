@@ -8,6 +8,9 @@
 #include "lib/json/json.h"
 #include "lib/object/object.h"
 
+#include "lib/base/err.h"
+
+#define DV_PREPOPULATED "cdi.kubevirt.io/storage.prePopulated"
 #define DV_SELECTED_NODE "volume.kubernetes.io/selected-node"
 
 struct dv_state {
@@ -23,6 +26,17 @@ bool data_volume_binds_at_once(const struct json *doc);
 /* The claim to be made. -EINVAL: what is wrong with spec. */
 int data_volume_claim(struct arena *a, const struct object *dv, const struct json *doc,
 	struct json **ret, struct err *err) _must_check_;
+
+/* The claim that spec.source.pvc names, in the DataVolume's namespace; NULL = another source. */
+const char *data_volume_source_claim(const struct json *doc);
+/* Makes `claim` (to be made) a copy of what spec.source.pvc or snapshot names; `source` is the
+ * claim of the former. 0 also for other sources. -EINVAL: what is wrong with spec. */
+int data_volume_clone(struct arena *a, const struct object *dv, const struct json *doc,
+	const struct json *source, struct json *claim, struct err *err) _must_check_;
+/* The claim comes from somebody else, whole (a restore): none is made. */
+bool data_volume_is_prepopulated(const struct json *doc);
+/* A whole claim of this DataVolume that nobody controls: it becomes the DataVolume's. */
+bool data_volume_may_adopt(const struct json *doc, const struct json *claim);
 
 void data_volume_no_claim(struct dv_state *ret);
 /* A claim of the name that is not the DataVolume's. */

@@ -264,25 +264,33 @@ static void follow_restore(struct sync *s)
 		json_str_or(json_path(doc, "spec.target.name"), ""));
 }
 
-static void clean_up(struct sync *s)
+/* What was made for the clone alone. */
+static void remove_parts(struct sync *s)
 {
 	struct pass *p = s->state;
-	struct arena *a = &s->arena;
 	struct object *snapshot = p->of_machine && p->snapshot
 					  ? informer_get(p->c->snapshots, s->ns, p->snapshot)
 					  : NULL;
 	struct object *restore =
 		p->restore ? informer_get(p->c->restores, s->ns, p->restore) : NULL;
+
+	if (snapshot && !snapshot->deleting)
+		sync_delete(s, snapshot, -1, NULL, NULL, NULL);
+	if (restore && !restore->deleting)
+		sync_delete(s, restore, -1, NULL, NULL, NULL);
+}
+
+static void clean_up(struct sync *s)
+{
+	struct pass *p = s->state;
+	struct arena *a = &s->arena;
 	struct json *status = json_new_object(a);
 
 	if (!p->target || !informer_get(p->c->machines, s->ns, p->target)) {
 		sync_again(s, RETRY_MS); /* the cache is behind */
 		return;
 	}
-	if (snapshot && !snapshot->deleting)
-		sync_delete(s, snapshot, -1, NULL, NULL, NULL);
-	if (restore && !restore->deleting)
-		sync_delete(s, restore, -1, NULL, NULL, NULL);
+	remove_parts(s);
 	tell(s, "Normal", "TargetVMCreated",
 		arena_printf(a, "created target VM %s for clone %s", p->target, p->o->name));
 	json_set_str(a, status, "phase", "Succeeded");
@@ -309,6 +317,8 @@ static void reconcile(struct sync *s)
 				    : json_path_str(p->doc, "spec.source.name");
 	p->restore = json_path_str(p->doc, "status.restoreName");
 	p->target = json_path_str(p->doc, "status.targetName");
+	if (streq(p->phase, "Failed"))
+		remove_parts(s);
 	if (streq(p->phase, "Succeeded") || streq(p->phase, "Failed"))
 		return;
 	if (streq(p->phase, "CreatingTargetVM"))

@@ -546,6 +546,7 @@ static void on_restore(void *user, const struct object *old, const struct object
 	loop_add_object(((struct restores *)user)->loop, new ? new : old);
 }
 
+/* Those that have `value` there; member NULL = all that are not complete. */
 static void tell(struct restores *c, const char *ns, const char *member, const char *value)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -556,7 +557,7 @@ static void tell(struct restores *c, const char *ns, const char *member, const c
 		struct json *doc = object_doc(all[i], &a);
 
 		if (!json_path_bool(doc, "status.complete", false) &&
-			streq(json_path_str(doc, member), value))
+			(!member || streq(json_path_str(doc, member), value)))
 			loop_add_object(c->loop, all[i]);
 	}
 }
@@ -576,7 +577,9 @@ static void on_snapshot(void *user, const struct object *old, const struct objec
 	tell(user, o->namespace, "spec.virtualMachineSnapshotName", o->name);
 }
 
-/* A claim or a DataVolume: those that a restore makes say so. */
+/* A claim or a DataVolume: those that a restore makes say so; one that it waits to be gone does
+ * not.
+ */
 static void on_part(void *user, const struct object *old, const struct object *new)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -590,7 +593,7 @@ static void on_part(void *user, const struct object *old, const struct object *n
 	if (name)
 		loop_add(c->loop, o->namespace, name);
 	else if (!new)
-		tell(c, o->namespace, "spec.volumeRestorePolicy", "InPlace");
+		tell(c, o->namespace, NULL, NULL);
 }
 
 static void *create(struct shared *sh)
