@@ -19,6 +19,7 @@ static const struct admission_plugin *const plugins[] = {
 	&admission_default_ingress_class,
 	&admission_deny_service_external_ips,
 	&admission_node_volumes,
+	&admission_node_contents,
 	&admission_resource_quota,
 };
 

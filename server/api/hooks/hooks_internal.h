@@ -17,6 +17,8 @@ extern const struct kind_hooks hooks_role, hooks_cluster_role;
 extern const struct kind_hooks hooks_role_binding, hooks_cluster_role_binding;
 extern const struct kind_hooks hooks_virtual_machine, hooks_virtual_machine_instance;
 extern const struct kind_hooks hooks_machine_set, hooks_machine_pool;
+extern const struct kind_hooks hooks_machine_snapshot, hooks_machine_restore, hooks_machine_clone,
+	hooks_machine_export;
 extern const struct kind_hooks hooks_kubevirt;
 extern const struct kind_hooks hooks_application;
 extern const struct kind_hooks hooks_network_attachment_definition;
