@@ -11,18 +11,19 @@ BENCH_DISK_MIB=${BENCH_DISK_MIB:-2048}
 BENCH_IMPORT_MIB=${BENCH_IMPORT_MIB:-512}
 
 bench_machines() {
-	local node empty count before seconds=${BENCH_MACHINES_IDLE:-60}
+	local node empty count had=0 before seconds=${BENCH_MACHINES_IDLE:-60}
 	bench_title machines "$BENCH_MACHINES guests of 128 MiB: the agent's memory for each, its CPU while they only are there"
 	bench_lab || { bench_failed machines "the lab did not come up"; return; }
-	bench_machines_made 1 paused && bench_machines_end || { bench_failed machines "a virtual machine did not start"; return; }
+	bench_machines_made 0 1 && bench_machines_end || { bench_failed machines "a virtual machine did not start"; return; }
 	node=$(bench_lab_pid /run/lab/hanok-node.pid) || { bench_failed machines "no node agent"; return; }
 	bench_machines_settled "$node"
 	empty=$(bench_node_memory "$node" RssAnon)
 	bench_note "agent without guests: resident $(bench_node_memory "$node" VmRSS) kB, its own $empty kB"
 	for count in $((BENCH_MACHINES / 4)) $BENCH_MACHINES; do
-		bench_machines_made "$count" paused || { bench_failed machines "$count virtual machines did not start"; return; }
+		bench_machines_made "$had" "$count" || { bench_failed machines "$count virtual machines did not start"; return; }
 		bench_machines_settled "$node"
 		bench_bound "machines-$count-memory" "kB a machine" 2048 <<<"hanok $((($(bench_node_memory "$node" RssAnon) - empty) / count))"
+		had=$count
 	done
 	bench_resident "machines-$count" "$node" 30
 	before=$(bench_cpu_ticks "$node")
@@ -53,15 +54,14 @@ bench_machines_settled() {
 	done
 }
 
-# bench_machines_made COUNT WHETHER: as many are there and started, paused or not.
+# bench_machines_made HAD COUNT: so many are there, the first HAD already, and started, paused.
 bench_machines_made() {
-	python3 - "$ROOT/bench/vmi_tiny.json" "$1" "$2" <<-'END' | bench_kubectl apply -f - >/dev/null || return
+	python3 - "$ROOT/bench/vmi_tiny.json" "$1" "$2" <<-'END' | bench_kubectl create -f - >/dev/null || return
 		import copy, json, sys
 		vmi = json.load(open(sys.argv[1]))
-		if sys.argv[3] == "paused":
-		    vmi["spec"]["startStrategy"] = "Paused"
+		vmi["spec"]["startStrategy"] = "Paused"
 		items = []
-		for n in range(int(sys.argv[2])):
+		for n in range(int(sys.argv[2]), int(sys.argv[3])):
 		    one = copy.deepcopy(vmi)
 		    one["metadata"]["name"] = f"tiny-{n}"
 		    items.append(one)

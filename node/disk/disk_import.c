@@ -2,6 +2,8 @@
  *      |
  *      v                     a layer as it is
  *   ASKING (qemu-img info) -------------------> CHECKING --+
+ *      |  |  raw, and ours to change                       |
+ *      |  +--------------> WRAPPING -----------------------+
  *      |  any other                                        v
  *      +-----------------> CONVERTING ----------------> RESIZING --> PUBLISHING --> done
  */
@@ -16,6 +18,7 @@
 
 #include "node/child/child.h"
 #include "node/disk/disk_probe.h"
+#include "node/disk/qcow2_write.h"
 #include "node/volume/file_work.h"
 
 #define LONG_MS (24u * 3600 * 1000)
@@ -28,7 +31,16 @@
 struct disk_import {
 	struct disk_import_options o;
 	struct arena arena;
-	enum { PROBING, UNPACKING, ASKING, CHECKING, CONVERTING, RESIZING, PUBLISHING } state;
+	enum {
+		PROBING,
+		UNPACKING,
+		ASKING,
+		CHECKING,
+		WRAPPING,
+		CONVERTING,
+		RESIZING,
+		PUBLISHING
+	} state;
 	const char *path; /* of what is read now */
 	bool own;	  /* path is ours to rename and remove */
 	unsigned parts;
@@ -352,6 +364,58 @@ static void check(struct disk_import *i)
 	i->child = run(i, argv, NULL, LONG_MS, 0, 0, NULL, on_checked);
 }
 
+/* ---- raw, which becomes a layer where it is ---- */
+
+struct wrapping {
+	struct disk_import *i;
+	char *path;
+	struct err err;
+};
+
+static void wrap_on_thread(void *user)
+{
+	struct wrapping *w = user;
+
+	(void)!qcow2_wrap_raw(w->path, &w->err);
+}
+
+static void on_wrapped(void *user, bool cancelled)
+{
+	struct wrapping *w = user;
+
+	if (!cancelled) {
+		w->i->job = NULL;
+		if (w->err.code)
+			fail_of(w->i, &w->err);
+		else
+			begin_resize(w->i);
+	}
+	free(w->path);
+	free(w);
+}
+
+/* Under another name before it is changed: whoever goes on with a transfer must not find it. */
+static void begin_wrap(struct disk_import *i)
+{
+	struct err err = ERR_INIT;
+	struct wrapping *w;
+
+	i->state = WRAPPING;
+	disk_dir_new_name(i->fresh, i->layer);
+	if (rename(i->path, in_directory(i, i->fresh)) < 0) {
+		err_errno(&err, -errno, "rename '%s'", i->path);
+		*i->fresh = '\0';
+		end(i, &err);
+		return;
+	}
+	i->path = NULL;
+	i->parts = 0;
+	w = xcalloc(1, sizeof(*w));
+	w->i = i;
+	w->path = xstrdup(in_directory(i, i->fresh));
+	i->job = file_work_queue(i->o.node->files, w->path, wrap_on_thread, on_wrapped, w);
+}
+
 /* ---- asking ---- */
 
 static void on_told(void *user, const struct child_result *r, const struct err *failure)
@@ -384,6 +448,9 @@ static void on_told(void *user, const struct child_result *r, const struct err *
 		return;
 	else if (i->probe.is_layer && i->own && !i->o.preallocate)
 		check(i);
+	else if (streq(i->probe.format, "raw") && i->own && !i->probe.member && !i->o.preallocate &&
+		 bytes <= QCOW2_WRAP_MAX_BYTES)
+		begin_wrap(i);
 	else
 		begin_convert(i);
 }

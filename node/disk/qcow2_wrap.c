@@ -1,0 +1,214 @@
+/* The file afterwards, in clusters; n = those of the raw image:
+ *
+ *	0		header
+ *	1 ... n-1	the image's own, at the same place; zeros are holes, and free
+ *	n		what was in cluster 0
+ *	n+1 ...		second tables, the first table, blocks of refcounts, their table */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "node/disk/qcow2_write.h"
+
+#define COPIED (UINT64_C(1) << 63) /* the only reference to it: may be written in place */
+#define READ_CLUSTERS 16
+
+struct wrap {
+	int fd;
+	const char *path;
+	uint64_t clusters; /* of the raw image */
+	uint64_t free;	   /* the next cluster that is nobody's */
+	struct buf l1, l2, refcounts;
+	bool l2_used;
+	uint64_t zeros_from, zeros_count; /* clusters that are not punched out yet */
+	struct err *err;
+};
+
+static int write_at(struct wrap *w, uint64_t cluster, const void *p, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = pwrite(w->fd, (const char *)p + done, size - done,
+			(off_t)(cluster * QCOW2_CLUSTER + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_errno(w->err, n < 0 ? -errno : -EIO, "write '%s'", w->path);
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+/* As many clusters as it takes, at the end. */
+static int append(struct wrap *w, struct buf *b, uint64_t *ret_at)
+{
+	uint64_t count = (b->size + QCOW2_CLUSTER - 1) / QCOW2_CLUSTER;
+
+	qcow2_fill(b, count * QCOW2_CLUSTER);
+	*ret_at = w->free;
+	w->free += count;
+	return write_at(w, *ret_at, b->data, b->size);
+}
+
+static int end_l2(struct wrap *w)
+{
+	uint64_t at = 0;
+	int r = 0;
+
+	if (w->l2_used)
+		r = append(w, &w->l2, &at);
+	qcow2_put64(&w->l1, at ? at * QCOW2_CLUSTER | COPIED : 0);
+	w->l2.size = 0;
+	w->l2_used = false;
+	return r;
+}
+
+static void end_zeros(struct wrap *w)
+{
+	/* A file system that has no holes keeps the zeros: the cluster is free all the same. */
+	if (w->zeros_count)
+		(void)!fallocate(w->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			(off_t)(w->zeros_from * QCOW2_CLUSTER),
+			(off_t)(w->zeros_count * QCOW2_CLUSTER));
+	w->zeros_count = 0;
+}
+
+static int add_cluster(struct wrap *w, uint64_t index, const char *data)
+{
+	bool zero = !data || (!data[0] && memcmp(data, data + 1, QCOW2_CLUSTER - 1) == 0);
+	uint64_t at = index;
+	int r = 0;
+
+	if (index == 0 && !zero) {
+		at = w->free++;
+		r = write_at(w, at, data, QCOW2_CLUSTER);
+	}
+	qcow2_put64(&w->l2, zero ? 0 : at * QCOW2_CLUSTER | COPIED);
+	/* The header is in the first one. */
+	buf_add(&w->refcounts, zero && index ? "\0" : "\0\1", 2);
+	w->l2_used |= !zero;
+	if (!zero) {
+		end_zeros(w);
+	} else if (data && index) {
+		if (!w->zeros_count)
+			w->zeros_from = index;
+		w->zeros_count++;
+	}
+	if (r == 0 && w->l2.size == QCOW2_CLUSTER)
+		r = end_l2(w);
+	return r;
+}
+
+/* From the cluster on; -1 = only holes follow. */
+static int64_t next_data(const struct wrap *w, uint64_t index)
+{
+	off_t at = lseek(w->fd, (off_t)(index * QCOW2_CLUSTER), SEEK_DATA);
+
+	if (at < 0)
+		return errno == ENXIO ? -1 : (int64_t)index;
+	return (int64_t)at / QCOW2_CLUSTER;
+}
+
+static int add_data(struct wrap *w)
+{
+	_cleanup_(free_p) char *room = xmalloc((size_t)READ_CLUSTERS * QCOW2_CLUSTER);
+	uint64_t index = 0;
+	int r = 0;
+
+	while (index < w->clusters) {
+		int64_t data = next_data(w, index);
+		uint64_t until = data < 0 ? w->clusters : MIN((uint64_t)data, w->clusters);
+		size_t want, have = 0;
+
+		for (; r == 0 && index < until; index++) {
+			end_zeros(w);
+			r = add_cluster(w, index, NULL);
+		}
+		want = (size_t)MIN(w->clusters - index, (uint64_t)READ_CLUSTERS) * QCOW2_CLUSTER;
+		while (r == 0 && have < want) {
+			ssize_t n = pread(w->fd, room + have, want - have,
+				(off_t)(index * QCOW2_CLUSTER + have));
+
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n <= 0)
+				r = err_errno(w->err, n < 0 ? -errno : -EIO, "read '%s'", w->path);
+			else
+				have += (size_t)n;
+		}
+		for (size_t at = 0; r == 0 && at < want; at += QCOW2_CLUSTER)
+			r = add_cluster(w, index++, room + at);
+		if (r < 0)
+			return r;
+	}
+	end_zeros(w);
+	if (w->l2.size) {
+		qcow2_fill(&w->l2, QCOW2_CLUSTER);
+		r = end_l2(w);
+	}
+	return r;
+}
+
+/* Everything behind the image is used; the blocks count themselves and their table too. */
+static int add_refcounts(struct wrap *w, struct qcow2_layout *l)
+{
+	_cleanup_(buf_finish) struct buf table = BUF_INIT;
+	uint64_t blocks = 0, tables = 0, all, at;
+	int r;
+
+	do {
+		all = w->free + blocks + tables;
+		blocks = (all + QCOW2_PER_REFCOUNTS - 1) / QCOW2_PER_REFCOUNTS;
+		tables = (blocks + QCOW2_PER_TABLE - 1) / QCOW2_PER_TABLE;
+	} while (all != w->free + blocks + tables);
+	while (w->refcounts.size < all * 2)
+		buf_add(&w->refcounts, "\0\1", 2);
+	r = append(w, &w->refcounts, &at);
+	for (uint64_t i = 0; i < blocks; i++)
+		qcow2_put64(&table, (at + i) * QCOW2_CLUSTER);
+	if (r == 0)
+		r = append(w, &table, &at);
+	l->refcount_at = at * QCOW2_CLUSTER;
+	l->refcount_count = (uint32_t)tables;
+	return r;
+}
+
+static int wrap(struct wrap *w, int64_t size_bytes)
+{
+	_cleanup_(buf_finish) struct buf header = BUF_INIT;
+	struct qcow2_layout l = {.size_bytes = (size_bytes + 511) / 512 * 512};
+	uint64_t at;
+	int r;
+
+	w->free = w->clusters = (uint64_t)(size_bytes + QCOW2_CLUSTER - 1) / QCOW2_CLUSTER;
+	if (ftruncate(w->fd, (off_t)(w->clusters * QCOW2_CLUSTER)) < 0)
+		return err_errno(w->err, -errno, "enlarge '%s'", w->path);
+	r = add_data(w);
+	if (r < 0)
+		return r;
+	l.l1_entries = qcow2_l1_entries(l.size_bytes);
+	r = append(w, &w->l1, &at);
+	l.l1_at = at * QCOW2_CLUSTER;
+	if (r == 0)
+		r = add_refcounts(w, &l);
+	qcow2_put_header(&header, &l);
+	return r < 0 ? r : write_at(w, 0, header.data, header.size);
+}
+
+int qcow2_wrap_raw(const char *path, struct err *err)
+{
+	_cleanup_(close_p) int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	struct wrap w = {.fd = fd, .path = path, .err = err};
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_errno(err, -errno, "open '%s'", path);
+	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > QCOW2_WRAP_MAX_BYTES)
+		return err_set(err, -EINVAL, "'%s' is no disk of a usable size", path);
+	r = wrap(&w, st.st_size);
+	buf_finish(&w.l1);
+	buf_finish(&w.l2);
+	buf_finish(&w.refcounts);
+	return r;
+}

@@ -1,0 +1,36 @@
+/* qcow2_write.h - qcow2 files written without a program (QEMU: docs/interop/qcow2.txt; version 3,
+ * clusters of 64 KiB, refcounts of 16 bits). */
+#pragma once
+
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+
+enum {
+	QCOW2_CLUSTER = 1 << 16,
+	QCOW2_PER_TABLE = QCOW2_CLUSTER / 8,	/* entries of a table that fills a cluster */
+	QCOW2_PER_REFCOUNTS = QCOW2_CLUSTER / 2 /* clusters that one block of refcounts counts */
+};
+
+struct qcow2_layout {
+	int64_t size_bytes;	 /* of the disk */
+	uint64_t l1_at;		 /* the first table, in bytes */
+	uint32_t l1_entries;	 /* each stands for a second table of QCOW2_PER_TABLE clusters */
+	uint64_t refcount_at;	 /* the table of refcount blocks, in bytes */
+	uint32_t refcount_count; /* its clusters */
+	const char *backing, *backing_format; /* NULL = none */
+};
+
+/* First tables that a disk of this size needs entries for. */
+uint32_t qcow2_l1_entries(int64_t size_bytes);
+void qcow2_put32(struct buf *b, uint32_t v);
+void qcow2_put64(struct buf *b, uint64_t v);
+void qcow2_fill(struct buf *b, size_t size); /* zeros up to there */
+/* The first cluster. */
+void qcow2_put_header(struct buf *b, const struct qcow2_layout *l);
+
+/* The raw image in the file becomes a qcow2 image of the same content, where it is: what says where
+ * the data are is put behind them, only the first cluster moves, and zeros become holes. So it
+ * takes as long as reading the file does. Killed or failed in between it is neither; nothing is
+ * synced. path: a regular file of 1 ... QCOW2_WRAP_MAX_BYTES. Blocks. */
+#define QCOW2_WRAP_MAX_BYTES (INT64_C(1) << 40)
+int qcow2_wrap_raw(const char *path, struct err *err) _must_check_;
