@@ -121,6 +121,7 @@ formats="qcow2 vmdk vdi vhdx vhd raw raw.xz ova"
 	data_volume evil "http: {url: \"$url/evil.qcow2\"}" 16Mi
 	data_volume missing "http: {url: \"$url/nothing\"}" 16Mi
 	data_volume linked 'registry: {url: "docker://registry.lab:5000/vm-web:latest"}' 512Mi
+	data_volume thief "http: {url: \"$url/thief.raw\", extraHeaders: [\"@/etc/passwd\"]}" 16Mi
 	data_volume foreign 'vddk: {url: "https://x"}' 16Mi
 } >"$TEST_DIR/volumes.yaml"
 check "a secret for the web server" k create secret generic web --from-literal=accessKeyId=user --from-literal=secretKey=key
@@ -150,7 +151,22 @@ check "too small a claim" running_says small \
 check "a backing file" running_says evil 'the disk has a backing file, which is not allowed'
 check "nothing there: it is tried again" running_says missing 'Unable to connect to http data source.*404'
 check "a source that is none" running_says foreign 'spec.source.vddk: this source is not supported'
+check "a file of the host as headers" running_says thief "an extra header begins with '@'"
+check_fails "is not even begun with" grep -q thief "$TEST_DIR/web.log"
 check "from a registry" phase_is linked Succeeded
+cat >"$TEST_DIR/curious.yaml" <<'END'
+apiVersion: v1
+kind: Pod
+metadata: {name: curious}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: c, image: "registry.lab:5000/web:latest", volumeMounts: [{name: v, mountPath: /v}]}]
+  volumes: [{name: v, persistentVolumeClaim: {claimName: linked}}]
+END
+check "a pod with its claim" k apply -f "$TEST_DIR/curious.yaml"
+check "does not get layers that others share" eventually 30 matches 'it is the disk of a virtual machine' \
+	k get events --field-selector involvedObject.name=curious
+check "the pod goes" k delete pod curious --timeout=60s
 check "nothing half-made stays" eventually 20 matches '^$' half_made
 
 # ---- upload, in the order of virtctl ----

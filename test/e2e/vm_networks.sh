@@ -59,7 +59,7 @@ machine() {
 	network nat '{"cniVersion":"1.0.0","name":"nat","type":"hanok-nat","ipam":{"type":"host-local","subnet":"192.168.150.0/24",
 	    "rangeStart":"192.168.150.100","rangeEnd":"192.168.150.120","hosts":[{"mac":"02:00:00:00:77:01","ip":"192.168.150.10"}]},
 	    "portMappings":[{"hostPort":18081,"containerPort":80,"protocol":"tcp","ip":"192.168.150.10"}]}'
-	network alone '{"cniVersion":"1.0.0","type":"hanok-isolated","bridge":"alone0","ipam":{"subnet":"192.168.151.0/24"}}'
+	network alone '{"cniVersion":"1.0.0","type":"hanok-isolated","bridge":"alone0","mtu":1400,"ipam":{"subnet":"192.168.151.0/24"}}'
 } >"$TEST_DIR/networks.yaml"
 check "definitions of networks" k apply -f "$TEST_DIR/networks.yaml"
 {
@@ -100,6 +100,7 @@ neighbour_up() {
 in_neighbour() { on_node 1 ip netns exec neighbour "$@"; }
 check "isolated: a neighbour comes" neighbour_up
 check "isolated: and reaches the guest" eventually 60 answers in_neighbour "$hermit" hermit
+check_output "isolated: its network's MTU is the guest's" "<mtu size='1400'/>" lab_virsh dumpxml e2e-vm-networks_hermit
 check_fails "isolated: the node does not" on_node 1 curl -s --max-time 2 "http://$hermit/"
 on_node 1 ip -n neighbour route add default via 192.168.151.1
 check_fails "isolated: it leads nowhere" in_neighbour curl -s --max-time 2 http://172.31.0.254:5000/v2/
