@@ -55,6 +55,26 @@ static bool pluggable(const struct json *spec, const struct json *interface)
 	return json_get(named(json_get(spec, "networks"), name_of(interface)), "multus") != NULL;
 }
 
+/* Sockets and memory; and what is said where nothing means the same. */
+static void drop_live_size(struct json *spec)
+{
+	static const char *const ones[] = {"cores", "threads"};
+	struct json *domain = json_get(spec, "domain"), *cpu = json_get(domain, "cpu"),
+		    *memory = json_get(domain, "memory");
+
+	if (cpu)
+		json_remove(cpu, "sockets");
+	for (size_t i = 0; cpu && i < ARRAY_LEN(ones); i++)
+		if (json_int_or(json_get(cpu, ones[i]), 0) == 1)
+			json_remove(cpu, ones[i]);
+	if (cpu && !json_count(cpu))
+		json_remove(domain, "cpu");
+	if (memory)
+		json_remove(memory, "guest");
+	if (memory && !json_count(memory))
+		json_remove(domain, "memory");
+}
+
 struct json *vm_live_fixed(struct arena *a, const struct json *spec)
 {
 	struct json *fixed = json_copy(a, spec), *volumes = json_new_array(a),
@@ -86,12 +106,7 @@ struct json *vm_live_fixed(struct arena *a, const struct json *spec)
 	struct json *devices = json_object_at(a, json_object_at(a, fixed, "domain"), "devices");
 	json_set(a, devices, "disks", disks);
 	json_set(a, devices, "interfaces", interfaces);
-	struct json *cpu = json_path(fixed, "domain.cpu"),
-		    *memory = json_path(fixed, "domain.memory");
-	if (cpu)
-		json_remove(cpu, "sockets");
-	if (memory)
-		json_remove(memory, "guest");
+	drop_live_size(fixed);
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
 		json_remove(fixed, plain[i]);
 	return fixed;
