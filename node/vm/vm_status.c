@@ -225,8 +225,8 @@ static void running_facts(
 	json_set_str(a, memory, "guestRequested", bytes);
 	json_set(a, status, "memory", memory);
 	json_set_int(a, cpu, "cores", s->cores);
-	json_set_int(a, cpu, "sockets",
-		f->vcpus_now ? MAX(f->vcpus_now / per_socket, 1u) : s->sockets);
+	json_set_int(
+		a, cpu, "sockets", f->vcpus_now ? MAX(f->vcpus_now / per_socket, 1u) : s->sockets);
 	json_set_int(a, cpu, "threads", s->threads);
 	json_set(a, status, "currentCPUTopology", cpu);
 	json_set_str(a, status, "qosClass", qos_class(s));
