@@ -56,7 +56,10 @@ struct vm_worker {
 	uint8_t uuid[LIBVIRT_UUID_BYTES]; /* of the domain */
 	char confinement[400];		  /* of the running guest; "" = not looked up */
 	bool confined;
-	enum vm_domain found; /* by the lookup under way */
+	int64_t runtime_user;		   /* QEMU's; < 0 = not looked up */
+	char machine[64];		   /* as libvirt resolved it; "" = not known yet */
+	struct libvirt_call *machine_call; /* asks for it */
+	enum vm_domain found;		   /* by the lookup under way */
 	struct libvirt_domain domain;
 	char address[16];
 	char problem_reason[32];

@@ -11,6 +11,7 @@
 #include "node/vm/guest_dns.h"
 #include "node/vm/image/image_files.h"
 #include "node/vm/seed/seed.h"
+#include "node/vm/vm_fields.h"
 #include "node/vm/vm_networks.h"
 
 #define SECRETS_MAX 48
@@ -338,7 +339,9 @@ static void make_seed(struct op *op)
 
 	d->path = place(p, d->name, ".iso");
 	d->format = "raw";
-	r = seed_build(&image, p->o.spec, d, seed_object, p, clock->wall_ns(clock), &err);
+	r = d->seed == VM_SEED_DOWNWARD_API ? vm_fields_read(p->o.arena, p->o.spec, d, &err) : 0;
+	if (r == 0)
+		r = seed_build(&image, p->o.spec, d, seed_object, p, clock->wall_ns(clock), &err);
 	if (r == 0)
 		r = files_write(d->path, image.data, image.size, 0600, &err);
 	if (r < 0)

@@ -218,7 +218,9 @@ static void running_facts(
 					    quantity_format_bytes(a, (int64_t)f->memory_now_bytes))
 				  : boot;
 
-	json_set_str(a, machine, "type", s->machine);
+	json_set_str(a, machine, "type", f->machine && *f->machine ? f->machine : s->machine);
+	if (f->runtime_user > 0)
+		json_set_int(a, status, "runtimeUser", f->runtime_user);
 	json_set(a, status, "machine", machine);
 	json_set_str(a, memory, "guestAtBoot", boot);
 	json_set_str(a, memory, "guestCurrent", now);

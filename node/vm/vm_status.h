@@ -26,6 +26,8 @@ struct vm_facts {
 	/* How QEMU is shut in: condition Confined; NULL or "" = not known. */
 	const char *confinement;
 	bool confined;		    /* nothing is missing */
+	int64_t runtime_user;	    /* QEMU's; <= 0 = not known, or root */
+	const char *machine;	    /* as libvirt resolved it; NULL or "" = as it was asked for */
 	uint64_t memory_now_bytes;  /* that the guest has; 0 = as it was started */
 	const char *address;	    /* of the first interface, "" = none yet */
 	const struct vm_spec *spec; /* NULL while it could not be read */

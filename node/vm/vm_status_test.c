@@ -44,6 +44,8 @@ static void running(void **state)
 		.alive = true,
 		.not_ready_reason = "",
 		.address = "10.244.0.7",
+		.machine = "pc-q35-7.2",
+		.runtime_user = 107,
 		.spec = &s};
 
 	assert_int_equal(vm_spec_read(&a, vmi, &s, NULL), 0);
@@ -61,6 +63,9 @@ static void running(void **state)
 	/* In the server's own form: "131072Ki" would come back as another text, and never be the
 	 * same. */
 	assert_string_equal(json_path_str(patch, "status.memory.guestAtBoot"), "128Mi");
+
+	assert_string_equal(json_path_str(patch, "status.machine.type"), "pc-q35-7.2");
+	assert_int_equal(json_path_int(patch, "status.runtimeUser", 0), 107);
 
 	/* Written back, there is nothing more to say, at any later time. */
 	JSON_FOR_EACH_MEMBER(m, json_get(patch, "status"))

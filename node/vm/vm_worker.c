@@ -116,10 +116,12 @@ static struct json *wanted_status(struct vm_worker *w, struct arena *a)
 	if (!f.alive)
 		w->confinement[0] = '\0';
 	else if (!*w->confinement)
-		vm_host_confinement(
+		w->runtime_user = vm_host_confinement(
 			w->domain.name, w->confinement, sizeof(w->confinement), &w->confined);
 	f.confinement = w->confinement;
 	f.confined = w->confined;
+	f.runtime_user = f.alive && *w->confinement ? w->runtime_user : -1;
+	f.machine = w->machine;
 	if (f.paused)
 		vm_pause_words(w, &f.pause_reason, &f.pause_message);
 
@@ -623,6 +625,7 @@ void vm_worker_step(struct vm_worker *w)
 	vm_space_follow(w);
 	vm_outside_follow(w);
 	vm_live_follow(w);
+	vm_machine_follow(w);
 	vm_snapshots_follow(w->m->snapshots, w);
 	if (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_SAVED)
 		adopt_lease(w);

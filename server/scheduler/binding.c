@@ -240,6 +240,19 @@ static void bind_pod(struct scheduler *s, struct call *call)
 	call->client_call = client_request(s->client, &req, on_bound, call);
 }
 
+static struct json *with_transition(
+	struct scheduler *s, struct arena *a, const struct json *doc, const char *phase)
+{
+	const struct json *was = json_path(doc, "status.phaseTransitionTimestamps");
+	struct json *list = was ? json_copy(a, was) : json_new_array(a), *it = json_new_object(a);
+	char now[TIME_RFC3339_ROOM];
+	time_format_rfc3339(wall(s), now);
+	json_set_str(a, it, "phase", phase);
+	json_set_str(a, it, "phaseTransitionTimestamp", now);
+	json_push(a, list, it);
+	return list;
+}
+
 static void bind_instance(struct scheduler *s, struct call *call)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -248,6 +261,8 @@ static void bind_instance(struct scheduler *s, struct call *call)
 	struct json *conditions = json_path(object_doc(o, &a), "status.conditions");
 	json_path_set(&a, patch, "status.nodeName", json_new_string(&a, call->node));
 	json_path_set(&a, patch, "status.phase", json_new_string(&a, "Scheduled"));
+	json_path_set(&a, patch, "status.phaseTransitionTimestamps",
+		with_transition(s, &a, object_doc(o, &a), "Scheduled"));
 	const struct scheduler_condition c = {"PodScheduled", "True", NULL, NULL};
 	json_path_set(
 		&a, patch, "status.conditions", scheduler_with_condition(s, &a, conditions, &c));

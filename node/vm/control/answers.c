@@ -114,4 +114,5 @@ void vm_control_end(struct vm_worker *w)
 	vm_save_cancel(w);
 	vm_space_end(w);
 	vm_outside_end(w);
+	vm_machine_end(w);
 }

@@ -94,6 +94,10 @@ const char *vm_space_message(const struct vm_worker *w);
 void vm_grow_start(struct vm_manager *m);
 void vm_grow_end(struct vm_manager *m);
 
+/* ---- machine_type.c ---- */
+void vm_machine_follow(struct vm_worker *w); /* with each step: which machine has libvirt made? */
+void vm_machine_end(struct vm_worker *w);
+
 /* ---- outside.c ---- */
 void vm_outside_follow(struct vm_worker *w); /* with each step: does libvirt keep its definition? */
 void vm_outside_end(struct vm_worker *w);

@@ -244,7 +244,7 @@ static int place_devices(struct vm_host *h, struct vm_spec *s, struct arena *a, 
 	return pci_record(h->m->directory, s->uid, given, count, err);
 }
 
-void vm_host_confinement(const char *domain, char *ret, size_t room, bool *ret_whole)
+int64_t vm_host_confinement(const char *domain, char *ret, size_t room, bool *ret_whole)
 {
 	struct confinement c;
 	struct err err = ERR_INIT;
@@ -252,9 +252,10 @@ void vm_host_confinement(const char *domain, char *ret, size_t room, bool *ret_w
 	ret[0] = '\0';
 	*ret_whole = false;
 	if (confinement_read("", domain, &c, &err) < 0)
-		return;
+		return -1;
 	*ret_whole = confinement_whole(&c);
 	confinement_text(&c, ret, room);
+	return c.uid;
 }
 
 int vm_host_place(struct vm_host *h, struct vm_spec *s, struct arena *a, const char **ret_reason,

@@ -29,5 +29,6 @@ int vm_host_check(const struct vm_host *h, const struct vm_spec *s, struct err *
  * directory is there, and so are its disks. `ret_reason` is a word for the condition. */
 int vm_host_place(struct vm_host *h, struct vm_spec *s, struct arena *a, const char **ret_reason,
 	struct err *err) _must_check_;
-/* How the guest's QEMU is shut in ("" = it does not run), and whether nothing is missing. */
-void vm_host_confinement(const char *domain, char *ret, size_t room, bool *ret_whole);
+/* How the guest's QEMU is shut in ("" = it does not run), and whether nothing is missing. Returns
+ * its user; < 0 = it does not run. */
+int64_t vm_host_confinement(const char *domain, char *ret, size_t room, bool *ret_whole);

@@ -216,6 +216,7 @@ static const char *object_of(const struct vm_disk *d, bool *ret_config_map, bool
 		return json_str(json_get(ref ? ref : json_get(source, "secret"), "name"));
 	case VM_SEED_NO_CLOUD:
 	case VM_SEED_CONFIG_DRIVE:
+	case VM_SEED_DOWNWARD_API:
 		break;
 	}
 	return NULL;
@@ -251,6 +252,17 @@ static int add_object(struct seed *s, struct err *err)
 			: err_set(err, -EINVAL,
 				  "Sysprep drive should contain autounattend.xml or unattend.xml "
 				  "but neither were found.");
+}
+
+/* What the machine may know of itself. */
+static int add_fields(struct seed *s, struct err *err)
+{
+	int r = 0;
+
+	JSON_FOR_EACH_MEMBER(m, s->disk->fields)
+		if ((r = add(s, m->name, m->value->s, m->value->count, err)) < 0)
+			return r;
+	return r;
 }
 
 /* ---- all of them ---- */
@@ -292,6 +304,7 @@ static const char *label_of(const struct vm_disk *d)
 		return "unattendCD";
 	case VM_SEED_CONFIG_MAP:
 	case VM_SEED_SECRET:
+	case VM_SEED_DOWNWARD_API:
 		break;
 	}
 	return given && *given ? given : "cfgdata";
@@ -307,9 +320,11 @@ int seed_build(struct buf *out, const struct vm_spec *spec, const struct vm_disk
 	s->disk = d;
 	s->lookup = lookup;
 	s->user = user;
-	s->mode = d->seed == VM_SEED_CONFIG_MAP ? 0444 : 0400;
+	s->mode = d->seed == VM_SEED_CONFIG_MAP || d->seed == VM_SEED_DOWNWARD_API ? 0444 : 0400;
 	if (d->seed == VM_SEED_NO_CLOUD || d->seed == VM_SEED_CONFIG_DRIVE)
 		r = add_cloud_init(s, err);
+	else if (d->seed == VM_SEED_DOWNWARD_API)
+		r = add_fields(s, err);
 	else
 		r = add_object(s, err);
 	if (r == 0)

@@ -128,6 +128,12 @@ static void objects(void **state)
 	assert_int_equal(
 		build(&f, VM_SEED_SECRET, "{\"secretName\":\"s\",\"optional\":true}", "{}"), 0);
 	assert_true(labelled(&f, "cfgdata  "));
+	f.disk.seed = VM_SEED_DOWNWARD_API;
+	f.disk.cloud_init = parse(&f.arena, "{\"volumeLabel\":\"me\"}");
+	f.disk.fields = parse(&f.arena, "{\"me/name\":\"told of itself\"}");
+	buf_clear(&f.out);
+	assert_int_equal(seed_build(&f.out, &f.spec, &f.disk, lookup, &f, 0, &f.err), 0);
+	assert_true(labelled(&f, "me  ") && holds(&f, "told of itself"));
 	finish(&f);
 }
 

@@ -183,8 +183,8 @@ static void refusals_name_the_field(void **state)
 			"no volume named 'a'"},
 		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, emptyDisk: {}}]}",
 			-EINVAL, "capacity: Required"},
-		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, downwardAPI: {}}]}",
-			-EOPNOTSUPP, "a volume of downwardAPI is not supported"},
+		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, serviceAccount: {}}]}",
+			-EOPNOTSUPP, "a volume of serviceAccount is not supported"},
 		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: '../a', emptyDisk: "
 		 "{capacity: "
 		 "1Gi}}]}",

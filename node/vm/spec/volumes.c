@@ -47,7 +47,8 @@ int spec_read_volume(
 {
 	static const char *const known[] = {"containerDisk", "hostDisk", "emptyDisk"};
 	static const char *const seeds[] = {
-		"cloudInitNoCloud", "cloudInitConfigDrive", "sysprep", "configMap", "secret"};
+		"cloudInitNoCloud", "cloudInitConfigDrive", "sysprep", "configMap", "secret",
+		"downwardAPI"};
 	const struct json *source = NULL;
 	char at[256];
 	size_t type;
