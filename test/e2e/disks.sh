@@ -122,7 +122,7 @@ formats="qcow2 vmdk vdi vhdx vhd raw raw.xz ova"
 	data_volume missing "http: {url: \"$url/nothing\"}" 16Mi
 	data_volume linked 'registry: {url: "docker://registry.lab:5000/vm-web:latest"}' 512Mi
 	data_volume thief "http: {url: \"$url/thief.raw\", extraHeaders: [\"@/etc/passwd\"]}" 16Mi
-	data_volume foreign 'vddk: {url: "https://x"}' 16Mi
+	data_volume foreign 'vddk: {url: "https://x", secretRef: s, uuid: u, backingFile: b, thumbprint: t}' 16Mi
 } >"$TEST_DIR/volumes.yaml"
 check "a secret for the web server" k create secret generic web --from-literal=accessKeyId=user --from-literal=secretKey=key
 check "data volumes" k apply -f "$TEST_DIR/volumes.yaml"

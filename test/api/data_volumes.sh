@@ -1,0 +1,47 @@
+#!/bin/bash
+# What a DataVolume may not be, in CDI's words, and that it stays what it was.
+. "$(dirname "$0")/../lib.sh"
+start_server '--controllers=datavolume' --scheduler=off
+raw /version >/dev/null
+create() { k create --validate=strict -f - <<<"$1"; }
+S='storage: {resources: {requests: {storage: 1Gi}}}'
+# volume NAME SPEC
+volume() { create "{apiVersion: cdi.kubevirt.io/v1beta1, kind: DataVolume, metadata: {name: $1}, spec: {$2}}"; }
+refused() { check_refused "$1" "$2" volume bad "$3"; }
+
+refused "no claim" 'Missing Data volume PVC' 'source: {blank: {}}'
+refused "two claims" 'both target storage and target pvc defined' "source: {blank: {}}, $S, pvc: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}"
+refused "no size" 'Storage size is missing' 'source: {blank: {}}, storage: {}'
+refused "no size of a claim" 'PVC size is missing' 'source: {blank: {}}, pvc: {accessModes: [ReadWriteOnce]}'
+refused "a size of nothing" "Storage size can't be equal or less than zero" 'source: {blank: {}}, storage: {resources: {requests: {storage: "0"}}}'
+refused "no access mode" 'Required value: at least 1 access mode is required' 'source: {blank: {}}, pvc: {resources: {requests: {storage: 1Gi}}}'
+refused "two access modes" 'PVC multiple accessModes' 'source: {blank: {}}, pvc: {accessModes: [ReadWriteOnce, ReadOnlyMany], resources: {requests: {storage: 1Gi}}}'
+refused "an unknown one" 'Unsupported value: "Sometimes": supported values: "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce"' \
+	'source: {blank: {}}, storage: {accessModes: [Sometimes], resources: {requests: {storage: 1Gi}}}'
+refused "no source" 'should have either Source or SourceRef' "$S"
+refused "an empty source" 'Missing Data volume source' "source: {}, $S"
+refused "two sources" 'Multiple Data volume sources' "source: {blank: {}, upload: {}}, $S"
+refused "a source and a reference" 'should have either Source or SourceRef' "source: {blank: {}}, sourceRef: {kind: DataSource, name: a}, $S"
+refused "no address" 'source URL is empty' "source: {http: {url: \"\"}}, $S"
+refused "an address that is none" 'Invalid source URL: nowhere' "source: {http: {url: nowhere}}, $S"
+refused "an address of another scheme" 'Invalid source URL scheme: ftp://host/x' "source: {http: {url: \"ftp://host/x\"}}, $S"
+refused "an image from elsewhere" 'Illegal registry source URL scheme http://host/x' "source: {registry: {url: \"http://host/x\"}}, $S"
+refused "an unknown way to pull" 'ImportMethod never is neither' "source: {registry: {url: \"docker://host/x\", pullMethod: never}}, $S"
+refused "an archive of an image" 'ContentType must be kubevirt when Source is Registry' "contentType: archive, source: {registry: {url: \"docker://host/x\"}}, $S"
+refused "unknown content" 'ContentType not one of: kubevirt, archive' "contentType: tape, source: {blank: {}}, $S"
+refused "a blank archive" 'SourceType cannot be blank and the contentType be archive' "contentType: archive, source: {blank: {}}, $S"
+refused "half a source" 'source VDDK is not valid' "source: {vddk: {url: \"https://host\"}}, $S"
+refused "a reference to another kind" 'currently only DataSource is supported' "sourceRef: {kind: Pod, name: a}, $S"
+check "a claim" create '{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: bad}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}'
+refused "somebody's claim" 'Destination PVC default/bad already exists' "source: {blank: {}}, $S"
+
+check "a good one" volume good "source: {http: {url: \"http://host/x\"}}, $S"
+check "its claim" eventually 20 matches "^1Gi$" k_field pvc/good .spec.resources.requests.storage
+check_output "with the access that nobody asked for" '^\["ReadWriteOnce"\]$' k_field pvc/good .spec.accessModes
+check_refused "it stays so" 'Cannot update DataVolume Spec' k patch dv good --type merge -p '{"spec":{"source":{"http":{"url":"http://host/y"}}}}'
+check "its labels don't" k label dv good a=b
+
+check "one of a DataSource that comes later" volume named "sourceRef: {kind: DataSource, name: later}, $S"
+check "the DataSource" create '{apiVersion: cdi.kubevirt.io/v1beta1, kind: DataSource, metadata: {name: later}, spec: {source: {pvc: {namespace: default, name: bad}}}}'
+check "its source is put in place" eventually 20 matches '^bad$' k_field dv/named .spec.source.pvc.name
+finish
