@@ -40,6 +40,12 @@ static void check_modes(struct hook *h, const struct json *claim, const char *fi
 		}
 }
 
+static bool is_copy(const struct json *spec)
+{
+	return present(json_path(spec, "source.pvc")) ||
+	       present(json_path(spec, "source.snapshot")) || present(json_get(spec, "sourceRef"));
+}
+
 static void check_claim(struct hook *h, const struct json *spec)
 {
 	const struct json *pvc = json_get(spec, "pvc"), *storage = json_get(spec, "storage"),
@@ -58,7 +64,9 @@ static void check_claim(struct hook *h, const struct json *spec)
 		return;
 	}
 	if (!present(pvc)) {
-		check_size(h, storage, "spec.storage", "Storage");
+		/* A copy is as large as what it is a copy of. */
+		if (!is_copy(spec) || present(json_path(storage, "resources.requests.storage")))
+			check_size(h, storage, "spec.storage", "Storage");
 		check_modes(h, storage, "spec.storage");
 		return;
 	}
