@@ -14,8 +14,9 @@ import urllib.parse
 URL, CA, CERT, KEY, DATA = sys.argv[1:6]
 TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json'
 # Groups of this server's own, and versions that old clients ask for.
-OWN_GROUPS = ('kubevirt.io', 'subresources.kubevirt.io', 'snapshot.kubevirt.io', 'clone.kubevirt.io', 'hanok.io',
-              'metrics.k8s.io')
+OWN_GROUPS = ('kubevirt.io', 'subresources.kubevirt.io', 'snapshot.kubevirt.io', 'clone.kubevirt.io', 'export.kubevirt.io',
+              'instancetype.kubevirt.io', 'pool.kubevirt.io', 'cdi.kubevirt.io', 'upload.cdi.kubevirt.io', 'k8s.cni.cncf.io',
+              'hanok.io', 'metrics.k8s.io')
 OLD_VERSIONS = ('authentication.k8s.io/v1alpha1', 'authentication.k8s.io/v1beta1', 'batch/v1beta1', 'policy/v1beta1',
                 'discovery.k8s.io/v1beta1')
 # Required here by the schema, so that the error has its place among the others; by upstream's code there.

@@ -77,7 +77,7 @@ spec:
   - {name: c, emptyDisk: {capacity: 16Mi}}
   - {name: d, emptyDisk: {capacity: 16Mi}}
 END
-# refuse NAME DOMAIN: a machine that the node must refuse.
+# refuse NAME DOMAIN [VOLUMES]: a machine that the node must refuse.
 refuse() {
 	cat <<-END
 		apiVersion: kubevirt.io/v1
@@ -86,6 +86,7 @@ refuse() {
 		spec:
 		  terminationGracePeriodSeconds: 0
 		  domain: {memory: {guest: 64Mi}, $2}
+		  volumes: [${3:-}]
 		---
 	END
 }
@@ -94,7 +95,7 @@ refuse() {
 	refuse no-machine 'machine: {type: pc-q35-99.0}, devices: {}'
 	refuse no-pages 'memory: {guest: 64Mi, hugepages: {pageSize: 64Ki}}, devices: {}' | sed 's/memory: {guest: 64Mi}, memory/memory/'
 	refuse no-device 'devices: {hostDevices: [{name: card, deviceName: vendor.example/card}]}'
-	refuse no-slic 'firmware: {acpi: {slicNameRef: table}}, devices: {}'
+	refuse no-slic 'firmware: {acpi: {slicNameRef: table}}, devices: {}' '{name: table, secret: {secretName: table}}'
 	refuse no-passthrough 'devices: {clientPassthrough: {}}'
 } >"$TEST_DIR/refused.yaml"
 
