@@ -127,19 +127,56 @@ static struct try *try_of(struct vm_live *l, const struct live_step *s, bool mak
 	return t;
 }
 
-/* Those whose step is not to be done any more are forgotten. */
+static void say_detached(struct vm_live *l, enum live_kind kind, const char *name)
+{
+	bool disk = kind == LIVE_DISK_DETACH;
+
+	vm_say(l->w, "Normal", disk ? "VolumeDetached" : "InterfaceUnplugged",
+		"%s '%s' was detached from the guest", disk ? "Volume" : "Interface", name);
+}
+
+static bool has_interface(const struct live_domain *d, const char *name)
+{
+	for (size_t i = 0; i < d->interface_count; i++)
+		if (streq(d->interfaces[i].name, name))
+			return true;
+	return false;
+}
+
+/* Those whose step is not to be done any more are forgotten. What a guest was asked to let go is
+ * told when it is seen to have gone: libvirt's word of it may come before its answer. */
 static void drop_old_tries(struct vm_live *l)
 {
 	for (size_t i = 0; i < l->try_count;) {
+		const struct try *t = &l->tries[i];
 		bool wanted = false;
 
 		for (size_t k = 0; k < l->plan.count; k++)
-			wanted |= l->plan.steps[k].kind == l->tries[i].kind &&
-				  streq(l->plan.steps[k].name, l->tries[i].name);
-		if (wanted)
+			wanted |= l->plan.steps[k].kind == t->kind &&
+				  streq(l->plan.steps[k].name, t->name);
+		if (wanted) {
 			i++;
-		else
-			l->tries[i] = l->tries[--l->try_count];
+			continue;
+		}
+		if ((t->kind == LIVE_DISK_DETACH && !live_domain_disk(&l->now, t->name)) ||
+			(t->kind == LIVE_NIC_DETACH && !has_interface(&l->now, t->name)))
+			say_detached(l, t->kind, t->name);
+		l->tries[i] = l->tries[--l->try_count];
+	}
+}
+
+/* What an earlier agent asked for, and the guest let go while none ran. */
+static void tell_detached_meanwhile(struct vm_live *l)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *status = json_get(object_doc(l->w->object, &a), "status");
+
+	JSON_FOR_EACH_ITEM(v, json_get(status, "volumeStatus")) {
+		const char *name = json_str_or(json_get(v, "name"), "");
+
+		if (streq(json_str(json_get(v, "phase")), "Detaching") &&
+			!live_domain_disk(&l->now, name))
+			say_detached(l, LIVE_DISK_DETACH, name);
 	}
 }
 
@@ -542,6 +579,7 @@ static void xml_here(void *user, const struct libvirt_reply *r)
 	}
 	text = xdr_get_string(&body, &size);
 	arena_finish(&l->arena);
+	bool was_known = l->known;
 	l->known = live_domain_read(&l->arena, text ? text : "", size, &l->now, &err) == 0;
 	if (!l->known) {
 		log_warn("the description of a domain can't be read", "vmi", l->w->core.sm.label,
@@ -549,6 +587,8 @@ static void xml_here(void *user, const struct libvirt_reply *r)
 		l->state = LIVE_SETTLED;
 		return;
 	}
+	if (!was_known && l->w->object)
+		tell_detached_meanwhile(l);
 	go_on(l);
 	vm_worker_step(l->w);
 }
@@ -668,12 +708,6 @@ void vm_live_removed(struct vm_worker *w, const char *alias, bool failed_to)
 		if (failed_to)
 			failed(l, &(struct live_step){.kind = t->kind, .name = t->name},
 				"the guest did not let it go; it is asked again");
-		else
-			vm_say(w, "Normal",
-				t->kind == LIVE_DISK_DETACH ? "VolumeDetached"
-							    : "InterfaceUnplugged",
-				"%s '%s' was detached from the guest",
-				t->kind == LIVE_DISK_DETACH ? "Volume" : "Interface", t->name);
 	}
 	read_domain(l);
 }

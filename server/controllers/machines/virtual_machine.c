@@ -63,11 +63,16 @@ static struct vm_live_changes look_for_changes(struct arena *a, const struct pas
 		json_get(json_path(p->instance_doc, "metadata.annotations"), TEMPLATE_HASH));
 	const char *phase = json_str_or(json_path(p->instance_doc, "status.phase"), "");
 	const struct json *conflicts;
-	if (!was || vm_phase_final(phase) || p->sizes.reason || p->instance->deleting)
+	if (!was || p->sizes.reason)
 		return (struct vm_live_changes){0};
 	const struct json *wanted = json_get(whole_template(a, p, &conflicts), "spec");
-	return vm_live_changes(
-		a, wanted, p->instance_doc, conflicts || !streq(was, fixed_hash(a, wanted)));
+	bool differs = conflicts || !streq(was, fixed_hash(a, wanted));
+	struct vm_live_changes c = vm_live_changes(a, wanted, p->instance_doc, differs);
+	/* One on its way out is changed no more; that it is out of date holds until the next is there:
+	 * whoever restarts machines one by one must not take it for done. */
+	if (vm_phase_final(phase) || p->instance->deleting)
+		c.patch = NULL;
+	return c;
 }
 
 /* Status. */
