@@ -15,6 +15,7 @@ static const struct role {
 	{"server", server_main, "API, store, controllers and scheduler"},
 	{"node", node_main, "node agent: containers, virtual machines, network of this machine"},
 	{"netd", netd_main, "applies packet filter rules for `hanok node` (started by it)"},
+	{"confine", confine_main, "shuts in a program for `hanok node` (started by it)"},
 	{"up", up_main, "server and node on this machine"},
 	{"kubeconfig", kubeconfig_main, "issue a kubeconfig from a server's data directory"},
 	{"backup", backup_main, "copy a running server's store into a file"},

@@ -184,12 +184,37 @@ static void on_timer(uv_timer_t *t)
 static const char *directory_of_programs = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
 					   "/sbin:/bin";
 
+struct words {
+	const char **items;
+	size_t count, room;
+};
+
+/* By this program itself, whatever an update has put in the place of its file. */
+static void push_confine(struct words *argv, const struct child_network *n)
+{
+	const char *const files[][2] = {
+		{n->name_switch, "/etc/nsswitch.conf"}, {n->resolv_conf, "/etc/resolv.conf"}};
+
+	VEC_PUSH(argv, "/proc/self/exe");
+	VEC_PUSH(argv, "confine");
+	VEC_PUSH(argv, "--network");
+	VEC_PUSH(argv, n->namespace);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		if (!files[i][0])
+			continue;
+		VEC_PUSH(argv, "--file");
+		VEC_PUSH(argv, files[i][0]);
+		VEC_PUSH(argv, files[i][1]);
+	}
+	VEC_PUSH(argv, "--");
+}
+
 static int spawn(struct child *c, const struct child_options *o)
 {
 	static const char *const drop[] = {"setpriv", "--reuid=" CHILD_NOBODY,
 		"--regid=" CHILD_NOBODY, "--clear-groups", "--no-new-privs", "--inh-caps=-all",
 		"--bounding-set=-all", "--pdeathsig=KILL", "--"};
-	VEC(const char *) argv = {0}, env = {0};
+	struct words argv = {0}, env = {0};
 	char limits[3][48];
 	unsigned limit_count = 0;
 	uv_stdio_container_t stdio[3] = {
@@ -215,6 +240,8 @@ static int spawn(struct child *c, const struct child_options *o)
 			(unsigned long long)o->memory_bytes_max);
 	if (o->cpu_s_max)
 		snprintf(limits[limit_count++], sizeof(limits[0]), "--cpu=%u", o->cpu_s_max);
+	if (o->network)
+		push_confine(&argv, o->network);
 	if (limit_count)
 		VEC_PUSH(&argv, "prlimit");
 	for (unsigned i = 0; i < limit_count; i++)

@@ -22,6 +22,13 @@ struct child_result {
 	const char *errors; /* end of standard error, NUL-terminated, final newline removed */
 };
 
+/* A network of its own (confine.h), and who is asked for names there. */
+struct child_network {
+	const char *namespace;	 /* file of the network namespace */
+	const char *name_switch; /* a file in the place of /etc/nsswitch.conf */
+	const char *resolv_conf; /* and one in that of /etc/resolv.conf */
+};
+
 struct child_options {
 	uv_loop_t *loop;
 	const char *const *argv; /* argv[0] is looked up in the system's directories */
@@ -38,6 +45,7 @@ struct child_options {
 	/* By setpriv(1): as the user nobody, without any capability and unable to gain one; and it
 	 * ends when this process does. */
 	bool unprivileged;
+	const struct child_network *network; /* NULL = the host's */
 	/* Standard output as it comes, in place of r->out; may be NULL. */
 	void (*output)(void *user, const char *p, size_t size);
 	/* Called once, later, also when the program could not be started (err set, r->exit_code

@@ -132,16 +132,28 @@ static void write_ipam(struct buf *out, const char *range, const char *range6)
 	buf_add_str(out, "]}");
 }
 
+static void write_bridge(struct buf *out, const char *bridge, const char *range, const char *range6)
+{
+	buf_printf(out,
+		"\"type\":\"bridge\",\"bridge\":\"%s\",\"isGateway\":true,\"ipMasq\":false,"
+		"\"hairpinMode\":true,\"ipam\":",
+		bridge);
+	write_ipam(out, range, range6);
+}
+
 void lease_write_conflist(
 	struct buf *out, const char *bridge, const char *range, const char *range6)
 {
-	buf_printf(out,
-		"{\"cniVersion\":\"0.4.0\",\"name\":\"%s\",\"plugins\":[{\"type\":\"bridge\","
-		"\"bridge\":\"%s\",\"isGateway\":true,\"ipMasq\":false,\"hairpinMode\":true,"
-		"\"ipam\":",
-		CNI_NETWORK, bridge);
-	write_ipam(out, range, range6);
+	buf_add_str(out, "{\"cniVersion\":\"0.4.0\",\"name\":\"" CNI_NETWORK "\",\"plugins\":[{");
+	write_bridge(out, bridge, range, range6);
 	buf_add_str(out, "}]}\n");
+}
+
+void lease_write_bridge(struct buf *out, const char *bridge, const char *range, const char *range6)
+{
+	buf_add_str(out, "{\"cniVersion\":\"0.4.0\",\"name\":\"" CNI_NETWORK "\",");
+	write_bridge(out, bridge, range, range6);
+	buf_add_str(out, "}");
 }
 
 void lease_write_ipam(struct buf *out, const char *range)

@@ -28,6 +28,8 @@ void lease_kept_list_finish(struct lease_kept_list *l);
  * host-local alone (its standard input). Host ports are not CNI's: see host_ports.h. */
 void lease_write_conflist(
 	struct buf *out, const char *bridge, const char *range, const char *range6);
+/* For the bridge plugin alone. */
+void lease_write_bridge(struct buf *out, const char *bridge, const char *range, const char *range6);
 void lease_write_ipam(struct buf *out, const char *range);
 /* Directory of the CNI plugin `name`, or NULL; `ret` is room for its path. */
 const char *lease_plugin(const char *name, char *ret, size_t room);

@@ -12,6 +12,7 @@
 #include "node/net/dhcp.h"
 #include "node/net/service/host_ports.h"
 #include "node/net/dns_child.h"
+#include "node/net/import_net.h"
 #include "node/net/lease.h"
 #include "node/net/netd/links.h"
 #include "node/net/netd_client.h"
@@ -37,6 +38,7 @@ struct node_net {
 	struct policies *policies;
 	struct host_ports *host_ports;
 	struct networks *networks;
+	struct import_net *imports;
 	struct dhcp *dhcp;
 	struct dns_child *dns;
 	char dns_program[4096]; /* beside this program */
@@ -360,6 +362,20 @@ static void tell_dns(struct node_net *net, const struct links_route *routes, siz
 	VEC_FINISH(&all);
 }
 
+static void tell_imports(struct node_net *net)
+{
+	char range6[NET_ADDRESS_TEXT + 4] = "";
+
+	if (net->pods6.address.family)
+		net_range_format(&net->pods6, range6);
+	import_net_set_ranges(net->imports, net->cidr, range6);
+}
+
+struct import_net *net_imports(struct node_net *net)
+{
+	return net->imports;
+}
+
 /* Brings the host to what the API says; called on every change and again while something fails. */
 static void settle(struct node_net *net)
 {
@@ -426,6 +442,7 @@ static void settle(struct node_net *net)
 	if (r == 0 || r == -EHOSTUNREACH) {
 		ensure_dhcp(net);
 		ensure_dns(net);
+		tell_imports(net);
 		if (net->netd_there)
 			send_config(net, routes.items, routes.count);
 	}
@@ -567,6 +584,7 @@ int net_create(struct node *n, struct node_net **ret, struct err *err)
 		.ports = policies_ports(net->policies),
 		.directory = net->directory,
 	});
+	net->imports = import_net_create(n->loop, net->directory);
 	problem(net, PART_RANGE, "the node has no pod range (spec.podCIDR) yet");
 	net_set_pod_cidr(net, n->pod_cidr);
 	*ret = net;
@@ -602,6 +620,7 @@ void net_destroy(struct node_net *net)
 		policies_admit_cancel(c->admission);
 		uv_close((uv_handle_t *)&c->timer, call_free);
 	}
+	import_net_destroy(net->imports);
 	networks_destroy(net->networks);
 	services_destroy(net->services);
 	policies_destroy(net->policies);

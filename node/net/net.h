@@ -80,6 +80,9 @@ struct net_host_port {
 	uint8_t proto; /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
 	uint16_t port, to_port;
 };
+/* Where users' URLs are fetched (import_net.h). */
+struct import_net;
+struct import_net *net_imports(struct node_net *net);
 /* All ports of `owner` (a uid); count 0 when it is gone. Records are compared as memory: made with
  * an initializer. After a start of the agent the kernel keeps what it has until all owners were
  * told and net_pods_listed was called. */

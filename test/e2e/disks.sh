@@ -79,13 +79,42 @@ nsenter -t "$(lab_pid fabric)" -n python3 "$TEST_DIR/web.py" "$TEST_DIR/www" "$L
 WEB_PID=$!
 end_web() {
 	local status=$?
-	kill "$WEB_PID" 2>/dev/null
+	kill "$WEB_PID" ${LOCAL_PID:+"$LOCAL_PID"} 2>/dev/null
 	(exit $status)
 	test_at_exit
 }
 trap end_web EXIT
 check "a web server" eventually 10 test -s "$TEST_DIR/web.port"
 url=http://$LAB_FABRIC_ADDRESS:$(cat "$TEST_DIR/web.port")
+
+# Another, of the node alone; and one in a pod.
+mkdir -p "$TEST_DIR/local/www"
+cp "$TEST_DIR/www/disk.raw" "$TEST_DIR/local/www/"
+nsenter -t "$(lab_pid node1)" -n python3 "$TEST_DIR/web.py" "$TEST_DIR/local/www" 127.0.0.1 &
+LOCAL_PID=$!
+check "a web server on the node's loopback" eventually 10 test -s "$TEST_DIR/local/web.port"
+local_url=http://127.0.0.1:$(cat "$TEST_DIR/local/web.port")
+check "the node itself gets there" on_node 1 curl -sf -o /dev/null "$local_url/disk.raw"
+check "and is seen" rm "$TEST_DIR/local/web.log"
+cat >"$TEST_DIR/store.yaml" <<'END'
+apiVersion: v1
+kind: Pod
+metadata: {name: store, labels: {app: store}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: store
+    image: registry.lab:5000/web:latest
+    command: [/bin/busybox, sh, -c, "cd /tmp && busybox dd if=/dev/zero of=disk.raw bs=1048576 count=2 && exec busybox httpd -f -p 80"]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: store}
+spec:
+  selector: {app: store}
+  ports: [{port: 8080, targetPort: 80}]
+END
+check "a web server in a pod" k apply -f "$TEST_DIR/store.yaml"
 
 # data_volume NAME SOURCE SIZE: bound at once
 data_volume() {
@@ -107,7 +136,9 @@ same_as_plain() { qemu-img compare -f raw -F qcow2 "$TEST_DIR/plain.raw" "$(disk
 virtual_size() {
 	qemu-img info -U -f qcow2 --output=json "$(disk_of "$1")/$(top_of "$1")" | sed -n 's/.*"virtual-size": \([0-9]*\).*/\1/p' | tail -1
 }
-half_made() { find "$LAB/node1/var/lib/hanok/local" -name '.new-*' -not -path "$(disk_of missing)/*"; }
+half_made() {
+	find "$LAB/node1/var/lib/hanok/local" -name '.new-*' -not -path "$(disk_of missing)/*" -not -path "$(disk_of local)/*"
+}
 
 formats="qcow2 vmdk vdi vhdx vhd raw raw.xz ova"
 {
@@ -122,6 +153,8 @@ formats="qcow2 vmdk vdi vhdx vhd raw raw.xz ova"
 	data_volume missing "http: {url: \"$url/nothing\"}" 16Mi
 	data_volume linked 'registry: {url: "docker://registry.lab:5000/vm-web:latest"}' 512Mi
 	data_volume thief "http: {url: \"$url/thief.raw\", extraHeaders: [\"@/etc/passwd\"]}" 16Mi
+	data_volume local "http: {url: \"$local_url/disk.raw\"}" 32Mi
+	data_volume of-pod "http: {url: \"http://store.e2e-disks.svc:8080/disk.raw\"}" 32Mi
 	data_volume foreign 'vddk: {url: "https://x", secretRef: s, uuid: u, backingFile: b, thumbprint: t}' 16Mi
 } >"$TEST_DIR/volumes.yaml"
 check "a secret for the web server" k create secret generic web --from-literal=accessKeyId=user --from-literal=secretKey=key
@@ -150,6 +183,9 @@ check "too small a claim" running_says small \
 	'Virtual image size 25165824 is larger than the reported available storage 16777216. A larger PVC is required'
 check "a backing file" running_says evil 'the disk has a backing file, which is not allowed'
 check "nothing there: it is tried again" running_says missing 'Unable to connect to http data source.*404'
+check "of a pod, by the name of its service" phase_is of-pod Succeeded
+check "the node's loopback is none of a user's" running_says local 'Unable to connect to http data source: curl:.*127.0.0.1'
+check_fails "nobody asked there" test -e "$TEST_DIR/local/web.log"
 check "a source that is none" running_says foreign 'spec.source.vddk: this source is not supported'
 check "a file of the host as headers" running_says thief "an extra header begins with '@'"
 check_fails "is not even begun with" grep -q thief "$TEST_DIR/web.log"

@@ -4,9 +4,11 @@
  *   ".new-UID.headers"  of the answers; the last one's ETag or Last-Modified tells, in another
  *                       attempt or of another agent, whether what has come can be gone on with
  *   ".new-UID.ca"       certificates of certConfigMap
+ *   ".new-UID.resolv"   its resolv.conf: that of a pod in the DataVolume's namespace
  *
  * Whatever is secret goes to curl by its standard input. No proxy is used, redirects are few and
- * lead to http and https only. */
+ * lead to http and https only; and whatever the URL says, it is asked from the pods' network
+ * (node/net/import_net.h). */
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <signal.h>
@@ -20,6 +22,9 @@
 #include "node/disk/populate/http_headers.h"
 #include "node/disk/populate/source_refs.h"
 #include "node/disk/populate/sources.h"
+#include "node/net/import_net.h"
+#include "node/net/net.h"
+#include "node/vm/guest_dns.h"
 #include "node/volume/file_work.h"
 
 #define WATCH_MS 500
@@ -35,8 +40,10 @@ struct http_fetch {
 	struct child *child;
 	struct file_job *job;
 	struct wakeup *watch;
-	char *part, *headers, *ca;
-	int64_t had_bytes; /* of an earlier attempt, gone on with */
+	char *part, *headers, *ca, *resolv;
+	struct import_net_call *asking;
+	char *namespace, *name_switch; /* of the network; NULL = not asked for yet */
+	int64_t had_bytes;	       /* of an earlier attempt, gone on with */
 };
 
 static void start_curl(struct http_fetch *f);
@@ -262,6 +269,22 @@ static int give_file(const char *path, const char *text, struct err *err)
 	return 0;
 }
 
+static int give_resolv_conf(struct http_fetch *f, struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+	const struct dhcp_resolvers dns = guest_dns(&a, f->j->doc, f->j->node->config);
+
+	for (const char *const *s = dns.servers; *s; s++)
+		buf_printf(&text, "nameserver %s\n", *s);
+	if (*dns.searches)
+		buf_add_str(&text, "search");
+	for (const char *const *s = dns.searches; *s; s++)
+		buf_printf(&text, " %s", *s);
+	buf_add_char(&text, '\n');
+	return give_file(f->resolv, text.data, err);
+}
+
 /* curl reads headers from a file of the host where one begins with '@'. */
 static int add_header(struct buf *config, const char *header, struct err *err)
 {
@@ -349,6 +372,11 @@ static void start_curl(struct http_fetch *f)
 	_cleanup_(buf_finish) struct buf config = BUF_INIT;
 	const char *argv[] = {"curl", "-q", "--config", "-", NULL};
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct child_network network = {
+		.namespace = f->namespace,
+		.name_switch = f->name_switch,
+		.resolv_conf = f->resolv,
+	};
 	struct http_headers h;
 	struct err err = ERR_INIT;
 
@@ -358,7 +386,7 @@ static void start_curl(struct http_fetch *f)
 		check_sum(f);
 		return;
 	}
-	if (write_config(f, &config, &err) < 0) {
+	if (write_config(f, &config, &err) < 0 || give_resolv_conf(f, &err) < 0) {
 		if (err.code == -EINVAL)
 			populate_fail(f->j, &err);
 		else
@@ -374,11 +402,26 @@ static void start_curl(struct http_fetch *f)
 		.memory_bytes_max = UINT64_C(1) << 30,
 		.file_bytes_max = (uint64_t)populate_file_max(f->j),
 		.unprivileged = true,
+		.network = &network,
 		.done = on_fetched,
 		.user = f,
 	});
 	populate_progress(f->j, f->had_bytes, 0);
 	wakeup_in(f->watch, WATCH_MS);
+}
+
+static void on_network(void *user, const struct child_network *network, const struct err *err)
+{
+	struct http_fetch *f = user;
+
+	f->asking = NULL;
+	if (err) {
+		populate_retry(f->j, err);
+		return;
+	}
+	f->namespace = xstrdup(network->namespace);
+	f->name_switch = xstrdup(network->name_switch);
+	start_curl(f);
 }
 
 static void on_refs(void *user, const struct err *err)
@@ -388,7 +431,7 @@ static void on_refs(void *user, const struct err *err)
 	if (err)
 		populate_retry(f->j, err);
 	else
-		start_curl(f);
+		f->asking = import_net_ask(net_imports(f->j->node->net), on_network, f);
 }
 
 static int check(const struct populate_job *j, struct err *err)
@@ -420,6 +463,7 @@ static void start(struct populate_job *j)
 	f->j = j;
 	f->part = xasprintf("%s/.new-%s.part", j->directory, j->uid);
 	f->headers = xasprintf("%s/.new-%s.headers", j->directory, j->uid);
+	f->resolv = xasprintf("%s/.new-%s.resolv", j->directory, j->uid);
 	f->watch = wakeup_create(j->node->loop, j->node->clock, on_watch, f);
 	if (check(j, &err) < 0) {
 		populate_fail(j, &err);
@@ -441,12 +485,16 @@ static void stop(struct populate_job *j)
 	if (!f)
 		return;
 	source_refs_destroy(f->refs);
+	import_net_cancel(f->asking);
 	child_cancel(f->child);
 	file_job_cancel(f->job);
 	wakeup_destroy(f->watch);
 	free(f->part);
 	free(f->headers);
 	free(f->ca);
+	free(f->resolv);
+	free(f->namespace);
+	free(f->name_switch);
 	free(f);
 }
 
