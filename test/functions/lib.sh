@@ -15,7 +15,7 @@
 #   in_guest NAME COMMAND       by its serial console; COMMAND's output, fails as COMMAND does
 #   page NAME [PATH]            what its web server says
 #
-# PATCH is a JSON merge patch of the manifest.
+# PATCH is a JSON merge patch of the manifest. KERNEL_ARGS is added to what stack B's kernel is told.
 
 FUNCTIONS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=test/lib.sh
@@ -47,9 +47,6 @@ need_ssh() {
 	[ "$STACK" = A ] || { echo "the busybox guest has no ssh server"; return 1; }
 	command -v ssh >/dev/null || { echo "no ssh (package openssh-client)"; return 1; }
 }
-need_agent() { [ "$STACK" = A ] || guest_has_agent || { echo "the busybox guest has no guest agent"; return 1; }; }
-need_config_drive() { [ "$STACK" = A ] || { echo "the busybox guest's cloud-init reads NoCloud only"; return 1; }; }
-guest_has_agent() { compgen -G "$TEST_ROOT/guest/vm/root/etc/*agent*" >/dev/null; }
 
 # merge PATCH: standard input's manifest with a JSON merge patch, members of spec.template.spec by name.
 merge() {
@@ -84,7 +81,7 @@ stack_prompt() { echo '# '; }
 machine_spec() {
 	local name=$1 firmware='{}' volume template=
 	shift
-	[ "$STACK" = A ] || firmware="{\"kernelBoot\":{\"kernelArgs\":\"console=ttyS0 loglevel=4 mitigations=off net.ifnames=0 swiotlb=noforce no_timer_check\",\"container\":{\"image\":\"$REGISTRY_IN_LAB/vm-kernel:latest\",\"kernelPath\":\"/boot/vmlinuz\",\"initrdPath\":\"/boot/initrd.img\"}}}"
+	[ "$STACK" = A ] || firmware="{\"kernelBoot\":{\"kernelArgs\":\"console=ttyS0 loglevel=4 mitigations=off net.ifnames=0 swiotlb=noforce no_timer_check${KERNEL_ARGS:+ $KERNEL_ARGS}\",\"container\":{\"image\":\"$REGISTRY_IN_LAB/vm-kernel:latest\",\"kernelPath\":\"/boot/vmlinuz\",\"initrdPath\":\"/boot/initrd.img\"}}}"
 	case ${DISK:-container} in
 	container) volume="{\"name\":\"root\",\"containerDisk\":{\"image\":\"$REGISTRY_IN_LAB/$(stack_image):latest\"}}" ;;
 	volume)

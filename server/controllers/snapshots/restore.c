@@ -577,9 +577,8 @@ static void on_snapshot(void *user, const struct object *old, const struct objec
 	tell(user, o->namespace, "spec.virtualMachineSnapshotName", o->name);
 }
 
-/* A claim or a DataVolume: those that a restore makes say so; one that it waits to be gone does
- * not.
- */
+/* A claim or a DataVolume: those that a restore makes say so. One that it waits to be gone does
+ * not, or names an earlier restore that made it. */
 static void on_part(void *user, const struct object *old, const struct object *new)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -592,7 +591,7 @@ static void on_part(void *user, const struct object *old, const struct object *n
 		name = annotation_of(object_doc(o, &a), RESTORE_NAME_ANNOTATION);
 	if (name)
 		loop_add(c->loop, o->namespace, name);
-	else if (!new)
+	if (!new || new->deleting)
 		tell(c, o->namespace, NULL, NULL);
 }
 

@@ -88,7 +88,7 @@ C15() {
 	k delete vm c15 --timeout=$PATIENT
 }
 
-#@ C16 | cloud-init ConfigDrive does the same | config_drive
+#@ C16 | cloud-init ConfigDrive does the same |
 C16() {
 	DISK=container machine_spec c16 "$(inner '{"volumes":null}')" "$(inner "{\"volumes\":[{\"name\":\"root\",\"containerDisk\":{\"image\":\"$REGISTRY_IN_LAB/$(stack_image):latest\"}},{\"name\":\"seed\",\"cloudInitConfigDrive\":{\"userData\":\"#cloud-config\\nchpasswd: {expire: false, list: \\\"root:hanok\\\\n\\\"}\\nruncmd:\\n- sh -c 'mkdir -p /www; echo drive > /www/by'\\n\"}}]}")" | k apply -f -
 	ready c16
