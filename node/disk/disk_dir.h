@@ -25,6 +25,7 @@
 #define DISK_IMAGE_NAME "disk.img"
 #define DISK_RECORD_NAME "disk.json"
 #define DISK_NEW_PREFIX ".new-"
+#define DISK_MEMORY_NAME "memory" /* of the guest that goes on with this disk; used once */
 
 struct disk_layer {
 	const char *path;   /* absolute */

@@ -20,6 +20,7 @@
 #define CONTENT "hanok.io/disk-from-content"
 #define VOLUME "hanok.io/disk-from-volume"
 #define MODE "hanok.io/disk-clone-mode"
+#define WITH_MEMORY "hanok.io/disk-with-memory"
 #define COPY_TIMEOUT_MS (12u * 3600 * 1000)
 #define QEMU_IMG_MEMORY_BYTES (UINT64_C(2) << 30)
 
@@ -27,6 +28,7 @@
 struct fill_work {
 	struct disk_fill *f; /* not looked at by the thread */
 	char *from, *to, *parent;
+	char *memory; /* file that goes with the disk; NULL = none */
 	int64_t size_bytes;
 	bool full;
 	bool freeze; /* `from` is a disk whose top is written as a rule */
@@ -94,6 +96,7 @@ static void work_free(struct fill_work *w)
 	free(w->from);
 	free(w->to);
 	free(w->parent);
+	free(w->memory);
 	free(w->fresh);
 	free(w);
 }
@@ -148,8 +151,8 @@ static void link_on_thread(void *user)
 	if (r == 0)
 		r = read_source(&a, w, &chain);
 	if (r == 0)
-		r = layers_link(w->from, chain.layers[0].name, w->to, true,
-			MAX(chain.size_bytes, w->size_bytes / 512 * 512), &w->err);
+		r = layers_link_memory(w->from, chain.layers[0].name, w->to,
+			MAX(chain.size_bytes, w->size_bytes / 512 * 512), w->memory, &w->err);
 	/* Somebody was here before: the same, whole. */
 	if (r < 0 && disk_fill_done(w->to))
 		w->err = ERR_INIT;
@@ -337,7 +340,9 @@ static void on_content(void *user, const struct client_result *r)
 	const char *volume =
 		json_str_or(json_get(json_path(claim, "metadata.annotations"), VOLUME), "");
 	struct err err = ERR_INIT;
+	struct fill_work *w;
 	struct json *content;
+	const char *uid;
 
 	f->call = NULL;
 	if (!client_ok(r))
@@ -349,9 +354,12 @@ static void on_content(void *user, const struct client_result *r)
 		end(f, &err);
 		return;
 	}
-	begin(f, work_new(f, claim,
-			 disk_snapshot_directory(&a, f->o.node,
-				 json_str_or(json_path(content, "metadata.uid"), ""), volume)));
+	uid = json_str_or(json_path(content, "metadata.uid"), "");
+	w = work_new(f, claim, disk_snapshot_directory(&a, f->o.node, uid, volume));
+	if (streq(annotation(claim, WITH_MEMORY), "true"))
+		w->memory = xasprintf(
+			"%s/" DISK_MEMORY_NAME, disk_snapshot_directory(&a, f->o.node, uid, NULL));
+	begin(f, w);
 }
 
 /* Another claim's disk, as it is while nobody has it open. */

@@ -7,6 +7,8 @@
  *	hanok.io/disk-from-volume	the volume's name in it
  *	hanok.io/disk-clone-mode	"linked" (default): shares what is frozen, made at once;
  *					"full": shares nothing, takes the time of a copy
+ *	hanok.io/disk-with-memory	"true": with what the guest had in memory, if the snapshot
+ *					has it and the disk is linked: the next start goes on there
  *
  * The directory appears whole: whoever finds it there finds a disk in it. */
 #pragma once

@@ -271,8 +271,19 @@ static int fill_directory(const char *from, int from_fd, const char *path, int t
 	return disk_dir_publish(path, top, size_bytes, err);
 }
 
-int layers_link(const char *from, const char *layer, const char *to, bool with_top,
-	int64_t size_bytes, struct err *err)
+/* A guest's memory stands beside the top that its disk had then. */
+static int link_memory(const char *memory, int to, struct err *err)
+{
+	if (!memory || access(memory, F_OK) < 0)
+		return 0;
+	if (linkat(AT_FDCWD, memory, to, DISK_MEMORY_NAME, 0) < 0)
+		return err_errno(err, -errno, "link '%s'", memory);
+	step("memory linked");
+	return 0;
+}
+
+static int link_all(const char *from, const char *layer, const char *to, bool with_top,
+	int64_t size_bytes, const char *memory, struct err *err)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	_cleanup_(close_p) int from_fd = open_dir(from, err), parent = -1, fd = -1;
@@ -302,6 +313,8 @@ int layers_link(const char *from, const char *layer, const char *to, bool with_t
 	r = fd < 0 ? fd
 		   : fill_directory(from, from_fd, path, fd, &chain, with_top,
 			     size_bytes ? size_bytes : chain.size_bytes, err);
+	if (r == 0)
+		r = link_memory(memory, fd, err);
 	if (r == 0) {
 		step("directory filled");
 		/* Over an empty directory too: somebody may have made the place. */
@@ -314,6 +327,31 @@ int layers_link(const char *from, const char *layer, const char *to, bool with_t
 	else
 		step("directory named");
 	return r;
+}
+
+int layers_link(const char *from, const char *layer, const char *to, bool with_top,
+	int64_t size_bytes, struct err *err)
+{
+	return link_all(from, layer, to, with_top, size_bytes, NULL, err);
+}
+
+int layers_link_memory(const char *from, const char *layer, const char *to, int64_t size_bytes,
+	const char *memory, struct err *err)
+{
+	return link_all(from, layer, to, true, size_bytes, memory, err);
+}
+
+bool layers_untouched(const struct disk_chain *chain)
+{
+	_cleanup_(free_p) char *dir = NULL;
+	_cleanup_(close_p) int fd = -1;
+
+	if (chain->count < 2)
+		return false;
+	dir = xstrndup(chain->layers[0].path,
+		(size_t)(strrchr(chain->layers[0].path, '/') - chain->layers[0].path));
+	fd = open_dir(dir, NULL);
+	return fd >= 0 && is_empty(fd, chain->layers[0].name);
 }
 
 /* ---- what is ours ---- */

@@ -34,6 +34,13 @@ int layers_freeze(const char *dir, char ret_frozen[64], struct err *err) _must_c
 int layers_link(const char *from, const char *layer, const char *to, bool with_top,
 	int64_t size_bytes, struct err *err) _must_check_;
 
+/* A clone (with_top), and a link to the file `memory` beside it, called DISK_MEMORY_NAME: what a
+ * guest had in memory when its disk was `layer`. No such file: without it. */
+int layers_link_memory(const char *from, const char *layer, const char *to, int64_t size_bytes,
+	const char *memory, struct err *err) _must_check_;
+/* Nothing has been written to the top since it was put on the layers below. */
+bool layers_untouched(const struct disk_chain *chain);
+
 /* How many layers from the top on are in no other directory, the top included. 0 = the disk is not
  * there. */
 size_t layers_own(const struct disk_chain *chain);

@@ -234,6 +234,33 @@ static void test_clones_share_and_stay_apart(void **state)
 	assert_int_equal(access(at("small"), F_OK), -1);
 }
 
+static void test_memory_goes_with_a_disk_that_nobody_wrote(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct err err = ERR_INIT;
+	struct disk_chain c;
+	char frozen[64];
+	struct stat st;
+
+	if (!have_qemu())
+		skip();
+	make_disk("d");
+	write_mib("d", 1, 0x11);
+	assert_int_equal(layers_freeze(at("d"), frozen, &err), 0);
+	assert_int_equal(disk_dir_read(&a, at("d"), &c, &err), 0);
+	assert_true(layers_untouched(&c));
+	assert_int_equal(layers_link_memory(at("d"), frozen, at("c"), 0, at("memory"), &err), 0);
+	assert_int_equal(access(at("c/" DISK_MEMORY_NAME), F_OK), -1); /* there was none */
+	assert_int_equal(run("echo x >%s", at("memory")), 0);
+	assert_int_equal(layers_link_memory(at("d"), frozen, at("m"), 0, at("memory"), &err), 0);
+	assert_int_equal(stat(at("m/" DISK_MEMORY_NAME), &st), 0);
+	assert_int_equal(st.st_nlink, 2);
+	assert_int_equal(disk_dir_read(&a, at("m"), &c, &err), 0);
+	assert_true(layers_untouched(&c));
+	write_mib("m", 2, 0x22);
+	assert_false(layers_untouched(&c));
+}
+
 static void test_nothing_foreign_is_linked(void **state)
 {
 	struct err err = ERR_INIT;
@@ -376,6 +403,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_freeze_keeps_what_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raw_disk_becomes_a_layer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_clones_share_and_stay_apart, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_memory_goes_with_a_disk_that_nobody_wrote, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_foreign_is_linked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_at_any_step, setup, teardown),
 	};

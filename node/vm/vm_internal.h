@@ -22,6 +22,7 @@ struct vm_console;
 struct vm_probe;
 struct vm_outside;
 struct vm_saver;
+struct vm_resume;
 struct vm_space;
 struct vm_live;
 
@@ -87,9 +88,11 @@ struct vm_worker {
 	bool pause_again;			 /* something happened since */
 	bool saving;				 /* to disk; not known yet how it ended */
 	struct vm_saver *saver;
-	struct vm_space *space;		     /* NULL until a disk was full */
-	struct vm_live *live;		     /* its changes while it runs; NULL before it ran */
-	struct vm_outside *outside;	     /* what others changed; NULL before it ran */
+	struct vm_resume *resume;   /* snapshot/resume.h: starts with the memory of a snapshot */
+	bool resume_looked;	    /* none was left by an earlier agent */
+	struct vm_space *space;	    /* NULL until a disk was full */
+	struct vm_live *live;	    /* its changes while it runs; NULL before it ran */
+	struct vm_outside *outside; /* what others changed; NULL before it ran */
 	struct list actions, screens, dials; /* requests under way: control/ */
 };
 
@@ -104,6 +107,9 @@ void vm_worker_step(struct vm_worker *w); /* facts changed */
 void vm_say(struct vm_worker *w, const char *type, const char *reason, const char *fmt, ...)
 	_printf_(4, 5);
 void vm_worker_done(struct vm_worker *w, enum vm_action a, bool ok); /* and a step */
+/* VM_DO_START without, and after, what snapshot/resume.c does for it. */
+void vm_worker_boot(struct vm_worker *w);
+void vm_worker_started(struct vm_worker *w);
 
 /* vm_lookup.c: VM_DO_LOOKUP. */
 void vm_lookup(struct vm_worker *w);

@@ -1,3 +1,4 @@
+#include "node/vm/snapshot/resume.h"
 #include "node/vm/snapshot/snapshots.h"
 #include "node/vm/vm_internal.h"
 
@@ -336,22 +337,35 @@ static void define(struct vm_worker *w)
 		w->m->libvirt, LIBVIRT_DOMAIN_DEFINE_XML_FLAGS, xml.data, 0, defined, w);
 }
 
+void vm_worker_started(struct vm_worker *w)
+{
+	no_problem(w);
+	net_ports_changed(w->m->node->net);
+	w->pause_reason = LIBVIRT_PAUSED_USER;
+	if (w->spec.start_paused)
+		vm_core_domain(&w->core, VM_DOMAIN_PAUSED, now_of(w));
+	vm_worker_done(w, VM_DO_START, true);
+}
+
 static void started(void *user, const struct libvirt_reply *r)
 {
 	struct vm_worker *w = user;
 
 	w->call = NULL;
 	if (r->ok) {
-		no_problem(w);
 		vm_say(w, "Normal", "Started", "Started the guest");
-		net_ports_changed(w->m->node->net);
-	} else {
-		libvirt_problem(w, "start the guest", r);
+		vm_worker_started(w);
+		return;
 	}
+	libvirt_problem(w, "start the guest", r);
 	w->pause_reason = LIBVIRT_PAUSED_USER;
-	if (r->ok && w->spec.start_paused)
-		vm_core_domain(&w->core, VM_DOMAIN_PAUSED, now_of(w));
-	vm_worker_done(w, VM_DO_START, r->ok);
+	vm_worker_done(w, VM_DO_START, false);
+}
+
+void vm_worker_boot(struct vm_worker *w)
+{
+	w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_CREATE_WITH_FLAGS, &w->domain,
+		w->spec.start_paused ? LIBVIRT_CREATE_PAUSED : 0, started, w);
 }
 
 static void shutdown_asked(void *user, const struct libvirt_reply *r)
@@ -524,8 +538,8 @@ static void perform(struct vm_worker *w, enum vm_action a)
 		define(w);
 		break;
 	case VM_DO_START:
-		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_CREATE_WITH_FLAGS,
-			&w->domain, w->spec.start_paused ? LIBVIRT_CREATE_PAUSED : 0, started, w);
+		if (!vm_resume_start(w))
+			vm_worker_boot(w);
 		break;
 	case VM_DO_RESTORE:
 		vm_restore_start(w);
@@ -626,6 +640,7 @@ void vm_worker_step(struct vm_worker *w)
 	vm_outside_follow(w);
 	vm_live_follow(w);
 	vm_machine_follow(w);
+	vm_resume_follow(w);
 	vm_snapshots_follow(w->m->snapshots, w);
 	if (w->core.sm.state == VM_RUNNING || w->core.sm.state == VM_SAVED)
 		adopt_lease(w);
@@ -783,6 +798,7 @@ void vm_worker_destroy(struct vm_worker *w)
 	vm_console_end(w, "the node agent stops");
 	vm_control_end(w);
 	vm_live_end(w);
+	vm_resume_end(w);
 	vm_probe_stop(w);
 	vm_agent_stop(w);
 	vm_prepare_cancel(w->prepare);

@@ -50,6 +50,7 @@ enum libvirt_proc {
 	LIBVIRT_DOMAIN_SCREENSHOT = 211,
 	LIBVIRT_DOMAIN_GET_STATE = 212,
 	LIBVIRT_DOMAIN_UNDEFINE_FLAGS = 231,
+	LIBVIRT_DOMAIN_RESTORE_FLAGS = 233,
 	LIBVIRT_DOMAIN_DESTROY_FLAGS = 234,
 	LIBVIRT_DOMAIN_GET_BLOCK_JOB_INFO = 238,
 	LIBVIRT_DOMAIN_RESET = 245,
@@ -161,6 +162,10 @@ enum { LIBVIRT_DISK_ERROR_UNSPEC = 1, LIBVIRT_DISK_ERROR_NO_SPACE = 2 };
  * where it is, in a directory of ours, and so does the memory of a TPM that is persistent. */
 enum { LIBVIRT_UNDEFINE_ALL = 1 | 2 | 8 | 16 };
 enum { LIBVIRT_CREATE_PAUSED = 1 };
+enum { LIBVIRT_RESTORE_PAUSED = 4 };
+/* Of the XML of a domain: with secrets; as it will be started; without what only this libvirt says.
+ */
+enum { LIBVIRT_XML_SECURE = 1, LIBVIRT_XML_INACTIVE = 2, LIBVIRT_XML_MIGRATABLE = 8 };
 /* What a change is for; FORCE: a CD-ROM's tray opens although the guest locked it. */
 enum { LIBVIRT_AFFECT_LIVE = 1, LIBVIRT_DEVICE_FORCE = 4 };
 

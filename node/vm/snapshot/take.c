@@ -525,7 +525,7 @@ static void switch_guest(struct take *t)
 		disks[i] = (struct live_switch){t->volumes[i].live.target,
 			arena_printf(&a, "%s/%s", t->volumes[i].directory, t->volumes[i].fresh)};
 	const char *memory =
-		t->memory ? arena_printf(&a, "%s/memory",
+		t->memory ? arena_printf(&a, "%s/" DISK_MEMORY_NAME,
 				    disk_snapshot_directory(&a, t->s->n, t->content->uid, NULL))
 			  : NULL;
 	live_snapshot_write(&xml, str_from(t->xml), disks, t->count, memory);

@@ -57,6 +57,42 @@ const struct json *vm_volumes(const struct json *vm)
 	return json_path(vm, "spec.template.spec.volumes");
 }
 
+/* Seeds are made anew, the same; what is ephemeral is not what it was. */
+static bool is_written_and_lost(const struct json *volume)
+{
+	static const char *const kinds[] = {"containerDisk", "emptyDisk", "ephemeral", "hostDisk"};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (json_get(volume, kinds[i]))
+			return true;
+	return false;
+}
+
+static bool is_cdrom(const struct json *vm, const char *volume)
+{
+	JSON_FOR_EACH_ITEM(d, json_path(vm, "spec.template.spec.domain.devices.disks"))
+		if (streq(json_str(json_get(d, "name")), volume))
+			return json_get(d, "cdrom") != NULL;
+	return false;
+}
+
+const char *vm_memory_useless(struct arena *a, const struct json *vm)
+{
+	bool has_claim = false;
+
+	JSON_FOR_EACH_ITEM(v, vm_volumes(vm)) {
+		const char *name = json_str_or(json_get(v, "name"), "");
+
+		has_claim = has_claim || (volume_claim(v) && !vm_is_memory_dump(v));
+		if (is_written_and_lost(v) && !is_cdrom(vm, name))
+			return arena_printf(a,
+				"volume \"%s\" is in no snapshot: the guest could not go on "
+				"without what it wrote there",
+				name);
+	}
+	return has_claim ? NULL : "the machine has no persistent disk";
+}
+
 bool snapshot_ready(const struct json *doc)
 {
 	return json_path_bool(doc, "status.readyToUse", false);

@@ -32,6 +32,9 @@
 /* Of a claim: its disk is what a content of the same namespace has of one volume. */
 #define DISK_CONTENT_ANNOTATION "hanok.io/disk-from-content"
 #define DISK_VOLUME_ANNOTATION "hanok.io/disk-from-volume"
+/* Of a claim: with the memory that the snapshot has; the machine goes on there at its next start.
+ */
+#define DISK_MEMORY_ANNOTATION "hanok.io/disk-with-memory"
 /* Of a claim, a restore or a clone: "linked" (default) or "full". */
 #define DISK_MODE_ANNOTATION "hanok.io/disk-clone-mode"
 
@@ -50,6 +53,10 @@ const char *volume_claim(const struct json *volume);
 bool vm_is_memory_dump(const struct json *volume);
 /* Of the template. */
 const struct json *vm_volumes(const struct json *vm);
+
+/* Why the guest's memory would be of no use beside a snapshot of this machine's claims (a disk that
+ * it writes and that is in no snapshot); NULL = it is kept. In the arena. */
+const char *vm_memory_useless(struct arena *a, const struct json *vm);
 
 /* What is known of a snapshot. */
 bool snapshot_ready(const struct json *doc);

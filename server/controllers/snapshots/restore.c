@@ -248,6 +248,13 @@ static bool replaces(const struct pass *p, const struct json *item, const char *
 	return false;
 }
 
+/* The guest itself goes on, where the snapshot has its memory. A new machine boots: its addresses
+ * and its name are others. */
+static bool goes_on(const struct pass *p)
+{
+	return p->vm && streq(annotation_of(p->content_doc, MEMORY_ANNOTATION), "true");
+}
+
 /* False: there is something to wait for. */
 static bool claim_is_there(struct sync *s, const struct json *item)
 {
@@ -262,6 +269,8 @@ static bool claim_is_there(struct sync *s, const struct json *item)
 			annotation_of(p->doc, DISK_MODE_ANNOTATION));
 		if (owned_by_machine(p) && !json_get(item, "dataVolumeName"))
 			own(a, doc, p->vm);
+		if (goes_on(p))
+			annotation_patch(a, doc, DISK_MEMORY_ANNOTATION, "true");
 		sync_create(s, informer_kind(p->c->claims), s->ns, doc, on_created, NULL);
 		return false;
 	}

@@ -125,8 +125,10 @@ static struct json *backup_of(struct arena *a, const struct snapshot_pass *p,
 	return backup;
 }
 
-/* All disks of a machine are on one node: that of the claims. */
-static const char *add_backups(struct arena *a, struct snapshot_pass *p, struct json *backups)
+/* All disks of a machine are on one node: that of the claims. ret_left: one that is in no snapshot.
+ */
+static const char *add_backups(
+	struct arena *a, struct snapshot_pass *p, struct json *backups, const char **ret_left)
 {
 	const char *node = NULL;
 
@@ -134,6 +136,8 @@ static const char *add_backups(struct arena *a, struct snapshot_pass *p, struct 
 		const char *name = volume_claim(v);
 		struct json *claim = name ? claim_doc(a, p, name) : NULL;
 
+		if (claim && !can_be_taken(a, p, claim) && !vm_is_memory_dump(v))
+			*ret_left = arena_printf(a, "PVC %s is in no snapshot", name);
 		if (!claim || !can_be_taken(a, p, claim))
 			continue;
 		const char *there = annotation_of(claim, SELECTED_NODE_ANNOTATION);
@@ -161,20 +165,33 @@ static void on_made(struct sync *s, const struct client_result *r, void *user)
 		sync_check(s, r);
 }
 
+static bool keeps_memory(struct sync *s, const struct snapshot_pass *p, const char *left)
+{
+	const char *useless = vm_memory_useless(&s->arena, p->vm_doc);
+
+	if (!streq(annotation_of(p->doc, MEMORY_ANNOTATION), "true") || !p->instance_doc)
+		return false;
+	if (!useless)
+		useless = left;
+	if (useless)
+		client_event_as(p->c->client, loop_name(s->loop), p->o, NULL, "Warning",
+			"MemoryNotKept", "The guest's memory is not kept, only its disks are: %s",
+			useless);
+	return !useless;
+}
+
 void snapshot_create_content(struct sync *s, struct snapshot_pass *p)
 {
 	struct arena *a = &s->arena;
 	struct json *doc = json_new_object(a), *meta = json_object_at(a, doc, "metadata");
 	struct json *spec = json_object_at(a, doc, "spec"), *vm = json_new_object(a);
 	struct json *backups = json_new_array(a);
-	const char *node = add_backups(a, p, backups);
-	bool memory = streq(annotation_of(p->doc, MEMORY_ANNOTATION), "true") && p->instance_doc;
+	const char *left = NULL, *node = add_backups(a, p, backups, &left);
+	bool memory;
 
 	if (p->error)
 		return;
-	/* What is in memory is where the guest runs. */
-	if (memory && !node)
-		node = json_path_str(p->instance_doc, "status.nodeName");
+	memory = keeps_memory(s, p, left);
 	json_set_str(a, doc, "apiVersion", "snapshot.kubevirt.io/v1beta1");
 	json_set_str(a, doc, "kind", "VirtualMachineSnapshotContent");
 	json_set_str(a, meta, "name", snapshot_content_name(a, p->o, p->doc));
