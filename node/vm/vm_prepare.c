@@ -365,8 +365,9 @@ bool host_disk_allowed(const char *path, const char *directories)
 	return false;
 }
 
-static int check_host_disk(
-	struct vm_prepare *p, const struct vm_disk *d, bool *ret_missing, struct err *err)
+/* ret_path: without links in its directories, so that what was looked at is what is used. */
+static int check_host_disk(struct vm_prepare *p, const struct vm_disk *d, const char **ret_path,
+	bool *ret_missing, struct err *err)
 {
 	_cleanup_(free_p) char *list_path =
 		xasprintf("%s/host-disk-directories", p->o.node->data_dir);
@@ -390,6 +391,7 @@ static int check_host_disk(
 			"(%s ...; set in %s)",
 			d->host_path, list, list_path);
 	}
+	*ret_path = arena_strdup(p->o.arena, whole);
 	*ret_missing = lstat(whole, &st) < 0;
 	if (*ret_missing)
 		return d->host_create ? 0 : err_errno(err, -errno, "hostDisk '%s'", d->host_path);
@@ -405,9 +407,8 @@ static void host_disk(struct op *op)
 	bool missing;
 
 	/* Always raw: what a guest writes into it must never be taken for another format. */
-	d->path = d->host_path;
 	d->format = "raw";
-	if (check_host_disk(op->p, d, &missing, &err) < 0) {
+	if (check_host_disk(op->p, d, &d->path, &missing, &err) < 0) {
 		err_context(&err, err.code, "volume '%s'", d->name);
 		one_done(op->p, "DiskNotReady", &err);
 	} else if (missing) {

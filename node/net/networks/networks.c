@@ -542,8 +542,11 @@ static int add_user(
 		return err_set(err, -EINVAL, "'%s' is not a MAC address", a->mac);
 	if (w->config.range.address.family) {
 		mkdir(w->all->leases, 0700);
-		mkdir(directory, 0700);
-		r = net_leases_choose(directory, &w->config, key, mac, &in_use, &u.address, err);
+		if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+			r = err_errno(err, -errno, "make '%s'", directory);
+		else
+			r = net_leases_choose(
+				directory, &w->config, key, mac, &in_use, &u.address, err);
 	}
 	if (r < 0)
 		return err_context(err, r, "network %s", w->name);

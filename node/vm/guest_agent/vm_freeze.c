@@ -53,6 +53,21 @@ static void forget(struct vm_freeze *f)
 	unlink(f->path);
 }
 
+/* A thaw is due then, by this agent or the next one. */
+static int thaw_at(struct vm_freeze *f, int64_t wall_ns, struct err *err)
+{
+	char text[32];
+	int r;
+
+	f->limited = true;
+	f->thaw_at_wall_ns = wall_ns;
+	snprintf(text, sizeof(text), "%lld", (long long)wall_ns);
+	r = files_write(f->path, text, strlen(text), 0600, err);
+	if (r < 0)
+		f->limited = false;
+	return r;
+}
+
 static void tell(struct vm_freeze *f, const struct err *err)
 {
 	vm_freeze_done *done = f->done;
@@ -95,12 +110,14 @@ static void frozen(void *user, const struct json *value, const struct err *err)
 		/* Some of its file systems may be frozen, or soon be. */
 		f->err = *err;
 		f->freeze = false;
-		f->limited = true;
-		f->thaw_at_wall_ns = wall(f) + THAW_AGAIN_MS * NS_PER_MS;
+		if (thaw_at(f, wall(f) + THAW_AGAIN_MS * NS_PER_MS, NULL) < 0)
+			f->limited = true;
 		err_context(&f->err, err->code, "Failed to freeze VMI");
 		ended(f, &f->err);
 		return;
 	}
+	if (!f->thaw_after_ns)
+		forget(f);
 	log_info("virtual machine", "vmi", f->label, "event", "its file systems are frozen", NULL);
 	ended(f, NULL);
 }
@@ -111,7 +128,7 @@ static void status_here(void *user, const struct json *value, const struct err *
 	struct vm_freeze *f = user;
 	bool is_frozen = streq(json_str(value), "frozen");
 	struct err why = ERR_INIT;
-	char text[32];
+	int64_t after;
 
 	f->call = NULL;
 	if (!value) {
@@ -135,15 +152,13 @@ static void status_here(void *user, const struct json *value, const struct err *
 			thawed, f);
 		return;
 	}
-	if (f->thaw_after_ns) {
-		f->limited = true;
-		f->thaw_at_wall_ns = wall(f) + f->thaw_after_ns;
-		snprintf(text, sizeof(text), "%lld", (long long)f->thaw_at_wall_ns);
-		if (files_write(f->path, text, strlen(text), 0600, &why) < 0) {
-			f->limited = false;
-			ended(f, &why);
-			return;
-		}
+	/* Who asked for no limit gets none. But if this agent ends before the guest has answered,
+	 * nobody is told that it worked, and so nobody would thaw. */
+	after = f->thaw_after_ns ? f->thaw_after_ns
+				 : FREEZE_TIMEOUT_S * NS_PER_S + THAW_AGAIN_MS * NS_PER_MS;
+	if (thaw_at(f, wall(f) + after, &why) < 0) {
+		ended(f, &why);
+		return;
 	}
 	f->call = guest_agent_call(f->o.agent,
 		&(struct agent_command){.name = "guest-fsfreeze-freeze",

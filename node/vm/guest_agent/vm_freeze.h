@@ -8,7 +8,8 @@
  *
  * A guest whose file systems stay frozen is as good as dead: when a freeze has a limit of time, it
  * is written into the VMI's directory before the guest is frozen, and whoever runs this node then -
- * a later agent, too - thaws it when the time is over, again and again until it is done. */
+ * a later agent, too - thaws it when the time is over, again and again until it is done. Without a
+ * limit that holds until the guest has said that it is frozen, and when it has not. */
 #pragma once
 
 #include "node/vm/guest_agent/guest_agent.h"
