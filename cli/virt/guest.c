@@ -86,6 +86,25 @@ static int unfreeze(struct virt *v, struct err *err)
 	return r;
 }
 
+/* As it came, also where it is no text. */
+static void put_output(struct virt *v, const struct json *answer, const char *name, FILE *to)
+{
+	struct arena *a = &v->arena;
+	const struct json *text = json_get(answer, name);
+	const struct json *bytes = json_get(answer, arena_printf(a, "%sBase64", name));
+	char *p;
+	size_t size;
+	if (json_is(bytes, JSON_STRING) &&
+		base64_decode(a, (struct str){bytes->s, bytes->count}, &p, &size) == 0)
+		fwrite(p, 1, size, to);
+	else if (json_is(text, JSON_STRING))
+		fwrite(text->s, 1, text->count, to);
+	fflush(to);
+	if (json_path_bool(answer, arena_printf(a, "%sTruncated", name), false))
+		fprintf(stderr, "hanok virt exec: %s was too long for the guest agent: it is cut\n",
+			name);
+}
+
 /* exec NAME -- COMMAND ARG...: standard output and error as the guest's, its exit code in words. */
 static int vm_exec(struct virt *v, struct err *err)
 {
@@ -99,13 +118,15 @@ static int vm_exec(struct virt *v, struct err *err)
 	for (unsigned i = 1; i < v->arg_count; i++)
 		json_push(a, command, json_new_string(a, v->args[i]));
 	json_set_int(a, body, "timeoutSeconds", seconds);
-	v->answer_s = (unsigned)seconds + 15;
+	v->answer_s = (unsigned)seconds + 195; /* a slow guest's agent, too */
 	r = put(v, "exec", body, &answer, err);
 	if (r < 0)
 		return r;
-	fputs(json_str_or(json_get(answer, "stdout"), ""), stdout);
-	fflush(stdout);
-	fputs(json_str_or(json_get(answer, "stderr"), ""), stderr);
+	put_output(v, answer, "stdout", stdout);
+	put_output(v, answer, "stderr", stderr);
+	if (json_get(answer, "signal"))
+		return err_set(err, -EREMOTEIO, "the command was ended by signal %lld",
+			(long long)json_int_or(json_get(answer, "signal"), 0));
 	int64_t code = json_int_or(json_get(answer, "exitCode"), -1);
 	return code == 0 ? 0
 			 : err_set(err, -EREMOTEIO, "the command ended with exit code %lld",

@@ -49,8 +49,7 @@ void resources_pod_cgroup_remove(struct resources *r, const char *uid);
 /* Removes the groups of pods that are not known and were not at the sweep before either: of a pod
  * whose processes took their time to go, or for which a runtime that was killed in the midst of a
  * start left somebody behind who went on with it. Nothing may be known too late by a sweep. */
-void resources_sweep(
-	struct resources *r, bool (*known)(void *user, const char *uid), void *user);
+void resources_sweep(struct resources *r, bool (*known)(void *user, const char *uid), void *user);
 
 /* What the node has, what the scheduler may give away, and which huge pages there are. */
 const struct node_amounts *resources_capacity(const struct resources *r);

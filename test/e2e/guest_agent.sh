@@ -62,6 +62,15 @@ check_output "a program that is not there" '"message":".*No such file' put told 
 check_output "exec needs a command" '"message":"command: Required value"' put told exec '{"command": []}'
 check_output "hanok virt exec" '^root$' virt exec told --timeout 120 -- id -un
 
+# A slow guest: it stands still for longer than its agent has for an answer, while a program runs for longer than the
+# API server waits for other answers.
+virt exec told --timeout 60 -- sh -c 'echo begun >/run/slow; sleep 32; printf "\377ended"' >"$TEST_DIR/slow" 2>&1 &
+slow=$!
+check "a program begins" eventually 30 matches '^begun$' virt exec told -- cat /run/slow
+check "the guest stands still" on_node 1 virsh suspend e2e-agent_told
+sleep 7
+check "and goes on" on_node 1 virsh resume e2e-agent_told
+
 check "keys and passwords are in the guest" k wait --for=condition=AccessCredentialsSynchronized vmi/told --timeout=240s
 # shellcheck disable=SC2016
 # In the guest: the hash that the password makes with the salt of the one that is there.
@@ -72,6 +81,9 @@ k create secret generic keys --dry-run=client -o json --from-literal=two='ssh-ed
 check "replace it" k replace -f "$TEST_DIR/keys.json"
 check "the new key replaces the old" eventually 60 matches '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo two@test$' \
 	virt exec told --timeout 120 -- cat /root/.ssh/authorized_keys
+
+slow_ended() { wait $slow && [ "$(od -An -tx1 "$TEST_DIR/slow" | tr -d " \n")" = ff656e646564 ]; }
+check "the program has ended, and what it wrote came as it was" slow_ended
 
 check "freeze" put told freeze '{"unfreezeTimeout": "1h0m0s"}' -f
 check "the status says so" eventually 30 matches '^frozen$' k_field vmi/told .status.fsFreezeStatus

@@ -2,13 +2,19 @@
 
 #define FIRST_PAUSE_MS 20
 #define PAUSE_MAX_MS 1000
+#define SILENT_PAUSE_MS 2000
+/* One that does not answer keeps one of the link's few places. */
+#define ANSWER_MAX_S 30
 
 struct agent_exec {
 	struct clock *clock;
 	struct agent_link *link;
 	struct libvirt_domain domain;
+	char *arguments; /* of guest-exec, as text; NULL once it was sent */
 	int64_t pid, deadline_ns;
 	unsigned timeout_s, pause_ms;
+	bool patient;		 /* timeout_s begins with the program */
+	bool silent;		 /* an answer about it was lost */
 	struct agent_call *call; /* always one, until done */
 	agent_exec_done *done;
 	void *user;
@@ -20,6 +26,7 @@ static void finish(
 	agent_exec_done *done = e->done;
 	void *user = e->user;
 
+	free(e->arguments);
 	free(e);
 	done(user, result, err);
 }
@@ -62,7 +69,21 @@ int agent_exec_status_read(
 	return 1;
 }
 
+static bool is_over(const struct agent_exec *e)
+{
+	return e->clock->mono_ns(e->clock) >= e->deadline_ns;
+}
+
+/* How long the agent may take for an answer: what is left, and never less than is usual. */
+static unsigned answer_s(const struct agent_exec *e)
+{
+	int64_t left_s = (e->deadline_ns - e->clock->mono_ns(e->clock)) / NS_PER_S;
+
+	return (unsigned)MIN(MAX(left_s, AGENT_TIMEOUT_S), ANSWER_MAX_S);
+}
+
 static void ask(struct agent_exec *e);
+static void ping(struct agent_exec *e, unsigned delay_ms);
 
 static void status_here(void *user, const struct json *value, const struct err *failure)
 {
@@ -70,15 +91,24 @@ static void status_here(void *user, const struct json *value, const struct err *
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct agent_exec_result result;
 	struct err err = ERR_INIT;
-	int r;
+	int r = 0;
 
 	e->call = NULL;
-	if (!value) {
+	if (!value && failure->code == -ETIMEDOUT) {
+		e->silent = true;
+		e->pause_ms = SILENT_PAUSE_MS;
+	} else if (!value && failure->code == -EREMOTEIO && e->silent) {
+		/* The agent forgets what it has told: that was the answer that came too late. */
+		r = err_set(&err, -ETIMEDOUT,
+			"the command has ended, but the guest agent's answer came too late (%s)",
+			failure->msg);
+	} else if (!value) {
 		finish(e, NULL, failure);
 		return;
+	} else {
+		r = agent_exec_status_read(&a, value, &result, &err);
 	}
-	r = agent_exec_status_read(&a, value, &result, &err);
-	if (r == 0 && e->clock->mono_ns(e->clock) >= e->deadline_ns)
+	if (r == 0 && is_over(e))
 		r = err_set(&err, -ETIME, "the command did not end within %u s", e->timeout_s);
 	if (r == 0)
 		ask(e);
@@ -96,6 +126,7 @@ static void ask(struct agent_exec *e)
 		&(struct agent_command){
 			.name = "guest-exec-status",
 			.arguments = arguments,
+			.timeout_s = answer_s(e),
 			.urgent = true,
 			.large = true,
 			.delay_ms = e->pause_ms,
@@ -120,7 +151,44 @@ static void started(void *user, const struct json *value, const struct err *fail
 		finish(e, NULL, &err);
 		return;
 	}
+	if (e->patient)
+		e->deadline_ns = e->clock->mono_ns(e->clock) + e->timeout_s * NS_PER_S;
 	ask(e);
+}
+
+static void answers(void *user, const struct json *value, const struct err *failure)
+{
+	struct agent_exec *e = user;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(free_p) char *text = NULL;
+	struct json *arguments = NULL;
+
+	e->call = NULL;
+	/* That it does not know guest-ping is an answer, too. */
+	if (!value && failure->code == -ETIMEDOUT && !is_over(e)) {
+		ping(e, SILENT_PAUSE_MS);
+		return;
+	}
+	if (!value && failure->code != -EREMOTEIO) {
+		finish(e, NULL, failure);
+		return;
+	}
+	text = TAKE_PTR(e->arguments);
+	if (json_parse(&a, text, strlen(text), NULL, &arguments, NULL) < 0)
+		abort(); /* our own */
+	e->call = agent_call(e->link, &e->domain,
+		&(struct agent_command){.name = "guest-exec",
+			.arguments = arguments,
+			.timeout_s = e->patient ? ANSWER_MAX_S : answer_s(e),
+			.urgent = true},
+		started, e);
+}
+
+static void ping(struct agent_exec *e, unsigned delay_ms)
+{
+	e->call = agent_call(e->link, &e->domain,
+		&(struct agent_command){.name = "guest-ping", .urgent = true, .delay_ms = delay_ms},
+		answers, e);
 }
 
 struct agent_exec *agent_exec_start(const struct agent_exec_options *o)
@@ -133,7 +201,9 @@ struct agent_exec *agent_exec_start(const struct agent_exec_options *o)
 	e->link = o->link;
 	e->domain = *o->domain;
 	e->timeout_s = o->timeout_s ? MIN(o->timeout_s, (unsigned)AGENT_EXEC_TIMEOUT_MAX_S) : 30;
-	e->deadline_ns = e->clock->mono_ns(e->clock) + e->timeout_s * NS_PER_S;
+	e->patient = o->patience_s > 0;
+	e->deadline_ns = e->clock->mono_ns(e->clock) +
+			 (e->patient ? o->patience_s : e->timeout_s) * NS_PER_S;
 	e->pause_ms = FIRST_PAUSE_MS;
 	e->done = o->done;
 	e->user = o->user;
@@ -147,10 +217,8 @@ struct agent_exec *agent_exec_start(const struct agent_exec_options *o)
 		json_set_str(
 			&a, arguments, "input-data", base64_encode(&a, o->input, o->input_size));
 	json_set_bool(&a, arguments, "capture-output", true);
-	e->call = agent_call(e->link, &e->domain,
-		&(struct agent_command){
-			.name = "guest-exec", .arguments = arguments, .urgent = true},
-		started, e);
+	e->arguments = xstrdup(json_text(&a, arguments));
+	ping(e, 0);
 	return e;
 }
 
@@ -159,5 +227,6 @@ void agent_exec_cancel(struct agent_exec *e)
 	if (!e)
 		return;
 	agent_call_cancel(e->call);
+	free(e->arguments);
 	free(e);
 }

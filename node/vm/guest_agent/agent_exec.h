@@ -1,5 +1,15 @@
 /* agent_exec.h - a program inside a guest, by its agent: started, asked after until it has ended,
- * with its output. The agent has no way to end it: one that runs longer than it may goes on. */
+ * with its output. The agent has no way to end it: one that runs longer than it may goes on.
+ *
+ *              answers         has a pid          has exited
+ *   PINGED -------------> START -------------> ASKED -------------> (told, gone)
+ *    ^  |  silent          |                    ^  |  runs, or silent
+ *    `--'                  `-- silent: told     `--'
+ *
+ * A guest may be slow: its agent's silence ends nothing before the time is over, but for the start,
+ * which must not be done twice. So that libvirt has nothing to put in order there (after a command
+ * that was not answered it first asks the agent whether it listens, and has 5 s for that), the
+ * agent must have answered something harmless before. */
 #pragma once
 
 #include "node/vm/guest_agent/agent_link.h"
@@ -28,6 +38,9 @@ struct agent_exec_options {
 	const char *input;		/* NULL = none */
 	size_t input_size;
 	unsigned timeout_s; /* 0 = 30; at most AGENT_EXEC_TIMEOUT_MAX_S */
+	/* For the agent to answer before the program is started; it then has all of timeout_s. 0 =
+	 * that is a part of timeout_s. */
+	unsigned patience_s;
 	agent_exec_done *done;
 	void *user;
 };

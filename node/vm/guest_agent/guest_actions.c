@@ -6,6 +6,7 @@
 
 #define NO_AGENT "VMI does not have guest agent connected"
 #define THAW_DEFAULT_NS (300 * NS_PER_S)
+#define EXEC_PATIENCE_S 60  /* the API server counts on it: server/api/machines/instance.c */
 #define LIST_MAX_IN_INFO 10 /* KubeVirt's */
 
 static void fail(struct http_request *req, const struct err *err)
@@ -284,6 +285,7 @@ void guest_action_exec(struct vm_worker *w, struct http_request *req, const char
 		.input = bytes,
 		.input_size = size,
 		.timeout_s = (unsigned)timeout_s,
+		.patience_s = EXEC_PATIENCE_S,
 		.done = exec_done,
 		.user = req,
 	});

@@ -46,9 +46,8 @@ int spec_read_volume(
 	const struct json *volume, const char *field, struct vm_disk *d, struct err *err)
 {
 	static const char *const known[] = {"containerDisk", "hostDisk", "emptyDisk"};
-	static const char *const seeds[] = {
-		"cloudInitNoCloud", "cloudInitConfigDrive", "sysprep", "configMap", "secret",
-		"downwardAPI"};
+	static const char *const seeds[] = {"cloudInitNoCloud", "cloudInitConfigDrive", "sysprep",
+		"configMap", "secret", "downwardAPI"};
 	const struct json *source = NULL;
 	char at[256];
 	size_t type;

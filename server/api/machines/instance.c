@@ -7,6 +7,13 @@
 
 #define VMI "virtualmachineinstance"
 
+/* Of a program in the guest (timeoutSeconds), as the node's agent has it. EXEC_MORE_S is the most
+ * that a slow guest's agent is waited for besides: until it is started, and for its last answer. */
+#define EXEC_DEFAULT_S 30
+#define EXEC_MAX_S 3600
+#define EXEC_MORE_S 180
+#define ANSWER_MS 120000
+
 /* KubeVirt takes the presence of these conditions for their truth. */
 static bool has_condition(const struct json *instance, const char *type)
 {
@@ -152,6 +159,21 @@ static int check(
 	return row && row->check ? row->check(req, object_doc(vmi, req->arena)) : 0;
 }
 
+/* What the node's agent may take for its answer. A request for anything but a program ends by the
+ * server's own limit, and need not end here before. */
+static unsigned answer_ms(struct api_request *req)
+{
+	struct json *body;
+	int64_t seconds = EXEC_DEFAULT_S;
+
+	if (!streq(req->route.subresource, "exec"))
+		return ANSWER_MS;
+	if (json_parse(req->arena, req->body, req->body_size, NULL, &body, NULL) == 0)
+		seconds = json_int_or(json_get(body, "timeoutSeconds"), seconds);
+	seconds = MIN(MAX(seconds, 1), EXEC_MAX_S) + EXEC_MORE_S;
+	return (unsigned)seconds * 1000;
+}
+
 void machines_pass(struct api_request *req)
 {
 	const struct object *vmi;
@@ -167,11 +189,12 @@ void machines_pass(struct api_request *req)
 		return;
 	}
 	const char *query = req->http ? req->http->query : "";
-	node_proxy(req, object_field(vmi, "status.nodeName"),
+	node_proxy_within(req, object_field(vmi, "status.nodeName"),
 		arena_printf(req->arena, "/virtualmachineinstances/%s/%s/%s%s%s%s%s",
 			vmi->namespace, vmi->name, req->route.subresource,
 			req->route.rest ? "/" : "", req->route.rest ? req->route.rest : "",
-			*query ? "?" : "", query));
+			*query ? "?" : "", query),
+		answer_ms(req));
 }
 
 bool machines_restore_saved(struct api_request *req)

@@ -231,6 +231,12 @@ bool node_endpoint(struct arena *a, const struct object *node, struct node_endpo
 
 void node_proxy(struct api_request *req, const char *node, const char *target)
 {
+	node_proxy_within(req, node, target, 30000);
+}
+
+void node_proxy_within(
+	struct api_request *req, const char *node, const char *target, unsigned timeout_ms)
+{
 	const struct object *o =
 		node && *node ? cache_get(req->api->cache, req->api->nodes, "", node) : NULL;
 	struct node_endpoint e;
@@ -267,7 +273,7 @@ void node_proxy(struct api_request *req, const char *node, const char *target)
 						 .headers = request_headers(req, upgrade),
 						 .body = req->body,
 						 .body_size = req->body_size,
-						 .timeout_ms = 30000,
+						 .timeout_ms = timeout_ms,
 						 .begin = on_begin,
 						 .data = on_data,
 						 .done = on_done,

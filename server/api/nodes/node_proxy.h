@@ -11,6 +11,9 @@ struct object;
 /* Sends the request on to the node, to `target` (path and query), and joins the two: an upgrade
  * becomes one byte stream between client and node, any other answer is relayed as it comes. */
 void node_proxy(struct api_request *req, const char *node, const char *target);
+/* The same for what may take longer than 30 s until its answer begins. */
+void node_proxy_within(
+	struct api_request *req, const char *node, const char *target, unsigned timeout_ms);
 
 /* Where a node's agent is to be reached. Strings are in the arena. */
 struct node_endpoint {

@@ -68,8 +68,8 @@ static struct vm_live_changes look_for_changes(struct arena *a, const struct pas
 	const struct json *wanted = json_get(whole_template(a, p, &conflicts), "spec");
 	bool differs = conflicts || !streq(was, fixed_hash(a, wanted));
 	struct vm_live_changes c = vm_live_changes(a, wanted, p->instance_doc, differs);
-	/* One on its way out is changed no more; that it is out of date holds until the next is there:
-	 * whoever restarts machines one by one must not take it for done. */
+	/* One on its way out is changed no more; that it is out of date holds until the next is
+	 * there: whoever restarts machines one by one must not take it for done. */
 	if (vm_phase_final(phase) || p->instance->deleting)
 		c.patch = NULL;
 	return c;
