@@ -5,6 +5,7 @@
  */
 #include "cli/virt/terminal.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <termios.h>
 
@@ -136,6 +137,11 @@ static void on_message(void *user, bool text, const char *data, size_t size)
 		ssize_t written = write(STDOUT_FILENO, data, size);
 		if (written < 0 && errno == EINTR)
 			continue;
+		if (written < 0 && errno == EAGAIN) {
+			/* libuv made input non-blocking, and a terminal's output is the same. */
+			poll(&(struct pollfd){.fd = STDOUT_FILENO, .events = POLLOUT}, 1, -1);
+			continue;
+		}
 		if (written < 0) {
 			struct console *c = user;
 			end(c, err_errno(&c->err, -errno, "write to standard output"));
