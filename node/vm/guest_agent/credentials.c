@@ -2,6 +2,8 @@
 
 #include <ctype.h>
 
+#include "node/vm/guest_agent/agent_facts.h"
+
 #define KEYS_MAX 256
 #define VALUE_MAX_BYTES (64u << 10)
 
@@ -201,4 +203,28 @@ int credentials_read(struct arena *a, const struct json *spec, credentials_secre
 			return err_set(err, r, "%s", why.msg);
 	}
 	return count;
+}
+
+struct json *credentials_keys_program(
+	struct arena *a, const struct credential *c, const char **ret_input)
+{
+	static const char script[] = "set -e; umask 077; cd; mkdir -p .ssh; chmod 700 .ssh; "
+				     "cat >.ssh/.authorized_keys.new; "
+				     "mv -f .ssh/.authorized_keys.new .ssh/authorized_keys";
+	const char *const words[] = {"su", "-s", "/bin/sh", "-c", script, "--", c->user};
+	_cleanup_(buf_finish) struct buf input = BUF_INIT;
+	struct json *command = json_new_array(a);
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		json_push(a, command, json_new_string(a, words[i]));
+	JSON_FOR_EACH_ITEM(key, json_get(c->arguments, "keys"))
+		buf_printf(&input, "%s\n", json_str_or(key, ""));
+	*ret_input = arena_memdup(a, input.data ? input.data : "", input.size);
+	return command;
+}
+
+bool credentials_need_program(const struct json *info)
+{
+	return info && !agent_offers(info, "guest-ssh-add-authorized-keys") &&
+	       agent_offers(info, "guest-exec") && agent_offers(info, "guest-exec-status");
 }

@@ -25,3 +25,11 @@ typedef const struct json *credentials_secret(void *user, const char *name);
  * each key of a password's Secret is a user. Returns the count; -ENOENT, -EINVAL, -E2BIG. */
 int credentials_read(struct arena *a, const struct json *vmi_spec, credentials_secret *secret,
 	void *user, struct credential ret[CREDENTIALS_MAX], struct err *err) _must_check_;
+
+/* For agents before QEMU 5.2, which know no keys but run programs: a command, as agent_exec.h has
+ * it, that does the same as a credential's with keys. It acts as that user, so that no link in a
+ * home directory leads it into another's files. *ret_input is its standard input. */
+struct json *credentials_keys_program(
+	struct arena *a, const struct credential *c, const char **ret_input);
+/* Whether that is what this agent needs, by its guest-info (as a fact); NULL = not known. */
+bool credentials_need_program(const struct json *info);

@@ -91,12 +91,41 @@ static void which_secrets(void **state)
 		"\"p\"}]}}");
 }
 
+static void old_agents(void **state)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct credential c = {.keys = true,
+		.user = "ann",
+		.arguments = parse(&a, "{\"username\":\"ann\",\"keys\":[\"one\",\"two\"]}")};
+	const char *input;
+	struct json *command = credentials_keys_program(&a, &c, &input);
+
+	assert_string_equal(json_str(json_at(command, 0)), "su");
+	/* A name that looks like an option is none. */
+	assert_string_equal(json_str(json_at(command, json_count(command) - 2)), "--");
+	assert_string_equal(json_str(json_at(command, json_count(command) - 1)), "ann");
+	assert_string_equal(input, "one\ntwo\n");
+
+	assert_false(credentials_need_program(NULL));
+	assert_true(credentials_need_program(
+		parse(&a, "{\"supportedCommands\":[{\"name\":\"guest-exec\",\"enabled\":true},"
+			  "{\"name\":\"guest-exec-status\",\"enabled\":true},"
+			  "{\"name\":\"guest-ssh-add-authorized-keys\"}]}")));
+	assert_false(credentials_need_program(
+		parse(&a, "{\"supportedCommands\":[{\"name\":\"guest-exec\",\"enabled\":true},"
+			  "{\"name\":\"guest-exec-status\",\"enabled\":true},"
+			  "{\"name\":\"guest-ssh-add-authorized-keys\",\"enabled\":true}]}")));
+	assert_false(credentials_need_program(
+		parse(&a, "{\"supportedCommands\":[{\"name\":\"guest-exec\",\"enabled\":true}]}")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commands),
 		cmocka_unit_test(problems),
 		cmocka_unit_test(which_secrets),
+		cmocka_unit_test(old_agents),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

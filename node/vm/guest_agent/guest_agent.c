@@ -285,3 +285,13 @@ struct agent_call *guest_agent_call(
 {
 	return agent_call(g->link, &g->domain, c, done, user);
 }
+
+struct agent_exec *guest_agent_exec(struct guest_agent *g, const struct agent_exec_options *o)
+{
+	struct agent_exec_options mine = *o;
+
+	mine.clock = g->clock;
+	mine.link = g->link;
+	mine.domain = &g->domain;
+	return agent_exec_start(&mine);
+}

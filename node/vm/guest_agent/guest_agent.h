@@ -12,6 +12,7 @@
  * that does not answer is asked less and less. */
 #pragma once
 
+#include "node/vm/guest_agent/agent_exec.h"
 #include "node/vm/guest_agent/agent_facts.h"
 #include "node/vm/guest_agent/agent_link.h"
 
@@ -42,3 +43,6 @@ void guest_agent_wait_cancel(struct guest_agent_wait *w); /* NULL allowed */
 /* Any other command: agent_call for this guest. It lives on when g is destroyed. */
 struct agent_call *guest_agent_call(
 	struct guest_agent *g, const struct agent_command *c, agent_done *done, void *user);
+/* A program in this guest: agent_exec_start, which see, without the clock, the link and the domain.
+ * It lives on when g is destroyed. */
+struct agent_exec *guest_agent_exec(struct guest_agent *g, const struct agent_exec_options *o);

@@ -20,8 +20,9 @@ struct vm_credentials {
 	struct credential todo[CREDENTIALS_MAX];
 	int count, at;
 	struct agent_call *call;
-	struct err failed; /* the first of this round */
-	bool again;	   /* something changed meanwhile */
+	struct agent_exec *program; /* in place of a call */
+	struct err failed;	    /* the first of this round */
+	bool again;		    /* something changed meanwhile */
 	bool told, ok;
 	char message[600];
 	bool destroyed;
@@ -62,13 +63,11 @@ static void round_ended(struct vm_credentials *c)
 	report(c, !failed.code, failed.msg);
 }
 
-static void set(void *user, const struct json *value, const struct err *err)
+static void set_ended(struct vm_credentials *c, const struct err *err)
 {
-	struct vm_credentials *c = user;
 	const struct credential *done = &c->todo[c->at++];
 
-	c->call = NULL;
-	if (!value && !c->failed.code)
+	if (err && !c->failed.code)
 		err_set(&c->failed, err->code,
 			done->keys ? "Error encountered writing ssh pub key access credentials for "
 				     "user [%s]: %s"
@@ -77,12 +76,53 @@ static void set(void *user, const struct json *value, const struct err *err)
 	tell_next(c);
 }
 
+static void set(void *user, const struct json *value, const struct err *err)
+{
+	struct vm_credentials *c = user;
+
+	c->call = NULL;
+	set_ended(c, value ? NULL : err);
+}
+
+static void program_ended(void *user, const struct agent_exec_result *r, const struct err *err)
+{
+	struct vm_credentials *c = user;
+	struct err mine = ERR_INIT;
+
+	c->program = NULL;
+	if (r && r->exit_code != 0) {
+		err_set(&mine, -EREMOTEIO, "su ended with exit code %d: %.300s", r->exit_code,
+			r->err);
+		err = &mine;
+	}
+	set_ended(c, r && r->exit_code == 0 ? NULL : err);
+}
+
+static void set_by_program(struct vm_credentials *c, const struct credential *next)
+{
+	const char *input;
+	const struct json *command = credentials_keys_program(&c->values, next, &input);
+
+	c->program = guest_agent_exec(c->o.agent, &(struct agent_exec_options){
+							  .command = command,
+							  .input = input,
+							  .input_size = strlen(input),
+							  .done = program_ended,
+							  .user = c,
+						  });
+}
+
 static void tell_next(struct vm_credentials *c)
 {
 	const struct credential *next = &c->todo[c->at];
 
 	if (c->at == c->count) {
 		round_ended(c);
+		return;
+	}
+	if (next->keys && credentials_need_program(
+				  guest_agent_fact(c->o.agent, &c->values, AGENT_FACT_INFO))) {
+		set_by_program(c, next);
 		return;
 	}
 	c->call = guest_agent_call(c->o.agent,
@@ -118,7 +158,7 @@ static void on_timer(uv_timer_t *t)
 {
 	struct vm_credentials *c = t->data;
 
-	if (c->fetch || c->call) {
+	if (c->fetch || c->call || c->program) {
 		c->again = true;
 		return;
 	}
@@ -192,6 +232,7 @@ void vm_credentials_destroy(struct vm_credentials *c)
 	c->destroyed = true;
 	pod_refs_fetch_cancel(TAKE_PTR(c->fetch));
 	agent_call_cancel(TAKE_PTR(c->call));
+	agent_exec_cancel(TAKE_PTR(c->program));
 	ref_watches_drop(c->o.watches, c->uid);
 	uv_close((uv_handle_t *)&c->timer, freed);
 }
