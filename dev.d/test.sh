@@ -174,7 +174,7 @@ test_e2e() {
 		[ ! -s "$lab/kubeconfig" ] || TEST_FREE_LABS+=("$lab")
 	done
 	TEST_JOBS=${#TEST_FREE_LABS[@]}
-	[ "$TEST_JOBS" = 0 ] || test_scripts test_start e2e 900
+	[ "$TEST_JOBS" = 0 ] || test_scripts test_start e2e 1800
 	test_end_labs
 	trap - EXIT
 }

@@ -19,7 +19,7 @@ HANOK=${HANOK_BIN:-$TEST_ROOT/build/hanok}
 KUBECTL=${KUBECTL:-kubectl}
 unset KUBECONFIG # the tester's own, of a lab perhaps
 TEST_NAME=$(basename "$0" .sh)
-TEST_DIR=$(mktemp -d "/tmp/hanok-$TEST_NAME.XXXXXX")
+TEST_DIR=${HANOK_TEST_DIR:-$(mktemp -d "/tmp/hanok-$TEST_NAME.XXXXXX")}
 TEST_COUNT=0
 TEST_FAILED=0
 TEST_NAMESPACE=()
@@ -242,6 +242,7 @@ use_lab() {
 		lab_use "$HANOK_TEST_LAB"
 	fi
 	KUBECONFIG_FILE=$LAB/kubeconfig
+	export GOGC=off GOMEMLIMIT=256MiB # as in start_server
 }
 
 # Commands in the lab's first host, and its libvirt.

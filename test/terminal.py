@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """terminal.py SECONDS STEP... -- COMMAND...: runs COMMAND on a terminal and plays a dialogue with it.
 
-A STEP is "expect:REGEX" (wait until the output since the last match has it), "send:TEXT" (with \\n, \\r, \\x1d
-and the like), or "end:CODE" (the command must end by itself with that exit code). All within SECONDS. Prints
-what the terminal showed.
+A STEP is "expect:REGEX" (wait until the output since the last match has it), "never:REGEX" (from here on, to wait
+ends in failure as soon as the output has that), "send:TEXT" (with \\n, \\r, \\x1d and the like), or "end:CODE" (the
+command must end by itself with that exit code). All within SECONDS. Prints what the terminal showed.
 """
 import os
 import pty
@@ -21,7 +21,7 @@ def main():
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvp(command[0], command)
-    seen, ended = "", False
+    seen, ended, never = "", False, None
 
     def read_more(what):
         nonlocal seen, ended
@@ -44,8 +44,13 @@ def main():
         kind, _, text = step.partition(":")
         if kind == "send":
             os.write(terminal, text.encode().decode("unicode_escape").encode("latin-1"))
+        elif kind == "never":
+            never = text
         elif kind == "expect":
             while not (found := re.search(text, seen)):
+                if never and re.search(never, seen):
+                    os.kill(pid, signal.SIGHUP)
+                    sys.exit(f"\nterminal: {never!r} in place of {text!r}")
                 if ended:
                     sys.exit(f"\nterminal: the command ended without {text!r}")
                 read_more(repr(text))

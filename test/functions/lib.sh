@@ -3,10 +3,12 @@
 #
 #   #@@ GROUP | SCENARIO'S TITLE
 #   #@ ID | CASE'S TITLE | NEEDS
-#   ID() { commands; }          every command must succeed (set -e)
+#   ID() { commands; }          every command must succeed (set -e), in a process and a session of its own
+#   ID_end() { commands; }      what it must put back whatever happened; optional
 #
 # NEEDS are words that need_WORD functions answer below (exit code 0, or 1 with the reason on standard output): where
 # a need is not met the case is "not available", with that reason. A case that finds out itself calls not_available WHY.
+# The need "alone" is that no other case runs at that time: it ends what others stand on.
 #
 # A guest is known by its name within the scenario's namespace, and is shared by cases that leave it as it was:
 #
@@ -22,8 +24,8 @@ FUNCTIONS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$FUNCTIONS/../lib.sh"
 
 REGISTRY_IN_LAB=registry.lab:5000
-WEB_PORT=$((8100 + $$ % 900)) # in the lab's fabric: files of $TEST_DIR/web
-PATIENT=600s  # what is awaited happens, or never: guests of an emulator on a busy machine are slow (run.sh: stack A more so)
+WEB_PORT=${WEB_PORT:-$((8100 + $$ % 900))} # in the lab's fabric: files of $TEST_DIR/web
+PATIENT=${PATIENT:-600s} # what is awaited happens, or never: guests of an emulator on a busy machine are slow (run.sh: stack A more so)
 
 virt() { "$LAB/bin/hanok" virt "$@" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"; }
 # For arguments that end with "-- COMMAND".
@@ -36,6 +38,7 @@ not_available() {
 }
 
 # Needs.
+need_alone() { :; }
 need_kvm() { grep -qE '\b(vmx|svm)\b' /proc/cpuinfo || { echo "the CPU has no vmx or svm: guests are emulated"; return 1; }; }
 need_hotunplug() { need_kvm >/dev/null || { echo "QEMU 7.2 crashes when it unplugs an emulated vCPU"; return 1; }; }
 need_ovmf() { compgen -G '/usr/share/OVMF/OVMF_CODE*.fd' >/dev/null || { echo "no OVMF (package ovmf)"; return 1; }; }
@@ -90,7 +93,7 @@ machine_spec() {
 		;;
 	none) volume= ;;
 	esac
-	cat <<-END | USER_DATA=$(user_data "$name") merge "$@"
+	cat <<-END | USER_DATA=$(user_data) merge "$@"
 		{"apiVersion":"kubevirt.io/v1","kind":"VirtualMachine","metadata":{"name":"$name","labels":{"app":"$name"}},
 		"spec":{$template"runStrategy":"Always","template":{"metadata":{"labels":{"app":"$name"}},"spec":{
 		"terminationGracePeriodSeconds":60,
@@ -103,11 +106,10 @@ machine_spec() {
 	END
 }
 
-# RUN: a command of the first boot, one line of YAML.
+# RUN: a command of the first boot, one line of YAML. The name is that of the seed's metadata, so that a clone has its own.
 user_data() {
 	cat <<-END
 		#cloud-config
-		hostname: $1
 		disable_root: false
 		chpasswd:
 		  expire: false
@@ -207,7 +209,7 @@ k_namespace() { echo "${TEST_NAMESPACE[1]}"; }
 in_guest() {
 	local name=$1 command=$2
 	python3 "$TEST_ROOT/test/terminal.py" 240 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
-		"send:$command; echo EXIT\$?END\\n" 'expect:EXIT0END' 'send:exit\n' 'expect:login: ' 'send:\x1d' end:0 -- \
+		'never:EXIT[1-9][0-9]*END' "send:$command; echo EXIT\$?END\\n" 'expect:EXIT0END' 'send:exit\n' 'expect:login: ' 'send:\x1d' end:0 -- \
 		"$LAB/bin/hanok" virt console "$name" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
 }
 
@@ -221,7 +223,7 @@ web_up() {
 	mkdir -p "$TEST_DIR/web"
 	[ -z "${WEB_PID:-}" ] || return 0
 	pid=$(lab_pid fabric)
-	nsenter -t "$pid" -n python3 -m http.server --bind "$LAB_FABRIC_ADDRESS" --directory "$TEST_DIR/web" $WEB_PORT >"$TEST_DIR/web.log" 2>&1 &
+	nsenter -t "$pid" -n setpriv --pdeathsig KILL python3 -m http.server --bind "$LAB_FABRIC_ADDRESS" --directory "$TEST_DIR/web" $WEB_PORT >"$TEST_DIR/web.log" 2>&1 &
 	WEB_PID=$!
 	eventually 10 nsenter -t "$pid" -n curl -sf "http://$LAB_FABRIC_ADDRESS:$WEB_PORT/"
 }

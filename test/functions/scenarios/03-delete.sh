@@ -3,16 +3,17 @@
 
 #@ D01 | a running machine is deleted: its guest is shut down, no domain, file or tap stays |
 D01() {
-	local uid taps
-	taps=$(on_node 1 ip -br link | grep -c -E '^(vnet|tap)' || true)
+	local uid tap
 	DISK=container machine_spec d01 | k apply -f -
 	phase_is vmi/d01 Running
 	uid=$(uid d01)
+	tap=$(domain_xml d01 | sed -n "s/.*<target dev='\(vnet[^']*\|tap[^']*\)'.*/\1/p")
+	on_node 1 ip link show "$tap"
 	virt delete d01 --force
 	gone vmi/d01
 	domains | not grep -q d01
 	not on_node 1 test -e "/var/lib/hanok/vms/$uid"
-	[ "$(on_node 1 ip -br link | grep -c -E '^(vnet|tap)' || true)" = "$taps" ]
+	not on_node 1 ip link show "$tap"
 }
 
 #@ D02 | disks made with it go with it, and their room with them |

@@ -39,7 +39,7 @@ D07() {
 	gone pvc/d07-data
 }
 
-#@ D08 | the agent is killed in the middle of a deletion: it ends, and nothing is left |
+#@ D08 | the agent is killed in the middle of a deletion: it ends, and nothing is left | alone
 D08() {
 	local uid
 	DISK=container machine_spec d08 | k apply -f -

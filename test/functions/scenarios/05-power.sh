@@ -85,11 +85,20 @@ power_off() {
 		"$LAB/bin/hanok" virt console "$1" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
 }
 
-#@ K07 | a host's restart: guests that are to run run again |
+#@ K07 | a host's restart: guests that are to run run again | alone
 K07() {
+	local before
 	machine power
-	lab_virsh destroy "$(k_namespace)_power"
+	mark power through
+	before=$(address power)
+	lab_host_down 1
+	lab_host_up 1
+	lab_node_up 1
+	k wait --for=condition=Ready node/node1 --timeout=$PATIENT
+	eventually $((${PATIENT%s} / PATIENCE)) runs_again
 	ready power
 	answers power
-	[ "$(k_field vm/power .status.printableStatus)" = Running ]
+	marked power through
+	[ "$(address power)" = "$before" ]
 }
+runs_again() { [ "$(domain_state power)" = running ]; }

@@ -37,7 +37,7 @@ K10() {
 	in_guest sleeper 'grep -q memory /run/here'
 }
 
-#@ K11 | what is saved survives the agent's end |
+#@ K11 | what is saved survives the agent's end | alone
 K11() {
 	machine sleeper
 	in_guest sleeper 'echo agent > /run/here'
@@ -50,7 +50,7 @@ K11() {
 	in_guest sleeper 'grep -q agent /run/here'
 }
 
-#@ K12 | what is saved survives the end of libvirt's daemon |
+#@ K12 | what is saved survives the end of libvirt's daemon | alone
 K12() {
 	machine sleeper
 	in_guest sleeper 'echo daemon > /run/here'

@@ -49,7 +49,10 @@ K46() {
 	eventually 60 merging_is true 1
 	merging null
 	eventually 60 merging_is false 0
+}
+K46_end() {
 	k label node node1 fn-ksm-
+	! k get namespace kubevirt >/dev/null 2>&1 || merging null
 }
 merging() {
 	printf '{"apiVersion":"kubevirt.io/v1","kind":"KubeVirt","metadata":{"name":"kubevirt","namespace":"kubevirt"},"spec":{"configuration":{"ksmConfiguration":%s}}}' "$1" |

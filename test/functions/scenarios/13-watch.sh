@@ -51,7 +51,7 @@ K59() {
 }
 not_paused() { [ "$(k_field vmi/seen '.status.conditions[?(@.type=="Paused")].status')" != True ]; }
 
-#@ K60 | agent, server and libvirt's daemon are killed in turn: the guest does not notice |
+#@ K60 | agent, server and libvirt's daemon are killed in turn: the guest does not notice | alone
 K60() {
 	local before
 	machine seen

@@ -25,9 +25,12 @@ K61() {
 
 #@ K62 | a NAT network with DHCP, and a static port of the host that leads in |
 K62() {
-	network_object nat '{"cniVersion":"0.3.1","type":"hanok-nat","subnet":"192.168.150.0/24"}'
-	with_network k62 nat
-	eventually 150 matches '192\.168\.150\.' k get vmi k62 -o yaml
+	network_object nat '{"cniVersion":"1.0.0","type":"hanok-nat","ipam":{"type":"host-local","subnet":"192.168.162.0/24","hosts":[{"mac":"02:00:00:00:62:01","ip":"192.168.162.10"}]},
+		"portMappings":[{"hostPort":18062,"containerPort":80,"protocol":"tcp","ip":"192.168.162.10"}]}'
+	DISK=container machine_spec k62 "$(inner '{"readinessProbe":null,"networks":[{"name":"default","multus":{"networkName":"nat"}}],"domain":{"devices":{"interfaces":[{"name":"default","bridge":{},"macAddress":"02:00:00:00:62:01"}]}}}')" | k apply -f -
+	phase_is vmi/k62 Running
+	[ "$(address k62)" = 192.168.162.10 ]
+	eventually 150 matches '^virtual machine k62$' lab_in fabric curl -sf --max-time 5 http://172.31.0.1:18062/
 	virt delete k62 --force
 }
 
@@ -74,10 +77,13 @@ K66() {
 	[ -n "$(on_node 1 sh -c 'mount | grep hanok-small')" ] || on_node 1 sh -c 'mkdir -p /var/lib/hanok-disks/hanok-small && mount -t tmpfs -o size=24m hanok-small /var/lib/hanok-disks/hanok-small && chmod 755 /var/lib/hanok-disks/hanok-small'
 	DISK=container machine_spec k66 "$(inner '{"+volumes":[{"name":"data","hostDisk":{"path":"/var/lib/hanok-disks/hanok-small/k66.img","type":"DiskOrCreate","capacity":"64Mi"}}],"domain":{"devices":{"+disks":[{"name":"data","disk":{"bus":"virtio"}}]}}}')" | k apply -f -
 	ready k66
-	in_guest k66 'nohup dd if=/dev/urandom of=/dev/vdc bs=1M count=40 >/dev/null 2>&1 &'
+	in_guest k66 'nohup dd if=/dev/urandom of=/dev/vdc bs=1M count=40 >/dev/null 2>&1 & true'
 	eventually 120 matches 'PausedIOError' k get vmi k66 -o yaml
 	on_node 1 mount -o remount,size=96m /var/lib/hanok-disks/hanok-small
 	eventually 120 matches '^running$' domain_state k66
+}
+K66_end() {
 	virt delete k66 --force
+	gone vmi/k66
 	on_node 1 umount /var/lib/hanok-disks/hanok-small
 }

@@ -2,7 +2,8 @@
 #@@ cloning | Snapshots: made, listed, deleted
 
 snapshots() { k get vmsnapshot -o name | wc -l; }
-content_files() { on_node 1 find /var/lib/hanok/local/.snapshots -type f 2>/dev/null | wc -l; }
+# Where the node keeps what this namespace's snapshots hold.
+kept() { k get vmsnapshotcontent -o jsonpath='{range .items[*]}/var/lib/hanok/local/.snapshots/{.metadata.uid}{"\n"}{end}'; }
 
 #@ L01 | of a stopped machine |
 L01() {
@@ -29,7 +30,7 @@ L03() {
 	machine shot
 	virt snapshot-create shot l03 --memory
 	virt snapshot-list shot --tree | grep -q 'l03.*with memory'
-	on_node 1 sh -c 'test -n "$(find /var/lib/hanok/local/.snapshots -name memory -size +1000k)"'
+	[ -n "$(on_node 1 find "$(kept)" -name memory -size +1000k)" ]
 	answers shot
 	virt snapshot-delete l03
 }
@@ -74,24 +75,25 @@ L05() {
 
 #@ L06 | all are deleted while it runs: layers are merged, nothing of them stays |
 L06() {
-	local before
+	local directories directory
 	machine shot
-	before=$(content_files)
 	virt snapshot-create shot l06-a
 	virt snapshot-create shot l06-b
+	directories=$(kept)
+	[ "$(wc -l <<<"$directories")" = 2 ]
+	for directory in $directories; do on_node 1 test -d "$directory"; done
 	virt snapshot-delete l06-a
 	virt snapshot-delete l06-b
 	answers shot
 	[ "$(snapshots)" = 0 ]
-	eventually 60 files_are "$before"
+	for directory in $directories; do eventually 60 on_node 1 test ! -e "$directory"; done
 	# What is left of the layers starts again.
 	stopped shot
 	running shot
 	answers shot
 }
-files_are() { [ "$(content_files)" -le "$1" ]; }
 
-#@ L07 | the agent is killed in the middle: the snapshot is whole or has failed, the machine goes on |
+#@ L07 | the agent is killed in the middle: the snapshot is whole or has failed, the machine goes on | alone
 L07() {
 	machine shot
 	virt snapshot-create shot l07 --no-wait
