@@ -83,6 +83,14 @@ static struct json *conditions(
 	condition(a, list, "AgentConnected", f->alive && f->agent ? "True" : NULL, NULL, NULL, now);
 	condition(a, list, "AgentVersionNotSupported",
 		f->alive && f->agent_unsupported ? "True" : NULL, f->agent_unsupported, NULL, now);
+	condition(a, list, "HotVCPUChange", f->alive && f->vcpus_change ? "True" : NULL, NULL, NULL,
+		now);
+	if (f->alive && f->memory_failed)
+		condition(a, list, "HotMemoryChange", "False", "Memory Hotplug Failed",
+			"memory hotplug failed, the VM configuration is not supported", now);
+	else
+		condition(a, list, "HotMemoryChange", f->alive && f->memory_change ? "True" : NULL,
+			NULL, NULL, now);
 	/* An agent that comes later does not know of it. */
 	if (f->outside_reason)
 		condition(a, list, "ChangedOutside", "True", f->outside_reason, f->outside_message,

@@ -40,6 +40,9 @@ struct vm_facts {
 	const struct vm_volume_fact *volumes;
 	size_t volume_count;
 	unsigned vcpus_now; /* that the guest has; 0 = as it was started */
+	/* Conditions HotVCPUChange and HotMemoryChange: it is to have others than it has. */
+	bool vcpus_change, memory_change;
+	bool memory_failed; /* QEMU does not take them; it is tried again */
 	const struct json *agent_os, *agent_interfaces, *agent_freeze;
 };
 

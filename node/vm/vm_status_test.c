@@ -106,11 +106,44 @@ static void a_problem_is_shown_and_goes(void **state)
 	arena_finish(&a);
 }
 
+static const struct json *change(struct json *vmi, const struct vm_facts *f, const char *type)
+{
+	struct json *patch = vm_status_patch(&a, vmi, f, NS_PER_S);
+
+	assert_non_null(patch);
+	JSON_FOR_EACH_MEMBER(m, json_get(patch, "status"))
+		json_set(&a, json_get(vmi, "status"), m->name, m->value);
+	return condition(patch, type);
+}
+
+static void changes_under_way_show(void **state)
+{
+	struct json *vmi = parse(scheduled);
+	struct vm_spec s;
+	struct vm_facts f = {.alive = true, .not_ready_reason = "", .address = "", .spec = &s};
+
+	assert_int_equal(vm_spec_read(&a, vmi, &s, NULL), 0);
+	f.vcpus_change = f.memory_change = true;
+	assert_string_equal(json_str(json_get(change(vmi, &f, "HotVCPUChange"), "status")), "True");
+	assert_string_equal(
+		json_str(json_get(condition(vmi, "HotMemoryChange"), "status")), "True");
+	f.vcpus_change = false;
+	f.memory_failed = true;
+	const struct json *memory = change(vmi, &f, "HotMemoryChange");
+	assert_string_equal(json_str(json_get(memory, "status")), "False");
+	assert_string_equal(json_str(json_get(memory, "reason")), "Memory Hotplug Failed");
+	assert_null(condition(vmi, "HotVCPUChange"));
+	f.memory_failed = f.memory_change = false;
+	assert_null(change(vmi, &f, "HotMemoryChange"));
+	arena_finish(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(running),
 		cmocka_unit_test(a_problem_is_shown_and_goes),
+		cmocka_unit_test(changes_under_way_show),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

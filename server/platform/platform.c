@@ -30,13 +30,12 @@ const char *platform_architecture(void)
 static const char *const followed[] = {
 	"architectureConfiguration.amd64.machineType",
 	"architectureConfiguration.arm64.machineType",
-	"architectureConfiguration.defaultArchitecture",
-	"cpuModel",
+	"architectureConfiguration.defaultArchitecture", "cpuModel",
 	"developerConfiguration.useEmulation", /* where there is no KVM it always is so */
-	"evictionStrategy",
-	"ksmConfiguration",
-	"machineType",
-	"permittedHostDevices.pciHostDevices",
+	"evictionStrategy", "ksmConfiguration", "liveUpdateConfiguration.maxCpuSockets",
+	"liveUpdateConfiguration.maxGuest", "liveUpdateConfiguration.maxHotplugRatio",
+	"machineType", "permittedHostDevices.pciHostDevices",
+	"vmRolloutStrategy", /* the loop of VirtualMachines */
 };
 
 enum follow { FOLLOWED, PARTLY, IGNORED };

@@ -73,6 +73,14 @@ check "an instance that says little" instance little '' "$V" 'resources: {limits
 arch=$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
 check_output "gets a topology and its memory" "^$arch 1 2 1 1500m 1Gi 1Gi\$" k_field vmi/little .spec.architecture .spec.domain.cpu.cores .spec.domain.cpu.sockets .spec.domain.cpu.threads \
 	.spec.domain.resources.requests.cpu .spec.domain.resources.requests.memory .spec.domain.memory.guest
+room() { k_field "vmi/$1" .spec.domain.cpu.maxSockets .spec.domain.memory.maxGuest; }
+[ "$arch" != amd64 ] || check_output "room for four times as much" '^8 4Gi$' room little
+check "one with many processors" instance many '' "$V" 'cpu: {sockets: 100, cores: 2}, memory: {guest: 512Mi}'
+check_output "gets as many as there can be, and no modules for so little memory" '^256 $' room many
+check "one that gives bounds" instance bounds '' "$V" 'cpu: {sockets: 1, maxSockets: 2}, memory: {guest: 1Gi, maxGuest: 2Gi}'
+check_output "keeps them" '^2 2Gi$' room bounds
+check "one with processors of its own" instance own '' "$V" 'cpu: {cores: 2, dedicatedCpuPlacement: true}, memory: {guest: 1Gi, hugepages: {pageSize: 2Mi}}'
+check_output "can't have more" '^ *$' room own
 check_output "its disk" '^a virtio$' k_field vmi/little '.spec.domain.devices.disks[0].name' '.spec.domain.devices.disks[0].disk.bus'
 [ "$arch" != amd64 ] || check_output "a machine" '^q35$' k_field vmi/little .spec.domain.machine.type
 check_output "the time of its first phase" '^Pending 20[0-9-]+T[0-9:]+Z$' k_field vmi/little '.status.phaseTransitionTimestamps[0].phase' '.status.phaseTransitionTimestamps[0].phaseTransitionTimestamp'
@@ -90,6 +98,26 @@ check_output "is what it prefers" " pc$" machine_of old
 check "settings of the platform" k patch kubevirt kubevirt -n kubevirt --type=merge -p '{"spec": {"configuration": {"cpuModel": "Haswell", "evictionStrategy": "LiveMigrate"}}}'
 check "another" instance second '' "$V"
 check_output "follows them" '^Haswell LiveMigrate$' k_field vmi/second .spec.domain.cpu.model .spec.evictionStrategy
+
+live() { k patch kubevirt kubevirt -n kubevirt --type=merge -p "{\"spec\": {\"configuration\": $1}}"; }
+check "settings of live changes" live '{"liveUpdateConfiguration": {"maxHotplugRatio": 2}}'
+check "one" instance twice '' "$V" 'memory: {guest: 1Gi}'
+[ "$arch" != amd64 ] || check_output "has twice as much" '^2 2Gi$' room twice
+check "bounds for all" live '{"liveUpdateConfiguration": {"maxCpuSockets": 6, "maxGuest": "3Gi"}}'
+check "one" instance six '' "$V" 'memory: {guest: 1Gi}'
+[ "$arch" != amd64 ] || check_output "has them" '^6 3Gi$' room six
+check "changes only with a restart" live '{"vmRolloutStrategy": "Stage"}'
+check "one" instance staged '' "$V" 'memory: {guest: 1Gi}'
+check_output "needs no room" '^ *$' room staged
+check_refused "a strategy that is none" 'Unsupported value' live '{"vmRolloutStrategy": "Sometimes"}'
+
+runs() { create "{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {name: runs}, spec: {runStrategy: Always, template: {spec: {domain: {devices: {}}}}}}"; }
+check "a machine that runs" runs
+check "has an instance" k wait vmi/runs --for=create --timeout=60s
+revision=revision-start-vm-$(k_field vm/runs .metadata.uid)-1
+check_output "that says what it was started as" "^$revision\$" k_field vmi/runs .status.virtualMachineRevisionName
+check_output "which is kept" '^1 Always$' k get controllerrevision "$revision" -o 'jsonpath={.revision} {.data.spec.runStrategy}'
+check_output "and is the machine's own" '^VirtualMachine runs$' k get controllerrevision "$revision" -o 'jsonpath={.metadata.ownerReferences[0].kind} {.metadata.ownerReferences[0].name}'
 
 check "a namespace for ordinary users" k label namespace default pod-security.kubernetes.io/enforce=restricted
 refused "files of the host are not for them" 'violates PodSecurity "baseline:latest": hostPath volumes' "$D" '{name: a, hostDisk: {path: /var/lib/hanok-disks/a.img, type: Disk}}'

@@ -23,7 +23,7 @@ spec:
     spec:
       terminationGracePeriodSeconds: 5
       domain:
-        cpu: {sockets: 1, maxSockets: 2}
+        cpu: {sockets: 1}
         firmware:
           kernelBoot:
             kernelArgs: console=ttyS0 loglevel=4
@@ -94,6 +94,7 @@ check "memory as before" virt set guest --memory 128Mi
 check "the guest has it" eventually 60 matches '^128Mi$' k_field vmi/guest .status.memory.guestCurrent
 check "a processor" virt set guest --sockets 2
 check "the guest has it" eventually 60 matches '^2$' k_field vmi/guest .status.currentCPUTopology.sockets
+check "which is not under way any more" eventually 20 matches '^$' k_field vmi/guest '.status.conditions[?(@.type=="HotVCPUChange")].status'
 check "one less" virt set guest --sockets 1
 check "waits for the next start" eventually 30 matches '^True: Reduction of CPU socket count requires a restart$' restart_required
 check "as it is" virt set guest --sockets 2

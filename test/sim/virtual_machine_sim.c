@@ -197,6 +197,11 @@ static bool restart_required(struct sim *s)
 	return sim_condition_is(s, "VirtualMachine", "vm", "RestartRequired", "True", NULL);
 }
 
+static bool restart_not_required(struct sim *s)
+{
+	return !restart_required(s);
+}
+
 static bool plugged(struct sim *s)
 {
 	return sim_text_is(s, "VirtualMachineInstance", "vm", "spec.volumes[0].name", "hot") &&
@@ -245,6 +250,107 @@ static void test_live_changes(void **state)
 		assert_string_equal(
 			fake_api_get(s.api, "VirtualMachineInstance", "default", "vm")->uid,
 			first_uid);
+		sim_end(&s);
+	}
+}
+
+/* What the node could not plug in waits for the next start. */
+static void test_memory_fails(void **state)
+{
+	struct sim s;
+	begin(&s, 2, "Always");
+	sim_until(&s, runs, 60000);
+	sim_run_ms(&s, 2000);
+	assert_false(restart_required(&s));
+	fake_api_patch_text(s.api, "VirtualMachineInstance", "default", "vm",
+		"{'status':{'conditions':[{'type':'Ready','status':'True'},"
+		"{'type':'HotMemoryChange','status':'False','reason':'Memory Hotplug Failed'}]}}");
+	sim_until(&s, restart_required, 30000);
+	fake_api_patch_text(s.api, "VirtualMachineInstance", "default", "vm",
+		"{'status':{'conditions':[{'type':'Ready','status':'True'}]}}");
+	sim_until(&s, restart_not_required, 30000);
+	sim_end(&s);
+}
+
+static bool has_revision(struct sim *s)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *vm = sim_doc(s, &a, "VirtualMachine", "vm");
+	const char *name =
+		arena_printf(&a, "revision-start-vm-%s-%d", json_path_str(vm, "metadata.uid"),
+			(int)json_path_int(vm, "metadata.generation", 0));
+	const struct object *r = fake_api_get(s->api, "ControllerRevision", "default", name);
+	return r && sim_count(s, "ControllerRevision") == 1 &&
+	       json_equal(json_path(object_doc(r, &a), "data.spec"), json_get(vm, "spec"));
+}
+
+/* What it was when it was started is kept, for one start. */
+static void test_revision(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		begin(&s, seed, "Always");
+		sim_faults(&s, true);
+		sim_run_ms(&s, 5000);
+		sim_faults(&s, false);
+		sim_until(&s, runs, 200000);
+		sim_until(&s, has_revision, 60000);
+		remember_uid(&s);
+		fake_api_patch_text(s.api, "VirtualMachine", "default", "vm",
+			"{'spec':{'template':{'spec':{'hostname':'other'}}}}");
+		sim_until(&s, restart_required, 60000);
+		assert_false(has_revision(&s));
+		assert_int_equal(sim_count(&s, "ControllerRevision"), 1);
+		sim_faults(&s, true);
+		fake_api_delete(s.api, "VirtualMachineInstance", "default", "vm", -1, NULL);
+		sim_run_ms(&s, 5000);
+		sim_faults(&s, false);
+		sim_until(&s, runs_anew, 200000);
+		sim_until(&s, has_revision, 60000);
+		assert_false(restart_required(&s));
+		sim_end(&s);
+	}
+}
+
+static bool selects(struct sim *s)
+{
+	return sim_text_is(s, "VirtualMachineInstance", "vm", "spec.nodeSelector.disk", "fast") &&
+	       !restart_required(s);
+}
+
+static void select_nodes(struct sim *s, const char *value)
+{
+	fake_api_patch_text(s->api, "VirtualMachine", "default", "vm",
+		"{'spec':{'template':{'spec':{'nodeSelector':%s}}}}", value);
+}
+
+/* Under the strategy Stage every change waits; under LiveUpdate only some do. */
+static void test_staged(void **state)
+{
+	sim_for_seeds(seed)
+	{
+		struct sim s;
+		begin(&s, seed, "Always");
+		fake_api_create_text(s.api, "{'apiVersion':'kubevirt.io/v1','kind':'KubeVirt',"
+					    "'metadata':{'name':'kubevirt'},'spec':{"
+					    "'configuration':{'vmRolloutStrategy':'Stage'}}}");
+		sim_until(&s, runs, 200000);
+		sim_run_ms(&s, 2000);
+		assert_false(restart_required(&s));
+		sim_faults(&s, true);
+		select_nodes(&s, "{'disk':'fast'}");
+		sim_run_ms(&s, 5000);
+		sim_faults(&s, false);
+		sim_until(&s, restart_required, 60000);
+		assert_false(selects(&s));
+		select_nodes(&s, "null");
+		sim_until(&s, restart_not_required, 60000);
+		select_nodes(&s, "{'disk':'fast'}");
+		sim_until(&s, restart_required, 60000);
+		fake_api_patch_text(s.api, "KubeVirt", "default", "kubevirt",
+			"{'spec':{'configuration':{'vmRolloutStrategy':'LiveUpdate'}}}");
+		sim_until(&s, selects, 60000);
 		sim_end(&s);
 	}
 }
@@ -428,7 +534,8 @@ static bool size_missing(struct sim *s)
 
 static bool runs_with(struct sim *s, const char *memory)
 {
-	return runs(s) && sim_count(s, "ControllerRevision") == 1 &&
+	/* Of its size, and of its start. */
+	return runs(s) && sim_count(s, "ControllerRevision") == 2 &&
 	       sim_text_is(s, "VirtualMachineInstance", "vm", "spec.domain.memory.guest", memory) &&
 	       sim_text_is(s, "VirtualMachine", "vm", "status.instancetypeRef.name", "small") &&
 	       sim_condition_is(s, "VirtualMachine", "vm", "Ready", "True", NULL);
@@ -492,6 +599,9 @@ int main(void)
 		cmocka_unit_test(test_rerun_on_failure),
 		cmocka_unit_test(test_instancetype),
 		cmocka_unit_test(test_live_changes),
+		cmocka_unit_test(test_memory_fails),
+		cmocka_unit_test(test_revision),
+		cmocka_unit_test(test_staged),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,60 +1,16 @@
-#include "node/vm/live/live.h"
+#include "node/vm/live/live_internal.h"
 
 #include <stdio.h>
 
 #include "lib/base/log.h"
 #include "node/disk/disks.h"
 #include "node/vm/control/control.h"
-#include "node/vm/live/live_plan.h"
 #include "node/vm/vm_networks.h"
 
-#define TRIES_MAX 48
 /* A guest may take its time to let a device go; it is asked again after this. */
 #define ASK_AGAIN_NS (15 * NS_PER_S)
 #define RETRY_FIRST_NS (2 * NS_PER_S)
 #define RETRY_MOST_NS (60 * NS_PER_S)
-
-enum live_state { LIVE_SETTLED, LIVE_READING, LIVE_CALLING, LIVE_WAITING };
-
-/* What was tried and did not do, or is asked of the guest. */
-struct
-try {
-	enum live_kind kind;
-	char name[64];
-	unsigned failures;
-	bool asked; /* libvirt took it; the guest has yet to follow */
-	int64_t again_ns;
-	char problem[512];
-};
-
-/* A claim that is opened for a disk. */
-struct opening {
-	struct vm_live *l;
-	char name[64];
-	struct claim_disk *call;
-	char waits[256]; /* for what; "" = nothing known */
-};
-
-struct vm_live {
-	struct vm_worker *w;
-	enum live_state state;
-	uint64_t spec_hash; /* of the specification that was taken; 0 = none yet */
-	uint64_t revision;  /* of the object that was looked at last */
-	bool again;	    /* something happened while it was read */
-	struct libvirt_call *call;
-	struct arena arena; /* of the last reading, and the plan made of it */
-	struct live_domain now;
-	bool known; /* now is filled */
-	struct live_plan plan;
-	struct live_step step; /* under way; texts are in the arena */
-	struct try tries[TRIES_MAX];
-	size_t try_count;
-	struct opening openings[VM_DISKS_MAX];
-	size_t opening_count;
-	int64_t wake_ns;
-	bool said_problem;
-	uv_timer_t timer;
-};
 
 static int64_t now_of(const struct vm_live *l)
 {
@@ -113,16 +69,17 @@ static void on_timer(uv_timer_t *t)
 
 /* ---- tries ---- */
 
-static struct try *try_of(struct vm_live *l, const struct live_step *s, bool make)
+static struct live_try *try_of(struct vm_live *l, const struct live_step *s, bool make)
 {
-	for (size_t i = 0; i < l->try_count; i++)
-		if (l->tries[i].kind == s->kind && streq(l->tries[i].name, s->name))
-			return &l->tries[i];
-	if (!make || l->try_count == TRIES_MAX)
-		return NULL;
-	struct try *t = &l->tries[l->try_count++];
+	const struct live_try *there = live_try_find(l, s);
 
-	*t = (struct try){.kind = s->kind};
+	if (there)
+		return &l->tries[there - l->tries];
+	if (!make || l->try_count == LIVE_TRIES_MAX)
+		return NULL;
+	struct live_try *t = &l->tries[l->try_count++];
+
+	*t = (struct live_try){.kind = s->kind};
 	snprintf(t->name, sizeof(t->name), "%s", s->name);
 	return t;
 }
@@ -148,7 +105,7 @@ static bool has_interface(const struct live_domain *d, const char *name)
 static void drop_old_tries(struct vm_live *l)
 {
 	for (size_t i = 0; i < l->try_count;) {
-		const struct try *t = &l->tries[i];
+		const struct live_try *t = &l->tries[i];
 		bool wanted = false;
 
 		for (size_t k = 0; k < l->plan.count; k++)
@@ -184,7 +141,7 @@ static void tell_detached_meanwhile(struct vm_live *l)
 static void show_problem(struct vm_live *l)
 {
 	struct vm_worker *w = l->w;
-	const struct try *bad = NULL;
+	const struct live_try *bad = NULL;
 
 	for (size_t i = 0; i < l->try_count && !bad; i++)
 		if (*l->tries[i].problem)
@@ -201,7 +158,7 @@ static void show_problem(struct vm_live *l)
 
 static void failed(struct vm_live *l, const struct live_step *s, const char *why)
 {
-	struct try *t = try_of(l, s, true);
+	struct live_try *t = try_of(l, s, true);
 	char what[160], problem[512];
 
 	live_step_words(s, what, sizeof(what));
@@ -245,7 +202,7 @@ static void succeeded(struct vm_live *l, const struct live_step *s)
 	};
 	bool waits =
 		s->kind == LIVE_DISK_DETACH || s->kind == LIVE_NIC_DETACH || s->kind == LIVE_MEMORY;
-	struct try *t = try_of(l, s, waits);
+	struct live_try *t = try_of(l, s, waits);
 	bool again = t && t->asked;
 	char name[64];
 
@@ -361,7 +318,7 @@ static void start_step(struct vm_live *l, const struct live_step *s)
 	struct vm_worker *w = l->w;
 	_cleanup_(buf_finish) struct buf xml = BUF_INIT;
 	struct err err = ERR_INIT;
-	const struct try *before = try_of(l, s, false);
+	const struct live_try *before = try_of(l, s, false);
 	int r = 0;
 
 	l->step = *s;
@@ -438,7 +395,7 @@ static struct vm_disk *disk_of(struct vm_worker *w, const char *name)
 static void claim_here(void *user, const struct claim_place *place, const struct disk_chain *chain,
 	const char *reason, const struct err *failure)
 {
-	struct opening *o = user;
+	struct live_opening *o = user;
 	struct vm_live *l = o->l;
 	struct vm_worker *w = l->w;
 	struct vm_disk *d = disk_of(w, o->name);
@@ -471,7 +428,7 @@ static void claim_here(void *user, const struct claim_place *place, const struct
 
 static void claim_waits(void *user, const char *reason, const struct err *err)
 {
-	struct opening *o = user;
+	struct live_opening *o = user;
 
 	snprintf(o->waits, sizeof(o->waits), "%.250s", err->msg);
 	vm_worker_step(o->l->w);
@@ -481,9 +438,9 @@ static void claim_waits(void *user, const char *reason, const struct err *err)
 static bool open_claim(struct vm_live *l, const struct vm_disk *d)
 {
 	struct vm_worker *w = l->w;
-	struct opening *o = NULL;
+	struct live_opening *o = NULL;
 	struct live_step s = {.kind = LIVE_DISK_ATTACH, .name = d->name};
-	const struct try *t = try_of(l, &s, false);
+	const struct live_try *t = try_of(l, &s, false);
 
 	for (size_t i = 0; i < l->opening_count; i++)
 		if (streq(l->openings[i].name, d->name))
@@ -494,7 +451,7 @@ static bool open_claim(struct vm_live *l, const struct vm_disk *d)
 		return true;
 	if (!o && l->opening_count < VM_DISKS_MAX) {
 		o = &l->openings[l->opening_count++];
-		*o = (struct opening){.l = l};
+		*o = (struct live_opening){.l = l};
 		snprintf(o->name, sizeof(o->name), "%s", d->name);
 	}
 	if (!o)
@@ -536,7 +493,7 @@ static void go_on(struct vm_live *l)
 	show_problem(l);
 	for (size_t i = 0; i < l->plan.count; i++) {
 		const struct live_step *s = &l->plan.steps[i];
-		const struct try *t = try_of(l, s, false);
+		const struct live_try *t = try_of(l, s, false);
 
 		if (t && t->again_ns > now) {
 			wake = MIN(wake, t->again_ns);
@@ -700,7 +657,7 @@ void vm_live_removed(struct vm_worker *w, const char *alias, bool failed_to)
 	if (!l || !l->spec_hash)
 		return;
 	for (size_t i = 0; i < l->try_count; i++) {
-		struct try *t = &l->tries[i];
+		struct live_try *t = &l->tries[i];
 
 		if ((t->kind != LIVE_DISK_DETACH && t->kind != LIVE_NIC_DETACH) ||
 			!streq(t->name, name))
@@ -710,77 +667,4 @@ void vm_live_removed(struct vm_worker *w, const char *alias, bool failed_to)
 				"the guest did not let it go; it is asked again");
 	}
 	read_domain(l);
-}
-
-/* ---- status ---- */
-
-static const struct opening *opening_of(const struct vm_live *l, const char *name)
-{
-	for (size_t i = 0; i < l->opening_count; i++)
-		if (streq(l->openings[i].name, name))
-			return &l->openings[i];
-	return NULL;
-}
-
-static void volume_fact(const struct vm_live *l, const struct vm_disk *d, struct arena *a,
-	struct vm_volume_fact *ret)
-{
-	const struct live_disk *has = live_domain_disk(&l->now, d->name);
-	const struct opening *o = opening_of(l, d->name);
-	const char *problem = NULL;
-
-	for (size_t i = 0; i < l->try_count; i++)
-		if (streq(l->tries[i].name, d->name) && *l->tries[i].problem)
-			problem = l->tries[i].problem;
-	*ret = (struct vm_volume_fact){
-		.name = arena_strdup(a, d->name), .target = arena_strdup(a, d->target)};
-	if (has && *has->source) {
-		ret->phase = "Ready";
-		ret->reason = "VolumeReady";
-		ret->message =
-			arena_printf(a, "Successfully attach hotplugged volume %s to VM", d->name);
-	} else if (d->path) {
-		ret->phase = "AttachedToNode";
-		ret->reason = problem ? "HotplugFailed" : "VolumeMountedToPod";
-		ret->message = arena_strdup(
-			a, problem ? problem
-				   : arena_printf(a, "Volume %s is being attached", d->name));
-	} else {
-		ret->phase = "Pending";
-		ret->reason = problem ? "HotplugFailed" : "PVCNotReady";
-		ret->message = arena_strdup(a, problem		? problem
-					       : o && *o->waits ? o->waits
-								: "PVC is in phase Pending");
-	}
-}
-
-void vm_live_facts(const struct vm_worker *w, struct arena *a, struct vm_facts *f)
-{
-	const struct vm_live *l = w->live;
-	struct vm_volume_fact *list;
-
-	if (!l || !l->known || !f->alive)
-		return;
-	list = arena_zalloc(a, sizeof(*list) * (VM_DISKS_MAX + LIVE_DISKS_MAX));
-	for (size_t i = 0; i < w->spec.disk_count; i++)
-		if (w->spec.disks[i].hotpluggable)
-			volume_fact(l, &w->spec.disks[i], a, &list[f->volume_count++]);
-	/* What is on its way out. */
-	for (size_t i = 0; i < l->now.disk_count; i++) {
-		bool wanted = false;
-
-		for (size_t k = 0; k < w->spec.disk_count; k++)
-			wanted |= streq(w->spec.disks[k].name, l->now.disks[i].name);
-		if (!wanted)
-			list[f->volume_count++] = (struct vm_volume_fact){
-				.name = arena_strdup(a, l->now.disks[i].name),
-				.target = arena_strdup(a, l->now.disks[i].target),
-				.phase = "Detaching",
-				.leaves = true,
-				.reason = "VolumeDetaching",
-				.message = arena_printf(
-					a, "Volume %s is being detached", l->now.disks[i].name)};
-	}
-	f->volumes = list;
-	f->vcpus_now = l->now.vcpus;
 }

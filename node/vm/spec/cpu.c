@@ -8,6 +8,8 @@
 /* Old enough for every emulator, new enough (x86-64-v2) for today's distributions. */
 #define TCG_CPU "Nehalem"
 #define PERIOD_US 100000
+/* More need an I/O MMU with extended interrupts. */
+#define PLUGGED_CPUS_MAX INT64_C(255)
 
 static int read_topology(const struct json *domain, struct vm_spec *s, struct err *err)
 {
@@ -40,10 +42,9 @@ static int read_topology(const struct json *domain, struct vm_spec *s, struct er
 	s->sockets = (unsigned)sockets;
 	s->cores = (unsigned)cores;
 	s->threads = (unsigned)threads;
-	/* KubeVirt's server fills maxSockets in by a rule; what no machine has is no more than
-	 * that. */
+	/* The server fills maxSockets in by a rule; what no machine has is no more than that. */
 	s->cpu_tuning.max_sockets =
-		(unsigned)MIN(max_sockets, (int64_t)VM_CPUS_MAX / (cores * threads));
+		(unsigned)MIN(max_sockets, MAX(sockets, PLUGGED_CPUS_MAX / (cores * threads)));
 	return 0;
 }
 

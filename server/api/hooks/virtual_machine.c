@@ -20,6 +20,20 @@ static void check_no_change(struct hook *h, const struct json *doc, const struct
 			"and restart it");
 }
 
+/* Where its machine, as it was when it was started, can be looked up. */
+static void name_revision(struct arena *a, struct json *doc)
+{
+	const struct json *meta = json_get(doc, "metadata");
+	const char *generation =
+		json_str(json_get(json_get(meta, "annotations"), "kubevirt.io/vm-generation"));
+	JSON_FOR_EACH_ITEM(o, json_get(meta, "ownerReferences"))
+		if (generation && streq(json_str(json_get(o, "kind")), "VirtualMachine"))
+			json_path_set(a, doc, "status.virtualMachineRevisionName",
+				json_new_string(a,
+					arena_printf(a, "revision-start-vm-%s-%.20s",
+						json_str_or(json_get(o, "uid"), ""), generation)));
+}
+
 static int instance_prepare_create(struct hook *h, struct json *doc)
 {
 	struct arena *a = h->arena;
@@ -58,6 +72,7 @@ static int instance_prepare_create(struct hook *h, struct json *doc)
 	if (!held)
 		json_push(a, list, json_new_string(a, INSTANCE_FINALIZER));
 	json_path_set(a, doc, "status.phase", json_new_string(a, "Pending"));
+	name_revision(a, doc);
 	struct json *since = json_new_object(a), *times = json_new_array(a);
 	json_set_str(a, since, "phase", "Pending");
 	json_set(

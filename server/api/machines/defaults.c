@@ -5,6 +5,9 @@
 #include "server/platform/platform.h"
 
 #define MACHINE_TYPE "q35"
+#define CPUS_MAX 512
+#define MODULES_FROM_BYTES (INT64_C(1) << 30)
+#define MODULE_ALIGNMENT (INT64_C(2) << 20)
 
 /* The settings of the platform: spec.configuration of the KubeVirt object; NULL = none. */
 static const struct json *configuration(struct hook *h)
@@ -90,6 +93,75 @@ static void put_pull_policies(struct arena *a, const struct json *volumes)
 	}
 }
 
+static int64_t hotplug_ratio(const struct json *live)
+{
+	int64_t ratio = json_path_int(live, "maxHotplugRatio", 0);
+	return ratio > 0 && ratio <= CPUS_MAX ? ratio : 4;
+}
+
+/* Sockets that may come while it runs: the bound keeps within what a machine can have. */
+static void put_most_sockets(struct arena *a, const struct json *live, struct json *cpu)
+{
+	int64_t sockets = json_path_int(cpu, "sockets", 0), cores = json_path_int(cpu, "cores", 0),
+		threads = json_path_int(cpu, "threads", 0);
+	int64_t most = json_path_int(live, "maxCpuSockets", 0);
+	if (json_path_int(cpu, "maxSockets", 0) ||
+		json_path_bool(cpu, "dedicatedCpuPlacement", false))
+		return;
+	/* What is out of range is refused by others, in words of their own. */
+	if (sockets < 0 || sockets > CPUS_MAX || cores < 0 || cores > CPUS_MAX || threads < 0 ||
+		threads > CPUS_MAX)
+		return;
+	sockets = MAX(sockets, 1);
+	if (most > 0) {
+		most = MAX(most, sockets);
+	} else {
+		int64_t each = MAX(cores, 1) * MAX(threads, 1);
+		most = sockets * hotplug_ratio(live);
+		if (most * each > CPUS_MAX)
+			most = MAX(CPUS_MAX / each, sockets);
+	}
+	json_set_int(a, cpu, "maxSockets", most);
+}
+
+/* KubeVirt's rules of where modules of memory can be plugged in. */
+static bool takes_modules(const struct json *spec, int64_t guest, int64_t most)
+{
+	const struct json *domain = json_get(spec, "domain");
+	return guest >= MODULES_FROM_BYTES && most > guest && guest % MODULE_ALIGNMENT == 0 &&
+	       most % MODULE_ALIGNMENT == 0 && !json_path(domain, "memory.hugepages") &&
+	       !json_path(domain, "cpu.realtime") &&
+	       !json_path(domain, "cpu.numa.guestMappingPassthrough") &&
+	       !json_get(domain, "launchSecurity") &&
+	       streq(json_path_str(spec, "architecture"), "amd64");
+}
+
+static void put_most_memory(
+	struct arena *a, const struct json *live, struct json *spec, struct json *domain)
+{
+	const struct json *set = json_get(live, "maxGuest");
+	int64_t guest = quantity_json_value(json_path(domain, "memory.guest"), 0);
+	int64_t most = quantity_json_value(set, 0), limit = INT64_C(1) << 46;
+	if (json_path(domain, "memory.maxGuest") || guest <= 0 || guest > limit)
+		return;
+	if (!set)
+		most = guest * hotplug_ratio(live);
+	if (takes_modules(spec, guest, most))
+		json_set_str(a, json_object_at(a, domain, "memory"), "maxGuest",
+			quantity_canonical(a, quantity_format_bytes(a, most)));
+}
+
+/* Where changes are rolled out live there must be room for them from the start. */
+static void put_room(struct arena *a, const struct json *settings, struct json *spec)
+{
+	const struct json *live = json_get(settings, "liveUpdateConfiguration");
+	struct json *domain = json_get(spec, "domain");
+	if (streq(json_path_str(settings, "vmRolloutStrategy"), "Stage"))
+		return;
+	put_most_sockets(a, live, json_get(domain, "cpu"));
+	put_most_memory(a, live, spec, domain);
+}
+
 void machine_defaults(struct hook *h, struct json *spec)
 {
 	static const char *const amounts[] = {"cpu", "memory"};
@@ -114,4 +186,5 @@ void machine_defaults(struct hook *h, struct json *spec)
 	if (asked && !json_path(domain, "memory.guest"))
 		json_set(a, json_object_at(a, domain, "memory"), "guest", json_copy(a, asked));
 	put_text(a, spec, "evictionStrategy", json_path_str(settings, "evictionStrategy"));
+	put_room(a, settings, spec);
 }

@@ -9,17 +9,19 @@
 #include "server/controllers/machines/virtual_machine_sizes.h"
 #include "server/controllers/machines/virtual_machine_volumes.h"
 #include "server/controllers/machines/vm_live_changes.h"
+#include "server/controllers/machines/vm_revision.h"
 
 #define COMPONENT "virtualmachine-controller"
 #define FINALIZER                                                                                  \
 	"foregroundDeleteVirtualMachine" /* the node agent's: until the guest has stopped */
-#define TEMPLATE_HASH "fixed.hanok.io/template-hash"
+#define FIXED_HASH "fixed.hanok.io/template-hash" /* of what can't change while it runs */
+#define WHOLE_HASH "whole.hanok.io/template-hash"
 #define GENERATION "kubevirt.io/vm-generation"
 
 struct machines {
 	struct loop *loop;
 	struct client *client;
-	struct informer *machines, *instances;
+	struct informer *machines, *instances, *revisions, *settings;
 	struct machine_volumes *volumes;
 	struct machine_sizes *sizes;
 };
@@ -36,11 +38,10 @@ struct pass {
 	const char *failure_reason, *failure_message; /* NULL = none */
 };
 
-/* Of what in an instance can't change while it runs. */
-static char *fixed_hash(struct arena *a, const struct json *spec)
+static char *hash_of(struct arena *a, const struct json *spec)
 {
 	_cleanup_(buf_finish) struct buf text = BUF_INIT;
-	json_write(&text, vm_live_fixed(a, spec));
+	json_write(&text, spec);
 	return arena_printf(a, "%016" PRIx64, fnv1a_64(text.data ? text.data : "", text.size));
 }
 
@@ -56,17 +57,34 @@ static struct json *whole_template(
 	return template;
 }
 
+/* The KubeVirt object's strategy of rolling changes out: everything waits for the next start. */
+static bool says_stage(struct arena *a, const struct object *settings)
+{
+	return settings &&
+	       streq(json_path_str(object_doc(settings, a), "spec.configuration.vmRolloutStrategy"),
+		       "Stage");
+}
+
+static bool is_staged(struct arena *a, const struct machines *c)
+{
+	struct object **all;
+	return informer_list(c->settings, NULL, a, &all) && says_stage(a, all[0]);
+}
+
 /* What a change of the template means for the instance that runs. */
 static struct vm_live_changes look_for_changes(struct arena *a, const struct pass *p)
 {
-	const char *was = json_str(
-		json_get(json_path(p->instance_doc, "metadata.annotations"), TEMPLATE_HASH));
+	const struct json *annotations = json_path(p->instance_doc, "metadata.annotations");
+	const char *was = json_str(json_get(annotations, FIXED_HASH));
+	const char *whole = json_str(json_get(annotations, WHOLE_HASH));
 	const char *phase = json_str_or(json_path(p->instance_doc, "status.phase"), "");
 	const struct json *conflicts;
 	if (!was || p->sizes.reason)
 		return (struct vm_live_changes){0};
 	const struct json *wanted = json_get(whole_template(a, p, &conflicts), "spec");
-	bool differs = conflicts || !streq(was, fixed_hash(a, wanted));
+	if (whole && is_staged(a, p->c))
+		return vm_live_staged(conflicts || !streq(whole, hash_of(a, wanted)));
+	bool differs = conflicts || !streq(was, hash_of(a, vm_live_fixed(a, wanted)));
 	struct vm_live_changes c = vm_live_changes(a, wanted, p->instance_doc, differs);
 	/* One on its way out is changed no more; that it is out of date holds until the next is
 	 * there: whoever restarts machines one by one must not take it for done. */
@@ -237,6 +255,8 @@ static void start_instance(struct sync *s)
 {
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
+	if (s->failed)
+		return;
 	const struct json *conflicts;
 	struct json *template = whole_template(a, p, &conflicts);
 	if (conflicts) {
@@ -258,7 +278,9 @@ static void start_instance(struct sync *s)
 					   : json_new_object(a);
 	json_set(a, annotations, GENERATION,
 		json_new_printf(a, "%" PRId64, json_path_int(p->doc, "metadata.generation", 0)));
-	json_set_str(a, annotations, TEMPLATE_HASH, fixed_hash(a, json_get(template, "spec")));
+	json_set_str(a, annotations, FIXED_HASH,
+		hash_of(a, vm_live_fixed(a, json_get(template, "spec"))));
+	json_set_str(a, annotations, WHOLE_HASH, hash_of(a, json_get(template, "spec")));
 	const char *plugged = vm_live_plugged(a, json_get(template, "spec"));
 	if (*plugged)
 		json_set_str(a, annotations, VM_PLUGGED_ANNOTATION, plugged);
@@ -277,6 +299,42 @@ static void start_instance(struct sync *s)
 		json_set_str(a, spec, "startStrategy", "Paused");
 	json_set(a, doc, "spec", spec);
 	sync_create(s, informer_kind(p->c->instances), p->vm->namespace, doc, on_created, NULL);
+}
+
+static void on_start_revision(struct sync *s, const struct client_result *r, void *user)
+{
+	struct pass *p = s->state;
+	if (client_ok(r) || r->code == 409 || sync_namespace_terminating(r))
+		return;
+	s->failed = true;
+	p->failure_reason = "FailedCreate";
+	p->failure_message = arena_printf(&s->arena,
+		"Error creating virtual machine instance: create its ControllerRevision: %s",
+		r->message);
+	s->next = write_status;
+}
+
+/* What is started is kept first; that of an earlier start goes. */
+static void keep_revision(struct sync *s)
+{
+	struct pass *p = s->state;
+	struct machines *c = p->c;
+	const char *name = vm_revision_name(
+		&s->arena, p->vm->uid, json_path_int(p->doc, "metadata.generation", 1));
+	bool there = false;
+	struct object **all;
+	size_t count = informer_by_index(c->revisions, "owner", p->vm->uid, &s->arena, &all);
+	for (size_t i = 0; i < count; i++) {
+		if (streq(all[i]->name, name))
+			there = true;
+		else if (vm_revision_is(all[i]->name, p->vm->uid))
+			sync_delete(s, all[i], -1, NULL, NULL, NULL);
+	}
+	if (!there)
+		sync_create(s, informer_kind(c->revisions), p->vm->namespace,
+			vm_revision_new(&s->arena, p->vm, p->doc, p->sizes.refs), on_start_revision,
+			NULL);
+	s->next = start_instance;
 }
 
 static void on_deleted(struct sync *s, const struct client_result *r, void *user)
@@ -353,7 +411,7 @@ static void act(struct sync *s)
 	if (p->plan.stop)
 		sync_delete(s, p->instance, -1, NULL, on_deleted, NULL);
 	else if (p->plan.start)
-		start_instance(s);
+		keep_revision(s);
 	if (p->plan.again_ms >= 0)
 		sync_again(s, p->plan.again_ms);
 }
@@ -484,19 +542,37 @@ static void on_machine(void *user, const struct object *old, const struct object
 	loop_add_object(c->loop, new ? new : old);
 }
 
+/* Another strategy of rolling out concerns them all. */
+static void on_settings(void *user, const struct object *old, const struct object *new)
+{
+	struct machines *c = user;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **all;
+	if (says_stage(&a, old) == says_stage(&a, new))
+		return;
+	size_t count = informer_list(c->machines, NULL, &a, &all);
+	for (size_t i = 0; i < count; i++)
+		loop_add_object(c->loop, all[i]);
+}
+
 static void *create(struct shared *sh)
 {
 	/* An instance has its machine's name: one handler does for both. */
 	static const struct informer_handler handler = {.changed = on_machine};
+	static const struct informer_handler settings = {.changed = on_settings};
 	struct machines *c = xcalloc(1, sizeof(*c));
 	c->client = sh->client;
 	c->loop = loop_create(sh->client, COMPONENT, 5, reconcile, c);
 	c->machines = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachine");
 	c->instances = shared_informer(sh, "kubevirt.io", "v1", "VirtualMachineInstance");
+	c->revisions = shared_informer(sh, "apps", "v1", "ControllerRevision");
+	informer_add_index(c->revisions, "owner");
+	c->settings = shared_informer(sh, "kubevirt.io", "v1", "KubeVirt");
 	c->volumes = machine_volumes_create(sh, c->loop);
 	c->sizes = machine_sizes_create(sh, c->loop);
 	informer_add_handler(c->machines, &handler, c);
 	informer_add_handler(c->instances, &handler, c);
+	informer_add_handler(c->settings, &settings, c);
 	return c;
 }
 

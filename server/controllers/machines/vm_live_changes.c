@@ -9,12 +9,17 @@ static const char not_live[] = "a non-live-updatable field was changed in the te
 static const char *const plain[] = {"nodeSelector", "affinity", "tolerations", "evictionStrategy",
 	"terminationGracePeriodSeconds"};
 
-static struct json *named(const struct json *list, const char *name)
+static struct json *named_by(const struct json *list, const char *member, const char *name)
 {
 	JSON_FOR_EACH_ITEM(it, list)
-		if (name && streq(json_str(json_get(it, "name")), name))
+		if (name && streq(json_str(json_get(it, member)), name))
 			return it;
 	return NULL;
+}
+
+static struct json *named(const struct json *list, const char *name)
+{
+	return named_by(list, "name", name);
 }
 
 static const char *name_of(const struct json *it)
@@ -167,7 +172,14 @@ static void change_memory(struct arena *a, const struct json *wanted, const stru
 		boot = quantity_json_value(json_path(instance, "status.memory.guestAtBoot"), 0);
 	bool balloon = json_path_bool(spec, "domain.devices.autoattachMemBalloon", true);
 
+	const struct json *change =
+		named_by(json_path(instance, "status.conditions"), "type", "HotMemoryChange");
+
 	boot = boot ? boot : now;
+	/* The node tried, and tries again. */
+	if (want == now && streq(json_str(json_get(change, "status")), "False"))
+		c->restart = "memory updated in template spec. Memory-hotplug failed and is not "
+			     "available for this VM configuration";
 	/* A template that leaves it to requests or defaults: those are compared as they are. */
 	if (want == now || !want)
 		return;
@@ -324,6 +336,11 @@ static void change_plain(
 					json_set(a, value, m->name, json_new_null(a));
 		json_set(a, all, plain[i], value);
 	}
+}
+
+struct vm_live_changes vm_live_staged(bool differs)
+{
+	return (struct vm_live_changes){.restart = differs ? not_live : NULL};
 }
 
 struct vm_live_changes vm_live_changes(

@@ -29,3 +29,6 @@ const char *vm_live_plugged(struct arena *a, const struct json *spec);
  * volumes. */
 struct vm_live_changes vm_live_changes(struct arena *a, const struct json *wanted,
 	const struct json *instance, bool fixed_differs);
+/* Under the strategy Stage nothing is passed on. differs: the template is not what it was at the
+ * start. */
+struct vm_live_changes vm_live_staged(bool differs);

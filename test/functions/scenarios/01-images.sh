@@ -87,7 +87,7 @@ C08() {
 	DISK=container machine_spec c08 '{"spec":{"instancetype":{"kind":"VirtualMachineInstancetype","name":"fn-small"},"preference":{"kind":"VirtualMachinePreference","name":"fn-pref"}}}' \
 		"$(inner '{"domain":{"cpu":null,"memory":null,"machine":null}}')" | k apply -f -
 	phase_is vmi/c08 Running
-	domain_xml c08 | grep -q '<vcpu.*>2</vcpu>'
+	domain_xml c08 | grep -q "<vcpu.*current='2'"
 	virt expand --vm c08 | grep -q 'guest:'
 	k delete vm c08 --timeout=$PATIENT
 }

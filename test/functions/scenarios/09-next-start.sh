@@ -14,9 +14,9 @@ K29() {
 	before=$(uid later)
 	virt set later --cores 2
 	condition_is vm/later RestartRequired
-	domain_xml later | grep -q '<vcpu[^>]*>1</vcpu>'
+	domain_xml later | grep -q "<vcpu[^>]*current='1'"
 	restarted later "$before"
-	domain_xml later | grep -q '<vcpu[^>]*>2</vcpu>'
+	domain_xml later | grep -q "<vcpu[^>]*current='2'"
 	eventually 30 not condition vm/later RestartRequired
 }
 
