@@ -181,8 +181,12 @@ images_loader() {
 }
 
 images_make_vm_install() {
-	local work=$1 grub tools iso=$1/iso
-	images_guest "$work" && images_loader "$work" || return
+	local work=$1 grub tools iso=$1/iso layer
+	images_build vm-kernel && images_loader "$work" || return
+	for layer in "$IMAGES_CACHE"/vm-kernel/blobs/sha256/*; do
+		tar -xf "$layer" -C "$work" --strip-components=2 ./boot 2>/dev/null # not all are layers
+	done
+	[ -s "$work/vmlinuz" ] && [ -s "$work/initrd.img" ] || return
 	grub=$(images_unpacked grub-pc-bin) && tools=$(images_unpacked grub-common) || return
 	mkdir -p "$iso" "$work/root/disk"
 	cat >"$work/install.cfg" <<-'END'

@@ -83,6 +83,9 @@ check "replace it" k replace -f "$TEST_DIR/keys.json"
 check "the new key replaces the old" eventually 60 matches '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo two@test$' \
 	virt exec told --timeout 120 -- cat /root/.ssh/authorized_keys
 
+slow_ended() { wait $slow && [ "$(od -An -tx1 "$TEST_DIR/slow" | tr -d " \n")" = ff656e646564 ]; }
+check "the program has ended, and what it wrote came as it was" slow_ended
+
 # An agent as those before QEMU 5.2, which know nothing of keys: a program sets them.
 old_agent='[ -e /etc/qemu ] || { mkdir -p /etc/qemu; printf "[general]\\nblock-rpcs=guest-ssh-get-authorized-keys,guest-ssh-add-authorized-keys,guest-ssh-remove-authorized-keys\\n" >/etc/qemu/qemu-ga.conf; rm /root/.ssh/authorized_keys; (sleep 1; killall qemu-ga) >/dev/null 2>&1 & }'
 check "the agent becomes an old one" virt exec told --timeout 120 -- sh -c "$old_agent"
@@ -90,9 +93,6 @@ check "and says so" eventually 60 matches '"enabled":false,"name":"guest-ssh-add
 check "the key is there again" eventually 60 matches '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo two@test$' \
 	virt exec told --timeout 120 -- cat /root/.ssh/authorized_keys
 check_output "that is in order" '^True $' k get vmi told -o 'jsonpath={.status.conditions[?(@.type=="AccessCredentialsSynchronized")].status} {.status.conditions[?(@.type=="AgentVersionNotSupported")].status}'
-
-slow_ended() { wait $slow && [ "$(od -An -tx1 "$TEST_DIR/slow" | tr -d " \n")" = ff656e646564 ]; }
-check "the program has ended, and what it wrote came as it was" slow_ended
 
 check "freeze" put told freeze '{"unfreezeTimeout": "1h0m0s"}' -f
 check "the status says so" eventually 30 matches '^frozen$' k_field vmi/told .status.fsFreezeStatus

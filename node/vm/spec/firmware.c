@@ -156,6 +156,9 @@ void xml_write_firmware(struct xml *x, const struct vm_spec *s)
 		xml_add(x, "    <cmdline>%s</cmdline>\n", k->args);
 	if (!has_boot_order(s))
 		xml_add(x, "    <boot dev='hd'/>\n    <boot dev='cdrom'/>\n");
+	/* KubeVirt's: who lets it start paused wants to see it boot, and may choose from what. */
+	if (s->start_paused)
+		xml_add(x, "    <bootmenu enable='yes' timeout='10000'/>\n");
 	if (f->bios_serial)
 		xml_add(x, "    <bios useserial='yes'/>\n");
 	xml_add(x, "    <smbios mode='sysinfo'/>\n  </os>\n");
