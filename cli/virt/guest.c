@@ -186,15 +186,18 @@ static int add_credential(struct virt *v, struct json *vm, void *user, struct er
 	return 0;
 }
 
-/* Makes the secret and its place in the VM where they are not there. */
+/* Makes the secret and its place in the VM where they are not there. *ret_new: the machine was
+ * changed, and its instance, which is there, takes no notice. */
 static int ensure_secret(struct virt *v, const struct virt_target *t, const char *what,
-	const char *user, const char **ret, struct err *err)
+	const char *user, const char **ret, bool *ret_new, struct err *err)
 {
 	struct json *vm;
 	struct arena *a = &v->arena;
 	int r = credential_secret(v, t, what, ret, &vm, err);
+	*ret_new = false;
 	if (r < 0 || *ret)
 		return r;
+	*ret_new = json_path_bool(vm, "status.created", false);
 	struct json *secret = json_new_object(a);
 	const char *name =
 		virt_value(v, "secret")
@@ -232,21 +235,25 @@ static int set_secret_key(struct virt *v, const struct virt_target *t, const cha
 		VIRT_MERGE_PATCH, patch, NULL, err);
 }
 
+#define AT_NEXT_START "; the guest gets it when the machine is restarted"
+
 static int set_password(struct virt *v, struct err *err)
 {
 	const char *user = virt_value(v, "user"), *password = virt_value(v, "password"), *secret;
+	bool is_new = false;
 	struct virt_target t;
 	if (!user || !password)
 		return virt_misuse(v, err, "--user and --password are needed");
 	int r = virt_target(v, v->args[0], &t, err);
 	if (r == 0)
-		r = ensure_secret(v, &t, "userPassword", user, &secret, err);
+		r = ensure_secret(v, &t, "userPassword", user, &secret, &is_new, err);
 	if (r == 0)
 		r = set_secret_key(v, &t, secret, user, password, err);
 	if (r < 0)
 		return err_context(
 			err, r, "password of '%s' in virtual machine '%s'", user, t.name);
-	virt_say(&t, arena_printf(&v->arena, "password of %s is in secret %s", user, secret));
+	virt_say(&t, arena_printf(&v->arena, "password of %s is in secret %s%s", user, secret,
+			     is_new ? AT_NEXT_START : ""));
 	return 0;
 }
 
@@ -272,6 +279,7 @@ static int key_text(struct virt *v, const char **ret, struct err *err)
 static int add_ssh_key(struct virt *v, struct err *err)
 {
 	const char *user = virt_value(v, "user"), *key, *secret;
+	bool is_new = false;
 	struct virt_target t;
 	if (!user)
 		return virt_misuse(v, err, "--user is needed");
@@ -279,13 +287,14 @@ static int add_ssh_key(struct virt *v, struct err *err)
 	if (r == 0)
 		r = key_text(v, &key, err);
 	if (r == 0)
-		r = ensure_secret(v, &t, "sshPublicKey", user, &secret, err);
+		r = ensure_secret(v, &t, "sshPublicKey", user, &secret, &is_new, err);
 	if (r == 0)
 		r = set_secret_key(v, &t, secret,
 			arena_printf(&v->arena, "key-%08x", fnv1a_32(key, strlen(key))), key, err);
 	if (r < 0)
 		return err_context(err, r, "ssh key for virtual machine '%s'", v->args[0]);
-	virt_say(&t, arena_printf(&v->arena, "the key for %s is in secret %s", user, secret));
+	virt_say(&t, arena_printf(&v->arena, "the key for %s is in secret %s%s", user, secret,
+			     is_new ? AT_NEXT_START : ""));
 	return 0;
 }
 

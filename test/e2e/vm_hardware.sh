@@ -141,6 +141,23 @@ if on_node 1 ls /sys/kernel/mm/ksm/run >/dev/null 2>&1; then
 fi
 
 if [ -n "$uefi" ]; then
+	# Its firmware finds nothing to boot but its own shell, which nobody signed.
+	cat >"$TEST_DIR/secure.yaml" <<-'END'
+		apiVersion: kubevirt.io/v1
+		kind: VirtualMachineInstance
+		metadata: {name: secure}
+		spec:
+		  terminationGracePeriodSeconds: 0
+		  domain:
+		    firmware: {bootloader: {efi: {}}}
+		    memory: {guest: 64Mi}
+		    devices: {logSerialConsole: true}
+	END
+	check "apply one with Secure Boot" k apply -f "$TEST_DIR/secure.yaml"
+	secure_log() { on_node 1 cat "/var/lib/hanok/vms/$(k_field vmi/secure .metadata.uid)/console.log"; }
+	check "what is not signed does not start" eventually 60 matches 'Security Violation' secure_log
+	check_output "its processor has SMM" "smm state='on'" lab_virsh dumpxml "${ns}_secure"
+	check "delete it" k delete vmi secure --timeout=120s
 	check "the one with UEFI runs" k wait --for=condition=Ready vm/uefi --timeout=240s
 	console() {
 		python3 "$TEST_ROOT/test/terminal.py" 240 "$@" -- "$LAB/bin/hanok" virt console uefi --kubeconfig "$KUBECONFIG_FILE" -n "$ns"
