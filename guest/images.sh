@@ -137,6 +137,21 @@ images_agent() {
 	ln -sfn ../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$root/lib64/ld-linux-x86-64.so.2"
 }
 
+# images_ssh_server ROOT: an ssh server (dropbear, with sftp) for a sample guest that wants one, as a tree for its root.
+# It is in no image.
+images_ssh_server() {
+	local root=$1 package dir file
+	mkdir -p "$root/sbin" "$root/lib/x86_64-linux-gnu" "$root/usr/lib" "$root/etc/dropbear"
+	for package in dropbear-bin libtomcrypt1 libtommath1 libgmp10 zlib1g libcrypt1 openssh-sftp-server; do
+		dir=$(images_unpacked "$package") || return
+		for file in "$dir"{,/usr}/lib/x86_64-linux-gnu/lib{tomcrypt,tommath,gmp,z,crypt}.so.?*; do
+			[ ! -e "$file" ] || cp -d "$file" "$root/lib/x86_64-linux-gnu/" || return
+		done
+		[ ! -e "$dir/usr/sbin/dropbear" ] || cp "$dir/usr/sbin/dropbear" "$root/sbin/" || return
+		[ ! -e "$dir/usr/lib/openssh/sftp-server" ] || cp "$dir/usr/lib/openssh/sftp-server" "$root/usr/lib/" || return
+	done
+}
+
 # images_guest WORK: vmlinuz, initrd.img and guest/ (the user land that both the disk and initrd.img hold).
 images_guest() {
 	local work=$1 guest=$1/guest package kernel version module file

@@ -47,8 +47,8 @@ need_ksm() { [ -e /sys/kernel/mm/ksm/run ] || { echo "the kernel has no KSM"; re
 need_hugepages() { compgen -G '/sys/kernel/mm/hugepages/hugepages-2048kB' >/dev/null || { echo "the kernel has no 2 MB pages"; return 1; }; }
 need_two_cpus() { [ "$(nproc)" -ge 2 ] || { echo "one CPU only"; return 1; }; }
 need_ssh() {
-	[ "$STACK" = A ] || { echo "the busybox guest has no ssh server"; return 1; }
 	command -v ssh >/dev/null || { echo "no ssh (package openssh-client)"; return 1; }
+	[ "$STACK" = A ] || ssh_tar >"$LOGS/ssh.log" 2>&1 || { echo "no ssh server for the busybox guest: $(tail -n 1 "$LOGS/ssh.log")"; return 1; }
 }
 
 # merge PATCH: standard input's manifest with a JSON merge patch, members of spec.template.spec by name.
@@ -118,6 +118,20 @@ user_data() {
 	END
 	[ -z "${SSH_KEY:-}" ] || printf "ssh_authorized_keys:\n- %s\n" "$SSH_KEY"
 	[ -z "${RUN:-}" ] || printf 'runcmd:\n- %s\n' "$RUN"
+}
+
+# A command of the first boot after which there is an ssh server: stack B's guest fetches one.
+ssh_server() {
+	[ "$STACK" = A ] || printf '%s' "umask 077; mkdir -p /root/.ssh; echo $SSH_KEY > /root/.ssh/authorized_keys; umask 022; mkdir -p /dev/shm; mount -t tmpfs none /dev/shm; while ! wget -q -O /dev/shm/ssh.tar $(web_url ssh.tar); do sleep 1; done; tar -C / -xf /dev/shm/ssh.tar; dropbear -R -s"
+}
+ssh_tar() {
+	exec 8>"$RUN_DIR/ssh.lock" && flock 8 || return # another scenario may want it, too
+	[ ! -e "$RUN_DIR/web/ssh.tar" ] || return 0
+	# shellcheck source=guest/images.sh
+	. "$TEST_ROOT/guest/images.sh"
+	images_use "$TEST_ROOT/.cache/images"
+	images_ssh_server "$RUN_DIR/ssh" && tar -C "$RUN_DIR/ssh" --owner=0 --group=0 -cf "$RUN_DIR/ssh.tar" . &&
+		mv "$RUN_DIR/ssh.tar" "$RUN_DIR/web/ssh.tar"
 }
 
 # data_volume NAME SOURCE [SIZE]: a DataVolume's metadata and spec, for a template or an object.

@@ -81,11 +81,11 @@ if [ -n "$LIST" ]; then
 	exit 0
 fi
 
-RUN=$TEST_DIR # of the whole run; each scenario has its own TEST_DIR in it
-LOGS=${HANOK_FUNCTION_LOGS:-$RUN/logs}
+RUN_DIR=$TEST_DIR # of the whole run; each scenario has its own TEST_DIR in it
+LOGS=${HANOK_FUNCTION_LOGS:-$RUN_DIR/logs}
 RESULTS=$LOGS/results # a line each: ok|not ok|skip, STACK, GROUP, ID, TITLE, SECONDS, WHY
-PLAN=$RUN/plan        # a line each: STACK, SCENARIO-FILE, GROUP, ID, TITLE, NEEDS
-mkdir -p "$LOGS" "$RUN/.kube"
+PLAN=$RUN_DIR/plan    # a line each: STACK, SCENARIO-FILE, GROUP, ID, TITLE, NEEDS
+mkdir -p "$LOGS" "$RUN_DIR/.kube"
 if [ -n "$RESUME" ]; then touch "$RESULTS"; else : >"$RESULTS"; fi
 
 # result LINE: takes down a result, shows it.
@@ -135,7 +135,7 @@ trap functions_at_exit EXIT
 
 [ -z "$QUARTER" ] || echo "# quarter $QUARTER of 4"
 use_lab
-SSH_KEY_FILE=$RUN/key
+SSH_KEY_FILE=$RUN_DIR/key
 ssh-keygen -q -t ed25519 -N '' -C functions -f "$SSH_KEY_FILE" 2>/dev/null && SSH_KEY=$(cat "$SSH_KEY_FILE.pub")
 export SSH_KEY SSH_KEY_FILE WEB_PORT HANOK_TEST_LAB=$LAB
 
@@ -151,7 +151,7 @@ done >"$PLAN"
 stack_images() {
 	local fabric cache=$TEST_ROOT/.cache/images/debian
 	[ "$1" = A ] || return 0
-	"$LAB/bin/hanok" image build "$FUNCTIONS/debian.yaml" --cache "$cache" --disk "$RUN/debian.qcow2" || return
+	"$LAB/bin/hanok" image build "$FUNCTIONS/debian.yaml" --cache "$cache" --disk "$RUN_DIR/debian.qcow2" || return
 	fabric=$(lab_pid fabric) || return
 	nsenter -t "$fabric" -n "$LAB/bin/hanok" image build "$FUNCTIONS/debian.yaml" --cache "$cache" \
 		--push-disk "$LAB_FABRIC_ADDRESS:5000/debian-vm:latest" --plain-http
@@ -161,16 +161,16 @@ stack_images() {
 scene_begin() {
 	SCENE_COUNT=$((${SCENE_COUNT:-0} + 1))
 	SCENE=fn-${SCENARIO%%-*}-${STACK,,}-$(($$ % 100000))-$SCENE_COUNT
-	TEST_DIR=$RUN/$SCENE
+	TEST_DIR=$RUN_DIR/$SCENE
 	mkdir "$TEST_DIR"
-	ln -s "$RUN/web" "$TEST_DIR/web"
-	ln -s "$RUN/.kube" "$TEST_DIR/.kube"
+	ln -s "$RUN_DIR/web" "$TEST_DIR/web"
+	ln -s "$RUN_DIR/.kube" "$TEST_DIR/.kube"
 	use_namespace "$SCENE"
 }
 scene_end() {
 	TEST_NAMESPACE=()
 	rm -rf "${TEST_DIR:?}"
-	TEST_DIR=$RUN
+	TEST_DIR=$RUN_DIR
 	[ -n "$KEEP_MACHINES" ] || k delete namespace "$SCENE" --wait=false >>"$LOGS/end.log" 2>&1
 }
 
@@ -209,7 +209,7 @@ run_case() {
 case_cut() {
 	local n
 	kill -TERM -- -$CASE_PID 2>/dev/null
-	for ((n = 0; n < 100; n++)); do
+	for ((n = 0; n < 200; n++)); do
 		kill -0 -- -$CASE_PID 2>/dev/null || return
 		sleep 0.1
 	done
@@ -224,7 +224,7 @@ scenario() {
 	export STACK PATIENT
 	CASE_PID=
 	trap '[ -z "$CASE_PID" ] || case_cut; scene_end; exit 143' TERM INT
-	exec {ALONE}>"$RUN/alone"
+	exec {ALONE}>"$RUN_DIR/alone"
 	scene_begin >"$LOGS/scene-$STACK-$SCENARIO.log" 2>&1
 	while IFS='|' read -r -u 6 stack file group id title needs; do
 		[ "$stack|$file" = "$STACK|$SCENARIO" ] || continue

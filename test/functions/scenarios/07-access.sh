@@ -1,15 +1,17 @@
 # shellcheck shell=bash
 #@@ control | Ways in
 
+door() { RUN=$(ssh_server) machine door; }
+
 #@ K15 | the serial console: log in, run a command, leave |
 K15() {
-	machine door
+	door
 	in_guest door 'uname -s | grep -q Linux'
 }
 
 #@ K16 | the screen is a VNC stream: QEMU's protocol answers through the API |
 K16() {
-	machine door
+	door
 	virt vnc door --proxy-only >"$TEST_DIR/vnc.port" &
 	eventually 20 grep -q port "$TEST_DIR/vnc.port"
 	python3 - "$(tr -dc 0-9 <"$TEST_DIR/vnc.port")" <<-'END'
@@ -26,7 +28,7 @@ K16() {
 
 #@ K17 | a screenshot is a PNG image of the screen's size |
 K17() {
-	machine door
+	door
 	virt screenshot door "$TEST_DIR/screen.png"
 	python3 - "$TEST_DIR/screen.png" <<-'END'
 		import struct, sys, zlib
@@ -42,7 +44,7 @@ K17() {
 #@ K18 | port-forward: the guest's web server on a local port, many times |
 K18() {
 	local port pid n
-	machine door
+	door
 	port=$(free_port)
 	virt port-forward vm/door "$port:80" >"$TEST_DIR/forward" &
 	pid=$!
@@ -56,7 +58,7 @@ K18() {
 
 #@ K19 | ssh by key: a command's output and its exit code | ssh
 K19() {
-	machine door
+	door
 	eventually 120 door_ssh true
 	[ "$(door_ssh 'echo inside')" = inside ]
 	not door_ssh 'exit 3'
@@ -65,7 +67,7 @@ door_ssh() { virt ssh root@vm/door -i "$SSH_KEY_FILE" --known-hosts "$TEST_DIR/k
 
 #@ K20 | scp: a file there and back is the same | ssh
 K20() {
-	machine door
+	door
 	eventually 120 door_ssh true
 	head -c 300000 /dev/urandom >"$TEST_DIR/there"
 	virt scp "$TEST_DIR/there" root@vm/door:/tmp/there -i "$SSH_KEY_FILE" --known-hosts "$TEST_DIR/known"
@@ -75,7 +77,7 @@ K20() {
 
 #@ K21 | what a host can't do is refused in words: USB redirection, migration |
 K21() {
-	machine door
+	door
 	not virt usbredir 1234:5678 door 2>"$TEST_DIR/said"
 	grep -q 'not available' "$TEST_DIR/said"
 	not virt migrate door 2>"$TEST_DIR/said"
