@@ -12,7 +12,7 @@ TEST_PASSED=0
 TEST_FAILED=0
 TEST_UNIT_SECONDS=600 # of one program, at least
 
-# test_count LOG STATUS NAME: adds up one program; shows what failed.
+# test_count LOG STATUS NAME: adds up one program; shows what failed, and lines "# note: TEXT".
 test_count() {
 	local log=$1 status=$2 name=$3 ok not_ok
 	ok=$(grep '^ok ' "$log" | grep -vc '# SKIP')
@@ -25,6 +25,7 @@ test_count() {
 	fi
 	TEST_PASSED=$((TEST_PASSED + ok))
 	TEST_FAILED=$((TEST_FAILED + not_ok))
+	sed -n "s|^# note: |$UI_CLEAR  $name: |p" "$log"
 	[ "$not_ok" -gt 0 ] || return 0
 	printf '%s  %s%s: %d failed%s (%s)\n' "$UI_CLEAR" "$UI_RED" "$name" "$not_ok" "$UI_PLAIN" "$log"
 	if grep -q '^not ok ' "$log"; then

@@ -43,6 +43,7 @@ need_kvm() { grep -qE '\b(vmx|svm)\b' /proc/cpuinfo || { echo "the CPU has no vm
 need_hotunplug() { need_kvm >/dev/null || { echo "QEMU 7.2 crashes when it unplugs an emulated vCPU"; return 1; }; }
 need_ovmf() { compgen -G '/usr/share/OVMF/OVMF_CODE*.fd' >/dev/null || { echo "no OVMF (package ovmf)"; return 1; }; }
 need_swtpm() { command -v swtpm >/dev/null || { echo "no swtpm (package swtpm)"; return 1; }; }
+need_image_build() { command -v mmdebstrap >/dev/null && command -v grub-mkimage >/dev/null || { echo "no mmdebstrap or no grub-mkimage (packages mmdebstrap, grub-common)"; return 1; }; }
 need_ksm() { [ -e /sys/kernel/mm/ksm/run ] || { echo "the kernel has no KSM"; return 1; }; }
 need_hugepages() { compgen -G '/sys/kernel/mm/hugepages/hugepages-2048kB' >/dev/null || { echo "the kernel has no 2 MB pages"; return 1; }; }
 need_two_cpus() { [ "$(nproc)" -ge 2 ] || { echo "one CPU only"; return 1; }; }

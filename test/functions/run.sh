@@ -133,7 +133,7 @@ functions_at_exit() {
 }
 trap functions_at_exit EXIT
 
-[ -z "$QUARTER" ] || echo "# quarter $QUARTER of 4"
+[ -z "$QUARTER" ] || echo "# note: quarter $QUARTER of 4 of the function suite: $(wc -w <<<"$QUARTER_CASES") cases on stack $STACKS"
 use_lab
 SSH_KEY_FILE=$RUN_DIR/key
 ssh-keygen -q -t ed25519 -N '' -C functions -f "$SSH_KEY_FILE" 2>/dev/null && SSH_KEY=$(cat "$SSH_KEY_FILE.pub")

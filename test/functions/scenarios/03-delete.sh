@@ -7,7 +7,8 @@ D01() {
 	DISK=container machine_spec d01 | k apply -f -
 	phase_is vmi/d01 Running
 	uid=$(uid d01)
-	tap=$(domain_xml d01 | sed -n "s/.*<target dev='\(vnet[^']*\|tap[^']*\)'.*/\1/p")
+	tap=$(domain_xml d01 | sed -n "/<interface /,/<\/interface>/s/.*<target dev='\([^']*\)'.*/\1/p")
+	[ -n "$tap" ]
 	on_node 1 ip link show "$tap"
 	virt delete d01 --force
 	gone vmi/d01
