@@ -22,7 +22,7 @@ NAMES = {"ok": "passed", "not ok": "failed", "skip": "not available"}
 def main():
     path, when, version, seconds = sys.argv[1:5]
     e = html.escape
-    with open(path, encoding="utf-8", errors="replace") as f:
+    with open(path, encoding="utf-8", errors="replace", newline="\n") as f:
         rows = [line.rstrip("\n").split("|", 6) for line in f]
     sums = collections.OrderedDict()
     total, spent = collections.Counter(), collections.Counter()

@@ -201,7 +201,7 @@ run_case() {
 	0) echo "ok|$STACK|$group|$id|$title|$((SECONDS - started))|" ;;
 	77) echo "skip|$STACK|$group|$id|$title|$((SECONDS - started))|$(sed -n 's/^NOT AVAILABLE: //p' "$log" | tail -n 1)" ;;
 	124) echo "not ok|$STACK|$group|$id|$title|$((SECONDS - started))|it had not ended after $CASE_SECONDS s" ;;
-	*) echo "not ok|$STACK|$group|$id|$title|$((SECONDS - started))|$(sed '/^--- exit code/,$d' "$log" | tail -n 3 | tr '\n|' '  ' | cut -c1-400)" ;;
+	*) echo "not ok|$STACK|$group|$id|$title|$((SECONDS - started))|$(sed '/^--- exit code/,$d' "$log" | tail -n 3 | tr -s '[:cntrl:]|' ' ' | cut -c1-400)" ;;
 	esac
 	[ $status = 0 ] || [ $status = 77 ]
 }
