@@ -9,19 +9,8 @@ use_namespace e2e-ssh
 . "$TEST_ROOT/guest/images.sh"
 images_use "$TEST_ROOT/.cache/images"
 
-# What the server is made of, as a tree for the guest's root.
 ssh_server() {
-	local root=$1 package dir file
-	mkdir -p "$root/sbin" "$root/lib/x86_64-linux-gnu" "$root/usr/lib" "$root/etc/dropbear"
-	for package in dropbear-bin libtomcrypt1 libtommath1 libgmp10 zlib1g libcrypt1 openssh-sftp-server; do
-		dir=$(images_unpacked "$package") || return
-		for file in "$dir"{,/usr}/lib/x86_64-linux-gnu/lib{tomcrypt,tommath,gmp,z,crypt}.so.?*; do
-			[ ! -e "$file" ] || cp -d "$file" "$root/lib/x86_64-linux-gnu/" || return
-		done
-		[ ! -e "$dir/usr/sbin/dropbear" ] || cp "$dir/usr/sbin/dropbear" "$root/sbin/" || return
-		[ ! -e "$dir/usr/lib/openssh/sftp-server" ] || cp "$dir/usr/lib/openssh/sftp-server" "$root/usr/lib/" || return
-	done
-	tar -C "$root" --owner=0 --group=0 -cf "$LAB/node1/var/ssh/ssh.tar" .
+	images_ssh_server "$1" && tar -C "$1" --owner=0 --group=0 -cf "$LAB/node1/var/ssh/ssh.tar" .
 }
 mkdir -p "$LAB/node1/var/ssh"
 check "an ssh server for the guest" ssh_server "$TEST_DIR/root"
