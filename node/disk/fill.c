@@ -20,6 +20,7 @@
 #define CONTENT "hanok.io/disk-from-content"
 #define VOLUME "hanok.io/disk-from-volume"
 #define MODE "hanok.io/disk-clone-mode"
+#define SOURCE_NAMESPACE "hanok.io/disk-source-namespace"
 #define WITH_MEMORY "hanok.io/disk-with-memory"
 #define COPY_TIMEOUT_MS (12u * 3600 * 1000)
 #define QEMU_IMG_MEMORY_BYTES (UINT64_C(2) << 30)
@@ -43,6 +44,7 @@ struct disk_fill {
 	struct disk_fill_options o;
 	struct object *claim;
 	char *directory;
+	char *source_ns, *source_name; /* of a claim, or of what has the snapshot: its namespace */
 	struct client_call *call;
 	struct file_job *job;
 	struct child *child;
@@ -70,7 +72,7 @@ bool disk_fill_wanted(const struct json *claim)
 {
 	const char *name = annotation(claim, CONTENT);
 
-	return (name && *name) || source_claim(claim);
+	return (name && *name) || source_claim(claim) || annotation(claim, SOURCE_NAMESPACE);
 }
 
 bool disk_fill_done(const char *directory)
@@ -115,6 +117,8 @@ void disk_fill_cancel(struct disk_fill *f)
 	free(f->held);
 	object_unref(f->claim);
 	free(f->directory);
+	free(f->source_ns);
+	free(f->source_name);
 	free(f);
 }
 
@@ -303,11 +307,11 @@ static int check_content(
 		has = has || streq(json_str(json_get(b, "volumeName")), volume);
 	if (!json_path_bool(content, "status.readyToUse", false))
 		return err_set(err, -EAGAIN, "VirtualMachineSnapshotContent %s/%s is not ready",
-			f->claim->namespace, name);
+			f->source_ns, name);
 	if (!has || !is_name(volume) || !is_name(uid))
 		return err_set(err, -ENOENT,
-			"VirtualMachineSnapshotContent %s/%s has no volume \"%s\"",
-			f->claim->namespace, name, volume);
+			"VirtualMachineSnapshotContent %s/%s has no volume \"%s\"", f->source_ns,
+			name, volume);
 	return 0;
 }
 
@@ -346,7 +350,7 @@ static void on_content(void *user, const struct client_result *r)
 
 	f->call = NULL;
 	if (!client_ok(r))
-		err_set(&err, -EIO, "VirtualMachineSnapshotContent %s/%s: %s", f->claim->namespace,
+		err_set(&err, -EIO, "VirtualMachineSnapshotContent %s/%s: %s", f->source_ns,
 			annotation(claim, CONTENT), r->message);
 	else if (json_parse(&a, r->body, r->body_size, NULL, &content, &err) == 0)
 		(void)!check_content(f, content, volume, &err);
@@ -363,11 +367,11 @@ static void on_content(void *user, const struct client_result *r)
 }
 
 /* Another claim's disk, as it is while nobody has it open. */
-static int find_claim(
-	struct disk_fill *f, const char *name, struct arena *a, struct claim_place *ret)
+static int find_claim(struct disk_fill *f, struct arena *a, struct claim_place *ret)
 {
+	const char *name = f->source_name;
 	struct disks *d = f->o.node->disks;
-	const char *ns = f->claim->namespace, *reason;
+	const char *ns = f->source_ns, *reason;
 	struct err *err = &f->found;
 	int r = claim_place_find(d, a, ns, name, ret, &reason, err);
 
@@ -395,7 +399,7 @@ static void start_with_claim(struct disk_fill *f, const struct json *claim)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct claim_place place = {.directory = ""};
-	int r = find_claim(f, source_claim(claim), &a, &place);
+	int r = find_claim(f, &a, &place);
 	struct fill_work *w = work_new(f, claim, r == 0 ? place.directory : "");
 
 	if (r < 0) {
@@ -410,25 +414,109 @@ static void start_with_claim(struct disk_fill *f, const struct json *claim)
 	begin(f, w);
 }
 
+/* What the annotations name is there, in the namespace that it may be in. */
+static void start_known(struct disk_fill *f, const struct json *claim)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct kind *kind = kind_by_name(f->o.node->kinds, "snapshot.kubevirt.io", "v1beta1",
+		"VirtualMachineSnapshotContent");
+	char *path;
+
+	if (f->source_name) {
+		start_with_claim(f, claim);
+		return;
+	}
+	path = client_path(&a, kind, f->source_ns, annotation(claim, CONTENT), NULL);
+	f->call = client_request(f->o.node->client,
+		&(struct client_request){.method = "GET", .path = path}, on_content, f);
+}
+
+/* ---- another namespace: only if the claim's DataVolume, whose maker was asked, says so ---- */
+
+static bool is_maker(const struct disk_fill *f, const struct json *dv)
+{
+	const struct object_owner *owner = object_controller(f->claim);
+
+	return owner && streq(owner->uid, json_path_str(dv, "metadata.uid"));
+}
+
+static int allow(
+	struct disk_fill *f, const struct json *claim, const struct json *dv, struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	static const char begin[] = "vmsnapshot-content-";
+	const char *content =
+		json_str_or(json_get(json_path(claim, "metadata.annotations"), CONTENT), "");
+	const struct json *pvc = json_path(dv, "spec.source.pvc"),
+			  *snapshot = json_path(dv, "spec.source.snapshot");
+	const struct json *source = pvc ? pvc : snapshot;
+	const char *name = json_str_or(json_get(source, "name"), "");
+	bool right = is_maker(f, dv) && source &&
+		     streq(json_str(json_get(source, "namespace")), f->source_ns);
+
+	if (right && !pvc)
+		right = str_has_prefix(content, begin) &&
+			streq(name, arena_printf(&a, "vmsnapshot-%s-volume-%s",
+					    content + sizeof(begin) - 1,
+					    json_str_or(json_get(json_path(claim,
+									 "metadata.annotations"),
+								VOLUME),
+						    "")));
+	if (!right)
+		return err_set(err, -EPERM,
+			"the claim's disk is to come from namespace %s, but its DataVolume does "
+			"not say so",
+			f->source_ns);
+	if (pvc)
+		f->source_name = xstrdup(name);
+	return 0;
+}
+
+static void on_data_volume(void *user, const struct client_result *r)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct disk_fill *f = user;
+	const struct json *claim = object_doc(f->claim, &a);
+	struct err err = ERR_INIT;
+	struct json *dv = NULL;
+
+	f->call = NULL;
+	if (!client_ok(r))
+		err_set(&err, -EIO, "DataVolume of PVC %s/%s: %s", f->claim->namespace,
+			f->claim->name, r->message);
+	else if (json_parse(&a, r->body, r->body_size, NULL, &dv, &err) == 0)
+		(void)!allow(f, claim, dv, &err);
+	if (err.code)
+		end(f, &err);
+	else
+		start_known(f, claim);
+}
+
 struct disk_fill *disk_fill_start(const struct disk_fill_options *o)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct disk_fill *f = xcalloc(1, sizeof(*f));
-	const struct kind *kind = kind_by_name(
-		o->node->kinds, "snapshot.kubevirt.io", "v1beta1", "VirtualMachineSnapshotContent");
-	char *path;
+	const struct kind *kind =
+		kind_by_name(o->node->kinds, "cdi.kubevirt.io", "v1beta1", "DataVolume");
+	const char *foreign;
 
 	f->o = *o;
 	f->claim = object_ref(o->claim);
 	f->directory = xstrdup(o->directory);
 	const struct json *claim = object_doc(f->claim, &a);
-	if (!annotation(claim, CONTENT)) {
-		start_with_claim(f, claim);
+	foreign = annotation(claim, SOURCE_NAMESPACE);
+	f->source_ns = xstrdup(foreign ? foreign : f->claim->namespace);
+	if (!foreign) {
+		if (!annotation(claim, CONTENT))
+			f->source_name = xstrdup(source_claim(claim));
+		start_known(f, claim);
 		return f;
 	}
-	path = client_path(
-		&a, kind, f->claim->namespace, annotation(object_doc(f->claim, &a), CONTENT), NULL);
 	f->call = client_request(o->node->client,
-		&(struct client_request){.method = "GET", .path = path}, on_content, f);
+		&(struct client_request){
+			.method = "GET",
+			.path = client_path(&a, kind, f->claim->namespace, f->claim->name, NULL),
+		},
+		on_data_volume, f);
 	return f;
 }

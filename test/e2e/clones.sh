@@ -64,10 +64,11 @@ write() { # CLAIM TEXT
 	on_node 1 sh -c 'top=$(sed "s/.*\"top\":\"\([^\"]*\)\".*/\1/" "$1/disk.json") && truncate -s 512 /var/tmp/e2e-clones &&
 		qemu-io -f qcow2 -c "write -s /var/tmp/e2e-clones 0 512" "$1/$top"' sh "$(dir_of "$1")"
 }
-shows() { # CLAIM
+shows() { shows_dir "$(dir_of "$1")"; } # CLAIM
+shows_dir() {
 	# shellcheck disable=SC2016 # for the node's shell
 	on_node 1 sh -c 'top=$(sed "s/.*\"top\":\"\([^\"]*\)\".*/\1/" "$1/disk.json") && qemu-img dd -U -f qcow2 -O raw bs=512 count=1 \
-		"if=$1/$top" of=/var/tmp/e2e-clones.out && head -c 5 /var/tmp/e2e-clones.out' sh "$(dir_of "$1")"
+		"if=$1/$top" of=/var/tmp/e2e-clones.out && head -c 5 /var/tmp/e2e-clones.out' sh "$1"
 }
 shared() { on_node 1 sh -c "find $(dir_of "$1") -name '*.qcow2' -links +1 | wc -l"; }
 gone() { ! k get "$@" 2>/dev/null; }
@@ -141,6 +142,42 @@ check "has the data" matches '^delta' shows plain
 check "and shares nothing where it is asked for" matches '^0$' shared plain
 check "one that is too small is refused" eventually 20 matches 'smaller than the source' k get dv small \
 	-o 'jsonpath={.status.conditions}'
+elsewhere() { k --namespace e2e-clones-other "$@"; }
+cat >"$TEST_DIR/elsewhere.yaml" <<END_OF_COPIES
+apiVersion: v1
+kind: Namespace
+metadata: {name: e2e-clones-other}
+---
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: copy, namespace: e2e-clones-other, annotations: {cdi.kubevirt.io/storage.bind.immediate.requested: "true"}}
+spec: {source: {pvc: {namespace: e2e-clones, name: data}}, storage: {}}
+---
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: kept, namespace: e2e-clones-other, annotations: {cdi.kubevirt.io/storage.bind.immediate.requested: "true"}}
+spec:
+  source: {snapshot: {namespace: e2e-clones, name: vmsnapshot-$(k_field vmsnapshot/first .metadata.uid)-volume-data}}
+  storage: {resources: {requests: {storage: 2Gi}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: stolen
+  namespace: e2e-clones-other
+  annotations: {volume.kubernetes.io/selected-node: node1, hanok.io/disk-source-namespace: e2e-clones, hanok.io/disk-from-volume: data,
+    hanok.io/disk-from-content: "$(k_field vmsnapshot/first .status.virtualMachineSnapshotContentName)"}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}}
+END_OF_COPIES
+check "DataVolumes of another namespace" "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" apply -f "$TEST_DIR/elsewhere.yaml"
+there() { elsewhere wait --for=jsonpath='{.status.phase}'=Succeeded "dv/$1" --timeout=120s; }
+check "the claim's copy is there" there copy
+check "with its data" matches '^delta' shows_dir "$local_dir/pvc-$(elsewhere get pvc copy -o 'jsonpath={.metadata.uid}')"
+check "the snapshot's copy is there" there kept
+check "a claim that only says so gets nothing" eventually 20 matches 'its DataVolume does not say so|DataVolume of PVC' elsewhere get events \
+	--field-selector involvedObject.name=stolen -o 'jsonpath={.items[*].message}'
+check_output "it is not bound" '^Pending$' elsewhere get pvc stolen -o 'jsonpath={.status.phase}'
+check "that namespace goes" k delete namespace e2e-clones-other --timeout=120s
 check "the copies go" k delete dv/copy dv/kept dv/small pvc/plain --timeout=60s
 
 cat >"$TEST_DIR/export.yaml" <<'END_OF_EXPORT'

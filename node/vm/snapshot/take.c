@@ -545,8 +545,8 @@ static void on_frozen(void *user, const struct json *value, const struct err *er
 
 	t->agent = NULL;
 	if (err) {
-		why = *err;
-		err_context(&why, err->code, "freeze the guest's file systems");
+		/* The server knows it by these words. */
+		err_set(&why, err->code, "Failed freezing vm: %s", err->msg);
 		again(t, &why);
 		return;
 	}

@@ -2,6 +2,7 @@
  * The words are those of CDI's webhook. */
 #include "lib/object/quantity.h"
 #include "server/api/hooks/validate.h"
+#include "server/api/machines/clone_rights.h"
 
 #define POPULATED_FOR "cdi.kubevirt.io/storage.populatedFor"
 /* On data volumes that are made for a claim that is there: of restored machines, and of machines
@@ -206,6 +207,24 @@ static void check_no_claim(struct hook *h, const struct json *doc)
 			"Destination PVC %s/%s already exists", ns, name);
 }
 
+/* The source stays what it was when its maker was asked for his rights. */
+static void check_rights(struct hook *h, struct json *doc)
+{
+	struct json *spec = json_get(doc, "spec"), *source;
+	const char *ns = json_str_or(json_path(doc, "metadata.namespace"), "");
+	const char *why = clone_rights_refusal(h, spec, ns);
+
+	if (why)
+		invalid(h, "spec.source.PVC.namespace", NULL, "%s", why);
+	if (why || !h->api || !present(json_get(spec, "sourceRef")))
+		return;
+	source = clone_rights_resolve(h, json_get(spec, "sourceRef"), ns);
+	if (source) {
+		json_set(h->arena, spec, "source", source);
+		json_remove(spec, "sourceRef");
+	}
+}
+
 /* Only new ones are judged: what is stored already is to go on, and end. */
 static int prepare_create(struct hook *h, struct json *doc)
 {
@@ -225,6 +244,7 @@ static int prepare_create(struct hook *h, struct json *doc)
 		check_source_ref(h, ref);
 	else
 		check_source(h, source, content);
+	check_rights(h, doc);
 	return 0;
 }
 
@@ -253,7 +273,29 @@ static void validate_update(struct hook *h, const struct json *doc, const struct
 		forbidden(h, "spec",
 			"Cannot update DataVolume Spec: make another DataVolume, or change the "
 			"claim");
+	else if (!*h->part && !json_equal(spec, was)) {
+		const char *why = clone_rights_refusal(
+			h, spec, json_str_or(json_path(doc, "metadata.namespace"), ""));
+		if (why)
+			invalid(h, "spec.source.PVC.namespace", NULL, "%s", why);
+	}
 }
+
+/* Whose DataVolumes name it need not be asked for more than its namespace. */
+static void source_validate(struct hook *h, const struct json *doc)
+{
+	const char *why = clone_rights_refusal(
+		h, json_get(doc, "spec"), json_str_or(json_path(doc, "metadata.namespace"), ""));
+
+	if (why && !*h->part)
+		invalid(h, "spec.source", NULL, "%s", why);
+}
+
+const struct kind_hooks hooks_data_source = {
+	.group = "cdi.kubevirt.io",
+	.kind = "DataSource",
+	.validate = source_validate,
+};
 
 const struct kind_hooks hooks_data_volume = {
 	.group = "cdi.kubevirt.io",

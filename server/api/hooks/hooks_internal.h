@@ -23,6 +23,7 @@ extern const struct kind_hooks hooks_kubevirt;
 extern const struct kind_hooks hooks_application;
 extern const struct kind_hooks hooks_network_attachment_definition;
 extern const struct kind_hooks hooks_data_volume;
+extern const struct kind_hooks hooks_data_source;
 
 extern const struct kind_hooks hooks_ingress, hooks_ingress_class, hooks_network_policy;
 extern const struct kind_hooks hooks_ip_address, hooks_service_cidr;

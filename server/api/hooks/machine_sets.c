@@ -2,6 +2,7 @@
  * select what they make, and their template must make something. */
 #include "server/api/hooks/hooks_internal.h"
 
+#include "server/api/machines/clone_rights.h"
 #include "server/api/machines/rules.h"
 
 static void check_selector(struct hook *h, const struct json *doc, const char *labels)
@@ -68,9 +69,31 @@ const struct kind_hooks hooks_machine_set = {
 	.validate_update = check_selector_kept,
 };
 
+static void check_clone_rights(struct hook *h, const struct json *doc, const struct json *old)
+{
+	static const char at[] = "spec.virtualMachineTemplate.spec.dataVolumeTemplates";
+
+	clone_rights_check_templates(h, json_path(doc, at), json_path(old, at),
+		json_str_or(json_path(doc, "metadata.namespace"), ""), at);
+}
+
+static int pool_prepare_create(struct hook *h, struct json *doc)
+{
+	check_clone_rights(h, doc, NULL);
+	return 0;
+}
+
+static int pool_prepare_update(struct hook *h, struct json *doc, const struct json *old)
+{
+	check_clone_rights(h, doc, old);
+	return 0;
+}
+
 const struct kind_hooks hooks_machine_pool = {
 	.group = "pool.kubevirt.io",
 	.kind = "VirtualMachinePool",
+	.prepare_create = pool_prepare_create,
+	.prepare_update = pool_prepare_update,
 	.validate = pool_validate,
 	.validate_update = check_selector_kept,
 };

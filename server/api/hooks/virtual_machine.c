@@ -4,6 +4,7 @@
 #include "server/api/hooks/machine_macs.h"
 
 #include "lib/json/json_seen.h"
+#include "server/api/machines/clone_rights.h"
 #include "server/api/machines/rules.h"
 #include "server/api/machines/sizes.h"
 
@@ -130,8 +131,16 @@ static void warn_eviction(struct hook *h, const struct json *doc)
 			"node leaves its virtual machines running");
 }
 
+static void check_clone_rights(struct hook *h, const struct json *doc, const struct json *old)
+{
+	clone_rights_check_templates(h, json_path(doc, "spec.dataVolumeTemplates"),
+		json_path(old, "spec.dataVolumeTemplates"),
+		json_str_or(json_path(doc, "metadata.namespace"), ""), "spec.dataVolumeTemplates");
+}
+
 static int machine_prepare_create(struct hook *h, struct json *doc)
 {
+	check_clone_rights(h, doc, NULL);
 	warn_eviction(h, doc);
 	return machine_sizes_complete(h, doc, NULL);
 }
@@ -140,6 +149,7 @@ static int machine_prepare_update(struct hook *h, struct json *doc, const struct
 {
 	if (json_equal(json_get(doc, "spec"), json_get(old, "spec")))
 		return 0;
+	check_clone_rights(h, doc, old);
 	warn_eviction(h, doc);
 	return machine_sizes_complete(h, doc, old);
 }

@@ -89,7 +89,8 @@ static void make_claim(struct sync *s)
 	struct err err = ERR_INIT;
 	struct json *claim;
 	const char *source = data_volume_source_claim(p->doc);
-	struct object *o = source ? informer_get(p->c->claims, s->ns, source) : NULL;
+	const char *home = data_volume_source_namespace(p->doc, s->ns);
+	struct object *o = source ? informer_get(p->c->claims, home, source) : NULL;
 	int r = data_volume_claim(a, p->dv, p->doc, &claim, &err);
 
 	if (r == 0)
@@ -130,6 +131,18 @@ static void note_on_claim(struct sync *s, bool waits)
 		sync_patch(s, p->claim, NULL, patch, NULL, NULL);
 }
 
+static void set_source_namespace(struct arena *a, struct json *source, const char *home)
+{
+	static const char *const kinds[] = {"pvc", "snapshot"};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct json *one = json_get(source, kinds[i]);
+
+		if (json_is(one, JSON_OBJECT) && !*json_str_or(json_get(one, "namespace"), ""))
+			json_set_str(a, one, "namespace", home);
+	}
+}
+
 /* Puts what the DataSource means in the place of its name: it stays so when the DataSource changes.
  */
 static void resolve_source(struct sync *s)
@@ -154,7 +167,27 @@ static void resolve_source(struct sync *s)
 		write_status(s, &state);
 		return;
 	}
+	/* Its maker was asked for his rights in the namespace that he named, no other. */
+	ns = *ns ? ns : s->ns;
+	if (json_get(source, "pvc") || json_get(source, "snapshot")) {
+		struct json *as = json_new_object(a);
+
+		json_set(a, json_object_at(a, as, "spec"), "source", json_copy(a, source));
+		const char *from = data_volume_source_namespace(as, ns);
+		if (!streq(from, ns) && !streq(from, s->ns)) {
+			struct dv_state state;
+
+			data_volume_no_claim(&state);
+			state.bound_message = arena_printf(a,
+				"DataSource %s/%s means a source in namespace %s by now: make the "
+				"DataVolume anew",
+				ns, name, from);
+			write_status(s, &state);
+			return;
+		}
+	}
 	json_path_set(a, patch, "spec.source", json_copy(a, source));
+	set_source_namespace(a, json_path(patch, "spec.source"), ns);
 	json_path_set(a, patch, "spec.sourceRef", json_new_null(a));
 	sync_patch(s, p->dv, NULL, patch, NULL, NULL);
 }

@@ -11,6 +11,8 @@
 #define POD_READY CDI "storage.pod.ready"
 #define DISK_CONTENT "hanok.io/disk-from-content"
 #define DISK_VOLUME "hanok.io/disk-from-volume"
+/* The agent believes it if the DataVolume says the same. */
+#define DISK_NAMESPACE "hanok.io/disk-source-namespace"
 #define UPLOAD_TARGET CDI "storage.upload.target"
 
 static const struct json *note(const struct json *doc, const char *name)
@@ -40,6 +42,21 @@ bool data_volume_binds_at_once(const struct json *doc)
 const char *data_volume_source_claim(const struct json *doc)
 {
 	return json_path_str(doc, "spec.source.pvc.name");
+}
+
+const char *data_volume_source_namespace(const struct json *doc, const char *home)
+{
+	const char *ns = json_path_str(doc, "spec.source.pvc.namespace");
+
+	if (!ns || !*ns)
+		ns = json_path_str(doc, "spec.source.snapshot.namespace");
+	return ns && *ns ? ns : home;
+}
+
+static void set_note(struct arena *a, struct json *doc, const char *name, const char *value)
+{
+	json_set_str(a, json_object_at(a, json_object_at(a, doc, "metadata"), "annotations"), name,
+		value);
 }
 
 bool data_volume_is_prepopulated(const struct json *doc)
@@ -83,19 +100,19 @@ static int clone_claim(struct arena *a, const struct object *dv, const struct js
 	const struct json *source, struct json *claim, struct err *err)
 {
 	const char *name = data_volume_source_claim(doc);
-	const char *ns = json_str_or(json_path(doc, "spec.source.pvc.namespace"), dv->namespace);
 	const char *node = json_str(note(source, DV_SELECTED_NODE));
-	struct json *from = json_object_at(a, json_get(claim, "spec"), "dataSource");
+	const char *ns = data_volume_source_namespace(doc, dv->namespace);
 
-	if (*ns && !streq(ns, dv->namespace))
-		return err_set(err, -EINVAL,
-			"spec.source.pvc.namespace: %s is another namespace: claims are cloned "
-			"within theirs",
-			ns);
 	if (!source)
 		return err_set(err, -ENOENT, "The source pvc %s doesn't exist", name);
-	json_set_str(a, from, "kind", "PersistentVolumeClaim");
-	json_set_str(a, from, "name", name);
+	if (streq(ns, dv->namespace)) {
+		struct json *from = json_object_at(a, json_get(claim, "spec"), "dataSource");
+
+		json_set_str(a, from, "kind", "PersistentVolumeClaim");
+		json_set_str(a, from, "name", name);
+	} else {
+		set_note(a, claim, DISK_NAMESPACE, ns);
+	}
 	/* The copy is where its source is. */
 	if (node && *node)
 		json_set_str(a,
@@ -110,16 +127,12 @@ static int clone_snapshot(struct arena *a, const struct object *dv, const struct
 {
 	static const char begin[] = "vmsnapshot-", middle[] = "-volume-";
 	const char *name = json_str_or(json_path(doc, "spec.source.snapshot.name"), "");
-	const char *ns =
-		json_str_or(json_path(doc, "spec.source.snapshot.namespace"), dv->namespace);
+	const char *ns = data_volume_source_namespace(doc, dv->namespace);
 	const char *volume = strstr(name, middle);
 	struct json *notes = json_object_at(a, json_object_at(a, claim, "metadata"), "annotations");
 
-	if (*ns && !streq(ns, dv->namespace))
-		return err_set(err, -EINVAL,
-			"spec.source.snapshot.namespace: %s is another namespace: snapshots are "
-			"cloned within theirs",
-			ns);
+	if (!streq(ns, dv->namespace))
+		set_note(a, claim, DISK_NAMESPACE, ns);
 	if (!str_has_prefix(name, begin) || !volume || !volume[sizeof(middle) - 1])
 		return err_set(err, -EINVAL,
 			"spec.source.snapshot.name: %s is not vmsnapshot-UID-volume-NAME, as "

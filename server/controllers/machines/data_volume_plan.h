@@ -27,6 +27,8 @@ bool data_volume_binds_at_once(const struct json *doc);
 int data_volume_claim(struct arena *a, const struct object *dv, const struct json *doc,
 	struct json **ret, struct err *err) _must_check_;
 
+/* The namespace that spec.source.pvc or snapshot names; home = its own. */
+const char *data_volume_source_namespace(const struct json *doc, const char *home);
 /* The claim that spec.source.pvc names, in the DataVolume's namespace; NULL = another source. */
 const char *data_volume_source_claim(const struct json *doc);
 /* Makes `claim` (to be made) a copy of what spec.source.pvc or snapshot names; `source` is the

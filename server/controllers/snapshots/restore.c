@@ -367,6 +367,38 @@ static bool delete_obsolete(struct sync *s)
 
 /* ---- the machine ---- */
 
+/* Nobody else would delete what was made for a machine that will not be. */
+static void remove_claims(struct sync *s)
+{
+	struct pass *p = s->state;
+
+	JSON_FOR_EACH_ITEM(item, json_path(p->doc, "status.restores")) {
+		const char *name = json_str_or(json_get(item, "persistentVolumeClaim"), "");
+		const char *volume = json_str_or(json_get(item, "dataVolumeName"), "");
+		struct object *claim = informer_get(p->c->claims, s->ns, name);
+		struct object *dv =
+			*volume ? informer_get(p->c->data_volumes, s->ns, volume) : NULL;
+
+		if (dv && !dv->owner_count &&
+			streq(annotation_of(object_doc(dv, &s->arena), RESTORE_NAME_ANNOTATION),
+				p->o->name))
+			sync_delete(s, dv, -1, NULL, NULL, NULL);
+		if (claim && has_mark(s, object_doc(claim, &s->arena)))
+			sync_delete(s, claim, -1, NULL, NULL, NULL);
+	}
+}
+
+/* A new machine that the API does not take will not be taken later. */
+static void on_machine_made(struct sync *s, const struct client_result *r, void *user)
+{
+	if (r->code == 422 || r->code == 400) {
+		remove_claims(s);
+		fail(s, arena_strdup(&s->arena, r->message));
+		return;
+	}
+	on_created(s, r, user);
+}
+
 static void write_machine(struct sync *s)
 {
 	struct pass *p = s->state;
@@ -375,7 +407,7 @@ static void write_machine(struct sync *s)
 	struct json *vm, *gone;
 
 	if (restore_machine(a, p->doc, p->content_doc, p->vm_doc, &vm, &err) < 0) {
-		report(s, arena_strdup(a, err.msg));
+		fail(s, arena_strdup(a, err.msg));
 		return;
 	}
 	if (!data_volumes_are_there(s, vm)) {
@@ -394,7 +426,21 @@ static void write_machine(struct sync *s)
 		sync_update(s, informer_kind(p->c->machines), s->ns, p->vm->name, NULL, vm,
 			on_created, NULL);
 	else
-		sync_create(s, informer_kind(p->c->machines), s->ns, vm, on_created, NULL);
+		sync_create(s, informer_kind(p->c->machines), s->ns, vm, on_machine_made, NULL);
+}
+
+/* What its patches make of it can be seen before anything is made. */
+static bool can_be_made(struct sync *s, const struct json *list)
+{
+	struct pass *p = s->state;
+	struct json *doc = json_copy(&s->arena, p->doc), *vm;
+	struct err err = ERR_INIT;
+
+	json_path_set(&s->arena, doc, "status.restores", json_copy(&s->arena, list));
+	if (restore_machine(&s->arena, doc, p->content_doc, p->vm_doc, &vm, &err) == 0)
+		return true;
+	fail(s, arena_strdup(&s->arena, err.msg));
+	return false;
 }
 
 /* Claims and DataVolumes that were made before their machine was there. */
@@ -492,6 +538,8 @@ static void advance(struct sync *s)
 	if (!json_path(p->doc, "status.restores") &&
 		json_count(restore_list(a, p->doc, p->content_doc))) {
 		struct json *status = json_new_object(a);
+		if (!can_be_made(s, restore_list(a, p->doc, p->content_doc)))
+			return;
 		json_set(a, status, "restores", restore_list(a, p->doc, p->content_doc));
 		set_status(s, status, "True", "Creating new PVCs", "False", "Waiting for new PVCs");
 		return;

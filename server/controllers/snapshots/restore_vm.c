@@ -218,6 +218,31 @@ static void restore_volumes(struct arena *a, struct json *spec, const struct jso
 		json_set(a, spec, "dataVolumeTemplates", new_templates);
 }
 
+/* Nobody asked the one who wrote the patches for his rights where other disks are. */
+static int check_sources(const struct json *restore, const struct json *before,
+	const struct json *vm, struct err *err)
+{
+	const char *home = json_str_or(json_path(restore, "metadata.namespace"), "");
+
+	JSON_FOR_EACH_ITEM(t, json_path(vm, "spec.dataVolumeTemplates")) {
+		const struct json *spec = json_get(t, "spec");
+		const char *from[] = {json_path_str(spec, "source.pvc.namespace"),
+			json_path_str(spec, "source.snapshot.namespace"),
+			json_path_str(spec, "sourceRef.namespace")};
+		bool known = false;
+
+		JSON_FOR_EACH_ITEM(b, before)
+			known = known || json_equal(json_get(b, "spec"), spec);
+		for (size_t i = 0; i < ARRAY_LEN(from) && !known; i++)
+			if (from[i] && *from[i] && !streq(from[i], home))
+				return err_set(err, -EINVAL,
+					"spec.patches: dataVolumeTemplates of a clone can't take "
+					"disks out of namespace %s",
+					from[i]);
+	}
+	return 0;
+}
+
 /* Upstream's patches are JSON texts, each an operation. */
 static int apply_patches(struct arena *a, const struct json *restore, struct json *vm,
 	struct json **ret, struct err *err)
@@ -227,6 +252,7 @@ static int apply_patches(struct arena *a, const struct json *restore, struct jso
 	const char *name = json_str_or(json_path(vm, "metadata.name"), "");
 
 	*ret = vm;
+	const struct json *before = json_copy(a, json_path(vm, "spec.dataVolumeTemplates"));
 	JSON_FOR_EACH_ITEM(p, json_path(restore, "spec.patches")) {
 		const char *text = json_str_or(p, "");
 		struct json *one;
@@ -241,7 +267,7 @@ static int apply_patches(struct arena *a, const struct json *restore, struct jso
 		return err_set(err, -EINVAL,
 			"error patching VM %s: failed to apply patch for VM: %s", name,
 			json_str_or(json_get(st.doc, "message"), ""));
-	return 0;
+	return check_sources(restore, before, *ret, err);
 }
 
 static struct json *new_metadata(

@@ -44,6 +44,14 @@ static void add_indication(struct arena *a, struct json *names, struct json *lis
 	json_push(a, list, one);
 }
 
+static bool had_indication(const struct snapshot_pass *p, const char *name)
+{
+	JSON_FOR_EACH_ITEM(it, json_path(p->doc, "status.indications"))
+		if (streq(json_str(it), name))
+			return true;
+	return false;
+}
+
 /* Upstream's words, in the order of their names. */
 static void set_indications(struct arena *a, const struct snapshot_pass *p, struct json *status)
 {
@@ -66,10 +74,17 @@ static void set_indications(struct arena *a, const struct snapshot_pass *p, stru
 	add_indication(a, names, list, "Online",
 		"Snapshot taken while the VM was running. Consistency depends on guest-agent "
 		"quiescing.");
+	const char *error = json_path_str(p->content_doc, "status.error.message");
+	bool quiesce_failed = error ? strstr(error, "Failed freezing vm") != NULL
+				    : had_indication(p, "QuiesceFailed");
 	if (paused)
 		add_indication(a, names, list, "Paused",
 			"Snapshot taken while the VM was paused. Snapshot is crash-consistent and "
 			"may not be application-consistent.");
+	/* Said also when a later try went well: upstream's is not taken back either. */
+	if (quiesce_failed)
+		add_indication(a, names, list, "QuiesceFailed",
+			"Quiescing the guest's file systems by its agent failed.");
 	json_set(a, status, "indications", names);
 	json_set(a, status, "sourceIndications", list);
 }
