@@ -21,6 +21,7 @@ struct vm_worker;
 struct vm_console;
 struct vm_probe;
 struct vm_outside;
+struct vm_outside_disks;
 struct vm_saver;
 struct vm_resume;
 struct vm_space;
@@ -93,7 +94,8 @@ struct vm_worker {
 	struct vm_space *space;	    /* NULL until a disk was full */
 	struct vm_live *live;	    /* its changes while it runs; NULL before it ran */
 	struct vm_outside *outside; /* what others changed; NULL before it ran */
-	struct list actions, screens, dials; /* requests under way: control/ */
+	struct vm_outside_disks *outside_disks; /* likewise; NULL while it has none of claims */
+	struct list actions, screens, dials;	/* requests under way: control/ */
 };
 
 /* vm_worker.c. object NULL: files of a VMI that is not in the API any more. */

@@ -95,6 +95,8 @@ static struct json *conditions(
 	if (f->outside_reason)
 		condition(a, list, "ChangedOutside", "True", f->outside_reason, f->outside_message,
 			now);
+	else if (f->outside_undone)
+		condition(a, list, "ChangedOutside", NULL, NULL, NULL, now);
 	if (f->credentials)
 		condition(a, list, "AccessCredentialsSynchronized",
 			f->credentials_ok ? "True" : "False", NULL, f->credentials_message, now);

@@ -23,6 +23,7 @@ struct vm_facts {
 	const char *problem_reason, *problem_message;
 	/* Condition ChangedOutside; NULL = none known: one that is there stays while it runs. */
 	const char *outside_reason, *outside_message;
+	bool outside_undone; /* and what was said of it no longer holds */
 	/* How QEMU is shut in: condition Confined; NULL or "" = not known. */
 	const char *confinement;
 	bool confined;		    /* nothing is missing */

@@ -112,6 +112,7 @@ static struct json *wanted_status(struct vm_worker *w, struct arena *a)
 	};
 
 	f.outside_reason = vm_outside_changed(w, &f.outside_message);
+	f.outside_undone = vm_outside_undone(w);
 	f.memory_now_bytes = vm_outside_memory(w);
 	/* Looked up once a start. */
 	if (!f.alive)

@@ -28,9 +28,28 @@ spec:
         memory: {guest: 128Mi}
         devices: {interfaces: [{name: default, bridge: {}}]}
       networks: [{name: default, pod: {}}]
+---
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: strange, annotations: {cdi.kubevirt.io/storage.bind.immediate.requested: "true"}}
+spec: {source: {blank: {}}, storage: {resources: {requests: {storage: 16Mi}}}}
+---
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: strange}
+spec:
+  terminationGracePeriodSeconds: 0
+  startStrategy: Paused
+  domain:
+    memory: {guest: 64Mi}
+    devices: {disks: [{name: data, disk: {bus: virtio}}]}
+  volumes: [{name: data, dataVolume: {name: strange}}]
 END
 check "apply" k apply -f "$TEST_DIR/vm.yaml"
 check "Ready" k wait --for=condition=Ready vm/guest --timeout=240s
+# Seen later on.
+check "one that only stands there" k wait --for=jsonpath='{.status.phase}'=Running vmi/strange --timeout=120s
+check "virsh snapshot-create of its disk" lab_virsh snapshot-create-as e2e-control_strange --disk-only --no-metadata s1
 address=$(k_field vmi/guest '.status.interfaces[0].ipAddress')
 instance=$(k_field vmi/guest .metadata.uid)
 answers() { on_node 1 curl -s --max-time 3 "http://$address/"; }
@@ -76,6 +95,73 @@ print(s.recv(12).decode().strip())' "$port"
 check_output "VNC" '^RFB 003.00' rfb
 forward() { printf 'GET / HTTP/1.0\r\n\r\n' | timeout 60 "$LAB/bin/hanok" virt port-forward --stdio guest 80 --kubeconfig "$KUBECONFIG_FILE" -n e2e-control; }
 check "port-forward" eventually 20 matches 'virtual machine guest' forward
+# Who answers by UDP is not the guest, which has nothing that does, but who gets what is sent to its address.
+cat >"$TEST_DIR/echo.py" <<'END'
+import os, socket, sys
+
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 0))
+with open(sys.argv[2] + ".new", "w") as f:
+    f.write(str(s.getsockname()[1]))
+os.rename(sys.argv[2] + ".new", sys.argv[2])
+while True:
+    data, peer = s.recvfrom(65536)
+    if data == b"end":
+        break
+    s.sendto(b"echo of " + data, peer)
+END
+cat >"$TEST_DIR/datagrams.py" <<'END'
+import os, socket, ssl, struct, sys
+
+host, port, path, files = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+tls = ssl.create_default_context(cafile=files + "/ca.crt")
+tls.load_cert_chain(files + "/client.crt", files + "/client.key")
+s = tls.wrap_socket(socket.create_connection((host, port), timeout=60), server_hostname=host)
+s.sendall(("GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+           "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: plain.kubevirt.io\r\n\r\n" % (path, host)).encode())
+f = s.makefile("rb")
+status = f.readline()
+assert b" 101 " in status, status
+while f.readline() != b"\r\n":
+    pass
+
+
+def send(data):
+    mask = os.urandom(4)
+    size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + struct.pack(">H", len(data))
+    s.sendall(b"\x82" + size + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data)))
+
+
+def receive():
+    first, size = f.read(2)
+    size = struct.unpack(">H", f.read(2))[0] if size == 126 else size
+    return f.read(size)
+
+
+# Each message is a datagram of its own, of any size.
+for text in (b"one", b"2" * 1400, b"three"):
+    send(text)
+    answer = receive()
+    assert answer == b"echo of " + text, answer
+print("echoed")
+END
+nsenter -t "$(lab_pid fabric)" -n python3 "$TEST_DIR/echo.py" "$LAB_FABRIC_ADDRESS" "$TEST_DIR/echo.port" &
+ECHO_PID=$!
+# shellcheck disable=SC2317
+end_echo() {
+	local status=$?
+	kill "$ECHO_PID" 2>/dev/null
+	on_node 1 nft delete table ip e2e-control 2>/dev/null
+	(exit $status)
+	test_at_exit
+}
+trap end_echo EXIT
+check "somebody who answers by UDP" eventually 10 test -s "$TEST_DIR/echo.port"
+check "stands at the guest's address" on_node 1 nft "add table ip e2e-control; add chain ip e2e-control out { type nat hook output priority -110; }; \
+	add rule ip e2e-control out ip daddr $address udp dport 7 dnat to $LAB_FABRIC_ADDRESS:$(cat "$TEST_DIR/echo.port")"
+raw /version >/dev/null
+check_output "port-forward of UDP" '^echoed$' python3 "$TEST_DIR/datagrams.py" 127.0.0.1 "$(lab_port)" \
+	/apis/subresources.kubevirt.io/v1/namespaces/e2e-control/virtualmachineinstances/guest/portforward/7/udp "$TEST_DIR"
 check_output "a port that is none" '400$' raw /apis/subresources.kubevirt.io/v1/namespaces/e2e-control/virtualmachineinstances/guest/portforward/99999 -w '\n%{http_code}\n'
 
 check "reset" virt reset guest
@@ -120,6 +206,10 @@ check "is told" eventually 20 matches '^DeviceAttached: ' condition vmi/guest Ch
 edit() { on_node 1 sh -c "virsh dumpxml --inactive e2e-control_guest | sed 's/<on_crash>destroy/<on_crash>restart/' >/run/lab/host/edited.xml && virsh define /run/lab/host/edited.xml"; }
 check "virsh edit" edit
 check "is told, on the machine too" eventually 20 matches '^DefinitionChanged: ' condition vm/guest ChangedOutside
+check "a disk that virsh gave another file is told" eventually 60 matches "^DiskChanged: Disk 'data' .*[.]s1'" condition vmi/strange ChangedOutside
+check "virsh blockcommit" lab_virsh blockcommit e2e-control_strange vda --active --pivot
+check "puts it right" eventually 60 matches '^: $' condition vmi/strange ChangedOutside
+check "it goes" k delete vmi/strange dv/strange --timeout=120s
 check "virsh destroy" lab_virsh destroy e2e-control_guest
 other_instance() { local uid; uid=$(k_field vmi/guest .metadata.uid) && [ "$uid" != "$instance" ] && echo "$uid"; }
 check "the machine is started anew (runStrategy Always)" eventually 60 matches '^[0-9a-f-]{36}$' other_instance

@@ -98,6 +98,11 @@ void vm_grow_end(struct vm_manager *m);
 void vm_machine_follow(struct vm_worker *w); /* with each step: which machine has libvirt made? */
 void vm_machine_end(struct vm_worker *w);
 
+/* ---- outside_disks.c ---- */
+void vm_outside_disks_follow(struct vm_worker *w);
+void vm_outside_disks_job(struct vm_worker *w); /* a block job ended, somebody's */
+void vm_outside_disks_end(struct vm_worker *w);
+
 /* ---- outside.c ---- */
 void vm_outside_follow(struct vm_worker *w); /* with each step: does libvirt keep its definition? */
 void vm_outside_end(struct vm_worker *w);
@@ -107,5 +112,9 @@ void vm_outside_device(struct vm_worker *w, const char *alias, bool added);
 void vm_outside_balloon(struct vm_worker *w, uint64_t bytes);
 /* Reason and message of the condition ChangedOutside; NULL = nothing was changed that is known. */
 const char *vm_outside_changed(const struct vm_worker *w, const char **ret_message);
+/* Something is different now; and it is as it should be again, if that was what was told. */
+void vm_outside_tell(struct vm_worker *w, const char *reason, const char *fmt, ...) _printf_(3, 4);
+void vm_outside_untell(struct vm_worker *w, const char *reason);
+bool vm_outside_undone(const struct vm_worker *w); /* the condition goes */
 uint64_t vm_outside_memory(
 	const struct vm_worker *w); /* the guest's, by its balloon; 0 = unknown */

@@ -19,7 +19,8 @@ struct vm_outside {
 	struct vm_worker *w;
 	enum definition_state state;
 	struct libvirt_call *call;
-	char reason[32], message[384]; /* of the condition ChangedOutside; "" = nothing known */
+	char reason[32], message[512]; /* of the condition ChangedOutside; "" = nothing known */
+	bool undone;		       /* what was told is no longer so */
 	uint64_t memory_bytes;	       /* the guest's now, 0 = as it was started */
 };
 
@@ -36,12 +37,13 @@ void vm_outside_end(struct vm_worker *w)
 {
 	struct vm_outside *o = TAKE_PTR(w->outside);
 
+	vm_outside_disks_end(w);
 	if (o && o->call)
 		libvirt_call_cancel(o->call);
 	free(o);
 }
 
-static _printf_(3, 4) void changed(struct vm_worker *w, const char *reason, const char *fmt, ...)
+void vm_outside_tell(struct vm_worker *w, const char *reason, const char *fmt, ...)
 {
 	struct vm_outside *o = outside_of(w);
 	va_list ap;
@@ -50,7 +52,32 @@ static _printf_(3, 4) void changed(struct vm_worker *w, const char *reason, cons
 	vsnprintf(o->message, sizeof(o->message), fmt, ap);
 	va_end(ap);
 	snprintf(o->reason, sizeof(o->reason), "%s", reason);
+	o->undone = false;
 	vm_say(w, "Warning", reason, "%s", o->message);
+	vm_worker_step(w);
+}
+
+/* Perhaps by an agent before this one. */
+static bool said_before(const struct vm_worker *w, const char *reason)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	if (!w->object)
+		return false;
+	JSON_FOR_EACH_ITEM(it, json_path(object_doc(w->object, &a), "status.conditions"))
+		if (streq(json_str(json_get(it, "type")), "ChangedOutside"))
+			return streq(json_str(json_get(it, "reason")), reason);
+	return false;
+}
+
+void vm_outside_untell(struct vm_worker *w, const char *reason)
+{
+	struct vm_outside *o = outside_of(w);
+
+	if (o->undone || !(o->reason[0] ? streq(o->reason, reason) : said_before(w, reason)))
+		return;
+	o->reason[0] = '\0';
+	o->undone = true;
 	vm_worker_step(w);
 }
 
@@ -60,6 +87,11 @@ const char *vm_outside_changed(const struct vm_worker *w, const char **ret_messa
 		return NULL;
 	*ret_message = w->outside->message;
 	return w->outside->reason;
+}
+
+bool vm_outside_undone(const struct vm_worker *w)
+{
+	return w->outside && w->outside->undone;
 }
 
 uint64_t vm_outside_memory(const struct vm_worker *w)
@@ -133,6 +165,7 @@ void vm_outside_follow(struct vm_worker *w)
 	struct vm_outside *o = outside_of(w);
 	_cleanup_(buf_finish) struct buf args = BUF_INIT;
 
+	vm_outside_disks_follow(w);
 	if (!libvirt_is_up(w->m->libvirt)) {
 		if (!o->call)
 			o->state = NOT_LOOKED;
@@ -151,7 +184,7 @@ void vm_outside_defined(struct vm_worker *w, int detail)
 {
 	if (detail == LIBVIRT_DEFINED_UPDATED && w->core.sm.state == VM_RUNNING &&
 		vm_core_alive(&w->core))
-		changed(w, "DefinitionChanged",
+		vm_outside_tell(w, "DefinitionChanged",
 			"The definition of the domain was changed outside of hanok (virsh edit, "
 			"virt-manager): that is lost when the guest stops. Change the "
 			"VirtualMachine instead");
@@ -213,12 +246,12 @@ void vm_outside_device(struct vm_worker *w, const char *alias, bool added)
 	if (w->core.sm.state != VM_RUNNING || wanted == added || is_plain(alias))
 		return;
 	if (added)
-		changed(w, "DeviceAttached",
+		vm_outside_tell(w, "DeviceAttached",
 			"Device '%s' was attached outside of hanok (virsh, virt-manager): it goes "
 			"when the guest stops",
 			name);
 	else if (wanted)
-		changed(w, "DeviceDetached",
+		vm_outside_tell(w, "DeviceDetached",
 			"Device '%s' was detached outside of hanok (virsh, virt-manager): it is "
 			"back at the next start",
 			name);

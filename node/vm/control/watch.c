@@ -179,8 +179,10 @@ void vm_watch_event(struct vm_worker *w, const struct libvirt_event *e)
 	case LIBVIRT_EVENT_ID_DEVICE_REMOVAL_FAILED:
 		vm_live_removed(w, e->device, true);
 		break;
-	/* For who asked for them; and what is tuned or noted there does no harm. */
 	case LIBVIRT_EVENT_ID_BLOCK_JOB_2:
+		vm_outside_disks_job(w);
+		break;
+	/* What is tuned or noted there does no harm. */
 	case LIBVIRT_EVENT_ID_TUNABLE:
 	case LIBVIRT_EVENT_ID_METADATA_CHANGE:
 	case LIBVIRT_EVENT_ID_BLOCK_THRESHOLD:
