@@ -154,6 +154,36 @@ check "its address waits for it" eventually 20 matches 'hanok-kept_e2e-vm-networ
 check "started" k wait --for=condition=Ready vm/steady --timeout=240s
 check_output "it has the same address" "^$address\$" k_field vmi/steady '.status.interfaces[0].ipAddress'
 
+
+# No address is left: who needs a new one waits and says why, who has one keeps it.
+subnet=$(k get node node1 -o 'jsonpath={.spec.podCIDR}')
+subnet=${subnet%.*}
+fill() { on_node 1 sh -c "cd $store && for n in \$(seq 2 254); do [ -e $subnet.\$n ] || printf 'e2e-full\\r\\neth0' >$subnet.\$n; done"; }
+empty() { on_node 1 sh -c "cd $store && for file in \$(grep -l '^e2e-full' $subnet.*); do rm \$file; done"; }
+"$LAB/bin/hanok" virt stop steady --kubeconfig "$KUBECONFIG_FILE" -n e2e-vm-networks >/dev/null
+check "it stops once more" k wait --for=delete vmi/steady --timeout=120s
+check "the range of the node is full" fill
+cat >"$TEST_DIR/late.yaml" <<'END'
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: late}
+spec:
+  terminationGracePeriodSeconds: 0
+  startStrategy: Paused
+  domain:
+    memory: {guest: 64Mi}
+    devices: {interfaces: [{name: default, bridge: {}}]}
+  networks: [{name: default, pod: {}}]
+END
+check "one more that wants an address" k apply -f "$TEST_DIR/late.yaml"
+check "waits, and says why" eventually 30 matches '^NetworkNotReady .*no IP addresses available' k_field vmi/late \
+	'.status.conditions[?(@.type=="Synchronized")].reason' '.status.conditions[?(@.type=="Synchronized")].message'
+"$LAB/bin/hanok" virt start steady --kubeconfig "$KUBECONFIG_FILE" -n e2e-vm-networks >/dev/null
+check "the one that had an address starts" k wait --for=condition=Ready vm/steady --timeout=240s
+check_output "and has it still" "^$address\$" k_field vmi/steady '.status.interfaces[0].ipAddress'
+check "addresses become free" empty
+check "the one that waited runs" k wait --for=jsonpath='{.status.phase}'=Running vmi/late --timeout=240s
+check "it goes" k delete vmi late --timeout=60s
 check "delete" k delete vm,service --all --timeout=120s
 free() { ! holder; }
 check "its address is free when the machine is gone" eventually 60 free
