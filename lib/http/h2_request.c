@@ -105,6 +105,31 @@ static void dispatch(struct http_exchange *x)
 		exchange_answered(x);
 }
 
+bool http_body_follow(struct http_request *req,
+	void (*data)(struct http_request *req, const char *p, size_t size),
+	void (*end)(struct http_request *req))
+{
+	struct http_exchange *x = exchange_of(req);
+
+	if (!x->conn->h2)
+		return false;
+	if (!req->body_is_open)
+		abort(); /* it has been read */
+	x->body_data = data;
+	x->body_end = end;
+	return true;
+}
+
+void http_body_taken(struct http_request *req, size_t size)
+{
+	struct http_exchange *x = exchange_of(req);
+
+	if (!x->open || !size)
+		return;
+	(void)nghttp2_session_consume_stream(x->conn->h2->ng, x->stream_id, size);
+	h2_mark(x->conn->h2);
+}
+
 /* Frames */
 
 /* Violations that nghttp2 lets pass: priorities, which it does not read as we do not use them, and
@@ -204,6 +229,16 @@ static bool content_length(const struct http_request *req, uint64_t *ret)
 	return text && parse_u64(str_from(text), ret) == 0;
 }
 
+static void tell_continue(struct h2_session *h, struct http_exchange *x, bool end)
+{
+	const char *expect = end ? NULL : http_header_get(&x->req, "expect");
+	nghttp2_nv nv = {(uint8_t *)":status", (uint8_t *)"100", 7, 3, NGHTTP2_NV_FLAG_NONE};
+
+	if (expect && strcasecmp(expect, "100-continue") == 0)
+		(void)nghttp2_submit_headers(
+			h->ng, NGHTTP2_FLAG_NONE, x->stream_id, NULL, &nv, 1, NULL);
+}
+
 /* The head is in. False when the request was refused. */
 static bool on_head(struct h2_session *h, struct http_exchange *x, bool end)
 {
@@ -221,26 +256,32 @@ static bool on_head(struct h2_session *h, struct http_exchange *x, bool end)
 		refuse(x, 400, NULL, "malformed request target");
 		return false;
 	}
+	struct http_server *s = h->conn->server;
+	if (!end && s->takes_body && s->takes_body(req)) {
+		req->body_is_open = true;
+		tell_continue(h, x, end);
+		return true;
+	}
 	if (content_length(req, &length) && length > HTTP_BODY_MAX_BYTES) {
 		refuse(x, 413, NULL, "the body is larger than 3 MiB");
 		return false;
 	}
-	struct http_server *s = h->conn->server;
 	if (!http_exchange_count(x) ||
 		(length > HTTP_HELD_FREE_BYTES && s->held_bytes + length > s->held_max_bytes)) {
 		refuse_now(x);
 		return false;
 	}
-	const char *expect = end ? NULL : http_header_get(req, "expect");
-	if (expect && strcasecmp(expect, "100-continue") == 0) {
-		nghttp2_nv nv = {
-			(uint8_t *)":status", (uint8_t *)"100", 7, 3, NGHTTP2_NV_FLAG_NONE};
-		(void)nghttp2_submit_headers(
-			h->ng, NGHTTP2_FLAG_NONE, x->stream_id, NULL, &nv, 1, NULL);
-	}
+	tell_continue(h, x, end);
 	x->body_mark = HTTP_BODY_STEP_BYTES;
 	h2_exchange_deadline(x);
 	return true;
+}
+
+/* An open body, for whose pieces somebody still waits. */
+static bool body_wanted(const struct http_exchange *x)
+{
+	return x->handed && x->req.body_is_open && x->body_data && x->answer == ANSWER_NONE &&
+	       !x->early && !x->cancel_told;
 }
 
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
@@ -250,12 +291,14 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 		return 0;
 	struct http_exchange *x = exchange_find(ng, frame->hd.stream_id);
 	bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+	if (x && end && body_wanted(x) && x->body_end)
+		x->body_end(&x->req);
 	if (!x || x->handed)
 		return 0;
 	if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST &&
 		!on_head(h, x, end))
 		return 0;
-	if (end)
+	if (end || x->req.body_is_open)
 		dispatch(x);
 	return 0;
 }
@@ -264,6 +307,14 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 	void *user)
 {
 	struct http_exchange *x = exchange_find(ng, id);
+	/* Windows open again at once: bodies are bounded. Only an open one waits for who takes it,
+	 * while others on the connection go on. */
+	if (x && body_wanted(x)) {
+		(void)nghttp2_session_consume_connection(ng, size);
+		x->body_data(&x->req, (const char *)data, size);
+		return 0;
+	}
+	(void)nghttp2_session_consume(ng, id, size);
 	if (x && x->handed) {
 		x->dropped += size;
 		if (x->dropped > DROPPED_MAX_BYTES)

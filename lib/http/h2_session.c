@@ -41,6 +41,7 @@ static nghttp2_option *options_get(void)
 		abort();
 	nghttp2_option_set_no_closed_streams(option, 1);
 	nghttp2_option_set_max_outbound_ack(option, ACKS_MAX);
+	nghttp2_option_set_no_auto_window_update(option, 1); /* see on_data */
 	return option;
 }
 

@@ -16,9 +16,10 @@
 /* Header blocks: :method :scheme http, :path, :authority "a". */
 #define GET "82 86 84 41 01 61"
 #define POST "83 86 84 41 01 61"
-#define GET_BIG "82 86 04 04 2f 62 69 67 41 01 61"	   /* /big */
-#define GET_LATER "82 86 04 06 2f 6c 61 74 65 72 41 01 61" /* /later */
-#define OPEN "1 4 1 " POST				   /* a stream that is left open */
+#define GET_BIG "82 86 04 04 2f 62 69 67 41 01 61"		/* /big */
+#define GET_LATER "82 86 04 06 2f 6c 61 74 65 72 41 01 61"	/* /later */
+#define OPEN "1 4 1 " POST					/* a stream that is left open */
+#define POST_FOLLOW "83 86 04 07 2f 66 6f 6c 6c 6f 77 41 01 61" /* /follow */
 
 /* --- the server --- */
 
@@ -41,11 +42,44 @@ static void on_closed(struct http_request *req)
 	closed_count++;
 }
 
+/* A body that is taken as it comes. */
+static struct {
+	struct http_request *req;
+	size_t size;
+	bool ended;
+} followed;
+
+static bool is_followed(const struct http_request *req)
+{
+	return streq(req->path, "/follow");
+}
+
+static void on_followed(struct http_request *req, const char *p, size_t size)
+{
+	followed.size += size;
+}
+
+static void on_followed_end(struct http_request *req)
+{
+	followed.ended = true;
+}
+
+static void on_followed_gone(struct http_request *req)
+{
+	followed.req = NULL;
+	cancelled_count++;
+	http_abort(req);
+}
+
 static void handler(struct http_request *req, void *user)
 {
 	handled_count++;
 	req->closed = on_closed;
-	if (streq(req->path, "/big")) {
+	if (req->body_is_open) {
+		assert_true(http_body_follow(req, on_followed, on_followed_end));
+		req->cancelled = on_followed_gone;
+		followed.req = req;
+	} else if (streq(req->path, "/big")) {
 		struct blob *b = blob_new(big_body, sizeof(big_body));
 		http_respond_parts(req, 200, NULL, NULL, &(struct http_part){.blob = b}, 1);
 		blob_unref(b);
@@ -878,6 +912,72 @@ static void test_timeouts(void **state)
 	peer_close(stuck);
 }
 
+static size_t count_frames(const struct peer *p, uint8_t type, uint32_t stream)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < p->frame_count; i++)
+		count += p->frames[i].type == type && p->frames[i].stream == stream;
+	return count;
+}
+
+/* A body of any size is the handler's as it comes, no faster than it takes it, and does not hold up
+ * what else is asked on the connection. */
+static void test_followed_body(void **state)
+{
+	struct fixture *f = *state;
+	struct peer *p = peer_open(f, false);
+	memset(&followed, 0, sizeof(followed));
+	f->server->takes_body = is_followed;
+	peer_script(p, "4 1 0;1 4 1 " POST_FOLLOW); /* settings hold once they are acknowledged */
+	assert_non_null(followed.req);
+	for (int i = 0; i < 16; i++)
+		peer_script(p, "0 0 1 61*16384");
+	assert_int_equal(followed.size, 256 << 10);
+	assert_false(followed.ended);
+	assert_int_equal(count_frames(p, NGHTTP2_WINDOW_UPDATE, 1), 0);
+	peer_script(p, "1 4 3 " POST ";0 1 3 61*16384");
+	assert_int_equal(p->status[3], 200);
+	http_body_taken(followed.req, 256 << 10);
+	peer_turn(p, 6);
+	assert_int_equal(count_frames(p, NGHTTP2_WINDOW_UPDATE, 1), 1);
+	for (int i = 0; i < 15; i++)
+		peer_script(p, "0 0 1 61*16384");
+	peer_script(p, "0 1 1 61*16384");
+	assert_int_equal(followed.size, 512 << 10);
+	assert_true(followed.ended);
+	http_respond(followed.req, 200, NULL, NULL, "ok", 2);
+	peer_turn(p, 6);
+	assert_int_equal(p->status[1], 200);
+
+	/* One more than the window allows. */
+	peer_script(p, "1 4 5 " POST_FOLLOW);
+	for (int i = 0; i < 16; i++)
+		peer_script(p, "0 0 5 61*16384");
+	peer_script(p, "0 0 5 61");
+	assert_int_equal(cancelled_count, 1);
+	assert_null(followed.req);
+	peer_close(p);
+}
+
+/* Answered before its end, or never: what still comes is dropped. */
+static void test_followed_body_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct peer *p = peer_open(f, false);
+	memset(&followed, 0, sizeof(followed));
+	f->server->takes_body = is_followed;
+	peer_script(p, "1 4 1 " POST_FOLLOW ";0 0 1 61*100");
+	http_respond(followed.req, 403, NULL, NULL, "no", 2);
+	peer_script(p, "0 0 1 61*100;0 1 1 61");
+	assert_int_equal(followed.size, 100);
+	assert_int_equal(p->status[1], 403);
+	peer_script(p, "1 4 3 " POST_FOLLOW ";0 0 3 61*100;3 0 3 00000008");
+	assert_int_equal(cancelled_count, 1);
+	peer_script(p, "1 4 5 " POST_FOLLOW ";0 0 5 61*100");
+	peer_close(p);
+	assert_int_equal(cancelled_count, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -894,6 +994,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_abort_of_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answered_request, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answer_early, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_followed_body, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_followed_body_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeouts, setup_impatient, teardown),
 	};

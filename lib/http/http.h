@@ -30,7 +30,7 @@ struct http_request {
 	size_t header_count;
 	const char *body; /* NUL-terminated */
 	size_t body_size;
-	bool body_is_open; /* it was not read (takes_body): see http_take_over */
+	bool body_is_open; /* it was not read (takes_body): see http_take_over, http_body_follow */
 	/* Who is there: from the verified client certificate; "" when none. */
 	const char *peer_cn;
 	bool peer_refused; /* it showed a certificate that is not good: cn and orgs are empty */
@@ -60,7 +60,7 @@ struct http_server_options {
 	http_handler *handler;
 	void *user;
 	/* Whether the handler is to have the request when its header is in, and its body itself, of
-	 * any size. HTTP/1.1 only; NULL = never. Headers, path and query are there. */
+	 * any size. HTTP/1.1 and 2; NULL = never. Headers, path and query are there. */
 	bool (*takes_body)(const struct http_request *req);
 	/* How long a client may take between requests, for a header, for each 64 KiB of a body, and
 	 * to take any of what was written to it; 0 = 60 s. Seen up to a quarter late. */
@@ -148,11 +148,19 @@ void http_stream_end(struct http_request *req);
 
 void http_abort(struct http_request *req); /* closes the connection without (more of) an answer */
 
-/* For a request whose body is open: the connection, from the first byte of the body on (the
- * caller's now; reading stopped). Who takes it writes the answer, "100 Continue" before it when the
- * client expects that, and closes. Any other answer closes the connection, too. NULL when the
- * client has gone: the request is done with. */
+/* For a request of HTTP/1.1 whose body is open: the connection, from the first byte of the body on
+ * (the caller's now; reading stopped). Who takes it writes the answer, "100 Continue" before it
+ * when the client expects that, and closes. Any other answer closes the connection, too. NULL when
+ * the client has gone: the request is done with. */
 struct stream *http_take_over(struct http_request *req);
+/* For one of HTTP/2, which has its connection not for itself; to be called by the handler before it
+ * returns. `data` gets the body as it comes, until the request is answered or cancelled; `end`
+ * tells that it is whole. What was given counts against the client's window (256 KiB) until
+ * http_body_taken says that there is room again. False: it is one of HTTP/1.1. */
+bool http_body_follow(struct http_request *req,
+	void (*data)(struct http_request *req, const char *p, size_t size),
+	void (*end)(struct http_request *req));
+void http_body_taken(struct http_request *req, size_t size);
 /* True when the request has Connection: Upgrade; *ret_protocol is the Upgrade header's value. */
 bool http_wants_upgrade(const struct http_request *req, const char **ret_protocol);
 /* Answers 101 with "Connection: Upgrade", "Upgrade: protocol" and extra, and hands out the stream

@@ -70,6 +70,9 @@ struct http_exchange {
 	size_t header_room;
 	size_t dropped; /* bytes that came after the answer */
 	int32_t stream_id;
+	/* Of a body that is open, see http_body_follow. */
+	void (*body_data)(struct http_request *req, const char *p, size_t size);
+	void (*body_end)(struct http_request *req);
 	bool open : 1;	     /* the stream is; else the client has reset it or is gone */
 	bool handed : 1;     /* the handler has it, or it was refused */
 	bool out_ended : 1;  /* nothing follows what is in `out` */

@@ -224,7 +224,8 @@ check "a data volume for an upload" k apply -f "$TEST_DIR/uploaded.yaml"
 check "waits for the bytes" phase_is uploaded UploadReady
 upload=$(k get cdiconfig config -o jsonpath='{.status.uploadProxyURL}')
 token=$(k create -o jsonpath='{.status.token}' -f "$TEST_DIR/token.yaml")
-up() { curl -sk --http1.1 -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $1" "${@:2}"; }
+up() { curl -sk "$protocol" -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $1" "${@:2}"; }
+protocol=--http1.1
 check "is there an asynchronous endpoint?" matches '^200$' up "$token" -I "$upload/v1beta1/upload-async"
 check "no token, no upload" matches '^401$' up "${token}x" --data-binary @"$TEST_DIR/www/disk.qcow2" "$upload/v1beta1/upload"
 check "what is no good disk is refused" matches '^400$' up "$token" --data-binary @"$TEST_DIR/www/evil.qcow2" "$upload/v1beta1/upload"
@@ -232,6 +233,19 @@ check "another try" eventually 60 matches '^200$' up "$token" -H 'Content-Type: 
 	--data-binary @"$TEST_DIR/www/disk.vmdk" "$upload/v1beta1/upload-async"
 check "it becomes a disk" phase_is uploaded Succeeded
 check "with the same bytes" same_as_plain uploaded
+
+# By HTTP/2, as clients do that trust the server's certificate.
+protocol=--http2
+for name in second third; do
+	check "a data volume for $name" k apply -f - < <(sed "s/uploaded/$name/" "$TEST_DIR/uploaded.yaml")
+	check "waits for the bytes" phase_is "$name" UploadReady
+	token=$(k create -o jsonpath='{.status.token}' -f - < <(sed "s/uploaded/$name/" "$TEST_DIR/token.yaml"))
+	check "what is no good disk is refused" matches '^400$' up "$token" --data-binary @"$TEST_DIR/www/evil.qcow2" "$upload/v1beta1/upload"
+	[ "$name" = second ] && path=upload-async || path=upload
+	check "uploaded by HTTP/2 ($path)" eventually 60 matches '^200$' up "$token" --data-binary @"$TEST_DIR/www/disk.raw" "$upload/v1beta1/$path"
+	check "it becomes a disk" phase_is "$name" Succeeded
+	check "with the same bytes" same_as_plain "$name"
+done
 
 # ---- a guest ----
 cat >"$TEST_DIR/guest.yaml" <<'END'

@@ -12,6 +12,7 @@
 #define TOKEN_ISSUER "hanok.io/upload"
 #define SELECTED_NODE "volume.kubernetes.io/selected-node"
 #define NODE_TIMEOUT_MS 30000
+#define ANSWER_MAX_BYTES (64u << 10)
 
 bool upload_is_path(const char *path)
 {
@@ -94,16 +95,28 @@ static const struct object *claim_of_token(struct api *api, struct http_request 
 
 /* ---- the way to the node ---- */
 
+/* By HTTP/1.1 both connections are joined once the agent is there. By HTTP/2 the body is carried
+ * over piece by piece, and the agent's answer back. */
 struct upload {
 	struct http_request *http; /* NULL once answered, taken over or gone */
 	struct http_endpoint *endpoint;
 	struct http_call *call; /* NULL once over */
 	uv_idle_t end;		/* frees us outside of the endpoint's callbacks */
+	/* HTTP/2 only. */
+	struct stream *node;
+	struct buf early;   /* of the body, before the agent is there */
+	size_t owed;	    /* bytes of the client's window that are not given back yet */
+	struct buf answer;  /* of the agent */
+	bool carries, over; /* carries: it is HTTP/2 */
 };
 
 static void upload_closed(uv_handle_t *h)
 {
-	free(CONTAINER_OF((uv_idle_t *)h, struct upload, end));
+	struct upload *u = CONTAINER_OF((uv_idle_t *)h, struct upload, end);
+
+	buf_finish(&u->early);
+	buf_finish(&u->answer);
+	free(u);
 }
 
 static void on_end(uv_idle_t *idle)
@@ -131,6 +144,15 @@ static struct http_request *take_request(struct upload *u)
 	return http;
 }
 
+static void end(struct upload *u)
+{
+	if (u->node)
+		stream_close(TAKE_PTR(u->node));
+	if (!u->over)
+		uv_idle_start(&u->end, on_end);
+	u->over = true;
+}
+
 static void on_client_gone(struct http_request *http)
 {
 	struct upload *u = http->user;
@@ -140,8 +162,89 @@ static void on_client_gone(struct http_request *http)
 		http_call_cancel(u->call);
 	u->call = NULL;
 	http_abort(http);
-	uv_idle_start(&u->end, on_end);
+	end(u);
 }
+
+/* ---- HTTP/2 ---- */
+
+static void on_body(struct http_request *http, const char *p, size_t size)
+{
+	struct upload *u = http->user;
+
+	if (!u) /* answered already */
+		return;
+	u->owed += size;
+	if (!u->node) {
+		buf_add(&u->early, p, size);
+		return;
+	}
+	stream_write(u->node, p, size);
+	if (stream_queued(u->node) < STREAM_LOW_BYTES) {
+		http_body_taken(http, u->owed);
+		u->owed = 0;
+	} else {
+		stream_tell_drained(u->node);
+	}
+}
+
+static void on_node_drained(void *user)
+{
+	struct upload *u = user;
+
+	if (u->http)
+		http_body_taken(u->http, u->owed);
+	u->owed = 0;
+}
+
+static void on_node_answer(void *user, const char *p, size_t size)
+{
+	struct upload *u = user;
+
+	buf_add(&u->answer, p, MIN(size, ANSWER_MAX_BYTES - u->answer.size));
+}
+
+/* It is a whole answer of HTTP/1.1, as clients get it that are joined with the agent. */
+static void on_node_end(void *user)
+{
+	struct upload *u = user;
+	const char *text, *body;
+	int status;
+
+	buf_add_char(&u->answer, '\0');
+	text = u->answer.data;
+	body = strstr(text, "\r\n\r\n");
+	if (u->http && body && sscanf(text, "HTTP/1.1 %3d ", &status) == 1 && status >= 200)
+		http_respond(take_request(u), status, "text/plain; charset=utf-8", NULL, body + 4,
+			strlen(body + 4));
+	else if (u->http)
+		respond(take_request(u), 502, "the node's agent went away");
+	end(u);
+}
+
+static void on_node_error(void *user, int code, const char *text)
+{
+	on_node_end(user);
+}
+
+static void carry(struct upload *u, struct stream *node)
+{
+	static const struct stream_handler handler = {
+		.read = on_node_answer,
+		.eof = on_node_end,
+		.error = on_node_error,
+		.drained = on_node_drained,
+	};
+
+	u->node = node;
+	stream_set_handler(node, &handler, u);
+	stream_write(node, u->early.data, u->early.size);
+	buf_finish(&u->early);
+	http_body_taken(u->http, u->owed);
+	u->owed = 0;
+	stream_read_start(node);
+}
+
+/* ---- the agent ---- */
 
 static void on_done(void *user, const struct http_response *r, const struct err *err)
 {
@@ -154,17 +257,22 @@ static void on_done(void *user, const struct http_response *r, const struct err 
 			"UploadReady");
 	else if (u->http)
 		respond(take_request(u), 502, err ? err->msg : "the node's agent went away");
-	uv_idle_start(&u->end, on_end);
+	end(u);
 }
 
 static void on_upgraded(void *user, struct stream *node, const struct http_response *r)
 {
 	struct upload *u = user;
-	struct http_request *http = u->http ? take_request(u) : NULL;
+	struct http_request *http;
 	bool wants_go = false;
 	struct stream *client = NULL;
 
 	u->call = NULL;
+	if (u->http && u->carries) {
+		carry(u, node);
+		return;
+	}
+	http = u->http ? take_request(u) : NULL;
 	if (http) {
 		const char *expect = http_header_get(http, "Expect");
 
@@ -180,7 +288,7 @@ static void on_upgraded(void *user, struct stream *node, const struct http_respo
 	} else {
 		stream_close(node);
 	}
-	uv_idle_start(&u->end, on_end);
+	end(u);
 }
 
 static void send_to_node(struct api *api, struct http_request *http, const struct object *claim,
@@ -202,6 +310,7 @@ static void send_to_node(struct api *api, struct http_request *http, const struc
 	});
 	http->user = u;
 	http->cancelled = on_client_gone;
+	u->carries = http_body_follow(http, on_body, NULL);
 	u->call = http_call(u->endpoint, &(struct http_call_options){
 						 .method = "GET",
 						 .target = target,
@@ -235,11 +344,7 @@ void upload_serve(struct api *api, struct http_request *http)
 		respond(http, 405, "Method Not Allowed: use POST");
 		return;
 	}
-	if (!http->body_is_open) {
-		respond(http, 505, "an upload must use HTTP/1.1");
-		return;
-	}
-	if (!size || parse_i64(str_from(size), &bytes) < 0 || bytes <= 0) {
+	if (!http->body_is_open || !size || parse_i64(str_from(size), &bytes) < 0 || bytes <= 0) {
 		respond(http, 411, "Length Required: an upload must say its Content-Length");
 		return;
 	}

@@ -7,7 +7,7 @@
  *   POST /v1beta1/upload-async    the bytes          200 once they have come
  *
  * (and the same below /v1alpha1), with "Authorization: Bearer TOKEN" and a Content-Length, by
- * HTTP/1.1. The bytes go to the agent of the claim's node as they come. */
+ * HTTP/1.1 or HTTP/2. The bytes go to the agent of the claim's node as they come. */
 #pragma once
 
 #include <stdbool.h>
