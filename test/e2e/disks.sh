@@ -236,16 +236,29 @@ check "with the same bytes" same_as_plain uploaded
 
 # By HTTP/2, as clients do that trust the server's certificate.
 protocol=--http2
-for name in second third; do
-	check "a data volume for $name" k apply -f - < <(sed "s/uploaded/$name/" "$TEST_DIR/uploaded.yaml")
-	check "waits for the bytes" phase_is "$name" UploadReady
-	token=$(k create -o jsonpath='{.status.token}' -f - < <(sed "s/uploaded/$name/" "$TEST_DIR/token.yaml"))
-	check "what is no good disk is refused" matches '^400$' up "$token" --data-binary @"$TEST_DIR/www/evil.qcow2" "$upload/v1beta1/upload"
-	[ "$name" = second ] && path=upload-async || path=upload
-	check "uploaded by HTTP/2 ($path)" eventually 60 matches '^200$' up "$token" --data-binary @"$TEST_DIR/www/disk.raw" "$upload/v1beta1/$path"
-	check "it becomes a disk" phase_is "$name" Succeeded
-	check "with the same bytes" same_as_plain "$name"
-done
+# upload_ready NAME: a data volume that waits for its bytes, and the token for it
+upload_ready() {
+	sed "s/uploaded/$1/" "$TEST_DIR/uploaded.yaml" >"$TEST_DIR/$1.yaml"
+	sed "s/uploaded/$1/" "$TEST_DIR/token.yaml" >"$TEST_DIR/$1-token.yaml"
+	check "a data volume for an upload ($1)" k apply -f "$TEST_DIR/$1.yaml"
+	check "waits for the bytes ($1)" phase_is "$1" UploadReady
+	token=$(k create -o jsonpath='{.status.token}' -f "$TEST_DIR/$1-token.yaml")
+}
+up_part() { ! up "$token" --limit-rate 4M --max-time 2 --data-binary @"$TEST_DIR/www/disk.raw" "$upload/v1beta1/upload"; }
+upload_ready second
+check "what is no good disk is refused (HTTP/2)" matches '^400$' up "$token" --data-binary @"$TEST_DIR/www/evil.qcow2" "$upload/v1beta1/upload"
+check "so is a token that is none (HTTP/2)" matches '^401$' up "${token}x" --data-binary @"$TEST_DIR/www/disk.raw" "$upload/v1beta1/upload"
+check "a client that goes in the midst" eventually 20 up_part
+check "it waits again" phase_is second UploadReady
+check_fails "a client that says another length" matches '^200$' up "$token" -H 'Content-Length: 1048576' \
+	--data-binary @"$TEST_DIR/www/disk.raw" "$upload/v1beta1/upload"
+check "uploaded by HTTP/2" eventually 60 matches '^200$' up "$token" --data-binary @"$TEST_DIR/www/disk.raw" "$upload/v1beta1/upload"
+check "it is a disk" eventually 20 matches '^Succeeded$' k_field dv/second .status.phase
+check "with the same bytes (HTTP/2)" same_as_plain second
+upload_ready third
+check "uploaded by HTTP/2, asynchronously" eventually 60 matches '^200$' up "$token" --data-binary @"$TEST_DIR/www/disk.vmdk" "$upload/v1beta1/upload-async"
+check "it becomes a disk (HTTP/2)" phase_is third Succeeded
+check "with the same bytes (HTTP/2, vmdk)" same_as_plain third
 
 # ---- a guest ----
 cat >"$TEST_DIR/guest.yaml" <<'END'

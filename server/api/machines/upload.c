@@ -105,6 +105,8 @@ struct upload {
 	/* HTTP/2 only. */
 	struct stream *node;
 	struct buf early;   /* of the body, before the agent is there */
+	int64_t left;	    /* of Content-Length */
+	char last;	    /* byte of the body, kept until its end is told: more may follow */
 	size_t owed;	    /* bytes of the client's window that are not given back yet */
 	struct buf answer;  /* of the agent */
 	bool carries, over; /* carries: it is HTTP/2 */
@@ -167,24 +169,41 @@ static void on_client_gone(struct http_request *http)
 
 /* ---- HTTP/2 ---- */
 
-static void on_body(struct http_request *http, const char *p, size_t size)
+static void give(struct upload *u, const char *p, size_t size)
 {
-	struct upload *u = http->user;
-
-	if (!u) /* answered already */
-		return;
-	u->owed += size;
 	if (!u->node) {
 		buf_add(&u->early, p, size);
 		return;
 	}
 	stream_write(u->node, p, size);
 	if (stream_queued(u->node) < STREAM_LOW_BYTES) {
-		http_body_taken(http, u->owed);
+		http_body_taken(u->http, u->owed);
 		u->owed = 0;
 	} else {
 		stream_tell_drained(u->node);
 	}
+}
+
+/* No more than Content-Length; nghttp2 sees to it, and that `end` is told of no less. */
+static void on_body(struct http_request *http, const char *p, size_t size)
+{
+	struct upload *u = http->user;
+
+	if (!u || !size) /* answered already */
+		return;
+	u->owed += size;
+	u->left -= (int64_t)size;
+	if (u->left <= 0)
+		u->last = p[--size];
+	give(u, p, size);
+}
+
+static void on_body_end(struct http_request *http)
+{
+	struct upload *u = http->user;
+
+	if (u)
+		give(u, &u->last, 1);
 }
 
 static void on_node_drained(void *user)
@@ -292,12 +311,12 @@ static void on_upgraded(void *user, struct stream *node, const struct http_respo
 }
 
 static void send_to_node(struct api *api, struct http_request *http, const struct object *claim,
-	const struct node_endpoint *e, const char *size)
+	const struct node_endpoint *e, int64_t bytes)
 {
 	struct upload *u = xcalloc(1, sizeof(*u));
-	const char *target =
-		arena_printf(&http->arena, "/uploads/%s/%s?size=%s&wait=%s", claim->namespace,
-			claim->name, size, str_has_suffix(http->path, "-async") ? "false" : "true");
+	const char *target = arena_printf(&http->arena, "/uploads/%s/%s?size=%lld&wait=%s",
+		claim->namespace, claim->name, (long long)bytes,
+		str_has_suffix(http->path, "-async") ? "false" : "true");
 
 	u->http = http;
 	uv_idle_init(api->loop, &u->end);
@@ -310,7 +329,8 @@ static void send_to_node(struct api *api, struct http_request *http, const struc
 	});
 	http->user = u;
 	http->cancelled = on_client_gone;
-	u->carries = http_body_follow(http, on_body, NULL);
+	u->left = bytes;
+	u->carries = http_body_follow(http, on_body, on_body_end);
 	u->call = http_call(u->endpoint, &(struct http_call_options){
 						 .method = "GET",
 						 .target = target,
@@ -355,5 +375,5 @@ void upload_serve(struct api *api, struct http_request *http)
 		respond(http, 503, "the claim is on no node that could be reached");
 		return;
 	}
-	send_to_node(api, http, claim, &e, size);
+	send_to_node(api, http, claim, &e, bytes);
 }
