@@ -4,7 +4,9 @@
  *   ASKING (qemu-img info) -------------------> CHECKING --+
  *      |  |  raw, and ours to change                       |
  *      |  +--------------> WRAPPING -----------------------+
- *      |  any other                                        v
+ *      |  |  another one    ^  its data may stay           |
+ *      |  +--> MAPPING -----+                              |
+ *      |          |  they may not                          v
  *      +-----------------> CONVERTING ----------------> RESIZING --> PUBLISHING --> done
  */
 #include "node/disk/disk_import.h"
@@ -17,6 +19,7 @@
 #include <sys/statvfs.h>
 
 #include "node/child/child.h"
+#include "node/disk/disk_map.h"
 #include "node/disk/disk_probe.h"
 #include "node/disk/qcow2_write.h"
 #include "node/volume/file_work.h"
@@ -25,6 +28,7 @@
 #define SHORT_MS (5 * 60 * 1000)
 #define MEMORY_MAX_BYTES (UINT64_C(2) << 30)
 #define CPU_MAX_S 60			   /* for looking; converting may take long */
+#define MAP_MAX_BYTES (4u << 20)	   /* text of it; more parts are copied */
 #define UNPACKED_MAX_PARTS 3		   /* gzip in xz in zstd, and no more */
 #define OVERHEAD_BYTES (INT64_C(64) << 20) /* of a qcow2 file, and an eighth of a percent */
 
@@ -36,6 +40,7 @@ struct disk_import {
 		UNPACKING,
 		ASKING,
 		CHECKING,
+		MAPPING,
 		WRAPPING,
 		CONVERTING,
 		RESIZING,
@@ -364,11 +369,14 @@ static void check(struct disk_import *i)
 	i->child = run(i, argv, NULL, LONG_MS, 0, 0, NULL, on_checked);
 }
 
-/* ---- raw, which becomes a layer where it is ---- */
+/* ---- what becomes a layer where it is ---- */
 
 struct wrapping {
 	struct disk_import *i;
 	char *path;
+	int64_t bytes;
+	bool mapped; /* else raw */
+	struct disk_map map;
 	struct err err;
 };
 
@@ -376,7 +384,10 @@ static void wrap_on_thread(void *user)
 {
 	struct wrapping *w = user;
 
-	(void)!qcow2_wrap_raw(w->path, &w->err);
+	if (w->mapped)
+		(void)!qcow2_wrap_mapped(w->path, w->bytes, &w->map, &w->err);
+	else
+		(void)!qcow2_wrap_raw(w->path, &w->err);
 }
 
 static void on_wrapped(void *user, bool cancelled)
@@ -390,12 +401,13 @@ static void on_wrapped(void *user, bool cancelled)
 		else
 			begin_resize(w->i);
 	}
+	free(w->map.extents);
 	free(w->path);
 	free(w);
 }
 
 /* Under another name before it is changed: whoever goes on with a transfer must not find it. */
-static void begin_wrap(struct disk_import *i)
+static void begin_wrap(struct disk_import *i, const struct disk_map *map)
 {
 	struct err err = ERR_INIT;
 	struct wrapping *w;
@@ -413,7 +425,50 @@ static void begin_wrap(struct disk_import *i)
 	w = xcalloc(1, sizeof(*w));
 	w->i = i;
 	w->path = xstrdup(in_directory(i, i->fresh));
+	w->bytes = i->source_bytes;
+	if (map) {
+		w->mapped = true;
+		w->map.count = map->count;
+		w->map.extents = xcalloc(map->count + 1, sizeof(*map->extents));
+		if (map->count)
+			memcpy(w->map.extents, map->extents, map->count * sizeof(*map->extents));
+	}
 	i->job = file_work_queue(i->o.node->files, w->path, wrap_on_thread, on_wrapped, w);
+}
+
+static void on_mapped(void *user, const struct child_result *r, const struct err *failure)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct disk_import *i = user;
+	struct err unused = ERR_INIT;
+	struct disk_map map;
+	struct stat st;
+
+	i->child = NULL;
+	if (!failure && lstat(i->path, &st) == 0 &&
+		disk_map_read(
+			&a, r->out, r->out_size, i->source_bytes, st.st_size, &map, &unused) == 0)
+		begin_wrap(i, &map);
+	else
+		begin_convert(i);
+}
+
+static void map(struct disk_import *i)
+{
+	const char *argv[] = {"qemu-img", "map", "--output=json", source_of(i), NULL};
+
+	i->state = MAPPING;
+	i->child = child_run(&(struct child_options){
+		.loop = i->o.node->loop,
+		.argv = argv,
+		.timeout_ms = SHORT_MS,
+		.output_max = MAP_MAX_BYTES,
+		.memory_bytes_max = MEMORY_MAX_BYTES,
+		.cpu_s_max = CPU_MAX_S,
+		.unprivileged = true,
+		.done = on_mapped,
+		.user = i,
+	});
 }
 
 /* ---- asking ---- */
@@ -448,11 +503,13 @@ static void on_told(void *user, const struct child_result *r, const struct err *
 		return;
 	else if (i->probe.is_layer && i->own && !i->o.preallocate)
 		check(i);
-	else if (streq(i->probe.format, "raw") && i->own && !i->probe.member && !i->o.preallocate &&
-		 bytes <= QCOW2_WRAP_MAX_BYTES)
-		begin_wrap(i);
-	else
+	else if (!i->own || i->probe.member || i->o.preallocate || bytes > QCOW2_WRAP_MAX_BYTES ||
+		 streq(i->probe.format, "qcow2"))
 		begin_convert(i);
+	else if (streq(i->probe.format, "raw"))
+		begin_wrap(i, NULL);
+	else
+		map(i);
 }
 
 static void ask(struct disk_import *i)

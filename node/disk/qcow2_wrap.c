@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "node/disk/disk_map.h"
 #include "node/disk/qcow2_write.h"
 
 #define COPIED (UINT64_C(1) << 63) /* the only reference to it: may be written in place */
@@ -142,10 +143,6 @@ static int add_data(struct wrap *w)
 			return r;
 	}
 	end_zeros(w);
-	if (w->l2.size) {
-		qcow2_fill(&w->l2, QCOW2_CLUSTER);
-		r = end_l2(w);
-	}
 	return r;
 }
 
@@ -173,19 +170,20 @@ static int add_refcounts(struct wrap *w, struct qcow2_layout *l)
 	return r;
 }
 
-static int wrap(struct wrap *w, int64_t size_bytes)
+/* What is behind the data, and the header in front. */
+static int end_wrap(struct wrap *w, int64_t size_bytes)
 {
 	_cleanup_(buf_finish) struct buf header = BUF_INIT;
-	struct qcow2_layout l = {.size_bytes = (size_bytes + 511) / 512 * 512};
+	struct qcow2_layout l = {.size_bytes = size_bytes};
 	uint64_t at;
 	int r;
 
-	w->free = w->clusters = (uint64_t)(size_bytes + QCOW2_CLUSTER - 1) / QCOW2_CLUSTER;
-	if (ftruncate(w->fd, (off_t)(w->clusters * QCOW2_CLUSTER)) < 0)
-		return err_errno(w->err, -errno, "enlarge '%s'", w->path);
-	r = add_data(w);
-	if (r < 0)
-		return r;
+	if (w->l2.size) {
+		qcow2_fill(&w->l2, QCOW2_CLUSTER);
+		r = end_l2(w);
+		if (r < 0)
+			return r;
+	}
 	l.l1_entries = qcow2_l1_entries(l.size_bytes);
 	r = append(w, &w->l1, &at);
 	l.l1_at = at * QCOW2_CLUSTER;
@@ -195,20 +193,135 @@ static int wrap(struct wrap *w, int64_t size_bytes)
 	return r < 0 ? r : write_at(w, 0, header.data, header.size);
 }
 
+static int begin_wrap(struct wrap *w, int64_t size_bytes)
+{
+	w->free = w->clusters = (uint64_t)(size_bytes + QCOW2_CLUSTER - 1) / QCOW2_CLUSTER;
+	if (ftruncate(w->fd, (off_t)(w->clusters * QCOW2_CLUSTER)) < 0)
+		return err_errno(w->err, -errno, "enlarge '%s'", w->path);
+	return 0;
+}
+
+static int open_wrap(struct wrap *w, int64_t *ret_size)
+{
+	struct stat st;
+
+	w->fd = open(w->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (w->fd < 0 || fstat(w->fd, &st) < 0)
+		return err_errno(w->err, -errno, "open '%s'", w->path);
+	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > QCOW2_WRAP_MAX_BYTES)
+		return err_set(w->err, -EINVAL, "'%s' is no disk of a usable size", w->path);
+	*ret_size = st.st_size;
+	return 0;
+}
+
+static void close_wrap(struct wrap *w)
+{
+	if (w->fd >= 0)
+		close(w->fd);
+	buf_finish(&w->l1);
+	buf_finish(&w->l2);
+	buf_finish(&w->refcounts);
+}
+
 int qcow2_wrap_raw(const char *path, struct err *err)
 {
-	_cleanup_(close_p) int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	struct wrap w = {.fd = fd, .path = path, .err = err};
-	struct stat st;
-	int r;
+	struct wrap w = {.path = path, .err = err};
+	int64_t size = 0;
+	int r = open_wrap(&w, &size);
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_errno(err, -errno, "open '%s'", path);
-	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > QCOW2_WRAP_MAX_BYTES)
-		return err_set(err, -EINVAL, "'%s' is no disk of a usable size", path);
-	r = wrap(&w, st.st_size);
-	buf_finish(&w.l1);
-	buf_finish(&w.l2);
-	buf_finish(&w.refcounts);
+	if (r == 0)
+		r = begin_wrap(&w, size);
+	if (r == 0)
+		r = add_data(&w);
+	if (r == 0)
+		r = end_wrap(&w, (size + 511) / 512 * 512);
+	close_wrap(&w);
+	return r;
+}
+
+/* ---- of other formats ---- */
+
+/* Counts what is used. */
+static int count_mapped(struct wrap *w, const struct disk_map *map)
+{
+	qcow2_fill(&w->refcounts, (size_t)w->clusters * 2);
+	w->refcounts.data[1] = 1; /* the header's */
+	for (size_t i = 0; i < map->count; i++) {
+		const struct disk_extent *e = &map->extents[i];
+		uint64_t at = (uint64_t)e->offset / QCOW2_CLUSTER;
+		uint64_t end = at + (uint64_t)e->length / QCOW2_CLUSTER;
+
+		for (; at < end; at++) {
+			if (at >= w->clusters || w->refcounts.data[2 * at + 1])
+				return err_set(w->err, -EINVAL,
+					"two parts of the disk are at the same place of '%s'",
+					w->path);
+			w->refcounts.data[2 * at + 1] = 1;
+		}
+	}
+	return 0;
+}
+
+static int add_entry(struct wrap *w, uint64_t at)
+{
+	qcow2_put64(&w->l2, at ? at * QCOW2_CLUSTER | COPIED : 0);
+	w->l2_used |= at != 0;
+	return w->l2.size == QCOW2_CLUSTER ? end_l2(w) : 0;
+}
+
+static int add_mapped(struct wrap *w, const struct disk_map *map, uint64_t disk_clusters)
+{
+	uint64_t index = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < map->count; i++) {
+		const struct disk_extent *e = &map->extents[i];
+		uint64_t at = (uint64_t)e->offset / QCOW2_CLUSTER;
+
+		while (r == 0 && index < (uint64_t)e->start / QCOW2_CLUSTER)
+			r = add_entry(w, 0), index++;
+		while (r == 0 && index < (uint64_t)(e->start + e->length) / QCOW2_CLUSTER)
+			r = add_entry(w, at++), index++;
+	}
+	while (r == 0 && index < disk_clusters)
+		r = add_entry(w, 0), index++;
+	return r;
+}
+
+/* Tables of the other format, and what it had left out. */
+static void punch_unused(struct wrap *w)
+{
+	for (uint64_t at = 1; at < w->clusters; at++) {
+		if (w->refcounts.data[2 * at + 1]) {
+			end_zeros(w);
+			continue;
+		}
+		if (!w->zeros_count)
+			w->zeros_from = at;
+		w->zeros_count++;
+	}
+	end_zeros(w);
+}
+
+int qcow2_wrap_mapped(
+	const char *path, int64_t disk_bytes, const struct disk_map *map, struct err *err)
+{
+	struct wrap w = {.path = path, .err = err};
+	int64_t size = 0;
+	int r = open_wrap(&w, &size);
+
+	if (r == 0) {
+		w.clusters = (uint64_t)(size + QCOW2_CLUSTER - 1) / QCOW2_CLUSTER;
+		r = count_mapped(&w, map);
+	}
+	if (r == 0)
+		r = begin_wrap(&w, size);
+	if (r == 0)
+		punch_unused(&w);
+	if (r == 0)
+		r = add_mapped(&w, map, (uint64_t)disk_bytes / QCOW2_CLUSTER);
+	if (r == 0)
+		r = end_wrap(&w, disk_bytes);
+	close_wrap(&w);
 	return r;
 }

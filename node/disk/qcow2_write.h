@@ -34,3 +34,10 @@ void qcow2_put_header(struct buf *b, const struct qcow2_layout *l);
  * synced. path: a regular file of 1 ... QCOW2_WRAP_MAX_BYTES. Blocks. */
 #define QCOW2_WRAP_MAX_BYTES (INT64_C(1) << 40)
 int qcow2_wrap_raw(const char *path, struct err *err) _must_check_;
+
+/* The same of a file that is a disk of another format, whose data are at `map` (disk_map.h):
+ * nothing moves; what is no part of it, as the other format's own tables, is given back.
+ * disk_bytes: of the disk. Blocks. */
+struct disk_map;
+int qcow2_wrap_mapped(const char *path, int64_t disk_bytes, const struct disk_map *map,
+	struct err *err) _must_check_;
