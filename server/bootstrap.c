@@ -138,18 +138,38 @@ static void make_platform(struct bootstrap *b)
 }
 
 /* Where clients (virtctl image-upload) find the upload endpoint, and what a file system takes of a
- * claim (virtctl memory-dump --create-claim): nothing, a claim's size is its disk's. */
+ * claim (virtctl memory-dump --create-claim): nothing, a claim's size is its disk's. The rest of it
+ * is a loop's (controllers/machines/cdi_settings.c). */
 static void ensure_upload_url(struct bootstrap *b)
 {
 	const struct kind *k =
 		kind_by_resource(b->options.kinds, "cdi.kubevirt.io", "v1beta1", "cdiconfigs");
-	if (!k || !b->options.upload_url)
+	const struct object *have = k ? cache_get(b->options.cache, k, "", "config") : NULL;
+	const char *url = b->options.upload_url, *override;
+	struct arena *a = &b->arena;
+	struct json *doc, *notes, *status;
+
+	if (!k || !url)
 		return;
-	ensure(b, k, "", "config", "status",
-		arena_printf(&b->arena,
-			"{\"metadata\":{\"name\":\"config\"},\"spec\":{},\"status\":{"
-			"\"uploadProxyURL\":\"%s\",\"filesystemOverhead\":{\"global\":\"0\"}}}",
-			b->options.upload_url));
+	doc = have ? object_doc(have, a)
+		   : parse(b, "{\"metadata\":{\"name\":\"config\"},\"spec\":{}}");
+	notes = json_object_at(a, json_object_at(a, doc, "metadata"), "annotations");
+	status = json_object_at(a, doc, "status");
+	override = json_path_str(doc, "spec.uploadProxyURLOverride");
+	if (!override || !*override)
+		override = url;
+	if (have && streq(json_str(json_get(notes, "hanok.io/upload-url")), url) &&
+		streq(json_str(json_get(status, "uploadProxyURL")), override) &&
+		json_path(status, "filesystemOverhead.global"))
+		return;
+	json_set_str(a, notes, "hanok.io/upload-url", url);
+	json_set_str(a, status, "uploadProxyURL", override);
+	json_path_set(a, status, "filesystemOverhead.global", json_new_string(a, "0"));
+	b->pending++;
+	if (have)
+		client_update(b->client, k, "", "config", NULL, doc, written, b);
+	else
+		client_create(b->client, k, "", doc, written, b);
 }
 
 static void ensure_service_range(struct bootstrap *b)

@@ -3,6 +3,7 @@
 #include "node/disk/disks_internal.h"
 
 #define POPULATOR_KIND "DataVolume"
+#define UPLOAD_TARGET "cdi.kubevirt.io/storage.upload.target"
 
 static void on_claim(void *user, const struct object *old, const struct object *new)
 {
@@ -94,14 +95,18 @@ void disks_changed(struct disks *d, const char *ns, const char *claim)
 	claim_disks_look(d, ns, claim);
 }
 
-static const char *populator(const struct object *claim)
+/* The DataVolume that the claim is of; or, of a claim that asks for an upload itself, the one that
+ * is of the claim. */
+static const char *populator(const struct object *claim, const struct json *doc)
 {
 	const struct object_owner *o = object_controller(claim);
 
-	return o && streq(o->kind, POPULATOR_KIND) &&
-			       str_has_prefix(o->api_version, "cdi.kubevirt.io/")
-		       ? o->name
-		       : NULL;
+	if (o)
+		return streq(o->kind, POPULATOR_KIND) &&
+				       str_has_prefix(o->api_version, "cdi.kubevirt.io/")
+			       ? o->name
+			       : NULL;
+	return json_get(json_path(doc, "metadata.annotations"), UPLOAD_TARGET) ? claim->name : NULL;
 }
 
 static int wait_for(const char **ret_reason, const char *reason)
@@ -146,7 +151,7 @@ int claim_place_find(struct disks *d, struct arena *a, const char *ns, const cha
 			p.volume, n->name);
 	p.capacity_bytes = MAX(quantity_json_value(json_path(doc, "status.capacity.storage"), 0),
 		quantity_json_value(json_path(pv, "spec.capacity.storage"), 0));
-	by = populator(o);
+	by = populator(o, doc);
 	p.populated_by = by ? arena_strdup(a, by) : NULL;
 	p.volume = arena_strdup(a, p.volume);
 	const char *path = json_path_str(pv, "spec.local.path");

@@ -35,6 +35,7 @@ extern const struct controller_class cluster_role_aggregation_controller;
 extern const struct controller_class cron_job_controller;
 extern const struct controller_class daemon_set_controller;
 extern const struct controller_class data_source_controller;
+extern const struct controller_class upload_claims_controller, cdi_settings_controller;
 extern const struct controller_class data_volume_controller;
 extern const struct controller_class deployment_controller;
 extern const struct controller_class disruption_budget_controller;

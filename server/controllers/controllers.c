@@ -30,6 +30,8 @@ static const struct controller_class *const classes[] = {
 	&node_ttl_controller,
 	&pod_gc_controller,
 	&data_source_controller,
+	&upload_claims_controller,
+	&cdi_settings_controller,
 	&data_volume_controller,
 	&kubevirt_controller,
 	&cdi_controller,

@@ -44,4 +44,34 @@ check "its labels don't" k label dv good a=b
 check "one of a DataSource that comes later" volume named "sourceRef: {kind: DataSource, name: later}, $S"
 check "the DataSource" create '{apiVersion: cdi.kubevirt.io/v1beta1, kind: DataSource, metadata: {name: later}, spec: {source: {pvc: {namespace: default, name: bad}}}}'
 check "its source is put in place" eventually 20 matches '^bad$' k_field dv/named .spec.source.pvc.name
+
+# ---- uploads into claims ----
+check "a claim that asks for an upload" create '{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: plain, annotations: {cdi.kubevirt.io/storage.upload.target: ""}}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}'
+check "gets a data volume" eventually 20 matches '^{}$' k_field dv/plain .spec.source.upload
+check "which is the claim's" matches '^PersistentVolumeClaim plain$' k_field dv/plain '.metadata.ownerReferences[0].kind' '.metadata.ownerReferences[0].name'
+check "it takes no bytes yet" eventually 20 matches '^false$' k_field pvc/plain '.metadata.annotations.cdi\.kubevirt\.io/storage\.pod\.ready'
+check "the claim goes" k delete pvc plain --timeout=60s
+check "and the data volume with it" eventually 20 matches '^0$' k_count dv/plain
+
+# ---- what clients read before ----
+profile() { k_field storageprofile/hanok-local "$@"; }
+config() { k_field cdiconfig/config "$@"; }
+check "the class has a profile" eventually 20 matches '^\["ReadWriteOnce"\] Filesystem csi-clone hanok.io/local hanok-local$' \
+	profile '.status.claimPropertySets[0].accessModes' '.status.claimPropertySets[0].volumeMode' .status.cloneStrategy .status.provisioner .status.storageClass
+check "which may be told otherwise" k patch storageprofile hanok-local --type merge \
+	-p '{"spec":{"cloneStrategy":"copy","claimPropertySets":[{"accessModes":["ReadOnlyMany"],"volumeMode":"Filesystem"}]}}'
+check "and follows" eventually 20 matches '^\["ReadOnlyMany"\] copy$' profile '.status.claimPropertySets[0].accessModes' .status.cloneStrategy
+check "a volume that leaves it open" volume told "source: {blank: {}}, $S"
+check "is made so" eventually 20 matches '^\["ReadOnlyMany"\]$' k_field pvc/told .spec.accessModes
+check "another class" create '{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: other}, provisioner: example.com/x}'
+check "has one, too" eventually 20 matches '^example.com/x copy$' k_field storageprofile/other .status.provisioner .status.cloneStrategy
+check "the class goes" k delete storageclass other
+check "and its profile" eventually 20 matches '^0$' k_count storageprofile/other
+check "the default class is told" eventually 20 matches '^hanok-local 0$' config .status.scratchSpaceStorageClass .status.filesystemOverhead.global
+url=$(config .status.uploadProxyURL)
+check "where to upload to" matches '^https://' echo "$url"
+check "may be another place" k patch cdiconfig config --type merge -p '{"spec":{"uploadProxyURLOverride":"https://upload.example"}}'
+check "which clients see" eventually 20 matches '^https://upload.example$' config .status.uploadProxyURL
+check "or not any more" k patch cdiconfig config --type merge -p '{"spec":{"uploadProxyURLOverride":null}}'
+check "as it was" eventually 20 matches "^$url$" config .status.uploadProxyURL
 finish

@@ -260,6 +260,24 @@ check "uploaded by HTTP/2, asynchronously" eventually 60 matches '^200$' up "$to
 check "it becomes a disk (HTTP/2)" phase_is third Succeeded
 check "with the same bytes (HTTP/2, vmdk)" same_as_plain third
 
+# Into a claim that is there: virtctl image-upload pvc.
+cat >"$TEST_DIR/plain.yaml" <<'END'
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: plain, annotations: {cdi.kubevirt.io/storage.upload.target: ""}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 32Mi}}}
+END
+sed "s/uploaded/plain/" "$TEST_DIR/token.yaml" >"$TEST_DIR/plain-token.yaml"
+pod_of() { k_field pvc/plain ".metadata.annotations.cdi\.kubevirt\.io/storage\.pod\.$1"; }
+check "a claim that asks for an upload" k apply -f "$TEST_DIR/plain.yaml"
+check "says when it takes bytes" eventually 60 matches '^true$' pod_of ready
+token=$(k create -o jsonpath='{.status.token}' -f "$TEST_DIR/plain-token.yaml")
+check "uploaded into the claim" eventually 60 matches '^200$' up "$token" --data-binary @"$TEST_DIR/www/disk.qcow2" "$upload/v1beta1/upload"
+check "which says that it is there" eventually 20 matches '^Succeeded$' pod_of phase
+check "with the same bytes (claim)" same_as_plain plain
+check "the claim goes" k delete pvc plain --timeout=60s
+check "and nothing stays of the upload" eventually 20 matches '^0$' k_count dv/plain
+
 # ---- a guest ----
 cat >"$TEST_DIR/guest.yaml" <<'END'
 apiVersion: v1

@@ -2,6 +2,7 @@
  * bound the agent of the volume's node fills it and tells the rest (node/disk/populate.c). On the
  * claim it notes what clients look for there. */
 #include "server/controllers/controller.h"
+#include "server/controllers/machines/cdi_settings.h"
 #include "server/controllers/machines/data_volume_plan.h"
 #include "server/controllers/meta.h"
 
@@ -12,7 +13,7 @@
 struct data_volumes {
 	struct loop *loop;
 	struct client *client;
-	struct informer *data_volumes, *claims, *classes, *nodes, *sources;
+	struct informer *data_volumes, *claims, *classes, *nodes, *sources, *profiles;
 };
 
 struct pass {
@@ -82,6 +83,18 @@ static bool waits_for_consumer(struct pass *p, struct arena *a)
 				"WaitForFirstConsumer");
 }
 
+/* The sets of its class, or of the default one. */
+static const struct json *property_sets(struct pass *p, struct arena *a)
+{
+	const char *name = json_path_str(p->doc, "spec.storage.storageClassName");
+	struct object *profile;
+
+	if (!name)
+		name = storage_class_default(p->c->classes, a);
+	profile = name ? informer_get(p->c->profiles, "", name) : NULL;
+	return profile ? json_path(object_doc(profile, a), "status.claimPropertySets") : NULL;
+}
+
 static void make_claim(struct sync *s)
 {
 	struct pass *p = s->state;
@@ -91,6 +104,7 @@ static void make_claim(struct sync *s)
 	const char *source = data_volume_source_claim(p->doc);
 	const char *home = data_volume_source_namespace(p->doc, s->ns);
 	struct object *o = source ? informer_get(p->c->claims, home, source) : NULL;
+	data_volume_fit(a, p->doc, property_sets(p, a));
 	int r = data_volume_claim(a, p->dv, p->doc, &claim, &err);
 
 	if (r == 0)
@@ -259,7 +273,7 @@ static void reconcile(struct sync *s)
 	}
 	p->claim = sync_hold(s, o);
 	p->claim_doc = object_doc(o, &s->arena);
-	if (!is_owner(p->dv, p->claim)) {
+	if (!is_owner(p->dv, p->claim) && !data_volume_is_of_claim(p->doc, p->claim)) {
 		if (data_volume_may_adopt(p->doc, p->claim_doc))
 			adopt(s);
 		data_volume_foreign_claim(&s->arena, p->doc, p->claim_doc, &state);
@@ -323,6 +337,7 @@ static void *create(struct shared *sh)
 	c->classes = shared_informer(sh, "storage.k8s.io", "v1", "StorageClass");
 	c->nodes = shared_informer(sh, "", "v1", "Node");
 	c->sources = shared_informer(sh, "cdi.kubevirt.io", "v1beta1", "DataSource");
+	c->profiles = shared_informer(sh, "cdi.kubevirt.io", "v1beta1", "StorageProfile");
 	informer_add_handler(c->data_volumes, &handler, c);
 	informer_add_handler(c->claims, &claim_handler, c);
 	informer_add_handler(c->nodes, &node_handler, c);

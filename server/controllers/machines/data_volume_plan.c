@@ -155,6 +155,37 @@ int data_volume_clone(struct arena *a, const struct object *dv, const struct jso
 
 /* ---- the claim ---- */
 
+static bool has_mode(const struct json *modes, const char *wanted)
+{
+	JSON_FOR_EACH_ITEM(it, modes)
+		if (streq(json_str(it), wanted))
+			return true;
+	return false;
+}
+
+void data_volume_fit(struct arena *a, struct json *doc, const struct json *sets)
+{
+	struct json *storage = json_path(doc, "spec.storage");
+	const char *mode = json_str(json_path(storage, "accessModes[0]"));
+	const char *volume = json_str(json_get(storage, "volumeMode"));
+
+	if (!storage || (mode && volume))
+		return;
+	JSON_FOR_EACH_ITEM(set, sets) {
+		const struct json *modes = json_get(set, "accessModes");
+		const char *has = json_str(json_get(set, "volumeMode"));
+
+		if (!has || !json_count(modes) || (mode && !has_mode(modes, mode)) ||
+			(volume && !streq(volume, has)))
+			continue;
+		if (!volume)
+			json_set_str(a, storage, "volumeMode", has);
+		if (!mode)
+			json_set(a, storage, "accessModes", json_copy(a, modes));
+		return;
+	}
+}
+
 /* `storage` leaves more to the cluster than `pvc` does. */
 static struct json *claim_spec(struct arena *a, const struct json *storage)
 {
@@ -215,6 +246,55 @@ int data_volume_claim(struct arena *a, const struct object *dv, const struct jso
 	json_set(a, claim, "spec", spec);
 	*ret = claim;
 	return 0;
+}
+
+/* ---- uploads into claims ---- */
+
+bool data_volume_is_of_claim(const struct json *doc, const struct object *claim)
+{
+	JSON_FOR_EACH_ITEM(owner, json_path(doc, "metadata.ownerReferences"))
+		if (streq(json_str(json_get(owner, "uid")), claim->uid))
+			return true;
+	return false;
+}
+
+struct json *data_volume_for_upload(
+	struct arena *a, const struct object *claim, const struct json *doc)
+{
+	static const char *const kept[] = {"volumeMode", "resources", "storageClassName"};
+	struct json *dv = json_new_object(a), *meta, *owner = json_new_object(a), *owners, *spec;
+	struct json *modes = json_new_array(a);
+
+	if (!note(doc, UPLOAD_TARGET) || note(doc, POPULATED_FOR) || note(doc, DISK_CONTENT) ||
+		json_path(doc, "spec.dataSource") || json_path(doc, "spec.dataSourceRef") ||
+		streq(json_str(note(doc, POD_PHASE)), "Succeeded"))
+		return NULL;
+	json_set_str(a, dv, "apiVersion", CDI "v1beta1");
+	json_set_str(a, dv, "kind", "DataVolume");
+	meta = json_object_at(a, dv, "metadata");
+	json_set_str(a, meta, "name", claim->name);
+	json_set_str(a, meta, "namespace", claim->namespace);
+	json_set_str(a, owner, "apiVersion", "v1");
+	json_set_str(a, owner, "kind", "PersistentVolumeClaim");
+	json_set_str(a, owner, "name", claim->name);
+	json_set_str(a, owner, "uid", claim->uid);
+	owners = json_new_array(a);
+	json_push(a, owners, owner);
+	json_set(a, meta, "ownerReferences", owners);
+	json_path_set(a, dv, "spec.source.upload", json_new_object(a));
+	spec = json_object_at(a, json_get(dv, "spec"), "pvc");
+	/* DataVolumes have one mode. */
+	json_push(a, modes,
+		json_new_string(
+			a, json_str_or(json_path(doc, "spec.accessModes[0]"), "ReadWriteOnce")));
+	json_set(a, spec, "accessModes", modes);
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+		const struct json *value = json_get(json_get(doc, "spec"), kept[i]);
+
+		if (value)
+			json_set(a, spec, kept[i], json_copy(a, value));
+	}
+	return dv;
 }
 
 /* ---- phases ---- */

@@ -27,6 +27,10 @@ bool data_volume_binds_at_once(const struct json *doc);
 int data_volume_claim(struct arena *a, const struct object *dv, const struct json *doc,
 	struct json **ret, struct err *err) _must_check_;
 
+/* What spec.storage leaves open is as the first of a StorageProfile's claimPropertySets has it that
+ * agrees with what it says. sets NULL = nobody knows. */
+void data_volume_fit(struct arena *a, struct json *doc, const struct json *sets);
+
 /* The namespace that spec.source.pvc or snapshot names; home = its own. */
 const char *data_volume_source_namespace(const struct json *doc, const char *home);
 /* The claim that spec.source.pvc names, in the DataVolume's namespace; NULL = another source. */
@@ -39,6 +43,13 @@ int data_volume_clone(struct arena *a, const struct object *dv, const struct jso
 bool data_volume_is_prepopulated(const struct json *doc);
 /* A whole claim of this DataVolume that nobody controls: it becomes the DataVolume's. */
 bool data_volume_may_adopt(const struct json *doc, const struct json *claim);
+
+/* The DataVolume for a claim that asks for an upload itself, and that nobody fills or has filled;
+ * NULL = it does not. */
+struct json *data_volume_for_upload(
+	struct arena *a, const struct object *claim, const struct json *doc);
+/* It was made so, for this claim. */
+bool data_volume_is_of_claim(const struct json *doc, const struct object *claim);
 
 void data_volume_no_claim(struct dv_state *ret);
 /* A claim of the name that is not the DataVolume's. */

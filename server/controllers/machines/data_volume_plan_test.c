@@ -125,10 +125,83 @@ static void the_claim_says_what_clients_look_for(void **state)
 		json_new_object(&arena)));
 }
 
+static void what_is_left_open_is_the_profiles(void **state)
+{
+	static const char sets[] = "[{accessModes: [ReadWriteMany], volumeMode: Block}, "
+				   "{accessModes: [ReadWriteOnce], volumeMode: Filesystem}]";
+	static const struct {
+		const char *storage, *mode, *volume;
+	} cases[] = {
+		{"{}", "ReadWriteMany", "Block"},
+		{"{volumeMode: Filesystem}", "ReadWriteOnce", "Filesystem"},
+		{"{accessModes: [ReadWriteOnce]}", "ReadWriteOnce", "Filesystem"},
+		{"{accessModes: [ReadOnlyMany]}", "ReadOnlyMany", NULL},
+		{"{accessModes: [ReadWriteOnce], volumeMode: Block}", "ReadWriteOnce", "Block"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct json *doc =
+			parse(arena_printf(&arena, "{spec: {storage: %s}}", cases[i].storage));
+
+		data_volume_fit(&arena, doc, parse(sets));
+		assert_string_equal(
+			json_path_str(doc, "spec.storage.accessModes[0]"), cases[i].mode);
+		if (cases[i].volume)
+			assert_string_equal(
+				json_path_str(doc, "spec.storage.volumeMode"), cases[i].volume);
+		else
+			assert_null(json_path(doc, "spec.storage.volumeMode"));
+	}
+	struct json *pvc = parse("{spec: {pvc: {}}}");
+	data_volume_fit(&arena, pvc, parse(sets));
+	assert_int_equal(json_count(json_path(pvc, "spec.pvc")), 0);
+}
+
+/* What virtctl image-upload pvc makes, and what is not asked for. */
+static void a_claim_asks_for_an_upload(void **state)
+{
+	static const char target[] = "cdi.kubevirt.io/storage.upload.target: \"\"";
+	static const struct {
+		const char *notes, *spec;
+		bool wanted;
+	} cases[] = {
+		{target, "", true},
+		{"a: b", "", false},
+		{"%s, cdi.kubevirt.io/storage.pod.phase: Running", "", true},
+		{"%s, cdi.kubevirt.io/storage.pod.phase: Succeeded", "", false},
+		{"%s, cdi.kubevirt.io/storage.populatedFor: plain", "", false},
+		{target, ", dataSource: {kind: PersistentVolumeClaim, name: other}", false},
+	};
+	struct object claim = {.name = "plain", .namespace = "default", .uid = "u"};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *notes =
+			str_has_prefix(cases[i].notes, "%s")
+				? arena_printf(&arena, "%s%s", target, cases[i].notes + 2)
+				: cases[i].notes;
+		struct json *doc = parse(arena_printf(&arena,
+			"{metadata: {annotations: {%s}}, spec: {accessModes: [ReadOnlyMany, "
+			"ReadWriteOnce], resources: {requests: {storage: 1Gi}}%s}}",
+			notes, cases[i].spec));
+		struct json *dv = data_volume_for_upload(&arena, &claim, doc);
+
+		assert_int_equal(dv != NULL, cases[i].wanted);
+		if (!dv)
+			continue;
+		assert_string_equal(json_path_str(dv, "spec.pvc.accessModes[0]"), "ReadOnlyMany");
+		assert_int_equal(json_count(json_path(dv, "spec.pvc.accessModes")), 1);
+		assert_true(data_volume_binds_at_once(dv));
+		assert_true(data_volume_is_of_claim(dv, &claim));
+		assert_false(data_volume_is_of_claim(dv, &(struct object){.uid = "v"}));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_claim_is_made_of_either_way),
+		cmocka_unit_test(what_is_left_open_is_the_profiles),
+		cmocka_unit_test(a_claim_asks_for_an_upload),
 		cmocka_unit_test(phases_go_as_far_as_the_claim_is),
 		cmocka_unit_test(others_claims_are_left_alone),
 		cmocka_unit_test(the_claim_says_what_clients_look_for),
