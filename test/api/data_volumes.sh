@@ -1,7 +1,7 @@
 #!/bin/bash
 # What a DataVolume may not be, in CDI's words, and that it stays what it was.
 . "$(dirname "$0")/../lib.sh"
-start_server '--controllers=datavolume' --scheduler=off
+start_server '--controllers=datavolume,uploadclaim,storageprofile,garbagecollector,pvc-protection' --scheduler=off
 raw /version >/dev/null
 create() { k create --validate=strict -f - <<<"$1"; }
 S='storage: {resources: {requests: {storage: 1Gi}}}'
