@@ -47,7 +47,7 @@ check "its source is put in place" eventually 20 matches '^bad$' k_field dv/name
 
 # ---- uploads into claims ----
 check "a claim that asks for an upload" create '{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: plain, annotations: {cdi.kubevirt.io/storage.upload.target: ""}}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}'
-check "gets a data volume" eventually 20 matches '^{}$' k_field dv/plain .spec.source.upload
+check "gets a data volume" eventually 20 matches '^[{][}]$' k_field dv/plain .spec.source.upload
 check "which is the claim's" matches '^PersistentVolumeClaim plain$' k_field dv/plain '.metadata.ownerReferences[0].kind' '.metadata.ownerReferences[0].name'
 check "it takes no bytes yet" eventually 20 matches '^false$' k_field pvc/plain '.metadata.annotations.cdi\.kubevirt\.io/storage\.pod\.ready'
 check "the claim goes" k delete pvc plain --timeout=60s
