@@ -1,7 +1,5 @@
 #include "node/vm/spec/spec_internal.h"
 
-/* A TCG guest keeps translated code; QEMU's own default of a gigabyte would dwarf the guest. */
-#define TCG_CACHE_MIB 32
 /* QEMU's own number of tries. */
 #define SPINLOCKS_DEFAULT 4096
 
@@ -192,7 +190,7 @@ void xml_write_features(struct xml *x, const struct vm_spec *s, const struct dom
 		xml_add(x, "    <smm state='%s'/>\n", f->smm == VM_ON ? "on" : "off");
 	if (!host->kvm)
 		xml_add(x, "    <tcg>\n      <tb-cache unit='MiB'>%lld</tb-cache>\n    </tcg>\n",
-			(long long)TCG_CACHE_MIB);
+			(long long)(spec_tcg_cache_bytes(s) >> 20));
 	xml_add(x, "  </features>\n");
 }
 

@@ -70,4 +70,6 @@ int spec_read_image(const struct json *source, const char *field, struct vm_imag
 bool spec_is_i440fx(const char *machine); /* "pc", "pc-i440fx-7.2" */
 /* The guest must see a NUMA cell, since memory can be added only to one (memory.c). */
 bool spec_needs_numa_cell(const struct vm_spec *s);
+/* Of an emulated guest. */
+int64_t spec_tcg_cache_bytes(const struct vm_spec *s);
 const char *spec_virtio_model(const struct vm_spec *s); /* "virtio" | "virtio-transitional" */
