@@ -108,9 +108,11 @@ machine_spec() {
 }
 
 # RUN: a command of the first boot, one line of YAML. The name is that of the seed's metadata, so that a clone has its own.
+# CLONED: for machines that are cloned, each instance makes a machine-id of its own (docs/snapshots.md).
 user_data() {
+	echo '#cloud-config'
+	[ "$STACK" = B ] || [ -z "${CLONED:-}" ] || printf 'bootcmd:\n- [cloud-init-per, instance, machine-id, sh, -c, "rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup"]\n'
 	cat <<-END
-		#cloud-config
 		disable_root: false
 		chpasswd:
 		  expire: false
@@ -223,7 +225,7 @@ k_namespace() { echo "${TEST_NAMESPACE[1]}"; }
 # The console is left logged out, so that the next finds the same question.
 in_guest() {
 	local name=$1 command=$2
-	python3 "$TEST_ROOT/test/terminal.py" 240 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
+	python3 "$TEST_ROOT/test/terminal.py" "$((${PATIENT%s} / 3 + 40))" 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
 		'never:EXIT[1-9][0-9]*END' "send:$command; echo EXIT\$?END\\n" 'expect:EXIT0END' 'send:exit\n' 'expect:login: ' 'send:\x1d' end:0 -- \
 		"$LAB/bin/hanok" virt console "$name" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
 }
