@@ -4,6 +4,9 @@
 
 #include "lib/object/object.h"
 
+/* On an instance: its grace period is that of the stop that was asked for, not its template's. */
+#define MACHINE_STOP_GRACE_ANNOTATION "hanok.io/stop-grace"
+
 /* The instance's labels and those that KubeVirt gives its pod: kubevirt.io=virt-launcher and
  * vm.kubevirt.io/name. Sorted by key, in the arena; texts are the object's. */
 size_t machine_pod_labels(struct arena *a, const struct object *o, struct object_label **ret);

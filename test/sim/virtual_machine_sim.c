@@ -211,6 +211,29 @@ static bool plugged(struct sim *s)
 	       !restart_required(s);
 }
 
+static bool one_second(struct sim *s)
+{
+	return sim_int(s, "VirtualMachineInstance", "vm", "spec.terminationGracePeriodSeconds",
+		       0) == 1;
+}
+
+/* A stop gives its own time, which the template's does not come over. */
+static void test_grace_of_stop(void **state)
+{
+	struct sim s;
+	begin(&s, 1, "Always");
+	sim_until(&s, runs, 60000);
+	fake_api_patch_text(s.api, "VirtualMachine", "default", "vm",
+		"{'spec':{'template':{'spec':{'terminationGracePeriodSeconds':1}}}}");
+	sim_until(&s, one_second, 20000);
+	fake_api_patch_text(s.api, "VirtualMachineInstance", "default", "vm",
+		"{'metadata':{'annotations':{'hanok.io/stop-grace':'true'}}}");
+	fake_api_patch_text(s.api, "VirtualMachine", "default", "vm",
+		"{'spec':{'template':{'spec':{'terminationGracePeriodSeconds':60}}}}");
+	sim_holds(&s, one_second, 20000);
+	sim_end(&s);
+}
+
 static bool unplugged(struct sim *s)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -602,6 +625,7 @@ int main(void)
 		cmocka_unit_test(test_memory_fails),
 		cmocka_unit_test(test_revision),
 		cmocka_unit_test(test_staged),
+		cmocka_unit_test(test_grace_of_stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

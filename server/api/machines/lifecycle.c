@@ -3,6 +3,8 @@
  * request in status.stateChangeRequests. */
 #include "server/api/machines/machines.h"
 
+#include "lib/object/machine_pod.h"
+
 /* Of an instance that says nothing (KubeVirt's default). */
 #define DEFAULT_GRACE_S 30
 
@@ -178,13 +180,17 @@ static int change(struct update *u, const struct json *present, struct json **re
 }
 
 /* Another grace than its own is written into the instance before it is stopped: its node keeps to
- * it. */
+ * it, and its template does not come over it. */
 static int set_grace(struct update *u, const struct json *present, struct json **ret)
 {
 	const struct lifecycle *l = u->user;
 	*ret = json_copy(u->req->arena, present);
 	json_path_set(u->req->arena, *ret, "spec.terminationGracePeriodSeconds",
 		json_new_int(u->req->arena, l->grace_s));
+	json_set_str(u->req->arena,
+		json_object_at(u->req->arena, json_object_at(u->req->arena, *ret, "metadata"),
+			"annotations"),
+		MACHINE_STOP_GRACE_ANNOTATION, "true");
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "server/controllers/machines/vm_live_changes.h"
 
 #include "lib/base/str.h"
+#include "lib/object/machine_pod.h"
 #include "lib/object/quantity.h"
 
 static const char not_live[] = "a non-live-updatable field was changed in the template spec";
@@ -318,14 +319,24 @@ static void change_interfaces(struct arena *a, const struct json *wanted,
 
 /* ---- all ---- */
 
-static void change_plain(
-	struct arena *a, const struct json *wanted, const struct json *spec, struct json *patch)
+/* It is about to be stopped, in the time that this stop was given. */
+static bool stop_says_grace(const struct json *instance)
 {
+	return json_get(json_path(instance, "metadata.annotations"), MACHINE_STOP_GRACE_ANNOTATION);
+}
+
+static void change_plain(
+	struct arena *a, const struct json *wanted, const struct json *instance, struct json *patch)
+{
+	const struct json *spec = json_get(instance, "spec");
+
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
 		const struct json *w = json_get(wanted, plain[i]), *now = json_get(spec, plain[i]);
 
 		/* Without one the server put its default in. */
 		if (!w || json_equal(w, now))
+			continue;
+		if (streq(plain[i], "terminationGracePeriodSeconds") && stop_says_grace(instance))
 			continue;
 		struct json *all = json_object_at(a, patch, "spec"), *value = json_copy(a, w);
 
@@ -357,7 +368,7 @@ struct vm_live_changes vm_live_changes(
 		change_sockets(a, wanted, spec, patch, &c);
 		change_memory(a, wanted, instance, patch, &c);
 	}
-	change_plain(a, wanted, spec, patch);
+	change_plain(a, wanted, instance, patch);
 	if (json_count(patch))
 		c.patch = patch;
 	return c;
