@@ -75,8 +75,9 @@ static int push_disk(
 {
 	struct arena *a = &v->arena;
 	struct recipe empty = {.config = json_new_object(a)};
-	const char *tar = arena_printf(a, "%s/container-disk.tar", work),
-		   *layout = arena_printf(a, "%s/container-disk", work),
+	/* Another may push the same at this time. */
+	const char *tar = arena_printf(a, "%s/container-disk.%d.tar", work, (int)getpid()),
+		   *layout = arena_printf(a, "%s/container-disk.%d", work, (int)getpid()),
 		   *name = strrchr(disk, '/') + 1,
 		   *directory = arena_printf(a, "%.*s", (int)(name - disk - 1), disk);
 	/* 107 is the user of KubeVirt's QEMU: its own images are so. */
