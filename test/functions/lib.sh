@@ -250,7 +250,7 @@ stack_disk() {
 	local at=$TEST_DIR/disk.qcow2
 	if [ ! -e "$at" ]; then
 		if [ "$STACK" = A ]; then
-			ln -s "$TEST_DIR/debian.qcow2" "$at"
+			ln -s "$(dirname "$(readlink -f "$TEST_DIR/web")")/debian.qcow2" "$at"
 		else
 			local layer
 			layer=$(sed -n 's/.*"layers":\[{[^}]*"digest":"sha256:\([0-9a-f]*\)".*/\1/p' \
