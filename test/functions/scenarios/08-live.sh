@@ -34,12 +34,12 @@ K24() {
 #@ K25 | a disk is plugged in and out while the guest runs |
 K25() {
 	roomy
-	exists dv/hot || import hot '{"blank":{}}' 32Mi
-	virt addvolume live --volume-name hot --persist
-	eventually 60 matches '^Ready$' k_field vmi/live '.status.volumeStatus[?(@.name=="hot")].phase'
-	domain_xml live | grep -q hot
-	virt removevolume live --volume-name hot --persist
-	eventually 60 unplugged hot
+	exists dv/k25 || import k25 '{"blank":{}}' 32Mi
+	virt addvolume live --volume-name k25 --persist
+	eventually 60 matches '^Ready$' k_field vmi/live '.status.volumeStatus[?(@.name=="k25")].phase'
+	domain_xml live | grep -q k25
+	virt removevolume live --volume-name k25 --persist
+	eventually 60 unplugged k25
 	answers live
 }
 unplugged() { ! domain_xml live | grep -q "$1"; }
