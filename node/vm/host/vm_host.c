@@ -195,14 +195,36 @@ static int place_disk(struct vm_disk *d, struct err *err)
 	return 0;
 }
 
+/* libvirt would refuse to define it, but by then the other one's TPM would be gone. */
+static int check_uuid(const struct vm_host *h, const struct vm_spec *s, struct err *err)
+{
+	uint8_t uuid[LIBVIRT_UUID_BYTES];
+
+	if (libvirt_uuid_parse(s->uuid, uuid) < 0)
+		return 0;
+	for (struct table_iter i = table_iterate(&h->m->workers); table_next(&i);) {
+		const struct vm_worker *w = i.value;
+
+		if (!streq(w->uid, s->uid) && w->core.domain != VM_DOMAIN_ABSENT &&
+			w->core.domain != VM_DOMAIN_UNKNOWN && !memcmp(w->uuid, uuid, sizeof(uuid)))
+			return err_set(err, -EEXIST,
+				"spec.domain.firmware.uuid: another machine of this node has the "
+				"domain %s",
+				s->uuid);
+	}
+	return 0;
+}
+
 static int place_firmware(struct vm_host *h, struct vm_spec *s, struct arena *a, struct err *err)
 {
 	struct vm_firmware *f = &s->firmware;
 	const char *home = arena_printf(a, "%s/%s", h->m->directory, s->uid), *state = NULL;
 
 	if (f->efi_persistent || f->tpm_persistent) {
-		int r = vm_states_place(h->states, s, a, &state, err);
+		int r = check_uuid(h, s, err);
 
+		if (r == 0)
+			r = vm_states_place(h->states, s, a, &state, err);
 		if (r < 0)
 			return r;
 	}

@@ -176,8 +176,32 @@ static const struct json *owner_of(const struct vm_spec *s)
 	return NULL;
 }
 
+/* Who asks for the UUID of another machine's domain would have that one's memory removed. */
+static int check_tpm_owner(
+	const struct vm_states *v, const struct vm_spec *s, const char *uid, struct err *err)
+{
+	DIR *dir = opendir(v->directory);
+	int r = 0;
+
+	for (struct dirent *e; r == 0 && dir && (e = readdir(dir));) {
+		char uuid[37];
+
+		if (!uuid_ok(e->d_name) || streq(e->d_name, uid))
+			continue;
+		tpm_uuid(v, e->d_name, uuid);
+		if (streq(uuid, s->uuid))
+			r = err_set(err, -EEXIST,
+				"spec.domain.firmware.uuid: %s is that of another machine of this "
+				"node, whose TPM goes by it",
+				s->uuid);
+	}
+	if (dir)
+		closedir(dir);
+	return r;
+}
+
 /* Under the name that libvirt will look for: another instance may have another UUID. What is there
- * by that name without belonging to this machine is left over of one that is gone. */
+ * by that name without belonging to any machine is left over of one that is gone. */
 static int place_tpm(struct vm_states *v, const struct vm_spec *s, const char *uid, struct err *err)
 {
 	_cleanup_(free_p) char *want = xasprintf("%s/%s", v->tpm_directory, s->uuid);
@@ -187,6 +211,9 @@ static int place_tpm(struct vm_states *v, const struct vm_spec *s, const char *u
 	tpm_uuid(v, uid, had);
 	if (streq(had, s->uuid))
 		return 0;
+	int r = check_tpm_owner(v, s, uid, err);
+	if (r < 0)
+		return r;
 	files_remove_tree(want);
 	if (*had) {
 		_cleanup_(free_p) char *from = xasprintf("%s/%s", v->tpm_directory, had);
@@ -195,6 +222,18 @@ static int place_tpm(struct vm_states *v, const struct vm_spec *s, const char *u
 			return err_errno(err, -errno, "rename %s to %s", from, want);
 	}
 	return files_write(record, s->uuid, strlen(s->uuid), 0600, err);
+}
+
+/* An instance says itself who owns it: what is there already is its owner's alone. */
+static int check_owner(const char *path, const char *text, struct err *err)
+{
+	char there[512];
+
+	if (files_read(path, there, sizeof(there)) <= 0 || streq(there, text))
+		return 0;
+	return err_set(err, -EPERM,
+		"metadata.ownerReferences: what that VirtualMachine keeps on this node belongs to "
+		"another one");
 }
 
 int vm_states_place(struct vm_states *v, const struct vm_spec *s, struct arena *a, const char **ret,
@@ -208,7 +247,7 @@ int vm_states_place(struct vm_states *v, const struct vm_spec *s, struct arena *
 	int r;
 
 	*ret = NULL;
-	if (!uid || !name || !uuid_ok(uid))
+	if (!uid || !name || !uuid_ok(uid) || strpbrk(name, " \n,") || strlen(name) > 253)
 		return 0;
 	directory = arena_printf(a, "%s/%s", v->directory, uid);
 	path = arena_printf(a, "%s/owner", directory);
@@ -217,7 +256,9 @@ int vm_states_place(struct vm_states *v, const struct vm_spec *s, struct arena *
 	if ((mkdir(v->directory, 0711) < 0 && errno != EEXIST) ||
 		(mkdir(directory, 0711) < 0 && errno != EEXIST))
 		return err_errno(err, -errno, "make %s", directory);
-	r = files_write(path, text, strlen(text), 0600, err);
+	r = check_owner(path, text, err);
+	if (r == 0)
+		r = files_write(path, text, strlen(text), 0600, err);
 	if (r == 0 && s->firmware.tpm_persistent)
 		r = place_tpm(v, s, uid, err);
 	if (r < 0)

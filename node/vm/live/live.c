@@ -244,11 +244,14 @@ static void step_done(void *user, const struct libvirt_reply *r)
 	} else if (r->code > 0) {
 		failed(l, &s, r->message);
 	}
-	/* Without libvirt nothing can be done; it is begun anew when that is back. */
-	if (r->ok || r->code > 0)
+	if (r->ok || r->code > 0) {
 		read_domain(l);
-	else
-		l->spec_hash = 0;
+		return;
+	}
+	/* Without libvirt nothing can be done; it is begun anew when that is back. But it may have
+	 * taken too long, and nobody tells of the end of that. */
+	l->spec_hash = 0;
+	uv_timer_start(&l->timer, on_timer, RETRY_FIRST_NS / NS_PER_MS, 0);
 }
 
 static void call_device(struct vm_live *l, enum libvirt_proc proc, const char *xml, uint32_t flags)
@@ -576,7 +579,8 @@ static void read_domain(struct vm_live *l)
 static bool take_spec(struct vm_live *l)
 {
 	struct vm_worker *w = l->w;
-	struct vm_spec *fresh = arena_zalloc(&w->arena, sizeof(*fresh)), *s = &w->spec;
+	_cleanup_(free_p) struct vm_spec *fresh = xcalloc(1, sizeof(*fresh));
+	struct vm_spec *s = &w->spec;
 	struct json *doc = object_doc(w->object, &w->arena);
 	struct err err = ERR_INIT;
 
@@ -667,4 +671,18 @@ void vm_live_removed(struct vm_worker *w, const char *alias, bool failed_to)
 				"the guest did not let it go; it is asked again");
 	}
 	read_domain(l);
+}
+
+bool vm_live_has(const struct vm_worker *w, const char *path)
+{
+	const struct vm_live *l = w->live;
+	size_t size = strlen(path);
+
+	for (size_t i = 0; l && l->known && i < l->now.disk_count; i++) {
+		const char *source = l->now.disks[i].source;
+
+		if (strncmp(source, path, size) == 0 && (!source[size] || source[size] == '/'))
+			return true;
+	}
+	return false;
 }

@@ -18,5 +18,7 @@ void vm_live_follow(struct vm_worker *w); /* with each step of the worker */
 void vm_live_end(struct vm_worker *w);
 /* A device left the domain, or (failed) the guest would not let it go. */
 void vm_live_removed(struct vm_worker *w, const char *alias, bool failed);
+/* The guest had a disk at `path`, or in that directory, when its domain was looked at last. */
+bool vm_live_has(const struct vm_worker *w, const char *path);
 /* Into the facts that make the status: phases of hot-plugged volumes, processors. */
 void vm_live_facts(const struct vm_worker *w, struct arena *a, struct vm_facts *f);

@@ -1,6 +1,8 @@
 /* dump.c - a guest's memory in a file of a claim's directory: asked for by the VMI's annotation
  * hanok.io/memory-dump ("CLAIM/FILE"), answered by hanok.io/memory-dump-result. libvirt writes the
- * file (an ELF core of memory only), under another name until it is whole. */
+ * file (an ELF core of memory only), under another name until it is whole. It does so as root, and
+ * follows links: until then nobody else has the claim's directory, and nothing is there by that
+ * name. */
 #include <stdio.h>
 
 #include "node/vm/snapshot/snapshots_internal.h"
@@ -14,12 +16,21 @@ struct dump {
 	struct vm_snapshots *s;
 	char uid[37];
 	char *file, *path, *fresh;
+	char *held; /* directory; NULL = none */
 	struct libvirt_call *call;
 	struct client_call *patch;
 };
 
+static void release(struct dump *d)
+{
+	if (d->held)
+		disks_release(d->s->n->disks, d->held);
+	free(TAKE_PTR(d->held));
+}
+
 static void dump_free(struct dump *d)
 {
+	release(d);
 	free(d->file);
 	free(d->path);
 	free(d->fresh);
@@ -81,6 +92,7 @@ static void on_dumped(void *user, const struct libvirt_reply *r)
 		err_errno(&err, -errno, "make '%s'", d->path);
 	if (err.code)
 		(void)unlink(d->fresh);
+	release(d);
 	tell(d, err.code ? &err : NULL);
 }
 
@@ -103,6 +115,14 @@ static void begin(struct vm_snapshots *s, struct vm_worker *w, const char *claim
 	}
 	d->path = xasprintf("%s/%s", place->directory, file);
 	d->fresh = xasprintf("%s/" DISK_NEW_PREFIX "%s", place->directory, file);
+	d->held = xstrdup(place->directory);
+	disks_hold(s->n->disks, d->held);
+	if (unlink(d->fresh) < 0 && errno != ENOENT) {
+		err_errno(&err, -errno, "remove '%s'", d->fresh);
+		release(d);
+		tell(d, &err);
+		return;
+	}
 	xdr_put_domain(&args, &w->domain);
 	xdr_put_string(&args, d->fresh);
 	xdr_put_u32(&args, 0); /* the plain format */
@@ -131,9 +151,13 @@ void dump_follow(struct vm_snapshots *s, struct vm_worker *w)
 		strlen(slash + 1) > 240)
 		return;
 	claim = arena_printf(&a, "%.*s", (int)(slash - asked), asked);
-	/* Not bound yet: looked at again with the next step, and by and by. */
+	/* Not bound yet, or somebody else has it: looked at again with the next step, and by and
+	 * by. */
 	if (claim_place_find(s->n->disks, &a, w->object->namespace, claim, &place, &reason, &err) ==
-		0)
+			0 &&
+		!(place.directory &&
+			(disks_held(s->n->disks, place.directory) ||
+				disks_check_pods(s->n, w->object->namespace, claim, &err) < 0)))
 		begin(s, w, claim, slash + 1, &place);
 	else
 		wakeup_in(s->look, 1000);

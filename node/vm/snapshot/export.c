@@ -23,11 +23,14 @@
 #define READ_TIMEOUT_MS (24u * 3600 * 1000)
 #define QEMU_NBD_MEMORY_BYTES (UINT64_C(2) << 30)
 #define GZIP_WINDOW (15 + 16)
+/* Each has a program of its own, and who has a token may ask as often as he likes. */
+#define AT_ONCE_MAX 16
 
 enum export_state { LOOKING, STARTING, HELLO, OPENING, REPLY, DATA };
 
 struct export
 {
+	struct list link; /* in s->exports */
 	struct vm_snapshots *s;
 	struct http_request *req; /* NULL = the client has gone */
 	enum export_state state;
@@ -51,6 +54,8 @@ static void end(struct export *e, const char *problem)
 {
 	struct http_request *req = TAKE_PTR(e->req);
 
+	list_remove(&e->link);
+	e->s->export_count--;
 	if (e->connect)
 		stream_connect_cancel(e->connect);
 	stream_close(e->stream);
@@ -289,6 +294,12 @@ static void start_reader(struct export *e)
 	wakeup_in(e->timer, CONNECT_MS);
 }
 
+void exports_end(struct vm_snapshots *s)
+{
+	while (!list_empty(&s->exports))
+		end(CONTAINER_OF(s->exports.next, struct export, link), "the node agent stops");
+}
+
 /* ---- which layers ---- */
 
 struct look {
@@ -344,6 +355,8 @@ static void begin(
 	char uuid[37];
 
 	random_uuid(&random, uuid);
+	list_append(&s->exports, &e->link);
+	s->export_count++;
 	e->s = s;
 	e->req = req;
 	e->directory = xstrdup(directory);
@@ -375,6 +388,9 @@ static void serve_claim(
 	else if (!place.directory)
 		vm_answer_status(req, 400, "BadRequest",
 			"PVC %s/%s is a block device: it can't be exported", ns, claim);
+	/* A pod could put a link to another file where qemu-nbd looks for the disk. */
+	else if (disks_check_pods(s->n, ns, claim, &err) < 0)
+		vm_answer_status(req, 409, "Conflict", "%s", err.msg);
 	else if (disks_use(s, ns, &claim, 1, &w) != DISK_FREE ||
 		 disks_held(s->n->disks, place.directory))
 		vm_answer_status(req, 409, "Conflict", "PVC %s/%s is in use", ns, claim);
@@ -401,6 +417,10 @@ void vm_exports_serve(
 		vm_answer_status(req, 503, "ServiceUnavailable", "the node agent is starting");
 	else if (!streq(req->method, "GET"))
 		vm_answer_status(req, 405, "MethodNotAllowed", "use GET");
+	else if (m->snapshots->export_count >= AT_ONCE_MAX)
+		vm_answer_status(req, 429, "TooManyRequests",
+			"%d downloads of disks are under way on this node: try again later",
+			AT_ONCE_MAX);
 	else if (count == 3 && streq(parts[0], "claims"))
 		serve_claim(m->snapshots, req, parts[1], parts[2]);
 	else if (count == 4 && streq(parts[0], "contents"))

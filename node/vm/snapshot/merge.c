@@ -302,6 +302,12 @@ static void on_planned(void *user, bool cancelled)
 
 /* ---- which disks ---- */
 
+static bool others_have_it(struct merges *g, const char *ns, const char *claim, const char *path)
+{
+	/* A pod could put a link to another file where qemu-img looks for a layer. */
+	return disks_held(g->s->n->disks, path) || disks_check_pods(g->s->n, ns, claim, NULL) < 0;
+}
+
 static bool begin(struct merges *g, const char *volume, size_t own)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -313,8 +319,14 @@ static bool begin(struct merges *g, const char *volume, size_t own)
 	struct vm_worker *w = NULL;
 	enum disk_use use;
 
-	if (!ns || !claim || disks_held(g->s->n->disks, path))
+	if (!ns || !claim)
 		return false;
+	if (others_have_it(g, ns, claim, path)) {
+		/* Nobody tells of the end of that. */
+		if (!wakeup_armed(g->look))
+			wakeup_in(g->look, RETRY_MS);
+		return false;
+	}
 	use = disks_use(g->s, ns, &claim, 1, &w);
 	/* What is left below the top of a guest that runs waits until it has stopped. */
 	if (use == DISK_BUSY || (use == DISK_LIVE && (own < 3 || !libvirt_is_up(g->s->m->libvirt))))

@@ -72,6 +72,9 @@ static const char *why_unfit(const struct vm_disk *d, const char *path, struct s
 
 	if (lstat(path, &st) < 0)
 		return "not all of its disks came from there";
+	/* libvirt reads it as root; a pod may have had the directory before. */
+	if (!S_ISREG(st.st_mode))
+		return "it is not a file";
 	if (first->st_ino && (st.st_ino != first->st_ino || st.st_dev != first->st_dev))
 		return "its disks are of several snapshots";
 	*first = st;

@@ -5,6 +5,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/vec.h"
+#include "node/vm/live/live.h"
 #include "node/volume/volume.h"
 
 #define NODE_LABEL "hanok.io/node"
@@ -13,10 +14,28 @@
 
 /* ---- who uses a disk ---- */
 
-static bool uses(const struct vm_worker *w, const char *ns, const char *const *claims, size_t count)
+/* A guest that was asked to let a disk go writes to it until it does; its VMI does not name it any
+ * more. */
+static bool has_still(struct vm_snapshots *s, const struct vm_worker *w, const char *claim)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct claim_place place;
+	const char *reason;
+
+	return w->live &&
+	       claim_place_find(s->n->disks, &a, w->spec.namespace, claim, &place, &reason, NULL) ==
+		       0 &&
+	       vm_live_has(w, place.directory ? place.directory : place.device);
+}
+
+static bool uses(struct vm_snapshots *s, const struct vm_worker *w, const char *ns,
+	const char *const *claims, size_t count)
 {
 	if (!w->has_spec || !streq(w->spec.namespace, ns))
 		return false;
+	for (size_t k = 0; k < count; k++)
+		if (has_still(s, w, claims[k]))
+			return true;
 	for (size_t i = 0; i < w->spec.disk_count; i++) {
 		const struct vm_disk *d = &w->spec.disks[i];
 
@@ -39,7 +58,7 @@ enum disk_use disks_use(struct vm_snapshots *s, const char *ns, const char *cons
 		/* Of what is left of a VMI nobody knows which disks it has: that is over soon. */
 		if (!w->object && state != VM_CLEAN && state != VM_RELEASED)
 			return DISK_BUSY;
-		if (!uses(w, ns, claims, count) || state == VM_WAITING || state == VM_CLEAN ||
+		if (!uses(s, w, ns, claims, count) || state == VM_WAITING || state == VM_CLEAN ||
 			state == VM_RELEASED)
 			continue;
 		if (state != VM_RUNNING || !vm_core_alive(&w->core) || w->core.busy ||
@@ -63,34 +82,25 @@ static bool claim_in_use(void *user, const char *ns, const char *claim)
 
 struct sweep {
 	struct vm_snapshots *s;
-	char *directory;
-	struct table known; /* uids of contents */
+	VEC(char *) paths;
 	size_t removed;
 };
 
 static void sweep_on_thread(void *user)
 {
 	struct sweep *w = user;
-	DIR *d = opendir(w->directory);
 
-	for (struct dirent *e; d && (e = readdir(d));) {
-		_cleanup_(free_p) char *path = NULL;
+	for (size_t i = 0; i < w->paths.count; i++) {
 		struct err err = ERR_INIT;
 
-		if (streq(e->d_name, ".") || streq(e->d_name, "..") ||
-			table_get(&w->known, e->d_name))
-			continue;
-		path = xasprintf("%s/%s", w->directory, e->d_name);
-		if (volume_remove_tree(path, &err) < 0)
+		if (volume_remove_tree(w->paths.items[i], &err) < 0)
 			log_warn("snapshots", "problem", err.msg, NULL);
 		else
 			w->removed++;
 	}
-	if (d)
-		closedir(d);
 }
 
-static void sweep_soon(struct vm_snapshots *s)
+void sweep_soon(struct vm_snapshots *s)
 {
 	s->sweep_again = true;
 	wakeup_in(s->look, LOOK_MS);
@@ -107,16 +117,35 @@ static void on_swept(void *user, bool cancelled)
 		if (w->s->sweep_again)
 			wakeup_in(w->s->look, LOOK_MS);
 	}
-	table_finish(&w->known);
-	free(w->directory);
+	for (size_t i = 0; i < w->paths.count; i++)
+		free(w->paths.items[i]);
+	VEC_FINISH(&w->paths);
 	free(w);
+}
+
+/* Looked for here, and not by the thread: a content that comes while that works has its directory
+ * made meanwhile, and is none of those that are known now. */
+static void find_unclaimed(struct vm_snapshots *s, struct sweep *w)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct table known = TABLE_INIT;
+	struct object **all;
+	size_t count = informer_list(s->contents, NULL, &a, &all);
+	DIR *d = opendir(s->directory);
+
+	for (size_t i = 0; i < count; i++)
+		table_set(&known, all[i]->uid, s);
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (!streq(e->d_name, ".") && !streq(e->d_name, "..") &&
+			!table_get(&known, e->d_name))
+			VEC_PUSH(&w->paths, xasprintf("%s/%s", s->directory, e->d_name));
+	if (d)
+		closedir(d);
+	table_finish(&known);
 }
 
 static void sweep(struct vm_snapshots *s)
 {
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	struct object **all;
-	size_t count;
 	struct sweep *w;
 
 	if (s->sweep || !informer_synced(s->contents))
@@ -124,10 +153,7 @@ static void sweep(struct vm_snapshots *s)
 	s->sweep_again = false;
 	w = xcalloc(1, sizeof(*w));
 	w->s = s;
-	w->directory = xstrdup(s->directory);
-	count = informer_list(s->contents, NULL, &a, &all);
-	for (size_t i = 0; i < count; i++)
-		table_set(&w->known, all[i]->uid, s);
+	find_unclaimed(s, w);
 	s->sweep = file_work_queue(s->n->files, s->directory, sweep_on_thread, on_swept, w);
 }
 
@@ -218,6 +244,7 @@ struct vm_snapshots *vm_snapshots_create(struct vm_manager *m)
 
 	s->m = m;
 	s->n = m->node;
+	list_init(&s->exports);
 	s->kind = kind_by_name(
 		s->n->kinds, "snapshot.kubevirt.io", "v1beta1", "VirtualMachineSnapshotContent");
 	s->directory = xasprintf("%s/local/.snapshots", s->n->data_dir);
@@ -237,6 +264,7 @@ void vm_snapshots_destroy(struct vm_snapshots *s)
 	if (!s)
 		return;
 	disks_ask_guests(s->n->disks, NULL, NULL);
+	exports_end(s);
 	informer_destroy(s->contents);
 	for (struct table_iter i = table_iterate(&s->takes); table_next(&i);)
 		take_destroy(i.value);

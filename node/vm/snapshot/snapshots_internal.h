@@ -23,6 +23,8 @@ struct vm_snapshots {
 	struct wakeup *look;	/* takes that can go on, and what has gone */
 	struct file_job *sweep; /* of directories without a content */
 	bool sweep_again;
+	struct list exports; /* export.c: under way */
+	unsigned export_count;
 	struct table dumps; /* worker's uid -> struct dump */
 	struct merges *merges;
 };
@@ -36,6 +38,9 @@ enum disk_use {
 /* claims: of the namespace. */
 enum disk_use disks_use(struct vm_snapshots *s, const char *ns, const char *const *claims,
 	size_t count, struct vm_worker **ret_worker);
+
+/* ---- snapshots.c ---- */
+void sweep_soon(struct vm_snapshots *s); /* something is there that no content claims */
 
 /* ---- take.c: a content that is being taken ---- */
 struct take;
@@ -58,6 +63,9 @@ void thaw_if_left(struct vm_snapshots *s, struct vm_worker *w);
 struct dump;
 void dump_follow(struct vm_snapshots *s, struct vm_worker *w); /* with each step */
 void dump_destroy(struct dump *d);
+
+/* ---- export.c ---- */
+void exports_end(struct vm_snapshots *s); /* the agent stops: whoever reads is cut off */
 
 /* ---- merge.c ---- */
 struct merges *merges_create(struct vm_snapshots *s);

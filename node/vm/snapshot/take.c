@@ -323,6 +323,8 @@ static bool work_ended(struct take_work *w, bool cancelled, struct take **ret)
 	if (cancelled)
 		return false;
 	if (t->doomed) {
+		/* The content's directory may have been made after it was looked for. */
+		sweep_soon(t->s);
 		release(t);
 		take_free(t);
 		return false;

@@ -138,7 +138,8 @@ static const char *add_backups(
 
 		if (claim && !can_be_taken(a, p, claim) && !vm_is_memory_dump(v))
 			*ret_left = arena_printf(a, "PVC %s is in no snapshot", name);
-		if (!claim || !can_be_taken(a, p, claim))
+		/* A dump is no disk: nothing of it is restored. */
+		if (!claim || vm_is_memory_dump(v) || !can_be_taken(a, p, claim))
 			continue;
 		const char *there = annotation_of(claim, SELECTED_NODE_ANNOTATION);
 		if (node && !streq(node, there))
