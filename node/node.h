@@ -51,6 +51,8 @@ struct node {
 	struct informer *claims,
 		*volumes; /* all of the cluster; node/storage/local_provisioner.h */
 	struct disks *disks;
+	/* disks': -EBUSY while nobody else may have the claim's directory; NULL = everybody may. */
+	int (*check_claim)(struct node *n, const char *ns, const char *claim, struct err *err);
 	struct populator *populator;
 };
 

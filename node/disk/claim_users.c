@@ -32,7 +32,22 @@ int disks_check_pods(struct node *n, const char *ns, const char *claim, struct e
 {
 	struct search s = {.namespace = ns, .claim = claim, .err = err};
 
-	if (n->pods)
-		pod_manager_walk(n->pods, look_at_pod, &s);
+	if (!n->pods)
+		return 0;
+	if (!pod_manager_synced(n->pods))
+		return err_set(err, -EBUSY, "the pods of this node are not known yet");
+	pod_manager_walk(n->pods, look_at_pod, &s);
 	return s.result;
+}
+
+int disks_check_held(struct node *n, const char *ns, const char *claim, struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct claim_place place;
+	const char *reason;
+
+	if (claim_place_find(n->disks, &a, ns, claim, &place, &reason, NULL) < 0 ||
+		!place.directory || !disks_held(n->disks, place.directory))
+		return 0;
+	return err_set(err, -EBUSY, "its disk is being copied, or its layers are worked on");
 }

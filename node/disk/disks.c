@@ -33,6 +33,7 @@ struct disks *disks_create(struct node *n)
 	list_init(&d->opened);
 	informer_add_handler(n->claims, &claims, d);
 	informer_add_handler(n->volumes, &volumes, d);
+	n->check_claim = disks_check_held;
 	return d;
 }
 
@@ -44,6 +45,7 @@ void disks_destroy(struct disks *d)
 		/* Who opened them is gone already: nothing may be left. */
 		list_remove(d->opened.next);
 	}
+	d->n->check_claim = NULL;
 	table_finish(&d->held);
 	free(d->directory);
 	free(d);

@@ -49,8 +49,13 @@ void disks_hold(struct disks *d, const char *directory);
 void disks_release(struct disks *d, const char *directory);
 bool disks_held(const struct disks *d, const char *directory);
 
-/* Whether a pod of this node has the claim's directory: -EBUSY, and which one. */
+/* Whether a pod of this node has the claim's directory: -EBUSY, and which one. Asked before any
+ * program is let at it: what was looked at could be a link to another file when that opens it. Who
+ * holds the directory from then on has it for himself: pods wait. */
 int disks_check_pods(
+	struct node *n, const char *ns, const char *claim, struct err *err) _must_check_;
+/* Whether the claim's directory is held: -EBUSY. (n->check_claim) */
+int disks_check_held(
 	struct node *n, const char *ns, const char *claim, struct err *err) _must_check_;
 
 /* A guest has the disk of the claim open, or is about to: known by who runs guests. */

@@ -57,7 +57,7 @@ void pod_manager_walk(
 			.ended = w->view.ended,
 			.leaving = w->view.deleting || w->view.absent,
 			.stopped = w->applied && !runs(w),
-			.has_volumes = w->view.setup_busy || w->view.setup_ready,
+			.has_volumes = w->view.setup_busy || w->view.setup_ready || !w->applied,
 			.start_ns = w->start_ns,
 		};
 		each(user, &p);

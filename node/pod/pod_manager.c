@@ -151,6 +151,11 @@ static bool knows_all_pods(const struct pod_manager *m)
 	return informer_synced(m->pods) && static_pods_known(m->statics);
 }
 
+bool pod_manager_synced(const struct pod_manager *m)
+{
+	return informer_synced(m->pods);
+}
+
 static bool is_known(void *user, const char *uid)
 {
 	struct pod_manager *m = user;

@@ -33,6 +33,8 @@ const char *pod_manager_sandbox(struct pod_manager *m, const char *ns, const cha
 const char *pod_manager_ip(struct pod_manager *m, const char *ns, const char *pod);
 /* PodList of all pods, as bytes. */
 void pod_manager_list(struct pod_manager *m, struct buf *out);
+/* All pods that the API has for this node are known: pod_manager_walk misses none. */
+bool pod_manager_synced(const struct pod_manager *m);
 /* All pods here, for what looks at every one: `each` must not end pods. */
 struct pod_here {
 	struct object *object;
@@ -40,7 +42,7 @@ struct pod_here {
 	bool ended;	       /* Succeeded or Failed, or about to be */
 	bool leaving;	       /* being deleted */
 	bool stopped;	       /* nothing of it runs */
-	bool has_volumes;      /* or they are being made */
+	bool has_volumes;      /* or they are being made; or nobody knows yet what runs of it */
 	int64_t start_ns;      /* wall clock: when the agent took it */
 };
 void pod_manager_walk(

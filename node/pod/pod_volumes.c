@@ -78,6 +78,8 @@ static int source_claim(
 
 	if (r == 0)
 		r = check_guests(op->w->n, op->w->pod->namespace, name, err);
+	if (r == 0 && op->w->n->check_claim)
+		r = op->w->n->check_claim(op->w->n, op->w->pod->namespace, name, err);
 	return r < 0 ? r : pod_refs_claim(op->refs, name, own ? op->w->uid : NULL, ret_volume, err);
 }
 
