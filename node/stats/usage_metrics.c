@@ -124,7 +124,7 @@ static const struct {
 	TIME("vcpu_delay", "Time that its processors waited for a CPU", vcpu_delay_ns),
 	FIGURE("memory_resident_bytes", "gauge", "Host memory that the guest has resident",
 		resident_bytes),
-	FIGURE("memory_domain_bytes", "gauge", "Memory that the guest may use", guest_bytes),
+	FIGURE("memory_domain_bytes", "gauge", "Memory that the guest may use", most_bytes),
 	FIGURE("memory_actual_balloon_bytes", "gauge", "Memory that its balloon leaves it",
 		guest_bytes),
 	TOLD("memory_available_bytes", "gauge", "Memory that the guest's system sees", seen_bytes),

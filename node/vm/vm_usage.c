@@ -68,6 +68,7 @@ static const struct {
 	{"vcpu.", ".wait", OF(vcpu_wait_ns), 1},
 	{"vcpu.", ".delay", OF(vcpu_delay_ns), 1},
 	{"balloon.rss", NULL, OF(resident_bytes), 1024},
+	{"balloon.maximum", NULL, OF(most_bytes), 1024},
 	{"balloon.current", NULL, OF(guest_bytes), 1024},
 	{"balloon.available", NULL, OF(seen_bytes), 1024},
 	{"balloon.unused", NULL, OF(unused_bytes), 1024},

@@ -7,6 +7,7 @@ struct vm_usage {
 	const char *ns, *name, *uid; /* of the VirtualMachineInstance */
 	uint64_t cpu_ns;	     /* by the whole guest since it started */
 	uint64_t resident_bytes;     /* of the host's memory */
+	uint64_t most_bytes;	     /* that the guest may use, without its balloon */
 	uint64_t guest_bytes;	     /* that the guest may use now (its balloon) */
 	/* As the guest sees it, told by its balloon driver; 0 = it has none, or is silent. */
 	uint64_t seen_bytes, unused_bytes, usable_bytes;

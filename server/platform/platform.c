@@ -25,17 +25,25 @@ const char *platform_architecture(void)
 	return streq(u.machine, "aarch64") ? "arm64" : "amd64";
 }
 
-/* With all that is below them. Who reads them: defaults.c of server/api/machines, and
- * cluster_settings.c of the node agent. */
+/* With all that is below them. Who reads them: defaults.c of server/api/machines,
+ * cluster_settings.c of the node agent, and (vmRolloutStrategy) the loop of VirtualMachines.
+ * useEmulation: where there is no KVM it always is so. */
 static const char *const followed[] = {
 	"architectureConfiguration.amd64.machineType",
 	"architectureConfiguration.arm64.machineType",
-	"architectureConfiguration.defaultArchitecture", "cpuModel",
-	"developerConfiguration.useEmulation", /* where there is no KVM it always is so */
-	"evictionStrategy", "ksmConfiguration", "liveUpdateConfiguration.maxCpuSockets",
-	"liveUpdateConfiguration.maxGuest", "liveUpdateConfiguration.maxHotplugRatio",
-	"machineType", "permittedHostDevices.pciHostDevices",
-	"vmRolloutStrategy", /* the loop of VirtualMachines */
+	"architectureConfiguration.defaultArchitecture",
+	"cpuModel",
+	"developerConfiguration.useEmulation",
+	"evictionStrategy",
+	"ksmConfiguration",
+	"liveUpdateConfiguration.maxCpuSockets",
+	"liveUpdateConfiguration.maxGuest",
+	"liveUpdateConfiguration.maxHotplugRatio",
+	"machineType",
+	"memBalloonStatsPeriod",
+	"permittedHostDevices.pciHostDevices",
+	"virtualMachineOptions.disableFreePageReporting",
+	"vmRolloutStrategy",
 };
 
 enum follow { FOLLOWED, PARTLY, IGNORED };

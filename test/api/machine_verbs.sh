@@ -60,6 +60,10 @@ check_output "a volume needs a name" 'AddVolumeOptions requires name to be set.*
 check_output "a disk" 'requires disk to not be nil.*400$' put virtualmachines/web/addvolume '{"name":"more"}'
 check_output "and a source" 'requires VolumeSource to not be nil.*400$' put virtualmachines/web/addvolume '{"name":"more","disk":{}}'
 more='{"name":"more","disk":{"disk":{"bus":"scsi"}},"volumeSource":{"persistentVolumeClaim":{"claimName":"more"}}}'
+check_output "a bus that takes nothing while it runs" "requires bus to be 'scsi' or 'virtio'. \[sata\] is not permitted.*400$" put virtualmachines/web/addvolume "${more/scsi/sata}"
+check_output "one of nothing" "requires diskDevice of type 'disk' or 'lun'.*400$" put virtualmachines/web/addvolume '{"name":"more","disk":{},"volumeSource":{"persistentVolumeClaim":{"claimName":"more"}}}'
+check_output "only tried" '^202$' put virtualmachines/web/addvolume "${more%\}},\"dryRun\":[\"All\"]}"
+check_output "it is not there" '^root$' k_field vm/web '.spec.template.spec.volumes[*].name'
 check_output "to a machine" '^202$' put virtualmachines/web/addvolume "$more"
 check_output "is in its template" '^more true more scsi$' k_field vm/web '.spec.template.spec.volumes[1].name' '.spec.template.spec.volumes[1].persistentVolumeClaim.hotpluggable' \
 	'.spec.template.spec.domain.devices.disks[1].name' '.spec.template.spec.domain.devices.disks[1].disk.bus'

@@ -74,9 +74,10 @@ check "its system answers again" eventually 60 matches '^virtual machine guest$'
 check "a SCSI disk is plugged in for good" virt addvolume guest --volume-name one --persist
 check "it is ready" eventually 60 matches '^Ready$' volume one
 check_output "libvirt has it" "bus='scsi'" disk one
-check "another one until the guest ends" virt addvolume guest --volume-name two --bus virtio
+check "another one is only tried" virt addvolume guest --volume-name two --bus virtio --dry-run
+check "another one until the guest ends" virt addvolume guest --volume-name two --bus virtio --serial S-TWO --cache none
 check "it is ready" eventually 60 matches '^Ready$' volume two
-check_output "libvirt has it" "bus='virtio'" disk two
+check_output "libvirt has it" "cache='none'.*bus='virtio'.*<serial>S-TWO<" disk two
 check "the node agent is killed" agent_kill
 check "the first one is taken out meanwhile" virt removevolume guest --volume-name one --persist
 check "the agent comes back" lab_node_up 1
@@ -119,7 +120,20 @@ nics() { domain | grep -c '<interface '; }
 check "libvirt has it" eventually 60 matches '^2$' nics
 check "and unplugged" virt detach-interface guest quiet
 check "the guest lets it go" eventually 90 matches '^1$' nics
+check_output "which was nobody else's doing" '^$' k_field vmi/guest '.status.conditions[?(@.type=="ChangedOutside")].status'
 check "its system answers" eventually 60 matches '^virtual machine guest$' answers
 check_output "it is the same instance" "^$instance\$" k_field vmi/guest .metadata.uid
+for n in 1 2 3 4 5 6; do virt attach-interface guest quiet --name "q$n" >/dev/null; done
+check "more than there are ports" eventually 60 matches 'HotplugFailed attach interface .q[0-9].: .*no port is free' k_field vmi/guest '.status.conditions[?(@.type=="Synchronized")].reason' '.status.conditions[?(@.type=="Synchronized")].message'
+check "a disk for good" virt addvolume guest --volume-name two --persist
+check "it is ready" eventually 60 matches '^Ready$' volume two
+check "another start" virt restart guest --force
+other() { [ "$(k_field vmi/guest .metadata.uid)" != "$instance" ]; }
+check "is another instance" eventually 60 other
+check "it runs" k wait --for=jsonpath='{.status.phase}'=Running vmi/guest --timeout=240s
+check_output "has the disk" "bus='scsi'" disk two
+check "and all interfaces" eventually 30 matches '^7$' nics
+check_output "which says how it was started" '^revision-start-vm-' k_field vmi/guest .status.virtualMachineRevisionName
+check "what it asks for is there" eventually 30 matches '^$' k_field vmi/guest '.status.conditions[?(@.type=="Synchronized")].reason'
 check "delete" k delete vm/guest --timeout=120s
 finish

@@ -202,10 +202,12 @@ void vm_outside_undefined(struct vm_worker *w)
 
 /* ---- devices ---- */
 
+/* An interface that is to go stays in the list, with the state absent. */
 static bool names(const struct json *list, const char *name)
 {
 	JSON_FOR_EACH_ITEM(it, list)
-		if (streq(json_str(json_get(it, "name")), name))
+		if (streq(json_str(json_get(it, "name")), name) &&
+			!streq(json_str(json_get(it, "state")), "absent"))
 			return true;
 	return false;
 }
@@ -229,8 +231,8 @@ static bool is_asked_for(const struct vm_worker *w, const char *alias)
  * libvirt itself: controllers. */
 static bool is_plain(const char *alias)
 {
-	static const char *const others[] = {
-		"vcpu", "dimm", "virtiomem", "pci.", "scsi", "usb", "virtio-serial", "ide", "sata"};
+	static const char *const others[] = {"vcpu", "dimm", "memdimm", "virtiomem", "pci.", "scsi",
+		"usb", "virtio-serial", "ide", "sata"};
 
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
 		if (str_has_prefix(alias, others[i]))

@@ -8,6 +8,7 @@
 #include "node/vm/host/pci.h"
 
 #define LOOK_MS 30000
+#define STATS_PERIOD_MAX_S 86400
 #define ENABLED_LABEL "kubevirt.io/ksm-enabled"
 #define MANAGED_ANNOTATION "kubevirt.io/ksm-handler-managed"
 #define SAVED_ANNOTATION "hanok.io/ksm-saved"
@@ -238,4 +239,16 @@ int cluster_settings_device(const struct cluster_settings *c, struct arena *a, c
 	return err_set(err, -EOPNOTSUPP,
 		"%s: HostDevice %s is not permitted in permittedHostDevices configuration", asked,
 		device_name);
+}
+
+void cluster_settings_memory(const struct cluster_settings *c, struct vm_memory *m)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *settings = configuration(c, &a);
+	int64_t period = json_path_int(settings, "memBalloonStatsPeriod", m->stats_period_s);
+
+	if (period >= 0 && period <= STATS_PERIOD_MAX_S)
+		m->stats_period_s = (unsigned)period;
+	if (json_path(settings, "virtualMachineOptions.disableFreePageReporting"))
+		m->free_page_reporting = false;
 }

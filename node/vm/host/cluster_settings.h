@@ -5,10 +5,14 @@
 #pragma once
 
 #include "node/node.h"
+#include "node/vm/spec/vm_spec.h"
 
 struct cluster_settings;
 struct cluster_settings *cluster_settings_create(struct node *n);
 void cluster_settings_destroy(struct cluster_settings *c); /* NULL allowed */
+/* memBalloonStatsPeriod and virtualMachineOptions.disableFreePageReporting, into a guest's memory.
+ */
+void cluster_settings_memory(const struct cluster_settings *c, struct vm_memory *m);
 /* The pciVendorSelector of a device's name, in the arena. -EOPNOTSUPP: it is not permitted, or of a
  * sort that this agent does not give. `asked` names what was asked for. */
 int cluster_settings_device(const struct cluster_settings *c, struct arena *a, const char *asked,

@@ -300,6 +300,7 @@ int vm_host_place(struct vm_host *h, struct vm_spec *s, struct arena *a, const c
 	r = place_firmware(h, s, a, err);
 	if (r < 0)
 		return r;
+	cluster_settings_memory(h->settings, &s->memory);
 	*ret_reason = "HostDeviceNotReady";
 	r = place_devices(h, s, a, err);
 	if (r == 0)

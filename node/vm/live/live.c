@@ -156,13 +156,22 @@ static void show_problem(struct vm_live *l)
 	l->said_problem = bad != NULL;
 }
 
+/* What libvirt's words leave open. */
+static const char *advice(const char *why)
+{
+	return strstr(why, "No more available PCI slots")
+		       ? " (no port is free: unplug another device, use a disk of bus scsi, or "
+			 "restart the machine)"
+		       : "";
+}
+
 static void failed(struct vm_live *l, const struct live_step *s, const char *why)
 {
 	struct live_try *t = try_of(l, s, true);
 	char what[160], problem[512];
 
 	live_step_words(s, what, sizeof(what));
-	snprintf(problem, sizeof(problem), "%s: %.300s", what, why);
+	snprintf(problem, sizeof(problem), "%s: %.240s%s", what, why, advice(why));
 	if (!t)
 		return;
 	int64_t pause = RETRY_FIRST_NS << MIN(t->failures, 5u);

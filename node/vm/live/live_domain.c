@@ -85,6 +85,7 @@ int live_domain_read(
 		read_interface(n, &d);
 	for (const struct xml_node *n = xml_find(root, "devices/controller"); n; n = xml_next(n))
 		d.scsi |= streq(text_of(xml_attr(n, "type")), "scsi");
+	d.modules = xml_find(root, "devices/memory") != NULL;
 	const char *balloon = xml_attr(xml_find(root, "devices/memballoon"), "model");
 	d.balloon = balloon && !streq(balloon, "none");
 	d.memory_bytes = bytes_of(xml_find(root, "memory"));

@@ -31,6 +31,7 @@ struct live_domain {
 	int64_t most_bytes;    /* with modules that can be plugged in; 0 = none can */
 	int64_t current_bytes; /* as it was asked for last */
 	bool balloon, scsi;    /* there is such a device */
+	bool modules;	       /* of memory, plugged in */
 };
 
 /* Texts are in the arena. -EINVAL: it is no description of a domain. */

@@ -87,4 +87,7 @@ void vm_live_facts(const struct vm_worker *w, struct arena *a, struct vm_facts *
 	}
 	f->volumes = list;
 	f->vcpus_now = l->now.vcpus;
+	/* What the balloon told last may be of the time before there were modules. */
+	if (l->now.modules || !f->memory_now_bytes)
+		f->memory_now_bytes = (uint64_t)l->now.current_bytes;
 }

@@ -274,7 +274,11 @@ static void write_balloon(struct xml *x, const struct vm_spec *s)
 	xml_add(x, "    <memballoon model='%s'", spec_virtio_model(s));
 	if (s->memory.free_page_reporting)
 		xml_add(x, " freePageReporting='on'");
-	xml_add(x, ">\n      <stats period='10'/>\n    </memballoon>\n");
+	if (s->memory.stats_period_s)
+		xml_add(x, ">\n      <stats period='%lld'/>\n    </memballoon>\n",
+			(long long)s->memory.stats_period_s);
+	else
+		xml_add(x, "/>\n");
 }
 
 static void write_host_devices(struct xml *x, const struct vm_devices *d)

@@ -8,6 +8,7 @@
 /* Under this a guest has no room for the bookkeeping of memory that may come (KubeVirt's bound). */
 #define GROWABLE_MIN_BYTES (INT64_C(1) << 30)
 #define MEMORY_SLOTS 16
+#define STATS_PERIOD_S 10
 
 static int read_huge_pages(const struct json *domain, struct vm_spec *s, struct err *err)
 {
@@ -97,6 +98,7 @@ int spec_read_memory(const struct json *vmi, struct vm_spec *s, struct err *err)
 	if (r < 0 || (r = read_swap(vmi, s, err)) < 0)
 		return r;
 	/* The host can't take such pages back (KubeVirt's rule). */
+	m->stats_period_s = STATS_PERIOD_S;
 	m->free_page_reporting =
 		!m->page_bytes && !m->locked && !s->cpu_tuning.dedicated &&
 		!streq(json_str(json_get(annotations, "kubevirt.io/free-page-reporting-disabled")),

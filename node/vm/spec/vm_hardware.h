@@ -45,6 +45,7 @@ struct vm_memory {
 	bool locked;		  /* never swapped, never merged */
 	int64_t swap_bytes;	  /* how much may be swapped out; -1 = as the host likes */
 	int64_t overhead_bytes;	  /* reservedOverhead.addedOverhead */
+	unsigned stats_period_s;  /* of the balloon's figures; 0 = none */
 	bool free_page_reporting; /* the guest's free pages go back to the host */
 	bool shared;		  /* with processes of the host that serve the guest */
 };

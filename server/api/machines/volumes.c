@@ -92,6 +92,34 @@ static int add_volume(struct update *u, struct json *spec)
 	return 0;
 }
 
+/* Only these QEMU takes while it runs. A disk that names none comes on SCSI, of which there is
+ * always room. */
+static int check_bus(struct api_request *req, struct json *disk, const char *name)
+{
+	static const char *const devices[] = {"disk", "lun", "cdrom"};
+	struct arena *a = req->arena;
+	for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
+		struct json *device = json_get(disk, devices[i]);
+		const char *bus = json_str_or(json_get(device, "bus"), "");
+		bool virtio_too = i == 0;
+		if (!json_is(device, JSON_OBJECT))
+			continue;
+		if (!*bus)
+			json_set_str(a, device, "bus", "scsi");
+		else if (!streq(bus, "scsi") && !(virtio_too && streq(bus, "virtio")))
+			return status_bad_request(a, &req->st,
+				"AddVolume request for %s [%s] requires bus to be %s. [%s] is not "
+				"permitted.",
+				i == 1 ? "LUN" : devices[i], name,
+				virtio_too ? "'scsi' or 'virtio'" : "'scsi'", bus);
+		return 0;
+	}
+	return status_bad_request(a, &req->st,
+		"AddVolume request for [%s] requires diskDevice of type 'disk' or 'lun' to be "
+		"used.",
+		name);
+}
+
 static int change(struct update *u, const struct json *present, struct json **ret)
 {
 	const struct volume_change *c = u->user;
@@ -131,7 +159,7 @@ static int check_options(struct api_request *req, const struct volume_change *c)
 		return status_bad_request(req->arena, &req->st,
 			"AddVolumeOptions requires VolumeSource to name a dataVolume or a "
 			"persistentVolumeClaim");
-	return 0;
+	return check_bus(req, json_get(c->options, "disk"), c->name);
 }
 
 static void run(struct api_request *req, bool remove)

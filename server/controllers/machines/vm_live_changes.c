@@ -194,8 +194,17 @@ static void change_memory(struct arena *a, const struct json *wanted, const stru
 	else if (want < boot && !balloon)
 		c->restart = "memory updated in template spec to a value lower than what the VM "
 			     "started with";
-	else
+	else {
+		/* What it reserves grows and shrinks with it (KubeVirt's rule). */
+		const struct json *asked = json_path(spec, "domain.resources.requests.memory");
+		int64_t bytes = quantity_json_value(asked, 0) + (want - now);
+
 		json_path_set(a, patch, "spec.domain.memory.guest", json_copy(a, guest));
+		if (asked && bytes > 0)
+			json_path_set(a, patch, "spec.domain.resources.requests.memory",
+				json_new_string(
+					a, quantity_canonical(a, quantity_format_bytes(a, bytes))));
+	}
 }
 
 /* ---- volumes ---- */
