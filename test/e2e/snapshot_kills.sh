@@ -91,6 +91,7 @@ check "and a file system" guest 'mke2fs /dev/vdb >/dev/null 2>&1 && mount /dev/v
 check "on which it counts" guest '(n=0; while :; do n=$((n+1)); echo $n >/mnt/new && mv /mnt/new /mnt/counter; sleep 0.2; done) >/dev/null 2>&1 </dev/null &'
 check "it does" eventually 20 count
 check "more data" fill 0
+sums=()
 sum0=$(guest_sum)
 check "a snapshot" take s0
 check_output "its file systems were frozen for it" 'GuestAgent.*Online' k_field vmsnapshot/s0 .status.indications
@@ -98,19 +99,19 @@ check "and are not any more" counts_on "$(count)"
 check_output "it has what was" "^$sum0\$" node_sum "$(content_dir s0)"
 for n in 1 2 3; do
 	check "data, piece $n" fill $((n * 8))
-	eval "sum$n=\$(guest_sum)"
+	sums[n]=$(guest_sum)
 	check "snapshot $n" take "s$n"
 done
 check "data after them" fill 32
 sum=$(guest_sum)
 check_output "the first still has what was" "^$sum0\$" node_sum "$(content_dir s0)"
-check_output "the last has what was" "^$sum3\$" node_sum "$(content_dir s3)"
+check_output "the last has what was" "^${sums[3]}\$" node_sum "$(content_dir s3)"
 check_output "a layer each, and the top" '^[5-6]$' layers
 check "those in the middle go while it runs" k delete vmsnapshot s1 s2 --timeout=60s
 check "what is left of them is one layer" eventually 60 matches '^[3-4]$' layers
 check "the guest writes on" counts_on "$(count)"
 check_output "it sees what it wrote" "^$sum\$" guest_sum
-check_output "the last has what was" "^$sum3\$" node_sum "$(content_dir s3)"
+check_output "the last has what was" "^${sums[3]}\$" node_sum "$(content_dir s3)"
 check "all go" k delete vmsnapshot --all --timeout=60s
 check "one layer is left below the top" eventually 60 matches '^2$' layers
 check_output "the guest sees what it wrote" "^$sum\$" guest_sum
