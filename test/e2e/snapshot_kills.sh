@@ -107,11 +107,14 @@ sum=$(guest_sum)
 check_output "the first still has what was" "^$sum0\$" node_sum "$(content_dir s0)"
 check_output "the last has what was" "^${sums[3]}\$" node_sum "$(content_dir s3)"
 check_output "a layer each, and the top" '^[5-6]$' layers
-check "those in the middle go while it runs" k delete vmsnapshot s1 s2 --timeout=60s
-check "what is left of them is one layer" eventually 60 matches '^[3-4]$' layers
+before=$(layers)
+one_less() { [ "$(layers)" = $((before - 1)) ]; }
+# What an older one has is not written any more; what came after it is the disk's own again.
+check "the last ones go while it runs" k delete vmsnapshot s2 s3 --timeout=60s
+check "what was theirs is one layer" eventually 60 one_less
 check "the guest writes on" counts_on "$(count)"
 check_output "it sees what it wrote" "^$sum\$" guest_sum
-check_output "the last has what was" "^${sums[3]}\$" node_sum "$(content_dir s3)"
+check_output "the one that is left has what was" "^${sums[1]}\$" node_sum "$(content_dir s1)"
 check "all go" k delete vmsnapshot --all --timeout=60s
 check "one layer is left below the top" eventually 60 matches '^2$' layers
 check_output "the guest sees what it wrote" "^$sum\$" guest_sum
