@@ -151,7 +151,7 @@ if [ -n "$uefi" ]; then
 		  domain:
 		    firmware: {bootloader: {efi: {}}}
 		    memory: {guest: 64Mi}
-		    devices: {logSerialConsole: true}
+		    devices: {logSerialConsole: true, autoattachPodInterface: false}
 	END
 	check "apply one with Secure Boot" k apply -f "$TEST_DIR/secure.yaml"
 	secure_log() { on_node 1 cat "/var/lib/hanok/vms/$(k_field vmi/secure .metadata.uid)/console.log"; }

@@ -22,6 +22,7 @@
 #define LATER_MS 3000
 #define POLL_MS 500
 #define RETRY_MS 30000
+#define BUSY_MS 5000
 #define COMMIT_TIMEOUT_MS (12u * 3600 * 1000)
 #define QEMU_IMG_MEMORY_BYTES (UINT64_C(2) << 30)
 #define CANDIDATES_MAX 64
@@ -308,6 +309,13 @@ static bool others_have_it(struct merges *g, const char *ns, const char *claim, 
 	return disks_held(g->s->n->disks, path) || disks_check_pods(g->s->n, ns, claim, NULL) < 0;
 }
 
+/* For what nobody tells the end of. */
+static void look_again(struct merges *g, int64_t ms)
+{
+	if (!wakeup_armed(g->look))
+		wakeup_in(g->look, ms);
+}
+
 static bool begin(struct merges *g, const char *volume, size_t own)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -322,15 +330,18 @@ static bool begin(struct merges *g, const char *volume, size_t own)
 	if (!ns || !claim)
 		return false;
 	if (others_have_it(g, ns, claim, path)) {
-		/* Nobody tells of the end of that. */
-		if (!wakeup_armed(g->look))
-			wakeup_in(g->look, RETRY_MS);
+		look_again(g, RETRY_MS);
 		return false;
 	}
 	use = disks_use(g->s, ns, &claim, 1, &w);
 	/* What is left below the top of a guest that runs waits until it has stopped. */
-	if (use == DISK_BUSY || (use == DISK_LIVE && (own < 3 || !libvirt_is_up(g->s->m->libvirt))))
+	if (use == DISK_LIVE && own < 3)
 		return false;
+	/* A guest that this agent has not found yet, after its start; or libvirt is away. */
+	if (use == DISK_BUSY || (use == DISK_LIVE && !libvirt_is_up(g->s->m->libvirt))) {
+		look_again(g, BUSY_MS);
+		return false;
+	}
 	g->directory = xstrdup(path);
 	snprintf(g->worker, sizeof(g->worker), "%s", use == DISK_LIVE ? w->uid : "");
 	disks_hold(g->s->n->disks, path);
