@@ -44,14 +44,18 @@ test_status_text() {
 	esac
 }
 
+# test_took NAME SECONDS: for the log, a line each, and for who wants to know what a whole test waits for.
+test_took() { printf '%d %s\n' "$2" "$1" >>"$UI_LOGS/test/times"; }
+
 # test_run NAME SECONDS COMMAND...: runs one program, its output to a log.
 test_run() {
-	local name=$1 seconds=$2 log status
+	local name=$1 seconds=$2 log status began=$SECONDS
 	shift 2
 	log=$UI_LOGS/test/${name//\//-}.log
 	[ -z "$UI_TTY" ] || printf '%s  %s' "$UI_CLEAR" "$name"
 	timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null
 	status=$?
+	test_took "$name" $((SECONDS - began))
 	test_count "$log" $status "$name"
 }
 
@@ -63,7 +67,7 @@ test_run() {
 TEST_JOBS=$(($(nproc) + 1))
 TEST_SIDE_BY_SIDE=
 TEST_ORDER=()
-declare -A TEST_PIDS=() TEST_ENDED=()
+declare -A TEST_PIDS=() TEST_ENDED=() TEST_BEGAN=()
 # Scripts that need a lab get one each that no other has meanwhile: TEST_FREE_LABS has those.
 TEST_LAB_COUNT=2
 TEST_LABS=()
@@ -78,6 +82,7 @@ test_start() {
 	[ -z "$UI_TTY" ] || printf '%s  %s' "$UI_CLEAR" "$name"
 	HANOK_TEST_LAB=${TEST_FREE_LABS[0]:-} timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null &
 	TEST_PIDS[$!]=$name
+	TEST_BEGAN[$!]=$SECONDS
 	if [ ${#TEST_FREE_LABS[@]} -gt 0 ]; then
 		TEST_LAB_OF[$!]=${TEST_FREE_LABS[0]}
 		TEST_FREE_LABS=("${TEST_FREE_LABS[@]:1}")
@@ -91,8 +96,9 @@ test_wait_one() {
 	local pid status=0
 	wait -n -p pid "${!TEST_PIDS[@]}" || status=$?
 	TEST_ENDED[${TEST_PIDS[$pid]}]=$status
+	test_took "${TEST_PIDS[$pid]}" $((SECONDS - TEST_BEGAN[$pid]))
 	[ -z "${TEST_LAB_OF[$pid]:-}" ] || TEST_FREE_LABS+=("${TEST_LAB_OF[$pid]}")
-	unset "TEST_PIDS[$pid]" "TEST_LAB_OF[$pid]"
+	unset "TEST_PIDS[$pid]" "TEST_LAB_OF[$pid]" "TEST_BEGAN[$pid]"
 	while [ ${#TEST_ORDER[@]} -gt 0 ] && [ -n "${TEST_ENDED[${TEST_ORDER[0]}]:-}" ]; do
 		test_count "$UI_LOGS/test/${TEST_ORDER[0]//\//-}.log" "${TEST_ENDED[${TEST_ORDER[0]}]}" "${TEST_ORDER[0]}"
 		TEST_ORDER=("${TEST_ORDER[@]:1}")
@@ -253,6 +259,7 @@ cmd_test() {
 	ui_give_back -R "$UI_LOGS/test"
 	[ -z "$UI_TTY" ] || printf '%s' "$UI_CLEAR"
 	[ $((TEST_PASSED + TEST_FAILED)) -gt 0 ] || echo "nothing of this name ran: ${TEST_NAMES[*]}"
+	[ ! -e "$UI_LOGS/test/times" ] || echo "longest: $(sort -rn "$UI_LOGS/test/times" | head -n 5 | sed 's/\([0-9]*\) \(.*\)/\2 \1 s/' | paste -sd, | sed 's/,/, /g')"
 	echo "in $((SECONDS - started)) s"
 	echo "$TEST_PASSED passed, $TEST_FAILED failed"
 	[ $TEST_FAILED = 0 ] && [ $TEST_PASSED -gt 0 ]

@@ -194,8 +194,17 @@ kill_server() {
 	SERVER_PID=
 }
 
+# What is awaited (--timeout=120s) has the same patience as eventually has; a second or five are a look, or meant so.
 k() {
-	HOME=$TEST_DIR "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}" "$@"
+	local argument arguments=() seconds
+	for argument in "$@"; do
+		if [[ $argument =~ ^--timeout=([1-9][0-9]{1,2})s$ ]]; then
+			seconds=$((BASH_REMATCH[1] * PATIENCE < 600 ? BASH_REMATCH[1] * PATIENCE : 600))
+			[ $seconds -le "${BASH_REMATCH[1]}" ] || argument=--timeout=${seconds}s
+		fi
+		arguments+=("$argument")
+	done
+	HOME=$TEST_DIR "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}" "${arguments[@]}"
 }
 
 # k_count ARG...: how many objects kubectl get finds.

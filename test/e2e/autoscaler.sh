@@ -27,8 +27,8 @@ check "a short window downwards" k patch hpa load --type=merge -p '{"spec":{"beh
 check "it scales up to its limit" eventually 150 matches '^3$' k get deployment load -o 'jsonpath={.spec.replicas}'
 check "three pods are there" k rollout status deployment/load --timeout=120s
 check_output "kubectl get hpa" 'load +Deployment/load +(cpu: )?[0-9]+%/50% +1 +3 +[123]' k get hpa load
-check_output "its conditions" 'AbleToScale +True.*ScalingActive +True +ValidMetricFound +the HPA was able to successfully calculate a replica count from cpu resource utilization \(percentage of request\).*ScalingLimited' k describe hpa load
-check_output "an event" 'SuccessfulRescale .*horizontal-pod-autoscaler +New size: [23]; reason: cpu resource utilization \(percentage of request\) above target' k describe hpa load
+check "its conditions" eventually 20 matches 'AbleToScale +True.*ScalingActive +True +ValidMetricFound +the HPA was able to successfully calculate a replica count from cpu resource utilization \(percentage of request\).*ScalingLimited' k describe hpa load
+check "an event" eventually 20 matches 'SuccessfulRescale .*horizontal-pod-autoscaler +New size: [23]; reason: cpu resource utilization \(percentage of request\) above target' k describe hpa load
 
 # Whoever comes while this goes on is told, too.
 stop_all() {
@@ -37,6 +37,6 @@ stop_all() {
 	[ "$(k get deployment load -o 'jsonpath={.spec.replicas}')" = 1 ]
 }
 check "without load it scales down to one" eventually 150 stop_all
-check_output "and says why" 'New size: 1; reason: All metrics below target' k describe hpa load
+check "and says why" eventually 20 matches 'New size: 1; reason: All metrics below target' k describe hpa load
 k delete hpa/load deployment/load --timeout=120s >/dev/null
 finish

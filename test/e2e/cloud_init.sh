@@ -55,14 +55,14 @@ check "apply" k apply -f "$TEST_DIR/drive.yaml"
 check "the user data started the agent" k wait --for=condition=AgentConnected vmi/drive --timeout=240s
 check_output "meta data: name, type of instance" '"instance_type": "tiny".*"instance_id": "drive.e2e-cloud-init".*"hostname": "driven".*"uuid": "' \
 	inside drive 'mount -o ro "$(findfs LABEL=config-2)" /mnt; cat /mnt/openstack/latest/meta_data.json'
-check_output "and the key" '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne one@test$' inside drive 'cat /root/.ssh/authorized_keys'
-check_output "the name" '^driven$' inside drive hostname
+check "and the key" eventually 20 matches '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne one@test$' inside drive 'cat /root/.ssh/authorized_keys'
+check "the name" eventually 20 matches '^driven$' inside drive hostname
 check "network data as it was written" matches '# as it was written' inside drive 'cat /mnt/openstack/latest/network_data.json; umount /mnt'
 check "its commands ran" eventually 60 matches '^from a Secret$' inside drive 'cat /www/ran'
-check_output "a Secret is a disk of its label" '^1234$' inside drive 'mount -o ro "$(findfs LABEL=values)" /mnt; cat /mnt/token; umount /mnt'
-check_output "that others can't read" '^.r-------- ' inside drive 'mount -o ro "$(findfs LABEL=values)" /mnt; ls -l /mnt/token; umount /mnt'
-check_output "a ConfigMap, too" '^blue$' inside drive 'mount -o ro "$(findfs LABEL=cfgdata)" /mnt; cat /mnt/colour; umount /mnt'
-check_output "answer files" '^<unattend/>$' inside drive 'mount -o ro "$(findfs LABEL=unattendCD)" /mnt; cat /mnt/Autounattend.xml; umount /mnt'
+check "a Secret is a disk of its label" eventually 20 matches '^1234$' inside drive 'mount -o ro "$(findfs LABEL=values)" /mnt; cat /mnt/token; umount /mnt'
+check "that others can't read" eventually 20 matches '^.r-------- ' inside drive 'mount -o ro "$(findfs LABEL=values)" /mnt; ls -l /mnt/token; umount /mnt'
+check "a ConfigMap, too" eventually 20 matches '^blue$' inside drive 'mount -o ro "$(findfs LABEL=cfgdata)" /mnt; cat /mnt/colour; umount /mnt'
+check "answer files" eventually 20 matches '^<unattend/>$' inside drive 'mount -o ro "$(findfs LABEL=unattendCD)" /mnt; cat /mnt/Autounattend.xml; umount /mnt'
 uid=$(k_field vmi/drive .metadata.uid)
 check_output "nobody else on the node reads the seeds" '^600$' on_node 1 stat -c %a "/var/lib/hanok/vms/$uid/seed.iso"
 check "delete" k delete vmi drive --timeout=240s

@@ -65,7 +65,7 @@ check_output "volumes: config map, secret" '^from a config mapopensesame$' k exe
 check "volumes: emptyDir is writable" k exec "$pod" -- touch /scratch/file
 check_output "memory limit reached the control group" '^33554432' k exec "$pod" -- \
 	sh -c 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max'
-check_output "exec -it gives a terminal" 'hello 42.*' python3 "$TEST_ROOT/test/terminal.py" 30 \
+check_output "exec -it gives a terminal" 'hello 42.*' python3 "$TEST_ROOT/test/terminal.py" 120 \
 	'expect:# ' 'send:tty && echo hello $((6*7))\n' 'expect:/dev/pts/[0-9]+\s+hello 42' 'send:exit 3\n' end:3 \
 	-- env HOME="$TEST_DIR" kubectl --kubeconfig "$KUBECONFIG_FILE" -n e2e-containers exec -it "$pod" -- sh
 pipe_through() { echo piped | k exec -i "$pod" -- cat; }
@@ -74,7 +74,7 @@ check_output "stdin passes through exec" '^piped$' pipe_through
 k logs -f "$pod" >"$TEST_DIR/follow.log" 2>&1 &
 follower=$!
 address=$(k_field "pod/$pod" .status.podIP)
-check_output "the node reaches the pod" "^container $pod" on_node 1 curl -s --max-time 5 "http://$address/"
+check "the node reaches the pod" eventually 20 matches "^container $pod" on_node 1 curl -s --max-time 5 "http://$address/"
 on_node 1 curl -s -o /dev/null --max-time 5 "http://$address/followed"
 check "logs -f shows what comes" eventually 10 grep -q response:404 "$TEST_DIR/follow.log"
 kill $follower

@@ -3,7 +3,8 @@
 . "$(dirname "$0")/../lib.sh"
 [ -e /proc/net/if_inet6 ] || { echo "1..0 # SKIP this kernel has no IPv6"; exit 0; }
 unset HANOK_TEST_LAB
-export LAB_DUAL=1 HANOK_PORT=${HANOK_DUAL_PORT:-17798}
+HANOK_PORT=$(free_port)
+export LAB_DUAL=1 HANOK_PORT
 use_lab
 use_namespace e2e-dual
 
@@ -61,16 +62,16 @@ check_output "by default it is IPv4" '^\["IPv4"\] SingleStack$' k get service fo
 slices() { k get endpointslices -l kubernetes.io/service-name=both -o 'jsonpath={range .items[*]}{.addressType}{"\n"}{end}' | sort | tr '\n' ' '; }
 check "slices of both kinds" eventually 10 matches '^IPv4 IPv6 $' slices
 from_pod() { k exec client -- wget -q -O - "$1"; }
-check_output "the pod answers a pod by IPv6" 'container web' from_pod "http://[$pod]/"
+check "the pod answers a pod by IPv6" eventually 20 matches 'container web' from_pod "http://[$pod]/"
 check "the ClusterIP of IPv6 answers a pod" eventually 10 matches 'container web' from_pod "http://[$both]/"
-check_output "the one of IPv6 alone" 'container web' from_pod "http://[$six]/"
-check_output "that of IPv4 as well" 'container web' from_pod "http://$(k_field service/both .spec.clusterIP)/"
-check_output "the node itself" 'container web' on_node 1 curl -s --max-time 3 "http://[$both]/"
-check_output "the NodePort by IPv6, from outside" 'container web' outside "http://[fd00:172:31::1]:$port/"
-check_output "from a pod" 'container web' from_pod "http://[fd00:172:31::1]:$port/"
-check_output "and by IPv4" 'container web' outside "http://172.31.0.1:$port/"
-check_output "a host port by IPv6" 'container web' outside "http://[fd00:172:31::1]:8088/"
-check_output "what is no service is refused" 'curl: 7' outside "http://[fd00:172:31::1]:8090/"
+check "the one of IPv6 alone" eventually 20 matches 'container web' from_pod "http://[$six]/"
+check "that of IPv4 as well" eventually 20 matches 'container web' from_pod "http://$(k_field service/both .spec.clusterIP)/"
+check "the node itself" eventually 20 matches 'container web' on_node 1 curl -s --max-time 3 "http://[$both]/"
+check "the NodePort by IPv6, from outside" eventually 20 matches 'container web' outside "http://[fd00:172:31::1]:$port/"
+check "from a pod" eventually 20 matches 'container web' from_pod "http://[fd00:172:31::1]:$port/"
+check "and by IPv4" eventually 20 matches 'container web' outside "http://172.31.0.1:$port/"
+check "a host port by IPv6" eventually 20 matches 'container web' outside "http://[fd00:172:31::1]:8088/"
+check "what is no service is refused" eventually 20 matches 'curl: 7' outside "http://[fd00:172:31::1]:8090/"
 check "no endpoints" k delete pod web --grace-period=0 --force
 refusal() { on_node 1 curl -s --max-time 3 "http://[$both]/" || echo "curl: $?"; }
 check "are refused by IPv6 too" eventually 10 matches 'curl: 7' refusal

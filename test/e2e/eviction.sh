@@ -91,8 +91,8 @@ check "the one that takes all memory" eventually 30 matches \
 check_output "as the target of a disruption" '^True TerminationByKubelet$' k get pod big -o \
 	'jsonpath={.status.conditions[?(@.type=="DisruptionTarget")].status} {.status.conditions[?(@.type=="DisruptionTarget")].reason}'
 check_output "the modest one runs on" '^Running 0$' k_field pod/small .status.phase '.status.containerStatuses[0].restartCount'
-check_output "the node says what it does" 'Attempting to reclaim memory' events EvictionThresholdMet
-check_output "and how it is" 'Node node1 status is now: NodeHasInsufficientMemory' events NodeHasInsufficientMemory
+check "the node says what it does" eventually 20 matches 'Attempting to reclaim memory' events EvictionThresholdMet
+check "and how it is" eventually 20 matches 'Node node1 status is now: NodeHasInsufficientMemory' events NodeHasInsufficientMemory
 check "the unused image has gone" eventually 10 matches '^0' on_disk vm-kernel
 check_output "the used ones are there" '^1' on_disk web
 check_output "the sandboxes' too" '^1' on_disk pause

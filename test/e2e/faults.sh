@@ -34,7 +34,7 @@ container_id() { k_field pod/bystander '.status.containerStatuses[0].containerID
 guest_process() { on_node 1 sh -c 'for f in /proc/[0-9]*/cmdline; do case $(tr "\0" " " <$f 2>/dev/null) in /usr/bin/qemu-system*guest=e2e-faults_bystander-vm*) cut -d" " -f1,22 ${f%cmdline}stat ;; esac; done'; }
 container_before=$(container_id) guest_before=$(guest_process)
 check "there is a guest process" test -n "$guest_before"
-check_output "its host port answers" '^container bystander' lab_in fabric curl -s --max-time 5 http://172.31.0.1:18080/
+check_output "its host port answers" '^container bystander' lab_in fabric curl -s --max-time 30 http://172.31.0.1:18080/
 
 # A manifest that is not one.
 malformed() { printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {containers: [{name: c, image: i, ports: [{containerPort: 99999}]}]}\n' | k create -f -; }
@@ -49,7 +49,7 @@ for image in registry.lab:5000/none:latest 172.31.0.254:1/none:latest; do
 		k_field pod/lost '.status.containerStatuses[0].state.waiting.reason'
 	check "image $image: and tried again with back-off" eventually 90 matches 'ImagePullBackOff.*Back-off pulling image' \
 		k_field pod/lost '.status.containerStatuses[0].state.waiting.reason' '.status.containerStatuses[0].state.waiting.message'
-	check_output "image $image: an event names the cause" 'Failed to pull image.*(not found|manifest unknown|refused)' k describe pod lost
+	check "image $image: an event names the cause" eventually 20 matches 'Failed to pull image.*(not found|manifest unknown|refused)' k describe pod lost
 	check "image $image: delete it" k delete pod lost --timeout=120s --grace-period=1
 done
 
@@ -89,7 +89,7 @@ check "delete it" k delete pod waits --timeout=120s
 check "containerd is killed" lab_service_end node1 containerd 0
 check "the node says so" eventually 60 matches '^False .*(untime|containerd)' k_field node/node1 \
 	'.status.conditions[?(@.type=="Ready")].status' '.status.conditions[?(@.type=="Ready")].message'
-check_output "the container serves on" '^container bystander' lab_in fabric curl -s --max-time 5 http://172.31.0.1:18080/
+check_output "the container serves on" '^container bystander' lab_in fabric curl -s --max-time 30 http://172.31.0.1:18080/
 check "the machine runs on" test "$(guest_process)" = "$guest_before"
 check "a pod that is created meanwhile" k run patient --image=registry.lab:5000/web:latest
 check "containerd is back" lab_containerd_up 1
@@ -128,7 +128,7 @@ for path in missing.img broken.qcow2; do
 done
 
 check "the container never noticed" test "$(container_id)" = "$container_before"
-check_output "it answers" '^container bystander' lab_in fabric curl -s --max-time 5 http://172.31.0.1:18080/
+check_output "it answers" '^container bystander' lab_in fabric curl -s --max-time 30 http://172.31.0.1:18080/
 check "nor did the guest" test "$(guest_process)" = "$guest_before"
 check "delete all" k delete namespace e2e-faults --timeout=240s
 on_node 1 rm -rf /var/lib/e2e-faults

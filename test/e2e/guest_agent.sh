@@ -64,7 +64,7 @@ check_output "hanok virt exec" '^root$' virt exec told --timeout 120 -- id -un
 
 # A slow guest: it stands still for longer than its agent has for an answer, while a program runs for longer than the
 # API server waits for other answers.
-virt exec told --timeout 60 -- sh -c 'echo begun >/run/slow; sleep 32; printf "\377ended"' >"$TEST_DIR/slow" 2>&1 &
+virt exec told --timeout 240 -- sh -c 'echo begun >/run/slow; sleep 32; printf "\377ended"' >"$TEST_DIR/slow" 2>&1 &
 slow=$!
 check "a program begins" eventually 30 matches '^begun$' virt exec told -- cat /run/slow
 signal() { on_node 1 sh -c "kill -$1 \$(cat /run/libvirt/qemu/e2e-agent_told.pid)"; }
@@ -113,7 +113,7 @@ instance sick '
   livenessProbe: {exec: {command: [/bin/false]}, periodSeconds: 1, timeoutSeconds: 60, failureThreshold: 3}' >"$TEST_DIR/sick.yaml"
 check "apply one whose liveness probe fails" k apply -f "$TEST_DIR/sick.yaml"
 check "it is stopped" eventually 90 matches '^(Succeeded|Failed)$' k_field vmi/sick .status.phase
-check_output "and it is said why" 'Liveness probe failed' k describe vmi sick
+check "and it is said why" eventually 20 matches 'Liveness probe failed' k describe vmi sick
 check "delete it" k delete vmi sick --timeout=240s
 check_fails "no agent, no answers" sub nobody guestosinfo -f
 finish

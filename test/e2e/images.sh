@@ -111,8 +111,8 @@ check "policy Never" eventually 10 matches 'ErrImageNeverPull Container image "r
 check "a tag that is not there" eventually 20 matches 'ImagePullBackOff Back-off .*ErrImagePull: rpc error: code = NotFound desc = .*not found' waiting no-tag
 check "a registry that is not there" eventually 20 matches 'ImagePullBackOff .*(connection refused|no route to host|i/o timeout)' waiting no-registry
 check "the second of two secrets is the right one" eventually 20 matches '^Running$' phase_of friend
-check_output "events tell how long it took and how much it was" 'Normal Pulled: Successfully pulled image "registry.lab:5443/two:1" in [0-9.]+m?s \([0-9.]+m?s including waiting\). Image size: [0-9]+ bytes\.' events_of friend
-check_output "and that it began" 'Normal Pulling: Pulling image "registry.lab:5443/two:1"' events_of friend
+check "events tell how long it took and how much it was" eventually 20 matches 'Normal Pulled: Successfully pulled image "registry.lab:5443/two:1" in [0-9.]+m?s \([0-9.]+m?s including waiting\). Image size: [0-9]+ bytes\.' events_of friend
+check "and that it began" eventually 20 matches 'Normal Pulling: Pulling image "registry.lab:5443/two:1"' events_of friend
 check_output "the image's id is its digest in the registry" '^registry.lab:5443/two@sha256:[0-9a-f]{64} registry.lab:5443/two:1$' k_field pod/friend '.status.containerStatuses[0].imageID' '.status.containerStatuses[0].image'
 check_output "secrets of the account are the pod's" 'bob' k_field pod/account '.spec.imagePullSecrets[0].name'
 check "and a key with a star fits" eventually 20 matches '^Running$' phase_of account
@@ -132,9 +132,9 @@ digest=$(k_field pod/friend '.status.containerStatuses[0].imageID')
 check "a cached private image is not given to strangers" eventually 20 matches 'ErrImagePull.*(401|authorization failed)' waiting cached-stranger
 check "nor with policy Never" eventually 10 matches 'ErrImageNeverPull Container image "registry.lab:5443/two:1" is present, but was pulled with credentials' waiting cached-never
 check "but to who has the same secret" eventually 20 matches '^Running$' phase_of cached-friend
-check_output "without pulling" 'already present on machine and can be accessed by the pod' events_of cached-friend
+check "without pulling" eventually 20 matches 'already present on machine and can be accessed by the pod' events_of cached-friend
 check "others pull with their own" eventually 20 matches '^Running$' phase_of cached-other
-check_output "which is what they do" 'Successfully pulled' events_of cached-other
+check "which is what they do" eventually 20 matches 'Successfully pulled' events_of cached-other
 check "by digest" eventually 20 matches '^Running$' phase_of by-digest
 check "what is public is everybody's" eventually 20 matches 'Container image "registry.lab:5000/web:latest" already present on machine' events_of present
 

@@ -131,7 +131,7 @@ check_output "and the pod has failed" '^Failed$' k_field pod/nothing-once .statu
 check "a missing ConfigMap" eventually 20 matches '"message":"configmap \\"absent\\" not found","reason":"CreateContainerConfigError"' state no-key state
 events_of() { k get events --field-selector "involvedObject.name=$1" -o 'jsonpath={range .items[*]}{.reason}: {.message}{"\n"}{end}'; }
 check "a failing postStart hook" eventually 30 matches 'FailedPostStartHook: PostStartHook failed' events_of bad-hook
-check_output "ends its container" 'Killing: FailedPostStartHook' events_of bad-hook
+check "ends its container" eventually 20 matches 'Killing: FailedPostStartHook' events_of bad-hook
 
 # ---- probes and gates ----
 ready() { k get pod "$1" -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status} {.reason} {.message}{end}'; }

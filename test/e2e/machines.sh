@@ -46,11 +46,11 @@ check "it becomes Ready" k wait --for=condition=Ready vm/guest --timeout=240s
 check_output "get vm" 'NAME +AGE +STATUS +READY.*guest .*Running +True' k get vm
 check_output "get vmi -o wide: phase, address, node" 'guest .*Running +[0-9.]+ +node1' k get vmi -o wide
 check_output "libvirt runs it by a useful name" 'e2e-machines.guest' lab_virsh list --name
-check_output "describe shows events" 'Started|SuccessfulCreate' k describe vm guest
+check "describe shows events" eventually 20 matches 'Started|SuccessfulCreate' k describe vm guest
 address=$(k_field vmi/guest '.status.interfaces[0].ipAddress')
 check "its web server answers" eventually 150 matches '^virtual machine guest-by-seed$' on_node 1 curl -s --max-time 3 "http://$address/"
 check "cloud-init ran" eventually 30 matches '^ran written by the seed$' on_node 1 curl -s --max-time 3 "http://$address/ran"
-check_output "console: login and a shell; it asks the cluster for names" 'uid=0' python3 "$TEST_ROOT/test/terminal.py" 150 \
+check_output "console: login and a shell; it asks the cluster for names" 'uid=0' python3 "$TEST_ROOT/test/terminal.py" 240 \
 	'send:\n' 'expect:guest-by-seed login: ' 'send:root\n' 'expect:assword:' 'send:sesame\n' 'expect:# ' \
 	'send:id; grep -c vd[a-c]$ /proc/partitions\n' 'expect:uid=0' 'expect:3\s' \
 	'send:cat /etc/resolv.conf\n' 'expect:search e2e-machines.svc.cluster.local svc.cluster.local cluster.local' 'expect:nameserver 10.96.0.10' \
@@ -75,7 +75,7 @@ check_fails "libvirt has no such domain" domain_exists
 check "start" virt start guest
 check "Ready again" k wait --for=condition=Ready vm/guest --timeout=240s
 instance=$(k_field vmi/guest .metadata.uid)
-check "power off from inside" python3 "$TEST_ROOT/test/terminal.py" 150 \
+check "power off from inside" python3 "$TEST_ROOT/test/terminal.py" 240 \
 	'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:sesame\n' 'expect:# ' 'send:poweroff\n' 'expect:going down' \
 	end:0 -- "$LAB/bin/hanok" virt console guest --kubeconfig "$KUBECONFIG_FILE" -n e2e-machines
 check "is followed by a start (runStrategy Always)" eventually 60 matches '^[0-9a-f-]{36}$' other_instance

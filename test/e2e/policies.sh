@@ -78,9 +78,9 @@ check_output "and the kernel has no table for policies" '^0$' tables
 
 policy deny '{podSelector: {}}'
 check "default deny" eventually 5 matches '^no no no$' from_client "$server:80" "$server:8080" "$service:8000"
-check_output "what others offer is still reached" '^yes$' from_client "$friend:80"
-check_output "so is a pod by itself, through its service" '^yes yes$' from_server "$service:8000" "$server:80"
-check_output "the node reaches its pods" '^server$' on_node 1 curl -s --max-time 2 "http://$server:80/"
+check "what others offer is still reached" eventually 20 matches '^yes$' from_client "$friend:80"
+check "so is a pod by itself, through its service" eventually 20 matches '^yes yes$' from_server "$service:8000" "$server:80"
+check "the node reaches its pods" eventually 20 matches '^server$' on_node 1 curl -s --max-time 2 "http://$server:80/"
 
 policy web '{podSelector: {matchLabels: {app: server}}, ingress: [{from: [{podSelector: {matchLabels: {app: client}}}], ports: [{port: web}, {port: 81, endPort: 82}]}]}'
 check "policies add up: a named port, a range, a service by its endpoint" eventually 5 matches '^no yes yes yes yes$' \
@@ -111,10 +111,10 @@ check_output "leave nothing" '^0$' tables
 if on_node 1 nft list table bridge hanok-ports >/dev/null 2>&1; then
 	forge() { k exec forger -- sh -c "ip addr $1 $friend/32 dev eth0; ip route replace ${friend%.*}.0/24 dev eth0 src $2"; }
 	forger=$(k_field pod/forger .status.podIP)
-	check_output "a pod reaches others as itself" '^yes$' try e2e-policies/forger "$server:80"
+	check "a pod reaches others as itself" eventually 20 matches '^yes$' try e2e-policies/forger "$server:80"
 	check "it takes another's address" forge add "$friend"
 	check_output "and reaches nobody with it" '^no$' try e2e-policies/forger "$server:80"
-	check_output "nobody takes it for the other" '^yes$' from_client "$friend:80"
+	check "nobody takes it for the other" eventually 20 matches '^yes$' from_client "$friend:80"
 	check "as itself again" forge del "$forger"
 	check "it reaches all" eventually 5 matches '^yes yes$' try e2e-policies/forger "$server:80" "$friend:80"
 else
@@ -125,7 +125,7 @@ fi
 name() { k exec client -- sh -c "timeout 2 nslookup $1.e2e-policies.svc.cluster.local 10.96.0.10 >/dev/null 2>&1 && echo yes || echo no"; }
 policy out '{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress]}'
 check "default deny of egress denies names" eventually 5 matches '^no$' name server
-check_output "the node still reaches the pod" '^client$' on_node 1 curl -s --max-time 2 "http://$client:80/"
+check "the node still reaches the pod" eventually 20 matches '^client$' on_node 1 curl -s --max-time 2 "http://$client:80/"
 policy dns '{podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels: {k8s-app: kube-dns}}}], ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}]}'
 check "the usual rule allows them" eventually 5 matches '^yes$' name server
 check_output "and nothing else" '^no$' from_client "$server:80"
@@ -140,7 +140,7 @@ if on_node 1 nft list table bridge hanok-ports >/dev/null 2>&1; then
 	check_output "its port is kept to its address" "\"hk[0-9a-f]{12}\" \\. ${machine//./\\.}" on_node 1 nft list set bridge hanok-ports own4
 fi
 check "its policy holds" eventually 5 matches '^no$' from_client "$machine:80"
-check_output "for those it says" '^yes$' from_server "$machine:80"
+check "for those it says" eventually 20 matches '^yes$' from_server "$machine:80"
 policy out '{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: machine}}}]}]}'
 k delete networkpolicy machine >/dev/null
 check "and it is a peer" eventually 5 matches '^yes no$' from_client "$machine:80" "$server:80"

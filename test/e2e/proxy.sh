@@ -50,19 +50,19 @@ health=$(k_field service/echo .spec.healthCheckNodePort)
 sticky=$(k_field service/sticky '.spec.ports[0].nodePort')
 
 check "a host port leads to its pod" eventually 10 matches 'container one' outside http://172.31.0.1:8088/
-check_output "so does one of one address" 'container one' outside http://172.31.0.1:8089/
-check_output "from the node, too" 'container one' inside http://172.31.0.1:8088/
+check "so does one of one address" eventually 20 matches 'container one' outside http://172.31.0.1:8089/
+check "from the node, too" eventually 20 matches 'container one' inside http://172.31.0.1:8088/
 check_output "and from the other pod" 'container one' k exec two -- wget -q -O - http://172.31.0.1:8088/
 check "no rules of iptables were needed" test -z "$(on_node 1 sh -c 'nft list tables' | grep -vE 'table (ip|ip6|inet|bridge) hanok|libvirt|table ip(6)? (nat|filter|mangle|raw)$' | grep -i portmap)"
 
 check "the NodePort answers" eventually 10 matches container outside "http://172.31.0.1:$port/"
 check_output "an external IP answers" container outside http://203.0.113.9/
-check_output "the load balancer's address is for some sources only" 'curl: 28' outside http://203.0.113.8/
+check "the load balancer's address is for some sources only" eventually 20 matches 'curl: 28' outside http://203.0.113.8/
 check_output "the node itself gets there" container inside http://203.0.113.8/
 check "others are let in" k patch service echo --type=merge -p '{"spec":{"loadBalancerSourceRanges":["172.31.0.0/24"]}}'
 check "and come" eventually 10 matches container outside http://203.0.113.8/
-check_output "the health check counts two endpoints" '"localEndpoints": 2' outside "http://172.31.0.1:$health/"
-check_output "in upstream's headers" 'HTTP/1.1 200.*X-Load-Balancing-Endpoint-Weight: 2' outside -i "http://172.31.0.1:$health/"
+check "the health check counts two endpoints" eventually 20 matches '"localEndpoints": 2' outside "http://172.31.0.1:$health/"
+check "in upstream's headers" eventually 20 matches 'HTTP/1.1 200.*X-Load-Balancing-Endpoint-Weight: 2' outside -i "http://172.31.0.1:$health/"
 ask_sticky() { for _ in 1 2 3 4 5 6 7 8; do outside "http://172.31.0.1:$sticky/"; done | sort | uniq -c; }
 check_output "a client stays with its endpoint" '^ *8 container' ask_sticky
 check "for as long as the service says, in whole minutes" on_node 1 sh -c 'nft list map ip hanok affinity | grep -q "timeout 2m"'
@@ -81,7 +81,7 @@ check "services go on" test "$(outside "http://172.31.0.1:$port/" | cut -c1-9)" 
 check "and another one takes over" eventually 10 matches '[0-9]' netd
 check "a change arrives" k patch service echo --type=merge -p '{"spec":{"externalIPs":["203.0.113.10"]}}'
 check "at the new address" eventually 15 matches container outside http://203.0.113.10/
-check_output "which replaced the old" 'curl: (7|28)' outside http://203.0.113.9/
+check "which replaced the old" eventually 20 matches 'curl: (7|28)' outside http://203.0.113.9/
 # Connections outlive the agent, though the next one's netd gives the kernel all elements anew: half a request before,
 # the rest after.
 hold() {
@@ -113,7 +113,7 @@ check "pods end" k delete pod one two --grace-period=1
 check "the host port is gone with its pod" eventually 10 matches 'curl: 7' outside http://172.31.0.1:8088/
 check "no host port is left" test -z "$(on_node 1 nft list map ip hanok host_ports | grep elements)"
 check "a service without endpoints refuses" eventually 10 matches 'curl: 7' outside "http://172.31.0.1:$port/"
-check_output "and says so to load balancers" 'HTTP/1.1 503' outside -i "http://172.31.0.1:$health/"
+check "and says so to load balancers" eventually 20 matches 'HTTP/1.1 503' outside -i "http://172.31.0.1:$health/"
 check "services end" k delete service echo sticky
 check "nobody listens for health checks" eventually 5 matches 'curl: 7' outside "http://172.31.0.1:$health/"
 lab_in fabric ip route delete 203.0.113.0/24

@@ -23,7 +23,7 @@ check "three endpoints" eventually 60 matches '([0-9.]+ ){2}[0-9.]+$' k get endp
 check_output "and a slice with them" 'web-' k get endpointslices -l kubernetes.io/service-name=web
 address=$(k_field service/web .spec.clusterIP)
 ask() { on_node 1 sh -c "for i in \$(seq $1); do curl -s --max-time 5 http://$2/ || echo none; done" | sort | uniq -c; }
-answered() { on_node 1 sh -c "for i in \$(seq $1); do curl -sf --max-time 5 http://$address/; done" | wc -l; }
+answered() { on_node 1 sh -c "for i in \$(seq $1); do curl -sf --max-time 30 http://$address/; done" | wc -l; }
 check "the ClusterIP is answered by both kinds" eventually 90 matches 'container web-.*virtual machine web-vm' ask 12 "$address"
 check_output "every one of 60 requests is answered" '^60$' answered 60
 check_output "the NodePort is answered by both kinds" 'container web-.*virtual machine web-vm' ask 30 "172.31.0.1:30080"
@@ -52,7 +52,7 @@ if "$KUBECTL" version --client -o json | grep -qE '"gitVersion": "v1\.(3[1-9]|[4
 	check_fails "without falling back" bash -c "grep -i 'fallback to SPDY' '$TEST_DIR/forward.log'"
 fi
 check_output "another host in the fabric reaches the NodePort" '(container|virtual machine) web' \
-	lab_in fabric curl -s --max-time 5 http://172.31.0.1:30080/
+	lab_in fabric curl -s --max-time 30 http://172.31.0.1:30080/
 
 check "without containers only the machine answers" k scale deployment web --replicas=0
 check "and it does" eventually 40 matches '^ *8 virtual machine web-vm$' ask 8 "$address"

@@ -62,7 +62,7 @@ claim_shows() { shows "$local_dir/pvc-$(k_field "pvc/$1" .metadata.uid)"; }
 data_claim() { k get vm vm -o 'jsonpath={.spec.template.spec.volumes[?(@.name=="data")].persistentVolumeClaim.claimName}'; }
 content_dir() { echo "$local_dir/.snapshots/$(k_field "vmsnapshotcontent/$(k_field "vmsnapshot/$1" .status.virtualMachineSnapshotContentName)" .metadata.uid)/data"; }
 guest() { # COMMAND EXPECTED
-	python3 "$TEST_ROOT/test/terminal.py" 150 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
+	python3 "$TEST_ROOT/test/terminal.py" 240 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
 		"send:$1; sync\n" "expect:$2" 'send:exit\n' 'expect:login:' 'send:\x1d' end:0 \
 		-- "$LAB/bin/hanok" virt console vm --kubeconfig "$KUBECONFIG_FILE" -n e2e-snapshots
 }

@@ -30,8 +30,14 @@ head -c 20000000 /dev/urandom >"$TEST_DIR/big"
 
 through() { echo through | k exec -i target -c web -- cat; }
 both_ways() { head -c 3000000 "$TEST_DIR/big" | k exec -i target -c web -- cat | cmp - <(head -c 3000000 "$TEST_DIR/big"); }
-attach() { (echo "$1"; sleep 1) | k attach -i target -c cat; }
-on_terminal() { python3 "$TEST_ROOT/test/terminal.py" 30 "${@:2}" -- env HOME="$TEST_DIR" sh -c "stty rows 33 cols 99; exec $KUBECTL --kubeconfig $KUBECONFIG_FILE -n e2e-streams $1"; }
+# What ends its input detaches it: not before the answer is there.
+attach() {
+	{ echo "$1"; eventually 15 grep -q "$1" "$TEST_DIR/attached"; } | k attach -i target -c cat >"$TEST_DIR/attached" 2>&1
+	local status=$?
+	cat "$TEST_DIR/attached"
+	return $status
+}
+on_terminal() { python3 "$TEST_ROOT/test/terminal.py" 120 "${@:2}" -- env HOME="$TEST_DIR" sh -c "stty rows 33 cols 99; exec $KUBECTL --kubeconfig $KUBECONFIG_FILE -n e2e-streams $1"; }
 # start_forward TARGET PORTS...: until end_forward; its words are in forward.log.
 start_forward() {
 	HOME=$TEST_DIR "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" -n e2e-streams port-forward "$@" >"$TEST_DIR/forward.log" 2>&1 &
@@ -61,13 +67,13 @@ streams_of() {
 	check_output "$v: run -it --rm" 'it 42' on_terminal "run -it --rm once-${v//./-} --image=$IMAGE --restart=Never --command -- sh" 'expect:# ' 'send:echo it $((6*7)); exit 0\n' 'expect:it 42' end:0
 	a=$(free_port) b=$(free_port)
 	start_forward pod/target "$a:80" "$b:81"
-	check_output "$v: port-forward to a pod" '^container target' curl -sS --max-time 5 "http://127.0.0.1:$a/"
-	check_output "$v: and its second port" '^root:' curl -sS --max-time 5 "http://127.0.0.1:$b/passwd"
-	check_output "$v: again on the same" '^container target' curl -sS --max-time 5 "http://127.0.0.1:$a/"
+	check "$v: port-forward to a pod" eventually 20 matches '^container target' curl -sS --max-time 5 "http://127.0.0.1:$a/"
+	check "$v: and its second port" eventually 20 matches '^root:' curl -sS --max-time 5 "http://127.0.0.1:$b/passwd"
+	check "$v: again on the same" eventually 20 matches '^container target' curl -sS --max-time 5 "http://127.0.0.1:$a/"
 	end_forward
 	a=$(free_port)
 	start_forward service/target "$a:web"
-	check_output "$v: port-forward to a service, by the port's name" '^container target' curl -sS --max-time 5 "http://127.0.0.1:$a/"
+	check "$v: port-forward to a service, by the port's name" eventually 20 matches '^container target' curl -sS --max-time 5 "http://127.0.0.1:$a/"
 	end_forward
 	a=$(free_port)
 	start_forward pod/target "$a:7"

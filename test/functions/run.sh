@@ -176,7 +176,7 @@ scene_end() {
 
 # run_case GROUP ID TITLE NEEDS: prints its result.
 run_case() {
-	local group=$1 id=$2 title=$3 needs=$4 log=$LOGS/$STACK-$2.log word why started=$SECONDS status=0 ended limit_pid
+	local group=$1 id=$2 title=$3 needs=$4 log=$LOGS/$STACK-$2.log word why started=$SECONDS status=0 ended
 	for word in $needs; do
 		why=$("need_$word") || { echo "skip|$STACK|$group|$id|$title|0|$why"; return; }
 	done
@@ -185,15 +185,16 @@ run_case() {
 	CASE_NAMESPACE=$SCENE HANOK_TEST_DIR=$TEST_DIR setsid bash "$FUNCTIONS/case.sh" "$SCENARIO" "$id" >"$log" 2>&1 </dev/null &
 	CASE_PID=$!
 	sleep "$CASE_SECONDS" >/dev/null &
-	limit_pid=$!
-	wait -n -p ended $CASE_PID $limit_pid
+	LIMIT_PID=$!
+	wait -n -p ended $CASE_PID $LIMIT_PID
 	status=$?
-	if [ "$ended" = $limit_pid ]; then
+	if [ "$ended" = $LIMIT_PID ]; then
 		status=124
 		case_cut
 	fi
-	kill $limit_pid 2>/dev/null
-	wait $limit_pid
+	kill $LIMIT_PID 2>/dev/null
+	wait $LIMIT_PID
+	LIMIT_PID=
 	kill -KILL -- -$CASE_PID 2>/dev/null
 	CASE_PID=
 	flock -u "$ALONE"
@@ -222,8 +223,9 @@ scenario() {
 	STACK=$1
 	SCENARIO=$2
 	export STACK PATIENT
-	CASE_PID=
-	trap '[ -z "$CASE_PID" ] || case_cut; scene_end; exit 143' TERM INT
+	CASE_PID=''
+	LIMIT_PID=''
+	trap '[ -z "$CASE_PID" ] || case_cut; [ -z "$LIMIT_PID" ] || kill $LIMIT_PID; scene_end; exit 143' TERM INT
 	exec {ALONE}>"$RUN_DIR/alone"
 	scene_begin >"$LOGS/scene-$STACK-$SCENARIO.log" 2>&1
 	while IFS='|' read -r -u 6 stack file group id title needs; do

@@ -40,7 +40,7 @@ lab_use() {
 # lab_await SECONDS WHAT COMMAND...: until COMMAND succeeds, or exits with 99: "it never will". For conditions
 # that the other side does not announce.
 lab_await() {
-	local seconds=$1 what=$2 deadline status output tries=0
+	local seconds=$1 what=$2 deadline status output began=$EPOCHREALTIME waited
 	shift 2
 	deadline=$((SECONDS + seconds))
 	while :; do
@@ -50,9 +50,11 @@ lab_await() {
 			echo "not so after $((SECONDS - deadline + seconds)) s: $what. The last try said: $output" >&2
 			return 1
 		fi
-		# What takes long is not asked for all the time: what asks would take the processor from it.
-		tries=$((tries + 1))
-		if [ $tries -lt 40 ]; then sleep 0.05; else sleep 0.25; fi
+		# What takes long is not asked for all the time: what asks would take the processor from it. A twentieth of what has
+		# passed, from 50 to 500 ms.
+		waited=$(((${EPOCHREALTIME/[.,]/} - ${began/[.,]/}) / 20000))
+		waited=$((waited < 50 ? 50 : waited > 500 ? 500 : waited))
+		sleep "0.$(printf %03d $waited)"
 	done
 }
 

@@ -41,7 +41,10 @@ D03() {
 	domain_xml d03 | grep -q '<tpm'
 	virt delete d03 --force
 	domains | not grep -q d03
-	[ -z "$(on_node 1 find /var/lib/libvirt/qemu/nvram /var/lib/libvirt/swtpm /var/lib/hanok/vms /var/lib/hanok/vm-state -name "*$uid*" -o -name '*_d03*' 2>/dev/null)" ]
+	eventually 30 no_state "$uid" d03
+}
+no_state() {
+	[ -z "$(on_node 1 find /var/lib/libvirt/qemu/nvram /var/lib/libvirt/swtpm /var/lib/hanok/vms /var/lib/hanok/vm-state -name "*$1*" -o -name "*_$2*" 2>/dev/null)" ]
 }
 
 #@ D04 | --with-disks also deletes claims that it only names |

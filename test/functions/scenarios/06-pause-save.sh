@@ -7,7 +7,7 @@ K08() {
 	virt pause sleeper
 	condition_is vmi/sleeper Paused
 	[ "$(domain_state sleeper)" = paused ]
-	[ "$(k_field vm/sleeper .status.printableStatus)" = Paused ]
+	status_is sleeper Paused
 	not page sleeper
 	virt unpause sleeper
 	answers sleeper
@@ -72,7 +72,7 @@ K13() {
 	eventually 120 matches 'shut off' domain_state k13
 	virt delete k13 --force
 	domains | not grep -q k13
-	[ -z "$(on_node 1 find /var/lib/libvirt/qemu/save -name '*k13*')" ]
+	eventually 30 matches '^$' on_node 1 sh -c "find /var/lib/libvirt/qemu/save -name '*k13*' 2>/dev/null; true"
 }
 
 #@ K14 | a paused machine can be stopped |

@@ -3,13 +3,16 @@
 
 #@ K55 | statistics of processor, memory, network and disks, by KubeVirt's names and as a table |
 K55() {
-	local name
 	machine seen
-	k get --raw /api/v1/nodes/node1/proxy/metrics/resource >"$TEST_DIR/figures"
-	for name in kubevirt_vmi_cpu_usage_seconds_total kubevirt_vmi_memory_resident_bytes kubevirt_vmi_network_receive_bytes_total kubevirt_vmi_storage_read_traffic_bytes_total; do
-		grep -q "^$name{.*name=\"seen\"" "$TEST_DIR/figures" || { echo "no $name"; return 1; }
-	done
+	eventually 60 figures_of seen
 	virt stats seen | grep -q seen
+}
+figures_of() {
+	local name
+	k get --raw /api/v1/nodes/node1/proxy/metrics/resource >"$TEST_DIR/figures" || return
+	for name in kubevirt_vmi_cpu_usage_seconds_total kubevirt_vmi_memory_resident_bytes kubevirt_vmi_network_receive_bytes_total kubevirt_vmi_storage_read_traffic_bytes_total; do
+		grep -q "^$name{.*name=\"$1\"" "$TEST_DIR/figures" || { echo "no $name"; return 1; }
+	done
 }
 
 #@ K56 | kubectl, hanok virt and virsh show it under one name |
@@ -36,7 +39,7 @@ K58() {
 	lab_virsh destroy "$(k_namespace)_seen"
 	eventually 90 came_back "$before"
 	ready seen
-	k get events --field-selector involvedObject.name=seen | grep -qi 'stopped\|destroy\|shut'
+	eventually 30 matches '[Ss]topped|[Dd]estroy|[Ss]hut' k get events --field-selector involvedObject.name=seen
 }
 came_back() { lab_virsh domstate "$(k_namespace)_seen" | grep -q running; }
 
