@@ -69,7 +69,8 @@ TEST_SIDE_BY_SIDE=
 TEST_ORDER=()
 declare -A TEST_PIDS=() TEST_ENDED=() TEST_BEGAN=()
 # Scripts that need a lab get one each that no other has meanwhile: TEST_FREE_LABS has those.
-TEST_LAB_COUNT=2
+# Three where the machine has room: what scripts do most is to wait.
+TEST_LAB_COUNT=$(awk -v cpus="$(nproc)" '/^MemTotal:/ { print cpus >= 2 && $2 >= 8000000 ? 3 : 2 }' /proc/meminfo)
 TEST_LABS=()
 TEST_FREE_LABS=()
 declare -A TEST_LAB_OF=()
@@ -154,32 +155,47 @@ test_units() {
 	test_subtotal units "$passed" "$failed"
 }
 
+# Those that take longest begin first, so that no one of them goes on alone at the end.
+TEST_LONG="api/commands api/upstream_controllers api/kubectl_versions api/sets api/auth api/event_ttl
+	e2e/kills e2e/snapshot_kills e2e/functions e2e/vm_disk_kills e2e/vm_networks e2e/machine_control e2e/disks e2e/boot
+	e2e/guest_agent e2e/applications e2e/vm_kills e2e/resume e2e/runtime_kills e2e/upstream e2e/autoscaler"
+
 # test_scripts HOW DIRECTORY SECONDS: those of TEST_NAMES, or all; HOW: test_run, one by one, or test_start.
 test_scripts() {
-	local how=$1 directory=$2 seconds=$3 script passed=$TEST_PASSED failed=$TEST_FAILED
+	local how=$1 directory=$2 seconds=$3 script name names=() passed=$TEST_PASSED failed=$TEST_FAILED
 	test_heading "$directory"
+	for name in $TEST_LONG; do [ "${name%%/*}" != "$directory" ] || names+=("${name#*/}"); done
 	for script in "$ROOT/test/$directory"/*.sh; do
+		name=$(basename "$script" .sh)
+		[[ " ${names[*]} " == *" $name "* ]] || names+=("$name")
+	done
+	for name in "${names[@]}"; do
+		script=$ROOT/test/$directory/$name.sh
 		[ -e "$script" ] || continue
-		test_is_meant "$directory/$(basename "$script" .sh)" || continue
-		"$how" "$directory/$(basename "$script" .sh)" "$seconds" bash "$script"
+		test_is_meant "$directory/$name" || continue
+		"$how" "$directory/$name" "$seconds" bash "$script"
 	done
 	test_wait
 	test_subtotal "$directory" "$passed" "$failed"
 }
 
-# Labs of the tests' own, so that two scripts run at a time: most of what they do is to wait. Their coming up and
-# their leaving nothing behind are tests too.
+# Labs of the tests' own, so that several scripts run at a time. Their coming up and their leaving nothing behind are tests
+# too. The first one builds the images; the others come up together, on ports that are theirs.
 test_e2e() {
-	local n count=$TEST_LAB_COUNT lab
+	local n count=$TEST_LAB_COUNT lab port=16443
 	[ ${#TEST_NAMES[@]} = 0 ] || [ "$(printf '%s\n' "${TEST_NAMES[@]}" | grep -c '^e2e/')" -ge "$count" ] || count=1
 	trap test_end EXIT
 	for ((n = 1; n <= count; n++)); do
 		lab=$(mktemp -d /tmp/hanok-test-lab.XXXXXX)
 		TEST_LABS+=("$lab")
 		test_heading "e2e: lab in $lab"
-		HANOK_LAB=$lab test_run "e2e/lab-up-$n" 300 "$ROOT/test/lab/up.sh" 1
-		[ ! -s "$lab/kubeconfig" ] || TEST_FREE_LABS+=("$lab")
+		while ss -Hltn "sport = :$port" | grep -q .; do port=$((port + 1)); done
+		test_start "e2e/lab-up-$n" 600 env HANOK_LAB="$lab" HANOK_PORT=$port "$ROOT/test/lab/up.sh" 1
+		[ $n -gt 1 ] || test_wait
+		port=$((port + 1))
 	done
+	test_wait
+	for lab in "${TEST_LABS[@]}"; do [ ! -s "$lab/kubeconfig" ] || TEST_FREE_LABS+=("$lab"); done
 	TEST_JOBS=${#TEST_FREE_LABS[@]}
 	[ "$TEST_JOBS" = 0 ] || test_scripts test_start e2e 1800
 	test_end_labs

@@ -20,6 +20,7 @@ IMAGES_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 IMAGES="pause web vm-web vm-kernel"
 # QEMU's guest agent and the libraries it is linked with.
 IMAGES_AGENT_PACKAGES="qemu-guest-agent libc6 libglib2.0-0 libpcre2-8-0 libnuma1 libudev1 liburing2"
+IMAGES_SSH_PACKAGES="dropbear-bin libtomcrypt1 libtommath1 libgmp10 zlib1g libcrypt1 openssh-sftp-server"
 
 # shellcheck source=guest/oci.sh
 . "$IMAGES_SOURCE/oci.sh"
@@ -30,28 +31,42 @@ images_use() {
 	mkdir -p "$IMAGES_CACHE"
 }
 
-# images_unpacked PACKAGE: the directory with its files; downloaded once a version.
+# images_versions: asks apt once for all; it takes its time for each question.
+images_versions() {
+	[ -z "${IMAGES_VERSIONS:-}" ] || return 0
+	IMAGES_KERNEL=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-/ { print $2; exit }')
+	# shellcheck disable=SC2086
+	IMAGES_VERSIONS=$(apt-cache policy $IMAGES_KERNEL $IMAGES_AGENT_PACKAGES $IMAGES_SSH_PACKAGES grub-pc-bin grub-common)
+}
+
+# images_unpacked PACKAGE: the directory with its files; downloaded once a version, by one process at a time.
 images_unpacked() {
 	local package=$1 version dir
-	version=$(apt-cache policy "$package" | awk '/Candidate:/ { print $2 }')
+	images_versions
+	version=$(awk -v name="$package:" '/^[^ ]/ { found = $0 == name } found && /Candidate:/ { print $2; exit }' <<<"$IMAGES_VERSIONS")
 	if [ -z "$version" ] || [ "$version" = "(none)" ]; then
 		echo "apt knows no package $package (apt-get update?)" >&2
 		return 1
 	fi
 	dir=$IMAGES_CACHE/packages/${package}_${version//:/%3a}
 	if [ ! -d "$dir" ]; then
-		rm -rf "$dir.new"
-		mkdir -p "$dir.new/download"
-		(cd "$dir.new/download" && apt-get -qq -o APT::Sandbox::User=root download "$package") >&2 || return
-		dpkg-deb -x "$dir.new"/download/*.deb "$dir.new" || return
-		rm -r "$dir.new/download"
-		mv "$dir.new" "$dir"
+		mkdir -p "$IMAGES_CACHE/packages"
+		(flock 8 && { [ -d "$dir" ] || images_unpack "$package" "$dir"; }) 8>"$IMAGES_CACHE/packages/lock" || return
 	fi
 	echo "$dir"
 }
+images_unpack() {
+	rm -rf "$2.new"
+	mkdir -p "$2.new/download"
+	(cd "$2.new/download" && apt-get -qq -o APT::Sandbox::User=root download "$1") >&2 || return
+	dpkg-deb -x "$2.new"/download/*.deb "$2.new" || return
+	rm -r "$2.new/download"
+	mv "$2.new" "$2"
+}
 
 images_kernel_package() {
-	apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-/ { print $2; exit }'
+	images_versions
+	echo "$IMAGES_KERNEL"
 }
 
 # images_inputs NAME: a line for each thing that the image is made of.
@@ -69,9 +84,13 @@ images_inputs() {
 	sha256sum "$IMAGES_SOURCE/images.sh" "$IMAGES_SOURCE/oci.sh"
 }
 
-# images_build NAME: $IMAGES_CACHE/NAME is its OCI layout afterwards.
+# images_build NAME: $IMAGES_CACHE/NAME is its OCI layout afterwards. Two that want the same do not get into each other's way.
 images_build() {
 	local name=$1 key work=$IMAGES_CACHE/work.$1
+	images_versions
+	(flock 9 && images_build_locked) 9>"$IMAGES_CACHE/lock.$name"
+}
+images_build_locked() {
 	key=$(images_inputs "$name" | sha256sum | cut -d' ' -f1)
 	[ "$(cat "$IMAGES_CACHE/$name/inputs" 2>/dev/null)" = "$key" ] && return
 	rm -rf "$work"
@@ -142,7 +161,7 @@ images_agent() {
 images_ssh_server() {
 	local root=$1 package dir file
 	mkdir -p "$root/sbin" "$root/lib/x86_64-linux-gnu" "$root/usr/lib" "$root/etc/dropbear"
-	for package in dropbear-bin libtomcrypt1 libtommath1 libgmp10 zlib1g libcrypt1 openssh-sftp-server; do
+	for package in $IMAGES_SSH_PACKAGES; do
 		dir=$(images_unpacked "$package") || return
 		for file in "$dir"{,/usr}/lib/x86_64-linux-gnu/lib{tomcrypt,tommath,gmp,z,crypt}.so.?*; do
 			[ ! -e "$file" ] || cp -d "$file" "$root/lib/x86_64-linux-gnu/" || return
@@ -153,8 +172,14 @@ images_ssh_server() {
 }
 
 # images_guest WORK: vmlinuz, initrd.img and guest/ (the user land that both the disk and initrd.img hold).
-images_guest() {
-	local work=$1 guest=$1/guest package kernel version module file
+images_guest() { (flock 7 && images_guest_locked "$1") 7>"$IMAGES_CACHE/lock.guest"; }
+images_guest_locked() {
+	local work=$1 guest=$1/guest made=$IMAGES_CACHE/guest package kernel version module file
+	# Two images have the same guest, made of the same.
+	if [ "$(cat "$made/inputs" 2>/dev/null)" = "$key" ]; then
+		cp -a "$made"/{guest,vmlinuz,initrd.img} "$work/"
+		return
+	fi
 	package=$(images_kernel_package)
 	kernel=$(images_unpacked "$package") || return
 	version=${package#linux-image-}
@@ -179,6 +204,8 @@ images_guest() {
 	cp "$kernel/boot/vmlinuz-$version" "$work/vmlinuz"
 	find "$guest" -exec touch -h -d @0 {} +
 	(cd "$guest" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet --reproducible) | gzip -n -9 >"$work/initrd.img"
+	rm -rf "$made"
+	mkdir "$made" && cp -a "$guest" "$work/vmlinuz" "$work/initrd.img" "$made/" && echo "$key" >"$made/inputs"
 }
 
 # images_loader WORK: core.img, GRUB that loads the kernel of the first partition of the first disk.
