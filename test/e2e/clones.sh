@@ -79,7 +79,7 @@ check "is taken" k wait --for=jsonpath='{.status.readyToUse}'=true vmsnapshot/fi
 check "its disk gets data" write data alpha
 check "a clone of the stopped machine" clone linked kubevirt.io VirtualMachine golden 'labelFilters: ["*", "!team"]'
 check "succeeds" cloned linked
-check_output "it waits for its user" 'linked .*Stopped' k get vm linked
+check "it waits for its user" eventually 20 matches 'linked .*Stopped' k get vm linked
 check_output "labels by the filters" '^map\[app:golden\]$|^\{"app":"golden"\}$' k get vm linked -o 'jsonpath={.metadata.labels}'
 check_output "nothing of the source's identity" '^$' k get vm linked \
 	-o 'jsonpath={.spec.template.spec.hostname}{.spec.template.spec.domain.firmware.uuid}'

@@ -202,10 +202,18 @@ machine() {
 	running "$name"
 	answers "$name"
 }
+# Switched on where it is off; one that was just made (a clone) may not say yet that it is.
 running() {
-	# shellcheck disable=SC2310
-	[ "$(k_field "vm/$1" .status.printableStatus)" != Stopped ] || virt start "$1"
-	ready "$1"
+	local until=$((SECONDS + ${PATIENT%s}))
+	eventually 30 matches . k_field "vm/$1" .status.printableStatus
+	while [ $SECONDS -lt $until ]; do
+		# shellcheck disable=SC2310
+		[ "$(k_field "vm/$1" .status.printableStatus)" != Stopped ] || virt start "$1" || true
+		k wait --for=jsonpath='{.status.ready}'=true "vm/$1" --timeout=5s && return
+		# shellcheck disable=SC2310
+		! refused "$1" || return 1
+	done
+	return 1
 }
 stopped() {
 	exists "vmi/$1" || return 0
