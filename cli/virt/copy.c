@@ -153,13 +153,25 @@ static int shorten_grace(
 	struct virt *v, const struct virt_target *t, int64_t grace_s, struct err *err)
 {
 	struct json *body = json_new_object(&v->arena), *instance;
-	struct err none;
+	struct err none = ERR_INIT;
 	if (virt_get(v,
 		    virt_path(v, VM_GROUP, t->namespace, "virtualmachineinstances", t->name, NULL),
 		    &instance, &none) < 0)
 		return 0;
 	json_set_int(&v->arena, body, "gracePeriod", grace_s);
-	return virt_send(v, "PUT", virt_sub_path(v, t, "stop"), NULL, body, NULL, err);
+	const char *text = json_text(&v->arena, body);
+	struct api_session_request request = {.method = "PUT",
+		.path = virt_sub_path(v, t, "stop"),
+		.content_type = "application/json",
+		.body = text,
+		.body_size = strlen(text),
+		.timeout_s = v->answer_s};
+	struct api_session_answer answer = {0};
+	int r = api_session_call(v->session, &v->arena, &request, &answer, &none);
+	/* A conflict: it is over meanwhile, or was asked to stop as soon as that already. */
+	if (r < 0 && answer.code != 409)
+		return err_set(err, r, "%s", none.msg);
+	return 0;
 }
 
 static int delete_vm(struct virt *v, const struct virt_target *t, int64_t grace_s, struct err *err)

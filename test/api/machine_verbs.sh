@@ -111,4 +111,12 @@ check_output "a stranger may not" 'cannot update resource \\"virtualmachines/sta
 check_output "nor look" 'cannot get resource \\"virtualmachineinstances/vnc\\".*403$' as GET virtualmachineinstances/web/vnc
 check "until bound" k create rolebinding ann --clusterrole=kubevirt.io:edit --user=ann
 check_output "then the verb is allowed" 'VMI is already paused.*409$' as PUT virtualmachineinstances/web/pause
+
+# Who deletes by force what is stopped by force already has no conflict with himself.
+check "one that is switched off" machine forced Halted
+check "and still runs" instance forced
+check "as its node says" becomes forced '{"phase":"Running","nodeName":"nowhere"}'
+check_output "is stopped at once" '202$|200$' put virtualmachines/forced/stop '{"gracePeriod":0}'
+check_output "which is asked for once" 'shorter graceperiod.*409$' put virtualmachines/forced/stop '{"gracePeriod":0}'
+check "and is deleted by force" "$HANOK" virt delete forced --force --no-wait --kubeconfig "$KUBECONFIG_FILE"
 finish
