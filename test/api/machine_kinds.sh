@@ -18,9 +18,9 @@ for line in \
 	'uploadtokenrequests +utr,utrs +upload.cdi.kubevirt.io/v1beta1 +true +UploadTokenRequest' \
 	'virtualmachineexports +vmexport,vmexports +export.kubevirt.io/v1 +true +VirtualMachineExport' \
 	'virtualmachineinstancetypes +vminstancetype,vminstancetypes,vmf,vmfs +instancetype' \
-	'virtualmachineclusterinstancetypes +vmclusterinstancetype,vmclusterinstancetypes,vmcf,vmcfs +instancetype.kubevirt.io/v1beta1 +false' \
+	'virtualmachineclusterinstancetypes +vmclusterinstancetype,vmclusterinstancetypes,vmcf,vmcfs +instancetype.kubevirt.io/v1 +false' \
 	'virtualmachinepreferences +vmpref,vmprefs,vmp,vmps +instancetype' \
-	'virtualmachineclusterpreferences +vmcp,vmcps +instancetype.kubevirt.io/v1beta1 +false' \
+	'virtualmachineclusterpreferences +vmcp,vmcps +instancetype.kubevirt.io/v1 +false' \
 	'network-attachment-definitions +net-attach-def +k8s.cni.cncf.io/v1 +true +NetworkAttachmentDefinition' \
 	'kubevirts +kv,kvs +kubevirt.io/v1 +true +KubeVirt' \
 	'virtualmachineinstancereplicasets +vmirs,vmirss +kubevirt.io/v1 +true' \

@@ -26,6 +26,12 @@ kind: Service
 metadata: {name: bad}
 spec: {type: NodePort, ports: [{name: a, port: 80, nodePort: 30100}, {name: b, port: 81, nodePort: 30100}]}'
 
+# Go's clients write the field always.
+for nothing in 0 '""'; do
+	check "a target port of $nothing" create "{apiVersion: v1, kind: Service, metadata: {name: open}, spec: {ports: [{port: 80, targetPort: $nothing}]}}"
+	check_output "is the port" '^80$' k_field svc/open '.spec.ports[0].targetPort'
+	k delete svc open >/dev/null
+done
 check "a local load balancer" create "$(service lb 'type: LoadBalancer, externalTrafficPolicy: Local, loadBalancerClass: example.com/a')"
 check_output "has a port for its health" '^3[0-9]{4}$' k get svc lb -o 'jsonpath={.spec.healthCheckNodePort}'
 port=$(k get svc lb -o 'jsonpath={.spec.healthCheckNodePort}')

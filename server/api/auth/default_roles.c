@@ -104,14 +104,16 @@ const struct default_role default_roles[] = {
 			"virtualmachineinstances/unfreeze,virtualmachineinstances/softreboot,"
 			"virtualmachineinstances/exec,"
 			"virtualmachineinstances/reset,virtualmachineinstances/addvolume,"
-			"virtualmachineinstances/removevolume",
+			"virtualmachineinstances/removevolume,"
+			"virtualmachineinstances/evacuate",
 			"get subresources.kubevirt.io virtualmachines/expand-spec,"
 			"virtualmachines/portforward,virtualmachines/objectgraph",
 			"update subresources.kubevirt.io expand-vm-spec",
 			"update subresources.kubevirt.io virtualmachines/start,"
 			"virtualmachines/stop,virtualmachines/restart,"
 			"virtualmachines/addvolume,virtualmachines/removevolume,"
-			"virtualmachines/memorydump,virtualmachines/removememorydump",
+			"virtualmachines/memorydump,virtualmachines/removememorydump,"
+			"virtualmachines/migrate,virtualmachines/evacuate",
 			ALL " kubevirt.io virtualmachines,virtualmachineinstances,"
 			    "virtualmachineinstancepresets,virtualmachineinstancereplicasets,"
 			    "virtualmachineinstancemigrations",
@@ -131,14 +133,16 @@ const struct default_role default_roles[] = {
 			"virtualmachineinstances/unfreeze,virtualmachineinstances/softreboot,"
 			"virtualmachineinstances/exec,"
 			"virtualmachineinstances/reset,virtualmachineinstances/addvolume,"
-			"virtualmachineinstances/removevolume",
+			"virtualmachineinstances/removevolume,"
+			"virtualmachineinstances/evacuate",
 			"get subresources.kubevirt.io virtualmachines/expand-spec,"
 			"virtualmachines/portforward,virtualmachines/objectgraph",
 			"update subresources.kubevirt.io expand-vm-spec",
 			"update subresources.kubevirt.io virtualmachines/start,"
 			"virtualmachines/stop,virtualmachines/restart,"
 			"virtualmachines/addvolume,virtualmachines/removevolume,"
-			"virtualmachines/memorydump,virtualmachines/removememorydump",
+			"virtualmachines/memorydump,virtualmachines/removememorydump,"
+			"virtualmachines/migrate,virtualmachines/evacuate",
 			MANAGE " kubevirt.io virtualmachines,virtualmachineinstances,"
 			       "virtualmachineinstancepresets,virtualmachineinstancereplicasets,"
 			       "virtualmachineinstancemigrations",

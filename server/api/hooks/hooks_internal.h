@@ -20,6 +20,7 @@ extern const struct kind_hooks hooks_machine_set, hooks_machine_pool;
 extern const struct kind_hooks hooks_machine_snapshot, hooks_machine_restore, hooks_machine_clone,
 	hooks_machine_export;
 extern const struct kind_hooks hooks_kubevirt;
+extern const struct kind_hooks hooks_machine_migration;
 extern const struct kind_hooks hooks_application;
 extern const struct kind_hooks hooks_network_attachment_definition;
 extern const struct kind_hooks hooks_data_volume;

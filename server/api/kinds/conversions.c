@@ -10,6 +10,25 @@ static const struct {
 	{"policy", "v1beta1", "PodDisruptionBudget", &conversion_disruption_budget_beta},
 	{"discovery.k8s.io", "v1beta1", "EndpointSlice", &conversion_endpoint_slice_beta},
 	{"export.kubevirt.io", "v1beta1", "VirtualMachineExport", &conversion_same_members},
+	{"export.kubevirt.io", "v1alpha1", "VirtualMachineExport", &conversion_same_members},
+	/* Versions of which only the name differs: what virtctl before 1.3 speaks, and after 1.6.
+	 */
+	{"kubevirt.io", "v1alpha3", "VirtualMachine", &conversion_same_members},
+	{"kubevirt.io", "v1alpha3", "VirtualMachineInstance", &conversion_same_members},
+	{"kubevirt.io", "v1alpha3", "VirtualMachineInstanceReplicaSet", &conversion_same_members},
+	{"kubevirt.io", "v1alpha3", "KubeVirt", &conversion_same_members},
+	{"pool.kubevirt.io", "v1alpha1", "VirtualMachinePool", &conversion_same_members},
+	{"instancetype.kubevirt.io", "v1", "VirtualMachineInstancetype", &conversion_same_members},
+	{"instancetype.kubevirt.io", "v1", "VirtualMachineClusterInstancetype",
+		&conversion_same_members},
+	{"instancetype.kubevirt.io", "v1", "VirtualMachinePreference", &conversion_same_members},
+	{"instancetype.kubevirt.io", "v1", "VirtualMachineClusterPreference",
+		&conversion_same_members},
+	{"snapshot.kubevirt.io", "v1alpha1", "VirtualMachineSnapshot", &conversion_same_members},
+	{"snapshot.kubevirt.io", "v1alpha1", "VirtualMachineSnapshotContent",
+		&conversion_same_members},
+	{"snapshot.kubevirt.io", "v1alpha1", "VirtualMachineRestore", &conversion_same_members},
+	{"clone.kubevirt.io", "v1alpha1", "VirtualMachineClone", &conversion_same_members},
 	{NULL, NULL, NULL, NULL},
 };
 

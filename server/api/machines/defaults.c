@@ -185,6 +185,11 @@ void machine_defaults(struct hook *h, struct json *spec)
 	const struct json *asked = json_path(domain, "resources.requests.memory");
 	if (asked && !json_path(domain, "memory.guest"))
 		json_set(a, json_object_at(a, domain, "memory"), "guest", json_copy(a, asked));
+	/* Clients size the claim of a memory dump by the request alone. */
+	const struct json *guest = json_path(domain, "memory.guest");
+	if (!asked && guest)
+		json_set(a, json_object_at(a, json_object_at(a, domain, "resources"), "requests"),
+			"memory", json_copy(a, guest));
 	put_text(a, spec, "evictionStrategy", json_path_str(settings, "evictionStrategy"));
 	put_room(a, settings, spec);
 }

@@ -12,6 +12,8 @@ void machines_add_volume(struct api_request *req);
 void machines_remove_volume(struct api_request *req);
 void machines_memory_dump(struct api_request *req);
 void machines_remove_memory_dump(struct api_request *req);
+void machines_migrate(struct api_request *req);
+void machines_evacuate_cancel(struct api_request *req);
 void machines_object_graph(struct api_request *req);
 void machines_expand(struct api_request *req);
 void machines_expand_sent(struct api_request *req); /* the machine is the body */

@@ -8,6 +8,7 @@
 const struct vm_subresource vm_subresources[] = {
 	{VMI, "addvolume", "VirtualMachineInstance", "PUT", machines_add_volume, NULL},
 	{VMI, "console", "VirtualMachineInstance", "GET", machines_pass, machines_may_console},
+	{VMI, "evacuate/cancel", "VirtualMachineInstance", "PUT", machines_evacuate_cancel, NULL},
 	{VMI, "exec", "VirtualMachineInstance", "PUT", machines_pass, machines_has_agent},
 	{VMI, "filesystemlist", "VirtualMachineInstance", "GET", machines_pass, machines_has_agent},
 	{VMI, "freeze", "VirtualMachineInstance", "PUT", machines_pass, NULL},
@@ -28,8 +29,10 @@ const struct vm_subresource vm_subresources[] = {
 	{VMI, "vnc/screenshot", "VirtualMachineInstance", "GET", machines_pass, machines_may_vnc},
 	{VMI, "vsock", "VirtualMachineInstance", "GET", machines_pass, NULL},
 	{VM, "addvolume", "VirtualMachine", "PUT", machines_add_volume, NULL},
+	{VM, "evacuate/cancel", "VirtualMachine", "PUT", machines_evacuate_cancel, NULL},
 	{VM, "expand-spec", "VirtualMachine", "GET", machines_expand, NULL},
 	{VM, "memorydump", "VirtualMachine", "PUT", machines_memory_dump, NULL},
+	{VM, "migrate", "VirtualMachine", "PUT", machines_migrate, NULL},
 	{VM, "objectgraph", "VirtualMachine", "GET", machines_object_graph, NULL},
 	{VM, "portforward", "VirtualMachine", "GET", machines_pass, machines_may_forward},
 	{VM, "removememorydump", "VirtualMachine", "PUT", machines_remove_memory_dump, NULL},
