@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/random.h"
 #include "lib/base/vec.h"
 
 struct child {
@@ -209,13 +210,21 @@ static void push_confine(struct words *argv, const struct child_network *n)
 	VEC_PUSH(argv, "--");
 }
 
+uid_t child_user_new(void)
+{
+	struct random r = RANDOM_SYSTEM;
+
+	return CHILD_USERS_FIRST + (uid_t)random_below(&r, CHILD_USERS);
+}
+
 static int spawn(struct child *c, const struct child_options *o)
 {
-	static const char *const drop[] = {"setpriv", "--reuid=" CHILD_NOBODY,
-		"--regid=" CHILD_NOBODY, "--clear-groups", "--no-new-privs", "--inh-caps=-all",
-		"--bounding-set=-all", "--pdeathsig=KILL", "--"};
+	uid_t user = o->run_as ? o->run_as : o->unprivileged ? child_user_new() : 0;
+	char limits[3][48], user_id[32], group_id[32];
+	const char *const drop[] = {"setpriv", user_id, group_id, "--clear-groups",
+		"--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL",
+		"--"};
 	struct words argv = {0}, env = {0};
-	char limits[3][48];
 	unsigned limit_count = 0;
 	uv_stdio_container_t stdio[3] = {
 		{.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&c->in},
@@ -232,6 +241,8 @@ static int spawn(struct child *c, const struct child_options *o)
 	_cleanup_(close_p) int fd = -1;
 	int r;
 
+	snprintf(user_id, sizeof(user_id), "--reuid=%u", user);
+	snprintf(group_id, sizeof(group_id), "--regid=%u", user);
 	if (o->file_bytes_max)
 		snprintf(limits[limit_count++], sizeof(limits[0]), "--fsize=%llu",
 			(unsigned long long)o->file_bytes_max);

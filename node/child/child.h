@@ -11,7 +11,13 @@
 #define CHILD_OUTPUT_MAX_BYTES (1u << 20) /* default for standard output */
 #define CHILD_ERRORS_MAX_BYTES 4096	  /* the end of standard error that is kept */
 
-#define CHILD_NOBODY "65534" /* whom unprivileged programs run as */
+/* A user that nobody else on the host is, for one piece of work without rights: programs of two
+ * pieces can neither send each other signals, nor trace each other, nor read each other's files.
+ * Some number of a range that no distribution and no container uses: nothing remembers them, and
+ * nobody can make one come again. */
+#define CHILD_USERS_FIRST 0x7a000000u
+#define CHILD_USERS 0x1000000u
+uid_t child_user_new(void);
 
 struct child_result {
 	int exit_code; /* -1 when killed or never started */
@@ -42,9 +48,10 @@ struct child_options {
 	/* Limits by prlimit(1); 0 = none. */
 	uint64_t file_bytes_max, memory_bytes_max;
 	unsigned cpu_s_max;
-	/* By setpriv(1): as the user nobody, without any capability and unable to gain one; and it
+	/* By setpriv(1): as another user, without any capability and unable to gain one; and it
 	 * ends when this process does. */
 	bool unprivileged;
+	uid_t run_as; /* whose the files are that it writes; 0 = a user for this program alone */
 	const struct child_network *network; /* NULL = the host's */
 	/* Standard output as it comes, in place of r->out; may be NULL. */
 	void (*output)(void *user, const char *p, size_t size);

@@ -48,6 +48,7 @@ struct disk_import {
 	} state;
 	const char *path; /* of what is read now */
 	bool own;	  /* path is ours to rename and remove */
+	uid_t user;	  /* whom all programs of this import run as */
 	unsigned parts;
 	struct disk_probe probe;
 	int64_t source_bytes;	   /* the guest's size of the source */
@@ -127,6 +128,7 @@ static struct child *run(struct disk_import *i, const char *const *argv, const c
 		.cpu_s_max = cpu_s,
 		.file_bytes_max = file_max,
 		.unprivileged = true,
+		.run_as = i->user,
 		.output = output,
 		.done = done,
 		.user = i,
@@ -254,7 +256,7 @@ static int make_target(struct disk_import *i, struct err *err)
 	disk_dir_new_name(i->fresh, i->layer);
 	path = in_directory(i, i->fresh);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0 || fchown(fd, (uid_t)atoi(CHILD_NOBODY), (gid_t)atoi(CHILD_NOBODY)) < 0)
+	if (fd < 0 || fchown(fd, i->user, i->user) < 0)
 		return err_errno(err, -errno, "make '%s'", path);
 	return 0;
 }
@@ -466,6 +468,7 @@ static void map(struct disk_import *i)
 		.memory_bytes_max = MEMORY_MAX_BYTES,
 		.cpu_s_max = CPU_MAX_S,
 		.unprivileged = true,
+		.run_as = i->user,
 		.done = on_mapped,
 		.user = i,
 	});
@@ -547,10 +550,6 @@ static void on_unpacked(void *user, const struct child_result *r, const struct e
 	}
 	if (i->own && i->path)
 		(void)unlink(i->path);
-	if (disk_dir_set_owner(fresh, (uint32_t)atoi(CHILD_NOBODY), 0600, &err) < 0) {
-		end(i, &err);
-		return;
-	}
 	i->path = fresh;
 	i->own = true;
 	i->parts++;
@@ -581,6 +580,7 @@ static void unpack(struct disk_import *i)
 struct probing {
 	struct disk_import *i;
 	char *path;
+	uid_t owner; /* that it gets; 0 = it stays as it is */
 	struct arena arena;
 	struct disk_probe probe;
 	struct err err;
@@ -612,6 +612,8 @@ static void probe_on_thread(void *user)
 	struct disk_bytes b = {.read = read_file, .user = &fd};
 	struct stat st;
 
+	if (p->owner && disk_dir_set_owner(p->path, p->owner, 0600, &p->err) < 0)
+		return;
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		err_errno(&p->err, -errno, "open '%s'", p->path);
 		return;
@@ -653,6 +655,7 @@ static void probe(struct disk_import *i)
 	i->state = PROBING;
 	p->i = i;
 	p->path = xstrdup(i->path);
+	p->owner = i->own ? i->user : 0;
 	i->job = file_work_queue(i->o.node->files, i->o.directory, probe_on_thread, on_probed, p);
 }
 
@@ -684,6 +687,7 @@ struct disk_import *disk_import_start(const struct disk_import_options *o)
 	i->o.directory = arena_strdup(&i->arena, o->directory);
 	i->path = o->path ? arena_strdup(&i->arena, o->path) : NULL;
 	i->own = o->take;
+	i->user = child_user_new();
 	uv_timer_init(o->node->loop, &i->timer);
 	i->timer.data = i;
 	if (i->path)

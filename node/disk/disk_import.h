@@ -1,7 +1,7 @@
 /* disk_import.h - makes a foreign file the disk of a directory: unpacks it, finds out what it is
  * (disk_probe.h), lets qemu-img turn it into a qcow2 layer of the wanted size, and publishes that
- * (disk_dir.h). The programs run as nobody, under limits, and are told the format; nothing is there
- * for others before the last step. */
+ * (disk_dir.h). The programs run as a user of their own, under limits, and are told the format;
+ * nothing is there for others before the last step. */
 #pragma once
 
 #include "node/disk/disk_dir.h"

@@ -1,4 +1,4 @@
-/* source_http.c - spec.source.http: a file by HTTP or HTTPS, fetched by curl as nobody.
+/* source_http.c - spec.source.http: a file by HTTP or HTTPS, fetched by curl as a user of its own.
  *
  *   ".new-UID.part"     what has come
  *   ".new-UID.headers"  of the answers; the last one's ETag or Last-Modified tells, in another
@@ -35,6 +35,7 @@
 enum { CURL_RANGE_REFUSED = 33, CURL_WRITE_FAILED = 23 };
 
 struct http_fetch {
+	uid_t run_as; /* curl's user, whose the files are */
 	struct populate_job *j;
 	struct source_refs *refs;
 	struct child *child;
@@ -256,15 +257,15 @@ static void add_option(struct buf *b, const char *name, const char *value)
 }
 
 /* Made by the agent, so that a program without rights can write there. */
-static int give_file(const char *path, const char *text, struct err *err)
+static int give_file(
+	const struct http_fetch *f, const char *path, const char *text, struct err *err)
 {
 	_cleanup_(close_p) int fd = -1;
-	uid_t nobody = (uid_t)atoi(CHILD_NOBODY);
 
 	(void)unlink(path);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0 || (text && write(fd, text, strlen(text)) != (ssize_t)strlen(text)) ||
-		fchown(fd, nobody, (gid_t)nobody) < 0)
+		fchown(fd, f->run_as, f->run_as) < 0)
 		return err_errno(err, -errno, "make '%s'", path);
 	return 0;
 }
@@ -282,7 +283,7 @@ static int give_resolv_conf(struct http_fetch *f, struct err *err)
 	for (const char *const *s = dns.searches; *s; s++)
 		buf_printf(&text, " %s", *s);
 	buf_add_char(&text, '\n');
-	return give_file(f->resolv, text.data, err);
+	return give_file(f, f->resolv, text.data, err);
 }
 
 /* curl reads headers from a file of the host where one begins with '@'. */
@@ -346,7 +347,7 @@ static int write_config(struct http_fetch *f, struct buf *config, struct err *er
 
 		if (!f->ca)
 			f->ca = xasprintf("%s/.new-%s.ca", f->j->directory, f->j->uid);
-		r = give_file(f->ca, text ? text : "", err);
+		r = give_file(f, f->ca, text ? text : "", err);
 		add_option(config, "cacert", f->ca);
 	}
 	read_headers(&a, f, &h);
@@ -356,12 +357,15 @@ static int write_config(struct http_fetch *f, struct buf *config, struct err *er
 
 		add_option(config, "header", header);
 		buf_printf(config, "continue-at = %lld\n", (long long)f->had_bytes);
+		/* Whoever had it before is another user. */
+		if (r == 0)
+			r = disk_dir_set_owner(f->part, f->run_as, 0600, err);
 	} else if (r == 0) {
 		f->had_bytes = 0;
-		r = give_file(f->part, NULL, err);
+		r = give_file(f, f->part, NULL, err);
 	}
 	if (r == 0)
-		r = give_file(f->headers, NULL, err);
+		r = give_file(f, f->headers, NULL, err);
 	add_option(config, "output", f->part);
 	add_option(config, "dump-header", f->headers);
 	return r;
@@ -402,6 +406,7 @@ static void start_curl(struct http_fetch *f)
 		.memory_bytes_max = UINT64_C(1) << 30,
 		.file_bytes_max = (uint64_t)populate_file_max(f->j),
 		.unprivileged = true,
+		.run_as = f->run_as,
 		.network = &network,
 		.done = on_fetched,
 		.user = f,
@@ -461,6 +466,7 @@ static void start(struct populate_job *j)
 
 	j->user = f;
 	f->j = j;
+	f->run_as = child_user_new();
 	f->part = xasprintf("%s/.new-%s.part", j->directory, j->uid);
 	f->headers = xasprintf("%s/.new-%s.headers", j->directory, j->uid);
 	f->resolv = xasprintf("%s/.new-%s.resolv", j->directory, j->uid);

@@ -191,9 +191,7 @@ static int make_file(struct upload *u)
 {
 	(void)unlink(u->path);
 	u->fd = open(u->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (u->fd < 0 || fchown(u->fd, (uid_t)atoi(CHILD_NOBODY), (gid_t)atoi(CHILD_NOBODY)) < 0)
-		return -errno;
-	return 0;
+	return u->fd < 0 ? -errno : 0;
 }
 
 void source_upload_serve(struct populate_job *j, struct http_request *req)

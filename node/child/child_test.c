@@ -1,0 +1,96 @@
+/* Whom programs without rights run as. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "lib/base/str.h"
+#include "node/child/child.h"
+
+struct told {
+	bool done;
+	char out[4096];
+	char problem[1024];
+};
+
+static void on_done(void *user, const struct child_result *r, const struct err *err)
+{
+	struct told *t = user;
+
+	t->done = true;
+	assert_true(r->out_size < sizeof(t->out));
+	memcpy(t->out, r->out, r->out_size + 1);
+	if (err)
+		snprintf(t->problem, sizeof(t->problem), "%s", err->msg);
+}
+
+static struct told run(const char *const *argv, uid_t run_as)
+{
+	struct told t = {0};
+	uv_loop_t loop;
+
+	uv_loop_init(&loop);
+	child_run(&(struct child_options){
+		.loop = &loop,
+		.argv = argv,
+		.unprivileged = true,
+		.run_as = run_as,
+		.done = on_done,
+		.user = &t,
+	});
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	assert_true(t.done);
+	assert_string_equal(t.problem, "");
+	return t;
+}
+
+static uint64_t user_of(uid_t run_as)
+{
+	static const char *const argv[] = {"id", "-u", NULL};
+	struct told t = run(argv, run_as);
+	uint64_t id = 0;
+
+	assert_int_equal(parse_u64((struct str){t.out, strcspn(t.out, "\n")}, &id), 0);
+	return id;
+}
+
+static void test_each_is_somebody_else(void **state)
+{
+	uint64_t one, other;
+
+	if (geteuid() != 0)
+		skip();
+	one = user_of(0);
+	other = user_of(0);
+	assert_true(one >= CHILD_USERS_FIRST && one < CHILD_USERS_FIRST + CHILD_USERS);
+	assert_true(other >= CHILD_USERS_FIRST && other < CHILD_USERS_FIRST + CHILD_USERS);
+	assert_int_not_equal(one, other);
+	assert_int_equal(user_of(CHILD_USERS_FIRST + 7), CHILD_USERS_FIRST + 7);
+}
+
+static void test_nothing_is_to_be_gained(void **state)
+{
+	static const char *const argv[] = {
+		"grep", "-E", "^(Groups|NoNewPrivs|CapEff|CapBnd):", "/proc/self/status", NULL};
+	struct told t;
+
+	if (geteuid() != 0)
+		skip();
+	t = run(argv, 0);
+	assert_non_null(strstr(t.out, "NoNewPrivs:\t1\n"));
+	assert_non_null(strstr(t.out, "CapEff:\t0000000000000000\n"));
+	assert_non_null(strstr(t.out, "CapBnd:\t0000000000000000\n"));
+	assert_non_null(strstr(t.out, "Groups:\t \n"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_is_somebody_else),
+		cmocka_unit_test(test_nothing_is_to_be_gained),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
