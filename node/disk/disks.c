@@ -78,18 +78,17 @@ bool disks_held(const struct disks *d, const char *directory)
 	return held_count(d, directory) > 0;
 }
 
-void disks_ask_guests(struct disks *d, disks_in_use_ask *ask, void *user)
+void disks_ask_guests(struct disks *d, const struct disks_guests *g)
 {
-	d->in_use = ask;
-	d->in_use_user = user;
+	d->guests = g ? *g : (struct disks_guests){0};
 }
 
 bool disks_in_use(const struct disks *d, const char *ns, const char *claim)
 {
 	/* Nobody answers for guests yet: there may be one. */
-	if (!d->in_use)
+	if (!d->guests.in_use)
 		return d->n->vms != NULL;
-	return d->in_use(d->in_use_user, ns, claim);
+	return d->guests.in_use(d->guests.user, ns, claim);
 }
 
 void disks_changed(struct disks *d, const char *ns, const char *claim)

@@ -54,13 +54,19 @@ bool disks_held(const struct disks *d, const char *directory);
  * holds the directory from then on has it for himself: pods wait. */
 int disks_check_pods(
 	struct node *n, const char *ns, const char *claim, struct err *err) _must_check_;
-/* Whether the claim's directory is held: -EBUSY. (n->check_claim) */
+/* Whether the claim's directory is held, or a guest has not let it go: -EBUSY. (n->check_claim) */
 int disks_check_held(
 	struct node *n, const char *ns, const char *claim, struct err *err) _must_check_;
 
-/* A guest has the disk of the claim open, or is about to: known by who runs guests. */
-typedef bool disks_in_use_ask(void *user, const char *ns, const char *claim);
-void disks_ask_guests(struct disks *d, disks_in_use_ask *ask, void *user); /* ask NULL = none */
+/* Known by who runs guests. */
+struct disks_guests {
+	/* A guest has the disk of the claim open, or is about to; or that is not known yet. */
+	bool (*in_use)(void *user, const char *ns, const char *claim);
+	/* A guest was seen to have a file of the directory, whatever its VMI says now. */
+	bool (*has)(void *user, const char *directory);
+	void *user;
+};
+void disks_ask_guests(struct disks *d, const struct disks_guests *g); /* NULL = none */
 bool disks_in_use(const struct disks *d, const char *ns, const char *claim);
 
 /* Something happened to a claim's disk (it was filled): who waits for it looks again. */

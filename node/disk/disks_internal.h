@@ -7,11 +7,10 @@
 
 struct disks {
 	struct node *n;
-	char *directory;    /* of the node's own provisioner */
-	struct list opened; /* struct claim_disk */
-	struct table held;  /* directory -> how often, as a pointer's value */
-	disks_in_use_ask *in_use;
-	void *in_use_user;
+	char *directory;	    /* of the node's own provisioner */
+	struct list opened;	    /* struct claim_disk */
+	struct table held;	    /* directory -> how often, as a pointer's value */
+	struct disks_guests guests; /* in_use NULL = there are none yet */
 };
 
 /* claim_disk.c. ns NULL = all that wait. */

@@ -240,3 +240,44 @@ void pod_files_sweep(struct pod_manager *m)
 	if (d)
 		closedir(d);
 }
+
+/* ---- what is left ---- */
+
+/* claim_volume.c makes a link for each claim, and the pod's directory goes after its containers. */
+static bool has_link_to(const char *volumes, const char *directory)
+{
+	DIR *d = opendir(volumes);
+	bool found = false;
+
+	for (struct dirent *e; d && !found && (e = readdir(d));) {
+		char target[PATH_MAX];
+		ssize_t n = readlinkat(dirfd(d), e->d_name, target, sizeof(target) - 1);
+
+		if (n <= 0)
+			continue;
+		target[n] = '\0';
+		found = streq(target, directory);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+bool pod_manager_left_with(struct pod_manager *m, const char *directory)
+{
+	_cleanup_(free_p) char *root = xasprintf("%s/pods", m->n->data_dir);
+	DIR *d = opendir(root);
+	bool found = false;
+
+	for (struct dirent *e; d && !found && (e = readdir(d));) {
+		_cleanup_(free_p) char *volumes = NULL;
+
+		if (*e->d_name == '.' || table_get(&m->workers, e->d_name))
+			continue;
+		volumes = xasprintf("%s/%s/volumes", root, e->d_name);
+		found = has_link_to(volumes, directory);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}

@@ -47,6 +47,9 @@ struct pod_here {
 };
 void pod_manager_walk(
 	struct pod_manager *m, void (*each)(void *user, const struct pod_here *p), void *user);
+/* A pod whose object is gone, and that is not walked over, has this directory of the host as a
+ * volume, and may run: one that was deleted by force while no agent was there to see it. */
+bool pod_manager_left_with(struct pod_manager *m, const char *directory);
 /* Ends a pod: phase Failed with this reason and message, and containers are stopped within grace_s
  * (0: at once). False when there is no such pod or it was over before. */
 struct pod_end {

@@ -48,6 +48,18 @@ static bool is_of_claim(const struct json *volume, const char *claim)
 	       streq(json_path_str(volume, "ephemeral.persistentVolumeClaim.claimName"), claim);
 }
 
+/* A volume that was unplugged stays in the status until the guest has let it go. */
+static bool guest_has(const struct json *vmi, const char *claim)
+{
+	JSON_FOR_EACH_ITEM(v, json_path(vmi, "spec.volumes"))
+		if (is_of_claim(v, claim))
+			return true;
+	JSON_FOR_EACH_ITEM(v, json_path(vmi, "status.volumeStatus"))
+		if (streq(json_path_str(v, "persistentVolumeClaimInfo.claimName"), claim))
+			return true;
+	return false;
+}
+
 /* A directory is a pod's or a guest's, not both at once: node/disk/claim_users.c. */
 static int check_guests(const struct node *n, const char *ns, const char *claim, struct err *err)
 {
@@ -61,11 +73,9 @@ static int check_guests(const struct node *n, const char *ns, const char *claim,
 
 		if (streq(phase, "Succeeded") || streq(phase, "Failed"))
 			continue;
-		JSON_FOR_EACH_ITEM(v, json_path(doc, "spec.volumes"))
-			if (is_of_claim(v, claim))
-				return err_set(err, -EBUSY,
-					"it is in use by virtual machine instance \"%s\"",
-					list[i]->name);
+		if (guest_has(doc, claim))
+			return err_set(err, -EBUSY,
+				"it is in use by virtual machine instance \"%s\"", list[i]->name);
 	}
 	return 0;
 }

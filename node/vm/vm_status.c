@@ -154,7 +154,17 @@ static void volume_fact(struct arena *a, struct json *it, const struct vm_volume
 	json_object_at(a, it, "hotplugVolume");
 }
 
-static struct json *volumes(struct arena *a, const struct vm_facts *f)
+/* What is on its way out is in no spec any more: only here stands whose disk the guest still has.
+ */
+static const struct json *claim_info_of(const struct json *old, const char *volume)
+{
+	JSON_FOR_EACH_ITEM(it, json_get(old, "volumeStatus"))
+		if (streq(json_str(json_get(it, "name")), volume))
+			return json_get(it, "persistentVolumeClaimInfo");
+	return NULL;
+}
+
+static struct json *volumes(struct arena *a, const struct json *old, const struct vm_facts *f)
 {
 	const struct vm_spec *s = f->spec;
 	struct json *list = json_new_array(a);
@@ -166,6 +176,9 @@ static struct json *volumes(struct arena *a, const struct vm_facts *f)
 			continue;
 		json_set_str(a, it, "name", s->disks[i].name);
 		json_set_str(a, it, "target", s->disks[i].target);
+		if (s->disks[i].volume == VM_VOLUME_CLAIM)
+			json_set_str(a, json_object_at(a, it, "persistentVolumeClaimInfo"),
+				"claimName", s->disks[i].claim);
 		if (s->disks[i].capacity_bytes)
 			json_set_int(a, it, "size", s->disks[i].capacity_bytes);
 		for (size_t k = 0; k < f->volume_count; k++)
@@ -174,11 +187,14 @@ static struct json *volumes(struct arena *a, const struct vm_facts *f)
 		json_push(a, list, it);
 	}
 	for (size_t k = 0; k < f->volume_count; k++) {
+		const struct json *info = claim_info_of(old, f->volumes[k].name);
 		struct json *it;
 
 		if (!f->volumes[k].leaves)
 			continue;
 		it = json_new_object(a);
+		if (info)
+			json_set(a, it, "persistentVolumeClaimInfo", json_copy(a, info));
 		json_set_str(a, it, "name", f->volumes[k].name);
 		json_set_str(a, it, "target", f->volumes[k].target);
 		volume_fact(a, it, &f->volumes[k]);
@@ -242,7 +258,7 @@ static void running_facts(
 	json_set_int(a, cpu, "threads", s->threads);
 	json_set(a, status, "currentCPUTopology", cpu);
 	json_set_str(a, status, "qosClass", qos_class(s));
-	json_set(a, status, "volumeStatus", volumes(a, f));
+	json_set(a, status, "volumeStatus", volumes(a, old, f));
 }
 
 static void add_transition(struct arena *a, struct json *status, const struct json *old,

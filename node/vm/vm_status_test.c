@@ -138,12 +138,46 @@ static void changes_under_way_show(void **state)
 	arena_finish(&a);
 }
 
+/* Pods wait for the claim of a volume that was unplugged until the guest has let it go. */
+static void a_claim_is_told_until_it_is_let_go(void **state)
+{
+	struct json *vmi = parse(scheduled), *list;
+	struct vm_spec s;
+	struct vm_volume_fact leaves = {
+		.name = "data", .target = "sda", .leaves = true, .phase = "Detaching"};
+	struct vm_facts f = {.alive = true, .not_ready_reason = "", .address = "", .spec = &s};
+	static const char claim[] = "status.volumeStatus[0].persistentVolumeClaimInfo.claimName";
+
+	json_path_set(&a, vmi, "spec.volumes",
+		parse("[{name: data, persistentVolumeClaim: {claimName: disk, hotpluggable: "
+		      "true}}]"));
+	assert_int_equal(vm_spec_read(&a, vmi, &s, NULL), 0);
+	(void)change(vmi, &f, "Ready");
+	assert_string_equal(json_path_str(vmi, claim), "disk");
+
+	json_path_set(&a, vmi, "spec.volumes", json_new_array(&a));
+	assert_int_equal(vm_spec_read(&a, vmi, &s, NULL), 0);
+	f.volumes = &leaves;
+	f.volume_count = 1;
+	(void)change(vmi, &f, "Ready");
+	assert_string_equal(json_path_str(vmi, "status.volumeStatus[0].phase"), "Detaching");
+	assert_string_equal(json_path_str(vmi, claim), "disk");
+	assert_null(vm_status_patch(&a, vmi, &f, NS_PER_S));
+
+	f.volume_count = 0;
+	(void)change(vmi, &f, "Ready");
+	list = json_path(vmi, "status.volumeStatus");
+	assert_int_equal(json_count(list), 0);
+	arena_finish(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(running),
 		cmocka_unit_test(a_problem_is_shown_and_goes),
 		cmocka_unit_test(changes_under_way_show),
+		cmocka_unit_test(a_claim_is_told_until_it_is_let_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

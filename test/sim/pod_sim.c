@@ -499,6 +499,32 @@ static void over_without_volumes(void **state)
 	end(&w);
 }
 
+/* A pod that was deleted by force while no agent was there has its volumes until it is removed. */
+static void what_is_left_has_its_volumes(void **state)
+{
+	struct world w;
+	struct object *o;
+
+	begin(&w, 11);
+	create(&w, "a", "", ",'volumes':[{'name':'v','emptyDir':{}}]");
+	run(&w, 2 * S);
+	assert_true(running(&w, "a"));
+	o = fake_api_get(w.api, "Pod", "default", "a");
+	_cleanup_(free_p) char *link = xasprintf("%s/pods/%s/volumes/disk", w.dir, o->uid);
+	assert_int_equal(symlink("/local/pvc-1", link), 0); /* as claim_volume.c makes it */
+	assert_false(pod_manager_left_with(w.node.pods, "/local/pvc-1")); /* it is a pod here */
+	agent_end(&w);
+	fake_api_delete(w.api, "Pod", "default", "a", 0, NULL);
+	assert_int_equal(fake_runtime_containers(w.runtime, "a", true), 1);
+	agent_begin(&w);
+	assert_true(pod_manager_left_with(w.node.pods, "/local/pvc-1"));
+	assert_false(pod_manager_left_with(w.node.pods, "/local/pvc-2"));
+	run(&w, 40 * S);
+	assert_int_equal(fake_runtime_containers(w.runtime, "a", true), 0);
+	assert_false(pod_manager_left_with(w.node.pods, "/local/pvc-1"));
+	end(&w);
+}
+
 static void one_hangs_others_run(void **state)
 {
 	static const char *const methods[] = {
@@ -767,6 +793,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_life),
 		cmocka_unit_test(over_without_volumes),
+		cmocka_unit_test(what_is_left_has_its_volumes),
 		cmocka_unit_test(one_hangs_others_run),
 		cmocka_unit_test(without_an_address_nothing_starts),
 		cmocka_unit_test(what_can_not_be_stopped),

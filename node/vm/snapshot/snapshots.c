@@ -78,6 +78,16 @@ static bool claim_in_use(void *user, const char *ns, const char *claim)
 	return !informer_synced(s->m->instances) || disks_use(s, ns, &claim, 1, &w) != DISK_FREE;
 }
 
+static bool any_guest_has(void *user, const char *directory)
+{
+	struct vm_snapshots *s = user;
+
+	for (struct table_iter i = table_iterate(&s->m->workers); table_next(&i);)
+		if (vm_live_has(i.value, directory))
+			return true;
+	return false;
+}
+
 /* ---- what has gone ---- */
 
 struct sweep {
@@ -250,7 +260,8 @@ struct vm_snapshots *vm_snapshots_create(struct vm_manager *m)
 	s->directory = xasprintf("%s/local/.snapshots", s->n->data_dir);
 	s->look = wakeup_create(s->n->loop, s->n->clock, on_look, s);
 	s->merges = merges_create(s);
-	disks_ask_guests(s->n->disks, claim_in_use, s);
+	disks_ask_guests(s->n->disks,
+		&(struct disks_guests){.in_use = claim_in_use, .has = any_guest_has, .user = s});
 	snprintf(selector, sizeof(selector), NODE_LABEL "=%s", s->n->name);
 	s->contents = informer_create(s->n->client, s->kind, NULL, selector, NULL);
 	informer_add_handler(s->contents, &on_contents, s);
@@ -263,7 +274,7 @@ void vm_snapshots_destroy(struct vm_snapshots *s)
 {
 	if (!s)
 		return;
-	disks_ask_guests(s->n->disks, NULL, NULL);
+	disks_ask_guests(s->n->disks, NULL);
 	exports_end(s);
 	informer_destroy(s->contents);
 	for (struct table_iter i = table_iterate(&s->takes); table_next(&i);)
