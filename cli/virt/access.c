@@ -134,8 +134,11 @@ static int vnc(struct virt *v, struct err *err)
 	if (r < 0)
 		return err_context(
 			err, r, "screen of virtual machine '%s/%s'", t.namespace, t.name);
-	struct tunnel_port p = {virt_value_or(v, "address", "127.0.0.1"), (unsigned)port,
-		virt_sub_path(v, &t, "vnc")};
+	struct tunnel_port p = {
+		.address = virt_value_or(v, "address", "127.0.0.1"),
+		.local = (unsigned)port,
+		.path = virt_sub_path(v, &t, "vnc"),
+	};
 	struct tunnel_options o = {.ports = &p,
 		.count = 1,
 		.listening = screen_listening,
@@ -154,28 +157,40 @@ static int screenshot(struct virt *v, struct err *err)
 			       v->arg_count > 1 ? v->args[1] : virt_value_or(v, "file", "-"), err);
 }
 
-/* [PROTOCOL/]LOCAL[:REMOTE] */
+static unsigned port_number(struct str text, bool *good)
+{
+	uint64_t number = 0;
+	*good = *good && parse_u64(text, &number) == 0 && number <= 65535;
+	return (unsigned)number;
+}
+
+/* virtctl's [PROTOCOL/]LOCAL[:REMOTE]; as there, a number that is left out is the other one's.
+ * LOCAL 0 is any free port. */
 static int parse_port(struct virt *v, const char *text, const struct virt_target *t,
 	struct tunnel_port *ret, struct err *err)
 {
 	const char *slash = strchr(text, '/'), *numbers = slash ? slash + 1 : text;
 	struct str protocol = slash ? (struct str){text, (size_t)(slash - text)} : STR("tcp");
 	struct str rest = str_from(numbers), part;
-	uint64_t local = 0, remote = 0;
-	bool good = str_split(&rest, ':', &part) && parse_u64(part, &local) == 0;
+	unsigned local = 0, remote;
+	bool good = true, udp = str_eq(protocol, "udp"), given = str_split(&rest, ':', &part);
+	if (given && part.size > 0)
+		local = port_number(part, &good);
 	remote = local;
-	if (good && rest.p)
-		good = parse_u64(rest, &remote) == 0;
-	if (!good || local == 0 || local > 65535 || remote == 0 || remote > 65535)
+	if (rest.p && rest.size > 0)
+		remote = port_number(rest, &good);
+	if (given && part.size == 0)
+		local = remote;
+	if (!good || remote == 0)
 		return virt_misuse(v, err,
 			"port '%s': must be [PROTOCOL/]LOCAL[:REMOTE], numbers from 1 to 65535",
 			text);
-	if (!str_eq(protocol, "tcp"))
-		return virt_misuse(v, err, "port '%s': the protocol must be tcp", text);
-	*ret = (struct tunnel_port){virt_value_or(v, "address", "127.0.0.1"), (unsigned)local,
+	if (!udp && !str_eq(protocol, "tcp"))
+		return virt_misuse(v, err, "port '%s': the protocol must be tcp or udp", text);
+	*ret = (struct tunnel_port){virt_value_or(v, "address", "127.0.0.1"), local,
 		virt_sub_path(v, t,
-			arena_printf(
-				&v->arena, "portforward/%llu/tcp", (unsigned long long)remote))};
+			arena_printf(&v->arena, "portforward/%u/%s", remote, udp ? "udp" : "tcp")),
+		udp};
 	return 0;
 }
 
@@ -452,8 +467,8 @@ const struct virt_verb virt_access_verbs[] = {
 		vnc_flags, false},
 	{"screenshot", "NAME [FILE.png]", 1, 2, "what its screen shows, as a PNG image", screenshot,
 		screenshot_flags, false},
-	{"port-forward", "[TYPE/]NAME[/NAMESPACE] [tcp/]LOCAL[:REMOTE]...", 2, 33,
-		"local TCP ports that lead to the guest's", port_forward, forward_flags, false},
+	{"port-forward", "[TYPE/]NAME[/NAMESPACE] [tcp/|udp/]LOCAL[:REMOTE]...", 2, 33,
+		"local ports that lead to the guest's", port_forward, forward_flags, false},
 	{"ssh", "[USER@][TYPE/]NAME[/NAMESPACE] [-- COMMAND]", 1, VIRT_ANY,
 		"a shell in the guest, by the system's ssh", ssh, ssh_flags, false},
 	{"scp", "FROM TO", 2, 2, "copy files; the guest's are [USER@][TYPE/]NAME[/NAMESPACE]:PATH",

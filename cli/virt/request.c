@@ -1,5 +1,6 @@
 /* request.c - whom a verb means, and the requests about it. */
 #include <stdio.h>
+#include <strings.h>
 
 #include "cli/virt/virt.h"
 
@@ -18,7 +19,8 @@ static const char *resource_of(struct str type)
 		{"virtualmachineinstances", "virtualmachineinstances"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (str_eq(type, words[i].word))
+		if (strlen(words[i].word) == type.size &&
+			strncasecmp(words[i].word, type.p, type.size) == 0)
 			return words[i].resource;
 	return NULL;
 }

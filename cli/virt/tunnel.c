@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "cli/virt/datagrams.h"
 #include "lib/client/endpoint.h"
 #include "lib/http/websocket.h"
 #include "lib/json/json.h"
@@ -38,6 +39,7 @@ struct listener {
 	int fd;
 	uv_poll_t poll;
 	bool polled;
+	struct datagrams *datagrams; /* of UDP, in the place of fd and poll */
 };
 
 struct connection {
@@ -238,15 +240,38 @@ static void on_connection(uv_poll_t *p, int status, int events)
 	c->call = http_call(t->endpoint, &call);
 }
 
+static int listen_udp(struct tunnel *t, struct listener *l, const struct addrinfo *at,
+	unsigned *ret_local, struct err *err)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s%s", t->prefix, l->port->path);
+	struct datagrams_options o = {
+		.loop = &t->loop,
+		.endpoint = t->endpoint,
+		.path = path,
+		.auth = t->auth,
+		.address = at->ai_addr,
+	};
+	int r = datagrams_open(&o, ret_local, &l->datagrams, err);
+	return r < 0 ? err_context(
+			       err, r, "listen on %s UDP port %u", l->port->address, l->port->local)
+		     : 0;
+}
+
 static int listen_at(struct tunnel *t, struct listener *l, unsigned *ret_local, struct err *err)
 {
 	char port[16];
 	snprintf(port, sizeof(port), "%u", l->port->local);
-	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_PASSIVE | AI_NUMERICSERV,
-				.ai_socktype = SOCK_STREAM},
+	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+				.ai_socktype = l->port->udp ? SOCK_DGRAM : SOCK_STREAM},
 			*found = NULL;
-	if (getaddrinfo(l->port->address, port, &hints, &found) != 0)
-		return err_set(err, -EINVAL, "'%s' is no IP address", l->port->address);
+	int e = getaddrinfo(l->port->address, port, &hints, &found);
+	if (e != 0)
+		return err_set(err, -EINVAL, "address '%s': %s", l->port->address, gai_strerror(e));
+	if (l->port->udp) {
+		e = listen_udp(t, l, found, ret_local, err);
+		freeaddrinfo(found);
+		return e;
+	}
 	int on = 1, r = 0;
 	l->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (l->fd >= 0)
@@ -334,6 +359,7 @@ int tunnel_run(const struct kubeconfig *k, const struct tunnel_options *o, struc
 			uv_close((uv_handle_t *)&t.listeners[i].poll, NULL);
 		if (t.listeners[i].fd >= 0)
 			close(t.listeners[i].fd);
+		datagrams_close(t.listeners[i].datagrams);
 	}
 	http_endpoint_destroy(t.endpoint);
 	streams_break();

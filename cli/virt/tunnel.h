@@ -1,13 +1,14 @@
 /* tunnel.h - local TCP ports whose connections go, each, to a stream of a virtual machine: port
- * forwarding, VNC. */
+ * forwarding, VNC; and UDP ports (datagrams.h). */
 #pragma once
 
 #include "lib/client/kubeconfig.h"
 
 struct tunnel_port {
-	const char *address; /* "127.0.0.1", "::1" */
+	const char *address; /* "127.0.0.1", "::1", "localhost" */
 	unsigned local;	     /* 0 = any free one */
 	const char *path;    /* of the API's stream */
+	bool udp;
 };
 struct tunnel_options {
 	const struct tunnel_port *ports;

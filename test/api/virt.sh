@@ -21,7 +21,14 @@ check "too many: 2" exits 2 virt snapshot-delete a b
 check "a bad number: 2" exits 2 virt stop x --grace-period soon
 check "a bad target: 2" exits 2 virt port-forward pod/x 80
 check "a bad port: 2" exits 2 virt port-forward vm/x 80:0
-check "udp is not forwarded: 2" exits 2 virt port-forward vm/x udp/53:53
+check "no port: 2" exits 2 virt port-forward vm/x udp/
+check "a port above all: 2" exits 2 virt port-forward vm/x udp/53:65536
+check "another protocol: 2" exits 2 virt port-forward vm/x sctp/53:53
+# What is understood leads to a machine that is not there.
+check "a port alone: 1" exits 1 virt port-forward VM/x 8080
+check "two: 1" exits 1 virt port-forward vmi/x/virt 8080:80 udp/5353:53
+check "one that is left out: 1" exits 1 virt port-forward virtualmachine/x :80 udp/53:
+check "any free one: 1" exits 1 virt port-forward x 0:80
 check "help: 0" exits 0 "$HANOK" virt --help
 check "help of a verb: 0" exits 0 "$HANOK" virt clone --help
 check_output "which has its options" '--linked' "$HANOK" virt help clone

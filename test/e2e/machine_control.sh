@@ -162,6 +162,41 @@ check "stands at the guest's address" on_node 1 nft "add table ip e2e-control; a
 raw /version >/dev/null
 check_output "port-forward of UDP" '^echoed$' python3 "$TEST_DIR/datagrams.py" 127.0.0.1 "$(lab_port)" \
 	/apis/subresources.kubevirt.io/v1/namespaces/e2e-control/virtualmachineinstances/guest/portforward/7/udp "$TEST_DIR"
+# By the command line: each sender has a stream of its own, and what comes back is his.
+cat >"$TEST_DIR/senders.py" <<'END'
+import socket, sys
+
+to = ("127.0.0.1", int(sys.argv[1]))
+senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+for round in range(2):
+    for n, s in enumerate(senders):
+        text = b"%d of sender %d" % (round, n) + b"." * 1300 * n
+        s.settimeout(5)
+        answer = None
+        for _ in range(12):
+            s.sendto(text, to)
+            try:
+                answer = s.recv(65536)
+            except TimeoutError:
+                continue
+            if answer == b"echo of " + text:  # not what was asked for twice before
+                break
+        assert answer == b"echo of " + text, answer
+print("echoed")
+END
+forward_udp() {
+	local port log=$TEST_DIR/forward.log
+	"$LAB/bin/hanok" virt port-forward vm/guest/e2e-control udp/0:7 --kubeconfig "$KUBECONFIG_FILE" >"$log" 2>&1 &
+	local pid=$!
+	eventually 20 grep -q '^Forwarding from 127.0.0.1:[0-9]* (udp/0:7)$' "$log" &&
+		port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$log") && python3 "$TEST_DIR/senders.py" "$port"
+	local status=$?
+	kill -INT $pid 2>/dev/null
+	wait $pid || status=$?
+	cat "$log"
+	return $status
+}
+check_output "hanok virt port-forward of UDP" 'echoed' forward_udp
 check_output "a port that is none" '400$' raw /apis/subresources.kubevirt.io/v1/namespaces/e2e-control/virtualmachineinstances/guest/portforward/99999 -w '\n%{http_code}\n'
 
 check "reset" virt reset guest
