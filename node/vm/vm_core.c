@@ -8,7 +8,7 @@
 static const struct sm_state states[] = {
 	[VM_LOOKING] = {"Looking",
 		SM_ALLOW(VM_PREPARING) | SM_ALLOW(VM_RUNNING) | SM_ALLOW(VM_SAVED) |
-			SM_ALLOW(VM_STOPPING) | SM_ALLOW(VM_CLEANING),
+			SM_ALLOW(VM_STARTING) | SM_ALLOW(VM_STOPPING) | SM_ALLOW(VM_CLEANING),
 		false},
 	[VM_PREPARING] = {"Preparing",
 		SM_ALLOW(VM_DEFINING) | SM_ALLOW(VM_WAITING) | SM_ALLOW(VM_CLEANING), false},
@@ -19,7 +19,9 @@ static const struct sm_state states[] = {
 			SM_ALLOW(VM_CLEANING),
 		false},
 	[VM_RUNNING] = {"Running",
-		SM_ALLOW(VM_SAVED) | SM_ALLOW(VM_STOPPING) | SM_ALLOW(VM_CLEANING), false},
+		SM_ALLOW(VM_STARTING) | SM_ALLOW(VM_SAVED) | SM_ALLOW(VM_STOPPING) |
+			SM_ALLOW(VM_CLEANING),
+		false},
 	[VM_SAVED] = {"Saved", SM_ALLOW(VM_RUNNING) | SM_ALLOW(VM_CLEANING), false},
 	[VM_STOPPING] = {"Stopping", SM_ALLOW(VM_KILLING) | SM_ALLOW(VM_CLEANING), false},
 	[VM_KILLING] = {"Killing", SM_ALLOW(VM_CLEANING), false},
@@ -63,6 +65,7 @@ static void fail(struct vm_core *c, int64_t now)
 {
 	int64_t pause = RETRY_MIN_NS << MIN(c->failures, 10u);
 
+	c->restarts = false;
 	c->failures++;
 	c->retry_at_ns = now + MIN(pause, RETRY_MAX_NS);
 	sm_move(&c->sm, VM_WAITING, now);
@@ -75,6 +78,20 @@ static void stop(struct vm_core *c, int64_t now)
 	c->asks = 0;
 	c->resumed = false;
 	sm_move(&c->sm, VM_STOPPING, now);
+}
+
+static bool was_restarting(const struct vm_core *c, int64_t now)
+{
+	return c->domain == VM_DOMAIN_ENDED && now < c->reboot_until_ns && !c->deleting &&
+	       !c->finished && !c->host_ends && !c->unhealthy;
+}
+
+static void start_again(struct vm_core *c, int64_t now)
+{
+	c->restarts = true;
+	c->reboot_until_ns = 0;
+	c->domain = VM_DOMAIN_DEFINED;
+	sm_move(&c->sm, VM_STARTING, now);
 }
 
 /* The guest is over: what became of it is said once. */
@@ -101,6 +118,8 @@ static void looked(struct vm_core *c, int64_t now)
 		c->deleting || c->finished ? stop(c, now) : sm_move(&c->sm, VM_RUNNING, now);
 	else if (c->domain == VM_DOMAIN_SAVED && !c->deleting && !c->finished)
 		sm_move(&c->sm, VM_SAVED, now);
+	else if (was_restarting(c, now))
+		start_again(c, now);
 	else if (ended(c) || (c->was_running && !c->finished))
 		over(c, now); /* while no agent looked, or with the host */
 	else if (c->deleting || c->finished)
@@ -184,6 +203,7 @@ struct vm_step vm_core_next(struct vm_core *c, int64_t now)
 	case VM_STARTING:
 		if (vm_core_alive(c)) {
 			c->failures = 0;
+			c->restarts = false;
 			if (unwanted)
 				stop(c, now);
 			else
@@ -206,7 +226,10 @@ struct vm_step vm_core_next(struct vm_core *c, int64_t now)
 			return vm_core_next(c, now);
 		}
 		if (!vm_core_alive(c)) {
-			over(c, now);
+			if (was_restarting(c, now))
+				start_again(c, now);
+			else
+				over(c, now);
 			return vm_core_next(c, now);
 		}
 		if (unwanted || c->host_ends || c->unhealthy) {

@@ -15,7 +15,8 @@
  *
  * RUNNING <---- runs ---- SAVED (also from LOOKING): memory and devices are in a file, nothing runs
  *         ---- saved --->        and the disks rest; RESTORE brings it back, what is deleted goes
- * to CLEANING, and so does one whose file somebody removed.
+ * to CLEANING, and so does one whose file somebody removed. A guest that was restarting when it was
+ * saved and has powered off after that goes from RUNNING (or LOOKING) to STARTING.
  *
  * STOPPING: the guest was asked to power off; KILLING: it no longer is asked. CLEANING removes the
  * domain's definition, files and address; CLEAN waits for the object's deletion; RELEASED has let
@@ -78,6 +79,8 @@ struct vm_core {
 	bool was_running; /* the object's phase says that it ran (an agent before us saw it) */
 	bool finished;	  /* the object's phase is final */
 	bool restore;	  /* a saved guest is wanted back; false again once it was tried */
+	/* One that powers itself off before this was on its way to restart; 0 = it was not. */
+	int64_t reboot_until_ns;
 	int64_t grace_ns;
 	bool unhealthy; /* its liveness probe failed: it is stopped */
 	/* The host is about to go down: guests are asked to power off, none is started. */
@@ -86,6 +89,7 @@ struct vm_core {
 	/* Own. */
 	enum vm_action busy; /* under way, not done */
 	enum vm_outcome outcome;
+	bool restarts;	     /* STARTING: what was started before, for that reason */
 	unsigned failures;   /* in a row; gives the pause */
 	int64_t retry_at_ns; /* WAITING, KILLING, CLEANING: not before */
 	int64_t look_at_ns;  /* the next lookup: not before */

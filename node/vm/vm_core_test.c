@@ -346,6 +346,72 @@ static void a_saved_guest_waits_and_comes_back(void **state)
 	assert_int_equal(w.stop_asked_at, 0);
 }
 
+/* It was shutting down in order to restart when it was saved. */
+static struct world restored_to_restart(int64_t until_ns)
+{
+	struct world w = fresh(1);
+
+	run(&w, NS_PER_S);
+	save(&w);
+	run(&w, NS_PER_S);
+	w.core.restore = true;
+	w.core.reboot_until_ns = w.now + until_ns;
+	run(&w, NS_PER_S);
+	assert_int_equal(w.core.sm.state, VM_RUNNING);
+	return w;
+}
+
+static void power_off(struct world *w, enum vm_domain how)
+{
+	w->running = false;
+	vm_core_domain(&w->core, how, w->now);
+}
+
+static void a_restart_goes_on_after_a_save(void **state)
+{
+	struct world w = restored_to_restart(60 * NS_PER_S);
+
+	power_off(&w, VM_DOMAIN_ENDED);
+	run(&w, NS_PER_S);
+	assert_int_equal(w.core.sm.state, VM_RUNNING);
+	assert_int_equal(w.starts, 2);
+	assert_int_equal(w.phase, VM_OUTCOME_NONE);
+	/* Once. */
+	power_off(&w, VM_DOMAIN_ENDED);
+	run(&w, NS_PER_S);
+	assert_int_equal(w.starts, 2);
+	assert_int_equal(w.phase, VM_OUTCOME_SUCCEEDED);
+
+	/* While no agent looked, too. */
+	w = restored_to_restart(60 * NS_PER_S);
+	int64_t until = w.core.reboot_until_ns;
+	w.running = false;
+	w.end = 1;
+	restart_agent(&w);
+	w.core.reboot_until_ns = until;
+	w.core.was_running = true;
+	assert_int_equal(vm_core_next(&w.core, w.now).action, VM_DO_LOOKUP);
+	vm_core_domain(&w.core, VM_DOMAIN_ENDED, w.now);
+	vm_core_done(&w.core, VM_DO_LOOKUP, true, w.now);
+	assert_int_equal(vm_core_next(&w.core, w.now).action, VM_DO_START);
+
+	/* Not if it takes too long, crashes, or is to stop. */
+	w = restored_to_restart(60 * NS_PER_S);
+	run(&w, 61 * NS_PER_S);
+	power_off(&w, VM_DOMAIN_ENDED);
+	run(&w, NS_PER_S);
+	assert_int_equal(w.phase, VM_OUTCOME_SUCCEEDED);
+	w = restored_to_restart(60 * NS_PER_S);
+	power_off(&w, VM_DOMAIN_BROKEN);
+	run(&w, NS_PER_S);
+	assert_int_equal(w.phase, VM_OUTCOME_FAILED);
+	w = restored_to_restart(60 * NS_PER_S);
+	w.deleting = true;
+	run(&w, NS_PER_S);
+	assert_int_equal(w.core.sm.state, VM_RELEASED);
+	assert_int_equal(w.starts, 1);
+}
+
 static void a_lost_saved_state_is_said(void **state)
 {
 	struct world w = fresh(1);
@@ -496,6 +562,7 @@ int main(void)
 		cmocka_unit_test(a_new_agent_adopts),
 		cmocka_unit_test(the_host_was_restarted),
 		cmocka_unit_test(a_saved_guest_waits_and_comes_back),
+		cmocka_unit_test(a_restart_goes_on_after_a_save),
 		cmocka_unit_test(a_lost_saved_state_is_said),
 		cmocka_unit_test(a_paused_guest_is_woken_to_power_off),
 		cmocka_unit_test(failures_are_spaced),

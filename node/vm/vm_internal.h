@@ -89,6 +89,7 @@ struct vm_worker {
 	bool pause_again;			 /* something happened since */
 	bool saving;				 /* to disk; not known yet how it ended */
 	struct vm_saver *saver;
+	bool rebooting;		    /* control/reboot.c */
 	struct vm_resume *resume;   /* snapshot/resume.h: starts with the memory of a snapshot */
 	bool resume_looked;	    /* none was left by an earlier agent */
 	struct vm_space *space;	    /* NULL until a disk was full */

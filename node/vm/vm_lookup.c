@@ -1,4 +1,5 @@
 /* vm_lookup.c - which domain belongs to a VMI, and what libvirt knows of it. */
+#include "node/vm/control/control.h"
 #include "node/vm/vm_internal.h"
 
 #include <stdio.h>
@@ -97,6 +98,8 @@ static void state_here(void *user, const struct libvirt_reply *r)
 	w->found = domain_of(state, reason);
 	if (state == LIBVIRT_STATE_PAUSED)
 		w->pause_reason = (enum libvirt_paused_reason)reason;
+	if (state == LIBVIRT_STATE_SHUTOFF && reason == LIBVIRT_SHUTOFF_DESTROYED)
+		vm_reboot_over(w);
 	if (state == LIBVIRT_STATE_SHUTOFF)
 		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_HAS_MANAGED_SAVE_IMAGE,
 			&w->domain, 0, saved_here, w);

@@ -338,12 +338,19 @@ static void define(struct vm_worker *w)
 		w->m->libvirt, LIBVIRT_DOMAIN_DEFINE_XML_FLAGS, xml.data, 0, defined, w);
 }
 
+/* It waits for its user once, not when it restarts. */
+static bool starts_paused(const struct vm_worker *w)
+{
+	return w->spec.start_paused && !w->core.restarts;
+}
+
 void vm_worker_started(struct vm_worker *w)
 {
 	no_problem(w);
+	vm_reboot_over(w);
 	net_ports_changed(w->m->node->net);
 	w->pause_reason = LIBVIRT_PAUSED_USER;
-	if (w->spec.start_paused)
+	if (starts_paused(w))
 		vm_core_domain(&w->core, VM_DOMAIN_PAUSED, now_of(w));
 	vm_worker_done(w, VM_DO_START, true);
 }
@@ -354,7 +361,12 @@ static void started(void *user, const struct libvirt_reply *r)
 
 	w->call = NULL;
 	if (r->ok) {
-		vm_say(w, "Normal", "Started", "Started the guest");
+		if (w->core.restarts)
+			vm_say(w, "Normal", "Rebooted",
+				"The guest was restarting when it was saved: it has shut down, and "
+				"is started again");
+		else
+			vm_say(w, "Normal", "Started", "Started the guest");
 		vm_worker_started(w);
 		return;
 	}
@@ -366,7 +378,7 @@ static void started(void *user, const struct libvirt_reply *r)
 void vm_worker_boot(struct vm_worker *w)
 {
 	w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_CREATE_WITH_FLAGS, &w->domain,
-		w->spec.start_paused ? LIBVIRT_CREATE_PAUSED : 0, started, w);
+		starts_paused(w) ? LIBVIRT_CREATE_PAUSED : 0, started, w);
 }
 
 static void shutdown_asked(void *user, const struct libvirt_reply *r)
@@ -539,7 +551,7 @@ static void perform(struct vm_worker *w, enum vm_action a)
 		define(w);
 		break;
 	case VM_DO_START:
-		if (!vm_resume_start(w))
+		if (w->core.restarts || !vm_resume_start(w))
 			vm_worker_boot(w);
 		break;
 	case VM_DO_RESTORE:
@@ -637,6 +649,7 @@ void vm_worker_step(struct vm_worker *w)
 	tell_outcome(w, before);
 	vm_agent_follow(w);
 	vm_save_follow(w);
+	vm_reboot_follow(w);
 	vm_space_follow(w);
 	vm_outside_follow(w);
 	vm_live_follow(w);
@@ -688,6 +701,8 @@ void vm_worker_lifecycle(struct vm_worker *w, int event, int detail)
 			vm_watch_saved(w);
 			return;
 		}
+		if (detail != LIBVIRT_STOPPED_SHUTDOWN)
+			vm_reboot_over(w);
 		d = detail == LIBVIRT_STOPPED_CRASHED  ? VM_DOMAIN_BROKEN
 		    : detail == LIBVIRT_STOPPED_FAILED ? VM_DOMAIN_DEFINED
 						       : VM_DOMAIN_ENDED;
@@ -771,6 +786,7 @@ struct vm_worker *vm_worker_create(struct vm_manager *m, const char *uid, struct
 	list_init(&w->dials);
 	vm_save_find(w);
 	vm_core_init(&w->core, label, now_of(w));
+	vm_reboot_find(w);
 	w->core.grace_ns = VM_GRACE_DEFAULT_S * NS_PER_S;
 	take_facts(w);
 	/* A guest that is adopted was accepted once; a spec that can't be read shows when

@@ -225,6 +225,17 @@ check "it answers at its address" eventually 60 matches '^virtual machine guest$
 check_output "still the same instance" "^$instance\$" k_field vmi/guest .metadata.uid
 check "Ready" k wait --for=condition=Ready vm/guest --timeout=60s
 
+# libvirt forgets with the process that the guest was to restart when it has shut down.
+before=$(restarts)
+restart_and_save() { virt soft-reboot guest && virt save guest; }
+check "asked to restart, and saved before it has" restart_and_save
+check "it is saved" eventually 60 matches '^Saved: ' condition vmi/guest Paused
+check "restored" virt restore guest
+check "it restarts" eventually 60 more_restarts
+check "it answers" eventually 60 matches '^virtual machine guest$' answers
+check_output "the same instance" "^$instance\$" k_field vmi/guest .metadata.uid
+check "Ready" k wait --for=condition=Ready vm/guest --timeout=60s
+
 # Others on the same host.
 check "virsh suspend" lab_virsh suspend e2e-control_guest
 check "is a pause" eventually 20 matches '^PausedByUser: ' condition vmi/guest Paused

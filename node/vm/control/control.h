@@ -54,6 +54,13 @@ void vm_save_find(struct vm_worker *w);	    /* was one under way when the agent 
 void vm_save_follow(struct vm_worker *w);   /* with each step: has it ended, and how */
 void vm_save_cancel(struct vm_worker *w);   /* no more is heard of it; libvirt goes on */
 
+/* ---- reboot.c ---- */
+void vm_reboot_asked(struct vm_worker *w);  /* by the power button: libvirt resets it in the end */
+void vm_reboot_over(struct vm_worker *w);   /* it has restarted, or ended otherwise */
+void vm_reboot_save(struct vm_worker *w);   /* it is about to be saved */
+void vm_reboot_find(struct vm_worker *w);   /* what an earlier agent left */
+void vm_reboot_follow(struct vm_worker *w); /* with each step */
+
 /* ---- screen.c ---- */
 /* A WebSocket (plain.kubevirt.io) with the RFB protocol; each client has a connection of its own.
  */

@@ -87,6 +87,8 @@ void vm_reset_serve(struct vm_worker *w, struct http_request *req, const char *m
 
 static void was_asked(struct vm_worker *w, struct http_request *req)
 {
+	if (!guest_agent_present(w->agent))
+		vm_reboot_asked(w);
 	vm_say(w, "Normal", "SoftReboot", "Asked the guest to restart");
 	vm_answer_done(req, 200);
 }

@@ -184,6 +184,7 @@ void vm_save_serve(struct vm_worker *w, struct http_request *req, const char *mo
 	} else {
 		if (!dry_run) {
 			mark(w);
+			vm_reboot_save(w);
 			vm_say(w, "Normal", "Saving", "The guest is being saved to disk");
 			begin(w, false);
 		}

@@ -152,6 +152,7 @@ void vm_watch_event(struct vm_worker *w, const struct libvirt_event *e)
 		on_lifecycle(w, e);
 		break;
 	case LIBVIRT_EVENT_ID_REBOOT:
+		vm_reboot_over(w);
 		vm_say(w, "Normal", "Rebooted", "The guest restarted");
 		break;
 	case LIBVIRT_EVENT_ID_WATCHDOG:

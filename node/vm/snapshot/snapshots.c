@@ -82,9 +82,15 @@ static bool any_guest_has(void *user, const char *directory)
 {
 	struct vm_snapshots *s = user;
 
-	for (struct table_iter i = table_iterate(&s->m->workers); table_next(&i);)
-		if (vm_live_has(i.value, directory))
+	for (struct table_iter i = table_iterate(&s->m->workers); table_next(&i);) {
+		const struct vm_worker *w = i.value;
+		int state = w->core.sm.state;
+
+		/* What is known of a guest that is over is old. */
+		if (state != VM_WAITING && state != VM_CLEAN && state != VM_RELEASED &&
+			vm_live_has(w, directory))
 			return true;
+	}
 	return false;
 }
 
