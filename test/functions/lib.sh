@@ -39,8 +39,6 @@ not_available() {
 
 # Needs.
 need_alone() { :; }
-need_kvm() { grep -qE '\b(vmx|svm)\b' /proc/cpuinfo || { echo "the CPU has no vmx or svm: guests are emulated"; return 1; }; }
-need_hotunplug() { need_kvm >/dev/null || { echo "QEMU 7.2 crashes when it unplugs an emulated vCPU"; return 1; }; }
 need_ovmf() { compgen -G '/usr/share/OVMF/OVMF_CODE*.fd' >/dev/null || { echo "no OVMF (package ovmf)"; return 1; }; }
 need_swtpm() { command -v swtpm >/dev/null || { echo "no swtpm (package swtpm)"; return 1; }; }
 need_image_build() { command -v mmdebstrap >/dev/null && command -v grub-mkimage >/dev/null || { echo "no mmdebstrap or no grub-mkimage (packages mmdebstrap, grub-common)"; return 1; }; }
@@ -223,6 +221,12 @@ stopped() {
 address() { k_field "vmi/$1" '.status.interfaces[0].ipAddress'; }
 page() { on_node 1 curl -sf --max-time 5 "http://$(address "$1")/${2:-}"; }
 answers() { eventually $((${PATIENT%s} / PATIENCE)) matches "^virtual machine ${2:-$1}$" page "$1"; }
+# restarted NAME UID: another instance than UID runs.
+restarted() {
+	virt restart "$1" --force
+	eventually 60 other_uid "$1" "$2"
+	phase_is "vmi/$1" Running
+}
 uid() { k_field "vmi/$1" .metadata.uid; }
 other_uid() { local now; now=$(uid "$1") && [ -n "$now" ] && [ "$now" != "$2" ] && echo "$now"; }
 domain_xml() { lab_virsh dumpxml "$(k_namespace)_$1"; }
@@ -236,6 +240,13 @@ in_guest() {
 	python3 "$TEST_ROOT/test/terminal.py" "$((${PATIENT%s} / 3 + 40))" 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
 		'never:EXIT[1-9][0-9]*END' "send:$command; echo EXIT\$?END\\n" 'expect:EXIT0END' 'send:exit\n' 'expect:login: ' 'send:\x1d' end:0 -- \
 		"$LAB/bin/hanok" virt console "$name" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
+}
+
+# leave_guest NAME COMMAND: starts COMMAND there and asks nothing more: it stands still by it, or ends.
+leave_guest() {
+	python3 "$TEST_ROOT/test/terminal.py" "$((${PATIENT%s} / 3 + 40))" 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
+		"send:echo LE''FT; $2 &\n" 'expect:LEFT' 'send:\x1d' end:0 -- \
+		"$LAB/bin/hanok" virt console "$1" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
 }
 
 # What is on the root disk, for snapshots and clones: a file that the web server shows, synced.

@@ -83,9 +83,11 @@ fi
 
 RUN_DIR=$TEST_DIR # of the whole run; each scenario has its own TEST_DIR in it
 LOGS=${HANOK_FUNCTION_LOGS:-$RUN_DIR/logs}
+CASES=$RUN_DIR/cases  # of functions_cases
 RESULTS=$LOGS/results # a line each: ok|not ok|skip, STACK, GROUP, ID, TITLE, SECONDS, WHY
 PLAN=$RUN_DIR/plan    # a line each: STACK, SCENARIO-FILE, GROUP, ID, TITLE, NEEDS
 mkdir -p "$LOGS" "$RUN_DIR/.kube"
+functions_cases >"$CASES"
 if [ -n "$RESUME" ]; then touch "$RESULTS"; else : >"$RESULTS"; fi
 
 # result LINE: takes down a result, shows it.
@@ -105,17 +107,15 @@ result() {
 }
 has_result() { grep -q "^[^|]*|$1|[^|]*|$2|" "$RESULTS"; }
 
-sums() {
-	awk -F'|' '
-		{ key = $3 "|" $2; if (!(key in seen)) { seen[key] = 1; order[++n] = key } count[key "|" $1]++; total[$1]++ }
-		END {
-			printf "# %-10s %-5s %7s %7s %14s\n", "group", "stack", "passed", "failed", "not available"
-			for (i = 1; i <= n; i++) { split(order[i], k, "|"); printf "# %-10s %-5s %7d %7d %14d\n", k[1], k[2], count[order[i] "|ok"], count[order[i] "|not ok"], count[order[i] "|skip"] }
-			printf "# %-10s %-5s %7d %7d %14d\n", "all", "", total["ok"], total["not ok"], total["skip"]
-		}' "$RESULTS"
+sums() { python3 "$FUNCTIONS/report.py" text "$CASES" "$RESULTS"; }
+html() {
+	python3 "$FUNCTIONS/report.py" html "$CASES" "$RESULTS" "$LOGS" \
+		"hanok=$("$LAB/bin/hanok" version)" \
+		"When=$(date -u '+%Y-%m-%d %H:%M UTC'), $((SECONDS / 60)) min $((SECONDS % 60)) s${RESUME:+ since it was resumed}" \
+		"Host=$(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release), Linux $(uname -r), $(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(awk '/^MemTotal/ { print int($2 / 1048576) }' /proc/meminfo) GiB" \
+		"Machines=$(lab_virsh version | sed -n 's/^Using library: //p; s/^Running hypervisor: //p' | paste -sd, | sed 's/,/, /'), $(guests_are)" >"$1"
 }
-
-html() { python3 "$FUNCTIONS/report.py" "$RESULTS" "$(date -u '+%Y-%m-%d %H:%M UTC')" "$("$LAB/bin/hanok" version)" "$SECONDS" >"$1"; }
+guests_are() { if grep -qE '\b(vmx|svm)\b' /proc/cpuinfo; then echo KVM; else echo "emulated: the CPU has no vmx or svm"; fi; }
 
 # Whatever ends the run: nothing goes on behind it, and what is known is said.
 functions_at_exit() {
@@ -144,7 +144,7 @@ for stack in $STACKS; do
 	while IFS='|' read -r file group _ id title needs; do
 		# shellcheck disable=SC2310
 		! is_wanted "$stack" "$group" "$id" || has_result "$stack" "$id" || echo "$stack|$file|$group|$id|$title|$needs"
-	done < <(functions_cases)
+	done <"$CASES"
 done >"$PLAN"
 
 # The stacks' images, in the lab's registry.

@@ -35,6 +35,12 @@ C03() {
 	[ "$(k_field dv/c03-bad .status.phase)" != Succeeded ]
 }
 
+# disk_io CLAIM COMMAND: what qemu-io says to COMMAND on the claim's disk, where its node has it.
+disk_io() {
+	on_node 1 sh -c 'cd "$1" && qemu-io -r -U -f qcow2 -c "$2" "$(sed "s/.*\"top\": *\"\([^\"]*\)\".*/\1/" disk.json)"' sh \
+		"/var/lib/hanok/local/$(k_field "pvc/$1" .spec.volumeName)" "$2"
+}
+
 #@ C04 | VMDK, VDI, VHDX and VPC images are converted, each with its content |
 C04() {
 	local format
@@ -43,6 +49,7 @@ C04() {
 	for format in vmdk vdi vhdx vpc; do
 		qemu-img convert -f raw -O $format "$TEST_DIR/web/c04.raw" "$TEST_DIR/web/c04.$format"
 		import "c04-$format" "{\"http\":{\"url\":\"$(web_url c04.$format)\"}}" 16Mi
+		disk_io "c04-$format" 'read -v 0 512' | grep -q 'what is in it'
 	done
 }
 
@@ -52,6 +59,7 @@ C05() {
 	qemu-io -f qcow2 -c 'write -P 0x5a 0 1M' "$TEST_DIR/c05.qcow2"
 	virt image-upload dv c05 --image-path "$TEST_DIR/c05.qcow2" --insecure --uploadproxy-url "$(upload_url)"
 	[ "$(k_field dv/c05 .status.phase)" = Succeeded ]
+	[[ $(disk_io c05 'read -P 0x5a 0 1M') == 'read 1048576/1048576 '* ]]
 }
 # The upload endpoint as this machine reaches it: the API's port is forwarded, what the cluster says may be its own network.
 upload_url() { k get cdiconfigs config -o jsonpath='{.status.uploadProxyURL}'; }
@@ -74,10 +82,13 @@ C06() {
 #@ C07 | an OVA archive's disk is found and imported |
 C07() {
 	mkdir -p "$TEST_DIR/ova"
-	qemu-img create -q -f vmdk -o subformat=streamOptimized "$TEST_DIR/ova/disk1.vmdk" 16M
+	truncate -s 16M "$TEST_DIR/ova.raw"
+	printf 'out of an archive' | dd of="$TEST_DIR/ova.raw" conv=notrunc status=none
+	qemu-img convert -f raw -O vmdk -o subformat=streamOptimized "$TEST_DIR/ova.raw" "$TEST_DIR/ova/disk1.vmdk"
 	printf '<?xml version="1.0"?><Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"><References><File ovf:href="disk1.vmdk" ovf:id="file1"/></References><DiskSection><Disk ovf:capacity="16" ovf:capacityAllocationUnits="byte * 2^20" ovf:diskId="d1" ovf:fileRef="file1"/></DiskSection></Envelope>' >"$TEST_DIR/ova/vm.ovf"
 	tar -C "$TEST_DIR/ova" --format=ustar -cf "$TEST_DIR/web/c07.ova" vm.ovf disk1.vmdk
 	import c07 "{\"http\":{\"url\":\"$(web_url c07.ova)\"}}" 32Mi
+	disk_io c07 'read -v 0 512' | grep -q 'out of an archiv'
 }
 
 #@ C08 | an instancetype and a preference give a machine its processors, memory and machine type |

@@ -121,7 +121,7 @@ C18() {
 	k create configmap c18 --from-literal=unattend.xml='<unattend/>'
 	DISK=container machine_spec c18 "$(inner '{"+volumes":[{"name":"answers","sysprep":{"configMap":{"name":"c18"}}}],"domain":{"devices":{"+disks":[{"name":"answers","cdrom":{"bus":"sata"}}]}}}')" | k apply -f -
 	phase_is vmi/c18 Running
-	domain_xml c18 | grep -q "device='cdrom'"
+	on_node 1 grep -aq '<unattend/>' "$(domain_xml c18 | sed -n "/device='cdrom'/,/<\/disk>/s/.*<source file='\([^']*\)'.*/\1/p")"
 	k delete vm c18 --timeout=$PATIENT
 }
 

@@ -56,7 +56,7 @@ K54() {
 	local before
 	machine k54 "$(domain '{"devices":{"panicDevices":[{"model":"isa"}]}}')"
 	before=$(uid k54)
-	in_guest k54 'sh -c "sleep 2; echo c > /proc/sysrq-trigger" >/dev/null 2>&1 & true'
+	leave_guest k54 'sh -c "sleep 5; echo c > /proc/sysrq-trigger"'
 	eventually 90 matches GuestPanicked k get events --field-selector involvedObject.name=k54
 	eventually 90 other_uid k54 "$before"
 	virt delete k54 --force

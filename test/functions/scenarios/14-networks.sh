@@ -77,16 +77,10 @@ K66() {
 	[ -n "$(on_node 1 sh -c 'mount | grep hanok-small')" ] || on_node 1 sh -c 'mkdir -p /var/lib/hanok-disks/hanok-small && mount -t tmpfs -o size=24m hanok-small /var/lib/hanok-disks/hanok-small && chmod 755 /var/lib/hanok-disks/hanok-small'
 	DISK=container machine_spec k66 "$(inner '{"+volumes":[{"name":"data","hostDisk":{"path":"/var/lib/hanok-disks/hanok-small/k66.img","type":"DiskOrCreate","capacity":"64Mi"}}],"domain":{"devices":{"+disks":[{"name":"data","disk":{"bus":"virtio"}}]}}}')" | k apply -f -
 	ready k66
-	fill k66
+	leave_guest k66 'dd if=/dev/zero of=/dev/vdc bs=1M count=40 conv=fsync'
 	eventually 120 matches 'PausedIOError' k get vmi k66 -o yaml
 	on_node 1 mount -o remount,size=96m /var/lib/hanok-disks/hanok-small
 	eventually 120 matches '^running$' domain_state k66
-}
-# The guest stands still in the middle of it: nothing more is awaited from it.
-fill() {
-	python3 "$TEST_ROOT/test/terminal.py" 240 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
-		'send:dd if=/dev/zero of=/dev/vdc bs=1M count=40 conv=fsync &\n' 'expect:conv=fsync' 'send:\x1d' end:0 -- \
-		"$LAB/bin/hanok" virt console "$1" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
 }
 K66_end() {
 	virt delete k66 --force

@@ -13,16 +13,20 @@ source_stopped() {
 	stopped origin
 }
 
+# shared_layers NAME: layers of its root disk that other disks have, too.
+shared_layers() {
+	local claim
+	claim=$(k get vm "$1" -o jsonpath='{.spec.template.spec.volumes[0].dataVolume.name}{.spec.template.spec.volumes[0].persistentVolumeClaim.claimName}')
+	on_node 1 find "/var/lib/hanok/local/$(k_field "pvc/$claim" .spec.volumeName)" -name '*.qcow2' -links +1
+}
+
 #@ L15 | a full clone of a stopped machine has all of its own |
 L15() {
-	local volume
 	source_stopped
 	virt clone origin l15 --full
 	running l15
 	marked l15 original
-	volume=$(k get vm l15 -o jsonpath='{.spec.template.spec.volumes[0].dataVolume.name}{.spec.template.spec.volumes[0].persistentVolumeClaim.claimName}')
-	volume=$(k_field "pvc/$volume" .spec.volumeName)
-	[ -z "$(on_node 1 find "/var/lib/hanok/local/$volume" -name '*.qcow2' -links +1)" ]
+	[ -z "$(shared_layers l15)" ]
 	virt delete l15 --force --with-disks
 }
 
@@ -32,6 +36,7 @@ L16() {
 	virt clone origin l16 --linked
 	running l16
 	marked l16 original
+	[ -n "$(shared_layers l16)" ]
 	virt delete l16 --force --with-disks
 }
 

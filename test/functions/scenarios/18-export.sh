@@ -70,12 +70,12 @@ L26() {
 
 #@ L27 | the guest's memory is dumped into a claim |
 L27() {
-	local volume
+	local directory
 	machine outside
 	virt memory-dump get outside --claim-name l27 --create-claim --size 1Gi
 	k wait --for=jsonpath='{.status.memoryDumpRequest.phase}'=Completed vm/outside --timeout=$PATIENT
-	volume=$(k_field pvc/l27 .spec.volumeName)
-	on_node 1 sh -c "head -c 4 /var/lib/hanok/local/$volume/*dump* | grep -q ELF || ls -l /var/lib/hanok/local/$volume"
+	directory=/var/lib/hanok/local/$(k_field pvc/l27 .spec.volumeName)
+	[ "$(on_node 1 head -c 4 "$directory/$(k_field vm/outside .status.memoryDumpRequest.fileName)")" = $'\x7fELF' ]
 	virt memory-dump remove outside
 	k delete pvc l27 --timeout=$PATIENT
 }
