@@ -4,8 +4,8 @@
 #   run.sh [--stack A|B] [--group GROUP] [--quarter N|auto] [--jobs N] [--resume] [--list] [--html FILE] [--keep] [ID...]
 #
 # Prints TAP, a line a case and stack (a case that this host or stack can't have is skipped with its reason), then the
-# sums by group and stack; --html writes the same as one file. --resume: what has a result in the log directory already is
-# not run again.
+# sums by group and stack; --html writes the same as one file. --resume: what the log directory says has passed, or is not
+# available, is not run again unless it is named.
 # shellcheck source=test/functions/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=guest/images.sh
@@ -88,7 +88,20 @@ RESULTS=$LOGS/results # a line each: ok|not ok|skip, STACK, GROUP, ID, TITLE, SE
 PLAN=$RUN_DIR/plan    # a line each: STACK, SCENARIO-FILE, GROUP, ID, TITLE, NEEDS
 mkdir -p "$LOGS" "$RUN_DIR/.kube"
 functions_cases >"$CASES"
-if [ -n "$RESUME" ]; then touch "$RESULTS"; else : >"$RESULTS"; fi
+# What is to be run in any case has no result yet.
+known_results() {
+	local what stack group id rest
+	while IFS='|' read -r what stack group id rest; do
+		if [[ " $STACKS " == *" $stack "* ]] && { [ "$what" = "not ok" ] || [ ${#IDS[@]} -gt 0 ]; }; then
+			# shellcheck disable=SC2310
+			! is_wanted "$stack" "$group" "$id" || continue
+		fi
+		echo "$what|$stack|$group|$id|$rest"
+	done
+}
+: >"$RESULTS.new"
+[ -z "$RESUME" ] || [ ! -e "$RESULTS" ] || known_results <"$RESULTS" >"$RESULTS.new"
+mv "$RESULTS.new" "$RESULTS"
 
 # result LINE: takes down a result, shows it.
 result() {
