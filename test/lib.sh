@@ -256,4 +256,15 @@ use_lab() {
 
 # Commands in the lab's first host, and its libvirt.
 on_node() { lab_exec "$@"; }
-lab_virsh() { lab_exec 1 virsh -q -c qemu:///system "$@"; }
+lab_virsh() {
+	local said status=0
+	{ said=$(lab_exec 1 virsh -q -c qemu:///system "$@" 2>&1 >&3); } 3>&1 || status=$?
+	# It may just be starting again.
+	if [ $status != 0 ] && [[ $said == *"failed to connect to the hypervisor"* ]] &&
+		lab_await 30 "libvirtd answers" lab_exec 1 virsh -c qemu:///system version; then
+		lab_exec 1 virsh -q -c qemu:///system "$@"
+		return
+	fi
+	[ -z "$said" ] || echo "$said" >&2
+	return $status
+}

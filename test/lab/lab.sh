@@ -246,12 +246,12 @@ lab_registry_up() {
 	lab_await 20 "the registry answers" lab_in fabric curl -sf "http://$LAB_REGISTRY/v2/"
 }
 
-# lab_service HOST NAME CMD...: a background process of the host, unless it runs already.
+# lab_service HOST NAME CMD...: a background process of the host, unless it runs already. LAB_HOW=keep: for good.
 lab_service() {
 	local host=$1 name=$2
 	shift 2
 	lab_in "$host" lab-proc alive "/run/lab/$name.pid" && return
-	lab_in "$host" lab-proc daemon "/run/lab/$name.pid" "/var/log/$name.log" "$@"
+	lab_in "$host" lab-proc "${LAB_HOW:-daemon}" "/run/lab/$name.pid" "/var/log/$name.log" "$@"
 }
 
 # lab_service_end HOST NAME [GRACE_MS]
@@ -287,7 +287,8 @@ lab_containerd_up() {
 # libvirt's daemons return from -d when they serve.
 lab_libvirt_up() {
 	lab_service "node$1" virtlogd virtlogd || return
-	lab_service "node$1" libvirtd libvirtd || return
+	# 9.0 crashes now and then ("corrupted double-linked list"); what a host's systemd does then is done here, too.
+	LAB_HOW=keep lab_service "node$1" libvirtd libvirtd || return
 	lab_await 30 "libvirtd of node$1 answers" lab_exec "$1" virsh -c qemu:///system version
 }
 

@@ -6,6 +6,9 @@
  *       to its end, then only reaps. Returns when SETUP has succeeded.
  *   lab-proc daemon PIDFILE LOG CMD [ARG...]
  *       CMD in the background, in the caller's namespaces. Returns when it was exec'd.
+ *   lab-proc keep PIDFILE LOG CMD [ARG...]
+ *       The same; when it crashes it is started again, as systemd does it (Restart=on-failure).
+ *       SIGTERM and SIGKILL are no crash: whoever sent them wants it to be gone.
  *   lab-proc alive PIDFILE
  *       Exit 0 if the process that PIDFILE names still runs.
  *   lab-proc end PIDFILE GRACE_MS
@@ -29,6 +32,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HOST_NAMESPACES                                                                            \
@@ -119,7 +123,8 @@ static void close_above(unsigned int first)
 	syscall(SYS_close_range, first, ~0U, 0);
 }
 
-static int command_daemon(char **argv)
+/* argv: PIDFILE LOG CMD [ARG...] */
+static pid_t spawn(char **argv)
 {
 	const char *pidfile = argv[0], *log = argv[1];
 	int status_pipe[2];
@@ -147,8 +152,60 @@ static int command_daemon(char **argv)
 		errno = error;
 		die(argv[2]);
 	}
+	close(status_pipe[0]);
 	pidfile_write(pidfile, pid);
+	return pid;
+}
+
+static int command_daemon(char **argv)
+{
+	spawn(argv);
 	return 0;
+}
+
+static _Noreturn void keep(char **argv, int ready_fd)
+{
+	const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+
+	for (;;) {
+		pid_t pid = spawn(argv);
+		int status;
+
+		if (ready_fd >= 0) {
+			if (write(ready_fd, "", 1) < 0)
+				die("pipe");
+			ready_fd = -1;
+			detach(log_open(argv[1]));
+			close_above(3);
+		}
+		while (waitpid(pid, &status, 0) < 0)
+			if (errno != EINTR)
+				die("waitpid");
+		if (!WIFSIGNALED(status) || WTERMSIG(status) == SIGTERM ||
+			WTERMSIG(status) == SIGKILL)
+			exit(0);
+		fprintf(stderr, "lab-proc: %s crashed (signal %d) and is started again\n", argv[2],
+			WTERMSIG(status));
+		nanosleep(&pause, NULL);
+	}
+}
+
+static int command_keep(char **argv)
+{
+	int ready_pipe[2];
+	char byte;
+
+	if (pipe2(ready_pipe, O_CLOEXEC) != 0)
+		die("pipe");
+	pid_t pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		close(ready_pipe[0]);
+		keep(argv, ready_pipe[1]);
+	}
+	close(ready_pipe[1]);
+	return read(ready_pipe[0], &byte, 1) == 1 ? 0 : 1;
 }
 
 /* PID 1 of a lab host: whatever is orphaned in it becomes its child. Ends only by SIGKILL. */
@@ -269,11 +326,13 @@ int main(int argc, char **argv)
 		return command_host(argv + 2);
 	if (argc >= 5 && strcmp(argv[1], "daemon") == 0)
 		return command_daemon(argv + 2);
+	if (argc >= 5 && strcmp(argv[1], "keep") == 0)
+		return command_keep(argv + 2);
 	if (argc == 3 && strcmp(argv[1], "alive") == 0)
 		return pidfile_read(argv[2]) > 0 ? 0 : 1;
 	if (argc == 4 && strcmp(argv[1], "end") == 0)
 		return command_end(argv + 2);
-	fprintf(stderr, "usage: lab-proc host|daemon PIDFILE LOG CMD... | alive PIDFILE | end "
+	fprintf(stderr, "usage: lab-proc host|daemon|keep PIDFILE LOG CMD... | alive PIDFILE | end "
 			"PIDFILE GRACE_MS\n");
 	return 2;
 }
