@@ -375,6 +375,19 @@ static bool in_chain(const struct disk_chain *chain, const char *name)
 	return false;
 }
 
+bool layers_untidy(const char *dir, const struct disk_chain *chain)
+{
+	_cleanup_(close_p) int fd = open_dir(dir, NULL);
+	DIR *d = fd < 0 ? NULL : opendir(dir);
+	bool found = false;
+
+	for (struct dirent *e; d && !found && (e = readdir(d));)
+		found = disk_layer_name_ok(e->d_name) && !in_chain(chain, e->d_name);
+	if (d)
+		closedir(d);
+	return found;
+}
+
 void layers_tidy(const char *dir, const struct disk_chain *chain)
 {
 	_cleanup_(close_p) int fd = open_dir(dir, NULL);

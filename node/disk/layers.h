@@ -48,5 +48,9 @@ size_t layers_own(const struct disk_chain *chain);
  * stay, frozen ones get their mode. */
 void layers_tidy(const char *dir, const struct disk_chain *chain);
 
+/* Whether there is something for it to remove: layers that are not in the chain. What was merged
+ * while nobody was there to say so leaves such. */
+bool layers_untidy(const char *dir, const struct disk_chain *chain);
+
 /* For tests: called between any two steps, may not return. NULL in a program. */
 extern void (*layers_step)(const char *what);

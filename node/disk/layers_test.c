@@ -345,7 +345,10 @@ static void judge(enum operation o)
 		fail_msg("%s", err.msg);
 	assert_int_equal(c.size_bytes, 64 * MIB);
 	assert_in_range(c.count, 1, o == LIVE ? 3 : 2);
+	assert_int_equal(run("touch %s/0b3d4f5e-0000-4000-8000-000000000001.qcow2", at("d")), 0);
+	assert_true(layers_untidy(at("d"), &c));
 	layers_tidy(at("d"), &c);
+	assert_false(layers_untidy(at("d"), &c));
 	extra = streq(c.layers[0].name, DISK_IMAGE_NAME) ? 0 : 1;
 	assert_int_equal(files_in("d"), c.count + extra);
 	if (disk_dir_read(&a, at("d"), &c, &err) < 0)

@@ -7,7 +7,8 @@
  *	which one file takes over from another; what is left is merged when the guest has stopped
  *
  * Both copy downwards what is seen anyway: broken off anywhere, the disk shows what it showed, and
- *it is done anew. */
+ * it is done anew. What libvirt ended while no agent was there leaves its layers behind: the next
+ * one removes them. */
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@ struct merge_work {
 	struct {
 		char name[64]; /* of the volume, and its directory */
 		size_t own;
+		bool untidy; /* an earlier agent has not seen the end of a merge */
 	} found[CANDIDATES_MAX];
 	size_t count;
 	/* Of one disk. */
@@ -54,7 +56,7 @@ struct merges {
 	char *directory;
 	char worker[37];
 	struct live_disk live;
-	char base[64], top[64];
+	char base[64], top[64]; /* no base: there is nothing to be merged, only to be tidied */
 	bool again;
 };
 
@@ -95,7 +97,7 @@ static void finish(struct merges *g, const struct err *err)
 	if (err && err->code)
 		wakeup_in(g->look, RETRY_MS);
 	else
-		wakeup_in(g->look, 0); /* there may be another */
+		wakeup_in(g->look, *g->base ? 0 : SOON_MS); /* there may be another */
 }
 
 /* ---- the end ---- */
@@ -106,7 +108,7 @@ static void end_on_thread(void *user)
 	struct merge_work *w = user;
 	struct disk_chain chain;
 
-	if (!w->live) {
+	if (!w->live && *w->base) {
 		_cleanup_(free_p) char *base = xasprintf("%s/%s", w->directory, w->base);
 
 		if (disk_dir_read_layer(&a, w->directory, w->base, &chain, &w->err) < 0 ||
@@ -128,7 +130,7 @@ static void on_ended(void *user, bool cancelled)
 
 	if (!cancelled) {
 		w->g->job = NULL;
-		if (!err.code)
+		if (!err.code && *w->base)
 			log_info("layers of a disk are one again", "directory", w->directory, NULL);
 		finish(w->g, &err);
 	}
@@ -215,6 +217,21 @@ static void on_commit_begun(void *user, const struct libvirt_reply *r)
 	wakeup_in(g->poll, POLL_MS);
 }
 
+/* What QEMU writes is what disk.json names: all that is in no chain is left over. */
+static void tidy_live(struct merges *g)
+{
+	const char *slash = strrchr(g->live.file, '/');
+	struct err err = ERR_INIT;
+
+	if (slash && streq(slash + 1, g->top)) {
+		queue(g, end_on_thread, on_ended, work_of_disk(g));
+		return;
+	}
+	err_set(&err, -EBUSY, "the guest writes '%s', the disk's top is '%s'", g->live.file,
+		g->top);
+	finish(g, &err);
+}
+
 static void on_xml(void *user, const struct libvirt_reply *r)
 {
 	_cleanup_(buf_finish) struct buf args = BUF_INIT;
@@ -231,6 +248,10 @@ static void on_xml(void *user, const struct libvirt_reply *r)
 	if (!w || !xml.p || !live_disk_find(xml, g->directory, &g->live)) {
 		err_set(&err, -EAGAIN, "the guest's disks are not known");
 		finish(g, &err);
+		return;
+	}
+	if (!*g->base) {
+		tidy_live(g);
 		return;
 	}
 	base = xasprintf("%s/%s", g->directory, g->base);
@@ -265,9 +286,12 @@ static void plan_on_thread(void *user)
 	if (disk_dir_read(&a, w->directory, &chain, &w->err) < 0)
 		return;
 	own = layers_own(&chain);
-	*w->base = '\0';
-	if (own < first + 2)
+	*w->base = *w->top = '\0';
+	if (own < first + 2) {
+		if (layers_untidy(w->directory, &chain))
+			snprintf(w->top, sizeof(w->top), "%s", chain.layers[0].name);
 		return;
+	}
 	snprintf(w->top, sizeof(w->top), "%s", chain.layers[first].name);
 	snprintf(w->base, sizeof(w->base), "%s", chain.layers[own - 1].name);
 }
@@ -286,7 +310,7 @@ static void on_planned(void *user, bool cancelled)
 	work_free(w);
 	if (cancelled)
 		return;
-	if (err.code || !*g->base) {
+	if (err.code || !*g->top) {
 		finish(g, &err);
 	} else if (*g->worker) {
 		struct vm_worker *vm = worker_of(g);
@@ -296,8 +320,10 @@ static void on_planned(void *user, bool cancelled)
 				&vm->domain, 0, on_xml, g);
 		else
 			finish(g, NULL);
-	} else {
+	} else if (*g->base) {
 		commit_stopped(g);
+	} else {
+		queue(g, end_on_thread, on_ended, work_of_disk(g));
 	}
 }
 
@@ -316,7 +342,7 @@ static void look_again(struct merges *g, int64_t ms)
 		wakeup_in(g->look, ms);
 }
 
-static bool begin(struct merges *g, const char *volume, size_t own)
+static bool begin(struct merges *g, const char *volume, size_t own, bool untidy)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct object *o = informer_get(g->s->n->volumes, "", volume);
@@ -327,6 +353,11 @@ static bool begin(struct merges *g, const char *volume, size_t own)
 	struct vm_worker *w = NULL;
 	enum disk_use use;
 
+	/* Who uses it, an agent that has just started does not know yet. */
+	if (!informer_synced(g->s->n->volumes) || !informer_synced(g->s->m->instances)) {
+		look_again(g, BUSY_MS);
+		return false;
+	}
 	if (!ns || !claim)
 		return false;
 	if (others_have_it(g, ns, claim, path)) {
@@ -335,7 +366,7 @@ static bool begin(struct merges *g, const char *volume, size_t own)
 	}
 	use = disks_use(g->s, ns, &claim, 1, &w);
 	/* What is left below the top of a guest that runs waits until it has stopped. */
-	if (use == DISK_LIVE && own < 3)
+	if (use == DISK_LIVE && own < 3 && !untidy)
 		return false;
 	/* A guest that this agent has not found yet, after its start; or libvirt is away. */
 	if (use == DISK_BUSY || (use == DISK_LIVE && !libvirt_is_up(g->s->m->libvirt))) {
@@ -358,6 +389,7 @@ static void scan_on_thread(void *user)
 		_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 		struct disk_chain chain;
 		size_t own;
+		bool untidy;
 
 		if (!str_has_prefix(e->d_name, "pvc-") ||
 			strlen(e->d_name) >= sizeof(w->found[0].name))
@@ -366,9 +398,11 @@ static void scan_on_thread(void *user)
 			0)
 			continue;
 		own = layers_own(&chain);
-		if (own < 2)
+		untidy = layers_untidy(arena_printf(&a, "%s/%s", w->root, e->d_name), &chain);
+		if (own < 2 && !untidy)
 			continue;
 		snprintf(w->found[w->count].name, sizeof(w->found[0].name), "%s", e->d_name);
+		w->found[w->count].untidy = untidy;
 		w->found[w->count++].own = own;
 	}
 	if (d)
@@ -385,7 +419,7 @@ static void on_scanned(void *user, bool cancelled)
 		if (g->again)
 			wakeup_in(g->look, SOON_MS);
 		for (size_t i = 0; i < w->count; i++)
-			if (begin(g, w->found[i].name, w->found[i].own))
+			if (begin(g, w->found[i].name, w->found[i].own, w->found[i].untidy))
 				break;
 	}
 	work_free(w);
