@@ -120,8 +120,15 @@ tap() {
 # eventually SECONDS COMMAND...: SECONDS is what it may take on a machine that does nothing else; a busy one is slow, not
 # wrong.
 PATIENCE=${HANOK_TEST_PATIENCE:-4}
+# More where there is more to do for each processor: what a guest's boot needs of one comes the later.
+patience() {
+	local load
+	read -r load _ </proc/loadavg
+	load=$((${load%.*} / $(nproc)))
+	echo $((load > 16 ? 16 : load > PATIENCE ? load : PATIENCE))
+}
 eventually() {
-	local seconds=$(($1 * PATIENCE))
+	local seconds=$(($1 * $(patience)))
 	shift
 	lab_await "$seconds" "$*" "$@"
 }
@@ -199,7 +206,8 @@ k() {
 	local argument arguments=() seconds
 	for argument in "$@"; do
 		if [[ $argument =~ ^--timeout=([1-9][0-9]{1,2})s$ ]]; then
-			seconds=$((BASH_REMATCH[1] * PATIENCE < 600 ? BASH_REMATCH[1] * PATIENCE : 600))
+			seconds=$(patience)
+			seconds=$((BASH_REMATCH[1] * seconds < 600 ? BASH_REMATCH[1] * seconds : 600))
 			[ $seconds -le "${BASH_REMATCH[1]}" ] || argument=--timeout=${seconds}s
 		fi
 		arguments+=("$argument")

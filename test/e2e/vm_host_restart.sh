@@ -68,7 +68,7 @@ check "which is Ready" k wait --for=condition=Ready vm/always --timeout=240s
 check_output "at its address" "^$before\$" facts always
 check "on its disk" test "$(top)" = "$disk"
 answers() { on_node 1 curl -s --max-time 3 "http://${before% *}/"; }
-check "its system answers" eventually 90 matches '^virtual machine always$' answers
+check "its system answers" eventually 150 matches '^virtual machine always$' answers
 check "the one that runs again after a failure, too" k wait --for=condition=Ready vm/again --timeout=240s
 check_output "at its address" "^$again\$" facts again
 check "the one that was started by hand does not" eventually 60 matches '^Stopped$' k_field vm/manual .status.printableStatus

@@ -79,7 +79,7 @@ answers() { # HOW ADDRESS NAME
 # NAT
 check_output "NAT: the fixed address is in the status" '^192\.168\.150\.10$' interface natted nic ipAddress
 check_output "and where it comes from" '^domain, multus-status$' interface natted nic infoSource
-check "NAT: the guest has that address by DHCP" eventually 60 answers "on_node 1" 192.168.150.10 natted
+check "NAT: the guest has that address by DHCP" eventually 150 answers "on_node 1" 192.168.150.10 natted
 check "NAT: a port of the node leads to it" eventually 20 answers "lab_in fabric" 172.31.0.1:18081 natted
 
 # The LAN behind the administrator's bridge has its own DHCP server.
@@ -87,7 +87,7 @@ lan_address() { # OF
 	local mac
 	mac=$(interface "$1" nic mac) && in_lan awk -v mac="$mac" '$2 == mac { print $3; found = 1 } END { exit !found }' /run/lan.leases
 }
-check "bridge: the guest asks the LAN's own DHCP server" eventually 60 matches '^192\.168\.77\.(5[0-9]|60)$' lan_address lanny
+check "bridge: the guest asks the LAN's own DHCP server" eventually 150 matches '^192\.168\.77\.(5[0-9]|60)$' lan_address lanny
 check "bridge: and is reached from the LAN" eventually 20 answers in_lan "$(lan_address lanny)" '.*'
 check_output "its second interface has an address of another network" '^192\.168\.151\.[0-9]+$' interface lanny back ipAddress
 
@@ -99,7 +99,7 @@ neighbour_up() {
 }
 in_neighbour() { on_node 1 ip netns exec neighbour "$@"; }
 check "isolated: a neighbour comes" neighbour_up
-check "isolated: and reaches the guest" eventually 60 answers in_neighbour "$hermit" hermit
+check "isolated: and reaches the guest" eventually 150 answers in_neighbour "$hermit" hermit
 check_output "isolated: its network's MTU is the guest's" "<mtu size='1400'/>" lab_virsh dumpxml e2e-vm-networks_hermit
 check_fails "isolated: the node does not" on_node 1 curl -s --max-time 2 "http://$hermit/"
 on_node 1 ip -n neighbour route add default via 192.168.151.1
@@ -146,7 +146,7 @@ check_output "the pod network's interface is the first" '^default$' k_field vmi/
 check "a Service by KubeVirt's label" k create service clusterip steady --tcp=80:80
 k patch service steady --type merge -p '{"spec":{"selector":{"app":null,"vm.kubevirt.io/name":"steady"}}}' >/dev/null
 check "has the machine as its endpoint" eventually 20 matches "^$address\$" k get endpointslices -l kubernetes.io/service-name=steady -o 'jsonpath={.items[*].endpoints[*].addresses[0]}'
-check "and it answers there" eventually 60 answers "on_node 1" "$(k_field service/steady .spec.clusterIP)" steady
+check "and it answers there" eventually 150 answers "on_node 1" "$(k_field service/steady .spec.clusterIP)" steady
 "$LAB/bin/hanok" virt stop steady --kubeconfig "$KUBECONFIG_FILE" -n e2e-vm-networks >/dev/null
 check "stopped" k wait --for=delete vmi/steady --timeout=120s
 check "its address waits for it" eventually 20 matches 'hanok-kept_e2e-vm-networks_steady' holder
