@@ -70,7 +70,7 @@ TEST_ORDER=()
 declare -A TEST_PIDS=() TEST_ENDED=() TEST_BEGAN=()
 # Scripts that need a lab get one each that no other has meanwhile: TEST_FREE_LABS has those.
 # Three where the machine has room: what scripts do most is to wait.
-TEST_LAB_COUNT=$(awk -v cpus="$(nproc)" '/^MemTotal:/ { print cpus >= 2 && $2 >= 8000000 ? 3 : 2 }' /proc/meminfo)
+TEST_LAB_COUNT=$(awk -v cpus="$(nproc)" '/^MemTotal:/ { print (cpus >= 2 && $2 >= 8000000) ? 3 : 2 }' /proc/meminfo)
 TEST_LABS=()
 TEST_FREE_LABS=()
 declare -A TEST_LAB_OF=()
