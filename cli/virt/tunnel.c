@@ -332,7 +332,8 @@ static int start(struct tunnel *t, struct err *err)
 	uv_signal_start(&t->terminate, on_signal, SIGTERM);
 	uv_signal_start(&t->child, on_child, SIGCHLD);
 	for (size_t i = 0; i < t->listener_count && r == 0; i++)
-		uv_poll_start(&t->listeners[i].poll, UV_READABLE, on_connection);
+		if (t->listeners[i].polled)
+			uv_poll_start(&t->listeners[i].poll, UV_READABLE, on_connection);
 	if (r == 0)
 		r = o->listening(o->user, local, &t->pid, err);
 	free(local);
