@@ -328,6 +328,27 @@ static const struct json *seed_object(void *user, bool config_map, const char *n
 	return s ? s->data : NULL;
 }
 
+/* KubeVirt's name of the value. A table says its own size at its fifth byte (ACPI 5.2.6). */
+static int make_slic(struct vm_prepare *p, struct err *err)
+{
+	struct vm_firmware *f = &p->o.spec->firmware;
+	const unsigned char *table;
+	size_t size = 0;
+
+	table = (const unsigned char *)secret_value(p, f->slic_secret, "slic.bin", &size);
+	if (!table)
+		return err_set(err, -ENOENT, "secret '%s' has no slic.bin", f->slic_secret);
+	if (size < 36 || memcmp(table, "SLIC", 4) != 0 ||
+		((size_t)table[4] | (size_t)table[5] << 8 | (size_t)table[6] << 16 |
+			(size_t)table[7] << 24) != size)
+		return err_set(err, -EINVAL,
+			"secret '%s': slic.bin is no ACPI table with the signature SLIC and its "
+			"own length",
+			f->slic_secret);
+	f->slic_file = place(p, f->slic_volume, ".acpi");
+	return files_write(f->slic_file, table, size, 0600, err);
+}
+
 static void make_seed(struct op *op)
 {
 	struct vm_prepare *p = op->p;
@@ -504,6 +525,8 @@ static struct op *new_op(struct vm_prepare *p, int what, struct vm_disk *d)
 static void start_disks(struct vm_prepare *p)
 {
 	struct vm_spec *s = p->o.spec;
+	struct err err = ERR_INIT;
+	int r;
 
 	p->disks_started = true;
 	p->waiting++; /* nothing ends it before all have begun */
@@ -540,7 +563,10 @@ static void start_disks(struct vm_prepare *p)
 	if (s->kernel_boot.initrd_path)
 		get_image(new_op(p, OP_INITRD, NULL), &s->kernel_boot.image,
 			s->kernel_boot.initrd_path, false);
-	one_done(p, "", NULL);
+	r = s->firmware.slic_secret ? make_slic(p, &err) : 0;
+	if (r < 0)
+		err_context(&err, r, "volume '%s'", s->firmware.slic_volume);
+	one_done(p, r < 0 ? "DiskNotReady" : "", r < 0 ? &err : NULL);
 }
 
 static void secret_here(void *user, const struct client_result *r)
@@ -714,6 +740,7 @@ struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)
 			seed_refs(s, &s->disks[i], want_object, p);
 	}
 	want_object(p, false, s->kernel_boot.image.pull_secret, false);
+	want_object(p, false, s->firmware.slic_secret, false);
 	/* Without secrets the disks need not wait for the address. */
 	if (!p->secret_count)
 		start_disks(p);

@@ -52,6 +52,7 @@ spec:
     resources: {requests: {cpu: 500m, memory: 128Mi}, limits: {cpu: "1"}}
     clock: {utc: {offsetSeconds: -3600}}
     firmware:
+      acpi: {slicNameRef: table}
       bootloader: {bios: {useSerial: true}}
       kernelBoot:
         kernelArgs: console=ttyS0 loglevel=4
@@ -76,7 +77,11 @@ spec:
   - {name: b, emptyDisk: {capacity: 16Mi}}
   - {name: c, emptyDisk: {capacity: 16Mi}}
   - {name: d, emptyDisk: {capacity: 16Mi}}
+  - {name: table, secret: {secretName: table}}
 END
+# The head of an ACPI table and four bytes: length 40, of the maker "TESTOE".
+printf 'SLIC\050\000\000\000\001\000TESTOETESTOEM \001\000\000\000TEST\001\000\000\000abcd' >"$TEST_DIR/slic.bin"
+check "an ACPI table" k create secret generic table --from-file=slic.bin="$TEST_DIR/slic.bin"
 # refuse NAME DOMAIN [VOLUMES]: a machine that the node must refuse.
 refuse() {
 	cat <<-END
@@ -95,7 +100,7 @@ refuse() {
 	refuse no-machine 'machine: {type: pc-q35-99.0}, devices: {}'
 	refuse no-pages 'memory: {guest: 64Mi, hugepages: {pageSize: 64Ki}}, devices: {}' | sed 's/memory: {guest: 64Mi}, memory/memory/'
 	refuse no-device 'devices: {hostDevices: [{name: card, deviceName: vendor.example/card}]}'
-	refuse no-slic 'firmware: {acpi: {slicNameRef: table}}, devices: {}' '{name: table, secret: {secretName: table}}'
+	refuse no-slic 'firmware: {acpi: {msdmNameRef: table}}, devices: {}' '{name: table, secret: {secretName: table}}'
 	refuse no-passthrough 'devices: {clientPassthrough: {}}'
 } >"$TEST_DIR/refused.yaml"
 
@@ -115,7 +120,7 @@ check "an unknown CPU model is refused by name" eventually 30 matches "'EPYC-Gen
 check "an unknown machine type is refused by name" eventually 30 matches "'pc-q35-99.0' is not supported" said no-machine
 check "pages that no node has keep it unscheduled" eventually 30 matches 'Insufficient hugepages-64Ki' k describe vmi no-pages
 check "so does a device that no node has" eventually 30 matches 'Insufficient vendor.example/card' k describe vmi no-device
-check "an ACPI table is refused" eventually 30 matches 'slicNameRef is not supported' said no-slic
+check "an ACPI table that libvirt does not know is refused" eventually 30 matches 'msdmNameRef is not supported' said no-slic
 check "USB of the client is refused" eventually 30 matches 'clientPassthrough is not supported' said no-passthrough
 check "delete them" k delete -f "$TEST_DIR/refused.yaml" --timeout=120s
 
@@ -128,9 +133,9 @@ check_output "one has limits" 'total_bytes_sec *: *5242880.*total_iops_sec *: *2
 check_output "its share of the CPU is what it asked for" 'cpu_shares *: *512.*global_quota *: *100000' lab_virsh schedinfo "${ns}_old"
 check "QEMU is confined" eventually 20 matches '^True$' condition old Confined
 check "and describe says how" eventually 20 matches 'no capabilities; seccomp filter; private mounts' k describe vmi old
-check_output "the guest sees its disk's serial and blocks" '4096' python3 "$TEST_ROOT/test/terminal.py" 240 \
+check_output "the guest sees its disk's serial and blocks, and the ACPI table" '4096' python3 "$TEST_ROOT/test/terminal.py" 240 \
 	'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
-	'send:echo $(cat /sys/block/vda/serial) $(cat /sys/block/vda/queue/logical_block_size) ON""CE\n' 'expect:AAA 4096 ONCE' \
+	'send:echo $(cat /sys/block/vda/serial) $(cat /sys/block/vda/queue/logical_block_size) $(tail -c 4 /sys/firmware/acpi/tables/SLIC) ON""CE\n' 'expect:AAA 4096 abcd ONCE' \
 	'send:exit\n' 'expect:login:' 'send:\x1d' end:0 \
 	-- "$LAB/bin/hanok" virt console old --kubeconfig "$KUBECONFIG_FILE" -n "$ns"
 check "delete it" k delete vmi old --timeout=120s

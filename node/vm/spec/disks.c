@@ -92,7 +92,7 @@ int spec_read_disks(const struct json *spec, struct vm_spec *s, struct err *err)
 		char field[96];
 		int r;
 
-		if (spec_named(disks, name))
+		if (spec_named(disks, name) || streq(name, s->firmware.slic_volume))
 			continue;
 		if (s->disk_count == VM_DISKS_MAX)
 			return err_set(err, -EINVAL, "spec.volumes: at most %d", VM_DISKS_MAX);

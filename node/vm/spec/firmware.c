@@ -34,6 +34,25 @@ static int read_loader(const struct json *domain, struct vm_spec *s, struct err 
 	return 0;
 }
 
+/* The volume of that name is no disk, but a Secret with the table. */
+static int read_acpi(const struct json *domain, struct vm_spec *s, struct err *err)
+{
+	const char *name = json_path_str(domain, "firmware.acpi.slicNameRef");
+	const struct json *volume = spec_named(json_path(s->object, "spec.volumes"), name);
+
+	if (!name || !*name)
+		return 0;
+	s->firmware.slic_volume = name;
+	s->firmware.slic_secret = json_path_str(volume, "secret.secretName");
+	if (!volume)
+		return err_set(
+			err, -EINVAL, "spec.domain.firmware.acpi does not have a matching Volume.");
+	if (!s->firmware.slic_secret || !*s->firmware.slic_secret)
+		return err_set(err, -EINVAL,
+			"spec.domain.firmware.acpi refers to Volume of unsupported type.");
+	return 0;
+}
+
 static void read_chassis(const struct json *domain, struct vm_chassis *c)
 {
 	const struct json *chassis = json_get(domain, "chassis");
@@ -60,8 +79,7 @@ int spec_read_firmware(
 			s->uuid_given ? uuid : s->uid);
 	libvirt_uuid_format(bytes, s->uuid);
 	s->system_serial = json_str(json_get(firmware, "serial"));
-	r = read_loader(domain, s, err);
-	if (r < 0)
+	if ((r = read_loader(domain, s, err)) < 0 || (r = read_acpi(domain, s, err)) < 0)
 		return r;
 	read_chassis(domain, &s->chassis);
 
@@ -148,6 +166,9 @@ void xml_write_firmware(struct xml *x, const struct vm_spec *s)
 			secure, secure);
 	if (f->nvram_file)
 		xml_add(x, "    <nvram>%s</nvram>\n", f->nvram_file);
+	if (f->slic_file)
+		xml_add(x, "    <acpi>\n      <table type='slic'>%s</table>\n    </acpi>\n",
+			f->slic_file);
 	if (k->kernel_file)
 		xml_add(x, "    <kernel>%s</kernel>\n", k->kernel_file);
 	if (k->initrd_file)

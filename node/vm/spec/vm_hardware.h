@@ -102,8 +102,10 @@ struct vm_firmware {
 	bool efi, secure_boot;
 	bool efi_persistent; /* its variables outlive this instance */
 	bool tpm, tpm_persistent;
+	const char *slic_volume, *slic_secret; /* an ACPI table; NULL = none */
 	/* Filled in when the machine is prepared: */
 	const char *nvram_file; /* UEFI's variables */
+	const char *slic_file;
 };
 
 struct vm_input {

@@ -27,7 +27,6 @@ static int refuse_unsupported(const struct json *spec, struct err *err)
 		"domain.devices.downwardMetrics",
 		"domain.devices.filesystems",
 		"domain.firmware.acpi.msdmNameRef",
-		"domain.firmware.acpi.slicNameRef",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
