@@ -11,6 +11,7 @@
 #include "node/vm/guest_dns.h"
 #include "node/vm/image/image_files.h"
 #include "node/vm/seed/seed.h"
+#include "node/vm/vm_account.h"
 #include "node/vm/vm_fields.h"
 #include "node/vm/vm_networks.h"
 
@@ -29,13 +30,14 @@ struct op {
 	char *fresh, *final; /* a file being made and its name when it is whole */
 };
 
-/* A Secret or ConfigMap that is needed. */
+/* A Secret, ConfigMap or account's token that is needed. */
 struct secret {
 	struct vm_prepare *p;
 	const char *name;
-	bool config_map, optional;
+	enum { OF_SECRET, OF_CONFIG_MAP, OF_ACCOUNT } what;
+	bool optional;
 	struct client_call *call;
-	struct json *data; /* in the arena of the preparation */
+	struct json *data; /* in the arena of the preparation; of a token: the answer's status */
 };
 
 /*   SECRETS (while the address is asked for) --> DISKS --> done
@@ -272,17 +274,17 @@ static void image_here(void *user, const struct container_file *f, const struct 
 	}
 }
 
-static struct secret *find_object(struct vm_prepare *p, bool config_map, const char *name)
+static struct secret *find_object(struct vm_prepare *p, int what, const char *name)
 {
 	for (size_t i = 0; i < p->secret_count; i++)
-		if (p->secrets[i].config_map == config_map && streq(p->secrets[i].name, name))
+		if ((int)p->secrets[i].what == what && streq(p->secrets[i].name, name))
 			return &p->secrets[i];
 	return NULL;
 }
 
 static const struct json *secret_data(struct vm_prepare *p, const char *name)
 {
-	const struct secret *s = find_object(p, false, name);
+	const struct secret *s = find_object(p, OF_SECRET, name);
 
 	return s ? s->data : NULL;
 }
@@ -323,9 +325,17 @@ static void get_image(struct op *op, const struct vm_image *image, const char *p
 
 static const struct json *seed_object(void *user, bool config_map, const char *name)
 {
-	const struct secret *s = find_object(user, config_map, name);
+	const struct secret *s = find_object(user, config_map ? OF_CONFIG_MAP : OF_SECRET, name);
 
 	return s ? s->data : NULL;
+}
+
+static int read_account(struct vm_prepare *p, struct vm_disk *d, struct err *err)
+{
+	const struct secret *token = find_object(p, OF_ACCOUNT, vm_account_of(d));
+
+	return vm_account_read(p->o.arena, p->o.spec, token ? token->data : NULL,
+		seed_object(p, true, VM_ACCOUNT_AUTHORITY), d, err);
 }
 
 /* KubeVirt's name of the value. A table says its own size at its fifth byte (ACPI 5.2.6). */
@@ -360,7 +370,9 @@ static void make_seed(struct op *op)
 
 	d->path = place(p, d->name, ".iso");
 	d->format = "raw";
-	r = d->seed == VM_SEED_DOWNWARD_API ? vm_fields_read(p->o.arena, p->o.spec, d, &err) : 0;
+	r = d->seed == VM_SEED_DOWNWARD_API	 ? vm_fields_read(p->o.arena, p->o.spec, d, &err)
+	    : d->seed == VM_SEED_SERVICE_ACCOUNT ? read_account(p, d, &err)
+						 : 0;
 	if (r == 0)
 		r = seed_build(&image, p->o.spec, d, seed_object, p, clock->wall_ns(clock), &err);
 	if (r == 0)
@@ -571,6 +583,7 @@ static void start_disks(struct vm_prepare *p)
 
 static void secret_here(void *user, const struct client_result *r)
 {
+	static const char *const words[] = {"secret", "configmap", "serviceaccount"};
 	struct secret *s = user;
 	struct err err = ERR_INIT;
 	struct json *doc;
@@ -579,34 +592,41 @@ static void secret_here(void *user, const struct client_result *r)
 	if (r->code == 404 && s->optional)
 		;
 	else if (!client_ok(r))
-		err_set(&err, -EIO, "%s '%s': %s", s->config_map ? "configmap" : "secret", s->name,
-			r->message);
+		err_set(&err, -EIO, "%s '%s': %s", words[s->what], s->name, r->message);
 	else if (json_parse(&s->p->arena, r->body, r->body_size, NULL, &doc, &err) == 0)
-		s->data = json_get(doc, "data");
+		s->data = json_get(doc, s->what == OF_ACCOUNT ? "status" : "data");
 	one_done(s->p, "SecretNotReady", err.code ? &err : NULL);
 }
 
-static void want_object(void *user, bool config_map, const char *name, bool optional)
+/* Place for one that was not asked for yet; NULL = nothing is to be done. */
+static struct secret *new_object(struct vm_prepare *p, int what, const char *name, bool optional)
 {
-	struct vm_prepare *p = user;
 	struct secret *s = &p->secrets[p->secret_count];
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 
-	if (!name || !*name || find_object(p, config_map, name))
-		return;
+	if (!name || !*name || find_object(p, what, name))
+		return NULL;
 	if (p->secret_count == SECRETS_MAX) {
 		struct err err = ERR_INIT;
 
 		err_set(&err, -E2BIG, "more than %d secrets and configmaps", SECRETS_MAX);
 		fail_now(p, "SecretNotReady", &err);
-		return;
+		return NULL;
 	}
-	*s = (struct secret){.p = p,
-		.name = arena_strdup(&p->arena, name),
-		.config_map = config_map,
-		.optional = optional};
+	*s = (struct secret){.p = p, .name = arena_strdup(&p->arena, name), .optional = optional};
+	s->what = what;
 	p->secret_count++;
 	p->waiting++;
+	return s;
+}
+
+static void want_object(void *user, bool config_map, const char *name, bool optional)
+{
+	struct vm_prepare *p = user;
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct secret *s = new_object(p, config_map ? OF_CONFIG_MAP : OF_SECRET, name, optional);
+
+	if (!s)
+		return;
 	s->call = client_request(p->o.node->client,
 		&(struct client_request){
 			.method = "GET",
@@ -616,6 +636,27 @@ static void want_object(void *user, bool config_map, const char *name, bool opti
 				p->o.spec->namespace, name, NULL),
 		},
 		secret_here, s);
+}
+
+static void want_token(struct vm_prepare *p, const char *account)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct secret *s = new_object(p, OF_ACCOUNT, account, false);
+
+	if (!s)
+		return;
+	const char *body = json_text(&a, vm_account_request(&a, p->o.spec));
+	s->call = client_request(p->o.node->client,
+		&(struct client_request){
+			.method = "POST",
+			.path = client_path(&a,
+				kind_by_name(p->o.node->kinds, "", "v1", "ServiceAccount"),
+				p->o.spec->namespace, account, "token"),
+			.body = body,
+			.body_size = strlen(body),
+		},
+		secret_here, s);
+	want_object(p, true, VM_ACCOUNT_AUTHORITY, false);
 }
 
 static void lease_here(void *user, const struct net_lease *lease, const struct err *err)
@@ -738,6 +779,7 @@ struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)
 		want_object(p, false, s->disks[i].image.pull_secret, false);
 		if (s->disks[i].volume == VM_VOLUME_CLOUD_INIT)
 			seed_refs(s, &s->disks[i], want_object, p);
+		want_token(p, vm_account_of(&s->disks[i]));
 	}
 	want_object(p, false, s->kernel_boot.image.pull_secret, false);
 	want_object(p, false, s->firmware.slic_secret, false);

@@ -42,14 +42,17 @@ spec:
   - sshPublicKey: {source: {secret: {secretName: keys}}, propagationMethod: {configDrive: {}}}
   domain:
     memory: {guest: 128Mi}
-    devices: {interfaces: [{name: default, bridge: {}}]}
+    devices:
+      disks: [{name: root, disk: {bus: virtio}}, {name: account, serial: ACCOUNT, disk: {bus: virtio}}]
+      interfaces: [{name: default, bridge: {}}]
   networks: [{name: default, pod: {}}]
   volumes:
   - {name: root, containerDisk: {image: "registry.lab:5000/vm-web:latest"}}
   - {name: seed, cloudInitConfigDrive: {secretRef: {name: user}, networkDataSecretRef: {name: network}}}
   - {name: values, secret: {secretName: values, volumeLabel: values}}
-  - {name: settings, configMap: {name: settings}}
+  - {name: settings, configMap: {name: settings, volumeLabel: settings}}
   - {name: answers, sysprep: {configMap: {name: answers}}}
+  - {name: account, serviceAccount: {serviceAccountName: default}}
 END
 check "apply" k apply -f "$TEST_DIR/drive.yaml"
 check "the user data started the agent" k wait --for=condition=AgentConnected vmi/drive --timeout=240s
@@ -61,12 +64,22 @@ check "network data as it was written" matches '# as it was written' inside driv
 check "its commands ran" eventually 60 matches '^from a Secret$' inside drive 'cat /www/ran'
 check "a Secret is a disk of its label" eventually 20 matches '^1234$' inside drive 'mount -o ro "$(findfs LABEL=values)" /mnt; cat /mnt/token; umount /mnt'
 check "that others can't read" eventually 20 matches '^.r-------- ' inside drive 'mount -o ro "$(findfs LABEL=values)" /mnt; ls -l /mnt/token; umount /mnt'
-check "a ConfigMap, too" eventually 20 matches '^blue$' inside drive 'mount -o ro "$(findfs LABEL=cfgdata)" /mnt; cat /mnt/colour; umount /mnt'
+check "a ConfigMap, too" eventually 20 matches '^blue$' inside drive 'mount -o ro "$(findfs LABEL=settings)" /mnt; cat /mnt/colour; umount /mnt'
 check "answer files" eventually 20 matches '^<unattend/>$' inside drive 'mount -o ro "$(findfs LABEL=unattendCD)" /mnt; cat /mnt/Autounattend.xml; umount /mnt'
+account='for d in /sys/block/vd*; do [ "$(cat "$d/serial")" != ACCOUNT ] || mount -o ro "/dev/${d##*/}" /mnt; done'
+check "a service account has the files that pods know" eventually 20 matches '^ca.crt namespace token e2e-cloud-init$' \
+	inside drive "$account; echo \$(ls /mnt) \$(cat /mnt/namespace); umount /mnt"
+TOKEN=$(inside drive "$account; cat /mnt/token; umount /mnt")
+who() {
+	curl -sk -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -w '\n%{http_code}\n' \
+		"https://127.0.0.1:$(lab_port)/apis/authentication.k8s.io/v1/selfsubjectreviews" -d '{"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}'
+}
+check_output "its token is good" '"system:serviceaccount:e2e-cloud-init:default".*201$' who
 uid=$(k_field vmi/drive .metadata.uid)
 check_output "nobody else on the node reads the seeds" '^600$' on_node 1 stat -c %a "/var/lib/hanok/vms/$uid/seed.iso"
 check "delete" k delete vmi drive --timeout=240s
 check_fails "its seeds are gone" on_node 1 ls "/var/lib/hanok/vms/$uid"
+check_output "its token is not good any more" '401$' who
 
 cat >"$TEST_DIR/broken.yaml" <<'END'
 apiVersion: kubevirt.io/v1

@@ -217,6 +217,7 @@ static const char *object_of(const struct vm_disk *d, bool *ret_config_map, bool
 	case VM_SEED_NO_CLOUD:
 	case VM_SEED_CONFIG_DRIVE:
 	case VM_SEED_DOWNWARD_API:
+	case VM_SEED_SERVICE_ACCOUNT:
 		break;
 	}
 	return NULL;
@@ -254,7 +255,7 @@ static int add_object(struct seed *s, struct err *err)
 				  "but neither were found.");
 }
 
-/* What the machine may know of itself. */
+/* What the machine may know of itself, or show for itself. */
 static int add_fields(struct seed *s, struct err *err)
 {
 	int r = 0;
@@ -305,6 +306,7 @@ static const char *label_of(const struct vm_disk *d)
 	case VM_SEED_CONFIG_MAP:
 	case VM_SEED_SECRET:
 	case VM_SEED_DOWNWARD_API:
+	case VM_SEED_SERVICE_ACCOUNT:
 		break;
 	}
 	return given && *given ? given : "cfgdata";
@@ -323,7 +325,7 @@ int seed_build(struct buf *out, const struct vm_spec *spec, const struct vm_disk
 	s->mode = d->seed == VM_SEED_CONFIG_MAP || d->seed == VM_SEED_DOWNWARD_API ? 0444 : 0400;
 	if (d->seed == VM_SEED_NO_CLOUD || d->seed == VM_SEED_CONFIG_DRIVE)
 		r = add_cloud_init(s, err);
-	else if (d->seed == VM_SEED_DOWNWARD_API)
+	else if (d->seed == VM_SEED_DOWNWARD_API || d->seed == VM_SEED_SERVICE_ACCOUNT)
 		r = add_fields(s, err);
 	else
 		r = add_object(s, err);

@@ -134,6 +134,12 @@ static void objects(void **state)
 	buf_clear(&f.out);
 	assert_int_equal(seed_build(&f.out, &f.spec, &f.disk, lookup, &f, 0, &f.err), 0);
 	assert_true(labelled(&f, "me  ") && holds(&f, "told of itself"));
+	f.disk.seed = VM_SEED_SERVICE_ACCOUNT;
+	f.disk.cloud_init = parse(&f.arena, "{\"serviceAccountName\":\"robot\"}");
+	f.disk.fields = parse(&f.arena, "{\"namespace\":\"ns\",\"token\":\"a.b.c\"}");
+	buf_clear(&f.out);
+	assert_int_equal(seed_build(&f.out, &f.spec, &f.disk, lookup, &f, 0, &f.err), 0);
+	assert_true(labelled(&f, "cfgdata  ") && holds(&f, "a.b.c"));
 	finish(&f);
 }
 

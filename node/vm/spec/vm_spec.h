@@ -51,6 +51,7 @@ enum vm_seed {
 	VM_SEED_CONFIG_MAP,
 	VM_SEED_SECRET,
 	VM_SEED_DOWNWARD_API,
+	VM_SEED_SERVICE_ACCOUNT,
 };
 
 struct vm_disk {
@@ -77,10 +78,11 @@ struct vm_disk {
 	int64_t capacity_bytes; /* empty disk, created host disk */
 	enum vm_seed seed;
 	const struct json *cloud_init; /* seed: the volume's source */
-	const struct json *fields;     /* of a downwardAPI: {path: text}; made before the seed */
-	const char *claim;	       /* of the VMI's namespace */
-	bool ephemeral;		       /* claim: under an overlay of this VMI, which goes with it */
-	bool hotpluggable;	       /* claim: it came, or may go, while the guest runs */
+	const struct json
+		*fields; /* of downwardAPI and serviceAccount: {path: text}, made before the seed */
+	const char *claim; /* of the VMI's namespace */
+	bool ephemeral;	   /* claim: under an overlay of this VMI, which goes with it */
+	bool hotpluggable; /* claim: it came, or may go, while the guest runs */
 
 	/* Where the bytes are: filled in by whoever prepares the disks (vm_files.h). */
 	const char *path, *format;	/* "raw" | "qcow2" */

@@ -183,8 +183,9 @@ static void refusals_name_the_field(void **state)
 			"no volume named 'a'"},
 		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, emptyDisk: {}}]}",
 			-EINVAL, "capacity: Required"},
-		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, serviceAccount: {}}]}",
-			-EOPNOTSUPP, "a volume of serviceAccount is not supported"},
+		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: a, downwardMetrics: "
+		 "{}}]}",
+			-EOPNOTSUPP, "a volume of downwardMetrics is not supported"},
 		{"spec: {domain: {memory: {guest: 1Gi}}, volumes: [{name: '../a', emptyDisk: "
 		 "{capacity: "
 		 "1Gi}}]}",

@@ -47,7 +47,7 @@ int spec_read_volume(
 {
 	static const char *const known[] = {"containerDisk", "hostDisk", "emptyDisk"};
 	static const char *const seeds[] = {"cloudInitNoCloud", "cloudInitConfigDrive", "sysprep",
-		"configMap", "secret", "downwardAPI"};
+		"configMap", "secret", "downwardAPI", "serviceAccount"};
 	const struct json *source = NULL;
 	char at[256];
 	size_t type;

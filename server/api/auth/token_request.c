@@ -62,6 +62,33 @@ static int bind_pod(struct api_request *req, const struct object *pod, struct to
 	return 0;
 }
 
+/* hanok's own: a guest gets the token of the account whose volume its instance has. */
+static int bind_machine(struct api_request *req, const struct json *ref, struct token_request *t)
+{
+	struct arena *a = req->arena;
+	const char *name = json_str_or(json_get(ref, "name"), "");
+	const struct kind *k =
+		kind_by_resource(req->api->kinds, "kubevirt.io", "v1", "virtualmachineinstances");
+	const struct object *o = cache_get(req->api->cache, k, req->route.namespace, name);
+	int r;
+
+	if (!o)
+		return status_not_found(a, &req->st, k, name);
+	r = check_uid(req, ref, o);
+	if (r < 0)
+		return r;
+	JSON_FOR_EACH_ITEM(v, json_path(object_doc(o, a), "spec.volumes"))
+		if (streq(json_path_str(v, "serviceAccount.serviceAccountName"),
+			    t->account->name)) {
+			t->machine = o;
+			return 0;
+		}
+	return status_bad_request(a, &req->st,
+		"cannot bind token for serviceaccount \"%s\" to a virtual machine instance without "
+		"a volume of it.",
+		t->account->name);
+}
+
 /* The object with which the token ends. */
 static int bind_object(struct api_request *req, const struct json *ref, struct token_request *t)
 {
@@ -70,6 +97,8 @@ static int bind_object(struct api_request *req, const struct json *ref, struct t
 	const char *version = json_str_or(json_get(ref, "apiVersion"), "");
 	const char *name = json_str_or(json_get(ref, "name"), "");
 	bool pod = streq(kind, "Pod"), secret = streq(kind, "Secret"), node = streq(kind, "Node");
+	if (streq(version, "kubevirt.io/v1") && streq(kind, "VirtualMachineInstance"))
+		return bind_machine(req, ref, t);
 	if (!streq(version, "v1") || !(pod || secret || node))
 		return status_bad_request(a, &req->st,
 			"cannot bind token to object of type %s, Kind=%s", version, kind);

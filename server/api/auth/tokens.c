@@ -13,11 +13,12 @@
 struct identity {
 	const char *namespace, *account, *account_uid;
 	const char *pod, *pod_uid, *secret, *secret_uid, *node, *node_uid; /* NULL = none */
+	const char *machine, *machine_uid;				   /* likewise */
 	const char *id;							   /* jti; NULL = none */
 	int64_t not_before_ns, expires_ns;				   /* 0 = none */
 	bool legacy;
 };
-#define IDENTITY_TEXTS 10 /* at the beginning */
+#define IDENTITY_TEXTS 12 /* at the beginning */
 
 /* A token whose signature and audience were found good. */
 struct known {
@@ -29,7 +30,7 @@ struct known {
 struct tokens {
 	struct tokens_options options;
 	char *issuer;
-	const struct kind *accounts, *pods, *secrets, *nodes;
+	const struct kind *accounts, *pods, *secrets, *nodes, *machines;
 	VEC(struct jwt_key *) keys; /* the first one signs */
 	struct known *known;	    /* KNOWN_MAX places, by the hash of the token */
 };
@@ -63,6 +64,8 @@ int tokens_create(const struct tokens_options *options, struct tokens **ret, str
 	t->pods = kind_by_resource(options->kinds, "", "v1", "pods");
 	t->secrets = kind_by_resource(options->kinds, "", "v1", "secrets");
 	t->nodes = kind_by_resource(options->kinds, "", "v1", "nodes");
+	t->machines =
+		kind_by_resource(options->kinds, "kubevirt.io", "v1", "virtualmachineinstances");
 	int r = jwt_key_from_private(options->private_pem, &k, err);
 	if (r == 0) {
 		VEC_PUSH(&t->keys, k);
@@ -125,6 +128,8 @@ int tokens_issue(struct tokens *t, struct arena *a, const struct token_request *
 		set_reference(a, own, "pod", request->pod);
 	if (request->secret)
 		set_reference(a, own, "secret", request->secret);
+	if (request->machine)
+		set_reference(a, own, "virtualmachineinstance", request->machine);
 	set_reference(a, own, "serviceaccount", account);
 	json_set(a, claims, "kubernetes.io", own);
 	json_set_int(a, claims, "nbf", now_s);
@@ -245,6 +250,8 @@ static bool read_claims(const struct json *claims, struct identity *who)
 	       read_reference(json_get(own, "pod"), &who->pod, &who->pod_uid, true) &&
 	       read_reference(json_get(own, "secret"), &who->secret, &who->secret_uid, true) &&
 	       read_reference(json_get(own, "node"), &who->node, &who->node_uid, !who->pod) &&
+	       read_reference(json_get(own, "virtualmachineinstance"), &who->machine,
+		       &who->machine_uid, true) &&
 	       time_of(json_get(claims, "exp"), &who->expires_ns) && who->expires_ns;
 }
 
@@ -337,6 +344,10 @@ static int check_living(struct tokens *t, const struct identity *who, const char
 		return bad(err, "service account token has been invalidated: its pod is gone");
 	if (who->node && !who->pod && !find(t, t->nodes, "", who->node, who->node_uid, now_ns))
 		return bad(err, "service account token has been invalidated: its node is gone");
+	if (who->machine && (!t->machines || !find(t, t->machines, who->namespace, who->machine,
+						     who->machine_uid, now_ns)))
+		return bad(err, "service account token has been invalidated: its virtual machine "
+				"instance is gone");
 	if (!who->secret)
 		return 0;
 	const struct object *secret =

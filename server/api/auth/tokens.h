@@ -1,9 +1,9 @@
 /* tokens.h - tokens of service accounts: issued, and examined.
  *
  * A token is good while its signature, issuer, audience and times are, and its account and the
- * object that it is bound to (pod, secret or node) exist with the uid they had. The first part is
- * remembered for tokens that were seen (a bounded number of them), the second is looked up each
- * time: deleting the account or the object ends the token at once. */
+ * object that it is bound to (pod, secret, node or machine) exist with the uid they had. The first
+ * part is remembered for tokens that were seen (a bounded number of them), the second is looked up
+ * each time: deleting the account or the object ends the token at once. */
 #pragma once
 
 #include "lib/base/clock.h"
@@ -31,10 +31,11 @@ struct token_request {
 	const struct object *account;
 	const struct json *audiences; /* array of strings, not empty */
 	int64_t lifetime_s;
-	/* At most one of the first three, or pod and node. NULL = not bound. */
+	/* At most one of them, or pod and node. NULL = not bound. */
 	const struct object *pod, *secret, *node;
-	const char *node_name; /* of a pod whose Node is not there; NULL otherwise */
-	const char *id;	       /* a fresh uuid */
+	const struct object *machine; /* VirtualMachineInstance */
+	const char *node_name;	      /* of a pod whose Node is not there; NULL otherwise */
+	const char *id;		      /* a fresh uuid */
 };
 int tokens_issue(struct tokens *t, struct arena *a, const struct token_request *request,
 	char **ret_token, int64_t *ret_expires_ns, struct err *err) _must_check_;

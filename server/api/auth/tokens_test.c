@@ -60,6 +60,9 @@ static int setup(void **state)
 				  "{\"namespace\":\"t\",\"name\":\"p\",\"uid\":\"u-p\"}}");
 	test_cache_put(&f->cache, "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":"
 				  "{\"namespace\":\"t\",\"name\":\"s\",\"uid\":\"u-s\"}}");
+	test_cache_put(&f->cache, "{\"apiVersion\":\"kubevirt.io/"
+				  "v1\",\"kind\":\"VirtualMachineInstance\",\"metadata\":"
+				  "{\"namespace\":\"t\",\"name\":\"m\",\"uid\":\"u-m\"}}");
 	test_cache_put(&f->cache, "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":"
 				  "{\"name\":\"n\",\"uid\":\"u-n\"}}");
 	*state = f;
@@ -76,11 +79,17 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* The one of KubeVirt's group among them. */
+static const struct kind *kind_of(struct fixture *f, const char *plural)
+{
+	return kind_by_resource(f->cache.kinds,
+		streq(plural, "virtualmachineinstances") ? "kubevirt.io" : "", "v1", plural);
+}
+
 static const struct object *object_of(
 	struct fixture *f, const char *plural, const char *namespace, const char *name)
 {
-	const struct object *o = cache_get(f->cache.cache,
-		kind_by_resource(f->cache.kinds, "", "v1", plural), namespace, name);
+	const struct object *o = cache_get(f->cache.cache, kind_of(f, plural), namespace, name);
 	assert_non_null(o);
 	return o;
 }
@@ -94,7 +103,7 @@ static struct json *audiences(struct fixture *f, const char *first, const char *
 	return list;
 }
 
-enum bound { BOUND_NOTHING, BOUND_POD, BOUND_POD_ON_NODE, BOUND_SECRET, BOUND_NODE };
+enum bound { BOUND_NOTHING, BOUND_POD, BOUND_POD_ON_NODE, BOUND_SECRET, BOUND_NODE, BOUND_MACHINE };
 
 static char *issue(struct fixture *f, enum bound bound, const char *audience)
 {
@@ -110,6 +119,8 @@ static char *issue(struct fixture *f, enum bound bound, const char *audience)
 		request.node = object_of(f, "nodes", "", "n");
 	if (bound == BOUND_SECRET)
 		request.secret = object_of(f, "secrets", "t", "s");
+	if (bound == BOUND_MACHINE)
+		request.machine = object_of(f, "virtualmachineinstances", "t", "m");
 	char *token;
 	int64_t expires_ns;
 	assert_int_equal(
@@ -196,8 +207,7 @@ static void check_end(struct fixture *f, enum bound bound, const char *plural,
 {
 	char *token = issue(f, bound, ISSUER);
 	assert_true(good(f, token));
-	test_cache_remove(
-		&f->cache, kind_by_resource(f->cache.kinds, "", "v1", plural), namespace, name);
+	test_cache_remove(&f->cache, kind_of(f, plural), namespace, name);
 	assert_false(good(f, token));
 	test_cache_put(&f->cache, again); /* the same name is not the same object */
 	assert_false(good(f, token));
@@ -212,6 +222,10 @@ static void test_ends(void **state)
 	check_end(f, BOUND_SECRET, "secrets", "t", "s",
 		"{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":"
 		"{\"namespace\":\"t\",\"name\":\"s\",\"uid\":\"u-s2\"}}");
+	check_end(f, BOUND_MACHINE, "virtualmachineinstances", "t", "m",
+		"{\"apiVersion\":\"kubevirt.io/"
+		"v1\",\"kind\":\"VirtualMachineInstance\",\"metadata\":"
+		"{\"namespace\":\"t\",\"name\":\"m\",\"uid\":\"u-m2\"}}");
 	check_end(f, BOUND_NODE, "nodes", "", "n",
 		"{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":"
 		"{\"name\":\"n\",\"uid\":\"u-n2\"}}");
