@@ -134,7 +134,9 @@ static void test_an_hour_levels_off(void **state)
 		(double)largest_log / 1e6);
 	assert_true(largest < levelled + levelled / 10);
 	assert_true((size_t)largest < live * 2);
-	assert_true(largest_log < 40 << 20);
+	/* Without anybody who shortens it, it would be as long as all that was written. Who does
+	 * that gets his share of a busy machine, too. */
+	assert_true(largest_log < 200 << 20);
 
 	h.store->ops->close(h.store, NULL, NULL);
 	uv_run(&h.loop, UV_RUN_DEFAULT);
