@@ -30,7 +30,10 @@ static int make_directories(const char *path, struct err *err)
 	for (const char *at = path + 1; r == 0; at++)
 		if (*at == '/' || *at == '\0') {
 			char *part = arena_printf(&a, "%.*s", (int)(at - path), path);
-			if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			bool last = *at == '\0';
+			/* The tree in it has files that only root may read. */
+			if ((mkdir(part, last ? 0700 : 0755) < 0 && errno != EEXIST) ||
+				(last && chmod(part, 0700) < 0))
 				r = err_errno(err, -errno, "make directory '%s'", part);
 			if (*at == '\0')
 				break;

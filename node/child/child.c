@@ -224,6 +224,7 @@ static int spawn(struct child *c, const struct child_options *o)
 	const char *const drop[] = {"setpriv", user_id, group_id, "--clear-groups",
 		"--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL",
 		"--"};
+	static const char *const mortal[] = {"setpriv", "--pdeathsig=KILL", "--"};
 	struct words argv = {0}, env = {0};
 	unsigned limit_count = 0;
 	uv_stdio_container_t stdio[3] = {
@@ -259,6 +260,8 @@ static int spawn(struct child *c, const struct child_options *o)
 		VEC_PUSH(&argv, limits[i]);
 	for (size_t i = 0; o->unprivileged && i < ARRAY_LEN(drop); i++)
 		VEC_PUSH(&argv, drop[i]);
+	for (size_t i = 0; o->mortal && !o->unprivileged && i < ARRAY_LEN(mortal); i++)
+		VEC_PUSH(&argv, mortal[i]);
 	for (const char *const *a = o->argv; *a; a++)
 		VEC_PUSH(&argv, *a);
 	VEC_PUSH(&argv, NULL);

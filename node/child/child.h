@@ -52,6 +52,9 @@ struct child_options {
 	 * ends when this process does. */
 	bool unprivileged;
 	uid_t run_as; /* whose the files are that it writes; 0 = a user for this program alone */
+	/* Of a program with rights: it, too, ends when this process does, for what it makes is
+	 * nobody's then. */
+	bool mortal;
 	const struct child_network *network; /* NULL = the host's */
 	/* Standard output as it comes, in place of r->out; may be NULL. */
 	void (*output)(void *user, const char *p, size_t size);

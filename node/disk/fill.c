@@ -37,6 +37,8 @@ struct fill_work {
 	char *fresh; /* directory that is being filled */
 	char layer[64], source[64];
 	int64_t source_bytes;
+	uid_t user; /* whom the programs run as */
+	bool open;  /* everybody may read its layers, as those are that nobody writes */
 	struct err err;
 };
 
@@ -186,10 +188,8 @@ static void publish_on_thread(void *user)
 	struct fill_work *w = user;
 	_cleanup_(free_p) char *file = xasprintf("%s/%s", w->fresh, w->layer);
 
-	if (chmod(file, 0600) < 0) {
-		err_errno(&w->err, -errno, "change mode of '%s'", file);
+	if (disk_dir_set_owner(file, 0, 0600, &w->err) < 0)
 		return;
-	}
 	if (disk_dir_publish(w->fresh, w->layer, MAX(w->source_bytes, w->size_bytes), &w->err) < 0)
 		return;
 	if (rename(w->fresh, w->to) < 0)
@@ -232,9 +232,33 @@ static void on_copied(void *user, const struct child_result *r, const struct err
 		.directory = w->fresh,
 		.timeout_ms = 120000,
 		.memory_bytes_max = QEMU_IMG_MEMORY_BYTES,
+		.unprivileged = true,
+		.run_as = w->user,
 		.done = on_resized,
 		.user = f,
 	});
+}
+
+static bool is_open(const struct disk_chain *chain)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < chain->count; i++)
+		if (lstat(chain->layers[i].path, &st) < 0 || !(st.st_mode & S_IROTH))
+			return false;
+	return true;
+}
+
+/* The file is there, and the program's, before one without rights writes to it. */
+static int make_layer(struct fill_work *w)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/%s", w->fresh, w->layer);
+	_cleanup_(close_p) int fd =
+		open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0 || fchown(fd, w->user, w->user) < 0)
+		return err_errno(&w->err, -errno, "make '%s'", path);
+	return 0;
 }
 
 static void prepare_on_thread(void *user)
@@ -256,6 +280,9 @@ static void prepare_on_thread(void *user)
 	disk_dir_new_name(unused, w->layer);
 	snprintf(w->source, sizeof(w->source), "%s", chain.layers[0].name);
 	w->source_bytes = chain.size_bytes;
+	w->user = child_user_new();
+	w->open = is_open(&chain);
+	(void)!make_layer(w);
 }
 
 static void on_prepared(void *user, bool cancelled)
@@ -284,6 +311,9 @@ static void on_prepared(void *user, bool cancelled)
 		.directory = w->fresh,
 		.timeout_ms = COPY_TIMEOUT_MS,
 		.memory_bytes_max = QEMU_IMG_MEMORY_BYTES,
+		.unprivileged = w->open,
+		.run_as = w->open ? w->user : 0,
+		.mortal = true,
 		.done = on_copied,
 		.user = f,
 	});

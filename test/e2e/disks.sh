@@ -27,7 +27,7 @@ END
 	qemu-img create -q -u -f qcow2 -b /etc/passwd -F raw evil.qcow2 1M
 )
 cat >"$TEST_DIR/web.py" <<'END'
-import http.server, os, re, sys
+import http.server, os, re, ssl, sys, threading
 
 root, address = sys.argv[1:]
 
@@ -70,11 +70,21 @@ class Web(http.server.BaseHTTPRequestHandler):
 
 
 s = http.server.ThreadingHTTPServer((address, 0), Web)
+secure = http.server.ThreadingHTTPServer((address, 0), Web)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+here = os.path.dirname(os.path.abspath(sys.argv[0]))
+context.load_cert_chain(here + "/web.crt", here + "/web.key")
+secure.socket = context.wrap_socket(secure.socket, server_side=True)
+threading.Thread(target=secure.serve_forever, daemon=True).start()
+with open(root + "/../web.secure-port", "w") as f:
+    f.write(str(secure.server_address[1]))
 with open(root + "/../web.port.new", "w") as f:
     f.write(str(s.server_address[1]))
 os.rename(root + "/../web.port.new", root + "/../web.port")
 s.serve_forever()
 END
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=web -addext "subjectAltName=IP:$LAB_FABRIC_ADDRESS" \
+	-keyout "$TEST_DIR/web.key" -out "$TEST_DIR/web.crt" 2>/dev/null
 nsenter -t "$(lab_pid fabric)" -n python3 "$TEST_DIR/web.py" "$TEST_DIR/www" "$LAB_FABRIC_ADDRESS" &
 WEB_PID=$!
 end_web() {
@@ -86,6 +96,7 @@ end_web() {
 trap end_web EXIT
 check "a web server" eventually 10 test -s "$TEST_DIR/web.port"
 url=http://$LAB_FABRIC_ADDRESS:$(cat "$TEST_DIR/web.port")
+secure_url=https://$LAB_FABRIC_ADDRESS:$(cat "$TEST_DIR/web.secure-port")
 
 # Another, of the node alone; and one in a pod.
 mkdir -p "$TEST_DIR/local/www"
@@ -148,6 +159,8 @@ formats="qcow2 vmdk vdi vhdx vhd raw raw.xz ova"
 	data_volume other-sum "http: {url: \"$url/disk.raw\", checksum: \"md5:00000000000000000000000000000000\"}" 32Mi
 	data_volume resumed "http: {url: \"$url/breaks/disk.raw\"}" 32Mi
 	data_volume secret "http: {url: \"$url/secret/disk.raw\", secretRef: web, extraHeaders: [\"X-Extra: yes\"]}" 32Mi
+	data_volume certified "http: {url: \"$secure_url/disk.raw\", certConfigMap: web}" 32Mi
+	data_volume uncertified "http: {url: \"$secure_url/disk.raw\"}" 32Mi
 	data_volume small "http: {url: \"$url/disk.qcow2\"}" 16Mi
 	data_volume evil "http: {url: \"$url/evil.qcow2\"}" 16Mi
 	data_volume missing "http: {url: \"$url/nothing\"}" 16Mi
@@ -158,6 +171,7 @@ formats="qcow2 vmdk vdi vhdx vhd raw raw.xz ova"
 	data_volume foreign 'vddk: {url: "https://x", secretRef: s, uuid: u, backingFile: b, thumbprint: t}' 16Mi
 } >"$TEST_DIR/volumes.yaml"
 check "a secret for the web server" k create secret generic web --from-literal=accessKeyId=user --from-literal=secretKey=key
+check "a certificate of the web server" k create configmap web --from-file=ca.pem="$TEST_DIR/web.crt"
 check "data volumes" k apply -f "$TEST_DIR/volumes.yaml"
 for format in $formats; do check "$format becomes a disk" phase_is "from-${format//./-}" Succeeded; done
 for format in $formats; do check "$format has the same bytes" same_as_plain "from-${format//./-}"; done
@@ -179,6 +193,10 @@ check "was gone on with" grep -q '^disk.raw bytes=1000000- "one"' "$TEST_DIR/web
 check "and is whole" same_as_plain resumed
 check "with a name and a password" phase_is secret Succeeded
 check "extra headers were sent" grep -q 'Basic dXNlcjprZXk= yes$' "$TEST_DIR/web.log"
+check "by HTTPS, with the certificate" phase_is certified Succeeded
+check "with the same bytes (HTTPS)" same_as_plain certified
+check "without one it is not trusted" running_says uncertified 'certificate'
+check "it goes" k delete dv uncertified --timeout=60s
 check "too small a claim" running_says small \
 	'Virtual image size 25165824 is larger than the reported available storage 16777216. A larger PVC is required'
 check "a backing file" running_says evil 'the disk has a backing file, which is not allowed'
@@ -204,6 +222,39 @@ check "does not get layers that others share" eventually 30 matches 'it is the d
 	k get events --field-selector involvedObject.name=curious
 check "the pod goes" k delete pod curious --timeout=60s
 check "nothing half-made stays" eventually 20 matches '^$' half_made
+
+# ---- a file system that becomes full in the midst ----
+small=/var/lib/hanok-e2e-small
+on_node 1 sh -c "mkdir -p $small && mount -t tmpfs -o size=14m none $small && mkdir $small/disk && chmod 777 $small/disk"
+cat >"$TEST_DIR/full.yaml" <<END
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: e2e-disks-small}
+spec:
+  capacity: {storage: 32Mi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  local: {path: $small/disk}
+  claimRef: {namespace: e2e-disks, name: full}
+  nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [node1]}]}]}}
+---
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: full}
+spec:
+  source: {http: {url: "$url/disk.vdi"}}
+  pvc: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: e2e-disks-small, resources: {requests: {storage: 32Mi}}}
+END
+check "a data volume where there is little room" k apply -f "$TEST_DIR/full.yaml"
+check "says that it is full" running_says full "the file system of '$small/disk' is full: make room in it, it is tried again"
+check_fails "what is half-made is no disk" on_node 1 test -e "$small/disk/disk.json"
+check "room is made" on_node 1 mount -o remount,size=64m "$small"
+check "it goes on" phase_is full Succeeded
+check "the disk is whole" on_node 1 sh -c "qemu-img check -q -f qcow2 $small/disk/*.qcow2"
+check "and nothing else is there" eventually 20 matches '^2$' on_node 1 sh -c "ls -A $small/disk | wc -l"
+check "it goes" k delete dv full --timeout=60s
+check "its volume goes" k delete pv e2e-disks-small --timeout=60s
+on_node 1 sh -c "umount $small && rmdir $small"
 
 # ---- upload, in the order of virtctl ----
 cat >"$TEST_DIR/uploaded.yaml" <<'END'

@@ -19,6 +19,8 @@
 #define PULL_TIMEOUT_MS (30 * 60 * 1000)
 #define TOOL_TIMEOUT_MS (10 * 60 * 1000)
 #define LAYERS_MAX 256
+#define LAYER_SPARE_BYTES (INT64_C(16) << 20) /* of manifests and configurations */
+#define IMAGE_MAX_BYTES (INT64_C(1) << 46)
 #define SWEEP_EVERY_MS (60 * 60 * 1000)
 #define UNUSED_KEPT_S (24 * 60 * 60)
 #define SHORT_KEPT_S (2 * 60) /* a young one may be about to be linked */
@@ -41,6 +43,7 @@ struct fetch {
 	char digest[80];    /* "sha256-HEX" */
 	char auth_hash[65]; /* SHA-256 of `auth`, hexadecimal; "" = none */
 	char *work;	    /* temporary directory; NULL before COPYING */
+	uint64_t file_max;  /* of what is copied; 0 = not known */
 	char *layers[LAYERS_MAX];
 	unsigned layer_count, layer; /* the one being read; they go from the top down */
 	const char *format;
@@ -557,7 +560,33 @@ static void start_copy(struct fetch *f)
 	argv[n++] = from;
 	argv[n++] = to;
 	f->state = COPYING;
-	f->child = run(f, argv, NULL, PULL_TIMEOUT_MS, 0, copied);
+	f->child = run(f, argv, NULL, PULL_TIMEOUT_MS, f->file_max, copied);
+}
+
+/* What the manifest says that comes: its files must fit, and none may be larger than the largest of
+ * them. Of an image for several machines that is not known yet: then what there is room for. */
+static int know_size(struct fetch *f, const char *text, size_t size, struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	int64_t sum = 0, largest = 0;
+	struct statvfs fs;
+	struct json *doc;
+
+	f->file_max = statvfs(f->work, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
+	if (json_parse(&a, text, size, NULL, &doc, NULL) < 0 || !json_get(doc, "layers"))
+		return 0;
+	JSON_FOR_EACH_ITEM(it, json_get(doc, "layers")) {
+		int64_t bytes = json_int_or(json_get(it, "size"), -1);
+
+		if (bytes < 0 || bytes > IMAGE_MAX_BYTES || sum > IMAGE_MAX_BYTES)
+			return err_set(err, -EBADMSG, "its manifest has a layer without a size");
+		sum += bytes;
+		largest = MAX(largest, bytes);
+	}
+	if (!has_room(f->work, sum, err))
+		return -ENOSPC;
+	f->file_max = (uint64_t)(largest + LAYER_SPARE_BYTES);
+	return 0;
 }
 
 static void inspected(void *user, const struct child_result *r, const struct err *failure)
@@ -566,6 +595,7 @@ static void inspected(void *user, const struct child_result *r, const struct err
 	unsigned char sum[EVP_MAX_MD_SIZE];
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	unsigned size = 0;
+	struct err err = ERR_INIT;
 
 	f->child = NULL;
 	if (failure) {
@@ -581,9 +611,11 @@ static void inspected(void *user, const struct child_result *r, const struct err
 	}
 	f->work = xasprintf("%s/work/%u", f->owner->directory, ++f->owner->serial);
 	if (mkdir(f->work, 0700) < 0) {
-		struct err err = ERR_INIT;
-
 		err_errno(&err, -errno, "make %s", f->work);
+		fail(f, "ErrImagePull", &err, "pull image");
+		return;
+	}
+	if (know_size(f, r->out, r->out_size, &err) < 0) {
 		fail(f, "ErrImagePull", &err, "pull image");
 		return;
 	}
