@@ -2,7 +2,7 @@
  *      |
  *      v                     a layer as it is
  *   ASKING (qemu-img info) -------------------> CHECKING --+
- *      |  |  raw, and ours to change                       |
+ *      |  |  ours to change: raw, vhdx                     |
  *      |  +--------------> WRAPPING -----------------------+
  *      |  |  another one    ^  its data may stay           |
  *      |  +--> MAPPING -----+                              |
@@ -32,6 +32,13 @@
 #define UNPACKED_MAX_PARTS 3		   /* gzip in xz in zstd, and no more */
 #define OVERHEAD_BYTES (INT64_C(64) << 20) /* of a qcow2 file, and an eighth of a percent */
 
+/* A map that outlives whoever made it, and the disk's size in it. */
+struct place {
+	struct disk_map map;
+	int64_t disk_bytes;
+	struct disk_extent extents[];
+};
+
 struct disk_import {
 	struct disk_import_options o;
 	struct arena arena;
@@ -52,6 +59,7 @@ struct disk_import {
 	unsigned parts;
 	struct disk_probe probe;
 	int64_t source_bytes;	   /* the guest's size of the source */
+	struct place *place;	   /* where its data are, known without asking; NULL = not */
 	char fresh[64], layer[64]; /* the layer that is made */
 	struct child *child;
 	struct file_job *job;
@@ -67,10 +75,23 @@ static const char *in_directory(struct disk_import *i, const char *name)
 	return arena_printf(&i->arena, "%s/%s", i->o.directory, name);
 }
 
+static struct place *keep(const struct disk_map *map, int64_t disk_bytes)
+{
+	struct place *p = xmalloc(sizeof(*p) + map->count * sizeof(*p->extents));
+
+	p->map = *map;
+	p->disk_bytes = disk_bytes;
+	p->map.extents = p->extents;
+	if (map->count)
+		memcpy(p->extents, map->extents, map->count * sizeof(*p->extents));
+	return p;
+}
+
 static void freed(uv_handle_t *h)
 {
 	struct disk_import *i = h->data;
 
+	free(i->place);
 	arena_finish(&i->arena);
 	free(i);
 }
@@ -376,9 +397,7 @@ static void check(struct disk_import *i)
 struct wrapping {
 	struct disk_import *i;
 	char *path;
-	int64_t bytes;
-	bool mapped; /* else raw */
-	struct disk_map map;
+	struct place *place; /* NULL = raw */
 	struct err err;
 };
 
@@ -386,8 +405,8 @@ static void wrap_on_thread(void *user)
 {
 	struct wrapping *w = user;
 
-	if (w->mapped)
-		(void)!qcow2_wrap_mapped(w->path, w->bytes, &w->map, &w->err);
+	if (w->place)
+		(void)!qcow2_wrap_mapped(w->path, w->place->disk_bytes, &w->place->map, &w->err);
 	else
 		(void)!qcow2_wrap_raw(w->path, &w->err);
 }
@@ -403,13 +422,13 @@ static void on_wrapped(void *user, bool cancelled)
 		else
 			begin_resize(w->i);
 	}
-	free(w->map.extents);
+	free(w->place);
 	free(w->path);
 	free(w);
 }
 
 /* Under another name before it is changed: whoever goes on with a transfer must not find it. */
-static void begin_wrap(struct disk_import *i, const struct disk_map *map)
+static void begin_wrap(struct disk_import *i, struct place *place)
 {
 	struct err err = ERR_INIT;
 	struct wrapping *w;
@@ -419,6 +438,7 @@ static void begin_wrap(struct disk_import *i, const struct disk_map *map)
 	if (rename(i->path, in_directory(i, i->fresh)) < 0) {
 		err_errno(&err, -errno, "rename '%s'", i->path);
 		*i->fresh = '\0';
+		free(place);
 		end(i, &err);
 		return;
 	}
@@ -427,14 +447,7 @@ static void begin_wrap(struct disk_import *i, const struct disk_map *map)
 	w = xcalloc(1, sizeof(*w));
 	w->i = i;
 	w->path = xstrdup(in_directory(i, i->fresh));
-	w->bytes = i->source_bytes;
-	if (map) {
-		w->mapped = true;
-		w->map.count = map->count;
-		w->map.extents = xcalloc(map->count + 1, sizeof(*map->extents));
-		if (map->count)
-			memcpy(w->map.extents, map->extents, map->count * sizeof(*map->extents));
-	}
+	w->place = place;
 	i->job = file_work_queue(i->o.node->files, w->path, wrap_on_thread, on_wrapped, w);
 }
 
@@ -450,7 +463,7 @@ static void on_mapped(void *user, const struct child_result *r, const struct err
 	if (!failure && lstat(i->path, &st) == 0 &&
 		disk_map_read(
 			&a, r->out, r->out_size, i->source_bytes, st.st_size, &map, &unused) == 0)
-		begin_wrap(i, &map);
+		begin_wrap(i, keep(&map, i->source_bytes));
 	else
 		begin_convert(i);
 }
@@ -511,6 +524,8 @@ static void on_told(void *user, const struct child_result *r, const struct err *
 		begin_convert(i);
 	else if (streq(i->probe.format, "raw"))
 		begin_wrap(i, NULL);
+	else if (i->place && i->place->disk_bytes == bytes)
+		begin_wrap(i, TAKE_PTR(i->place));
 	else
 		map(i);
 }
@@ -583,6 +598,7 @@ struct probing {
 	uid_t owner; /* that it gets; 0 = it stays as it is */
 	struct arena arena;
 	struct disk_probe probe;
+	struct place *place;
 	struct err err;
 };
 
@@ -623,7 +639,16 @@ static void probe_on_thread(void *user)
 		return;
 	}
 	b.size_bytes = st.st_size;
-	(void)!disk_probe(&p->arena, &b, &p->probe, &p->err);
+	if (disk_probe(&p->arena, &b, &p->probe, &p->err) < 0)
+		return;
+	/* QEMU does not tell where these are. */
+	if (streq(p->probe.format, "vhdx") && !p->probe.member) {
+		struct disk_map map;
+		int64_t bytes;
+
+		if (disk_map_vhdx(&p->arena, &b, &map, &bytes, NULL) == 0)
+			p->place = keep(&map, bytes);
+	}
 }
 
 static void on_probed(void *user, bool cancelled)
@@ -634,6 +659,7 @@ static void on_probed(void *user, bool cancelled)
 	if (!cancelled) {
 		i->job = NULL;
 		i->probe = p->probe;
+		i->place = TAKE_PTR(p->place);
 		if (p->probe.member)
 			i->probe.member = arena_strdup(&i->arena, p->probe.member);
 		if (p->err.code)
@@ -644,6 +670,7 @@ static void on_probed(void *user, bool cancelled)
 			ask(i);
 	}
 	arena_finish(&p->arena);
+	free(p->place);
 	free(p->path);
 	free(p);
 }

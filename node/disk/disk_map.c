@@ -17,15 +17,20 @@ static bool is_zeros(const struct json *entry)
 	       json_bool_or(json_get(entry, "zero"), false);
 }
 
-static bool may_stay(const struct json *entry, const struct disk_extent *e, int64_t file_bytes)
+/* Nothing else than data has a place in the file. */
+static bool is_plain(const struct json *entry)
+{
+	return json_int_or(json_get(entry, "depth"), 0) == 0 &&
+	       !json_bool_or(json_get(entry, "compressed"), false);
+}
+
+static bool may_stay(const struct disk_extent *e, int64_t file_bytes)
 {
 	int64_t room = (file_bytes + QCOW2_CLUSTER - 1) / QCOW2_CLUSTER * QCOW2_CLUSTER;
 
 	/* The first cluster of the file is to have the header. */
-	return json_int_or(json_get(entry, "depth"), 0) == 0 &&
-	       !json_bool_or(json_get(entry, "compressed"), false) && is_cluster(e->start) &&
-	       is_cluster(e->length) && is_cluster(e->offset) && e->offset >= QCOW2_CLUSTER &&
-	       e->length <= room && e->offset <= room - e->length;
+	return is_cluster(e->start) && is_cluster(e->length) && is_cluster(e->offset) &&
+	       e->offset >= QCOW2_CLUSTER && e->length <= room && e->offset <= room - e->length;
 }
 
 static int by_offset(const void *a, const void *b)
@@ -50,6 +55,42 @@ static bool are_apart(struct arena *a, const struct disk_map *map)
 	return true;
 }
 
+/* To where the first of the data would be in its place. */
+static void shift(struct disk_map *map)
+{
+	int64_t by = map->count ? -map->extents[0].offset & (QCOW2_CLUSTER - 1) : 0;
+	int64_t from = INT64_MAX;
+
+	if (!by)
+		return;
+	for (size_t i = 0; i < map->count; i++) {
+		struct disk_extent *e = &map->extents[i];
+
+		if (e->offset < 0 || e->offset > QCOW2_WRAP_MAX_BYTES)
+			return;
+		from = MIN(from, e->offset);
+	}
+	for (size_t i = 0; i < map->count; i++)
+		map->extents[i].offset += by;
+	map->shift_from = from;
+	map->shift_bytes = by;
+}
+
+int disk_map_settle(struct arena *a, struct disk_map *map, int64_t disk_bytes, int64_t file_bytes,
+	struct err *err)
+{
+	if (!is_cluster(disk_bytes) || disk_bytes > QCOW2_WRAP_MAX_BYTES ||
+		file_bytes > QCOW2_WRAP_MAX_BYTES)
+		return err_set(err, -EOPNOTSUPP, "the disk's size is not one of whole clusters");
+	shift(map);
+	for (size_t i = 0; i < map->count; i++)
+		if (!may_stay(&map->extents[i], file_bytes + map->shift_bytes))
+			return err_set(err, -EOPNOTSUPP, "its data are not where clusters may be");
+	if (!are_apart(a, map))
+		return err_set(err, -EOPNOTSUPP, "two parts of it are at the same place");
+	return 0;
+}
+
 int disk_map_read(struct arena *a, const char *text, size_t size, int64_t disk_bytes,
 	int64_t file_bytes, struct disk_map *ret, struct err *err)
 {
@@ -60,9 +101,6 @@ int disk_map_read(struct arena *a, const char *text, size_t size, int64_t disk_b
 
 	if (r < 0)
 		return err_context(err, err->code = -EOPNOTSUPP, "the map of the disk");
-	if (!is_cluster(disk_bytes) || disk_bytes > QCOW2_WRAP_MAX_BYTES ||
-		file_bytes > QCOW2_WRAP_MAX_BYTES)
-		return err_set(err, -EOPNOTSUPP, "the disk's size is not one of whole clusters");
 	map.extents = arena_alloc(a, (json_count(doc) + 1) * sizeof(*map.extents));
 	JSON_FOR_EACH_ITEM(it, doc) {
 		struct disk_extent *e = &map.extents[map.count];
@@ -75,14 +113,14 @@ int disk_map_read(struct arena *a, const char *text, size_t size, int64_t disk_b
 		from += e->length;
 		if (is_zeros(it))
 			continue;
-		if (!may_stay(it, e, file_bytes))
-			return err_set(err, -EOPNOTSUPP, "its data are not where clusters may be");
+		if (!is_plain(it))
+			return err_set(err, -EOPNOTSUPP, "its data are not plain");
 		map.count++;
 	}
 	if (from != disk_bytes)
 		return err_set(err, -EOPNOTSUPP, "the map is not one of the whole disk");
-	if (!are_apart(a, &map))
-		return err_set(err, -EOPNOTSUPP, "two parts of it are at the same place");
-	*ret = map;
-	return 0;
+	r = disk_map_settle(a, &map, disk_bytes, file_bytes, err);
+	if (r == 0)
+		*ret = map;
+	return r;
 }

@@ -13,6 +13,7 @@
 
 #define COPIED (UINT64_C(1) << 63) /* the only reference to it: may be written in place */
 #define READ_CLUSTERS 16
+#define MOVE_BYTES ((size_t)1 << 20)
 
 struct wrap {
 	int fd;
@@ -25,11 +26,11 @@ struct wrap {
 	struct err *err;
 };
 
-static int write_at(struct wrap *w, uint64_t cluster, const void *p, size_t size)
+static int write_bytes(struct wrap *w, int64_t at, const void *p, size_t size)
 {
 	for (size_t done = 0; done < size;) {
-		ssize_t n = pwrite(w->fd, (const char *)p + done, size - done,
-			(off_t)(cluster * QCOW2_CLUSTER + done));
+		ssize_t n =
+			pwrite(w->fd, (const char *)p + done, size - done, (off_t)at + (off_t)done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -38,6 +39,11 @@ static int write_at(struct wrap *w, uint64_t cluster, const void *p, size_t size
 		done += (size_t)n;
 	}
 	return 0;
+}
+
+static int write_at(struct wrap *w, uint64_t cluster, const void *p, size_t size)
+{
+	return write_bytes(w, (int64_t)(cluster * QCOW2_CLUSTER), p, size);
 }
 
 /* As many clusters as it takes, at the end. */
@@ -303,6 +309,32 @@ static void punch_unused(struct wrap *w)
 	end_zeros(w);
 }
 
+/* From the end on down: what is behind is there twice meanwhile, never overwritten unread. */
+static int move_up(struct wrap *w, int64_t from, int64_t end, int64_t by)
+{
+	_cleanup_(free_p) char *room = xmalloc(MOVE_BYTES);
+
+	while (end > from) {
+		size_t size = (size_t)MIN(end - from, (int64_t)MOVE_BYTES), have = 0;
+
+		end -= (int64_t)size;
+		while (have < size) {
+			ssize_t n =
+				pread(w->fd, room + have, size - have, (off_t)end + (off_t)have);
+
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n <= 0)
+				return err_errno(
+					w->err, n < 0 ? -errno : -EIO, "read '%s'", w->path);
+			have += (size_t)n;
+		}
+		if (write_bytes(w, end + by, room, size) < 0)
+			return -EIO;
+	}
+	return 0;
+}
+
 int qcow2_wrap_mapped(
 	const char *path, int64_t disk_bytes, const struct disk_map *map, struct err *err)
 {
@@ -310,6 +342,10 @@ int qcow2_wrap_mapped(
 	int64_t size = 0;
 	int r = open_wrap(&w, &size);
 
+	if (r == 0 && map->shift_bytes) {
+		r = move_up(&w, map->shift_from, size, map->shift_bytes);
+		size += map->shift_bytes;
+	}
 	if (r == 0) {
 		w.clusters = (uint64_t)(size + QCOW2_CLUSTER - 1) / QCOW2_CLUSTER;
 		r = count_mapped(&w, map);
