@@ -22,6 +22,7 @@ struct import_net {
 	enum state state;
 	char *directory, *path, *names; /* the namespace; its nsswitch.conf */
 	char *range, *range6;		/* NULL = the bridge is not there yet */
+	bool stale;			/* its address may be one of ranges before */
 	struct child *child;
 	struct list calls;
 };
@@ -113,6 +114,15 @@ static void run_bridge(struct import_net *n, const char *command,
 	});
 }
 
+static void on_cleared(void *user, const struct child_result *r, const struct err *failure);
+
+static void begin(struct import_net *n)
+{
+	n->state = CLEARING;
+	n->stale = false;
+	run_bridge(n, "DEL", on_cleared);
+}
+
 static void on_added(void *user, const struct child_result *r, const struct err *failure)
 {
 	struct import_net *n = user;
@@ -133,7 +143,10 @@ static void on_added(void *user, const struct child_result *r, const struct err 
 		return;
 	}
 	n->state = THERE;
-	answer_all(n, NULL);
+	if (n->stale)
+		begin(n);
+	else
+		answer_all(n, NULL);
 }
 
 static void on_made(void *user, const struct child_result *r, const struct err *failure)
@@ -190,14 +203,13 @@ static void on_asked(uv_timer_t *t)
 	struct import_net *n = c->n;
 	struct err err = ERR_INIT;
 
-	if (n->state == THERE && is_namespace(n->path)) {
+	if (n->state == THERE && !n->stale && is_namespace(n->path)) {
 		answer(c, NULL);
 	} else if (!n->range) {
 		err_set(&err, -EAGAIN, "the node's network is not ready");
 		answer(c, &err);
 	} else if (n->state == NONE || n->state == THERE) {
-		n->state = CLEARING;
-		run_bridge(n, "DEL", on_cleared);
+		begin(n);
 	}
 }
 
@@ -223,6 +235,7 @@ void import_net_set_ranges(struct import_net *n, const char *range, const char *
 	free(n->range6);
 	n->range = xstrdup(range);
 	n->range6 = xstrdup(range6);
+	n->stale = true;
 }
 
 struct import_net *import_net_create(uv_loop_t *loop, const char *directory)

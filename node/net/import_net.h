@@ -8,7 +8,9 @@
  *     ^                                                         |         |
  *     +----------------------- failed: whoever asked is told <--+---------+
  *
- * It stays until the host restarts; each agent makes it anew when it is first asked for. */
+ * It stays until the host restarts; each agent makes it anew when it is first asked for, and again
+ * when pods get other ranges: transfers that are under way then break, and go on with their next
+ * attempt. */
 #pragma once
 
 #include "node/child/child.h"
