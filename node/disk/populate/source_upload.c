@@ -4,17 +4,21 @@
  *   READY --connection--> COMING --all there--> (the disk is made) --> answered, over
  *     ^                     |  cut off
  *     +---------------------+
+ *       nothing for a minute
  *
  * They are written on the thread pool, one piece at a time: while one is written nothing is read.
  */
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "lib/client/wakeup.h"
 #include "lib/http/http.h"
 #include "node/child/child.h"
 #include "node/disk/populate/sources.h"
 
 #define PIECE_BYTES (1u << 20)
+#define IDLE_MS 60000	/* between two pieces of what comes */
+#define LINGER_MS 30000 /* after the answer, for a client that is slow to read it */
 
 struct upload {
 	struct populate_job *j;
@@ -24,6 +28,7 @@ struct upload {
 	int64_t size_bytes, have_bytes; /* written */
 	struct buf piece, writing;
 	uv_fs_t write;
+	struct wakeup *idle;
 	bool busy;   /* `write` is under way */
 	bool orphan; /* the source has been stopped: goes when `write` ends */
 	bool waits;  /* the client is answered when the disk is there */
@@ -41,19 +46,55 @@ static void upload_free(struct upload *u)
 	free(u);
 }
 
+/* A connection that has its answer. What it still sends is dropped, until its end. */
+struct farewell {
+	struct stream *stream;
+	uv_timer_t timer;
+};
+
+static void farewell_freed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static void farewell_end(struct farewell *f)
+{
+	if (!f->stream)
+		return;
+	stream_close(TAKE_PTR(f->stream));
+	uv_close((uv_handle_t *)&f->timer, farewell_freed);
+}
+
 static void on_last_eof(void *user)
 {
-	stream_close(user);
+	farewell_end(user);
 }
 
 static void on_last_error(void *user, int code, const char *text)
 {
-	stream_close(user);
+	farewell_end(user);
+}
+
+static void on_last_timer(uv_timer_t *t)
+{
+	farewell_end(t->data);
+}
+
+static void farewell(uv_loop_t *loop, struct stream *s)
+{
+	static const struct stream_handler last = {.eof = on_last_eof, .error = on_last_error};
+	struct farewell *f = xcalloc(1, sizeof(*f));
+
+	f->stream = s;
+	f->timer.data = f;
+	uv_timer_init(loop, &f->timer);
+	uv_timer_start(&f->timer, on_last_timer, LINGER_MS, 0);
+	stream_set_handler(s, &last, f);
+	stream_read_start(s);
 }
 
 static void answer(struct upload *u, int status, const char *words, const char *text)
 {
-	static const struct stream_handler last = {.eof = on_last_eof, .error = on_last_error};
 	_cleanup_(buf_finish) struct buf b = BUF_INIT;
 	struct stream *s = TAKE_PTR(u->stream);
 
@@ -65,14 +106,13 @@ static void answer(struct upload *u, int status, const char *words, const char *
 		status, words, strlen(text), text);
 	stream_write(s, b.data, b.size);
 	stream_shutdown(s);
-	/* What it still sends is read and dropped, until it has seen the answer and closes. */
-	stream_set_handler(s, &last, s);
-	stream_read_start(s);
+	farewell(u->j->node->loop, s);
 }
 
 /* The client is gone, or too late: the next one begins anew. */
 static void give_up(struct upload *u)
 {
+	wakeup_cancel(u->idle);
 	if (u->stream)
 		stream_close(TAKE_PTR(u->stream));
 	if (u->fd >= 0)
@@ -85,6 +125,19 @@ static void give_up(struct upload *u)
 }
 
 static void go_on(struct upload *u);
+
+/* Whoever holds the only connection that the claim takes must use it. */
+static void on_idle(void *user)
+{
+	struct upload *u = user;
+
+	if (u->busy || u->writing.size) { /* it is our turn, not the client's */
+		wakeup_in(u->idle, IDLE_MS);
+		return;
+	}
+	answer(u, 408, "Request Timeout", "nothing has come for 60 seconds: begin anew");
+	give_up(u);
+}
 
 static void on_written(uv_fs_t *req)
 {
@@ -115,6 +168,7 @@ static void on_written(uv_fs_t *req)
 
 static void finish(struct upload *u)
 {
+	wakeup_cancel(u->idle);
 	u->handed = true;
 	close(u->fd);
 	u->fd = -1;
@@ -160,6 +214,8 @@ static void on_read(void *user, const char *data, size_t size)
 
 	if (left < 0)
 		left = 0;
+	if (!u->handed)
+		wakeup_in(u->idle, IDLE_MS);
 	/* What comes behind is no part of the file. */
 	buf_add(&u->piece, data, MIN(size, (size_t)left));
 	if (u->piece.size >= PIECE_BYTES)
@@ -242,6 +298,7 @@ void source_upload_serve(struct populate_job *j, struct http_request *req)
 	}
 	stream_set_handler(u->stream, &handler, u);
 	stream_read_start(u->stream);
+	wakeup_in(u->idle, IDLE_MS);
 }
 
 static void start(struct populate_job *j)
@@ -251,6 +308,7 @@ static void start(struct populate_job *j)
 	u->j = j;
 	u->fd = -1;
 	u->path = xasprintf("%s/.new-%s.upload", j->directory, j->uid);
+	u->idle = wakeup_create(j->node->loop, j->node->clock, on_idle, u);
 	j->user = u;
 }
 
@@ -277,6 +335,7 @@ static void stop(struct populate_job *j)
 		return;
 	if (u->stream)
 		stream_close(TAKE_PTR(u->stream));
+	wakeup_destroy(TAKE_PTR(u->idle));
 	if (u->busy)
 		u->orphan = true;
 	else
