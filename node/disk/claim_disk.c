@@ -9,13 +9,12 @@
 #include <sys/stat.h>
 
 #include "lib/base/log.h"
-#include "node/child/child.h"
+#include "node/disk/disk_grow.h"
 #include "node/disk/disks_internal.h"
+#include "node/disk/overlay.h"
 #include "node/volume/file_work.h"
 
-#define QEMU_IMG_TIMEOUT_MS 120000
 #define PODS_LOOK_MS 2000
-#define QEMU_IMG_MEMORY_BYTES (UINT64_C(2) << 30)
 
 struct claim_disk {
 	struct list link;
@@ -26,11 +25,10 @@ struct claim_disk {
 	struct claim_place place;
 	struct disk_chain *chain; /* in o.arena */
 	struct file_job *job;
-	struct child *child;
-	char fresh[64], layer[64]; /* being made */
-	bool again;		   /* something changed while it was busy */
-	bool grown;		   /* tried once */
-	struct err said;	   /* what it waits for */
+	struct disk_grow *grow;
+	bool again;	 /* something changed while it was busy */
+	bool grown;	 /* tried once */
+	struct err said; /* what it waits for */
 	uv_timer_t timer;
 	const char *reason;
 	struct err err;
@@ -56,10 +54,9 @@ void claim_disk_cancel(struct claim_disk *c)
 	d = c->d;
 	list_remove(&c->link);
 	file_job_cancel(c->job);
-	child_cancel(c->child);
-	if (c->state == MAKING && *c->fresh) {
-		_cleanup_(free_p) char *path = xasprintf("%s/%s", c->place.directory, c->fresh);
-		(void)unlink(path);
+	if (c->grow) {
+		disk_grow_cancel(c->grow);
+		disks_release(d, c->place.directory);
 	}
 	uv_close((uv_handle_t *)&c->timer, freed);
 	/* Somebody may have waited for what it was making. */
@@ -117,36 +114,61 @@ static void wait_on(struct claim_disk *c, const char *reason, const struct err *
 
 /* ---- growing ---- */
 
-static void on_grown(void *user, const struct child_result *r, const struct err *failure)
+/* Let go within moments as a rule: that is nothing to tell of. */
+static void wait_held(struct claim_disk *c)
+{
+	struct err err = ERR_INIT;
+
+	err_set(&err, -EAGAIN, "the layers of PVC %s/%s are being worked on", c->o.namespace,
+		c->o.claim);
+	c->said = err;
+	wait_on(c, "DiskBusy", &err);
+}
+
+static void wait_pod(struct claim_disk *c, const struct err *err)
+{
+	uv_timer_start(&c->timer, on_end, PODS_LOOK_MS, 0); /* nobody tells of its end */
+	wait_on(c, "ClaimInUse", err);
+}
+
+static void on_grown(void *user, const struct err *failure)
 {
 	struct claim_disk *c = user;
 
-	c->child = NULL;
+	c->grow = NULL;
 	/* It may be in use by another guest: then it stays as it is until the next start. */
 	if (failure)
 		log_warn("a disk could not be grown to the size of its claim", "claim", c->o.claim,
 			"problem", failure->msg, NULL);
 	c->grown = true;
 	begin_read(c);
+	disks_release(c->d, c->place.directory);
 }
 
 static bool grow(struct claim_disk *c)
 {
-	const struct disk_layer *top = &c->chain->layers[0];
 	int64_t wanted = c->place.capacity_bytes / 512 * 512;
-	char size[32];
-	const char *argv[] = {"qemu-img", "resize", "-q", "-f", top->format, top->path, size, NULL};
+	struct err err = ERR_INIT;
 
 	if (c->grown || c->o.read_only || wanted <= c->chain->size_bytes ||
 		wanted > DISK_SIZE_MAX_BYTES)
 		return false;
-	snprintf(size, sizeof(size), "%lld", (long long)wanted);
+	/* Again: reading it took its time. From here on nobody else comes to it. */
+	if (disks_held(c->d, c->place.directory)) {
+		wait_held(c);
+		return true;
+	}
+	if (disks_check_pods(c->d->n, c->o.namespace, c->o.claim, &err) < 0) {
+		wait_pod(c, &err);
+		return true;
+	}
 	c->state = GROWING;
-	c->child = child_run(&(struct child_options){
-		.loop = c->d->n->loop,
-		.argv = argv,
-		.timeout_ms = QEMU_IMG_TIMEOUT_MS,
-		.memory_bytes_max = QEMU_IMG_MEMORY_BYTES,
+	disks_hold(c->d, c->place.directory);
+	c->grow = disk_grow_start(&(struct disk_grow_options){
+		.node = c->d->n,
+		.directory = c->place.directory,
+		.top = c->chain->layers[0].name,
+		.size_bytes = wanted,
 		.done = on_grown,
 		.user = c,
 	});
@@ -157,16 +179,19 @@ static bool grow(struct claim_disk *c)
 
 struct making {
 	struct claim_disk *c;
-	char *directory, fresh[64], layer[64];
+	char *directory;
 	int64_t size_bytes;
 	bool raw;
 	struct err err;
 };
 
 /* Never over a disk that came into being meanwhile. */
-static int publish_raw(const struct making *m, struct err *err)
+static int make_raw(const struct making *m, struct err *err)
 {
-	_cleanup_(free_p) char *from = xasprintf("%s/%s", m->directory, m->fresh);
+	char fresh[64], unused[64];
+
+	disk_dir_new_name(fresh, unused);
+	_cleanup_(free_p) char *from = xasprintf("%s/%s", m->directory, fresh);
 	_cleanup_(free_p) char *to = xasprintf("%s/" DISK_IMAGE_NAME, m->directory);
 	_cleanup_(close_p) int fd =
 		open(from, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -181,33 +206,38 @@ static int publish_raw(const struct making *m, struct err *err)
 	return 0;
 }
 
-static void publish(void *user)
+static int make_layer(const struct making *m, struct err *err)
 {
-	struct making *m = user;
-	_cleanup_(free_p) char *from = xasprintf("%s/%s", m->directory, m->fresh);
-	_cleanup_(free_p) char *to = xasprintf("%s/%s", m->directory, m->layer);
+	_cleanup_(close_p) int fd = open(m->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char fresh[64], layer[64];
+	int r;
 
-	if (m->raw) {
-		(void)!publish_raw(m, &m->err);
-		return;
-	}
-	if (disk_dir_set_owner(from, 0, 0600, &m->err) < 0)
-		return;
-	if (rename(from, to) < 0) {
-		err_errno(&m->err, -errno, "make '%s'", to);
-		return;
-	}
-	(void)!disk_dir_publish(m->directory, m->layer, m->size_bytes, &m->err);
+	if (fd < 0)
+		return err_errno(err, -errno, "open '%s'", m->directory);
+	disk_dir_new_name(fresh, layer);
+	r = overlay_create(fd, fresh, m->size_bytes, NULL, NULL, err);
+	if (r == 0 && renameat(fd, fresh, fd, layer) < 0)
+		r = err_errno(err, -errno, "make '%s/%s'", m->directory, layer);
+	return r < 0 ? r : disk_dir_publish(m->directory, layer, m->size_bytes, err);
 }
 
-static void on_published(void *user, bool cancelled)
+static void make(void *user)
+{
+	struct making *m = user;
+
+	if (m->raw)
+		(void)!make_raw(m, &m->err);
+	else
+		(void)!make_layer(m, &m->err);
+}
+
+static void on_made(void *user, bool cancelled)
 {
 	struct making *m = user;
 	struct claim_disk *c = m->c;
 
 	if (!cancelled) {
 		c->job = NULL;
-		*c->fresh = '\0';
 		if (m->err.code)
 			end(c, "DiskNotReady", &m->err);
 		else
@@ -222,30 +252,6 @@ static int64_t size_to_make(const struct claim_disk *c)
 	return (c->place.capacity_bytes + 511) / 512 * 512;
 }
 
-static void begin_publish(struct claim_disk *c)
-{
-	struct making *m = xcalloc(1, sizeof(*m));
-
-	m->c = c;
-	m->directory = xstrdup(c->place.directory);
-	memcpy(m->fresh, c->fresh, sizeof(m->fresh));
-	memcpy(m->layer, c->layer, sizeof(m->layer));
-	m->size_bytes = size_to_make(c);
-	m->raw = !c->place.own;
-	c->job = file_work_queue(c->d->n->files, m->directory, publish, on_published, m);
-}
-
-static void on_made(void *user, const struct child_result *r, const struct err *failure)
-{
-	struct claim_disk *c = user;
-
-	c->child = NULL;
-	if (failure)
-		end(c, "DiskNotReady", failure);
-	else
-		begin_publish(c);
-}
-
 static bool somebody_makes_it(const struct claim_disk *c)
 {
 	LIST_FOR_EACH(other, &c->d->opened, struct claim_disk, link)
@@ -257,9 +263,8 @@ static bool somebody_makes_it(const struct claim_disk *c)
 
 static void make_disk(struct claim_disk *c)
 {
-	char size[32];
-	const char *argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", c->fresh, size, NULL};
 	struct err err = ERR_INIT;
+	struct making *m;
 
 	if (somebody_makes_it(c)) {
 		c->state = WAITING; /* told when that is over */
@@ -272,20 +277,12 @@ static void make_disk(struct claim_disk *c)
 		return;
 	}
 	c->state = MAKING;
-	disk_dir_new_name(c->fresh, c->layer);
-	if (!c->place.own) {
-		begin_publish(c);
-		return;
-	}
-	snprintf(size, sizeof(size), "%lld", (long long)size_to_make(c));
-	c->child = child_run(&(struct child_options){
-		.loop = c->d->n->loop,
-		.argv = argv,
-		.directory = c->place.directory,
-		.timeout_ms = QEMU_IMG_TIMEOUT_MS,
-		.done = on_made,
-		.user = c,
-	});
+	m = xcalloc(1, sizeof(*m));
+	m->c = c;
+	m->directory = xstrdup(c->place.directory);
+	m->size_bytes = size_to_make(c);
+	m->raw = !c->place.own;
+	c->job = file_work_queue(c->d->n->files, m->directory, make, on_made, m);
 }
 
 /* ---- reading ---- */
@@ -293,6 +290,7 @@ static void make_disk(struct claim_disk *c)
 struct reading {
 	struct claim_disk *c;
 	char *directory;
+	bool own;
 	struct arena arena;
 	struct disk_chain chain;
 	int result;
@@ -304,6 +302,8 @@ static void read_disk(void *user)
 	struct reading *r = user;
 
 	r->result = disk_dir_read(&r->arena, r->directory, &r->chain, &r->err);
+	if (r->result == 0 && r->own)
+		disk_grow_mend(&r->chain);
 }
 
 static struct disk_chain *copy_chain(struct arena *a, const struct disk_chain *from)
@@ -363,6 +363,7 @@ static void begin_read(struct claim_disk *c)
 	c->again = false;
 	r->c = c;
 	r->directory = xstrdup(c->place.directory);
+	r->own = c->place.own;
 	c->job = file_work_queue(c->d->n->files, r->directory, read_disk, on_read, r);
 }
 
@@ -378,23 +379,6 @@ static void look_at_device(struct claim_disk *c)
 		err_set(&err, -ENOTBLK, "PVC %s/%s: '%s' is not a block device", c->o.namespace,
 			c->o.claim, c->place.device);
 	end(c, "DiskNotReady", err.code ? &err : NULL);
-}
-
-/* Let go within moments as a rule: that is nothing to tell of. */
-static void wait_held(struct claim_disk *c)
-{
-	struct err err = ERR_INIT;
-
-	err_set(&err, -EAGAIN, "the layers of PVC %s/%s are being worked on", c->o.namespace,
-		c->o.claim);
-	c->said = err;
-	wait_on(c, "DiskBusy", &err);
-}
-
-static void wait_pod(struct claim_disk *c, const struct err *err)
-{
-	uv_timer_start(&c->timer, on_end, PODS_LOOK_MS, 0); /* nobody tells of its end */
-	wait_on(c, "ClaimInUse", err);
 }
 
 static void look(struct claim_disk *c)
