@@ -88,9 +88,9 @@ bench_import() {
 	local format
 	bench_title import "a DataVolume of $BENCH_IMPORT_MIB MiB by HTTP, from its creation to Succeeded, against qemu-img convert of the same file to qcow2, written through to the disk in the end as the DataVolume is"
 	bench_lab || { bench_failed import "the lab did not come up"; return; }
-	bench_disk_files "$BENCH_IMPORT_MIB" vmdk || { bench_failed import "the disks could not be made"; return; }
+	bench_disk_files "$BENCH_IMPORT_MIB" vmdk vdi vhdx || { bench_failed import "the disks could not be made"; return; }
 	bench_disk_server || { bench_failed import "no web server"; return; }
-	for format in qcow2 raw vmdk; do
+	for format in ${BENCH_IMPORT_FORMATS:-qcow2 raw vmdk vdi vhdx}; do
 		bench_import_format "$format"
 	done
 	bench_disk_end
@@ -138,7 +138,7 @@ bench_import_peer() {
 	rm -f "$BENCH_DISKS/out.qcow2"
 }
 
-# bench_disk_files MIB [FORMAT]: disk.raw, disk.qcow2 and that. In the node's file system: both sides write to the same.
+# bench_disk_files MIB [FORMAT...]: disk.raw, disk.qcow2 and those. In the node's file system: both sides write to the same.
 bench_disk_files() {
 	BENCH_DISKS=$LAB/node1/var/lib/hanok-bench/disks
 	mkdir -p "$BENCH_DISKS" && python3 - "$BENCH_DISKS/disk.raw" "$1" <<-'END' || return
@@ -149,7 +149,7 @@ bench_disk_files() {
 		        f.write(random.randbytes(1 << 20))
 	END
 	local format
-	for format in qcow2 ${2:-}; do
+	for format in qcow2 "${@:2}"; do
 		qemu-img convert -f raw -O "$format" "$BENCH_DISKS/disk.raw" "$BENCH_DISKS/disk.$format" || return
 	done
 }

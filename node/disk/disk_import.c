@@ -513,11 +513,14 @@ static void on_told(void *user, const struct child_result *r, const struct err *
 			err_set(&err, -EINVAL, "the disk's size of %lld bytes is not usable",
 				(long long)bytes);
 	}
-	if (err.code)
+	if (err.code) {
 		end(i, &err);
-	else if (too_large(i, bytes))
 		return;
-	else if (i->probe.is_layer && i->own && !i->o.preallocate)
+	}
+	if (too_large(i, bytes))
+		return;
+	progress(i, 0);
+	if (i->probe.is_layer && i->own && !i->o.preallocate)
 		check(i);
 	else if (!i->own || i->probe.member || i->o.preallocate || bytes > QCOW2_WRAP_MAX_BYTES ||
 		 streq(i->probe.format, "qcow2"))
@@ -585,6 +588,7 @@ static void unpack(struct disk_import *i)
 		end(i, &err);
 		return;
 	}
+	progress(i, 0);
 	disk_dir_new_name(i->fresh, i->layer);
 	i->child = run(
 		i, argv, in_directory(i, i->fresh), LONG_MS, 0, (uint64_t)most, NULL, on_unpacked);

@@ -17,7 +17,8 @@ struct disk_import_options {
 	bool take;
 	int64_t size_bytes; /* of the disk; the file's must not be larger. 0 = as the file has it */
 	bool preallocate;
-	void (*progress)(void *user, double part); /* 0 ... 1; may be NULL */
+	/* 0 ... 1; may be NULL. Not before the file is known to be a disk that fits, or packed. */
+	void (*progress)(void *user, double part);
 	/* Later, once. On failure `path` may still be there. -ENOSPC, -EIO and the like may be
 	 * tried again; -EINVAL and -EFBIG are the file's fault. */
 	void (*done)(void *user, const struct err *err);

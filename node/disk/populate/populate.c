@@ -23,6 +23,7 @@
 #define TELL_EVERY_MS 1000
 #define RETRY_MIN_MS 2000
 #define RETRY_MAX_MS 300000
+#define RETRY_UPLOAD_MS 100 /* when it is tried again is up to who uploads */
 #define FILE_SPARE_BYTES (INT64_C(64) << 20)
 #define FETCHED_PART 0.85 /* of the whole work; turning it into a layer is the rest */
 
@@ -47,6 +48,7 @@ struct work {
 	struct client_call *call;
 	struct wakeup *retry, *tell;
 	bool started;  /* the source has something to stop */
+	bool accepted; /* of this attempt; told to the source */
 	bool tell_now; /* not only progress has changed */
 	bool said_scheduled, said_running;
 	int64_t told_ns, begun_ns;
@@ -291,7 +293,8 @@ void populate_retry(struct populate_job *j, const struct err *err)
 	set_running(w, false, "Error", "%s", err->msg);
 	say(w, "Warning", "Error", "%s", err->msg);
 	w->tell_now = true;
-	wakeup_in(w->retry, MIN(pause_ms, (int64_t)RETRY_MAX_MS));
+	wakeup_in(w->retry, j->source == &source_upload ? RETRY_UPLOAD_MS
+							: MIN(pause_ms, (int64_t)RETRY_MAX_MS));
 	tell(w);
 }
 
@@ -327,6 +330,9 @@ static void on_import_progress(void *user, double part)
 {
 	struct work *w = user;
 
+	if (!w->accepted && w->job.source->accepted)
+		w->job.source->accepted(&w->job);
+	w->accepted = true;
 	w->state.part = FETCHED_PART + (1 - FETCHED_PART) * part;
 	set_running(w, true, "Pod is running", "The disk is being written");
 	tell(w);
@@ -398,6 +404,7 @@ static void fetch(struct work *w)
 
 	w->phase = FETCHING;
 	w->started = true;
+	w->accepted = false;
 	w->begun_ns = now_of(w);
 	w->done_bytes = 0;
 	w->begun_bytes = -1;
@@ -532,6 +539,9 @@ static void start_work(struct populator *p, struct object *dv, const struct clai
 		else
 			err_set(&err, -EOPNOTSUPP,
 				"spec.contentType: '%s' is not supported, kubevirt is", content);
+		/* Who waits for an upload looks for this one. */
+		client_event_as(p->n->client, COMPONENT, w->dv, NULL, "Warning", "ErrClaimNotValid",
+			"%s", err.msg);
 		populate_fail(j, &err);
 		return;
 	}
@@ -625,8 +635,10 @@ void populator_upload(
 	struct object *dv = p ? informer_get(p->data_volumes, ns, claim) : NULL;
 	struct work *w = dv ? table_get(&p->works, dv->uid) : NULL;
 
-	source_upload_serve(
-		w && w->phase == FETCHING && w->job.source == &source_upload ? &w->job : NULL, req);
+	bool waits = w && w->phase == FETCHING && w->job.source == &source_upload;
+
+	source_upload_serve(waits ? &w->job : NULL, req,
+		w && streq(w->state.reason, "Error") ? w->state.message : NULL);
 }
 
 struct populator *populator_create(struct node *n, struct container_disks *images)

@@ -33,6 +33,8 @@ struct populate_source {
 	const char *word;		 /* of events: "Import" */
 	/* Begins; ends with one of the calls below. */
 	void (*start)(struct populate_job *j);
+	/* What has come is a disk that fits; what is left is work on this node. May be NULL. */
+	void (*accepted)(struct populate_job *j);
 	/* The job is over: err NULL = the disk is there. Before stop; may be NULL. */
 	void (*over)(struct populate_job *j, const struct err *err);
 	void (*stop)(struct populate_job *j); /* frees what start made; also after an end */

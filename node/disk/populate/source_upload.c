@@ -172,8 +172,6 @@ static void finish(struct upload *u)
 	u->handed = true;
 	close(u->fd);
 	u->fd = -1;
-	if (!u->waits)
-		answer(u, 200, "OK", "");
 	populate_file(u->j, u->path, true);
 }
 
@@ -250,7 +248,24 @@ static int make_file(struct upload *u)
 	return u->fd < 0 ? -errno : 0;
 }
 
-void source_upload_serve(struct populate_job *j, struct http_request *req)
+/* Who does not wait for the disk still hears that the file is no good. */
+static void accepted(struct populate_job *j)
+{
+	struct upload *u = j->user;
+
+	if (u && !u->waits)
+		answer(u, 200, "OK", "");
+}
+
+static void refuse(struct http_request *req, const char *why)
+{
+	_cleanup_(free_p) char *text = xasprintf(
+		"no upload is waited for%s%s\n", why ? ": the last one: " : "", why ? why : "");
+
+	http_respond(req, 404, "text/plain; charset=utf-8", NULL, text, strlen(text));
+}
+
+void source_upload_serve(struct populate_job *j, struct http_request *req, const char *why)
 {
 	static const struct stream_handler handler = {
 		.read = on_read, .eof = on_eof, .error = on_error};
@@ -259,9 +274,7 @@ void source_upload_serve(struct populate_job *j, struct http_request *req)
 	int64_t bytes;
 
 	if (!u || u->stream || u->busy || u->handed) {
-		static const char text[] = "no upload is waited for\n";
-
-		http_respond(req, 404, "text/plain; charset=utf-8", NULL, text, strlen(text));
+		refuse(req, why);
 		return;
 	}
 	if (!size || parse_i64(str_from(size), &bytes) < 0 || bytes <= 0 ||
@@ -349,5 +362,6 @@ const struct populate_source source_upload = {
 	.word = "Upload",
 	.start = start,
 	.stop = stop,
+	.accepted = accepted,
 	.over = over,
 };

@@ -9,5 +9,5 @@ extern const struct populate_source source_upload;		   /* source_upload.c */
 extern const struct populate_source source_claim, source_snapshot; /* source_clone.c */
 
 struct http_request;
-/* j NULL = none waits for one. */
-void source_upload_serve(struct populate_job *j, struct http_request *req);
+/* j NULL = none waits for one; why: what became of the last, or NULL. */
+void source_upload_serve(struct populate_job *j, struct http_request *req, const char *why);

@@ -237,6 +237,10 @@ static int prepare_create(struct hook *h, struct json *doc)
 	if (*content && !streq(content, "kubevirt") && !streq(content, "archive"))
 		invalid(h, "spec.contentType", json_get(spec, "contentType"),
 			"ContentType not one of: kubevirt, archive");
+	else if (streq(content, "archive"))
+		invalid(h, "spec.contentType", json_get(spec, "contentType"),
+			"archives of files are not supported here: use the image of a disk "
+			"(contentType kubevirt; virtctl image-upload --image-path)");
 	if (present(source) == present(ref))
 		invalid(h, "spec.source", NULL,
 			"Data volume should have either Source or SourceRef");

@@ -270,10 +270,15 @@ static void on_done(void *user, const struct http_response *r, const struct err 
 	struct upload *u = user;
 
 	u->call = NULL;
-	if (u->http && r) /* it takes none now */
-		respond(take_request(u), r->status == 404 ? 503 : r->status,
+	if (u->http && r && r->status == 404) { /* it takes none now */
+		_cleanup_(free_p) char *text = xasprintf(
 			"the claim is not ready for an upload: its DataVolume must be in phase "
-			"UploadReady");
+			"UploadReady (%.*s)",
+			(int)strcspn(r->body, "\n"), r->body);
+
+		respond(take_request(u), 503, text);
+	} else if (u->http && r)
+		respond(take_request(u), r->status, r->body);
 	else if (u->http)
 		respond(take_request(u), 502, err ? err->msg : "the node's agent went away");
 	end(u);

@@ -264,6 +264,7 @@ struct json *data_volume_for_upload(
 	static const char *const kept[] = {"volumeMode", "resources", "storageClassName"};
 	struct json *dv = json_new_object(a), *meta, *owner = json_new_object(a), *owners, *spec;
 	struct json *modes = json_new_array(a);
+	const char *content;
 
 	if (!note(doc, UPLOAD_TARGET) || note(doc, POPULATED_FOR) || note(doc, DISK_CONTENT) ||
 		json_path(doc, "spec.dataSource") || json_path(doc, "spec.dataSourceRef") ||
@@ -282,6 +283,9 @@ struct json *data_volume_for_upload(
 	json_push(a, owners, owner);
 	json_set(a, meta, "ownerReferences", owners);
 	json_path_set(a, dv, "spec.source.upload", json_new_object(a));
+	content = json_str(note(doc, CDI "storage.contentType"));
+	if (content && *content)
+		json_path_set(a, dv, "spec.contentType", json_new_string(a, content));
 	spec = json_object_at(a, json_get(dv, "spec"), "pvc");
 	/* DataVolumes have one mode. */
 	json_push(a, modes,

@@ -14,9 +14,11 @@ static void on_created(struct sync *s, const struct client_result *r, void *user
 {
 	if (client_ok(r) || r->code == 409)
 		return;
-	sync_check(s, r);
+	/* The reason that clients who wait for an upload look for. */
 	client_event_as(loop_client(s->loop), loop_name(s->loop), user, NULL, "Warning",
-		"ErrUploadNotPossible", "%s", r->message);
+		"ProvisioningFailed", "no upload into it is possible: %s", r->message);
+	if (r->code != 422) /* it stays what it is */
+		sync_check(s, r);
 }
 
 static void reconcile(struct sync *s)
