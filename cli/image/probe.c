@@ -166,19 +166,92 @@ static void probe_raw(int fd, const unsigned char *h, struct probe *p)
 		probe_mbr(h, p);
 }
 
+static uint64_t vmdk_bytes(const unsigned char *h)
+{
+	uint64_t sectors = le(h + 12, 8);
+	return sectors > UINT64_MAX / SECTOR ? 0 : sectors * SECTOR;
+}
+
+/* [MS-VHDX] 2.2.3, 2.6: the table of regions names the metadata, which have an item for the size.
+ */
+static uint64_t vhdx_bytes(int fd)
+{
+	static const unsigned char metadata[16] = {0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b,
+		0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e};
+	static const unsigned char size[16] = {0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2,
+		0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8};
+	unsigned char e[32], v[8];
+	uint64_t table = 0;
+	for (unsigned i = 0; i < 16 && !table; i++) {
+		read_at(fd, (192u << 10) + 16 + 32 * i, e, sizeof(e));
+		if (memcmp(e, metadata, 16) == 0)
+			table = le(e + 16, 8);
+	}
+	for (unsigned i = 0; i < 16 && table && table < INT64_MAX / 2; i++) {
+		read_at(fd, table + 32 + 32 * i, e, sizeof(e));
+		if (memcmp(e, size, 16) != 0)
+			continue;
+		read_at(fd, table + le(e + 16, 4), v, sizeof(v));
+		return le(v, 8);
+	}
+	return 0;
+}
+
+/* A tar with a VMDK in it: the first one's size. */
+static bool probe_ova(int fd, const unsigned char *h, struct probe *p)
+{
+	unsigned char entry[SECTOR], head[SECTOR];
+	uint64_t at = 0;
+	if (memcmp(h + 257, "ustar", 5) != 0)
+		return false;
+	p->format = "ova";
+	for (unsigned i = 0; i < 1000 && !p->virtual_bytes && at < p->file_bytes; i++) {
+		uint64_t size = 0;
+		read_at(fd, at, entry, sizeof(entry));
+		if (memcmp(entry + 257, "ustar", 5) != 0)
+			break;
+		/* Of 8 GiB and more: in base 256. */
+		if (entry[124] & 0x80)
+			size = be(entry + 128, 8);
+		else
+			for (unsigned c = 124; c < 136 && entry[c] >= '0' && entry[c] <= '7'; c++)
+				size = size << 3 | (entry[c] - (uint64_t)'0');
+		read_at(fd, at + SECTOR, head, sizeof(head));
+		if (memcmp(head, "KDMV", 4) == 0)
+			p->virtual_bytes = vmdk_bytes(head);
+		if (size > p->file_bytes)
+			break;
+		at += SECTOR + (size + SECTOR - 1) / SECTOR * SECTOR;
+	}
+	return true;
+}
+
 static int probe_open(int fd, struct probe *p, struct err *err)
 {
+	static const struct {
+		const char *magic;
+		size_t size;
+		const char *format;
+	} packed[] = {{"\x1f\x8b", 2, "gzip"},
+		{"\xfd"
+		 "7zXZ\0",
+			6, "xz"},
+		{"\x28\xb5\x2f\xfd", 4, "zstd"}};
 	unsigned char h[SECTOR], footer[SECTOR] = {0};
 	read_at(fd, 0, h, sizeof(h));
 	if (p->file_bytes >= SECTOR)
 		read_at(fd, p->file_bytes - SECTOR, footer, sizeof(footer));
 	if (memcmp(h, "QFI\xfb", 4) == 0)
 		return probe_qcow2(fd, h, p, err);
+	for (size_t i = 0; i < ARRAY_LEN(packed); i++)
+		if (memcmp(h, packed[i].magic, packed[i].size) == 0) {
+			p->format = packed[i].format;
+			return 0;
+		}
 	if (memcmp(h, "KDMV", 4) == 0) {
 		p->format = "vmdk";
 		p->version = (unsigned)le(h + 4, 4);
-		uint64_t sectors = le(h + 12, 8);
-		p->virtual_bytes = sectors > UINT64_MAX / SECTOR ? 0 : sectors * SECTOR;
+		p->virtual_bytes = vmdk_bytes(h);
 	} else if (memcmp(h, "# Disk DescriptorFile", 21) == 0) {
 		return err_set(err, -EINVAL,
 			"a VMDK that only names other files: give the file with the data");
@@ -188,10 +261,11 @@ static int probe_open(int fd, struct probe *p, struct err *err)
 		p->virtual_bytes = le(h + 368, 8);
 	} else if (memcmp(h, "vhdxfile", 8) == 0) {
 		p->format = "vhdx";
+		p->virtual_bytes = vhdx_bytes(fd);
 	} else if (memcmp(h, "conectix", 8) == 0 || memcmp(footer, "conectix", 8) == 0) {
 		p->format = "vpc";
 		p->virtual_bytes = be((h[0] == 'c' ? h : footer) + 48, 8);
-	} else {
+	} else if (!probe_ova(fd, h, p)) {
 		probe_raw(fd, h, p);
 	}
 	return 0;

@@ -12,9 +12,11 @@ struct probe_partition {
 	bool bootable;
 };
 struct probe {
-	const char *format; /* "qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc", "iso" */
-	uint64_t file_bytes, virtual_bytes;
-	char backing[1024]; /* name of the backing file in the header, "" = none */
+	/* "qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc", "iso"; of disks in something else: "ova",
+	 * "gzip", "xz", "zstd" */
+	const char *format;
+	uint64_t file_bytes, virtual_bytes; /* virtual_bytes 0 = not told, as by packed ones */
+	char backing[1024];		    /* name of the backing file in the header, "" = none */
 	bool encrypted, data_file;
 	unsigned version;  /* of the format; 0 = it has none */
 	const char *table; /* "gpt", "mbr", NULL = none, or not looked for */

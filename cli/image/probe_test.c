@@ -109,6 +109,65 @@ static void test_gpt_lies(void **state)
 	assert_int_equal(p.partition_count, 0);
 }
 
+static void put_le(unsigned char *p, uint64_t v, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		p[i] = (unsigned char)(v >> 8 * i);
+}
+
+static void test_vhdx(void **state)
+{
+	static unsigned char h[2 << 20];
+	unsigned char *region = h + (192 << 10) + 16 + 32, *item = h + (1 << 20) + 32;
+	struct probe p;
+	struct err err = ERR_INIT;
+	memset(h, 0, sizeof(h));
+	memcpy(h, "vhdxfile", 8);
+	assert_int_equal(probe(h, sizeof(h), sizeof(h), &p, &err), 0);
+	assert_string_equal(p.format, "vhdx");
+	assert_int_equal(p.virtual_bytes, 0);
+	memcpy(region, "\x06\xa2\x7c\x8b\x90\x47\x9a\x4b\xb8\xfe\x57\x5f\x05\x0f\x88\x6e", 16);
+	put_le(region + 16, 1 << 20, 8);
+	memcpy(item, "\x24\x42\xa5\x2f\x1b\xcd\x76\x48\xb2\x11\x5d\xbe\xd8\x3b\xf4\xb8", 16);
+	put_le(item + 16, 65536, 4);
+	put_le(h + (1 << 20) + 65536, 3 << 20, 8);
+	assert_int_equal(probe(h, sizeof(h), sizeof(h), &p, &err), 0);
+	assert_int_equal(p.virtual_bytes, 3 << 20);
+	put_le(region + 16, UINT64_MAX, 8);
+	assert_int_equal(probe(h, sizeof(h), sizeof(h), &p, &err), 0);
+	assert_int_equal(p.virtual_bytes, 0);
+}
+
+/* A descriptor of 700 bytes, and a VMDK behind it. */
+static void test_ova(void **state)
+{
+	unsigned char h[4096] = {0};
+	struct probe p;
+	struct err err = ERR_INIT;
+	memcpy(h + 257, "ustar", 5);
+	memcpy(h + 124, "00000001274", 11);
+	memcpy(h + 3 * 512 + 257, "ustar", 5);
+	memcpy(h + 3 * 512 + 124, "00000002000", 11);
+	memcpy(h + 4 * 512, "KDMV", 4);
+	put_le(h + 4 * 512 + 12, 2048, 8);
+	assert_int_equal(probe(h, sizeof(h), sizeof(h), &p, &err), 0);
+	assert_string_equal(p.format, "ova");
+	assert_int_equal(p.virtual_bytes, 1 << 20);
+	h[124] = 0x80;
+	memset(h + 125, 0xff, 11);
+	assert_int_equal(probe(h, sizeof(h), sizeof(h), &p, &err), 0);
+	assert_int_equal(p.virtual_bytes, 0);
+}
+
+static void test_packed(void **state)
+{
+	struct probe p;
+	struct err err = ERR_INIT;
+	assert_int_equal(probe("\x1f\x8b\x08", 3, 5000, &p, &err), 0);
+	assert_string_equal(p.format, "gzip");
+	assert_int_equal(p.virtual_bytes, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +175,9 @@ int main(void)
 		cmocka_unit_test(test_qcow2_lies),
 		cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_gpt_lies),
+		cmocka_unit_test(test_vhdx),
+		cmocka_unit_test(test_ova),
+		cmocka_unit_test(test_packed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

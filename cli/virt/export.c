@@ -71,6 +71,11 @@ static int create_upload(struct virt *v, const struct image_upload *u, struct er
 		int r = probe_image(u->file, &probe, err);
 		if (r < 0)
 			return err_context(err, r, "--size is needed");
+		if (probe.virtual_bytes == 0)
+			return err_set(err, -EINVAL,
+				"--size is needed: '%s' (%s) does not say how large the disk in it "
+				"is",
+				u->file, probe.format);
 		size = arena_printf(a, "%llu", (unsigned long long)probe.virtual_bytes);
 	}
 	struct json *dv = json_new_object(a), *spec = json_object_at(a, dv, "spec"),
