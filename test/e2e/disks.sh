@@ -242,7 +242,7 @@ apiVersion: cdi.kubevirt.io/v1beta1
 kind: DataVolume
 metadata: {name: full}
 spec:
-  source: {http: {url: "$url/disk.vdi"}}
+  source: {http: {url: "$url/disk.vhd"}}
   pvc: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: e2e-disks-small, resources: {requests: {storage: 32Mi}}}
 END
 check "a data volume where there is little room" k apply -f "$TEST_DIR/full.yaml"
