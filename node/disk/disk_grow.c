@@ -20,7 +20,7 @@ struct lending {
 	char *directory, *top;
 	int64_t size_bytes;
 	bool raw, lent;
-	uid_t owner;
+	uid_t owner, user; /* before; whom qemu-img runs as */
 	gid_t group;
 	mode_t mode;
 	struct err err;
@@ -33,9 +33,9 @@ struct disk_grow {
 	struct child *child;
 };
 
-static uid_t nobody(void)
+static bool is_lent(const struct stat *st)
 {
-	return (uid_t)atoi(CHILD_NOBODY);
+	return st->st_uid >= CHILD_USERS_FIRST && st->st_uid < CHILD_USERS_FIRST + CHILD_USERS;
 }
 
 static void lending_free(struct lending *l)
@@ -103,11 +103,12 @@ static void lend(void *user)
 	fd = open_top(l, O_RDONLY, &st, &l->err);
 	if (fd < 0)
 		return;
-	l->owner = st.st_uid == nobody() ? 0 : st.st_uid;
-	l->group = st.st_uid == nobody() ? 0 : st.st_gid;
+	l->owner = is_lent(&st) ? 0 : st.st_uid;
+	l->group = is_lent(&st) ? 0 : st.st_gid;
 	l->mode = st.st_mode & 07777;
+	l->user = child_user_new();
 	l->lent = true;
-	if (fchown(fd, nobody(), (gid_t)nobody()) < 0 || fchmod(fd, 0600) < 0)
+	if (fchown(fd, l->user, l->user) < 0 || fchmod(fd, 0600) < 0)
 		err_errno(&l->err, -errno, "change owner of '%s/%s'", l->directory, l->top);
 }
 
@@ -119,7 +120,7 @@ static void take_back(void *user)
 	_cleanup_(close_p) int fd = open_top(l, O_RDONLY, &st, &err);
 
 	/* Whoever else has changed its owner knows why. */
-	if (fd >= 0 && st.st_uid == nobody() &&
+	if (fd >= 0 && is_lent(&st) &&
 		(fchown(fd, l->owner, l->group) < 0 || fchmod(fd, l->mode) < 0))
 		err_errno(&err, -errno, "change owner of '%s/%s'", l->directory, l->top);
 	if (err.code && !l->err.code)
@@ -132,7 +133,7 @@ void disk_grow_mend(const struct disk_chain *chain)
 	struct stat st;
 
 	if (!chain->layers[0].frozen && streq(chain->layers[0].format, "qcow2") &&
-		lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == nobody())
+		lstat(path, &st) == 0 && S_ISREG(st.st_mode) && is_lent(&st))
 		(void)!disk_dir_set_owner(path, 0, 0600, NULL);
 }
 
@@ -182,6 +183,7 @@ static void resize(struct disk_grow *g)
 		.timeout_ms = TIMEOUT_MS,
 		.memory_bytes_max = MEMORY_MAX_BYTES,
 		.unprivileged = true,
+		.run_as = g->l->user,
 		.done = on_resized,
 		.user = g,
 	});

@@ -1,5 +1,5 @@
 /* disk_grow.h - makes the disk of a directory larger. Layers of qcow2 by qemu-img, which has no
- * rights: the top is lent to nobody meanwhile, and has its owner again afterwards. */
+ * rights: the top is lent to its user meanwhile, and has its owner again afterwards. */
 #pragma once
 
 #include "node/disk/disk_dir.h"
