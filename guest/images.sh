@@ -214,7 +214,7 @@ images_loader() {
 	grub=$(images_unpacked grub-pc-bin) && tools=$(images_unpacked grub-common) || return
 	cat >"$work/grub.cfg" <<-'END'
 		set root=(hd0,msdos1)
-		linux /boot/vmlinuz console=tty0 console=ttyS0,115200 loglevel=4 mitigations=off net.ifnames=0
+		linux /boot/vmlinuz console=tty0 console=ttyS0,115200 loglevel=4 no_timer_check mitigations=off net.ifnames=0
 		initrd /boot/initrd.img
 		boot
 	END
@@ -233,7 +233,7 @@ images_make_vm_install() {
 	mkdir -p "$iso" "$work/root/disk"
 	cat >"$work/install.cfg" <<-'END'
 		set root=(cd)
-		linux /vmlinuz console=tty0 console=ttyS0,115200 loglevel=4 mitigations=off install
+		linux /vmlinuz console=tty0 console=ttyS0,115200 loglevel=4 no_timer_check mitigations=off install
 		initrd /initrd.img
 		boot
 	END

@@ -54,7 +54,7 @@ check "and its disk" k delete pvc system --timeout=240s
 address=$(on_node 1 ip -4 -o addr show hanok0 | awk '{ sub(/\/.*/, "", $4); print $4 }')
 mkdir -p "$LAB/node1/var/boot"
 for layer in "$IMAGES_CACHE"/vm-kernel/blobs/sha256/*; do tar -xf "$layer" -C "$LAB/node1/var/boot" --strip-components=2 ./boot 2>/dev/null; done
-printf '#!ipxe\nkernel http://%s:8099/vmlinuz initrd=initrd.img console=ttyS0 loglevel=4\ninitrd http://%s:8099/initrd.img\nboot\n' \
+printf '#!ipxe\nkernel http://%s:8099/vmlinuz initrd=initrd.img console=ttyS0 loglevel=4 no_timer_check\ninitrd http://%s:8099/initrd.img\nboot\n' \
 	"$address" "$address" >"$LAB/node1/var/boot/go.ipxe"
 check "kernel and initial file system are there" test -s "$LAB/node1/var/boot/vmlinuz" -a -s "$LAB/node1/var/boot/initrd.img"
 check "a web server" lab_service node1 boot-web busybox httpd -f -p "$address:8099" -h /var/boot

@@ -23,7 +23,7 @@ spec:
           bootloader: {efi: {secureBoot: false, persistent: true}}
           serial: SN-1
           kernelBoot:
-            kernelArgs: console=ttyS0 loglevel=4
+            kernelArgs: console=ttyS0 loglevel=4 no_timer_check
             container: {image: "registry.lab:5000/vm-kernel:latest", kernelPath: /boot/vmlinuz, initrdPath: /boot/initrd.img}
         chassis: {asset: A-1}
         clock: {utc: {}, timer: {rtc: {tickPolicy: catchup}}}
@@ -55,7 +55,7 @@ spec:
       acpi: {slicNameRef: table}
       bootloader: {bios: {useSerial: true}}
       kernelBoot:
-        kernelArgs: console=ttyS0 loglevel=4
+        kernelArgs: console=ttyS0 loglevel=4 no_timer_check
         container: {image: "registry.lab:5000/vm-kernel:latest", kernelPath: /boot/vmlinuz, initrdPath: /boot/initrd.img}
     features: {hyperv: {spinlocks: {}}}
     devices:

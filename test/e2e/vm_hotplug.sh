@@ -26,7 +26,7 @@ spec:
         cpu: {sockets: 1}
         firmware:
           kernelBoot:
-            kernelArgs: console=ttyS0 loglevel=4
+            kernelArgs: console=ttyS0 loglevel=4 no_timer_check
             container: {image: "registry.lab:5000/vm-kernel:latest", kernelPath: /boot/vmlinuz, initrdPath: /boot/initrd.img}
         memory: {guest: 128Mi}
         devices:

@@ -67,7 +67,7 @@ C12() {
 
 #@ C13 | a kernel and its initrd out of an image boot directly, with their arguments |
 C13() {
-	DISK=none machine_spec c13 "$(domain "{\"firmware\":{\"kernelBoot\":{\"kernelArgs\":\"console=ttyS0 loglevel=4 c13=yes\",\"container\":{\"image\":\"$REGISTRY_IN_LAB/vm-kernel:latest\",\"kernelPath\":\"/boot/vmlinuz\",\"initrdPath\":\"/boot/initrd.img\"}}}}")" | k apply -f -
+	DISK=none machine_spec c13 "$(domain "{\"firmware\":{\"kernelBoot\":{\"kernelArgs\":\"console=ttyS0 loglevel=4 no_timer_check c13=yes\",\"container\":{\"image\":\"$REGISTRY_IN_LAB/vm-kernel:latest\",\"kernelPath\":\"/boot/vmlinuz\",\"initrdPath\":\"/boot/initrd.img\"}}}}")" | k apply -f -
 	ready c13
 	answers c13
 	in_guest c13 'grep -q c13=yes /proc/cmdline'
