@@ -92,7 +92,7 @@ check "the agent becomes an old one" virt exec told --timeout 120 -- sh -c "$old
 check "and says so" eventually 60 matches '"enabled":false,"name":"guest-ssh-add-authorized-keys"|"name":"guest-ssh-add-authorized-keys","enabled":false|"name":"guest-ssh-add-authorized-keys"[,}]' sub told guestosinfo
 check "the key is there again" eventually 60 matches '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo two@test$' \
 	virt exec told --timeout 120 -- cat /root/.ssh/authorized_keys
-check_output "that is in order" '^True $' k get vmi told -o 'jsonpath={.status.conditions[?(@.type=="AccessCredentialsSynchronized")].status} {.status.conditions[?(@.type=="AgentVersionNotSupported")].status}'
+check "that is in order" eventually 60 matches '^True $' k get vmi told -o 'jsonpath={.status.conditions[?(@.type=="AccessCredentialsSynchronized")].status} {.status.conditions[?(@.type=="AgentVersionNotSupported")].status}'
 
 check "freeze" put told freeze '{"unfreezeTimeout": "1h0m0s"}' -f
 check "the status says so" eventually 30 matches '^frozen$' k_field vmi/told .status.fsFreezeStatus

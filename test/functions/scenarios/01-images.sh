@@ -49,7 +49,7 @@ C04() {
 	for format in vmdk vdi vhdx vpc; do
 		qemu-img convert -f raw -O $format "$TEST_DIR/web/c04.raw" "$TEST_DIR/web/c04.$format"
 		import "c04-$format" "{\"http\":{\"url\":\"$(web_url c04.$format)\"}}" 16Mi
-		disk_io "c04-$format" 'read -v 0 512' | grep -q 'what is in it'
+		disk_io "c04-$format" 'read -v 0 512' | grep -q 'what.is.in.it'
 	done
 }
 
@@ -88,7 +88,7 @@ C07() {
 	printf '<?xml version="1.0"?><Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"><References><File ovf:href="disk1.vmdk" ovf:id="file1"/></References><DiskSection><Disk ovf:capacity="16" ovf:capacityAllocationUnits="byte * 2^20" ovf:diskId="d1" ovf:fileRef="file1"/></DiskSection></Envelope>' >"$TEST_DIR/ova/vm.ovf"
 	tar -C "$TEST_DIR/ova" --format=ustar -cf "$TEST_DIR/web/c07.ova" vm.ovf disk1.vmdk
 	import c07 "{\"http\":{\"url\":\"$(web_url c07.ova)\"}}" 32Mi
-	disk_io c07 'read -v 0 512' | grep -q 'out of an archiv'
+	disk_io c07 'read -v 0 512' | grep -q 'out.of.an.archiv'
 }
 
 #@ C08 | an instancetype and a preference give a machine its processors, memory and machine type |
