@@ -40,21 +40,25 @@ lab_use() {
 # lab_await SECONDS WHAT COMMAND...: until COMMAND succeeds, or exits with 99: "it never will". For conditions
 # that the other side does not announce.
 lab_await() {
-	local seconds=$1 what=$2 deadline status output began=$EPOCHREALTIME waited
+	local seconds=$1 what=$2 deadline status output tries=0 begun pause
 	shift 2
 	deadline=$((SECONDS + seconds))
 	while :; do
+		begun=${EPOCHREALTIME//[!0-9]/}
 		output=$("$@" 2>&1) && return
 		status=$?
 		if [ $status = 99 ] || [ $SECONDS -ge "$deadline" ]; then
 			echo "not so after $((SECONDS - deadline + seconds)) s: $what. The last try said: $output" >&2
 			return 1
 		fi
-		# What takes long is not asked for all the time: what asks would take the processor from it. A twentieth of what has
-		# passed, from 50 to 500 ms.
-		waited=$(((${EPOCHREALTIME/[.,]/} - ${began/[.,]/}) / 20000))
-		waited=$((waited < 50 ? 50 : waited > 500 ? 500 : waited))
-		sleep "0.$(printf %03d $waited)"
+		# What takes long is not asked for all the time: what asks would take the processor from it. Nor is asked more than
+		# half of the time, on a machine that is so busy that the question takes long.
+		tries=$((tries + 1))
+		if [ $tries -lt 40 ]; then pause=50000; else pause=250000; fi
+		begun=$((${EPOCHREALTIME//[!0-9]/} - begun))
+		[ $begun -le $pause ] || pause=$((begun < 3000000 ? begun : 3000000))
+		printf -v pause '%d.%06d' $((pause / 1000000)) $((pause % 1000000))
+		sleep "$pause"
 	done
 }
 
