@@ -130,11 +130,12 @@ bench_import_hanok() {
 }
 bench_disk_gone() { ! bench_kubectl get pvc "$1" >/dev/null 2>&1; }
 
+# In the same host, with the share of the machine that it has.
 bench_import_peer() {
-	local since
+	local since there=/var/lib/hanok-bench/disks
 	since=$(bench_disk_now)
-	qemu-img convert -t writeback -T writeback -O qcow2 "$BENCH_DISKS/disk.$1" "$BENCH_DISKS/out.qcow2" || return
-	sync "$BENCH_DISKS/out.qcow2" && bench_disk_line peer "$since"
+	lab_exec 1 sh -c "qemu-img convert -t writeback -T writeback -O qcow2 $there/disk.$1 $there/out.qcow2 && sync $there/out.qcow2" || return
+	bench_disk_line peer "$since"
 	rm -f "$BENCH_DISKS/out.qcow2"
 }
 

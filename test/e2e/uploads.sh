@@ -25,7 +25,6 @@ same_as_plain() {
 	qemu-img compare -f raw -F qcow2 "$TEST_DIR/plain.raw" "$(disk_of "$1")/$(sed -n 's/.*"top":"\([^"]*\)".*/\1/p' "$(disk_of "$1")/disk.json")"
 }
 
-running() { k_field "dv/$1" '.status.conditions[?(@.type=="Running")].message'; }
 label() { k_field "$1" ".metadata.labels.instancetype\.kubevirt\.io/default-$2"; }
 
 # ---- one that sends nothing: what becomes of it is seen at the end ----
@@ -86,7 +85,7 @@ check_refused "a block volume" 'provisioning failed: .*not block devices: use Fi
 	upload dv block --size=16Mi --volume-mode=block --image-path="$TEST_DIR/disk.qcow2"
 check_refused "too small a claim" 'unexpected return value 400, Virtual image size 12582912 is larger than the reported available storage 8388608. A larger PVC is required|503.*A larger PVC is required' \
 	upload dv small --size=8Mi --image-path="$TEST_DIR/disk.qcow2"
-check "says so" eventually 20 matches 'A larger PVC is required' running small
+check "says so" eventually 20 matches 'UploadError.*A larger PVC is required' k get events --field-selector involvedObject.name=small
 check_refused "what is no disk" 'the disk has a backing file, which is not allowed' upload dv evil --size=16Mi --image-path="$TEST_DIR/evil.qcow2"
 check_output "the same, with a good one" 'Using existing PVC e2e-uploads/evil.*completed successfully' upload dv evil --no-create --image-path="$TEST_DIR/disk.qcow2"
 check "its bytes (again)" same_as_plain evil
