@@ -184,6 +184,13 @@ for operation in snapshot merge clone; do
 done
 check_output "no guest died of it" "^$qemu_before\$" qemu
 
+# An agent that is killed at the very end of a merge has no time to remove what nothing uses any more.
+left_over() {
+	kill_one agent && on_node 1 touch "$(claim_dir data)/00000000-0000-4000-8000-000000000001.qcow2" && lab_node_up 1
+}
+check "a layer that nothing uses is left" left_over
+check "it goes" merged
+
 # A frozen guest is thawed by whoever comes next.
 freeze_left() {
 	guest 'true' && on_node 1 touch "/var/lib/hanok/vms/$(k_field vmi/vm .metadata.uid)/frozen" &&

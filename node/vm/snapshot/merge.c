@@ -57,6 +57,7 @@ struct merges {
 	char worker[37];
 	struct live_disk live;
 	char base[64], top[64]; /* no base: there is nothing to be merged, only to be tidied */
+	char last[64];		/* volume that was tried last: the others come first */
 	bool again;
 };
 
@@ -374,6 +375,7 @@ static bool begin(struct merges *g, const char *volume, size_t own, bool untidy)
 		return false;
 	}
 	g->directory = xstrdup(path);
+	snprintf(g->last, sizeof(g->last), "%s", volume);
 	snprintf(g->worker, sizeof(g->worker), "%s", use == DISK_LIVE ? w->uid : "");
 	disks_hold(g->s->n->disks, path);
 	queue(g, plan_on_thread, on_planned, work_of_disk(g));
@@ -413,14 +415,20 @@ static void on_scanned(void *user, bool cancelled)
 {
 	struct merge_work *w = user;
 	struct merges *g = w->g;
+	size_t first = 0;
 
 	if (!cancelled) {
 		g->job = NULL;
 		if (g->again)
 			wakeup_in(g->look, SOON_MS);
-		for (size_t i = 0; i < w->count; i++)
-			if (begin(g, w->found[i].name, w->found[i].own, w->found[i].untidy))
+		while (first < w->count && !streq(w->found[first].name, g->last))
+			first++;
+		for (size_t i = 0; i < w->count; i++) {
+			size_t at = (first + 1 + i) % w->count;
+
+			if (begin(g, w->found[at].name, w->found[at].own, w->found[at].untidy))
 				break;
+		}
 	}
 	work_free(w);
 }
