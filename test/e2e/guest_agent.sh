@@ -87,8 +87,9 @@ slow_ended() { wait $slow && [ "$(od -An -tx1 "$TEST_DIR/slow" | tr -d " \n")" =
 check "the program has ended, and what it wrote came as it was" slow_ended
 
 # An agent as those before QEMU 5.2, which know nothing of keys: a program sets them.
-old_agent='[ -e /etc/qemu ] || { mkdir -p /etc/qemu; printf "[general]\\nblock-rpcs=guest-ssh-get-authorized-keys,guest-ssh-add-authorized-keys,guest-ssh-remove-authorized-keys\\n" >/etc/qemu/qemu-ga.conf; rm /root/.ssh/authorized_keys; (sleep 1; killall qemu-ga) >/dev/null 2>&1 & }'
+old_agent='[ -e /etc/qemu ] || { mkdir -p /etc/qemu; printf "[general]\\nblock-rpcs=guest-ssh-get-authorized-keys,guest-ssh-add-authorized-keys,guest-ssh-remove-authorized-keys\\n" >/etc/qemu/qemu-ga.conf; rm /root/.ssh/authorized_keys; (sleep 1; killall qemu-ga; sleep 1; touch /run/old) >/dev/null 2>&1 & }'
 check "the agent becomes an old one" virt exec told --timeout 120 -- sh -c "$old_agent"
+check "after a start of its own" eventually 60 virt exec told --timeout 120 -- test -e /run/old
 check "and says so" eventually 60 matches '"enabled":false,"name":"guest-ssh-add-authorized-keys"|"name":"guest-ssh-add-authorized-keys","enabled":false|"name":"guest-ssh-add-authorized-keys"[,}]' sub told guestosinfo
 check "the key is there again" eventually 60 matches '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo two@test$' \
 	virt exec told --timeout 120 -- cat /root/.ssh/authorized_keys
