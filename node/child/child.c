@@ -24,6 +24,7 @@ struct child {
 	int64_t exit_status;
 	int signal;
 	char *program;
+	bool out_ended; /* nothing more is to be read */
 	void (*output)(void *user, const char *p, size_t size);
 	void (*done)(void *user, const struct child_result *r, const struct err *err);
 	void *user;
@@ -133,6 +134,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 
 	if (n < 0) {
 		uv_read_stop(s);
+		c->out_ended |= s == (uv_stream_t *)&c->out;
 		one_less(c);
 		return;
 	}
@@ -334,6 +336,16 @@ struct child *child_run(const struct child_options *o)
 		close_handle((uv_handle_t *)&c->in);
 	}
 	return c;
+}
+
+void child_pause(struct child *c, bool paused)
+{
+	if (!c || c->finished || c->cancelled || c->timed_out || c->out_ended || !c->output)
+		return;
+	if (paused)
+		uv_read_stop((uv_stream_t *)&c->out);
+	else
+		uv_read_start((uv_stream_t *)&c->out, on_alloc, on_read);
 }
 
 void child_cancel(struct child *c)

@@ -66,4 +66,6 @@ struct child_options {
 
 struct child;
 struct child *child_run(const struct child_options *o);
+/* Of one with `output`: reads on, or lets it wait. NULL allowed. */
+void child_pause(struct child *c, bool paused);
 void child_cancel(struct child *c); /* kills it; done is not called; NULL allowed */

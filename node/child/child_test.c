@@ -56,6 +56,64 @@ static uint64_t user_of(uid_t run_as)
 	return id;
 }
 
+struct slow_reader {
+	struct child *child;
+	uv_timer_t timer;
+	size_t size;
+	bool paused, done;
+};
+
+static void on_later(uv_timer_t *t)
+{
+	struct slow_reader *r = t->data;
+
+	r->paused = false;
+	child_pause(r->child, false);
+}
+
+static void on_piece(void *user, const char *p, size_t size)
+{
+	struct slow_reader *r = user;
+
+	assert_false(r->paused);
+	r->size += size;
+	r->paused = true;
+	child_pause(r->child, true);
+	uv_timer_start(&r->timer, on_later, 1, 0);
+}
+
+static void on_all(void *user, const struct child_result *result, const struct err *err)
+{
+	struct slow_reader *r = user;
+
+	assert_null(err);
+	r->done = true;
+	child_pause(NULL, true);
+	uv_close((uv_handle_t *)&r->timer, NULL);
+}
+
+static void test_waits_for_who_reads(void **state)
+{
+	static const char *const argv[] = {"head", "-c", "300000", "/dev/zero", NULL};
+	struct slow_reader r = {0};
+	uv_loop_t loop;
+
+	uv_loop_init(&loop);
+	uv_timer_init(&loop, &r.timer);
+	r.timer.data = &r;
+	r.child = child_run(&(struct child_options){
+		.loop = &loop,
+		.argv = argv,
+		.output = on_piece,
+		.done = on_all,
+		.user = &r,
+	});
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	assert_true(r.done);
+	assert_int_equal(r.size, 300000);
+}
+
 static void test_each_is_somebody_else(void **state)
 {
 	uint64_t one, other;
@@ -88,6 +146,7 @@ static void test_nothing_is_to_be_gained(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_waits_for_who_reads),
 		cmocka_unit_test(test_each_is_somebody_else),
 		cmocka_unit_test(test_nothing_is_to_be_gained),
 	};

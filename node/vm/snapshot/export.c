@@ -3,6 +3,9 @@
  *   LOOKING (a thread reads which layers) --> STARTING (qemu-nbd opens its socket) --> GREETING
  *     --> READING: a piece is asked for, goes to the client (compressed, if asked), and the next
  * one is asked for when the client has room --> over
+ *
+ * A directory that holds no disk (a memory dump) goes as what tar writes of it:
+ *   ARCHIVE --> over
  */
 #include "node/vm/snapshot/export.h"
 
@@ -25,8 +28,9 @@
 #define GZIP_WINDOW (15 + 16)
 /* Each has a program of its own, and who has a token may ask as often as he likes. */
 #define AT_ONCE_MAX 16
+#define TAR_MEMORY_BYTES (UINT64_C(256) << 20)
 
-enum export_state { LOOKING, STARTING, HELLO, OPENING, REPLY, DATA };
+enum export_state { LOOKING, STARTING, HELLO, OPENING, REPLY, DATA, ARCHIVE };
 
 struct export
 {
@@ -130,10 +134,13 @@ static void on_drained(struct http_request *req)
 {
 	struct export *e = req->user;
 
-	if (e && e->waits) {
-		e->waits = false;
+	if (!e || !e->waits)
+		return;
+	e->waits = false;
+	if (e->state == ARCHIVE)
+		child_pause(e->child, false);
+	else
 		ask(e);
-	}
 }
 
 static void give(struct export *e, const char *data, size_t size)
@@ -294,6 +301,56 @@ static void start_reader(struct export *e)
 	wakeup_in(e->timer, CONNECT_MS);
 }
 
+/* ---- archives ---- */
+
+static void begin_archive(struct export *e)
+{
+	e->begun = true;
+	http_stream_begin(e->req, 200, "application/gzip", NULL);
+	http_stream_on_drained(e->req, on_drained);
+}
+
+static void on_archive(void *user, const char *p, size_t size)
+{
+	struct export *e = user;
+
+	if (!e->begun)
+		begin_archive(e);
+	e->waits = http_stream_queued(e->req) + size > STREAM_HIGH_BYTES;
+	child_pause(e->child, e->waits);
+	http_stream_write(e->req, p, size);
+}
+
+static void on_archived(void *user, const struct child_result *r, const struct err *failure)
+{
+	struct export *e = user;
+
+	e->child = NULL;
+	if (!e->begun && !failure)
+		begin_archive(e);
+	end(e, failure ? failure->msg : NULL);
+}
+
+/* Links are archived, never followed; what a disk is made of has downloads of its own. */
+static void start_archive(struct export *e)
+{
+	static const char *const argv[] = {"tar", "--create", "--use-compress-program=gzip -1",
+		"--numeric-owner", "--one-file-system", "--exclude=./.*", "--exclude=./disk.json",
+		"--exclude=./*.qcow2", ".", NULL};
+
+	e->state = ARCHIVE;
+	e->child = child_run(&(struct child_options){
+		.loop = e->s->n->loop,
+		.argv = argv,
+		.directory = e->directory,
+		.timeout_ms = READ_TIMEOUT_MS,
+		.memory_bytes_max = TAR_MEMORY_BYTES,
+		.output = on_archive,
+		.done = on_archived,
+		.user = e,
+	});
+}
+
 void exports_end(struct vm_snapshots *s)
 {
 	while (!list_empty(&s->exports))
@@ -349,7 +406,7 @@ static void begin(
 	struct vm_snapshots *s, struct http_request *req, const char *directory, bool hold)
 {
 	struct export *e = xcalloc(1, sizeof(*e));
-	struct look *l = xcalloc(1, sizeof(*l));
+	struct look *l;
 	struct random random = RANDOM_SYSTEM;
 	const char *format = http_query_get(req, "format", 0);
 	char uuid[37];
@@ -370,6 +427,11 @@ static void begin(
 		disks_hold(s->n->disks, directory);
 	req->user = e;
 	req->cancelled = on_client_gone;
+	if (format && streq(format, "tar")) {
+		start_archive(e);
+		return;
+	}
+	l = xcalloc(1, sizeof(*l));
 	l->e = e;
 	l->directory = xstrdup(directory);
 	e->job = file_work_queue(s->n->files, directory, look_on_thread, on_looked, l);

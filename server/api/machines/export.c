@@ -18,7 +18,7 @@ bool export_is_path(const char *path)
 }
 
 struct download {
-	const char *namespace, *name, *volume, *format; /* "raw" | "gzip" */
+	const char *namespace, *name, *volume, *format; /* "raw" | "gzip" | "tar" */
 };
 
 /* VERSION/namespaces/NS/virtualmachineexports/NAME/volumes/VOLUME/FILE */
@@ -40,6 +40,8 @@ static bool read_path(struct arena *a, const char *path, struct download *ret)
 		ret->format = "raw";
 	else if (streq(parts[7], "disk.img.gz"))
 		ret->format = "gzip";
+	else if (streq(parts[7], "disk.tar.gz"))
+		ret->format = "tar";
 	return ret->format != NULL;
 }
 
@@ -129,8 +131,8 @@ void export_serve(struct api_request *req)
 
 	if (!read_path(req->arena, req->path, &d)) {
 		status_set(req->arena, &req->st, 404, "NotFound",
-			"there is no such download: .../volumes/VOLUME/disk.img and disk.img.gz "
-			"are");
+			"there is no such download: .../volumes/VOLUME/disk.img, disk.img.gz and "
+			"(of a memory dump) disk.tar.gz are");
 		api_fail(req);
 		return;
 	}

@@ -151,11 +151,24 @@ static const char *base_url(struct sync *s)
 	return o ? json_path_str(object_doc(o, &s->arena), "status.uploadProxyURL") : NULL;
 }
 
+/* What the claim of a volume has is no disk but a file. */
+static bool is_dump(struct sync *s, const char *volume)
+{
+	struct pass *p = s->state;
+	struct object *o = streq(p->kind, "VirtualMachineSnapshot")
+				   ? NULL
+				   : informer_get(p->c->claims, s->ns, volume);
+
+	return o && annotation_of(object_doc(o, &s->arena), MEMORY_DUMP_ANNOTATION);
+}
+
 static struct json *links(struct sync *s, const char *base)
 {
 	static const struct {
 		const char *name, *file;
-	} formats[] = {{"raw", "disk.img"}, {"gzip", "disk.img.gz"}};
+		bool dump;
+	} formats[] = {{"raw", "disk.img", false}, {"gzip", "disk.img.gz", false},
+		{"tar.gz", "disk.tar.gz", true}};
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
 	struct json *link = json_new_object(a), *volumes = json_new_array(a);
@@ -164,10 +177,13 @@ static struct json *links(struct sync *s, const char *base)
 	json_set_str(a, link, "cert", p->c->ca ? p->c->ca : "");
 	JSON_FOR_EACH_ITEM(name, p->names) {
 		struct json *volume = json_new_object(a), *list = json_new_array(a);
+		bool dump = is_dump(s, json_str_or(name, ""));
 
 		for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
 			struct json *one = json_new_object(a);
 
+			if (formats[i].dump != dump)
+				continue;
 			json_set_str(a, one, "format", formats[i].name);
 			json_set_str(a, one, "url",
 				arena_printf(a,

@@ -134,6 +134,10 @@ static void follow(struct sync *s)
 			json_str(json_get(p->request, "fileName"))))
 		return;
 	error = json_str(json_get(result, "error"));
+	struct object *claim = informer_get(p->c->claims, s->ns, p->claim);
+	if (!error && claim)
+		annotate(s, claim, MEMORY_DUMP_ANNOTATION,
+			json_str_or(json_get(result, "file"), ""));
 	set_request(s, error ? "Failed" : "Completed", NULL, error);
 }
 

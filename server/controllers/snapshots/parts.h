@@ -7,6 +7,8 @@
 #include "server/controllers/meta.h"
 
 /* Upstream's names. */
+/* On a claim, KubeVirt's name: it holds a memory dump, in this file, and no disk. */
+#define MEMORY_DUMP_ANNOTATION "kubevirt.io/memory-dump"
 #define SNAPSHOT_FINALIZER "snapshot.kubevirt.io/vmsnapshot-protection"
 #define CONTENT_FINALIZER "snapshot.kubevirt.io/vmsnapshotcontent-protection"
 #define SOURCE_FINALIZER "snapshot.kubevirt.io/snapshot-source-protection"
