@@ -3,7 +3,7 @@
 reads what it reads, and says what it would say. The requests, and the answers that are counted upon, are those of
 KubeVirt 1.0 to 1.6 (pkg/virtctl, client-go/kubecli); where they differ, --release chooses.
 
-    virtctl.py --kubeconfig FILE [-n NAMESPACE] [--release 1.6] COMMAND ...
+    virtctl.py --kubeconfig FILE [-n NAMESPACE] [--as USER] [--release 1.6] COMMAND ...
 
 Exit code 1 and the error on stderr, as virtctl's. --send and --expect stand for whoever sits at a stream.
 """
@@ -54,7 +54,8 @@ class StatusError(Failed):
 
 
 class Api:
-    def __init__(self, kubeconfig):
+    def __init__(self, kubeconfig, user=None):
+        self.headers = HEADERS | ({"Impersonate-User": user, "Impersonate-Group": "system:authenticated"} if user else {})
         text = open(kubeconfig, encoding="utf-8").read()
         self.url = urllib.parse.urlsplit(re.search(r"server:\s*(\S+)", text)[1])
         with tempfile.TemporaryDirectory() as directory:
@@ -71,7 +72,7 @@ class Api:
 
     def call(self, method, path, body=None, content_type=None):
         """The answer's bytes."""
-        headers = dict(HEADERS)
+        headers = dict(self.headers)
         if content_type:
             headers["Content-Type"] = content_type
         if body is not None and not isinstance(body, bytes):
@@ -187,7 +188,7 @@ def poll(seconds, what, ask):
 
 class Virtctl:
     def __init__(self, o):
-        self.o, self.api = o, Api(o.kubeconfig)
+        self.o, self.api = o, Api(o.kubeconfig, getattr(o, "as"))
         self.release = tuple(int(n) for n in o.release.split("."))
 
     # ---- where things are ----
@@ -705,7 +706,7 @@ def options():
     for flag in ("dry-run", "paused", "persist", "force", "force-bind", "no-create", "create-claim", "manifest",
                  "include-secret"):
         p.add_argument("--" + flag, action="store_true")
-    for flag in ("send", "expect", "file", "output", "cache", "serial", "claim-name", "size", "image-path", "ttl", "vm",
+    for flag in ("as", "send", "expect", "file", "output", "cache", "serial", "claim-name", "size", "image-path", "ttl", "vm",
                  "snapshot", "pvc", "volume", "user", "value", "service", "port"):
         p.add_argument("--" + flag)
     p.add_argument("--format", default="yaml")

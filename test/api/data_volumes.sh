@@ -30,6 +30,7 @@ refused "an unknown way to pull" 'ImportMethod never is neither' "source: {regis
 refused "an archive of an image" 'ContentType must be kubevirt when Source is Registry' "contentType: archive, source: {registry: {url: \"docker://host/x\"}}, $S"
 refused "unknown content" 'ContentType not one of: kubevirt, archive' "contentType: tape, source: {blank: {}}, $S"
 refused "a blank archive" 'SourceType cannot be blank and the contentType be archive' "contentType: archive, source: {blank: {}}, $S"
+refused "an archive" 'archives of files are not supported here' "contentType: archive, source: {upload: {}}, $S"
 refused "half a source" 'source VDDK is not valid' "source: {vddk: {url: \"https://host\"}}, $S"
 refused "a reference to another kind" 'currently only DataSource is supported' "sourceRef: {kind: Pod, name: a}, $S"
 check "a claim" create '{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: bad}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}'
@@ -52,6 +53,9 @@ check "which is the claim's" matches '^PersistentVolumeClaim plain$' k_field dv/
 check "it takes no bytes yet" eventually 20 matches '^false$' k_field pvc/plain '.metadata.annotations.cdi\.kubevirt\.io/storage\.pod\.ready'
 check "the claim goes" k delete pvc plain --timeout=60s
 check "and the data volume with it" eventually 20 matches '^0$' k_count dv/plain
+
+check "a claim that asks for the upload of an archive" create '{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: packed, annotations: {cdi.kubevirt.io/storage.upload.target: "", cdi.kubevirt.io/storage.contentType: archive}}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}'
+check "is told that there is none" eventually 20 matches 'ProvisioningFailed.*archives of files are not supported here' k get events --field-selector involvedObject.name=packed
 
 # ---- what clients read before ----
 profile() { k_field storageprofile/hanok-local "$@"; }

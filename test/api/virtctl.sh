@@ -2,7 +2,7 @@
 # virtctl's requests, as test/virtctl.py plays them, on a server alone: the instance is Running because its status says so.
 # (With a node: test/e2e/virtctl.sh.)
 . "$(dirname "$0")/../lib.sh"
-start_server '--controllers=garbagecollector,virtualmachineexport,virtualmachine,endpointslice,storageprofile' --scheduler=off
+start_server '--controllers=clusterrole-aggregation,garbagecollector,virtualmachineexport,virtualmachine,endpointslice,storageprofile' --scheduler=off
 raw /version >/dev/null
 virtctl() { python3 "$TEST_ROOT/test/virtctl.py" --kubeconfig "$KUBECONFIG_FILE" "$@"; }
 create() { k create -f - <<<"$1"; }
@@ -105,5 +105,26 @@ for o in vmsnapshot/s:v1beta1 vmrestore/r:v1beta1 vmclone/c:v1beta1 vmpool/p:v1b
 done
 check "a pool scales by its old version" k scale virtualmachinepools.v1alpha1.pool.kubevirt.io/p --replicas=1
 check_output "which is the pool's" '^1$' k_field vmpool/p .spec.replicas
+
+# Who may edit a namespace needs no more for all of this.
+check "a user who may edit" k create rolebinding ann --clusterrole=edit --user=ann
+ann() { virtctl --as ann "$@"; }
+check "ann asks for the version" ann version
+check_refused "starts" 'VM is already running' ann start web
+check_refused "pauses" 'VMI is not paused' ann unpause vm web
+check_refused "migrates" 'Cannot migrate VMI' ann migrate web
+check_refused "looks for migrations" 'Found no migration' ann migrate-cancel web
+check "adds a volume" ann addvolume web --volume more --persist
+check "and takes it away" ann removevolume web --volume more --persist
+check_refused "asks for memory dumps" 'memory dump remove request .* already exists' ann memory-dump remove web
+check "adds a key" ann add-ssh-key sized --user me --value "$key"
+check "expands" ann expand --file "$TEST_DIR/sized.json"
+check "exports" ann vmexport create annas --vm web --release 1.0
+check "exposes" ann expose vm web --service annas --port 80
+check_refused "but does not set the platform's" 'cannot patch resource "kubevirts"' ann log-verbosity 3
+check "who may view" k create rolebinding bob --clusterrole=view --user=bob
+check_refused "starts nothing" 'cannot update resource "virtualmachines/start"' virtctl --as bob start web
+check "and sees the graph" virtctl --as bob objectgraph vm web
+
 for what in vm vmi vmirs vmpool vmsnapshot vmrestore vmclone vmexport vmim dv kv; do check "kubectl get $what" k get $what -o wide; done
 finish
