@@ -134,6 +134,7 @@ guests_are() { if grep -qE '\b(vmx|svm)\b' /proc/cpuinfo; then echo KVM; else ec
 functions_at_exit() {
 	local status=$?
 	trap - EXIT INT TERM
+	IFS=$' \t\n' # that of the "read" that a signal may have come in
 	if [ -n "${WORKERS_PID:-}" ]; then
 		kill "$WORKERS_PID" 2>/dev/null
 		wait "$WORKERS_PID"
