@@ -16,6 +16,7 @@ static const struct role {
 	{"node", node_main, "node agent: containers, virtual machines, network of this machine"},
 	{"netd", netd_main, "applies packet filter rules for `hanok node` (started by it)"},
 	{"confine", confine_main, "shuts in a program for `hanok node` (started by it)"},
+	{"nfs", nfs_main, "does a thing on an NFS server for `hanok node` (started by it)"},
 	{"up", up_main, "server and node on this machine"},
 	{"kubeconfig", kubeconfig_main, "issue a kubeconfig from a server's data directory"},
 	{"backup", backup_main, "copy a running server's store into a file"},

@@ -6,6 +6,7 @@ int server_main(int argc, char **argv);
 int node_main(int argc, char **argv);
 int netd_main(int argc, char **argv);
 int confine_main(int argc, char **argv);
+int nfs_main(int argc, char **argv);
 int up_main(int argc, char **argv);
 int kubeconfig_main(int argc, char **argv);
 int backup_main(int argc, char **argv);

@@ -26,6 +26,7 @@ struct claim_disk {
 	struct disk_chain *chain; /* in o.arena */
 	struct file_job *job;
 	struct disk_grow *grow;
+	struct claim_nfs *nfs;
 	bool again;	 /* something changed while it was busy */
 	bool grown;	 /* tried once */
 	struct err said; /* what it waits for */
@@ -54,6 +55,7 @@ void claim_disk_cancel(struct claim_disk *c)
 	d = c->d;
 	list_remove(&c->link);
 	file_job_cancel(c->job);
+	claim_nfs_cancel(c->nfs);
 	if (c->grow) {
 		disk_grow_cancel(c->grow);
 		disks_release(d, c->place.directory);
@@ -61,6 +63,16 @@ void claim_disk_cancel(struct claim_disk *c)
 	uv_close((uv_handle_t *)&c->timer, freed);
 	/* Somebody may have waited for what it was making. */
 	claim_disks_look(d, NULL, NULL);
+}
+
+static const struct nfs_place *copy_nfs(struct arena *a, const struct nfs_place *from)
+{
+	struct nfs_place *p = arena_alloc(a, sizeof(*p));
+
+	*p = *from;
+	p->server = arena_strdup(a, from->server);
+	p->path = arena_strdup(a, from->path);
+	return p;
 }
 
 static void on_end(uv_timer_t *t)
@@ -81,6 +93,7 @@ static void on_end(uv_timer_t *t)
 		place.volume = arena_strdup(a, place.volume);
 		place.directory = place.directory ? arena_strdup(a, place.directory) : NULL;
 		place.device = place.device ? arena_strdup(a, place.device) : NULL;
+		place.nfs = place.nfs ? copy_nfs(a, place.nfs) : NULL;
 		place.populated_by = NULL;
 	}
 	claim_disk_cancel(c);
@@ -381,6 +394,39 @@ static void look_at_device(struct claim_disk *c)
 	end(c, "DiskNotReady", err.code ? &err : NULL);
 }
 
+static void on_nfs(void *user, const struct err *failure)
+{
+	struct claim_disk *c = user;
+	struct err err = ERR_INIT;
+
+	c->nfs = NULL;
+	if (!failure) {
+		end(c, "", NULL);
+	} else if (failure->code == -ENODATA && c->place.populated_by) {
+		err_set(&err, -EAGAIN, "DataVolume %s/%s is not filled yet", c->o.namespace,
+			c->place.populated_by);
+		wait_on(c, "DataVolumeNotReady", &err);
+	} else {
+		err = *failure;
+		err_context(&err, err.code, "PVC %s/%s", c->o.namespace, c->o.claim);
+		end(c, failure->code == -ENOSYS ? "NotSupported" : "DiskNotReady", &err);
+	}
+}
+
+static void look_at_nfs(struct claim_disk *c)
+{
+	c->state = READING;
+	c->nfs = claim_nfs_open(&(struct claim_nfs_options){
+		.d = c->d,
+		.place = c->place.nfs,
+		.wanted_bytes = size_to_make(c),
+		.make = !c->place.populated_by,
+		.read_only = c->o.read_only || c->place.nfs->read_only,
+		.done = on_nfs,
+		.user = c,
+	});
+}
+
 static void look(struct claim_disk *c)
 {
 	struct err err = ERR_INIT;
@@ -397,6 +443,8 @@ static void look(struct claim_disk *c)
 		end(c, reason, &err);
 	else if (c->place.device)
 		look_at_device(c);
+	else if (c->place.nfs)
+		look_at_nfs(c);
 	else if (disks_held(c->d, c->place.directory))
 		wait_held(c);
 	else if (disks_check_pods(c->d->n, c->o.namespace, c->o.claim, &err) < 0)

@@ -116,6 +116,29 @@ static int wait_for(const char **ret_reason, const char *reason)
 	return -EAGAIN;
 }
 
+static int nfs_place(struct arena *a, const char *ns, const char *claim, const struct json *pv,
+	struct claim_place *p, struct claim_place *ret, struct err *err)
+{
+	struct nfs_place *nfs = arena_zalloc(a, sizeof(*nfs));
+	int r;
+
+	if (streq(json_path_str(pv, "spec.volumeMode"), "Block"))
+		return err_set(err, -EOPNOTSUPP,
+			"PVC %s/%s: volume \"%s\": nfs volumes have no volumeMode Block", ns, claim,
+			p->volume);
+	r = nfs_place_read(a, pv, nfs, err);
+	if (r < 0)
+		return err_context(err, r, "PVC %s/%s: volume \"%s\"", ns, claim, p->volume);
+	p->nfs = nfs;
+	*ret = *p;
+	return 0;
+}
+
+const char *claim_place_text(struct arena *a, const struct claim_place *p)
+{
+	return p->nfs ? nfs_url(a, p->nfs, NULL) : p->directory ? p->directory : p->device;
+}
+
 int claim_place_find(struct disks *d, struct arena *a, const char *ns, const char *claim,
 	struct claim_place *ret, const char **ret_reason, struct err *err)
 {
@@ -155,14 +178,16 @@ int claim_place_find(struct disks *d, struct arena *a, const char *ns, const cha
 	by = populator(o, doc);
 	p.populated_by = by ? arena_strdup(a, by) : NULL;
 	p.volume = arena_strdup(a, p.volume);
+	if (json_path(pv, "spec.nfs"))
+		return nfs_place(a, ns, claim, pv, &p, ret, err);
 	const char *path = json_path_str(pv, "spec.local.path");
 	bool local = path != NULL;
 	if (!path)
 		path = json_path_str(pv, "spec.hostPath.path");
 	if (!path || *path != '/')
 		return err_set(err, -EOPNOTSUPP,
-			"PVC %s/%s: volume \"%s\" is neither local nor hostPath: this node can't "
-			"give it to a guest",
+			"PVC %s/%s: volume \"%s\" is neither local nor hostPath nor nfs: this node "
+			"can't give it to a guest",
 			ns, claim, p.volume);
 	if (streq(json_path_str(pv, "spec.volumeMode"), "Block")) {
 		if (!local)

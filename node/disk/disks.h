@@ -7,6 +7,7 @@
 #pragma once
 
 #include "node/disk/disk_dir.h"
+#include "node/nfs/nfs_place.h"
 #include "node/node.h"
 
 struct disks;
@@ -18,7 +19,9 @@ void disks_destroy(struct disks *d); /* NULL allowed; claim_disk_cancel comes be
 struct claim_place {
 	const char *volume;	  /* name of the PersistentVolume */
 	const char *directory;	  /* or: */
-	const char *device;	  /* a block device of this host */
+	const char *device;	  /* a block device of this host, or: */
+	/* a directory of a server, with disk.img in it, which QEMU's own client opens */
+	const struct nfs_place *nfs;
 	bool own;		  /* a directory that this node's provisioner made */
 	int64_t capacity_bytes;	  /* what the claim was promised */
 	const char *populated_by; /* name of the DataVolume that fills it; NULL = none */
@@ -28,13 +31,17 @@ struct claim_place {
 int claim_place_find(struct disks *d, struct arena *a, const char *ns, const char *claim,
 	struct claim_place *ret, const char **ret_reason, struct err *err) _must_check_;
 
+/* What tells it from others: its directory, device or URL. */
+const char *claim_place_text(struct arena *a, const struct claim_place *p);
+
 struct claim_disk_options {
 	const char *namespace, *claim; /* live until `done` */
 	struct arena *arena;	       /* of what is given to done; outlives the call */
 	bool read_only;		       /* nothing is made or grown */
 	/* Something is missing that may come; called again when that changes. May be NULL. */
 	void (*waits)(void *user, const char *reason, const struct err *err);
-	/* Later, once. chain NULL = it is place->device. On failure place is NULL. */
+	/* Later, once. chain NULL = it is place->device, or disk.img in place->nfs. On failure
+	 * place is NULL. */
 	void (*done)(void *user, const struct claim_place *place, const struct disk_chain *chain,
 		const char *reason, const struct err *err);
 	void *user;

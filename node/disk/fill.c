@@ -407,6 +407,11 @@ static int find_claim(struct disk_fill *f, struct arena *a, struct claim_place *
 
 	if (r < 0)
 		return r;
+	if (ret->nfs)
+		return err_set(err, -EOPNOTSUPP,
+			"PVC %s/%s is on an NFS server: only disks in directories of this node are "
+			"cloned, since clones share layers by hard links",
+			ns, name);
 	if (ret->device)
 		return err_set(err, -EOPNOTSUPP,
 			"PVC %s/%s is a block device: only disks in directories are cloned", ns,

@@ -14,6 +14,7 @@
 #include "node/vm/vm_account.h"
 #include "node/vm/vm_fields.h"
 #include "node/vm/vm_networks.h"
+#include "node/vm/vm_nfs.h"
 
 #define SECRETS_MAX 48
 /* Where hostDisk volumes may be, unless DATA/host-disk-directories says otherwise. */
@@ -480,6 +481,11 @@ static void claim_here(void *user, const struct claim_place *place, const struct
 		err = *failure;
 		err_context(&err, err.code, "volume '%s'", d->name);
 		one_done(op->p, reason, &err);
+		return;
+	}
+	if (place->nfs) {
+		int r = vm_nfs_take(op->p->o.node, op->p->o.spec, d, op->p->o.arena, place, &err);
+		one_done(op->p, r == -EBUSY ? "ClaimInUse" : "NotSupported", r < 0 ? &err : NULL);
 		return;
 	}
 	d->path = place->device ? place->device : chain->layers[0].path;

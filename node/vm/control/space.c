@@ -8,8 +8,14 @@
  *     +-----------------------------------+------------------+  it is not paused any more
  *
  * An error that is not about room is for people to mend: they unpause it. A guest that is paused
- * again soon waits longer each time. */
+ * again soon waits longer each time.
+ *
+ * Of a disk on an NFS server QEMU's client does not say which error it was (a full file system is
+ * EFAULT): such a disk stops the guest with every one (vm_nfs.c), and it goes on when the server
+ * answers and has room. */
 #include "node/vm/control/control.h"
+#include "node/disk/disks.h"
+#include "node/nfs/nfs.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -29,6 +35,9 @@ struct vm_space {
 	uv_timer_t timer;
 	uv_fs_t look;
 	bool looking;
+	struct arena arena; /* of nfs */
+	const struct nfs_place *nfs; /* the server's directory that is watched; NULL = path is */
+	struct nfs_call *call_nfs;
 	char disk[128];	     /* its name in the VMI */
 	char path[PATH_MAX]; /* of its file */
 	char message[512];   /* for the condition */
@@ -43,7 +52,10 @@ static int64_t now_of(const struct vm_worker *w)
 
 static void freed(uv_handle_t *h)
 {
-	free(h->data);
+	struct vm_space *s = h->data;
+
+	arena_finish(&s->arena);
+	free(s);
 }
 
 static void on_timer(uv_timer_t *t);
@@ -52,7 +64,11 @@ static void idle(struct vm_space *s)
 {
 	if (s->call)
 		libvirt_call_cancel(TAKE_PTR(s->call));
+	nfs_call_cancel(TAKE_PTR(s->call_nfs));
 	uv_timer_stop(&s->timer);
+	s->nfs = NULL;
+	arena_finish(&s->arena);
+	s->arena = ARENA_INIT;
 	s->state = IDLE;
 	s->message[0] = '\0';
 }
@@ -78,12 +94,20 @@ static void resumed(void *user, const struct libvirt_reply *r)
 	if (r->ok) {
 		s->resumed_at_ns = now_of(w);
 		vm_say(w, "Normal", "Resumed",
-			"There is room for disk '%s' again: the guest goes on", s->disk);
+			s->nfs ? "Disk '%s' can be written again: the guest goes on"
+			       : "There is room for disk '%s' again: the guest goes on",
+			s->disk);
 		idle(s);
 	} else {
 		uv_timer_start(&s->timer, on_timer, s->pause_ms, 0);
 	}
 	vm_worker_step(w);
+}
+
+static void go_on(struct vm_space *s)
+{
+	s->call = libvirt_call_domain(
+		s->w->m->libvirt, LIBVIRT_DOMAIN_RESUME, &s->w->domain, 0, resumed, s);
 }
 
 static void looked(uv_fs_t *req)
@@ -101,10 +125,60 @@ static void looked(uv_fs_t *req)
 	if (s->state != WATCHING || s->call)
 		return;
 	if (room && libvirt_is_up(s->w->m->libvirt))
-		s->call = libvirt_call_domain(
-			s->w->m->libvirt, LIBVIRT_DOMAIN_RESUME, &s->w->domain, 0, resumed, s);
+		go_on(s);
 	else
 		uv_timer_start(&s->timer, on_timer, s->pause_ms, 0);
+}
+
+/* ---- on a server ---- */
+
+static _printf_(2, 3) void tell_nfs(struct vm_space *s, const char *fmt, ...)
+{
+	char before[sizeof(s->message)], why[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	memcpy(before, s->message, sizeof(before));
+	snprintf(s->message, sizeof(s->message),
+		"VMI was paused, low-level IO error detected: %s", why);
+	if (!streq(before, s->message))
+		vm_worker_step(s->w);
+}
+
+static void nfs_looked(void *user, const struct json *answer, const struct err *err)
+{
+	struct vm_space *s = user;
+
+	s->call_nfs = NULL;
+	if (err) {
+		tell_nfs(s, "disk '%s' can't be written: %.200s", s->disk, err->msg);
+	} else if (json_int_or(json_get(answer, "available"), 0) < (int64_t)ROOM_MIN_BYTES) {
+		tell_nfs(s, "no space left for disk '%s' (%.200s)", s->disk, s->path);
+	} else if (libvirt_is_up(s->w->m->libvirt)) {
+		go_on(s);
+		return;
+	}
+	uv_timer_start(&s->timer, on_timer, s->pause_ms, 0);
+}
+
+/* Whether it is on a server, as the disk's claim says: a guest that was adopted has no paths. */
+static bool find_nfs(struct vm_space *s, const struct vm_disk *d)
+{
+	struct vm_worker *w = s->w;
+	struct claim_place place;
+	const char *reason;
+
+	if (!d || !d->claim || d->ephemeral ||
+		claim_place_find(w->m->node->disks, &s->arena, w->spec.namespace, d->claim, &place,
+			&reason, NULL) < 0 ||
+		!place.nfs)
+		return false;
+	s->nfs = place.nfs;
+	snprintf(s->path, sizeof(s->path), "%s",
+		nfs_url(&s->arena, place.nfs, DISK_IMAGE_NAME));
+	return true;
 }
 
 static void on_timer(uv_timer_t *t)
@@ -113,6 +187,10 @@ static void on_timer(uv_timer_t *t)
 
 	if (s->looking) {
 		uv_timer_start(&s->timer, on_timer, LOOK_MS, 0);
+		return;
+	}
+	if (s->nfs) {
+		s->call_nfs = nfs_call(t->loop, s->nfs, "space", NULL, NULL, nfs_looked, s);
 		return;
 	}
 	s->look.data = s;
@@ -145,11 +223,14 @@ static void errors_here(void *user, const struct libvirt_reply *r)
 
 		xdr_get_text(&body, target, sizeof(target));
 		error = (int)xdr_get_u32(&body);
-		if (body.bad || error != LIBVIRT_DISK_ERROR_NO_SPACE)
+		const struct vm_disk *d = body.bad ? NULL : disk_of(w, target);
+		bool on_server = find_nfs(s, d);
+		if (body.bad || (error != LIBVIRT_DISK_ERROR_NO_SPACE && !on_server))
 			continue;
-		const struct vm_disk *d = disk_of(w, target);
 		full = true;
 		snprintf(s->disk, sizeof(s->disk), "%s", d ? d->name : target);
+		if (on_server)
+			break;
 		if (d && (d->path || d->host_path))
 			snprintf(s->path, sizeof(s->path), "%s", d->path ? d->path : d->host_path);
 		else if (!s->path[0])
@@ -163,10 +244,11 @@ static void errors_here(void *user, const struct libvirt_reply *r)
 		s->pause_ms = calm || !s->pause_ms ? LOOK_MS : MIN(s->pause_ms * 2, LOOK_MAX_MS);
 		s->state = WATCHING;
 		snprintf(s->message, sizeof(s->message),
-			"VMI was paused, low-level IO error detected: no space left for disk '%s' "
-			"(%.300s)",
+			s->nfs ? "VMI was paused, low-level IO error detected: disk '%s' (%.300s)"
+			       : "VMI was paused, low-level IO error detected: no space left for "
+				 "disk '%s' (%.300s)",
 			s->disk, s->path);
-		uv_timer_start(&s->timer, on_timer, s->pause_ms, 0);
+		uv_timer_start(&s->timer, on_timer, s->nfs ? 0 : s->pause_ms, 0);
 	}
 	vm_worker_step(w);
 }

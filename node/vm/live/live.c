@@ -6,6 +6,7 @@
 #include "node/disk/disks.h"
 #include "node/vm/control/control.h"
 #include "node/vm/vm_networks.h"
+#include "node/vm/vm_nfs.h"
 
 /* A guest may take its time to let a device go; it is asked again after this. */
 #define ASK_AGAIN_NS (15 * NS_PER_S)
@@ -305,8 +306,15 @@ static void detach_disk(struct vm_live *l, const struct live_disk *d)
 {
 	_cleanup_(buf_finish) struct buf xml = BUF_INIT;
 
-	buf_printf(&xml, "<disk type='%s' device='%s'>", d->is_block ? "block" : "file", d->device);
-	if (*d->source) {
+	buf_printf(&xml, "<disk type='%s' device='%s'>",
+		d->nfs_host ? "network" : d->is_block ? "block" : "file", d->device);
+	if (d->nfs_host) {
+		buf_add_str(&xml, "<source protocol='nfs' name='");
+		add_escaped(&xml, d->nfs_name);
+		buf_add_str(&xml, "'><host name='");
+		add_escaped(&xml, d->nfs_host);
+		buf_add_str(&xml, "'/></source>");
+	} else if (*d->source) {
 		buf_printf(&xml, "<source %s='", d->is_block ? "dev" : "file");
 		add_escaped(&xml, d->source);
 		buf_add_str(&xml, "'/>");
@@ -417,6 +425,11 @@ static void claim_here(void *user, const struct claim_place *place, const struct
 	o->waits[0] = '\0';
 	if (failure) {
 		failed(l, &s, failure->msg);
+	} else if (d && place->nfs) {
+		struct err err = ERR_INIT;
+
+		if (vm_nfs_take(w->m->node, &w->spec, d, &w->arena, place, &err) < 0)
+			failed(l, &s, err.msg);
 	} else if (d) {
 		d->path = place->device ? place->device : chain->layers[0].path;
 		d->format = place->device ? "raw" : chain->layers[0].format;

@@ -18,7 +18,19 @@ static const char *name_of(const struct xml_node *device)
 	return alias && str_has_prefix(alias, "ua-") ? alias + 3 : NULL;
 }
 
-static void read_disk(const struct xml_node *n, struct live_domain *d)
+static void read_nfs(struct arena *a, const struct xml_node *source, struct live_disk *d)
+{
+	const char *protocol = xml_attr(source, "protocol"), *name = xml_attr(source, "name"),
+		   *host = xml_attr(xml_find(source, "host"), "name");
+
+	if (!protocol || !streq(protocol, "nfs") || !name || !host)
+		return;
+	d->nfs_host = host;
+	d->nfs_name = name;
+	d->source = arena_printf(a, "nfs://%s%s", host, name);
+}
+
+static void read_disk(struct arena *a, const struct xml_node *n, struct live_domain *d)
 {
 	const struct xml_node *source = xml_find(n, "source"), *target = xml_find(n, "target");
 	const char *name = name_of(n), *file = xml_attr(source, "file"),
@@ -36,6 +48,7 @@ static void read_disk(const struct xml_node *n, struct live_domain *d)
 		.source = file ? file : text_of(dev),
 		.is_block = !file && dev,
 	};
+	read_nfs(a, source, &d->disks[d->disk_count - 1]);
 }
 
 static void read_interface(const struct xml_node *n, struct live_domain *d)
@@ -80,7 +93,7 @@ int live_domain_read(
 	if (!streq(root->name, "domain"))
 		return err_set(err, -EINVAL, "not the description of a domain");
 	for (const struct xml_node *n = xml_find(root, "devices/disk"); n; n = xml_next(n))
-		read_disk(n, &d);
+		read_disk(a, n, &d);
 	for (const struct xml_node *n = xml_find(root, "devices/interface"); n; n = xml_next(n))
 		read_interface(n, &d);
 	for (const struct xml_node *n = xml_find(root, "devices/controller"); n; n = xml_next(n))

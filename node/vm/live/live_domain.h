@@ -10,8 +10,9 @@
 struct live_disk {
 	const char *name; /* alias without ua- */
 	const char *device, *bus, *target;
-	const char *source; /* file or device; "" = none: an empty drive */
+	const char *source; /* file, device or URL; "" = none: an empty drive */
 	bool is_block;
+	const char *nfs_host, *nfs_name; /* of a file that QEMU's NFS client has open; else NULL */
 };
 
 struct live_interface {

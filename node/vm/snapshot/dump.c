@@ -108,8 +108,8 @@ static void begin(struct vm_snapshots *s, struct vm_worker *w, const char *claim
 	d->file = xstrdup(file);
 	table_set(&s->dumps, w->uid, d);
 	if (!place->directory) {
-		err_set(&err, -ENOTDIR, "PVC %s is a block device: memory is written to files",
-			claim);
+		err_set(&err, -ENOTDIR, "PVC %s is %s: memory is written to files of this node",
+			claim, place->nfs ? "on an NFS server" : "a block device");
 		tell(d, &err);
 		return;
 	}

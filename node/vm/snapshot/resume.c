@@ -27,7 +27,7 @@ static char *note_path(const struct vm_worker *w)
 
 static bool is_persistent(const struct vm_disk *d)
 {
-	return d->volume == VM_VOLUME_CLAIM && !d->ephemeral && !d->is_block && d->path;
+	return d->volume == VM_VOLUME_CLAIM && !d->ephemeral && !d->is_block && !d->nfs && d->path;
 }
 
 static char *memory_path(const struct vm_disk *d)

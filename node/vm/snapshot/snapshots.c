@@ -25,7 +25,7 @@ static bool has_still(struct vm_snapshots *s, const struct vm_worker *w, const c
 	return w->live &&
 	       claim_place_find(s->n->disks, &a, w->spec.namespace, claim, &place, &reason, NULL) ==
 		       0 &&
-	       vm_live_has(w, place.directory ? place.directory : place.device);
+	       vm_live_has(w, claim_place_text(&a, &place));
 }
 
 static bool uses(struct vm_snapshots *s, const struct vm_worker *w, const char *ns,

@@ -677,6 +677,11 @@ static int find_places(struct take *t, struct err *err)
 
 		if (r < 0)
 			return r;
+		if (place.nfs)
+			return err_set(err, -EOPNOTSUPP,
+				"PVC %s/%s: its volume \"%s\" is on an NFS server: no snapshot can be "
+				"taken of it, since snapshots are layers that hard links share",
+				t->content->namespace, v->claim, place.volume);
 		if (!place.own)
 			return err_set(err, -EOPNOTSUPP,
 				"PVC %s/%s: its volume \"%s\" is none of hanok-local: no snapshot "

@@ -129,9 +129,24 @@ static void write_backing(struct xml *x, const struct vm_layer *layers, size_t c
 		xml_add(x, "      </backingStore>\n");
 }
 
+static void write_source(struct xml *x, const struct vm_disk *d)
+{
+	if (d->nfs)
+		xml_add(x,
+			"      <source protocol='nfs' name='%s/%s'>\n        <host name='%s'/>\n"
+			"        <identity user='+%lld' group='+%lld'/>\n      </source>\n",
+			streq(d->nfs->path, "/") ? "" : d->nfs->path, d->nfs_file, d->nfs->server,
+			(long long)d->nfs->uid, (long long)d->nfs->gid);
+	else
+		xml_add(x,
+			d->is_block ? "      <source dev='%s'/>\n" : "      <source file='%s'/>\n",
+			d->path);
+}
+
 void xml_write_disk(struct xml *x, const struct vm_spec *s, const struct vm_disk *d)
 {
-	xml_add(x, "    <disk type='%s' device='%s'", d->is_block ? "block" : "file", d->device);
+	xml_add(x, "    <disk type='%s' device='%s'", d->nfs ? "network" : d->is_block ? "block" : "file",
+		d->device);
 	if (streq(d->bus, "virtio") && s->devices.transitional)
 		xml_add(x, " model='%s'", spec_virtio_model(s));
 	xml_add(x, ">\n      <driver name='qemu' type='%s'", d->path ? d->format : "raw");
@@ -146,9 +161,7 @@ void xml_write_disk(struct xml *x, const struct vm_spec *s, const struct vm_disk
 	xml_write_disk_driver(x, d);
 	xml_add(x, "/>\n");
 	if (d->path) {
-		xml_add(x,
-			d->is_block ? "      <source dev='%s'/>\n" : "      <source file='%s'/>\n",
-			d->path);
+		write_source(x, d);
 		write_backing(x, d->backing, d->backing_count);
 	}
 	xml_add(x, "      <target dev='%s' bus='%s'", d->target, d->bus);

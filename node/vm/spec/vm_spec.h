@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include "node/nfs/nfs_place.h"
 #include "node/vm/spec/vm_hardware.h"
 
 #define VM_DISKS_MAX 32
@@ -87,6 +88,8 @@ struct vm_disk {
 	/* Where the bytes are: filled in by whoever prepares the disks (vm_files.h). */
 	const char *path, *format;	/* "raw" | "qcow2" */
 	bool is_block;			/* path is a block device of the host */
+	const struct nfs_place *nfs;	/* path is the URL of nfs_file there; NULL = it is a file */
+	const char *nfs_file;
 	const struct vm_layer *backing; /* what lies below, the uppermost first */
 	size_t backing_count;
 };

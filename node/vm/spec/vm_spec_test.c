@@ -38,6 +38,13 @@ static void place_files(struct arena *a, struct vm_spec *s)
 		d->path = d->host_path ? d->host_path
 				       : arena_printf(a, "/var/lib/hanok-node/vms/%s/%s.%s", s->uid,
 						 d->name, d->format);
+		if (d->volume == VM_VOLUME_CLAIM && str_has_prefix(d->claim, "nas-")) {
+			static const struct nfs_place place = {
+				.server = "nas.example.com", .path = "/srv/vms", .uid = 107, .gid = 36};
+
+			d->nfs = &place;
+			d->nfs_file = "disk.img";
+		}
 		if (d->volume == VM_VOLUME_CONTAINER_DISK) {
 			struct vm_layer *base = arena_zalloc(a, sizeof(*base));
 
@@ -148,6 +155,11 @@ static void tuned(void **state)
 static void old(void **state)
 {
 	golden("old");
+}
+
+static void nfs(void **state)
+{
+	golden("nfs");
 }
 
 #define META "metadata: {namespace: ns, name: vm, uid: 6b8f3c55-9a2e-4e6a-8f49-0123456789ab}\n"
@@ -376,6 +388,7 @@ int main(void)
 		cmocka_unit_test(windows),
 		cmocka_unit_test(tuned),
 		cmocka_unit_test(old),
+		cmocka_unit_test(nfs),
 		cmocka_unit_test(refusals_name_the_field),
 		cmocka_unit_test(hardware_refusals),
 		cmocka_unit_test(disk_refusals),
