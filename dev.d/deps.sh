@@ -2,15 +2,15 @@
 # Debian packages, and which of them are missing.
 
 DEPS_BUILD="gcc libc6-dev meson ninja-build pkg-config libuv1-dev libssl-dev libyaml-dev libsqlite3-dev libnghttp2-dev
-	libwslay-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libcmocka-dev libmnl-dev libpcre2-dev libknot-dev libsystemd-dev"
+	libwslay-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libcmocka-dev libmnl-dev libpcre2-dev libknot-dev libsystemd-dev libnfs-dev"
 # What hanok node works with, on a lab host and on an installation.
 DEPS_NODE="containerd runc containernetworking-plugins libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu
-	qemu-system-x86 qemu-utils ovmf swtpm swtpm-tools nftables iproute2 xorriso dnsmasq-base skopeo zstd xz-utils curl"
+	qemu-system-x86 qemu-utils qemu-block-extra libnfs13 ovmf swtpm swtpm-tools nftables iproute2 xorriso dnsmasq-base skopeo zstd xz-utils curl"
 # What a lab and its sample images need besides.
 DEPS_LAB="docker-registry skopeo busybox-static cpio kmod e2fsprogs curl util-linux libdevmapper1.02.1 liblzma5"
 # What hanok image build works with.
 DEPS_IMAGE="mmdebstrap debian-archive-keyring e2fsprogs fdisk grub-common grub-pc-bin grub-efi-amd64-bin dosfstools mtools qemu-utils skopeo"
-DEPS_TEST="python3 curl dbus-daemon"
+DEPS_TEST="python3 curl dbus-daemon nfs-ganesha nfs-ganesha-vfs rpcbind"
 # What hanok server works with besides its libraries: time zones of cron jobs.
 DEPS_SERVER="tzdata"
 DEPS_LINT="clang-format shellcheck"
@@ -69,7 +69,7 @@ deps_install_quietly() {
 # deps_services PACKAGE...: units of these packages that a fresh installation would start at boot.
 deps_services() {
 	dpkg -L "$@" 2>/dev/null | sed -n 's|^\(/usr\)\?/lib/systemd/system/\(.*\.\(service\|socket\)\)$|\2|p' |
-		grep -E '^(containerd|docker-registry|libvirt|virtlog|virtlock)'
+		grep -E '^(containerd|docker-registry|libvirt|virtlog|virtlock|rpcbind|nfs)'
 }
 
 # deps_apt ARG...: apt-get, whose report on descriptor 8 becomes progress.

@@ -25,6 +25,7 @@
 #include "node/stats/stats.h"
 #include "node/disk/populate/populate.h"
 #include "node/storage/local_provisioner.h"
+#include "node/storage/nfs_provisioner.h"
 #include "node/vm/libvirt/libvirt_uri.h"
 #include "node/vm/vm_manager.h"
 #include "node/volume/file_work.h"
@@ -44,6 +45,7 @@ struct agent {
 	struct node_status *status;
 	struct node_server *server;
 	struct local_provisioner *provisioner;
+	struct nfs_provisioner *nfs_provisioner;
 	struct node_shutdown *shutdown;
 	uv_signal_t term, interrupt;
 	uv_timer_t timer; /* gives memory back; when stopping, the end of patience */
@@ -296,6 +298,7 @@ static void stop(struct agent *g)
 	node_shutdown_destroy(TAKE_PTR(g->shutdown));
 	populator_destroy(TAKE_PTR(n->populator));
 	vm_manager_destroy(TAKE_PTR(n->vms));
+	nfs_provisioner_destroy(TAKE_PTR(g->nfs_provisioner));
 	local_provisioner_destroy(TAKE_PTR(g->provisioner)); /* it may hold disks */
 	disks_destroy(TAKE_PTR(n->disks));
 	pod_manager_destroy(TAKE_PTR(n->pods));
@@ -384,6 +387,7 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	n->pressure = pressure_create(n);
 	g->shutdown = node_shutdown_create(n);
 	g->provisioner = local_provisioner_create(n);
+	g->nfs_provisioner = nfs_provisioner_create(n, local_provisioner_classes(g->provisioner));
 	n->disks = disks_create(n);
 	n->populator = populator_create(n, vm_manager_images(n->vms));
 	vm_manager_start_snapshots(n->vms);

@@ -58,8 +58,8 @@ static void on_tried(void *user, const struct child_result *r, const struct err 
 static void try_qemu(struct claim_nfs *c)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const char *argv[] = {"qemu-img", "info", "-f", "raw",
-		nfs_url_as(&a, c->o.place, DISK_IMAGE_NAME), NULL};
+	const char *argv[] = {
+		"qemu-img", "info", "-f", "raw", nfs_url_as(&a, c->o.place, DISK_IMAGE_NAME), NULL};
 
 	if (c->o.d->qemu_has_nfs) {
 		end(c, NULL);
@@ -88,8 +88,8 @@ static void on_made(void *user, const struct json *answer, const struct err *fai
 
 static void call(struct claim_nfs *c, const char *command)
 {
-	c->call = nfs_call(c->o.d->n->loop, c->o.place, command, DISK_IMAGE_NAME, c->size, on_made,
-		c);
+	c->call = nfs_call(
+		c->o.d->n->loop, c->o.place, command, DISK_IMAGE_NAME, c->size, on_made, c);
 }
 
 static bool size_ok(int64_t bytes)

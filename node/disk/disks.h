@@ -17,9 +17,9 @@ void disks_destroy(struct disks *d); /* NULL allowed; claim_disk_cancel comes be
 
 /* What a claim stands for. */
 struct claim_place {
-	const char *volume;	  /* name of the PersistentVolume */
-	const char *directory;	  /* or: */
-	const char *device;	  /* a block device of this host, or: */
+	const char *volume;    /* name of the PersistentVolume */
+	const char *directory; /* or: */
+	const char *device;    /* a block device of this host, or: */
 	/* a directory of a server, with disk.img in it, which QEMU's own client opens */
 	const struct nfs_place *nfs;
 	bool own;		  /* a directory that this node's provisioner made */

@@ -53,8 +53,7 @@ int nfs_id_read(const char *text, uint32_t *ret, struct err *err)
 
 static int read_id(const struct json *volume, const char *name, uint32_t *ret, struct err *err)
 {
-	const char *text =
-		json_str(json_get(json_path(volume, "metadata.annotations"), name));
+	const char *text = json_str(json_get(json_path(volume, "metadata.annotations"), name));
 	int r = text ? nfs_id_read(text, ret, err) : 0;
 
 	if (!text)
@@ -92,8 +91,8 @@ int nfs_place_read(
 
 char *nfs_url(struct arena *a, const struct nfs_place *p, const char *name)
 {
-	return arena_printf(a, "nfs://%s%s%s%s", p->server, streq(p->path, "/") && name ? "" : p->path,
-		name ? "/" : "", name ? name : "");
+	return arena_printf(a, "nfs://%s%s%s%s", p->server,
+		streq(p->path, "/") && name ? "" : p->path, name ? "/" : "", name ? name : "");
 }
 
 char *nfs_url_as(struct arena *a, const struct nfs_place *p, const char *name)

@@ -22,8 +22,9 @@ static void places(void **state)
 	struct nfs_place p;
 	struct err err = ERR_INIT;
 
-	assert_int_equal(reads(&a, "{\"spec\":{\"nfs\":{\"server\":\"nas.example.com\",\"path\":"
-				   "\"/srv/vms//\"}}}",
+	assert_int_equal(reads(&a,
+				 "{\"spec\":{\"nfs\":{\"server\":\"nas.example.com\",\"path\":"
+				 "\"/srv/vms//\"}}}",
 				 &p, &err),
 		0);
 	assert_string_equal(p.server, "nas.example.com");
@@ -37,7 +38,8 @@ static void places(void **state)
 
 	assert_int_equal(
 		reads(&a,
-			"{\"metadata\":{\"annotations\":{\"hanok.io/nfs-uid\":\"0\",\"hanok.io/nfs-gid\":"
+			"{\"metadata\":{\"annotations\":{\"hanok.io/nfs-uid\":\"0\",\"hanok.io/"
+			"nfs-gid\":"
 			"\"36\"}},\"spec\":{\"nfs\":{\"server\":\"10.0.0.1\",\"path\":\"/\","
 			"\"readOnly\":true}}}",
 			&p, &err),

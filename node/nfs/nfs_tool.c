@@ -70,12 +70,13 @@ static int library_load(struct err *err)
 
 	if (!h)
 		return err_set(err, -ENOSYS,
-			"not available on this host: libnfs.so.13 (package libnfs13) is not installed");
+			"not available on this host: libnfs.so.13 (package libnfs13) is not "
+			"installed");
 #define LOAD(name)                                                                                 \
 	*(void **)&lib.name = dlsym(h, #name);                                                     \
 	if (!lib.name)                                                                             \
-		return err_set(err, -ENOSYS,                                                       \
-			"not available on this host: libnfs.so.13 has no " #name);
+		return err_set(                                                                    \
+			err, -ENOSYS, "not available on this host: libnfs.so.13 has no " #name);
 	FUNCTIONS(LOAD)
 	return 0;
 }
@@ -301,8 +302,8 @@ static int remove_tree(struct tool *t, const char *path, unsigned depth, struct 
 		return failed(t, r, "list", path + 1, err);
 	while (r == 0 && (e = lib.nfs_readdir(t->nfs, dir)))
 		if (name_ok(e->name))
-			r = remove_tree(t, arena_printf(t->arena, "%s/%s", path, e->name),
-				depth + 1, err);
+			r = remove_tree(
+				t, arena_printf(t->arena, "%s/%s", path, e->name), depth + 1, err);
 	lib.nfs_closedir(t->nfs, dir);
 	if (r < 0)
 		return r;
@@ -354,8 +355,7 @@ static int be_nobody(struct err *err)
 {
 	pid_t parent = getppid();
 
-	if (geteuid() == 0 &&
-		(setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
+	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
 		return err_errno(err, -errno, "become user %d", NOBODY);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
@@ -398,8 +398,8 @@ struct tool {
 };
 static int run(struct tool *t, int argc, char **argv, struct err *err)
 {
-	return err_set(err, -ENOSYS,
-		"not available: this hanok was built without libnfs (libnfs-dev)");
+	return err_set(
+		err, -ENOSYS, "not available: this hanok was built without libnfs (libnfs-dev)");
 }
 #endif
 
@@ -411,9 +411,8 @@ int nfs_main(int argc, char **argv)
 	struct tool t = {.arena = &a, .answer = json_new_object(&a)};
 
 	if (argc < 6) {
-		fprintf(stderr,
-			"hanok nfs: is started by `hanok node`: SERVER DIRECTORY UID GID "
-			"COMMAND...\n");
+		fprintf(stderr, "hanok nfs: is started by `hanok node`: SERVER DIRECTORY UID GID "
+				"COMMAND...\n");
 		return 2;
 	}
 	if (run(&t, argc, argv, &err) < 0) {

@@ -66,9 +66,9 @@ int local_pool_admit(const struct local_pool *p, const struct json *parameters, 
 		(long long)(p->capacity_bytes >> 20));
 }
 
-void local_pool_tell(const struct local_pool *p)
+void local_pool_tell(const struct local_pool *p, const char *name)
 {
-	metric_set(&pool_capacity, (double)p->capacity_bytes, "local");
-	metric_set(&pool_available, (double)p->available_bytes, "local");
-	metric_set(&pool_promised, (double)p->promised_bytes, "local");
+	metric_set(&pool_capacity, (double)p->capacity_bytes, name);
+	metric_set(&pool_available, (double)p->available_bytes, name);
+	metric_set(&pool_promised, (double)p->promised_bytes, name);
 }

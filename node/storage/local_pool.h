@@ -20,4 +20,5 @@ int local_pool_read(struct informer *volumes, const char *directory, struct loca
  * -EINVAL for a factor that is none. */
 int local_pool_admit(const struct local_pool *p, const struct json *parameters, int64_t more_bytes,
 	struct err *err) _must_check_;
-void local_pool_tell(const struct local_pool *p); /* as metrics */
+/* As metrics of the pool of that name: "local", or a server's URL. */
+void local_pool_tell(const struct local_pool *p, const char *name);

@@ -12,6 +12,7 @@
 #include "node/disk/fill.h"
 #include "node/storage/local_pool.h"
 #include "node/storage/local_removal.h"
+#include "node/storage/provisioned.h"
 #include "node/volume/volume.h"
 
 #define COMPONENT "hanok-local-provisioner"
@@ -114,31 +115,11 @@ static char *path_of(struct arena *a, const struct local_provisioner *p, const c
 	return arena_printf(a, "%s/%s", p->directory, volume);
 }
 
-static const struct json *class_of(
-	struct local_provisioner *p, struct arena *a, const struct json *claim)
-{
-	const char *name = json_str_or(json_path(claim, "spec.storageClassName"), "");
-	struct object *o = *name ? informer_get(p->classes, "", name) : NULL;
-	const struct json *doc = o ? object_doc(o, a) : NULL;
-
-	return streq(json_str(json_get(doc, "provisioner")), LOCAL_PROVISIONER) ? doc : NULL;
-}
-
-static const char *annotation(const struct json *doc, const char *name)
-{
-	return json_str(json_get(json_path(doc, "metadata.annotations"), name));
-}
-
-static int64_t wanted_bytes(const struct json *claim)
-{
-	return quantity_json_value(json_path(claim, "spec.resources.requests.storage"), 0);
-}
-
 static int make_directory(struct local_provisioner *p, struct arena *a, const struct json *claim,
 	const struct json *class, const char *path, struct err *err)
 {
 	struct local_pool pool;
-	int64_t wanted = wanted_bytes(claim);
+	int64_t wanted = provisioned_wanted_bytes(claim);
 
 	if (streq(json_path_str(claim, "spec.volumeMode"), "Block"))
 		return err_set(err, -ENOTSUP,
@@ -150,7 +131,7 @@ static int make_directory(struct local_provisioner *p, struct arena *a, const st
 	r = local_pool_read(p->volumes, p->directory, &pool, err);
 	if (r < 0)
 		return r;
-	local_pool_tell(&pool);
+	local_pool_tell(&pool, "local");
 	r = local_pool_admit(&pool, json_get(class, "parameters"), wanted, err);
 	if (r < 0)
 		return r;
@@ -192,33 +173,10 @@ static struct json *volume_doc(struct local_provisioner *p, struct arena *a,
 	const struct object *claim, const struct json *doc, const struct json *class,
 	const char *name, const char *path)
 {
-	struct json *pv = json_new_object(a), *spec = json_new_object(a), *ref = json_new_object(a);
-	struct json *meta = json_object_at(a, pv, "metadata");
-	const char *size = json_path_str(doc, "spec.resources.requests.storage");
-	static const char *const copied[] = {"storageClassName", "accessModes", "volumeMode"};
+	struct json *pv = provisioned_volume(a, claim, doc, class, LOCAL_PROVISIONER, name);
 
-	json_set_str(a, pv, "apiVersion", "v1");
-	json_set_str(a, pv, "kind", "PersistentVolume");
-	json_set_str(a, meta, "name", name);
-	json_set_str(a, json_object_at(a, meta, "annotations"), "pv.kubernetes.io/provisioned-by",
-		LOCAL_PROVISIONER);
-	json_path_set(a, spec, "capacity.storage", json_new_string(a, size ? size : "0"));
-	for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
-		const struct json *v = json_get(json_get(doc, "spec"), copied[i]);
-		if (v)
-			json_set(a, spec, copied[i], json_copy(a, v));
-	}
-	json_set_str(a, spec, "persistentVolumeReclaimPolicy",
-		json_str_or(json_get(class, "reclaimPolicy"), "Delete"));
-	json_path_set(a, spec, "local.path", json_new_string(a, path));
-	json_set(a, spec, "nodeAffinity", node_affinity(a, p));
-	json_set_str(a, ref, "kind", "PersistentVolumeClaim");
-	json_set_str(a, ref, "apiVersion", "v1");
-	json_set_str(a, ref, "namespace", claim->namespace);
-	json_set_str(a, ref, "name", claim->name);
-	json_set_str(a, ref, "uid", claim->uid);
-	json_set(a, spec, "claimRef", ref);
-	json_set(a, pv, "spec", spec);
+	json_path_set(a, pv, "spec.local.path", json_new_string(a, path));
+	json_path_set(a, pv, "spec.nodeAffinity", node_affinity(a, p));
 	return pv;
 }
 
@@ -325,10 +283,11 @@ static void grow(struct local_provisioner *p, struct arena *a, const struct obje
 	if (!pv || !json_bool_or(json_get(class, "allowVolumeExpansion"), false) ||
 		!streq(json_path_str(pv, "spec.local.path"), path_of(a, p, name)) ||
 		!streq(json_path_str(pv, "spec.claimRef.uid"), claim->uid) ||
-		wanted_bytes(doc) <= quantity_json_value(json_path(pv, "spec.capacity.storage"), 0))
+		provisioned_wanted_bytes(doc) <=
+			quantity_json_value(json_path(pv, "spec.capacity.storage"), 0))
 		return;
 	if (!may_grow(p, claim, class,
-		    wanted_bytes(doc) -
+		    provisioned_wanted_bytes(doc) -
 			    quantity_json_value(json_path(pv, "spec.capacity.storage"), 0))) {
 		look_later(p, claim);
 		return;
@@ -351,13 +310,14 @@ static void look_at_claim(struct local_provisioner *p, const struct object *clai
 	if (claim->deleting)
 		return;
 	const struct json *doc = object_doc(claim, &a);
-	const struct json *class = class_of(p, &a, doc);
+	const struct json *class = provisioned_class(p->classes, &a, doc, LOCAL_PROVISIONER);
 	/* The binder asks by the annotation, when nothing that is there will do. */
 	if (class && *json_str_or(json_path(doc, "spec.volumeName"), ""))
 		grow(p, &a, claim, doc, class);
 	else if (class &&
-		 streq(annotation(doc, "volume.kubernetes.io/selected-node"), p->n->name) &&
-		 streq(annotation(doc, "volume.kubernetes.io/storage-provisioner"),
+		 streq(provisioned_annotation(doc, "volume.kubernetes.io/selected-node"),
+			 p->n->name) &&
+		 streq(provisioned_annotation(doc, "volume.kubernetes.io/storage-provisioner"),
 			 LOCAL_PROVISIONER))
 		provision(p, &a, claim, doc, class);
 }
@@ -373,7 +333,7 @@ static void look_at_volume(struct local_provisioner *p, const struct object *vol
 	/* Only what this provisioner made, here: the name and the path go together. */
 	if (streq(json_path_str(doc, "status.phase"), "Released") &&
 		streq(json_path_str(doc, "spec.persistentVolumeReclaimPolicy"), "Delete") &&
-		streq(annotation(doc, "pv.kubernetes.io/provisioned-by"), LOCAL_PROVISIONER) &&
+		streq(provisioned_annotation(doc, PROVISIONED_BY), LOCAL_PROVISIONER) &&
 		streq(json_path_str(doc, "spec.local.path"), path) &&
 		json_equal(json_path(doc, "spec.nodeAffinity"), node_affinity(&a, p)))
 		local_removals_begin(p->removals, (struct object *)(uintptr_t)volume);
@@ -449,7 +409,7 @@ static void tell_pool(struct local_provisioner *p)
 	struct local_pool pool;
 
 	if (local_pool_read(p->volumes, p->directory, &pool, NULL) == 0)
-		local_pool_tell(&pool);
+		local_pool_tell(&pool, "local");
 }
 
 /* Now and then: who is to remove a directory by hand hears of it once. */
@@ -543,6 +503,11 @@ struct local_provisioner *local_provisioner_create(struct node *n)
 	p->scan = wakeup_create(n->loop, n->clock, on_scan, p);
 	p->removals = local_removals_create(n, p->directory, p->volumes, on_removal_again, p);
 	return p;
+}
+
+struct informer *local_provisioner_classes(struct local_provisioner *p)
+{
+	return p->classes;
 }
 
 void local_provisioner_start(struct local_provisioner *p)

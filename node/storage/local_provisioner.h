@@ -17,6 +17,7 @@
 struct local_provisioner;
 /* Directories are made below n->data_dir/local. */
 struct local_provisioner *local_provisioner_create(struct node *n);
-/* Who else wants to hear of n->claims and n->volumes has added his handlers. */
+struct informer *local_provisioner_classes(struct local_provisioner *p); /* of StorageClasses */
+/* Who else wants to hear of n->claims, n->volumes and the classes has added his handlers. */
 void local_provisioner_start(struct local_provisioner *p);
 void local_provisioner_destroy(struct local_provisioner *p); /* what is there stays; NULL allowed */

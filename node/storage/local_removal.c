@@ -11,6 +11,7 @@
 #include "lib/base/table.h"
 #include "lib/base/vec.h"
 #include "node/volume/file_work.h"
+#include "node/storage/provisioned.h"
 #include "node/volume/volume.h"
 
 #define ASIDE ".removing-"
@@ -157,22 +158,8 @@ static void on_deleted(void *user, const struct client_result *result)
 
 static void delete_volume(struct removal *r)
 {
-	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const struct kind *kind = informer_kind(r->l->volumes);
-	struct json *options = json_new_object(&a);
-
-	json_set_str(&a, options, "apiVersion", "v1");
-	json_set_str(&a, options, "kind", "DeleteOptions");
-	json_path_set(&a, options, "preconditions.uid", json_new_string(&a, r->uid));
-	json_path_set(&a, options, "preconditions.resourceVersion",
-		json_new_printf(&a, "%" PRIu64, r->revision));
-	struct client_request request = {
-		.method = "DELETE",
-		.path = client_path(&a, kind, NULL, r->name, NULL),
-		.body = json_text(&a, options),
-	};
-	request.body_size = strlen(request.body);
-	r->call = client_request(r->l->n->client, &request, on_deleted, r);
+	r->call = provisioned_delete(r->l->n->client, informer_kind(r->l->volumes), r->name, r->uid,
+		r->revision, on_deleted, r);
 }
 
 static void on_aside(struct removal *r, const struct err *err)

@@ -261,6 +261,7 @@ struct vm_step vm_core_next(struct vm_core *c, int64_t now)
 		return vm_core_next(c, now);
 	case VM_WAITING:
 		if (unwanted) {
+			c->retry_at_ns = now; /* that was the pause before the next start */
 			sm_move(&c->sm, VM_CLEANING, now);
 			return vm_core_next(c, now);
 		}

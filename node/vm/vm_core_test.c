@@ -20,7 +20,8 @@ struct world {
 	bool defined, running, daemon_up, deaf; /* deaf: the guest ignores the power button */
 	bool saved, paused;
 	int restores;
-	int end; /* how it ended: 0 not, 1 in order, 2 crash */
+	bool no_disk; /* none can be had */
+	int end;      /* how it ended: 0 not, 1 in order, 2 crash */
 	bool prepared;
 	int starts; /* of the guest by us */
 	/* the object */
@@ -58,6 +59,7 @@ static void perform(struct world *w, enum vm_action a)
 
 	if (a == VM_DO_ABORT)
 		a = VM_DO_PREPARE, before = true;
+	before |= a == VM_DO_PREPARE && w->no_disk;
 	if (!before) {
 		switch (a) {
 		case VM_DO_LOOKUP:
@@ -215,6 +217,20 @@ static void a_deaf_guest_is_killed_after_its_grace(void **state)
 	assert_false(w.running);
 	assert_true(w.stopped_at - w.stop_asked_at >= 30 * NS_PER_S);
 	assert_int_equal(w.core.sm.state, VM_RELEASED);
+}
+
+/* Whose disks could not be had, many times over: nobody waits for the next try to be rid of it. */
+static void what_never_started_goes_at_once(void **state)
+{
+	struct world w = fresh(1);
+
+	w.no_disk = true;
+	run(&w, 1200 * NS_PER_S);
+	assert_int_equal(w.core.sm.state, VM_WAITING);
+	w.deleting = true;
+	run(&w, 2 * NS_PER_S);
+	assert_int_equal(w.core.sm.state, VM_RELEASED);
+	assert_int_equal(w.starts, 0);
 }
 
 static void the_host_goes_down(void **state)
@@ -556,6 +572,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(starts_runs_and_goes),
 		cmocka_unit_test(a_deaf_guest_is_killed_after_its_grace),
+		cmocka_unit_test(what_never_started_goes_at_once),
 		cmocka_unit_test(the_host_goes_down),
 		cmocka_unit_test(an_unhealthy_guest_is_stopped),
 		cmocka_unit_test(the_guest_ends_by_itself),

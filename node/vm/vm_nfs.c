@@ -2,8 +2,8 @@
 
 #include "node/vm/vm_internal.h"
 
-static const struct vm_disk *claim_disk_of(const struct vm_worker *w, const struct vm_spec *s,
-	const struct vm_disk *d)
+static const struct vm_disk *claim_disk_of(
+	const struct vm_worker *w, const struct vm_spec *s, const struct vm_disk *d)
 {
 	if (!w->has_spec || !streq(w->spec.namespace, s->namespace) || streq(w->spec.uid, s->uid))
 		return NULL;
@@ -18,8 +18,8 @@ static const struct vm_disk *claim_disk_of(const struct vm_worker *w, const stru
 	return NULL;
 }
 
-static int check_alone(struct node *n, const struct vm_spec *s, const struct vm_disk *d,
-	struct err *err)
+static int check_alone(
+	struct node *n, const struct vm_spec *s, const struct vm_disk *d, struct err *err)
 {
 	if (!n->vms)
 		return 0;

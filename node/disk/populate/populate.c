@@ -1,7 +1,9 @@
-/*   READING --whole--> OVER (Succeeded)
+/*   (ASKING the server) --whole--> OVER (Succeeded)
+ *      |  no disk, or the claim is of this node
+ *   READING --whole--> (DELIVERING to the server) --> OVER (Succeeded)
  *      |  no disk
  *      v
- *   FETCHING --a file--> IMPORTING --whole--> OVER
+ *   FETCHING --a file--> IMPORTING --whole--> (DELIVERING) --> OVER
  *      ^ |                   |
  *      | +--- failed --------+--> can't be --> OVER (Failed)
  *      |        v
@@ -15,9 +17,11 @@
 #include "lib/base/table.h"
 #include "lib/client/wakeup.h"
 #include "node/disk/disk_import.h"
+#include "node/disk/populate/nfs_deliver.h"
 #include "node/disk/populate/populate_status.h"
 #include "node/disk/populate/sources.h"
 #include "node/volume/file_work.h"
+#include "node/volume/volume.h"
 
 #define COMPONENT "datavolume-import-controller"
 #define TELL_EVERY_MS 1000
@@ -25,7 +29,8 @@
 #define RETRY_MAX_MS 300000
 #define RETRY_UPLOAD_MS 100 /* when it is tried again is up to who uploads */
 #define FILE_SPARE_BYTES (INT64_C(64) << 20)
-#define FETCHED_PART 0.85 /* of the whole work; turning it into a layer is the rest */
+#define FETCHED_PART 0.85  /* of the whole work; turning it into a layer is the rest */
+#define DELIVERY_PART 0.95 /* from here on, for a disk that goes to a server */
 
 struct populator {
 	struct node *n;
@@ -33,7 +38,7 @@ struct populator {
 	struct informer *data_volumes;
 	struct disks *disks;
 	struct table works; /* uid -> struct work */
-	bool ending;
+	bool ending, swept;
 };
 
 struct work {
@@ -41,9 +46,13 @@ struct work {
 	struct populator *p;
 	struct object *dv;  /* newest known */
 	struct arena arena; /* of directory and names */
-	enum { READING, FETCHING, IMPORTING, WAITING, OVER } phase;
+	enum { ASKING, READING, FETCHING, IMPORTING, DELIVERING, WAITING, OVER } phase;
 	struct populate_state state;
 	struct disk_import *import;
+	const struct nfs_place *nfs; /* job.directory is only where it is made; NULL = it stays */
+	struct nfs_call *ask;
+	struct nfs_deliver *deliver;
+	bool delivered;
 	struct file_job *read;
 	struct client_call *call;
 	struct wakeup *retry, *tell;
@@ -86,6 +95,8 @@ static void stop_work(struct work *w)
 {
 	file_job_cancel(TAKE_PTR(w->read));
 	disk_import_cancel(TAKE_PTR(w->import));
+	nfs_call_cancel(TAKE_PTR(w->ask));
+	nfs_deliver_cancel(TAKE_PTR(w->deliver));
 	if (w->started && w->job.source && w->job.source->stop)
 		w->job.source->stop(&w->job);
 	w->started = false;
@@ -108,6 +119,8 @@ static void work_free(struct work *w)
 
 static void forget(struct work *w)
 {
+	if (w->nfs)
+		nfs_staging_remove(w->p->n, w->job.uid);
 	table_remove(&w->p->works, w->job.uid);
 	work_free(w);
 }
@@ -237,12 +250,53 @@ static void begin_sweep(struct work *w)
 static void over(struct work *w, const char *phase)
 {
 	stop_work(w);
-	if (w->job.directory)
+	if (w->nfs)
+		nfs_staging_remove(w->p->n, w->job.uid);
+	else if (w->job.directory)
 		begin_sweep(w);
 	w->phase = OVER;
 	set_phase(w, phase);
 	w->tell_now = true;
 	tell(w);
+}
+
+static void begin(struct work *w);
+
+static void on_delivering(void *user, double part)
+{
+	struct work *w = user;
+
+	w->state.part = DELIVERY_PART + (1 - DELIVERY_PART) * part;
+	set_running(w, true, "Pod is running", "The disk is being written to nfs://%s%s",
+		w->nfs->server, w->nfs->path);
+	tell(w);
+}
+
+static void on_delivered(void *user, const struct err *err)
+{
+	struct work *w = user;
+
+	w->deliver = NULL;
+	w->delivered = !err;
+	if (err)
+		populate_retry(&w->job, err);
+	else
+		populate_done(&w->job);
+}
+
+static void deliver(struct work *w)
+{
+	w->phase = DELIVERING;
+	w->deliver = nfs_deliver_start(&(struct nfs_deliver_options){
+		.node = w->p->n,
+		.place = w->nfs,
+		.directory = w->job.directory,
+		.uid = w->job.uid,
+		.size_bytes = w->job.size_bytes,
+		.progress = on_delivering,
+		.done = on_delivered,
+		.user = w,
+	});
 }
 
 void populate_done(struct populate_job *j)
@@ -251,6 +305,10 @@ void populate_done(struct populate_job *j)
 	const char *word = j->source->word;
 	char rate[24];
 
+	if (w->nfs && !w->delivered) {
+		deliver(w);
+		return;
+	}
 	human_bytes(w->rate, rate);
 	set_running(w, false, "Completed", "%s Complete", word);
 	/* CDI's words, which people look for. */
@@ -333,7 +391,7 @@ static void on_import_progress(void *user, double part)
 	if (!w->accepted && w->job.source->accepted)
 		w->job.source->accepted(&w->job);
 	w->accepted = true;
-	w->state.part = FETCHED_PART + (1 - FETCHED_PART) * part;
+	w->state.part = FETCHED_PART + ((w->nfs ? DELIVERY_PART : 1) - FETCHED_PART) * part;
 	set_running(w, true, "Pod is running", "The disk is being written");
 	tell(w);
 }
@@ -423,6 +481,7 @@ static void fetch(struct work *w)
 struct reading {
 	struct work *w;
 	char *directory, keep[64];
+	bool make; /* the directory */
 	struct arena arena;
 	struct disk_chain chain;
 	int result;
@@ -433,6 +492,8 @@ static void read_disk(void *user)
 {
 	struct reading *r = user;
 
+	if (r->make && (r->result = volume_make_dirs(r->directory, 0711, &r->err)) < 0)
+		return;
 	r->result = disk_dir_read(&r->arena, r->directory, &r->chain, &r->err);
 	if (r->result != -ENOENT)
 		return;
@@ -459,20 +520,58 @@ static void on_read(void *user, bool cancelled)
 	free(r);
 }
 
-static void begin(struct work *w)
+static void begin_read(struct work *w)
 {
 	struct reading *r = xcalloc(1, sizeof(*r));
 
 	w->phase = READING;
 	r->w = w;
 	r->directory = xstrdup(w->job.directory);
+	r->make = w->nfs != NULL;
 	snprintf(r->keep, sizeof(r->keep), DISK_NEW_PREFIX "%s", w->job.uid);
 	w->read = file_work_queue(w->p->n->files, r->directory, read_disk, on_read, r);
+}
+
+static void on_asked(void *user, const struct json *answer, const struct err *err)
+{
+	struct work *w = user;
+
+	w->ask = NULL;
+	if (err) {
+		populate_retry(&w->job, err);
+	} else if (json_bool_or(json_get(answer, "missing"), true)) {
+		begin_read(w);
+	} else {
+		w->delivered = true;
+		populate_done(&w->job);
+	}
+}
+
+static void begin(struct work *w)
+{
+	if (!w->nfs) {
+		begin_read(w);
+		return;
+	}
+	w->phase = ASKING;
+	w->ask = nfs_call(w->p->n->loop, w->nfs, "size", DISK_IMAGE_NAME, NULL, on_asked, w);
 }
 
 static void on_retry(void *user)
 {
 	begin(user);
+}
+
+/* Its disk is made in a directory of this node's, and then written there. */
+static void place_on_server(struct work *w, const struct claim_place *place)
+{
+	struct nfs_place *nfs = arena_alloc(&w->arena, sizeof(*nfs));
+
+	*nfs = *place->nfs;
+	nfs->server = arena_strdup(&w->arena, nfs->server);
+	nfs->path = arena_strdup(&w->arena, nfs->path);
+	w->nfs = nfs;
+	w->job.directory = nfs_staging(&w->arena, w->p->n, w->job.uid);
 }
 
 static const struct populate_source *source_of(const struct json *doc, const struct json **ret)
@@ -517,6 +616,8 @@ static void start_work(struct populator *p, struct object *dv, const struct clai
 	j->name = arena_strdup(&w->arena, dv->name);
 	j->uid = arena_strdup(&w->arena, dv->uid);
 	j->directory = place->directory ? arena_strdup(&w->arena, place->directory) : NULL;
+	if (place->nfs)
+		place_on_server(w, place);
 	j->size_bytes = (place->capacity_bytes + 511) / 512 * 512;
 	j->preallocate = json_path_bool(j->doc, "spec.preallocation", false);
 	j->source = source_of(j->doc, &j->spec);
@@ -605,6 +706,19 @@ static void on_claim(void *user, const struct object *old, const struct object *
 		look(p, dv);
 }
 
+static bool is_known(void *user, const char *uid)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct populator *p = user;
+	struct object **list;
+	size_t count = informer_list(p->data_volumes, NULL, &a, &list);
+
+	for (size_t i = 0; i < count; i++)
+		if (streq(list[i]->uid, uid))
+			return true;
+	return false;
+}
+
 static void look_at_all(void *user)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -614,6 +728,10 @@ static void look_at_all(void *user)
 
 	for (size_t i = 0; i < count; i++)
 		look(p, list[i]);
+	if (informer_synced(p->data_volumes) && !p->swept) {
+		p->swept = true;
+		nfs_staging_sweep(p->n, is_known, p);
+	}
 }
 
 static void on_volume(void *user, const struct object *old, const struct object *new)

@@ -35,7 +35,7 @@ struct vm_space {
 	uv_timer_t timer;
 	uv_fs_t look;
 	bool looking;
-	struct arena arena; /* of nfs */
+	struct arena arena;	     /* of nfs */
 	const struct nfs_place *nfs; /* the server's directory that is watched; NULL = path is */
 	struct nfs_call *call_nfs;
 	char disk[128];	     /* its name in the VMI */
@@ -141,8 +141,8 @@ static _printf_(2, 3) void tell_nfs(struct vm_space *s, const char *fmt, ...)
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	memcpy(before, s->message, sizeof(before));
-	snprintf(s->message, sizeof(s->message),
-		"VMI was paused, low-level IO error detected: %s", why);
+	snprintf(s->message, sizeof(s->message), "VMI was paused, low-level IO error detected: %s",
+		why);
 	if (!streq(before, s->message))
 		vm_worker_step(s->w);
 }
@@ -176,8 +176,7 @@ static bool find_nfs(struct vm_space *s, const struct vm_disk *d)
 		!place.nfs)
 		return false;
 	s->nfs = place.nfs;
-	snprintf(s->path, sizeof(s->path), "%s",
-		nfs_url(&s->arena, place.nfs, DISK_IMAGE_NAME));
+	snprintf(s->path, sizeof(s->path), "%s", nfs_url(&s->arena, place.nfs, DISK_IMAGE_NAME));
 	return true;
 }
 

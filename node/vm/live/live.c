@@ -307,7 +307,10 @@ static void detach_disk(struct vm_live *l, const struct live_disk *d)
 	_cleanup_(buf_finish) struct buf xml = BUF_INIT;
 
 	buf_printf(&xml, "<disk type='%s' device='%s'>",
-		d->nfs_host ? "network" : d->is_block ? "block" : "file", d->device);
+		d->nfs_host   ? "network"
+		: d->is_block ? "block"
+			      : "file",
+		d->device);
 	if (d->nfs_host) {
 		buf_add_str(&xml, "<source protocol='nfs' name='");
 		add_escaped(&xml, d->nfs_name);

@@ -448,9 +448,8 @@ static void serve_claim(
 	if (claim_place_find(s->n->disks, &req->arena, ns, claim, &place, &reason, &err) < 0)
 		vm_answer_status(req, 404, "NotFound", "%s", err.msg);
 	else if (!place.directory)
-		vm_answer_status(req, 400, "BadRequest",
-			"PVC %s/%s is %s: it can't be exported", ns, claim,
-			place.nfs ? "on an NFS server" : "a block device");
+		vm_answer_status(req, 400, "BadRequest", "PVC %s/%s is %s: it can't be exported",
+			ns, claim, place.nfs ? "on an NFS server" : "a block device");
 	/* A pod could put a link to another file where qemu-nbd looks for the disk. */
 	else if (disks_check_pods(s->n, ns, claim, &err) < 0)
 		vm_answer_status(req, 409, "Conflict", "%s", err.msg);

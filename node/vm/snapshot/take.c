@@ -679,7 +679,8 @@ static int find_places(struct take *t, struct err *err)
 			return r;
 		if (place.nfs)
 			return err_set(err, -EOPNOTSUPP,
-				"PVC %s/%s: its volume \"%s\" is on an NFS server: no snapshot can be "
+				"PVC %s/%s: its volume \"%s\" is on an NFS server: no snapshot can "
+				"be "
 				"taken of it, since snapshots are layers that hard links share",
 				t->content->namespace, v->claim, place.volume);
 		if (!place.own)

@@ -145,7 +145,10 @@ static void write_source(struct xml *x, const struct vm_disk *d)
 
 void xml_write_disk(struct xml *x, const struct vm_spec *s, const struct vm_disk *d)
 {
-	xml_add(x, "    <disk type='%s' device='%s'", d->nfs ? "network" : d->is_block ? "block" : "file",
+	xml_add(x, "    <disk type='%s' device='%s'",
+		d->nfs	      ? "network"
+		: d->is_block ? "block"
+			      : "file",
 		d->device);
 	if (streq(d->bus, "virtio") && s->devices.transitional)
 		xml_add(x, " model='%s'", spec_virtio_model(s));

@@ -86,9 +86,9 @@ struct vm_disk {
 	bool hotpluggable; /* claim: it came, or may go, while the guest runs */
 
 	/* Where the bytes are: filled in by whoever prepares the disks (vm_files.h). */
-	const char *path, *format;	/* "raw" | "qcow2" */
-	bool is_block;			/* path is a block device of the host */
-	const struct nfs_place *nfs;	/* path is the URL of nfs_file there; NULL = it is a file */
+	const char *path, *format;   /* "raw" | "qcow2" */
+	bool is_block;		     /* path is a block device of the host */
+	const struct nfs_place *nfs; /* path is the URL of nfs_file there; NULL = it is a file */
 	const char *nfs_file;
 	const struct vm_layer *backing; /* what lies below, the uppermost first */
 	size_t backing_count;

@@ -39,8 +39,10 @@ static void place_files(struct arena *a, struct vm_spec *s)
 				       : arena_printf(a, "/var/lib/hanok-node/vms/%s/%s.%s", s->uid,
 						 d->name, d->format);
 		if (d->volume == VM_VOLUME_CLAIM && str_has_prefix(d->claim, "nas-")) {
-			static const struct nfs_place place = {
-				.server = "nas.example.com", .path = "/srv/vms", .uid = 107, .gid = 36};
+			static const struct nfs_place place = {.server = "nas.example.com",
+				.path = "/srv/vms",
+				.uid = 107,
+				.gid = 36};
 
 			d->nfs = &place;
 			d->nfs_file = "disk.img";

@@ -12,6 +12,7 @@
 #include "server/controllers/meta.h"
 
 #define OWN_PROVISIONER "hanok.io/local"
+#define NFS_PROVISIONER "hanok.io/nfs"
 #define DEFAULT_CLASS "storageclass.kubernetes.io/is-default-class"
 #define CONFIG "config"
 #define OWN_URL "hanok.io/upload-url"
@@ -31,12 +32,12 @@ static const struct json *wanted_or(
 	return v ? v : own ? json_new_string(a, own) : NULL;
 }
 
-static struct json *property_sets(struct arena *a)
+static struct json *property_sets(struct arena *a, const char *mode)
 {
 	struct json *sets = json_new_array(a), *set = json_new_object(a), *modes;
 
 	modes = json_new_array(a);
-	json_push(a, modes, json_new_string(a, "ReadWriteOnce"));
+	json_push(a, modes, json_new_string(a, mode));
 	json_set(a, set, "accessModes", modes);
 	json_set_str(a, set, "volumeMode", "Filesystem");
 	json_push(a, sets, set);
@@ -48,6 +49,7 @@ static struct json *profile_status(
 {
 	const char *provisioner = json_str_or(json_path(object_doc(class, a), "provisioner"), "");
 	bool own = streq(provisioner, OWN_PROVISIONER);
+	bool nfs = streq(provisioner, NFS_PROVISIONER);
 	struct json *status = json_new_object(a);
 	const struct json *sets = json_get(spec, "claimPropertySets"), *v;
 
@@ -56,9 +58,10 @@ static struct json *profile_status(
 	/* Of own classes a copy is made by its provisioner, of links to the same layers. */
 	v = wanted_or(a, spec, "cloneStrategy", own ? "csi-clone" : "copy");
 	json_set(a, status, "cloneStrategy", json_copy(a, v));
-	if (sets || own)
+	if (sets || own || nfs)
 		json_set(a, status, "claimPropertySets",
-			sets ? json_copy(a, sets) : property_sets(a));
+			sets ? json_copy(a, sets)
+			     : property_sets(a, nfs ? "ReadWriteMany" : "ReadWriteOnce"));
 	v = wanted_or(a, spec, "dataImportCronSourceFormat", own ? "pvc" : NULL);
 	if (v)
 		json_set(a, status, "dataImportCronSourceFormat", json_copy(a, v));

@@ -1,0 +1,125 @@
+#!/bin/bash
+# Disks on an NFS server, by QEMU's own client: made, written, full, away and back. The server is nfs-ganesha on the
+# lab's host, its file system a small tmpfs.
+for program in ganesha.nfsd rpcbind rpcinfo; do
+	command -v $program >/dev/null || { echo "1..0 # SKIP $program is not installed (nfs-ganesha-vfs, rpcbind)"; exit 0; }
+done
+ldconfig -p | grep -q 'libnfs\.so\.13' || { echo "1..0 # SKIP libnfs13 is not installed"; exit 0; }
+compgen -G '/usr/lib/*/qemu/block-nfs.so' >/dev/null || { echo "1..0 # SKIP qemu-block-extra is not installed"; exit 0; }
+. "$(dirname "$0")/../lib.sh"
+use_lab
+use_namespace e2e-nfs
+condition() { k get "$1" -o "jsonpath={.status.conditions[?(@.type==\"$2\")].reason}: {.status.conditions[?(@.type==\"$2\")].message}"; }
+events() { k get events -o "jsonpath={range .items[?(@.reason==\"$1\")]}{.message}{\"\n\"}{end}"; }
+agent_kill() { on_node 1 sh -c 'lab-proc alive /run/lab/hanok-node.pid && lab-proc end /run/lab/hanok-node.pid 0'; }
+
+# The server.
+pool=/run/e2e-nfs
+cp /etc/netconfig /etc/rpc "$LAB/node1/etc/" && ln -sf /proc/self/mounts "$LAB/node1/etc/mtab"
+cat >"$LAB/node1/ganesha.conf" <<END
+NFS_CORE_PARAM { Protocols = 3, 4; mount_path_pseudo = true; MNT_Port = 20048; Enable_NLM = false; Enable_RQUOTA = false; }
+NFSv4 { RecoveryBackend = fs; RecoveryRoot = $pool/recovery; Graceless = true; }
+EXPORT_DEFAULTS { SecType = sys; Squash = Root_Squash; Access_Type = RW; Protocols = 3, 4; Transports = TCP; }
+EXPORT { Export_Id = 1; Path = $pool/vms; Pseudo = /vms; FSAL { Name = VFS; } }
+LOG { Default_Log_Level = EVENT; }
+END
+server_start() {
+	on_node 1 sh -c "setsid ganesha.nfsd -F -L $pool/ganesha.log -f /run/lab/host/ganesha.conf -p $pool/ganesha.pid </dev/null >/dev/null 2>&1 &"
+}
+server_answers() { on_node 1 rpcinfo -t 127.0.0.1 mountd 3 && on_node 1 rpcinfo -t 127.0.0.1 nfs 3; }
+server_end() { on_node 1 sh -c "read -r pid <$pool/ganesha.pid && kill -KILL \$pid && while kill -0 \$pid 2>/dev/null; do sleep 0.1; done; rm -f $pool/ganesha.pid"; }
+nfs_stop() {
+	server_end
+	on_node 1 sh -c "kill \$(cat $pool/rpcbind.pid); umount $pool/vms; rm -rf $pool"
+	rm -f "$LAB/node1/ganesha.conf"
+}
+on_node 1 sh -c "mkdir -p $pool/recovery $pool/vms && mount -t tmpfs -o size=160m,mode=777 pool $pool/vms &&
+	mkdir -p /run/rpcbind && { setsid rpcbind -f -w </dev/null >/dev/null 2>&1 & echo \$! >$pool/rpcbind.pid; }"
+server_start
+check "an NFS server" eventually 20 server_answers
+
+# A volume made by hand.
+on_node 1 sh -c "mkdir $pool/vms/by-hand && chmod 777 $pool/vms/by-hand"
+k create -f - >/dev/null <<END
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: e2e-nfs}
+spec:
+  capacity: {storage: 24Mi}
+  accessModes: [ReadWriteOnce, ReadWriteMany]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: by-hand
+  nfs: {server: 127.0.0.1, path: /vms/by-hand}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: by-hand
+  resources: {requests: {storage: 24Mi}}
+END
+guest() { # NAME VOLUME COMMAND
+	cat <<END
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: $1}
+spec:
+  terminationGracePeriodSeconds: 0
+  domain:
+    memory: {guest: 128Mi}
+    devices:
+      disks:
+      - {name: root, disk: {bus: virtio}}
+      - {name: seed, disk: {bus: virtio}}
+      - {name: data, disk: {bus: virtio}}
+  volumes:
+  - {name: root, containerDisk: {image: "registry.lab:5000/vm-web:latest"}}
+  - {name: data, $2}
+  - name: seed
+    cloudInitNoCloud:
+      userData: |
+        #cloud-config
+        runcmd:
+        - $3
+END
+}
+served() { on_node 1 curl -sf --max-time 3 "http://$(k_field vmi/guest '.status.interfaces[0].ipAddress')/$1"; }
+
+# The file system is full when the guest writes: it waits, and nothing is lost. Then it writes a number again and again.
+on_node 1 sh -c "dd if=/dev/zero of=$pool/vms/filler bs=64k 2>/dev/null; truncate -s -4M $pool/vms/filler"
+# shellcheck disable=SC2016
+guest guest 'persistentVolumeClaim: {claimName: data}' \
+	'dd if=/dev/urandom of=/dev/vdc bs=64k count=160; sync; echo 3 >/proc/sys/vm/drop_caches; head -c 10485760 /dev/vdc | md5sum >/www/sum
+        - "n=0; while :; do n=$((n + 1)); echo number $n | dd of=/dev/vdc bs=1M seek=12 conv=sync,fsync; echo $n >/www/number; sleep 1; done"' \
+	>"$TEST_DIR/guest.yaml"
+check "a guest with a disk there" k apply -f "$TEST_DIR/guest.yaml"
+check "runs" k wait --for=condition=Ready vmi/guest --timeout=240s
+check_output "libvirt knows the server" "protocol='nfs' name='/vms/by-hand/disk.img'" lab_virsh dumpxml e2e-nfs_guest
+check_output "the disk is the server's, of the size of the claim" '^107 25165824$' on_node 1 stat -c '%u %s' "$pool/vms/by-hand/disk.img"
+guest second 'persistentVolumeClaim: {claimName: data}' 'true' >"$TEST_DIR/second.yaml"
+check "another guest with the same disk" k apply -f "$TEST_DIR/second.yaml"
+check "waits: QEMU locks nothing there" eventually 60 matches 'PVC e2e-nfs/data is in use by VirtualMachineInstance guest' k describe vmi second
+check "and goes at once when it is deleted" k delete vmi second --timeout=60s
+check "a full server pauses the guest, and is named" eventually 60 matches \
+	"^PausedIOError: VMI was paused, low-level IO error detected: no space left for disk 'data' .nfs://127.0.0.1/vms/by-hand/disk.img" condition vmi/guest Paused
+check "the node agent is killed" agent_kill
+check "and comes back" lab_node_up 1
+check "there is room again" on_node 1 rm "$pool/vms/filler"
+check "the guest goes on by itself" eventually 60 matches '^: $' condition vmi/guest Paused
+check "all was written" eventually 60 matches '^[0-9a-f]{32}  -$' served sum
+check_output "and is there" "^$(served sum)" on_node 1 sh -c "head -c 10485760 $pool/vms/by-hand/disk.img | md5sum"
+
+# The server goes, and comes back.
+check "the guest writes" eventually 60 matches '^[0-9]+$' served number
+check "the server ends" server_end
+before=$(served number)
+server_start
+check "an NFS server again" eventually 20 server_answers
+goes_on() { local now; now=$(served number) && [ "$now" -gt "$((before + 2))" ] && echo "$now"; }
+check "the guest goes on writing" eventually 60 goes_on
+check "delete" k delete vmi guest --timeout=120s
+check_output "its disk stays" '^25165824$' on_node 1 stat -c %s "$pool/vms/by-hand/disk.img"
+check "the volume goes" k delete pvc/data pv/e2e-nfs --timeout=60s
+nfs_stop
+finish
