@@ -26,6 +26,7 @@ struct vm_saver;
 struct vm_resume;
 struct vm_space;
 struct vm_live;
+struct vm_nfs_watch;
 
 struct vm_manager {
 	struct node *node;
@@ -43,6 +44,7 @@ struct vm_manager {
 	int64_t host_grace_ns;
 	struct table workers;		/* uid -> struct vm_worker */
 	struct list growths;		/* control/grow.c */
+	struct vm_nfs_watch *nfs_watch; /* NULL = not yet */
 	struct vm_snapshots *snapshots; /* snapshot/snapshots.h; NULL = not yet */
 };
 

@@ -254,6 +254,7 @@ void vm_manager_start_snapshots(struct vm_manager *m)
 {
 	m->snapshots = vm_snapshots_create(m);
 	vm_grow_start(m);
+	m->nfs_watch = vm_nfs_watch_create(m);
 }
 
 void vm_manager_destroy(struct vm_manager *m)
@@ -262,6 +263,7 @@ void vm_manager_destroy(struct vm_manager *m)
 		return;
 	vm_snapshots_destroy(TAKE_PTR(m->snapshots));
 	vm_grow_end(m);
+	vm_nfs_watch_destroy(TAKE_PTR(m->nfs_watch));
 	m->node->machines = NULL;
 	informer_destroy(m->instances);
 	for (struct table_iter i = table_iterate(&m->workers); table_next(&i);)

@@ -138,6 +138,8 @@ static struct json *wanted_status(struct vm_worker *w, struct arena *a)
 	if (w->problem.code) {
 		f.problem_reason = reason;
 		f.problem_message = w->problem.msg;
+	} else if (f.alive && (f.problem_message = vm_nfs_problem(w))) {
+		f.problem_reason = "StorageUnreachable";
 	}
 	vm_agent_facts(w, a, &f);
 	vm_live_facts(w, a, &f);

@@ -189,6 +189,18 @@ check_refused "nobody else's" 'persistentvolumes "pvc-1" is forbidden: node "n2"
 check_refused "nor gives it away" 'is not "hanok.io/local"' as_node n1 patch pv pvc-1 --type=merge -p '{"metadata":{"annotations":{"pv.kubernetes.io/provisioned-by":"x"}}}'
 check_refused "deletes nobody else's" 'persistentvolumes "pvc-1" is forbidden: node "n2" may' as_node n2 delete pv pvc-1 --wait=false
 check "and its own" as_node n1 delete pv pvc-1 --wait=false
+k create -f - >/dev/null <<END
+{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: nas}, provisioner: hanok.io/nfs, parameters: {server: nas, share: /vms}}
+END
+of_nas() { echo "storageClassName: nas, nfs: {server: $1, path: $2}"; }
+check "it makes one on the server of a class" node_creates n1 pvc-3 n1 "$(of_nas nas /vms/pvc-3)" hanok.io/nfs
+check_refused "on no other server" 'persistentvolumes "pvc-4" is forbidden: node "n1" may write volumes on NFS servers only where their StorageClass says so' \
+	node_creates n1 pvc-4 n1 "$(of_nas other /vms/pvc-4)" hanok.io/nfs
+check_refused "in no other directory" 'only where their StorageClass says so' node_creates n1 pvc-4 n1 "$(of_nas nas /etc/pvc-4)" hanok.io/nfs
+check_refused "and not in another volume's" 'only where their StorageClass says so' node_creates n1 pvc-4 n1 "$(of_nas nas /vms/pvc-3)" hanok.io/nfs
+k delete storageclass nas >/dev/null
+check_refused "nor when there is no such class" 'only where their StorageClass says so' node_creates n1 pvc-5 n1 "$(of_nas nas /vms/pvc-5)" hanok.io/nfs
+check "what it made it takes away" as_node n1 delete pv pvc-3 --wait=false
 node_volume mine n1 | k create -f - >/dev/null
 check_refused "an administrator's is none of its own" 'does not begin with pvc-' as_node n1 delete pv mine --wait=false
 check_refused "who is called after no node" 'is called after no node' k --as bob --as-group system:nodes delete pv mine --wait=false

@@ -114,12 +114,93 @@ check_output "and is there" "^$(served sum)" on_node 1 sh -c "head -c 10485760 $
 check "the guest writes" eventually 60 matches '^[0-9]+$' served number
 check "the server ends" server_end
 before=$(served number)
+check "which is told" eventually 40 matches '^StorageUnreachable: NFS server 127.0.0.1 does not answer, the guest waits for it' condition vmi/guest Synchronized
 server_start
 check "an NFS server again" eventually 20 server_answers
 goes_on() { local now; now=$(served number) && [ "$now" -gt "$((before + 2))" ] && echo "$now"; }
 check "the guest goes on writing" eventually 60 goes_on
+check "nothing is told any more" eventually 40 matches '^: $' condition vmi/guest Synchronized
+check "its claim grows" k patch pv e2e-nfs --type=merge -p '{"spec":{"capacity":{"storage":"32Mi"}}}'
+check "and the disk, while the guest runs" eventually 40 matches '^33554432$' on_node 1 stat -c %s "$pool/vms/by-hand/disk.img"
 check "delete" k delete vmi guest --timeout=120s
-check_output "its disk stays" '^25165824$' on_node 1 stat -c %s "$pool/vms/by-hand/disk.img"
+check_output "its disk stays" '^33554432$' on_node 1 stat -c %s "$pool/vms/by-hand/disk.img"
 check "the volume goes" k delete pvc/data pv/e2e-nfs --timeout=60s
+
+# A class that makes volumes there.
+k create -f - >/dev/null <<END
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: e2e-nfs}
+provisioner: hanok.io/nfs
+parameters: {server: 127.0.0.1, share: /vms}
+allowVolumeExpansion: true
+END
+claim() { # NAME SIZE
+	k create -f - >/dev/null <<END
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: $1}
+spec:
+  accessModes: [ReadWriteMany]
+  storageClassName: e2e-nfs
+  resources: {requests: {storage: $2}}
+END
+}
+claim made 16Mi
+check "a claim gets a directory" k wait --for=jsonpath='{.status.phase}'=Bound pvc/made --timeout=120s
+volume=$(k_field pvc/made .spec.volumeName)
+check_output "of its own on the server" "^127.0.0.1 /vms/$volume\$" k get pv "$volume" -o 'jsonpath={.spec.nfs.server} {.spec.nfs.path}'
+check "which is there" on_node 1 test -d "$pool/vms/$volume"
+check "the claim grows" k patch pvc made --type=merge -p '{"spec":{"resources":{"requests":{"storage":"24Mi"}}}}'
+check "and says so" eventually 30 matches '^24Mi$' k_field pvc/made .status.capacity.storage
+claim huge 1Ti
+check "a claim larger than the server is refused" eventually 30 matches 'the whole file system of nfs://127.0.0.1/vms has 160Mi' events ProvisioningFailed
+figures() { k get --raw /api/v1/nodes/node1/proxy/metrics; }
+check_output "the pool is told of" 'hanok_storage_pool_promised_bytes.pool="nfs://127.0.0.1/vms".' figures
+agent_kill
+check "an agent that is killed while it takes a volume away" on_node 1 mv "$pool/vms/$volume" "$pool/vms/.removing-$volume"
+on_node 1 mkdir "$pool/vms/.removing-pvc-gone"
+check "comes back" lab_node_up 1
+check "and puts it back" eventually 30 on_node 1 test -d "$pool/vms/$volume"
+gone() { ! on_node 1 test -e "$1"; }
+check "what has no volume any more goes" eventually 30 gone "$pool/vms/.removing-pvc-gone"
+check "delete the claims" k delete pvc made huge --timeout=60s
+check "the volume goes" eventually 30 matches '^0$' k_count pv
+check "and the directory" eventually 30 gone "$pool/vms/$volume"
+
+# A disk that is imported, and started from.
+k create -f - >/dev/null <<END
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: root}
+spec:
+  source: {registry: {url: "docker://registry.lab:5000/vm-web:latest"}}
+  storage: {storageClassName: e2e-nfs, resources: {requests: {storage: 64Mi}}}
+---
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: copy, annotations: {cdi.kubevirt.io/storage.bind.immediate.requested: ""}}
+spec:
+  source: {pvc: {namespace: e2e-nfs, name: root}}
+  storage: {resources: {requests: {storage: 64Mi}}}
+---
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: imported}
+spec:
+  terminationGracePeriodSeconds: 0
+  domain: {memory: {guest: 128Mi}, devices: {disks: [{name: root, disk: {bus: virtio}}]}}
+  volumes:
+  - {name: root, dataVolume: {name: root}}
+END
+check "a disk is imported to the server" k wait --for=jsonpath='{.status.phase}'=Succeeded dv/root --timeout=240s
+volume=$(k_field pvc/root .spec.volumeName)
+check_output "whole, and under its name" '^disk.img$' on_node 1 ls -A "$pool/vms/$volume"
+check_output "nothing is left on the node" '^$' on_node 1 ls -A /var/lib/hanok/local/.nfs
+check "a guest starts from it" k wait --for=condition=Ready vmi/imported --timeout=240s
+check "a clone of it is refused, and says why" eventually 30 matches 'PVC e2e-nfs/root is on an NFS server: only disks in directories of this node are cloned' k describe pvc copy
+check "delete" k delete vmi/imported dv/root dv/copy --timeout=120s
+check "the volumes go" eventually 30 matches '^0$' k_count pv
+check "the class goes" k delete storageclass e2e-nfs
 nfs_stop
 finish

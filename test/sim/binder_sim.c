@@ -160,6 +160,15 @@ static void test_rules(void **state)
 	fake_api_delete(s.api, "PersistentVolume", "", "big", 0, NULL);
 	sim_run_ms(&s, 20000);
 	assert_true(in_phase(&s, "PersistentVolumeClaim", "other", "Lost"));
+	/* Deleted while it is bound it stays; it is let go when its claim is gone. */
+	fake_api_patch_text(s.api, "PersistentVolume", "", "kept",
+		"{'metadata':{'finalizers':['kubernetes.io/pv-protection']}}");
+	fake_api_delete(s.api, "PersistentVolume", "", "kept", 0, NULL);
+	sim_run_ms(&s, 20000);
+	assert_true(in_phase(&s, "PersistentVolume", "kept", "Bound"));
+	fake_api_delete(s.api, "PersistentVolumeClaim", "default", "mine", 0, NULL);
+	sim_run_ms(&s, 20000);
+	assert_true(in_phase(&s, "PersistentVolume", "kept", "Released"));
 	sim_end(&s);
 }
 

@@ -125,3 +125,9 @@ void vm_outside_untell(struct vm_worker *w, const char *reason);
 bool vm_outside_undone(const struct vm_worker *w); /* the condition goes */
 uint64_t vm_outside_memory(
 	const struct vm_worker *w); /* the guest's, by its balloon; 0 = unknown */
+
+/* ---- nfs_watch.c: servers that running guests have disks on ---- */
+struct vm_nfs_watch *vm_nfs_watch_create(struct vm_manager *m);
+void vm_nfs_watch_destroy(struct vm_nfs_watch *watch); /* NULL allowed */
+/* A server of this guest's does not answer: what to say; NULL = all do. */
+const char *vm_nfs_problem(struct vm_worker *w);

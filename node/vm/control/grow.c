@@ -7,6 +7,7 @@
  * (node/disk/claim_disk.c). */
 #include "lib/object/quantity.h"
 #include "node/disk/disks.h"
+#include "node/nfs/nfs.h"
 #include "node/vm/control/control.h"
 #include "node/volume/file_work.h"
 
@@ -20,6 +21,7 @@ struct growth {
 	char *name, *directory;
 	int64_t wanted_bytes, size_bytes;
 	struct file_job *job;
+	struct nfs_call *ask; /* in the place of job, for a disk on a server */
 	struct libvirt_call *call;
 };
 
@@ -36,6 +38,7 @@ void vm_grow_end(struct vm_manager *m)
 	LIST_FOR_EACH(g, &m->growths, struct growth, link) {
 		if (g->call)
 			libvirt_call_cancel(g->call);
+		nfs_call_cancel(TAKE_PTR(g->ask));
 		list_remove(&g->link);
 		g->m = NULL;
 		if (g->job)
@@ -100,6 +103,15 @@ static void on_read(void *user, bool cancelled)
 		resize(g);
 }
 
+static void on_asked(void *user, const struct json *answer, const struct err *err)
+{
+	struct growth *g = user;
+
+	g->ask = NULL;
+	g->size_bytes = err ? 0 : json_int_or(json_get(answer, "size"), 0);
+	resize(g);
+}
+
 static void begin(struct vm_manager *m, struct vm_worker *w, const struct vm_disk *d,
 	const struct claim_place *place)
 {
@@ -109,10 +121,14 @@ static void begin(struct vm_manager *m, struct vm_worker *w, const struct vm_dis
 	memcpy(g->uid, w->uid, sizeof(g->uid));
 	memcpy(g->target, d->target, sizeof(g->target));
 	g->name = xstrdup(d->name);
-	g->directory = xstrdup(place->directory);
+	g->directory = xstrdup(place->directory ? place->directory : "");
 	g->wanted_bytes = place->capacity_bytes / 512 * 512;
 	list_append(&m->growths, &g->link);
-	g->job = file_work_queue(m->node->files, g->directory, read_size, on_read, g);
+	if (place->nfs)
+		g->ask = nfs_call(
+			m->node->loop, place->nfs, "size", DISK_IMAGE_NAME, NULL, on_asked, g);
+	else
+		g->job = file_work_queue(m->node->files, g->directory, read_size, on_read, g);
 }
 
 static void look_at(struct vm_manager *m, struct vm_worker *w, const struct object *claim)
@@ -127,7 +143,7 @@ static void look_at(struct vm_manager *m, struct vm_worker *w, const struct obje
 		vm_spec_read(&a, object_doc(w->object, &a), &spec, NULL) < 0 ||
 		claim_place_find(m->node->disks, &a, claim->namespace, claim->name, &place, &reason,
 			NULL) < 0 ||
-		!place.directory)
+		(!place.directory && !place.nfs))
 		return;
 	for (size_t i = 0; i < spec.disk_count; i++)
 		if (streq(spec.disks[i].claim, claim->name) && !spec.disks[i].ephemeral)

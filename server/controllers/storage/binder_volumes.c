@@ -51,6 +51,8 @@ static void release(struct sync *s)
 		set_phase(s, "Released", NULL); /* its event goes on */
 		return;
 	}
+	if (p->volume->deleting)
+		return;
 	if (streq(policy, "Delete") && !volume_annotation(p->doc, ANNOTATION_PROVISIONED_BY)) {
 		const char *why = arena_printf(&s->arena,
 			"error getting deleter volume plugin for volume \"%s\": no volume plugin "
@@ -91,7 +93,7 @@ void binder_reconcile_volume(struct sync *s)
 {
 	struct binder *b = s->self;
 	struct object *o = informer_get(b->volumes, "", s->name);
-	if (!o || o->deleting)
+	if (!o)
 		return;
 	struct volume_pass *p = s->state = ARENA_NEW(&s->arena, struct volume_pass);
 	p->b = b;
@@ -102,16 +104,21 @@ void binder_reconcile_volume(struct sync *s)
 	const char *ns = json_str_or(json_get(ref, "namespace"), "");
 	const char *name = json_str_or(json_get(ref, "name"), "");
 	if (!json_count(ref) || !*uid) {
+		if (o->deleting)
+			return;
 		set_phase(s, "Available", NULL);
 		if (*name)
 			loop_add(b->claims_loop, ns, name);
 		return;
 	}
 	struct object *claim = informer_get(b->claims, ns, name);
+	/* Also of one that is being deleted: it goes when it is Bound no more. */
 	if (!claim || !streq(claim->uid, uid)) {
 		release_if_gone(s, ns, name);
 		return;
 	}
+	if (o->deleting)
+		return;
 	const char *named =
 		json_str_or(json_path(object_doc(claim, &s->arena), "spec.volumeName"), "");
 	if (streq(named, o->name))
