@@ -10,7 +10,7 @@ static int fail(struct api_request *req, bool stored, const char *why)
 		      : status_bad_request(req->arena, &req->st, "%s", why);
 }
 
-static int expand(struct api_request *req, struct json *vm, bool stored)
+static int expand(struct api_request *req, const char *ns, struct json *vm, bool stored)
 {
 	struct instancetype_source source = machine_sizes_source(req->api);
 	const struct json *found[2];
@@ -18,8 +18,8 @@ static int expand(struct api_request *req, struct json *vm, bool stored)
 	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
 		struct err err = ERR_INIT;
 		const char *revision;
-		if (instancetype_find(&source, req->arena, vm, req->route.namespace, roles[i],
-			    &found[i], &revision, &err) < 0)
+		if (instancetype_find(
+			    &source, req->arena, vm, ns, roles[i], &found[i], &revision, &err) < 0)
 			return fail(req, stored, err.msg);
 	}
 	struct json *spec = json_get(vm, "spec"),
@@ -31,11 +31,16 @@ static int expand(struct api_request *req, struct json *vm, bool stored)
 	return 0;
 }
 
+int machines_expand_stored(struct api_request *req, const char *ns, struct json *vm)
+{
+	return expand(req, ns, vm, true);
+}
+
 void machines_expand(struct api_request *req)
 {
 	const struct object *o = machines_machine(req);
 	struct json *vm = o ? json_copy(req->arena, object_doc(o, req->arena)) : NULL;
-	int r = o ? expand(req, vm, true)
+	int r = o ? expand(req, req->route.namespace, vm, true)
 		  : machines_not_found(req, "virtualmachine", req->route.name);
 	if (r < 0)
 		api_fail(req);
@@ -76,7 +81,7 @@ void machines_expand_sent(struct api_request *req)
 	req->kind = kind_by_resource(req->api->kinds, "kubevirt.io", "v1", "virtualmachines");
 	int r = read_machine(req, &vm);
 	if (r == 0)
-		r = expand(req, vm, false);
+		r = expand(req, req->route.namespace, vm, false);
 	if (r < 0)
 		api_fail(req);
 	else

@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "server/api/api_internal.h"
+#include "server/api/machines/export_manifests.h"
+#include "server/api/machines/machines.h"
 #include "server/api/nodes/node_proxy.h"
 
 #define PREFIX "/api/export.kubevirt.io/"
@@ -18,10 +20,18 @@ bool export_is_path(const char *path)
 }
 
 struct download {
-	const char *namespace, *name, *volume, *format; /* "raw" | "gzip" | "tar" */
+	const char *namespace, *name;
+	const char *volume, *format; /* "raw" | "gzip" | "tar"; NULL = a manifest */
+	const char *side, *manifest; /* "external" | "internal", "all" | "secret" */
 };
 
-/* VERSION/namespaces/NS/virtualmachineexports/NAME/volumes/VOLUME/FILE */
+static const char *one_of(const char *text, const char *first, const char *second)
+{
+	return streq(text, first) ? first : streq(text, second) ? second : NULL;
+}
+
+/* VERSION/namespaces/NS/virtualmachineexports/NAME/volumes/VOLUME/FILE, or .../SIDE/manifests/WHICH
+ */
 static bool read_path(struct arena *a, const char *path, struct download *ret)
 {
 	struct str left = str_from(arena_strdup(a, path + strlen(PREFIX))), part;
@@ -31,18 +41,21 @@ static bool read_path(struct arena *a, const char *path, struct download *ret)
 	while (count < ARRAY_LEN(parts) && str_split(&left, '/', &part))
 		parts[count++] = arena_memdup(a, part.p, part.size);
 	if (count != ARRAY_LEN(parts) || left.size ||
-		(!streq(parts[0], "v1") && !streq(parts[0], "v1beta1")) ||
-		!streq(parts[1], "namespaces") || !streq(parts[3], "virtualmachineexports") ||
-		!streq(parts[5], "volumes"))
+		(!streq(parts[0], "v1") && !one_of(parts[0], "v1beta1", "v1alpha1")) ||
+		!streq(parts[1], "namespaces") || !streq(parts[3], "virtualmachineexports"))
 		return false;
-	*ret = (struct download){parts[2], parts[4], parts[6], NULL};
-	if (streq(parts[7], "disk.img"))
-		ret->format = "raw";
-	else if (streq(parts[7], "disk.img.gz"))
-		ret->format = "gzip";
-	else if (streq(parts[7], "disk.tar.gz"))
-		ret->format = "tar";
-	return ret->format != NULL;
+	*ret = (struct download){.namespace = parts[2], .name = parts[4]};
+	if (streq(parts[5], "volumes")) {
+		ret->volume = parts[6];
+		ret->format = streq(parts[7], "disk.img")      ? "raw"
+			      : streq(parts[7], "disk.img.gz") ? "gzip"
+			      : streq(parts[7], "disk.tar.gz") ? "tar"
+							       : NULL;
+		return ret->format != NULL;
+	}
+	ret->side = one_of(parts[5], "external", "internal");
+	ret->manifest = one_of(parts[7], "all", "secret");
+	return ret->side && streq(parts[6], "manifests") && ret->manifest;
 }
 
 static const struct json *find(struct api_request *req, const char *group, const char *version,
@@ -54,41 +67,69 @@ static const struct json *find(struct api_request *req, const char *group, const
 	return o ? object_doc(o, req->arena) : NULL;
 }
 
-static bool token_fits(struct api_request *req, const struct json *export, const char *ns)
+/* NULL = there is none that can be used. */
+static const char *token_of(struct api_request *req, const struct json *export, const char *ns)
 {
-	const char *given = http_header_get(req->http, TOKEN_HEADER);
 	const struct json *secret =
 		find(req, "", "v1", "secrets", ns, json_path_str(export, "status.tokenSecretRef"));
 	const char *encoded = json_path_str(secret, "data.token");
 	char *token;
 	size_t size;
 
+	if (!encoded || base64_decode(req->arena, str_from(encoded), &token, &size) < 0 ||
+		size == 0 || size > TOKEN_MAX_BYTES || memchr(token, 0, size))
+		return NULL;
+	return arena_memdup(req->arena, token, size);
+}
+
+static bool token_fits(struct api_request *req, const struct json *export, const char *ns)
+{
+	const char *given = http_header_get(req->http, TOKEN_HEADER);
+	const char *token = token_of(req, export, ns);
+
 	if (!given)
 		given = http_query_get(req->http, TOKEN_HEADER, 0);
-	return given && encoded &&
-	       base64_decode(req->arena, str_from(encoded), &token, &size) == 0 && size > 0 &&
-	       size <= TOKEN_MAX_BYTES && size == strlen(given) &&
-	       CRYPTO_memcmp(token, given, size) == 0;
+	return given && token && strlen(token) == strlen(given) &&
+	       CRYPTO_memcmp(token, given, strlen(token)) == 0;
+}
+
+static const struct json *content_of(
+	struct api_request *req, const struct json *export, const char *ns)
+{
+	const struct json *snapshot = find(req, "snapshot.kubevirt.io", "v1beta1",
+		"virtualmachinesnapshots", ns, json_path_str(export, "spec.source.name"));
+
+	return find(req, "snapshot.kubevirt.io", "v1beta1", "virtualmachinesnapshotcontents", ns,
+		json_path_str(snapshot, "status.virtualMachineSnapshotContentName"));
+}
+
+/* What a snapshot has of a claim; NULL = nothing. */
+static const struct json *backup_of(const struct json *content, const char *claim)
+{
+	JSON_FOR_EACH_ITEM(b, json_path(content, "spec.volumeBackups"))
+		if (streq(json_path_str(b, "persistentVolumeClaim.metadata.name"), claim))
+			return b;
+	return NULL;
+}
+
+static bool is_of_snapshot(const struct json *export)
+{
+	return streq(json_path_str(export, "spec.source.kind"), "VirtualMachineSnapshot");
 }
 
 /* Where the disk is: the node, and what its agent calls it. NULL = nowhere. */
 static const char *target_of(struct api_request *req, const struct download *d,
 	const struct json *export, const char **ret_node)
 {
-	const char *kind = json_str_or(json_path(export, "spec.source.kind"), "");
-	const char *name = json_path_str(export, "spec.source.name");
-	const struct json *snapshot, *content, *claim;
+	const struct json *content, *claim;
 
-	if (streq(kind, "VirtualMachineSnapshot")) {
-		snapshot = find(req, "snapshot.kubevirt.io", "v1beta1", "virtualmachinesnapshots",
-			d->namespace, name);
-		content = find(req, "snapshot.kubevirt.io", "v1beta1",
-			"virtualmachinesnapshotcontents", d->namespace,
-			json_path_str(snapshot, "status.virtualMachineSnapshotContentName"));
+	if (is_of_snapshot(export)) {
+		content = content_of(req, export, d->namespace);
 		*ret_node = json_str(json_get(json_path(content, "metadata.labels"), NODE_LABEL));
 		return arena_printf(req->arena, "/exports/contents/%s/%s/%s?format=%s",
 			d->namespace, json_str_or(json_path(content, "metadata.name"), "none"),
-			d->volume, d->format);
+			json_str_or(json_get(backup_of(content, d->volume), "volumeName"), "none"),
+			d->format);
 	}
 	claim = find(req, "", "v1", "persistentvolumeclaims", d->namespace, d->volume);
 	*ret_node = json_str(json_get(json_path(claim, "metadata.annotations"), SELECTED_NODE));
@@ -117,10 +158,78 @@ static int refuse(struct api_request *req, const struct download *d, const struc
 	if (!streq(json_path_str(export, "status.phase"), "Ready"))
 		return status_set(req->arena, &req->st, 503, "ServiceUnavailable",
 			"VirtualMachineExport \"%s\" is not ready", d->name);
-	if (!offers(export, d->volume))
+	if (d->volume && !offers(export, d->volume))
 		return status_set(req->arena, &req->st, 404, "NotFound",
 			"VirtualMachineExport \"%s\" has no volume \"%s\"", d->name, d->volume);
 	return 0;
+}
+
+/* ---- manifests ---- */
+
+struct claims {
+	struct api_request *req;
+	const char *namespace;
+	const struct json *content; /* of a snapshot; NULL = as they are now */
+};
+
+static const struct json *find_claim(void *user, const char *name)
+{
+	struct claims *c = user;
+
+	return c->content ? json_get(backup_of(c->content, name), "persistentVolumeClaim")
+			  : find(c->req, "", "v1", "persistentvolumeclaims", c->namespace, name);
+}
+
+/* Sets req->st. */
+static int all_manifests(struct api_request *req, const struct download *d,
+	const struct json *export, struct json **ret)
+{
+	struct claims claims = {req, d->namespace, NULL};
+	const char *name = json_path_str(export, "spec.source.name");
+	const struct json *found = NULL;
+
+	if (is_of_snapshot(export)) {
+		claims.content = content_of(req, export, d->namespace);
+		found = json_path(claims.content, "spec.source.virtualMachine");
+	} else if (streq(json_path_str(export, "spec.source.kind"), "VirtualMachine")) {
+		found = find(req, "kubevirt.io", "v1", "virtualmachines", d->namespace, name);
+	}
+	if (!found)
+		return status_set(req->arena, &req->st, 404, "NotFound",
+			"VirtualMachineExport \"%s\" is of no virtual machine: there are no "
+			"manifests "
+			"of it",
+			d->name);
+	struct json *machine = json_copy(req->arena, found);
+	if (machines_expand_stored(req, d->namespace, machine) < 0)
+		return -1;
+	struct json *links = json_path(export, "status.links");
+	*ret = export_manifests_all(req->arena, &(struct export_of){.name = d->name,
+							.link = json_get(links, d->side),
+							.machine = machine,
+							.claim = find_claim,
+							.user = &claims});
+	return 0;
+}
+
+static void serve_manifests(
+	struct api_request *req, const struct download *d, const struct json *export)
+{
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+	const char *accept = http_header_get(req->http, "Accept");
+	bool yaml = accept && strstr(accept, "application/yaml");
+	struct json *all;
+
+	if (streq(d->manifest, "secret")) {
+		all = export_manifests_secret(
+			req->arena, d->name, token_of(req, export, d->namespace));
+	} else if (all_manifests(req, d, export, &all) < 0) {
+		api_fail(req);
+		return;
+	}
+	export_manifests_write(&out, req->arena, all, yaml);
+	http_respond(req->http, 200, yaml ? "application/yaml" : "application/json", NULL, out.data,
+		out.size);
 }
 
 void export_serve(struct api_request *req)
@@ -132,7 +241,8 @@ void export_serve(struct api_request *req)
 	if (!read_path(req->arena, req->path, &d)) {
 		status_set(req->arena, &req->st, 404, "NotFound",
 			"there is no such download: .../volumes/VOLUME/disk.img, disk.img.gz and "
-			"(of a memory dump) disk.tar.gz are");
+			"(of a memory dump) disk.tar.gz, .../external/manifests/all and secret "
+			"are");
 		api_fail(req);
 		return;
 	}
@@ -140,6 +250,10 @@ void export_serve(struct api_request *req)
 		find(req, "export.kubevirt.io", "v1", "virtualmachineexports", d.namespace, d.name);
 	if (refuse(req, &d, export) < 0) {
 		api_fail(req);
+		return;
+	}
+	if (d.manifest) {
+		serve_manifests(req, &d, export);
 		return;
 	}
 	if (streq(req->method, "HEAD")) {

@@ -3,10 +3,11 @@
  *
  *   GET /api/export.kubevirt.io/v1/namespaces/NS/virtualmachineexports/NAME/volumes/VOLUME/disk.img
  *   GET .../disk.img.gz
+ *   GET .../virtualmachineexports/NAME/{external,internal}/manifests/{all,secret}
  *
  * with the header "x-kubevirt-export-token: TOKEN" (or a query parameter of that name): what the
  * Secret that the export's status names has as `token`. No other credentials are asked for, or
- * looked at. The bytes come from the agent of the disk's node as they are read. */
+ * looked at. A disk's bytes come from the agent of the disk's node as they are read. */
 #pragma once
 
 #include <stdbool.h>

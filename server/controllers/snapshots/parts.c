@@ -57,6 +57,21 @@ const struct json *vm_volumes(const struct json *vm)
 	return json_path(vm, "spec.template.spec.volumes");
 }
 
+bool claim_is_populated(
+	struct arena *a, struct informer *data_volumes, const char *ns, const struct json *claim)
+{
+	JSON_FOR_EACH_ITEM(ref, json_path(claim, "metadata.ownerReferences")) {
+		struct object *o = streq(json_str(json_get(ref, "kind")), "DataVolume")
+					   ? informer_get(data_volumes, ns,
+						     json_str_or(json_get(ref, "name"), ""))
+					   : NULL;
+
+		if (o && !streq(json_path_str(object_doc(o, a), "status.phase"), "Succeeded"))
+			return false;
+	}
+	return true;
+}
+
 /* Seeds are made anew, the same; what is ephemeral is not what it was. */
 static bool is_written_and_lost(const struct json *volume)
 {

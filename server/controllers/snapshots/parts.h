@@ -56,6 +56,10 @@ bool vm_is_memory_dump(const struct json *volume);
 /* Of the template. */
 const struct json *vm_volumes(const struct json *vm);
 
+/* Nothing fills it any more, or did not succeed. */
+bool claim_is_populated(
+	struct arena *a, struct informer *data_volumes, const char *ns, const struct json *claim);
+
 /* Why the guest's memory would be of no use beside a snapshot of this machine's claims (a disk that
  * it writes and that is in no snapshot); NULL = it is kept. In the arena. */
 const char *vm_memory_useless(struct arena *a, const struct json *vm);

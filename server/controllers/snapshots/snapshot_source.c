@@ -21,21 +21,6 @@ static bool can_be_taken(struct arena *a, const struct snapshot_pass *p, const s
 	       !streq(json_path_str(claim, "spec.volumeMode"), "Block");
 }
 
-static bool is_populated(struct arena *a, const struct snapshot_pass *p, const struct json *claim)
-{
-	JSON_FOR_EACH_ITEM(ref, json_path(claim, "metadata.ownerReferences")) {
-		struct object *o = streq(json_str(json_get(ref, "kind")), "DataVolume")
-					   ? informer_get(p->c->data_volumes, p->o->namespace,
-						     json_str_or(json_get(ref, "name"), ""))
-					   : NULL;
-		const char *phase =
-			o ? json_str_or(json_path(object_doc(o, a), "status.phase"), "") : NULL;
-		if (phase && !streq(phase, "Succeeded"))
-			return false;
-	}
-	return true;
-}
-
 /* NULL = all are fit; else upstream's words for what isn't. */
 static const char *unfit_claim(struct arena *a, const struct snapshot_pass *p)
 {
@@ -49,7 +34,7 @@ static const char *unfit_claim(struct arena *a, const struct snapshot_pass *p)
 			return arena_printf(a, "volume doesnt exist: %s", name);
 		if (!streq(json_path_str(claim, "status.phase"), "Bound"))
 			return arena_printf(a, "volume not bound: %s", name);
-		if (!is_populated(a, p, claim))
+		if (!claim_is_populated(a, p->c->data_volumes, p->o->namespace, claim))
 			return arena_printf(a, "volume not populated: %s", name);
 	}
 	return NULL;
