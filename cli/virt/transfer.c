@@ -7,15 +7,18 @@
 #include "cli/virt/transfer.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "lib/base/buf.h"
 #include "lib/http/http_client.h"
 #include "lib/http/tls.h"
+#include "lib/json/json.h"
 
 #define PIECE_BYTES (256u << 10)
 #define ANSWER_MAX_BYTES (64u << 10)
+#define RESUME_AFTER_MS 1000
 
 struct exchange {
 	uv_loop_t loop;
@@ -23,9 +26,11 @@ struct exchange {
 	struct stream *stream;
 	int file;
 	uint64_t size, at; /* of the file, and how far it is sent or taken; size 0 = not known */
-	struct buf answer; /* to an upload: header and the beginning of the body */
-	bool ended;
-	int64_t shown; /* permille; -1 = nothing yet */
+	/* To an upload: header and the beginning of the body; to a download: why it is refused. */
+	struct buf answer;
+	int status;	 /* of the last answer; 0 = none */
+	bool ended, cut; /* cut: the connection failed, not the file */
+	int64_t shown;	 /* permille; -1 = nothing yet */
 	int result;
 	struct err err;
 };
@@ -258,20 +263,51 @@ int transfer_upload(const struct transfer *t, const char *file, struct err *err)
 	return r < 0 ? err_context(err, r, "send '%s' to %s", file, t->url) : 0;
 }
 
+/* ---- downloads ---- */
+
+/* The rest, or, where the server does not know what that is, the whole again. */
+static int begin_anew(struct exchange *x, const struct http_response *r)
+{
+	const char *range = http_response_header(r, "content-range");
+	unsigned long long from;
+
+	if (x->at == 0)
+		return 0;
+	if (r->status == 206)
+		return range && sscanf(range, "bytes %llu-", &from) == 1 && from == x->at
+			       ? 0
+			       : err_set(&x->err, -EPROTO, "the server sends another part");
+	if (lseek(x->file, 0, SEEK_SET) < 0 || ftruncate(x->file, 0) < 0)
+		return err_errno(&x->err, -errno, "begin the file anew");
+	x->at = 0;
+	return 0;
+}
+
 static void on_begin(void *user, const struct http_response *r)
 {
 	struct exchange *x = user;
 	int64_t length;
 	const char *text = http_response_header(r, "content-length");
+	int result;
+
+	x->status = r->status;
 	if (r->status / 100 != 2)
-		end(x, err_set(&x->err, -EREMOTEIO, "the server answered %d", r->status));
+		return;
+	result = begin_anew(x, r);
+	if (result < 0)
+		end(x, result);
 	else if (text && parse_i64(str_from(text), &length) == 0 && length > 0)
-		x->size = (uint64_t)length;
+		x->size = x->at + (uint64_t)length;
 }
 
 static void on_piece(void *user, const char *p, size_t size)
 {
 	struct exchange *x = user;
+
+	if (x->status / 100 != 2) {
+		buf_add(&x->answer, p, MIN(size, ANSWER_MAX_BYTES - x->answer.size));
+		return;
+	}
 	while (size > 0 && !x->ended) {
 		ssize_t n = write(x->file, p, size);
 		if (n < 0 && errno == EINTR)
@@ -287,36 +323,60 @@ static void on_piece(void *user, const char *p, size_t size)
 	show(x);
 }
 
+/* The message of a Status, or the answer's first line. */
+static int refused(struct exchange *x)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct err ignored = ERR_INIT;
+	struct json *doc = NULL;
+	const char *text;
+
+	buf_add(&x->answer, "", 1);
+	if (json_parse(&a, x->answer.data, x->answer.size - 1, NULL, &doc, &ignored) < 0)
+		doc = NULL;
+	text = json_path_str(doc, "message");
+	if (!text)
+		text = x->answer.data;
+	return err_set(&x->err, -EREMOTEIO, "the server answered %d%s%.*s", x->status,
+		*text ? ": " : "", (int)MIN(strcspn(text, "\r\n"), 400), text);
+}
+
 static void on_done(void *user, const struct http_response *r, const struct err *err)
 {
 	struct exchange *x = user;
-	end(x, r ? 0 : err_set(&x->err, err->code, "%s", err->msg));
+
+	if (x->ended)
+		return;
+	x->cut = !r;
+	if (!r)
+		end(x, err_set(&x->err, err->code, "%s", err->msg));
+	else
+		end(x, x->status / 100 == 2 ? 0 : refused(x));
 }
 
-static int get(struct exchange *x, struct err *err)
+/* One request. */
+static int ask(struct exchange *x, struct arena *a, const struct url *url, SSL_CTX *tls)
 {
-	struct arena a = ARENA_INIT;
 	const struct transfer *t = x->transfer;
-	struct url url;
-	SSL_CTX *tls = NULL;
-	int r = parse_url(&a, t->url, &url, err);
-	if (r == 0)
-		r = open_tls(t, &url, &tls, err);
-	if (r < 0) {
-		arena_finish(&a);
-		return r;
-	}
+	const char *headers = t->headers ? t->headers : "";
+
+	if (x->at)
+		headers = arena_printf(
+			a, "%sRange: bytes=%llu-\r\n", headers, (unsigned long long)x->at);
+	x->ended = x->cut = false;
+	x->err = (struct err)ERR_INIT;
+	x->status = 0;
+	buf_clear(&x->answer);
 	uv_loop_init(&x->loop);
-	x->shown = -1;
 	struct http_endpoint_options o = {.loop = &x->loop,
-		.address = url.address,
+		.address = url->address,
 		.tls = tls,
-		.tls_name = t->ca ? url.name : NULL,
-		.host = url.host};
+		.tls_name = t->ca ? url->name : NULL,
+		.host = url->host};
 	struct http_endpoint *endpoint = http_endpoint_create(&o);
 	struct http_call_options call = {.method = "GET",
-		.target = url.path,
-		.headers = t->headers,
+		.target = url->path,
+		.headers = headers,
 		.timeout_ms = HTTP_NO_TIMEOUT,
 		.begin = on_begin,
 		.data = on_piece,
@@ -325,26 +385,48 @@ static int get(struct exchange *x, struct err *err)
 	http_call(endpoint, &call);
 	while (!x->ended)
 		uv_run(&x->loop, UV_RUN_DEFAULT);
-	if (x->shown >= 0)
-		fprintf(stderr, "\n");
 	http_endpoint_destroy(endpoint);
 	uv_run(&x->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&x->loop);
-	SSL_CTX_free(tls);
-	arena_finish(&a);
-	return x->result < 0 ? err_set(err, x->result, "%s", x->err.msg) : 0;
+	return x->result;
 }
 
-int transfer_download(const struct transfer *t, const char *file, struct err *err)
+static int get(struct exchange *x, struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct url url;
+	SSL_CTX *tls = NULL;
+	int r = parse_url(&a, x->transfer->url, &url, err);
+
+	if (r == 0)
+		r = open_tls(x->transfer, &url, &tls, err);
+	if (r < 0)
+		return r;
+	x->shown = -1;
+	r = ask(x, &a, &url, tls);
+	for (unsigned i = 0; i < x->transfer->resumes && r < 0 && x->cut && x->at; i++) {
+		poll(NULL, 0, RESUME_AFTER_MS);
+		r = ask(x, &a, &url, tls);
+	}
+	if (x->shown >= 0)
+		fprintf(stderr, "\n");
+	SSL_CTX_free(tls);
+	buf_finish(&x->answer);
+	return r < 0 ? err_set(err, r, "%s", x->err.msg) : 0;
+}
+
+int transfer_download(const struct transfer *t, const char *file, int *ret_status, struct err *err)
 {
 	bool standard = streq(file, "-");
 	char *part = standard ? NULL : xasprintf("%s.part", file);
 	int fd = standard ? dup(STDOUT_FILENO)
 			  : open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int r = fd < 0 ? err_errno(err, -errno, "write '%s'", file) : 0;
+	*ret_status = 0;
 	if (r == 0) {
 		struct exchange x = {.transfer = t, .file = fd};
 		r = get(&x, err);
+		*ret_status = x.status;
 		if (close(fd) < 0 && r == 0)
 			r = err_errno(err, -errno, "write '%s'", file);
 		if (r == 0 && part && rename(part, file) < 0)

@@ -9,11 +9,16 @@ struct transfer {
 	const char *headers; /* "Name: value\r\n...", NULL = none */
 	const char *ca;	     /* PEM; NULL = the server's certificate is not verified */
 	const char *title;   /* of the progress on a terminal; NULL = silent */
+	/* Of a download that is cut short: how often the rest is asked for (Range). Only of what
+	 * stays the same. */
+	unsigned resumes;
 };
 /* POST of a file. */
 int transfer_upload(const struct transfer *t, const char *file, struct err *err) _must_check_;
-/* GET into a file, which appears when it is whole; "-" = standard output. */
-int transfer_download(const struct transfer *t, const char *file, struct err *err) _must_check_;
+/* GET into a file, which appears when it is whole; "-" = standard output. *ret_status: of the
+ * server's answer, 0 = there was none; what it refused it has told in words, which are in err. */
+int transfer_download(
+	const struct transfer *t, const char *file, int *ret_status, struct err *err) _must_check_;
 
 /* image-upload: a DataVolume that takes a local file, in virtctl's sequence. See transfer.c. */
 struct virt;

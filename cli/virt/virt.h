@@ -34,7 +34,7 @@ struct virt_subject {
 };
 extern const struct virt_verb virt_power_verbs[], virt_look_verbs[], virt_access_verbs[],
 	virt_guest_verbs[], virt_device_verbs[], virt_snapshot_verbs[], virt_copy_verbs[],
-	virt_transfer_verbs[], virt_create_verbs[], virt_other_verbs[];
+	virt_upload_verbs[], virt_export_verbs[], virt_create_verbs[], virt_other_verbs[];
 extern const struct virt_subject virt_subjects[]; /* title NULL ends */
 /* What a program of such verbs is called, and what it has: `hanok virt`, `hanok image`. */
 struct virt_program {

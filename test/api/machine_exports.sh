@@ -101,6 +101,19 @@ check_output "as JSON it is one list" '^List 3$' eval 'manifest internal all app
 check_output "the secret has the header" '^kind: Secret.*name: header-secret-of-vm.*token: "?x-kubevirt-export-token:opensesameopensesame' \
 	eval 'manifest external auth-header-secret application/yaml | grep -v ^apiVersion | tr "\n" " "'
 
+virt() { "$HANOK" virt "$@" --kubeconfig "$KUBECONFIG_FILE" -n default; }
+check_output "hanok virt prints both" '^kind: ConfigMap kind: VirtualMachine kind: DataVolume kind: Secret $' \
+	eval 'virt vmexport download of-vm --manifest --include-secret | grep ^kind: | tr "\n" " "'
+check "or writes one, as JSON" virt export download of-vm --manifest --manifest-output-format json --output "$TEST_DIR/vm.json"
+check_output "which is a list" '^List$' eval 'python3 -c "import json, sys; print(json.load(sys.stdin)[\"kind\"])" <"$TEST_DIR/vm.json"'
+check "an export that a manifest is of stays" virt export download another --vm web --manifest --labels a=b,c=d --output "$TEST_DIR/vm.yaml"
+check_output "with its labels" '^b d$' k_field vmexport/another .metadata.labels.a .metadata.labels.c
+check_refused "of a claim there is none" 'there are none of a claim' virt export download one --pvc data --manifest
+check_refused "a disk has to go somewhere" '.*--output is needed' virt export download of-vm
+check_refused "there are two, one has to be said" 'several: --volume' virt export download of-vm --output "$TEST_DIR/disk"
+check_refused "why nothing comes is told" 'node.*n1.* not found' virt export download of-vm --volume data --output "$TEST_DIR/disk"
+check_refused "and what it waits for" 'Virtual Machine default/none not found' virt export create none --vm none --timeout 1
+check_refused "labels are pairs" "--labels: 'a' is no KEY=VALUE" virt export create two --vm web --labels a
 create '{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, metadata: {name: web}, spec: {domain: {devices: {}, memory: {guest: 128Mi}}}}' >/dev/null
 becomes "while the machine runs there is nothing" of-vm Ready '^False InUse Virtual Machine default/web is running Pending$'
 url=$(sed 's,/volumes.*,/external/manifests/all,' <<<"$base")
