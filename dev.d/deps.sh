@@ -2,7 +2,7 @@
 # Debian packages, and which of them are missing.
 
 DEPS_BUILD="gcc libc6-dev meson ninja-build pkg-config libuv1-dev libssl-dev libyaml-dev libsqlite3-dev libnghttp2-dev
-	libwslay-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libcmocka-dev libmnl-dev libpcre2-dev libknot-dev libsystemd-dev libnfs-dev"
+	libwslay-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libisal-dev libcmocka-dev libmnl-dev libpcre2-dev libknot-dev libsystemd-dev libnfs-dev"
 # What hanok node works with, on a lab host and on an installation.
 DEPS_NODE="containerd runc containernetworking-plugins libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu
 	qemu-system-x86 qemu-utils qemu-block-extra libnfs13 ovmf swtpm swtpm-tools nftables iproute2 xorriso dnsmasq-base skopeo zstd xz-utils curl"

@@ -1,4 +1,5 @@
 #include "lib/http/h2_impl.h"
+#include "lib/http/http_range.h"
 
 #include <stdio.h>
 
@@ -220,36 +221,63 @@ void http_respond_parts(struct http_request *req, int status, const char *conten
 	http_answer_done(x);
 }
 
-void http_stream_begin(
-	struct http_request *req, int status, const char *content_type, const char *extra)
+/* size NULL = as long as it becomes. */
+static void stream_begin(struct http_exchange *x, int status, const char *content_type,
+	const char *extra, const uint64_t *size)
 {
-	struct http_exchange *x = exchange_of(req);
 	struct head h;
 	if (x->answer != ANSWER_NONE)
 		abort(); /* answered twice */
 	x->answer = ANSWER_STREAMING;
 	if (x->early)
 		return;
+	x->sized = size && !answers_head(x);
+	x->owed = size ? *size : 0;
 	if (x->stream_id) {
+		size_t stated = size ? (size_t)*size : 0;
 		if (x->conn->stream)
-			h2_answer_begin(x, status, content_type, extra, NULL, !answers_head(x));
+			h2_answer_begin(x, status, content_type, extra, size ? &stated : NULL,
+				!answers_head(x));
 		return;
 	}
-	x->chunked = !x->parser.http10;
-	if (!x->chunked)
+	x->chunked = !size && !x->parser.http10;
+	if (!size && !x->chunked)
 		x->keep_alive = false;
 	if (!x->conn->stream)
 		return;
 	head_begin(&h, x, status);
 	if (x->chunked)
 		head_add_str(&h, "Transfer-Encoding: chunked\r\n");
+	if (size) {
+		head_add_str(&h, "Content-Length: ");
+		head_add_u64(&h, *size);
+		head_add_str(&h, "\r\n");
+	}
 	head_add_common(&h, x, content_type, extra);
 	head_end(&h, x->conn->stream);
+}
+
+void http_stream_begin(
+	struct http_request *req, int status, const char *content_type, const char *extra)
+{
+	stream_begin(exchange_of(req), status, content_type, extra, NULL);
+}
+
+void http_stream_begin_sized(struct http_request *req, int status, const char *content_type,
+	const char *extra, uint64_t size)
+{
+	stream_begin(exchange_of(req), status, content_type, extra, &size);
 }
 
 /* Is a piece of the body wanted? */
 static bool piece_wanted(struct http_exchange *x, size_t size)
 {
+	if (x->sized && x->answer == ANSWER_STREAMING) {
+		/* Too much: it never comes out even, and the end closes the connection. */
+		x->owed = size > x->owed ? UINT64_MAX : x->owed - size;
+		if (x->owed == UINT64_MAX)
+			return false;
+	}
 	return x->answer == ANSWER_STREAMING && size > 0 && !x->early && !answers_head(x) &&
 	       x->conn->stream;
 }
@@ -311,14 +339,14 @@ struct blob *http_piece_new(const struct http_part *parts, size_t count)
 void http_stream_write_piece(struct http_request *req, struct blob *piece)
 {
 	struct http_exchange *x = exchange_of(req);
-	if (!piece_wanted(x, piece->size))
+	size_t line = (size_t)((char *)memchr(piece->data, '\n', piece->size) + 1 - piece->data);
+	size_t size = piece->size - line - 2;
+	if (!piece_wanted(x, size))
 		return;
 	if (x->chunked) {
 		stream_write_blob(x->conn->stream, piece);
 		return;
 	}
-	size_t line = (size_t)((char *)memchr(piece->data, '\n', piece->size) + 1 - piece->data);
-	size_t size = piece->size - line - 2;
 	if (x->stream_id)
 		h2_answer_write_part(x, piece, line, size);
 	else
@@ -352,6 +380,10 @@ void http_stream_end(struct http_request *req)
 	struct http_exchange *x = exchange_of(req);
 	if (x->answer == ANSWER_DONE)
 		return;
+	if (x->answer == ANSWER_STREAMING && x->sized && x->owed) {
+		http_abort(req);
+		return;
+	}
 	if (x->answer == ANSWER_STREAMING && x->chunked && x->conn->stream && !answers_head(x))
 		stream_write(x->conn->stream, "0\r\n\r\n", 5);
 	http_answer_done(x);

@@ -58,6 +58,8 @@ struct http_exchange {
 	bool early;	 /* answered in place of the handler, whose own answer goes nowhere */
 	bool keep_alive; /* the connection goes on after the answer */
 	bool chunked;	 /* the streamed answer is */
+	bool sized;	 /* it has a Content-Length, of which `owed` bytes are not written yet */
+	uint64_t owed;
 	bool cancel_told;
 	void (*drained)(struct http_request *req);
 	struct http_large *large; /* the rest of a large answer, NULL = none */

@@ -1,3 +1,4 @@
+#include "lib/http/http_range.h"
 #include "lib/http/http_test_util.h"
 
 #include <openssl/pem.h>
@@ -94,6 +95,14 @@ static void handler(struct http_request *req, void *user)
 		http_stream_write_piece(req, piece);
 		http_stream_write_parts(req, parts, ARRAY_LEN(parts));
 		blob_unref(piece);
+		http_stream_end(req);
+	} else if (str_has_prefix(req->path, "/sized")) {
+		http_stream_begin_sized(req, 200, "application/json", "X-Extra: 4\r\n", 8);
+		http_stream_write(req, "one\n", 4);
+		if (!streq(req->path, "/sized-short"))
+			http_stream_write(req, "two\n", 4);
+		if (streq(req->path, "/sized-long"))
+			http_stream_write(req, "3", 1);
 		http_stream_end(req);
 	} else if (streq(req->path, "/flood")) {
 		static char zeros[65536];
@@ -503,6 +512,33 @@ static void test_stream(void **state)
 	assert_string_equal(r.body.data, "one\ntwo\ntwo\n");
 	result_reset(&r);
 	assert_int_equal(f->server->conn_count, 1);
+}
+
+/* With a length: the connection goes on, but not when it turns out wrong. */
+static void test_sized(void **state)
+{
+	struct fixture *f = *state;
+	int fd = raw_connect(f);
+	raw_send(fd, "GET /sized HTTP/1.1\r\nHost: h\r\n\r\n"
+		     "HEAD /sized HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+	char *text = raw_read_all(f, fd), *head = strstr(text, "one\ntwo\nHTTP/1.1 200");
+	assert_non_null(strstr(text, "Content-Length: 8\r\n"));
+	assert_null(strstr(text, "chunked"));
+	assert_non_null(head);
+	assert_non_null(strstr(head, "Content-Length: 8\r\n"));
+	assert_string_equal(strstr(head, "\r\n\r\n"), "\r\n\r\n");
+	free(text);
+	static const char *const wrong[] = {"short", "long"};
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		char request[128];
+		snprintf(request, sizeof(request), "GET /sized-%s HTTP/1.1\r\nHost: h\r\n\r\n",
+			wrong[i]);
+		fd = raw_connect(f);
+		raw_send(fd, request);
+		text = raw_read_all(f, fd); /* to the end: it is closed */
+		assert_null(strstr(text, "two\n3"));
+		free(text);
+	}
 }
 
 static void test_back_pressure(void **state)
@@ -1304,6 +1340,7 @@ int main(void)
 		PLAIN(test_pipelining),
 		PLAIN(test_refusals),
 		PLAIN(test_http10),
+		PLAIN(test_sized),
 		PLAIN(test_expect),
 		PLAIN(test_pipelining_without_reading),
 		PLAIN(test_half_closed_client),

@@ -10,7 +10,7 @@ cat >"$TEST_DIR/vm.yaml" <<'END_OF_VM'
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: data, annotations: {volume.kubernetes.io/selected-node: node1}}
-spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 512Mi}}}
 ---
 apiVersion: kubevirt.io/v1
 kind: VirtualMachine
@@ -116,17 +116,17 @@ kind: DataVolume
 metadata: {name: kept, annotations: {cdi.kubevirt.io/storage.bind.immediate.requested: "true"}}
 spec:
   source: {snapshot: {namespace: e2e-clones, name: vmsnapshot-$(k_field vmsnapshot/first .metadata.uid)-volume-data}}
-  storage: {resources: {requests: {storage: 2Gi}}}
+  storage: {resources: {requests: {storage: 512Mi}}}
 ---
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: plain, annotations: {volume.kubernetes.io/selected-node: node1, hanok.io/disk-clone-mode: full}}
-spec: {accessModes: [ReadWriteOnce], dataSource: {kind: PersistentVolumeClaim, name: data}, resources: {requests: {storage: 2Gi}}}
+spec: {accessModes: [ReadWriteOnce], dataSource: {kind: PersistentVolumeClaim, name: data}, resources: {requests: {storage: 512Mi}}}
 ---
 apiVersion: cdi.kubevirt.io/v1beta1
 kind: DataVolume
 metadata: {name: small}
-spec: {source: {pvc: {namespace: e2e-clones, name: data}}, storage: {resources: {requests: {storage: 1Gi}}}}
+spec: {source: {pvc: {namespace: e2e-clones, name: data}}, storage: {resources: {requests: {storage: 256Mi}}}}
 END_OF_COPIES
 filled() { k wait --for=jsonpath='{.status.phase}'=Succeeded "dv/$1" --timeout=120s; }
 check "DataVolumes of a claim and of a snapshot" k apply -f "$TEST_DIR/copies.yaml"
@@ -158,7 +158,7 @@ kind: DataVolume
 metadata: {name: kept, namespace: e2e-clones-other, annotations: {cdi.kubevirt.io/storage.bind.immediate.requested: "true"}}
 spec:
   source: {snapshot: {namespace: e2e-clones, name: vmsnapshot-$(k_field vmsnapshot/first .metadata.uid)-volume-data}}
-  storage: {resources: {requests: {storage: 2Gi}}}
+  storage: {resources: {requests: {storage: 512Mi}}}
 ---
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -167,7 +167,7 @@ metadata:
   namespace: e2e-clones-other
   annotations: {volume.kubernetes.io/selected-node: node1, hanok.io/disk-source-namespace: e2e-clones, hanok.io/disk-from-volume: data,
     hanok.io/disk-from-content: "$(k_field vmsnapshot/first .status.virtualMachineSnapshotContentName)"}
-spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 512Mi}}}
 END_OF_COPIES
 check "DataVolumes of another namespace" "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" apply -f "$TEST_DIR/elsewhere.yaml"
 there() { elsewhere wait --for=jsonpath='{.status.phase}'=Succeeded "dv/$1" --timeout=120s; }
@@ -210,12 +210,36 @@ own_token() { k get secret "$(k_field vmexport/kept .status.tokenSecretRef)" -o 
 check "exports" k apply -f "$TEST_DIR/export.yaml"
 check "are ready" ready disk
 check "of a snapshot too" ready kept
-check_output "the disk, raw" '^2147483648.delta$' first_bytes
+check_output "the disk, raw" '^536870912.delta$' first_bytes
 check_output "the same, compressed" '^same$' unpacked
 check_refused "not with another token" '401' fetch disk raw opensesameopensesamf
-empty() { fetch kept gzip "$(own_token)" | gunzip | cmp -n 2147483648 - /dev/zero; }
+head_of() { curl -sS -I --cacert "$TEST_DIR/ca.crt" -H "x-kubevirt-export-token: opensesameopensesame" "$@" "$(url disk raw)" | tr -d '\r' | tr '\n' ' '; }
+check_output "its size is told" 'HTTP/[0-9.]+ 200 .*[Cc]ontent-[Ll]ength: 536870912 ' head_of
+part() { curl -sS --max-time 60 --cacert "$TEST_DIR/ca.crt" -H "x-kubevirt-export-token: opensesameopensesame" -w ' %{http_code} %{size_download}' -r "$1" "$(url disk raw)" | tr -d '\0'; }
+check_output "a part of it" '^elta 206 511$' part 1-511
+check_output "the end of it" '^ 206 4096$' part 536866816-
+check_output "what is behind its end" '^ 416 0$' part 536870912-
+empty() { fetch kept gzip "$(own_token)" | gunzip | cmp -n 536870912 - /dev/zero; }
 check "the snapshot has what was: nothing" empty
 check "a claim goes on after that" write data delta
+
+
+# The machine by its manifest, in another namespace: its disk comes from the export.
+virt() { "$HANOK" virt "$@" --kubeconfig "$KUBECONFIG_FILE" -n e2e-clones; }
+elsewhere_again() { "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" -n e2e-clones-moved "$@"; }
+check "another namespace" k create namespace e2e-clones-moved
+moved() {
+	virt export download moving --vm golden --manifest --include-secret >"$TEST_DIR/moved.yaml" &&
+		sed -i 's/namespace: e2e-clones$/namespace: e2e-clones-moved/' "$TEST_DIR/moved.yaml" &&
+		elsewhere_again create -f "$TEST_DIR/moved.yaml" &&
+		elsewhere_again annotate dv data cdi.kubevirt.io/storage.bind.immediate.requested=true
+}
+check "a machine's manifests are taken there" moved
+moved_there() { elsewhere_again wait --for=jsonpath='{.status.phase}'=Succeeded dv/data --timeout=30s; }
+check "and its disk, by the links in them" eventually 40 moved_there
+check "which has the same in it" matches '^delta' shows_dir "$local_dir/pvc-$(elsewhere_again get pvc data -o 'jsonpath={.metadata.uid}')"
+check "the export stays until it is deleted" virt export delete moving
+check "that namespace goes, too" k delete namespace e2e-clones-moved --timeout=120s
 
 check "the source goes, with its snapshots" k delete vm/golden vmsnapshot/first vmexport/disk vmexport/kept --timeout=60s
 check "its claim was only named: it stays" k get pvc data

@@ -1,34 +1,37 @@
 /* export.c - see export.h.
  *
- *   LOOKING (a thread reads which layers) --> STARTING (qemu-nbd opens its socket) --> GREETING
- *     --> READING: a piece is asked for, goes to the client (compressed, if asked), and the next
- * one is asked for when the client has room --> over
+ *   LOOKING (a thread reads which layers) --> STARTING (qemu-nbd opens its socket) --> HELLO,
+ *     OPENING --> REPLY, DATA: a piece is asked for when the client has room, and goes there,
+ *     compressed, if asked, while qemu-nbd reads the next --> over
  *
  * A directory that holds no disk (a memory dump) goes as what tar writes of it:
  *   ARCHIVE --> over
  */
 #include "node/vm/snapshot/export.h"
 
+#include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
-#include <zlib.h>
 
 #include "lib/base/log.h"
 #include "lib/http/http.h"
+#include "lib/http/http_range.h"
 #include "node/child/child.h"
 #include "node/disk/fill.h"
 #include "node/vm/control/control.h"
+#include "node/vm/snapshot/gzip.h"
 #include "node/vm/snapshot/nbd.h"
 #include "node/vm/snapshot/snapshots_internal.h"
 
-#define PIECE_BYTES (256u << 10)
+#define PIECE_BYTES (512u << 10)
 #define CONNECT_MS 20
 #define CONNECT_TRIES 500
 #define READ_TIMEOUT_MS (24u * 3600 * 1000)
 #define QEMU_NBD_MEMORY_BYTES (UINT64_C(2) << 30)
-#define GZIP_WINDOW (15 + 16)
 /* Each has a program of its own, and who has a token may ask as often as he likes. */
 #define AT_ONCE_MAX 16
 #define TAR_MEMORY_BYTES (UINT64_C(256) << 20)
+#define SOCKET_PREFIX ".export-"
 
 enum export_state { LOOKING, STARTING, HELLO, OPENING, REPLY, DATA, ARCHIVE };
 
@@ -39,7 +42,7 @@ struct export
 	struct http_request *req; /* NULL = the client has gone */
 	enum export_state state;
 	char *directory, *socket;
-	bool held, gzip, begun, waits; /* waits: for the client */
+	bool held, begun, waits; /* waits: for the client */
 	struct disk_chain chain;
 	struct arena arena;
 	struct file_job *job;
@@ -49,9 +52,10 @@ struct export
 	struct wakeup *timer;
 	unsigned tries;
 	struct buf in;
-	uint64_t size, at; /* of the disk; what was asked for so far */
+	uint64_t at, stop; /* what was asked for so far, and where the client's part ends */
 	uint32_t asked;
-	z_stream z;
+	struct gzip *gzip; /* NULL = as it is */
+	struct buf packed;
 };
 
 static void end(struct export *e, const char *problem)
@@ -68,8 +72,8 @@ static void end(struct export *e, const char *problem)
 	wakeup_destroy(e->timer);
 	if (e->held && e->s->n->disks)
 		disks_release(e->s->n->disks, e->directory);
-	if (e->gzip)
-		deflateEnd(&e->z);
+	gzip_destroy(e->gzip);
+	buf_finish(&e->packed);
 	if (e->socket)
 		(void)unlink(e->socket);
 	if (problem)
@@ -104,30 +108,41 @@ static void on_client_gone(struct http_request *req)
 
 /* ---- pieces ---- */
 
+/* The next piece. */
 static void ask(struct export *e)
 {
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 
-	if (e->at == e->size) {
-		if (e->gzip) {
-			uint8_t rest[4096];
-			int r;
-
-			e->z.avail_in = 0;
-			do {
-				e->z.next_out = rest;
-				e->z.avail_out = sizeof(rest);
-				r = deflate(&e->z, Z_FINISH);
-				http_stream_write(e->req, rest, sizeof(rest) - e->z.avail_out);
-			} while (r == Z_OK);
-		}
-		end(e, NULL);
-		return;
-	}
-	e->asked = (uint32_t)MIN((uint64_t)PIECE_BYTES, e->size - e->at);
+	e->asked = (uint32_t)MIN((uint64_t)PIECE_BYTES, e->stop - e->at);
 	nbd_put_read(&out, e->at, e->at, e->asked);
 	e->state = REPLY;
 	stream_write(e->stream, out.data, out.size);
+}
+
+static void give_packed(struct export *e)
+{
+	if (e->packed.size)
+		http_stream_write(e->req, e->packed.data, e->packed.size);
+	buf_clear(&e->packed);
+}
+
+static void give(struct export *e, const char *data, size_t size)
+{
+	if (!e->gzip) {
+		http_stream_write(e->req, data, size);
+		return;
+	}
+	gzip_add(e->gzip, data, size, &e->packed);
+	give_packed(e);
+}
+
+static void end_whole(struct export *e)
+{
+	if (e->gzip) {
+		gzip_end(e->gzip, &e->packed);
+		give_packed(e);
+	}
+	end(e, NULL);
 }
 
 static void on_drained(struct http_request *req)
@@ -143,23 +158,38 @@ static void on_drained(struct http_request *req)
 		ask(e);
 }
 
-static void give(struct export *e, const char *data, size_t size)
+/* What the client is told before the first byte; false: that is all that it gets. */
+static bool begin_answer(struct export *e, uint64_t size)
 {
-	uint8_t out[16384];
+	bool sole = streq(e->req->method, "HEAD");
+	const char *range = http_header_get(e->req, "Range"), *extra = "Accept-Ranges: bytes\r\n";
+	enum http_range part = HTTP_RANGE_NONE;
 
-	if (!e->gzip) {
-		http_stream_write(e->req, data, size);
-		return;
+	e->stop = size;
+	/* Nothing is known to compare a condition with: then the whole goes out. */
+	if (!e->gzip && !sole && !http_header_get(e->req, "If-Range"))
+		part = http_range_parse(range, size, &e->at, &e->stop);
+	e->begun = true;
+	if (part == HTTP_RANGE_BEYOND) {
+		extra = arena_printf(
+			&e->req->arena, "Content-Range: bytes */%" PRIu64 "\r\n", size);
+		http_stream_begin_sized(e->req, 416, "text/plain", extra, 0);
+		return false;
 	}
-	e->z.next_in = (Bytef *)(uintptr_t)data;
-	e->z.avail_in = (uInt)size;
-	do {
-		e->z.next_out = out;
-		e->z.avail_out = sizeof(out);
-		(void)deflate(&e->z, Z_NO_FLUSH);
-		if (e->z.avail_out < sizeof(out))
-			http_stream_write(e->req, out, sizeof(out) - e->z.avail_out);
-	} while (e->z.avail_in || !e->z.avail_out);
+	if (e->gzip) {
+		http_stream_begin(e->req, 200, "application/gzip", NULL);
+		return !sole;
+	}
+	if (part == HTTP_RANGE_PART) {
+		e->stop += e->at;
+		extra = arena_printf(&e->req->arena,
+			"Accept-Ranges: bytes\r\nContent-Range: bytes %" PRIu64 "-%" PRIu64
+			"/%" PRIu64 "\r\n",
+			e->at, e->stop - 1, size);
+	}
+	http_stream_begin_sized(e->req, part == HTTP_RANGE_PART ? 206 : 200,
+		"application/octet-stream", extra, e->stop - e->at);
+	return !sole && e->at < e->stop;
 }
 
 /* ---- the protocol ---- */
@@ -190,23 +220,43 @@ static int take(struct export *e, struct err *err)
 			stream_write(e->stream, out.data, out.size);
 		e->state = OPENING;
 		break;
-	case OPENING:
-		e->size = nbd_export_size(e->in.data);
-		e->begun = true;
-		http_stream_begin(e->req, 200,
-			e->gzip ? "application/gzip" : "application/octet-stream", NULL);
-		http_stream_on_drained(e->req, on_drained);
-		break;
 	case REPLY:
 		r = nbd_reply(e->in.data, e->at, err);
 		e->state = DATA;
 		break;
 	default:
-		give(e, e->in.data, e->asked);
-		e->at += e->asked;
 		break;
 	}
 	return r;
+}
+
+/* A piece is there: qemu-nbd reads the next one while this one is compressed. */
+static void take_data(struct export *e)
+{
+	uint32_t size = e->asked;
+
+	e->at += size;
+	if (e->at < e->stop && http_stream_queued(e->req) <= STREAM_HIGH_BYTES)
+		ask(e);
+	else
+		e->waits = e->at < e->stop;
+	give(e, e->in.data, size);
+	buf_drop_front(&e->in, size);
+	if (e->at == e->stop)
+		end_whole(e);
+}
+
+static void take_size(struct export *e)
+{
+	uint64_t size = nbd_export_size(e->in.data);
+
+	buf_drop_front(&e->in, NBD_EXPORT_BYTES);
+	if (!begin_answer(e, size)) {
+		end(e, NULL);
+		return;
+	}
+	http_stream_on_drained(e->req, on_drained);
+	ask(e);
 }
 
 static void on_read(void *user, const char *data, size_t size)
@@ -216,20 +266,22 @@ static void on_read(void *user, const char *data, size_t size)
 
 	buf_add(&e->in, data, size);
 	while (e->in.size >= wanted(e)) {
-		enum export_state was = e->state;
 		size_t used = wanted(e);
 
+		/* qemu-nbd says no more than it was asked for: these are the last bytes. */
+		if (e->state == OPENING) {
+			take_size(e);
+			return;
+		}
+		if (e->state == DATA) {
+			take_data(e);
+			return;
+		}
 		if (take(e, &err) < 0) {
 			end(e, err.msg);
 			return;
 		}
 		buf_drop_front(&e->in, used);
-		if (was != OPENING && was != DATA)
-			continue;
-		e->waits = http_stream_queued(e->req) > STREAM_HIGH_BYTES;
-		if (!e->waits)
-			ask(e);
-		return; /* an answer comes later, if e is still there */
 	}
 }
 
@@ -299,6 +351,17 @@ static void start_reader(struct export *e)
 		.user = e,
 	});
 	wakeup_in(e->timer, CONNECT_MS);
+}
+
+void exports_sweep(const char *data_dir)
+{
+	DIR *d = opendir(data_dir);
+
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (str_has_prefix(e->d_name, SOCKET_PREFIX))
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
 }
 
 /* ---- archives ---- */
@@ -396,10 +459,14 @@ static void on_looked(void *user, bool cancelled)
 	free(l);
 	if (cancelled)
 		return;
-	if (result < 0)
+	if (result < 0) {
 		end(e, err.msg);
-	else
+	} else if (streq(e->req->method, "HEAD")) {
+		(void)begin_answer(e, (uint64_t)e->chain.size_bytes);
+		end(e, NULL);
+	} else {
 		start_reader(e);
+	}
 }
 
 static void begin(
@@ -418,9 +485,9 @@ static void begin(
 	e->req = req;
 	e->directory = xstrdup(directory);
 	/* Short enough for a socket's name. */
-	e->socket = xasprintf("%s/.export-%.13s", s->n->data_dir, uuid);
-	e->gzip = format && streq(format, "gzip") &&
-		  deflateInit2(&e->z, 1, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) == Z_OK;
+	e->socket = xasprintf("%s/" SOCKET_PREFIX "%.13s", s->n->data_dir, uuid);
+	if (format && streq(format, "gzip"))
+		e->gzip = gzip_create();
 	e->timer = wakeup_create(s->n->loop, s->n->clock, on_timer, e);
 	e->held = hold;
 	if (hold)
@@ -428,7 +495,12 @@ static void begin(
 	req->user = e;
 	req->cancelled = on_client_gone;
 	if (format && streq(format, "tar")) {
-		start_archive(e);
+		if (streq(req->method, "HEAD")) {
+			begin_archive(e);
+			end(e, NULL);
+		} else {
+			start_archive(e);
+		}
 		return;
 	}
 	l = xcalloc(1, sizeof(*l));
@@ -477,7 +549,7 @@ void vm_exports_serve(
 {
 	if (!m->snapshots)
 		vm_answer_status(req, 503, "ServiceUnavailable", "the node agent is starting");
-	else if (!streq(req->method, "GET"))
+	else if (!streq(req->method, "GET") && !streq(req->method, "HEAD"))
 		vm_answer_status(req, 405, "MethodNotAllowed", "use GET");
 	else if (m->snapshots->export_count >= AT_ONCE_MAX)
 		vm_answer_status(req, 429, "TooManyRequests",

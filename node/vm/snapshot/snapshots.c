@@ -261,6 +261,7 @@ struct vm_snapshots *vm_snapshots_create(struct vm_manager *m)
 	s->m = m;
 	s->n = m->node;
 	list_init(&s->exports);
+	exports_sweep(s->n->data_dir);
 	s->kind = kind_by_name(
 		s->n->kinds, "snapshot.kubevirt.io", "v1beta1", "VirtualMachineSnapshotContent");
 	s->directory = xasprintf("%s/local/.snapshots", s->n->data_dir);

@@ -66,6 +66,7 @@ void dump_destroy(struct dump *d);
 
 /* ---- export.c ---- */
 void exports_end(struct vm_snapshots *s); /* the agent stops: whoever reads is cut off */
+void exports_sweep(const char *data_dir); /* what an agent that was killed left */
 
 /* ---- merge.c ---- */
 struct merges *merges_create(struct vm_snapshots *s);

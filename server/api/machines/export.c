@@ -256,10 +256,6 @@ void export_serve(struct api_request *req)
 		serve_manifests(req, &d, export);
 		return;
 	}
-	if (streq(req->method, "HEAD")) {
-		http_respond(req->http, 200, "application/octet-stream", NULL, "", 0);
-		return;
-	}
 	target = target_of(req, &d, export, &node);
 	node_proxy(req, node, target);
 }

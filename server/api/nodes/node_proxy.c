@@ -14,6 +14,7 @@
 #include "lib/base/log.h"
 #include "lib/base/sm.h"
 #include "lib/http/http_client.h"
+#include "lib/http/http_range.h"
 #include "server/api/api_internal.h"
 #include "server/api/requests/deadline.h"
 
@@ -92,6 +93,33 @@ static struct api_request *take_request(struct proxy *p)
 	return req;
 }
 
+/* What belongs to the bytes of a file, of which a client may want a part. */
+static const char *file_headers(struct arena *a, const struct http_response *r)
+{
+	static const char *const names[] = {"Accept-Ranges", "Content-Range"};
+	_cleanup_(buf_finish) struct buf out = BUF_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (http_response_header(r, names[i]))
+			buf_printf(&out, "%s: %s\r\n", names[i], http_response_header(r, names[i]));
+	return out.size ? arena_memdup(a, out.data, out.size) : NULL;
+}
+
+static void begin_answer(struct api_request *req, const struct http_response *r)
+{
+	const char *type = http_response_header(r, "Content-Type");
+	const char *length = http_response_header(r, "Content-Length");
+	const char *extra = file_headers(req->arena, r);
+	uint64_t size;
+
+	if (!type)
+		type = "text/plain";
+	if (extra && length && parse_u64(str_from(length), &size) == 0)
+		http_stream_begin_sized(req->http, r->status, type, extra, size);
+	else
+		http_stream_begin(req->http, r->status, type, extra);
+}
+
 static void on_begin(void *user, const struct http_response *r)
 {
 	struct proxy *p = user;
@@ -99,8 +127,7 @@ static void on_begin(void *user, const struct http_response *r)
 		return;
 	deadline_stop(p->req);
 	sm_move(&p->sm, PROXY_RELAYING, mono_ns(p));
-	const char *type = http_response_header(r, "Content-Type");
-	http_stream_begin(p->req->http, r->status, type ? type : "text/plain", NULL);
+	begin_answer(p->req, r);
 	http_stream_on_drained(p->req->http, on_client_drained);
 }
 
@@ -200,7 +227,9 @@ static const char *request_headers(struct api_request *req, bool upgrade)
 			strcasecmp(h->name, "X-Stream-Protocol-Version") == 0) {
 			if (upgrade)
 				buf_printf(&out, "%s: %s\r\n", h->name, h->value);
-		} else if (strcasecmp(h->name, "Content-Type") == 0) {
+		} else if (strcasecmp(h->name, "Content-Type") == 0 ||
+			   strcasecmp(h->name, "Range") == 0 ||
+			   strcasecmp(h->name, "If-Range") == 0) {
 			buf_printf(&out, "%s: %s\r\n", h->name, h->value);
 		}
 	}
