@@ -230,7 +230,7 @@ elsewhere_again() { "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" -n e2e-clones-mov
 check "another namespace" k create namespace e2e-clones-moved
 moved() {
 	virt export download moving --vm golden --manifest --include-secret >"$TEST_DIR/moved.yaml" &&
-		sed -i 's/namespace: e2e-clones$/namespace: e2e-clones-moved/' "$TEST_DIR/moved.yaml" &&
+		sed -i 's/namespace: e2e-clones$/namespace: e2e-clones-moved/; /macAddress:/d' "$TEST_DIR/moved.yaml" &&
 		elsewhere_again create -f "$TEST_DIR/moved.yaml" &&
 		elsewhere_again annotate dv data cdi.kubevirt.io/storage.bind.immediate.requested=true
 }
