@@ -224,13 +224,15 @@ check "the snapshot has what was: nothing" empty
 check "a claim goes on after that" write data delta
 
 
-# The machine by its manifest, in another namespace: its disk comes from the export.
+# The machine by its manifest, in another namespace: its disk comes from the export. (The lab's hosts know the server by another
+# address than those who stand outside.)
 virt() { "$HANOK" virt "$@" --kubeconfig "$KUBECONFIG_FILE" -n e2e-clones; }
 elsewhere_again() { "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" -n e2e-clones-moved "$@"; }
 check "another namespace" k create namespace e2e-clones-moved
 moved() {
 	virt export download moving --vm golden --manifest --include-secret >"$TEST_DIR/moved.yaml" &&
-		sed -i 's/namespace: e2e-clones$/namespace: e2e-clones-moved/; /macAddress:/d' "$TEST_DIR/moved.yaml" &&
+		sed -i "s/namespace: e2e-clones\$/namespace: e2e-clones-moved/; /macAddress:/d; s,https://[^/]*/api/,https://$LAB_FABRIC_ADDRESS:6443/api/," \
+			"$TEST_DIR/moved.yaml" &&
 		elsewhere_again create -f "$TEST_DIR/moved.yaml" &&
 		elsewhere_again annotate dv data cdi.kubevirt.io/storage.bind.immediate.requested=true
 }
