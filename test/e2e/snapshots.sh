@@ -79,6 +79,16 @@ check "the guest writes" guest 'echo one >/dev/vdb' '# '
 check "a snapshot of the running machine" snapshot s1
 check "is taken" taken s1
 check_output "it says that it was running" 'NoGuestAgent.*Online' k get vmsnapshot s1 -o 'jsonpath={.status.indications}'
+# A store on another file system: nothing can be linked there, after the guest was switched already.
+before=$(layers)
+check "no room for snapshots" on_node 1 mount -t tmpfs none $local_dir/.snapshots
+check "one of the running machine" snapshot unstored
+check "can't be stored" eventually 30 matches 'link' k_field vmsnapshot/unstored .status.error.message
+check "there is room again" on_node 1 umount -l $local_dir/.snapshots
+check "it is taken" taken unstored
+check_output "with one more layer, however often it was tried" "^$((before + 1))\$" layers
+check "and shows what was" matches '^one' shows "$(content_dir unstored)"
+check "it goes" k delete vmsnapshot unstored --timeout=60s
 cat >"$TEST_DIR/dump.yaml" <<'END_OF_CLAIM'
 apiVersion: v1
 kind: PersistentVolumeClaim

@@ -9,6 +9,8 @@
  *                                  |                          | failed
  *                                  +<--------- SETTLING <-----+
  *
+ * When storing fails after the guest was switched, storing alone is tried again.
+ *
  * While files are worked on, nobody else opens the disks (disks_hold). disk.json names the new tops
  * before libvirt is asked to switch: a guest that starts later has them on top of what it wrote
  * until then, whether libvirt came to it or not (layers.h). So an agent that is killed anywhere in
@@ -47,6 +49,10 @@ struct take_volume {
 	struct claim_disk *open;
 	struct live_disk live;
 	char fresh[64]; /* the new top */
+	/* Below it: what the guest wrote until it was switched; "" = it was not, or that is stored.
+	 * When storing fails (a full disk), it is what is stored later: to switch again would put
+	 * one more layer on the guest's disk with each try. */
+	char frozen[64];
 };
 
 struct take {
@@ -269,7 +275,7 @@ struct take_work {
 	struct take_work_disk {
 		char *directory, *to;
 		char active[64]; /* what the guest writes; "" = nobody does */
-		char fresh[64];
+		char fresh[64], frozen[64];
 	} disks[SNAPSHOT_VOLUMES_MAX];
 	struct err err;
 };
@@ -303,6 +309,7 @@ static void run(struct take *t, file_job_run *what, file_job_done *done)
 		if (*t->worker && slash)
 			snprintf(d->active, sizeof(d->active), "%.63s", slash + 1);
 		memcpy(d->fresh, v->fresh, sizeof(d->fresh));
+		memcpy(d->frozen, v->frozen, sizeof(d->frozen));
 	}
 	t->job = file_work_queue(t->s->n->files, t->content->uid, what, done, w);
 }
@@ -315,8 +322,11 @@ static bool work_ended(struct take_work *w, bool cancelled, struct take **ret)
 
 	if (!cancelled) {
 		t->job = NULL;
-		for (size_t i = 0; i < t->count; i++)
+		for (size_t i = 0; i < t->count; i++) {
 			memcpy(t->volumes[i].fresh, w->disks[i].fresh, sizeof(w->disks[i].fresh));
+			memcpy(t->volumes[i].frozen, w->disks[i].frozen,
+				sizeof(w->disks[i].frozen));
+		}
 		*ret = t;
 	}
 	work_free(w);
@@ -362,15 +372,57 @@ static void freeze_and_store(void *user)
 			&w->err);
 }
 
+static void forget_switched(struct take_work *w)
+{
+	for (size_t i = 0; i < w->count; i++)
+		*w->disks[i].frozen = '\0';
+}
+
 /* The guest writes to new tops: what was on top is the snapshot. */
 static void store_live(void *user)
 {
 	struct take_work *w = user;
 
 	for (size_t i = 0; i < w->count; i++)
-		if (layers_link(w->disks[i].directory, w->disks[i].active, w->disks[i].to, false, 0,
+		if (layers_link(w->disks[i].directory, w->disks[i].frozen, w->disks[i].to, false, 0,
 			    &w->err) < 0)
 			return;
+	forget_switched(w);
+}
+
+/* Is the layer that was frozen still just below the top that came upon it then? Later writes may
+ * have been merged into what has its name otherwise. */
+static bool is_still_below(const struct take_work_disk *d)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct disk_chain chain;
+	struct err ignored = ERR_INIT;
+
+	return disk_dir_read_layer(&a, d->directory, d->fresh, &chain, &ignored) == 0 &&
+	       chain.count > 1 && streq(chain.layers[1].name, d->frozen);
+}
+
+static void store_again(void *user)
+{
+	struct take_work *w = user;
+
+	for (size_t i = 0; i < w->count; i++)
+		if (!is_still_below(&w->disks[i])) {
+			forget_switched(w);
+			err_set(&w->err, -EAGAIN,
+				"the layers were merged before they were stored: it is taken anew");
+			return;
+		}
+	/* The directory stays: the guest's memory may be in it. */
+	if (mkdir(w->store, 0711) < 0 && errno != EEXIST) {
+		err_errno(&w->err, -errno, "make '%s'", w->store);
+		return;
+	}
+	for (size_t i = 0; i < w->count; i++)
+		if (access(w->disks[i].to, F_OK) == 0 &&
+			volume_remove_tree(w->disks[i].to, &w->err) < 0)
+			return;
+	store_live(w);
 }
 
 /* disk.json names what the guest writes, and nothing above it is left. */
@@ -501,6 +553,9 @@ static void on_switched(void *user, const struct libvirt_reply *r)
 		return;
 	}
 	t->state = STORING;
+	for (size_t i = 0; i < t->count; i++)
+		snprintf(t->volumes[i].frozen, sizeof(t->volumes[i].frozen), "%.63s",
+			strrchr(t->volumes[i].live.file, '/') + 1);
 	if (t->count) {
 		run(t, store_live, on_stored);
 	} else {
@@ -697,6 +752,13 @@ static int find_places(struct take *t, struct err *err)
 	return 0;
 }
 
+static void store_what_was_frozen(struct take *t)
+{
+	t->state = STORING;
+	hold(t);
+	run(t, store_again, on_stored);
+}
+
 void take_look(struct take *t)
 {
 	struct vm_worker *w = NULL;
@@ -714,9 +776,14 @@ void take_look(struct take *t)
 		return;
 	switch (use_of(t, &w)) {
 	case DISK_LIVE:
-		begin_live(t, w);
+		if (t->count && *t->volumes[0].frozen)
+			store_what_was_frozen(t);
+		else
+			begin_live(t, w);
 		break;
 	case DISK_FREE:
+		for (size_t i = 0; i < t->count; i++)
+			*t->volumes[i].frozen = '\0';
 		/* Its memory was wanted, and it has none any more. */
 		t->memory = false;
 		begin_stopped(t);
