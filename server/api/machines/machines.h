@@ -19,7 +19,7 @@ void machines_expand(struct api_request *req);
 void machines_expand_sent(struct api_request *req); /* the machine is the body */
 /* A machine of that namespace, in place. Sets req->st. */
 int machines_expand_stored(struct api_request *req, const char *ns, struct json *vm) _must_check_;
-void machines_pass(struct api_request *req);	    /* to the node of the instance */
+void machines_pass(struct api_request *req); /* to the node of the instance */
 /* The machine's instance is saved to disk: to start the machine is to restore that. True: the
  * request is taken over. */
 bool machines_restore_saved(struct api_request *req);
