@@ -218,7 +218,7 @@ static void serve_manifests(
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 	const char *accept = http_header_get(req->http, "Accept");
 	bool yaml = accept && strstr(accept, "application/yaml");
-	struct json *all;
+	struct json *all = NULL;
 
 	if (streq(d->manifest, "secret")) {
 		all = export_manifests_secret(
