@@ -119,7 +119,7 @@ static int create_secret(struct virt *v, const struct json *export, struct err *
 
 static int create_export(struct virt *v, const char *name, struct err *err)
 {
-	struct json *it, *made;
+	struct json *it = NULL, *made = NULL;
 	int r = new_export(v, name, &it, err);
 
 	if (r == 0)
@@ -273,7 +273,7 @@ static int fetch_manifests(
 	const char *form = virt_value_or(v, "manifest-output-format", "yaml");
 	const char *accept =
 		strcasecmp(form, "json") == 0 ? "application/json" : "application/yaml";
-	const char *output = virt_value_or(v, "output", "-"), *url;
+	const char *output = virt_value_or(v, "output", "-"), *url = NULL;
 	bool both = virt_has(v, "include-secret");
 	int r = 0;
 
@@ -290,7 +290,7 @@ static int fetch_manifests(
 
 static int fetch_volume(struct virt *v, const struct download *d, int *ret_status, struct err *err)
 {
-	const char *url;
+	const char *url = NULL;
 	int r = find_volume(v, d, &url, err);
 
 	if (r < 0)
@@ -419,7 +419,7 @@ static int run_download(struct virt *v, const char *name, unsigned timeout_s, st
 static int export(struct virt *v, struct err *err)
 {
 	const char *verb = v->args[0], *name = v->args[1];
-	unsigned timeout_s;
+	unsigned timeout_s = 0;
 	int r = read_timeout(v, &timeout_s, err);
 	bool known = streq(verb, "create") || streq(verb, "download") || streq(verb, "delete");
 
