@@ -87,4 +87,9 @@ for release in 1.0 1.6; do
 	check "is what was uploaded" cmp "$TEST_DIR/disk.raw" "$TEST_DIR/out.raw"
 	check "and the export is gone" eventually 20 matches '^0$' k_count vmexport/out
 done
+
+check "vmexport create" virtctl vmexport create kept --vm guest
+check_output "vmexport download --manifest" 'kind: VirtualMachine' virtctl vmexport download kept --manifest
+check_output "with the secret for its import" 'x-kubevirt-export-token' virtctl vmexport download kept --manifest --include-secret
+check "vmexport delete" virtctl vmexport delete kept
 finish
