@@ -185,6 +185,7 @@ bench_disk_server() {
 bench_disk_end() {
 	[ -z "${BENCH_DISK_SERVER:-}" ] || kill "$BENCH_DISK_SERVER"
 	BENCH_DISK_SERVER=
+	rm -f "$BENCH_DIR/disk.port"
 	[ -z "${BENCH_DISKS:-}" ] || rm -rf "$BENCH_DISKS"
 	BENCH_DISKS=
 }
