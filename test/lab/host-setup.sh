@@ -46,8 +46,8 @@ mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 
 # Without udev nobody gives /dev/kvm to its group. What libvirtd learnt of QEMU with it holds only while QEMU's user can open
 # it: else libvirtd asks QEMU anew, for most of a second, each time it wants to know.
-if [ -c /dev/kvm ] && getent group kvm >/dev/null; then
-	(umask 0 && mknod /run/lab/kvm c "$((0x$(stat -c %t /dev/kvm)))" "$((0x$(stat -c %T /dev/kvm)))")
+if [ -c /dev/kvm ] && getent group kvm >/dev/null &&
+	(umask 0 && mknod /run/lab/kvm c "$((0x$(stat -c %t /dev/kvm)))" "$((0x$(stat -c %T /dev/kvm)))"); then
 	chown root:kvm /run/lab/kvm && chmod 660 /run/lab/kvm
 	mount --bind /run/lab/kvm /dev/kvm
 fi
