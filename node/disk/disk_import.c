@@ -1,13 +1,14 @@
 /*   PROBING --packed--> UNPACKING --> PROBING
- *      |
- *      v                     a layer as it is
- *   ASKING (qemu-img info) -------------------> CHECKING --+
- *      |  |  ours to change: raw, vhdx                     |
- *      |  +--------------> WRAPPING -----------------------+
- *      |  |  another one    ^  its data may stay           |
- *      |  +--> MAPPING -----+                              |
- *      |          |  they may not                          v
- *      +-----------------> CONVERTING ----------------> RESIZING --> PUBLISHING --> done
+ *    | | |
+ *    | | +--ours to change: a layer as it is--> CHECKING --> ENLARGING --+
+ *    | |                                                       |         |
+ *    | +----raw----+                                           |         |
+ *    |             v                       not by its header   |         |
+ *    |       +--> WRAPPING ------------------------------------|---------+
+ *    v       |     ^  its data may stay                        |         |
+ *   ASKING --+--> MAPPING --they may not--> CONVERTING --> RESIZING --> PUBLISHING --> done
+ *
+ * ASKING: qemu-img info, of what was not told by the file's own header.
  */
 #include "node/disk/disk_import.h"
 
@@ -47,6 +48,7 @@ struct disk_import {
 		UNPACKING,
 		ASKING,
 		CHECKING,
+		ENLARGING,
 		MAPPING,
 		WRAPPING,
 		CONVERTING,
@@ -357,6 +359,86 @@ static void begin_convert(struct disk_import *i)
 		on_convert_output, on_converted);
 }
 
+/* ---- what becomes a layer where it is ---- */
+
+struct wrapping {
+	struct disk_import *i;
+	char *path;
+	enum { WRAP_RAW, WRAP_PLACE, ENLARGE } what;
+	struct place *place;
+	int64_t disk_bytes; /* 0 = as the file has it */
+	struct err err;
+};
+
+static void wrap_on_thread(void *user)
+{
+	struct wrapping *w = user;
+
+	if (w->what == WRAP_PLACE)
+		(void)!qcow2_wrap_mapped(
+			w->path, w->place->disk_bytes, w->disk_bytes, &w->place->map, &w->err);
+	else if (w->what == WRAP_RAW)
+		(void)!qcow2_wrap_raw(w->path, w->disk_bytes, &w->err);
+	else
+		(void)!qcow2_enlarge(w->path, w->disk_bytes, &w->err);
+}
+
+static void on_wrapped(void *user, bool cancelled)
+{
+	struct wrapping *w = user;
+
+	if (!cancelled) {
+		w->i->job = NULL;
+		if (w->what == ENLARGE && w->err.code == -EOPNOTSUPP)
+			begin_resize(w->i);
+		else if (w->err.code)
+			fail_of(w->i, &w->err);
+		else
+			begin_publish(w->i);
+	}
+	free(w->place);
+	free(w->path);
+	free(w);
+}
+
+/* Under another name before it is changed: whoever goes on with a transfer must not find it. */
+static int take_file(struct disk_import *i)
+{
+	struct err err = ERR_INIT;
+
+	disk_dir_new_name(i->fresh, i->layer);
+	if (rename(i->path, in_directory(i, i->fresh)) < 0) {
+		err_errno(&err, -errno, "rename '%s'", i->path);
+		*i->fresh = '\0';
+		end(i, &err);
+		return -1;
+	}
+	i->path = NULL;
+	i->parts = 0;
+	return 0;
+}
+
+static void change(struct disk_import *i, int what, struct place *place)
+{
+	struct wrapping *w = xcalloc(1, sizeof(*w));
+
+	w->i = i;
+	w->path = xstrdup(in_directory(i, i->fresh));
+	w->what = what;
+	w->place = place;
+	w->disk_bytes = i->o.size_bytes;
+	i->job = file_work_queue(i->o.node->files, w->path, wrap_on_thread, on_wrapped, w);
+}
+
+static void begin_wrap(struct disk_import *i, struct place *place)
+{
+	i->state = WRAPPING;
+	if (take_file(i) < 0)
+		free(place);
+	else
+		change(i, place ? WRAP_PLACE : WRAP_RAW, place);
+}
+
 /* ---- a layer as it is ---- */
 
 static void on_checked(void *user, const struct child_result *r, const struct err *failure)
@@ -372,16 +454,14 @@ static void on_checked(void *user, const struct child_result *r, const struct er
 		end(i, &err);
 		return;
 	}
-	disk_dir_new_name(i->fresh, i->layer);
-	if (rename(i->path, in_directory(i, i->fresh)) < 0) {
-		err_errno(&err, -errno, "rename '%s'", i->path);
-		*i->fresh = '\0';
-		end(i, &err);
+	if (take_file(i) < 0)
+		return;
+	if (i->o.size_bytes <= i->source_bytes) {
+		begin_publish(i);
 		return;
 	}
-	i->path = NULL;
-	i->parts = 0;
-	begin_resize(i);
+	i->state = ENLARGING;
+	change(i, ENLARGE, NULL);
 }
 
 static void check(struct disk_import *i)
@@ -392,64 +472,7 @@ static void check(struct disk_import *i)
 	i->child = run(i, argv, NULL, LONG_MS, 0, 0, NULL, on_checked);
 }
 
-/* ---- what becomes a layer where it is ---- */
-
-struct wrapping {
-	struct disk_import *i;
-	char *path;
-	struct place *place; /* NULL = raw */
-	struct err err;
-};
-
-static void wrap_on_thread(void *user)
-{
-	struct wrapping *w = user;
-
-	if (w->place)
-		(void)!qcow2_wrap_mapped(w->path, w->place->disk_bytes, &w->place->map, &w->err);
-	else
-		(void)!qcow2_wrap_raw(w->path, &w->err);
-}
-
-static void on_wrapped(void *user, bool cancelled)
-{
-	struct wrapping *w = user;
-
-	if (!cancelled) {
-		w->i->job = NULL;
-		if (w->err.code)
-			fail_of(w->i, &w->err);
-		else
-			begin_resize(w->i);
-	}
-	free(w->place);
-	free(w->path);
-	free(w);
-}
-
-/* Under another name before it is changed: whoever goes on with a transfer must not find it. */
-static void begin_wrap(struct disk_import *i, struct place *place)
-{
-	struct err err = ERR_INIT;
-	struct wrapping *w;
-
-	i->state = WRAPPING;
-	disk_dir_new_name(i->fresh, i->layer);
-	if (rename(i->path, in_directory(i, i->fresh)) < 0) {
-		err_errno(&err, -errno, "rename '%s'", i->path);
-		*i->fresh = '\0';
-		free(place);
-		end(i, &err);
-		return;
-	}
-	i->path = NULL;
-	i->parts = 0;
-	w = xcalloc(1, sizeof(*w));
-	w->i = i;
-	w->path = xstrdup(in_directory(i, i->fresh));
-	w->place = place;
-	i->job = file_work_queue(i->o.node->files, w->path, wrap_on_thread, on_wrapped, w);
-}
+/* ---- where the data are ---- */
 
 static void on_mapped(void *user, const struct child_result *r, const struct err *failure)
 {
@@ -489,6 +512,25 @@ static void map(struct disk_import *i)
 
 /* ---- asking ---- */
 
+/* A disk of this size is in the file. */
+static void use(struct disk_import *i, int64_t bytes)
+{
+	if (too_large(i, bytes))
+		return;
+	progress(i, 0);
+	if (i->probe.is_layer && i->own && !i->o.preallocate)
+		check(i);
+	else if (!i->own || i->probe.member || i->o.preallocate || bytes > QCOW2_WRAP_MAX_BYTES ||
+		 streq(i->probe.format, "qcow2"))
+		begin_convert(i);
+	else if (streq(i->probe.format, "raw"))
+		begin_wrap(i, NULL);
+	else if (i->place && i->place->disk_bytes == bytes)
+		begin_wrap(i, TAKE_PTR(i->place));
+	else
+		map(i);
+}
+
 static void on_told(void *user, const struct child_result *r, const struct err *failure)
 {
 	struct disk_import *i = user;
@@ -517,20 +559,7 @@ static void on_told(void *user, const struct child_result *r, const struct err *
 		end(i, &err);
 		return;
 	}
-	if (too_large(i, bytes))
-		return;
-	progress(i, 0);
-	if (i->probe.is_layer && i->own && !i->o.preallocate)
-		check(i);
-	else if (!i->own || i->probe.member || i->o.preallocate || bytes > QCOW2_WRAP_MAX_BYTES ||
-		 streq(i->probe.format, "qcow2"))
-		begin_convert(i);
-	else if (streq(i->probe.format, "raw"))
-		begin_wrap(i, NULL);
-	else if (i->place && i->place->disk_bytes == bytes)
-		begin_wrap(i, TAKE_PTR(i->place));
-	else
-		map(i);
+	use(i, bytes);
 }
 
 static void ask(struct disk_import *i)
@@ -655,6 +684,14 @@ static void probe_on_thread(void *user)
 	}
 }
 
+/* qemu-img has nothing to add: raw is raw, and what is to be a layer as it is will be checked. */
+static bool is_known(const struct disk_import *i)
+{
+	return i->probe.disk_bytes > 0 && i->probe.disk_bytes <= DISK_SIZE_MAX_BYTES &&
+	       (streq(i->probe.format, "raw") ||
+		       (i->probe.is_layer && i->own && !i->o.preallocate));
+}
+
 static void on_probed(void *user, bool cancelled)
 {
 	struct probing *p = user;
@@ -670,6 +707,8 @@ static void on_probed(void *user, bool cancelled)
 			end(i, &p->err);
 		else if (i->probe.unpack)
 			unpack(i);
+		else if (is_known(i))
+			use(i, i->probe.disk_bytes);
 		else
 			ask(i);
 	}

@@ -127,7 +127,7 @@ static void wrap_one(int64_t beside)
 		}
 	assert_int_equal(disk_map_settle(&a, &map, 30000 * C, 7 * C - beside, &err), 0);
 	assert_int_equal(map.shift_bytes, beside);
-	assert_int_equal(qcow2_wrap_mapped(path, 30000 * C, &map, &err), 0);
+	assert_int_equal(qcow2_wrap_mapped(path, 30000 * C, 0, &map, &err), 0);
 	if (access("/usr/bin/qemu-img", X_OK) == 0) {
 		_cleanup_(free_p) char *command =
 			xasprintf("/usr/bin/qemu-img check -q -f qcow2 %s && "
@@ -138,7 +138,7 @@ static void wrap_one(int64_t beside)
 	/* The same place twice is not taken, whoever asks. */
 	map = (struct disk_map){
 		.extents = (struct disk_extent[]){{0, C, C}, {C, C, C}}, .count = 2};
-	assert_int_equal(qcow2_wrap_mapped(path, 2 * C, &map, &err), -EINVAL);
+	assert_int_equal(qcow2_wrap_mapped(path, 2 * C, 0, &map, &err), -EINVAL);
 	close(fd);
 	close(to);
 	unlink(path);

@@ -119,6 +119,7 @@ static int probe_qcow2(
 		return err_set(err, -EINVAL, "the disk has a backing file, which is not allowed");
 	p->format = "qcow2";
 	p->is_layer = be32(head + 4) == 3 && be32(head + 60) == 0 && !h.dirty;
+	p->disk_bytes = h.size_bytes % SECTOR ? 0 : h.size_bytes;
 	return 0;
 }
 
@@ -228,6 +229,7 @@ static int probe_at(
 		return 0;
 	}
 	p->format = "raw";
+	p->disk_bytes = (b->size_bytes + SECTOR - 1) / SECTOR * SECTOR;
 	return 0;
 }
 

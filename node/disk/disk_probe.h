@@ -23,6 +23,7 @@ struct disk_probe {
 	const char *member;	/* its name; NULL = the file is no archive */
 	/* qcow2 that can be a layer as it is: no backing file, no snapshots, closed properly. */
 	bool is_layer;
+	int64_t disk_bytes; /* what the guest sees, of raw and qcow2; 0 = ask qemu-img */
 };
 
 /* Strings are in the arena, or static. -EINVAL: why it is not accepted. */

@@ -12,8 +12,13 @@
 #include "node/disk/qcow2_write.h"
 
 #define COPIED (UINT64_C(1) << 63) /* the only reference to it: may be written in place */
-#define READ_CLUSTERS 16
+#define LOOK_CLUSTERS 16	   /* before it is asked for holes again */
+#define HEAD_BYTES 4096
 #define MOVE_BYTES ((size_t)1 << 20)
+#define MOVE_OUT_BYTES (INT64_C(16) << 20)
+#define PAGE_BYTES 4096
+
+enum content { DATA, ZEROS, HOLE };
 
 struct wrap {
 	int fd;
@@ -80,9 +85,10 @@ static void end_zeros(struct wrap *w)
 	w->zeros_count = 0;
 }
 
-static int add_cluster(struct wrap *w, uint64_t index, const char *data)
+/* data: of cluster 0, which moves, if that is not zero. */
+static int add_cluster(struct wrap *w, uint64_t index, enum content content, const char *data)
 {
-	bool zero = !data || (!data[0] && memcmp(data, data + 1, QCOW2_CLUSTER - 1) == 0);
+	bool zero = content != DATA;
 	uint64_t at = index;
 	int r = 0;
 
@@ -94,9 +100,9 @@ static int add_cluster(struct wrap *w, uint64_t index, const char *data)
 	/* The header is in the first one. */
 	buf_add(&w->refcounts, zero && index ? "\0" : "\0\1", 2);
 	w->l2_used |= !zero;
-	if (!zero) {
+	if (content != ZEROS) {
 		end_zeros(w);
-	} else if (data && index) {
+	} else if (index) {
 		if (!w->zeros_count)
 			w->zeros_from = index;
 		w->zeros_count++;
@@ -116,37 +122,60 @@ static int64_t next_data(const struct wrap *w, uint64_t index)
 	return (int64_t)at / QCOW2_CLUSTER;
 }
 
+static int read_bytes(struct wrap *w, uint64_t at, char *to, size_t size)
+{
+	for (size_t have = 0; have < size;) {
+		ssize_t n = pread(w->fd, to + have, size - have, (off_t)at + (off_t)have);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_errno(w->err, n < 0 ? -errno : -EIO, "read '%s'", w->path);
+		have += (size_t)n;
+	}
+	return 0;
+}
+
+static bool is_zero(const char *p, size_t size)
+{
+	return !p[0] && memcmp(p, p + 1, size - 1) == 0;
+}
+
+/* Clusters with data begin with some as a rule: then the rest is not read. room: of a cluster; the
+ * whole of the first one is in it afterwards. */
+static int look_at(struct wrap *w, uint64_t index, char *room, enum content *ret)
+{
+	uint64_t at = index * QCOW2_CLUSTER;
+	int r = read_bytes(w, at, room, HEAD_BYTES);
+
+	*ret = r == 0 && is_zero(room, HEAD_BYTES) ? ZEROS : DATA;
+	if (r == 0 && (*ret == ZEROS || index == 0))
+		r = read_bytes(w, at + HEAD_BYTES, room + HEAD_BYTES, QCOW2_CLUSTER - HEAD_BYTES);
+	if (*ret == ZEROS && !(r == 0 && is_zero(room, QCOW2_CLUSTER)))
+		*ret = DATA;
+	return r;
+}
+
 static int add_data(struct wrap *w)
 {
-	_cleanup_(free_p) char *room = xmalloc((size_t)READ_CLUSTERS * QCOW2_CLUSTER);
+	_cleanup_(free_p) char *room = xmalloc(QCOW2_CLUSTER);
 	uint64_t index = 0;
 	int r = 0;
 
-	while (index < w->clusters) {
+	while (r == 0 && index < w->clusters) {
 		int64_t data = next_data(w, index);
 		uint64_t until = data < 0 ? w->clusters : MIN((uint64_t)data, w->clusters);
-		size_t want, have = 0;
 
+		for (; r == 0 && index < until; index++)
+			r = add_cluster(w, index, HOLE, NULL);
+		until = MIN(w->clusters, index + LOOK_CLUSTERS);
 		for (; r == 0 && index < until; index++) {
-			end_zeros(w);
-			r = add_cluster(w, index, NULL);
-		}
-		want = (size_t)MIN(w->clusters - index, (uint64_t)READ_CLUSTERS) * QCOW2_CLUSTER;
-		while (r == 0 && have < want) {
-			ssize_t n = pread(w->fd, room + have, want - have,
-				(off_t)(index * QCOW2_CLUSTER + have));
+			enum content content;
 
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n <= 0)
-				r = err_errno(w->err, n < 0 ? -errno : -EIO, "read '%s'", w->path);
-			else
-				have += (size_t)n;
+			r = look_at(w, index, room, &content);
+			if (r == 0)
+				r = add_cluster(w, index, content, room);
 		}
-		for (size_t at = 0; r == 0 && at < want; at += QCOW2_CLUSTER)
-			r = add_cluster(w, index++, room + at);
-		if (r < 0)
-			return r;
 	}
 	end_zeros(w);
 	return r;
@@ -191,6 +220,7 @@ static int end_wrap(struct wrap *w, int64_t size_bytes)
 			return r;
 	}
 	l.l1_entries = qcow2_l1_entries(l.size_bytes);
+	qcow2_fill(&w->l1, (size_t)l.l1_entries * 8);
 	r = append(w, &w->l1, &at);
 	l.l1_at = at * QCOW2_CLUSTER;
 	if (r == 0)
@@ -229,7 +259,7 @@ static void close_wrap(struct wrap *w)
 	buf_finish(&w->refcounts);
 }
 
-int qcow2_wrap_raw(const char *path, struct err *err)
+int qcow2_wrap_raw(const char *path, int64_t disk_bytes, struct err *err)
 {
 	struct wrap w = {.path = path, .err = err};
 	int64_t size = 0;
@@ -240,7 +270,7 @@ int qcow2_wrap_raw(const char *path, struct err *err)
 	if (r == 0)
 		r = add_data(&w);
 	if (r == 0)
-		r = end_wrap(&w, (size + 511) / 512 * 512);
+		r = end_wrap(&w, (MAX(size, disk_bytes) + 511) / 512 * 512);
 	close_wrap(&w);
 	return r;
 }
@@ -309,34 +339,38 @@ static void punch_unused(struct wrap *w)
 	end_zeros(w);
 }
 
-/* From the end on down: what is behind is there twice meanwhile, never overwritten unread. */
+/* From the end on down: what is behind is there twice meanwhile, never overwritten unread. Pieces
+ * go to the disk while others are moved. */
 static int move_up(struct wrap *w, int64_t from, int64_t end, int64_t by)
 {
 	_cleanup_(free_p) char *room = xmalloc(MOVE_BYTES);
+	int64_t out_to = end + by; /* from here on it is being written */
 
 	while (end > from) {
-		size_t size = (size_t)MIN(end - from, (int64_t)MOVE_BYTES), have = 0;
+		size_t size = (size_t)MIN(end - from, (int64_t)MOVE_BYTES);
+		int r;
 
 		end -= (int64_t)size;
-		while (have < size) {
-			ssize_t n =
-				pread(w->fd, room + have, size - have, (off_t)end + (off_t)have);
+		r = read_bytes(w, (uint64_t)end, room, size);
+		if (r < 0)
+			return r;
+		r = write_bytes(w, end + by, room, size);
+		if (r < 0)
+			return r;
+		if (out_to - (end + by) >= MOVE_OUT_BYTES) {
+			/* But for the page that the next piece ends in. */
+			int64_t out_from = (end + by + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
 
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n <= 0)
-				return err_errno(
-					w->err, n < 0 ? -errno : -EIO, "read '%s'", w->path);
-			have += (size_t)n;
+			(void)!sync_file_range(
+				w->fd, out_from, out_to - out_from, SYNC_FILE_RANGE_WRITE);
+			out_to = out_from;
 		}
-		if (write_bytes(w, end + by, room, size) < 0)
-			return -EIO;
 	}
 	return 0;
 }
 
-int qcow2_wrap_mapped(
-	const char *path, int64_t disk_bytes, const struct disk_map *map, struct err *err)
+int qcow2_wrap_mapped(const char *path, int64_t image_bytes, int64_t disk_bytes,
+	const struct disk_map *map, struct err *err)
 {
 	struct wrap w = {.path = path, .err = err};
 	int64_t size = 0;
@@ -355,9 +389,9 @@ int qcow2_wrap_mapped(
 	if (r == 0)
 		punch_unused(&w);
 	if (r == 0)
-		r = add_mapped(&w, map, (uint64_t)disk_bytes / QCOW2_CLUSTER);
+		r = add_mapped(&w, map, (uint64_t)image_bytes / QCOW2_CLUSTER);
 	if (r == 0)
-		r = end_wrap(&w, disk_bytes);
+		r = end_wrap(&w, (MAX(image_bytes, disk_bytes) + 511) / 512 * 512);
 	close_wrap(&w);
 	return r;
 }

@@ -76,7 +76,7 @@ static void wraps(int64_t size, bool (*has)(uint64_t index))
 			assert_int_equal(pwrite(fd, &c, 1, (off_t)(i * CLUSTER)), 1);
 	}
 	assert_int_equal(ftruncate(fd, size), 0);
-	assert_int_equal(qcow2_wrap_raw(path, &err), 0);
+	assert_int_equal(qcow2_wrap_raw(path, 0, &err), 0);
 
 	assert_int_equal(pread(fd, head, QCOW2_READ_BYTES, 0), QCOW2_READ_BYTES);
 	assert_int_equal(qcow2_header_read(&a, head, QCOW2_READ_BYTES, &h, &err), 0);
@@ -157,7 +157,7 @@ static void zeros(void **state)
 	assert_int_equal(pwrite(fd, room, 64 * CLUSTER, 0), 64 * CLUSTER);
 	assert_int_equal(fstat(fd, &before), 0);
 	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, CLUSTER, CLUSTER) == 0) {
-		assert_int_equal(qcow2_wrap_raw(path, &err), 0);
+		assert_int_equal(qcow2_wrap_raw(path, 0, &err), 0);
 		assert_int_equal(fsync(fd), 0);
 		assert_int_equal(fstat(fd, &after), 0);
 		assert_true(after.st_blocks < before.st_blocks / 2);
@@ -170,8 +170,133 @@ static void refused(void **state)
 {
 	struct err err = ERR_INIT;
 
-	assert_int_equal(qcow2_wrap_raw("/nonexistent/disk", &err), -ENOENT);
-	assert_int_equal(qcow2_wrap_raw("/dev/null", &err), -EINVAL);
+	assert_int_equal(qcow2_wrap_raw("/nonexistent/disk", 0, &err), -ENOENT);
+	assert_int_equal(qcow2_wrap_raw("/dev/null", 0, &err), -EINVAL);
+}
+
+/* ---- larger than the image ---- */
+
+static void check(const char *path)
+{
+	_cleanup_(free_p) char *command = xasprintf("/usr/bin/qemu-img check -q -f qcow2 %s", path);
+
+	if (access("/usr/bin/qemu-img", X_OK) == 0)
+		assert_int_equal(system(command), 0);
+}
+
+static void expect_size(int fd, int64_t size)
+{
+	_cleanup_(free_p) char *head = xmalloc(QCOW2_READ_BYTES);
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct qcow2_header h;
+	ssize_t n = pread(fd, head, QCOW2_READ_BYTES, 0);
+
+	assert_true(n > 0);
+	assert_int_equal(qcow2_header_read(&a, head, (size_t)n, &h, NULL), 0);
+	assert_int_equal(h.size_bytes, size);
+}
+
+static void larger(void **state)
+{
+	static const int64_t sizes[] = {CLUSTER, 5 * CLUSTER + 512, INT64_C(3) << 29,
+		(INT64_C(9000) << 29) + 512 /* a first table of more than one cluster */};
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		char path[] = "/tmp/qcow2_wrap_test.XXXXXX";
+		int fd = mkstemp(path);
+		_cleanup_(free_p) char *got = xmalloc(CLUSTER);
+		struct err err = ERR_INIT;
+
+		assert_int_equal(pwrite(fd, "first", 5, 0), 5);
+		assert_int_equal(pwrite(fd, "last", 4, 4 * CLUSTER + 4096), 4);
+		assert_int_equal(qcow2_wrap_raw(path, sizes[i] - 1, &err), 0);
+		expect_size(fd, MAX(sizes[i], INT64_C(4) * CLUSTER + 4608));
+		read_cluster(fd, 0, got);
+		assert_memory_equal(got, "first", 6);
+		read_cluster(fd, 4, got);
+		assert_memory_equal(got + 4096, "last", 5);
+		check(path);
+		close(fd);
+		unlink(path);
+	}
+}
+
+static void enlarges(void **state)
+{
+	static const int64_t few = INT64_C(7) << 29; /* one entry of the table each */
+	char path[] = "/tmp/qcow2_wrap_test.XXXXXX";
+	int fd = mkstemp(path);
+	_cleanup_(free_p) char *got = xmalloc(CLUSTER);
+	struct err err = ERR_INIT;
+	uint64_t table;
+
+	assert_int_equal(pwrite(fd, "first", 5, 0), 5);
+	assert_int_equal(qcow2_wrap_raw(path, 0, &err), 0);
+	/* What was behind the table's end is no entry. */
+	table = get64(fd, 40);
+	assert_int_equal(pwrite(fd, "garbage", 7, (off_t)table + 8), 7);
+	assert_int_equal(qcow2_enlarge(path, few - 511, &err), 0);
+	expect_size(fd, few);
+	for (uint64_t i = 1; i < 7; i++)
+		assert_int_equal(get64(fd, table + i * 8), 0);
+	read_cluster(fd, 0, got);
+	assert_memory_equal(got, "first", 6);
+	check(path);
+	assert_int_equal(qcow2_enlarge(path, (INT64_C(8192) << 29), &err), 0);
+	check(path);
+
+	/* One more takes another cluster; smaller it does not get. */
+	assert_int_equal(qcow2_enlarge(path, (INT64_C(8192) << 29) + 1, &err), -EOPNOTSUPP);
+	assert_int_equal(qcow2_enlarge(path, 512, &err), -EOPNOTSUPP);
+	expect_size(fd, INT64_C(8192) << 29);
+	/* A table that is said to be outside of the file, and one in the header. */
+	assert_int_equal(pwrite(fd, "\0\0\0\1\0\0\0\0", 8, 40), 8);
+	assert_int_equal(qcow2_enlarge(path, INT64_C(8192) << 29, &err), -EOPNOTSUPP);
+	assert_int_equal(pwrite(fd, "\0\0\0\0\0\0\0\0", 8, 40), 8);
+	assert_int_equal(qcow2_enlarge(path, INT64_C(8192) << 29, &err), -EOPNOTSUPP);
+	assert_int_equal(ftruncate(fd, 80), 0);
+	assert_int_equal(qcow2_enlarge(path, INT64_C(8192) << 29, &err), -EINVAL);
+	close(fd);
+	unlink(path);
+}
+
+/* As qemu-img makes them, of the sizes of clusters and features that there are. */
+static void enlarges_qemus(void **state)
+{
+	static const struct {
+		const char *options;
+		int result;
+	} cases[] = {
+		{"cluster_size=65536", 0},
+		{"cluster_size=2M", 0},
+		{"cluster_size=512", -EOPNOTSUPP}, /* 32 KiB an entry: its cluster is full */
+		{"compat=0.10", -EOPNOTSUPP},
+		{"extended_l2=on", -EOPNOTSUPP},
+		{"compression_type=zstd", 0},
+		{"lazy_refcounts=on", 0},
+	};
+
+	if (access("/usr/bin/qemu-img", X_OK) < 0)
+		skip();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char path[] = "/tmp/qcow2_wrap_test.XXXXXX";
+		int fd = mkstemp(path), r;
+		_cleanup_(free_p) char *make = xasprintf(
+			"/usr/bin/qemu-img create -q -f qcow2 -o %s %s 3M", cases[i].options, path);
+		_cleanup_(free_p) char *look =
+			xasprintf("/usr/bin/qemu-img check -q -f qcow2 %s && "
+				  "/usr/bin/qemu-img info -f qcow2 --output=json %s | "
+				  "grep -q '\"virtual-size\": %s,'",
+				path, path, cases[i].result == 0 ? "2214592512" : "3145728");
+		struct err err = ERR_INIT;
+
+		assert_int_equal(system(make), 0);
+		r = qcow2_enlarge(path, INT64_C(2112) << 20, &err);
+		assert_int_equal(r, cases[i].result);
+		assert_int_equal(system(look), 0);
+		close(fd);
+		unlink(path);
+	}
 }
 
 int main(void)
@@ -179,6 +304,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(zeros),
+		cmocka_unit_test(larger),
+		cmocka_unit_test(enlarges),
+		cmocka_unit_test(enlarges_qemus),
 		cmocka_unit_test(refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

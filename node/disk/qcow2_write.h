@@ -29,15 +29,21 @@ void qcow2_fill(struct buf *b, size_t size); /* zeros up to there */
 void qcow2_put_header(struct buf *b, const struct qcow2_layout *l);
 
 /* The raw image in the file becomes a qcow2 image of the same content, where it is: what says where
- * the data are is put behind them, only the first cluster moves, and zeros become holes. So it
- * takes as long as reading the file does. Killed or failed in between it is neither; nothing is
- * synced. path: a regular file of 1 ... QCOW2_WRAP_MAX_BYTES. Blocks. */
+ * the data are is put behind them, only the first cluster moves, and zeros become holes. Of
+ * clusters that don't begin with zeros no more than that is read. disk_bytes: of the disk, with
+ * zeros behind the image; less than the image's = as that. Killed or failed in between it is
+ * neither; nothing is synced. path: a regular file of 1 ... QCOW2_WRAP_MAX_BYTES. Blocks. */
 #define QCOW2_WRAP_MAX_BYTES (INT64_C(1) << 40)
-int qcow2_wrap_raw(const char *path, struct err *err) _must_check_;
+int qcow2_wrap_raw(const char *path, int64_t disk_bytes, struct err *err) _must_check_;
 
 /* The same of a file that is a disk of another format, whose data are at `map` (disk_map.h):
  * nothing moves; what is no part of it, as the other format's own tables, is given back.
- * disk_bytes: of the disk. Blocks. */
+ * image_bytes: of the disk that the file has. Blocks. */
 struct disk_map;
-int qcow2_wrap_mapped(const char *path, int64_t disk_bytes, const struct disk_map *map,
-	struct err *err) _must_check_;
+int qcow2_wrap_mapped(const char *path, int64_t image_bytes, int64_t disk_bytes,
+	const struct disk_map *map, struct err *err) _must_check_;
+
+/* qcow2_enlarge.c: a disk that nobody has open, checked by qemu-img, and without snapshots
+ * (disk_probe's is_layer) gets this size, by its header and the end of its first table.
+ * -EOPNOTSUPP: it takes more than that, and nothing was changed. Nothing is synced. Blocks. */
+int qcow2_enlarge(const char *path, int64_t size_bytes, struct err *err) _must_check_;

@@ -23,6 +23,7 @@
 #include "node/disk/populate/source_refs.h"
 #include "node/disk/populate/sources.h"
 #include "node/net/import_net.h"
+#include "node/disk/write_out.h"
 #include "node/net/net.h"
 #include "node/vm/guest_dns.h"
 #include "node/volume/file_work.h"
@@ -41,6 +42,7 @@ struct http_fetch {
 	struct child *child;
 	struct file_job *job;
 	struct wakeup *watch;
+	struct write_out *out;
 	char *part, *headers, *ca, *resolv;
 	struct import_net_call *asking;
 	char *namespace, *name_switch; /* of the network; NULL = not asked for yet */
@@ -210,6 +212,7 @@ static void on_fetched(void *user, const struct child_result *r, const struct er
 
 	f->child = NULL;
 	wakeup_cancel(f->watch);
+	write_out_stop(TAKE_PTR(f->out));
 	read_headers(&a, f, &h);
 	if (failure && (r->signal == SIGXFSZ || size_of(f->part) >= populate_file_max(f->j))) {
 		too_large(f, size_of(f->part));
@@ -411,6 +414,7 @@ static void start_curl(struct http_fetch *f)
 		.done = on_fetched,
 		.user = f,
 	});
+	f->out = write_out_start(f->j->node, f->part);
 	populate_progress(f->j, f->had_bytes, 0);
 	wakeup_in(f->watch, WATCH_MS);
 }
@@ -495,6 +499,7 @@ static void stop(struct populate_job *j)
 	child_cancel(f->child);
 	file_job_cancel(f->job);
 	wakeup_destroy(f->watch);
+	write_out_stop(f->out);
 	free(f->part);
 	free(f->headers);
 	free(f->ca);
