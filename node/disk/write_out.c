@@ -7,8 +7,9 @@
 #include "node/disk/qcow2_write.h"
 #include "node/volume/file_work.h"
 
-/* At 2 GB/s no more than 100 MB are left for the end. */
-#define EVERY_MS 50
+/* At 2 GB/s no more than 100 MB are left for the end; rarer while little comes. */
+#define PAUSE_MIN_MS 50
+#define PAUSE_MAX_MS 800
 
 /* Of a VDI disk's header, little-endian: VirtualBox's and QEMU's (block/vdi.c). */
 enum { VDI_MAGIC_AT = 0x40, VDI_DATA_AT = 0x158, VDI_HEAD_BYTES = 0x15c };
@@ -20,6 +21,7 @@ struct write_out {
 	struct wakeup *again;
 	struct file_job *job;
 	int64_t done_bytes; /* are being written, or have been */
+	int64_t pause_ms;
 };
 
 /* On a thread. */
@@ -75,10 +77,14 @@ static void on_step(void *user, bool cancelled)
 	struct step *s = user;
 
 	if (!cancelled) {
-		s->w->job = NULL;
-		s->w->done_bytes = s->from;
+		struct write_out *w = s->w;
+
+		w->job = NULL;
+		w->pause_ms = s->from == w->done_bytes ? MIN(w->pause_ms * 2, (int64_t)PAUSE_MAX_MS)
+						       : PAUSE_MIN_MS;
+		w->done_bytes = s->from;
 		if (s->from < INT64_MAX)
-			wakeup_in(s->w->again, EVERY_MS);
+			wakeup_in(w->again, w->pause_ms);
 	}
 	free(s->path);
 	free(s);
@@ -102,7 +108,8 @@ struct write_out *write_out_start(struct node *n, const char *path)
 	w->n = n;
 	w->path = xstrdup(path);
 	w->again = wakeup_create(n->loop, n->clock, on_again, w);
-	wakeup_in(w->again, EVERY_MS);
+	w->pause_ms = PAUSE_MIN_MS;
+	wakeup_in(w->again, w->pause_ms);
 	return w;
 }
 

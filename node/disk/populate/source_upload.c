@@ -15,6 +15,7 @@
 #include "lib/http/http.h"
 #include "node/child/child.h"
 #include "node/disk/populate/sources.h"
+#include "node/disk/write_out.h"
 
 #define PIECE_BYTES (1u << 20)
 #define IDLE_MS 60000	/* between two pieces of what comes */
@@ -29,11 +30,12 @@ struct upload {
 	struct buf piece, writing;
 	uv_fs_t write;
 	struct wakeup *idle;
-	bool busy;   /* `write` is under way */
-	bool orphan; /* the source has been stopped: goes when `write` ends */
-	bool waits;  /* the client is answered when the disk is there */
-	bool eof;    /* nothing more comes */
-	bool handed; /* all was there: it is being made a disk */
+	struct write_out *out; /* while the file comes */
+	bool busy;	       /* `write` is under way */
+	bool orphan;	       /* the source has been stopped: goes when `write` ends */
+	bool waits;	       /* the client is answered when the disk is there */
+	bool eof;	       /* nothing more comes */
+	bool handed;	       /* all was there: it is being made a disk */
 };
 
 static void upload_free(struct upload *u)
@@ -113,6 +115,7 @@ static void answer(struct upload *u, int status, const char *words, const char *
 static void give_up(struct upload *u)
 {
 	wakeup_cancel(u->idle);
+	write_out_stop(TAKE_PTR(u->out));
 	if (u->stream)
 		stream_close(TAKE_PTR(u->stream));
 	if (u->fd >= 0)
@@ -169,6 +172,7 @@ static void on_written(uv_fs_t *req)
 static void finish(struct upload *u)
 {
 	wakeup_cancel(u->idle);
+	write_out_stop(TAKE_PTR(u->out));
 	u->handed = true;
 	close(u->fd);
 	u->fd = -1;
@@ -245,7 +249,11 @@ static int make_file(struct upload *u)
 {
 	(void)unlink(u->path);
 	u->fd = open(u->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return u->fd < 0 ? -errno : 0;
+	if (u->fd < 0)
+		return -errno;
+	write_out_stop(u->out);
+	u->out = write_out_start(u->j->node, u->path);
+	return 0;
 }
 
 /* Who does not wait for the disk still hears that the file is no good. */
@@ -349,6 +357,7 @@ static void stop(struct populate_job *j)
 	if (u->stream)
 		stream_close(TAKE_PTR(u->stream));
 	wakeup_destroy(TAKE_PTR(u->idle));
+	write_out_stop(TAKE_PTR(u->out));
 	if (u->busy)
 		u->orphan = true;
 	else
