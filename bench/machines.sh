@@ -93,7 +93,19 @@ bench_import() {
 	for format in ${BENCH_IMPORT_FORMATS:-qcow2 raw vmdk vdi vhdx}; do
 		bench_import_format "$format"
 	done
+	bench_import_latency
 	bench_disk_end
+}
+
+# What the figures above have in them that does not grow with the disk.
+bench_import_latency() {
+	local round out=$BENCH_DIR/import-latency
+	head -c 1048576 "$BENCH_DISKS/disk.raw" >"$BENCH_DISKS/disk.tiny" || { bench_failed import-latency "no disk"; return; }
+	for ((round = 1; round <= ${BENCH_DISK_ROUNDS:-5}; round++)); do
+		bench_import_hanok tiny "import-tiny-$round" || { bench_broken import-latency; break; }
+	done >"$out"
+	bench_note "of which a disk of 1 MiB takes:"
+	bench_spread hanok ms <"$out" 3>/dev/null
 }
 
 bench_import_format() {
