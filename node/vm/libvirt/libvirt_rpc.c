@@ -7,6 +7,12 @@
 #define CALL_TIMEOUT_MS 30000
 #define RETRY_MIN_MS 500
 #define RETRY_MAX_MS 15000
+/* libvirtd's max_client_requests: it reads no further call of a connection that has so many. */
+#define CALLS_UNDER_WAY_MAX 5
+/* Of those that last (a guest starts, is saved): a guest can still be stopped meanwhile. */
+#define CALLS_LONG_MAX 3
+/* In line, times the call's own time: when libvirtd hangs, its callers hear of it some day. */
+#define LINE_TIMES 4
 
 /*               open            subscribed
  *  CONNECTING --------> SETUP -------------> UP
@@ -19,9 +25,13 @@ enum rpc_state { CONNECTING, SETUP, UP, WAITING };
 struct libvirt_call {
 	struct list link; /* in calls */
 	struct libvirt *l;
-	uint32_t serial;
-	int64_t deadline_ns;
-	libvirt_done *done;
+	enum libvirt_proc proc;
+	struct buf args; /* until it is sent */
+	bool sent;	 /* libvirtd may be at it: counts as under way */
+	uint32_t serial; /* when sent */
+	unsigned timeout_ms;
+	int64_t deadline_ns; /* begins anew when it is sent */
+	libvirt_done *done;  /* NULL: nobody wants to know, any more */
 	void *user;
 	int failed; /* LIBVIRT_RPC_*: to be reported from the loop; 0 = wait for the answer */
 };
@@ -34,7 +44,8 @@ struct libvirt {
 	void *user;
 	enum rpc_state state;
 	struct libvirt_wire *wire;
-	struct list calls;
+	struct list calls; /* those in line in the order in which they were made */
+	unsigned under_way, under_way_long;
 	uv_timer_t timer; /* next retry or next deadline */
 	bool in_timer;	  /* a timer started anew with 0 would run again before anything else */
 	unsigned retry_ms;
@@ -49,13 +60,71 @@ struct libvirt {
 static void connect_now(struct libvirt *l);
 static void arm(struct libvirt *l);
 
+static bool lasts(enum libvirt_proc proc)
+{
+	return proc == LIBVIRT_DOMAIN_CREATE_WITH_FLAGS || proc == LIBVIRT_DOMAIN_MANAGED_SAVE ||
+	       proc == LIBVIRT_DOMAIN_RESTORE_FLAGS || proc == LIBVIRT_DOMAIN_CORE_DUMP_WITH_FORMAT;
+}
+
+static void deadline_set(struct libvirt_call *c, unsigned times)
+{
+	c->deadline_ns =
+		c->l->clock->mono_ns(c->l->clock) + (int64_t)c->timeout_ms * times * NS_PER_MS;
+}
+
+static void send_call(struct libvirt_call *c)
+{
+	struct libvirt *l = c->l;
+
+	c->serial = libvirt_wire_send(
+		l->wire, (int32_t)c->proc, LIBVIRT_CALL, 0, LIBVIRT_OK, c->args.data, c->args.size);
+	buf_finish(&c->args);
+	c->sent = true;
+	l->under_way++;
+	l->under_way_long += lasts(c->proc);
+	deadline_set(c, 1);
+}
+
+/* The next ones in line, as far as libvirtd takes them now. */
+static void send_next(struct libvirt *l)
+{
+	if (l->state != UP && l->state != SETUP)
+		return;
+	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link) {
+		if (l->under_way >= CALLS_UNDER_WAY_MAX)
+			return;
+		if (!c->sent && !c->failed &&
+			(!lasts(c->proc) || l->under_way_long < CALLS_LONG_MAX))
+			send_call(c);
+	}
+}
+
+static void not_under_way(struct libvirt_call *c)
+{
+	if (!c->sent)
+		return;
+	c->sent = false;
+	c->l->under_way--;
+	c->l->under_way_long -= lasts(c->proc);
+}
+
+static void forget(struct libvirt_call *c)
+{
+	not_under_way(c);
+	list_remove(&c->link);
+	buf_finish(&c->args);
+	free(c);
+}
+
 static void finish(struct libvirt_call *c, const struct libvirt_reply *r)
 {
 	libvirt_done *done = c->done;
+	struct libvirt *l = c->l;
 	void *user = c->user;
 
-	list_remove(&c->link);
-	free(c);
+	forget(c);
+	send_next(l);
+	arm(l);
 	if (done)
 		done(user, r);
 }
@@ -93,7 +162,7 @@ static void on_timer(uv_timer_t *t)
 		struct libvirt_call *c = CONTAINER_OF(due.next, struct libvirt_call, link);
 
 		if (l->destroyed)
-			libvirt_call_cancel(c);
+			forget(c);
 		else
 			fail(c, c->failed ? c->failed : LIBVIRT_RPC_TIMEOUT);
 	}
@@ -130,9 +199,11 @@ static void wire_broken(void *user, const struct err *err)
 	l->retry_ms = l->retry_ms ? MIN(l->retry_ms * 2, RETRY_MAX_MS) : RETRY_MIN_MS;
 	l->retry_at_ns = l->clock->mono_ns(l->clock) + (int64_t)l->retry_ms * NS_PER_MS;
 	l->reported_down = true;
-	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link)
+	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link) {
+		not_under_way(c);
 		if (!c->failed)
 			c->failed = LIBVIRT_RPC_DOWN;
+	}
 	arm(l);
 	if (first)
 		l->handler.down(l->user, err);
@@ -210,7 +281,7 @@ static void reply(struct libvirt *l, const struct libvirt_header *h, struct xdr_
 	struct libvirt_error e;
 
 	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link) {
-		if (c->serial != h->serial || c->failed)
+		if (!c->sent || c->serial != h->serial)
 			continue;
 		if (h->status != LIBVIRT_OK) {
 			xdr_get_error(&payload, &e);
@@ -277,10 +348,8 @@ void libvirt_destroy(struct libvirt *l)
 		return;
 	l->destroyed = true;
 	libvirt_wire_close(TAKE_PTR(l->wire));
-	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link) {
-		list_remove(&c->link);
-		free(c);
-	}
+	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link)
+		forget(c);
 	uv_close((uv_handle_t *)&l->timer, freed);
 }
 
@@ -300,24 +369,34 @@ struct libvirt_call *libvirt_call(struct libvirt *l, enum libvirt_proc proc, con
 	struct libvirt_call *c = xcalloc(1, sizeof(*c));
 
 	c->l = l;
+	c->proc = proc;
 	c->done = done;
 	c->user = user;
-	c->deadline_ns = l->clock->mono_ns(l->clock) +
-			 (int64_t)(timeout_ms ? timeout_ms : CALL_TIMEOUT_MS) * NS_PER_MS;
-	if (l->state == UP || l->state == SETUP)
-		c->serial = libvirt_wire_send(l->wire, (int32_t)proc, LIBVIRT_CALL, 0, LIBVIRT_OK,
-			args ? args->data : NULL, args ? args->size : 0);
-	else
-		c->failed = LIBVIRT_RPC_DOWN;
+	c->timeout_ms = timeout_ms ? timeout_ms : CALL_TIMEOUT_MS;
+	deadline_set(c, LINE_TIMES);
 	list_append(&l->calls, &c->link);
+	if (l->state != UP && l->state != SETUP) {
+		c->failed = LIBVIRT_RPC_DOWN;
+	} else {
+		if (args)
+			buf_add(&c->args, args->data, args->size);
+		send_next(l);
+	}
 	arm(l);
 	return c;
 }
 
+/* What libvirtd is at already keeps one of its places until it answers. */
 void libvirt_call_cancel(struct libvirt_call *c)
 {
-	list_remove(&c->link);
-	free(c);
+	struct libvirt *l = c->l;
+
+	if (c->sent) {
+		c->done = NULL;
+		return;
+	}
+	forget(c);
+	arm(l);
 }
 
 struct libvirt_call *libvirt_call_xml(struct libvirt *l, enum libvirt_proc proc, const char *xml,

@@ -1,8 +1,12 @@
 /* libvirt_rpc.h - a connection to libvirtd on the event loop, without libvirt's library.
  *
  * One struct libvirt stays connected by itself: when the daemon is away it tries again with growing
- * pauses and says so once. Calls made while it is down fail at once with LIBVIRT_RPC_DOWN. Every
- * call has a deadline; an answer after it is dropped.
+ * pauses and says so once. Calls made while it is down fail at once with LIBVIRT_RPC_DOWN.
+ *
+ * libvirtd serves five calls of a connection at a time, so no more are sent; the others wait in
+ * line, and of those that last (a guest starts or is saved) only some are under way, so that a
+ * guest can be stopped meanwhile. Every call has a deadline, which begins when it is sent; one that
+ * stays in line for four times as long fails too. An answer after the deadline is dropped.
  *
  * Callbacks never run inside the call that caused them. */
 #pragma once
@@ -43,7 +47,9 @@ struct libvirt_reply {
 typedef void libvirt_done(void *user, const struct libvirt_reply *r);
 struct libvirt_call;
 
-/* `args` is the packed argument struct (NULL = none). timeout_ms 0 = 30 s. done may be NULL. */
+/* `args` is the packed argument struct (NULL = none); copied. timeout_ms 0 = 30 s. done may be
+ * NULL.
+ */
 struct libvirt_call *libvirt_call(struct libvirt *l, enum libvirt_proc proc, const struct buf *args,
 	unsigned timeout_ms, libvirt_done *done, void *user);
 void libvirt_call_cancel(struct libvirt_call *c); /* done is not called; c is gone */

@@ -1,5 +1,6 @@
-/* The connection to libvirtd against a daemon that takes connections and drops them: calls fail at
- * once and do not hurry the next attempt. */
+/* The connection to libvirtd, against a daemon that takes connections and drops them: calls fail at
+ * once and do not hurry the next attempt; and against one that keeps its answers: the rest waits in
+ * line. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -91,10 +92,200 @@ static void calls_do_not_hurry_the_next_attempt(void **state)
 	assert_true(f.pause_ns > 450 * (uint64_t)NS_PER_MS);
 }
 
+#define CALLS 12
+
+/* A daemon that answers its oldest call once it has five. */
+struct daemon {
+	uv_loop_t loop;
+	uv_pipe_t listener, peer;
+	struct libvirt *libvirt;
+	struct buf in;
+	struct libvirt_header held[CALLS];
+	size_t held_count, held_most, long_most, seen_count;
+	int32_t seen[CALLS]; /* procedures, in the order in which they came */
+	struct libvirt_call *calls[CALLS];
+	int answers, cancelled_answers;
+};
+
+static void written(uv_write_t *r, int status)
+{
+	assert_int_equal(status, 0);
+	free(r->data);
+	free(r);
+}
+
+static void daemon_answer(struct daemon *d, const struct libvirt_header *h, const struct buf *body)
+{
+	struct buf out = BUF_INIT;
+	uv_write_t *r = xcalloc(1, sizeof(*r));
+	uv_buf_t b;
+
+	libvirt_packet_begin(&out, &(struct libvirt_header){
+					   .program = h->program,
+					   .version = h->version,
+					   .procedure = h->procedure,
+					   .type = LIBVIRT_REPLY,
+					   .serial = h->serial,
+					   .status = LIBVIRT_OK,
+				   });
+	if (body)
+		buf_add(&out, body->data, body->size);
+	libvirt_packet_end(&out, 0);
+	b = uv_buf_init(out.data, (unsigned)out.size);
+	r->data = out.data;
+	assert_int_equal(uv_write(r, (uv_stream_t *)&d->peer, &b, 1, written), 0);
+}
+
+static void daemon_answer_oldest(struct daemon *d)
+{
+	struct libvirt_header h = d->held[0];
+
+	memmove(d->held, d->held + 1, --d->held_count * sizeof(*d->held));
+	daemon_answer(d, &h, NULL);
+}
+
+static size_t daemon_long(const struct daemon *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->held_count; i++)
+		n += d->held[i].procedure == LIBVIRT_DOMAIN_CREATE_WITH_FLAGS;
+	return n;
+}
+
+static void daemon_call(struct daemon *d, const struct libvirt_header *h)
+{
+	_cleanup_(buf_finish) struct buf body = BUF_INIT;
+
+	switch (h->procedure) {
+	case LIBVIRT_AUTH_LIST:
+		xdr_put_u32(&body, 1);
+		xdr_put_u32(&body, 0);
+		break;
+	case LIBVIRT_CONNECT_OPEN:
+		break;
+	case LIBVIRT_CONNECT_GET_LIB_VERSION:
+		xdr_put_u64(&body, 9000000);
+		break;
+	default:
+		assert_true(d->seen_count < CALLS);
+		d->seen[d->seen_count++] = h->procedure;
+		d->held[d->held_count++] = *h;
+		d->held_most = MAX(d->held_most, d->held_count);
+		d->long_most = MAX(d->long_most, daemon_long(d));
+		if (d->seen_count == 5)
+			for (size_t i = 0; i < 2; i++) /* one under way, one in line */
+				libvirt_call_cancel(d->calls[i == 0 ? 0 : CALLS - 1]);
+		if (d->seen_count >= 5)
+			daemon_answer_oldest(d);
+		return;
+	}
+	daemon_answer(d, h, &body);
+}
+
+static void daemon_alloc(uv_handle_t *h, size_t size, uv_buf_t *b)
+{
+	*b = uv_buf_init(xmalloc(size), (unsigned)size);
+}
+
+static void daemon_read(uv_stream_t *s, ssize_t size, const uv_buf_t *b)
+{
+	struct daemon *d = s->data;
+	struct libvirt_header h;
+	struct xdr_reader payload;
+	struct err err = ERR_INIT;
+	ssize_t n;
+
+	if (size > 0)
+		buf_add(&d->in, b->base, (size_t)size);
+	free(b->base);
+	while ((n = libvirt_packet_parse(d->in.data, d->in.size, &h, &payload, &err)) > 0) {
+		buf_drop_front(&d->in, (size_t)n);
+		daemon_call(d, &h);
+	}
+}
+
+static void daemon_connection(uv_stream_t *listener, int status)
+{
+	struct daemon *d = listener->data;
+
+	assert_int_equal(status, 0);
+	assert_int_equal(uv_accept(listener, (uv_stream_t *)&d->peer), 0);
+	uv_read_start((uv_stream_t *)&d->peer, daemon_alloc, daemon_read);
+}
+
+static void daemon_end(struct daemon *d)
+{
+	libvirt_destroy(d->libvirt);
+	uv_close((uv_handle_t *)&d->listener, NULL);
+	uv_close((uv_handle_t *)&d->peer, NULL);
+}
+
+static void cancelled_done(void *user, const struct libvirt_reply *r)
+{
+	struct daemon *d = user;
+
+	d->cancelled_answers++;
+}
+
+static void answered(void *user, const struct libvirt_reply *r)
+{
+	struct daemon *d = user;
+
+	assert_true(r->ok);
+	/* An answer need not bring a successor, which would be answered. */
+	if (++d->answers + 2 == CALLS)
+		daemon_end(d);
+	else if (d->held_count)
+		daemon_answer_oldest(d);
+}
+
+static void calls_made(void *user)
+{
+	struct daemon *d = user;
+
+	/* Eight that last, then four that don't. */
+	for (int i = 0; i < CALLS; i++)
+		d->calls[i] = libvirt_call(d->libvirt,
+			i < 8 ? LIBVIRT_DOMAIN_CREATE_WITH_FLAGS : LIBVIRT_DOMAIN_GET_INFO, NULL, 0,
+			i == 0 || i == CALLS - 1 ? cancelled_done : answered, d);
+}
+
+static void few_calls_are_under_way_and_the_rest_waits_in_line(void **state)
+{
+	static const struct libvirt_handler handler = {.up = calls_made};
+	struct daemon d = {.in = BUF_INIT};
+	char path[64], address[96];
+
+	snprintf(path, sizeof(path), "/tmp/hanok-libvirt-%d.sock", (int)getpid());
+	snprintf(address, sizeof(address), "unix://%s", path);
+	uv_loop_init(&d.loop);
+	uv_pipe_init(&d.loop, &d.listener, 0);
+	uv_pipe_init(&d.loop, &d.peer, 0);
+	d.listener.data = d.peer.data = &d;
+	assert_int_equal(uv_pipe_bind(&d.listener, path), 0);
+	assert_int_equal(uv_listen((uv_stream_t *)&d.listener, 1, daemon_connection), 0);
+	d.libvirt = libvirt_create(&d.loop, clock_system(), address, &handler, &d);
+	uv_run(&d.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&d.loop), 0);
+	buf_finish(&d.in);
+	assert_int_equal(d.answers, CALLS - 2);
+	assert_int_equal(d.cancelled_answers, 0);
+	assert_int_equal(d.seen_count, CALLS - 1); /* the cancelled one in line never came */
+	assert_int_equal(d.held_most, 5);
+	assert_int_equal(d.long_most, 3);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(d.seen[i], LIBVIRT_DOMAIN_CREATE_WITH_FLAGS);
+	/* Those that don't last pass those that do. */
+	for (int i = 3; i < 5; i++)
+		assert_int_equal(d.seen[i], LIBVIRT_DOMAIN_GET_INFO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_do_not_hurry_the_next_attempt),
+		cmocka_unit_test(few_calls_are_under_way_and_the_rest_waits_in_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
