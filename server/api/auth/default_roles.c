@@ -117,8 +117,12 @@ const struct default_role default_roles[] = {
 			ALL " kubevirt.io virtualmachines,virtualmachineinstances,"
 			    "virtualmachineinstancepresets,virtualmachineinstancereplicasets,"
 			    "virtualmachineinstancemigrations",
-			ALL " snapshot.kubevirt.io,export.kubevirt.io,clone.kubevirt.io,"
-			    "instancetype.kubevirt.io,pool.kubevirt.io,cdi.kubevirt.io *"}},
+			/* Not what is known of them: a snapshot's status says whose data it has. */
+			ALL " snapshot.kubevirt.io virtualmachinesnapshots,"
+			    "virtualmachinesnapshotcontents,virtualmachinerestores",
+			ALL " export.kubevirt.io virtualmachineexports",
+			ALL " clone.kubevirt.io virtualmachineclones",
+			ALL " instancetype.kubevirt.io,pool.kubevirt.io,cdi.kubevirt.io *"}},
 	{.name = "kubevirt.io:edit",
 		.labels = "aggregate-to-edit",
 		.rules = {"get subresources.kubevirt.io virtualmachineinstances/console,"
@@ -146,8 +150,12 @@ const struct default_role default_roles[] = {
 			MANAGE " kubevirt.io virtualmachines,virtualmachineinstances,"
 			       "virtualmachineinstancepresets,virtualmachineinstancereplicasets,"
 			       "virtualmachineinstancemigrations",
-			MANAGE " snapshot.kubevirt.io,export.kubevirt.io,clone.kubevirt.io,"
-			       "instancetype.kubevirt.io,pool.kubevirt.io,cdi.kubevirt.io *"}},
+			/* Not what is known of them: a snapshot's status says whose data it has. */
+			MANAGE " snapshot.kubevirt.io virtualmachinesnapshots,"
+			       "virtualmachinesnapshotcontents,virtualmachinerestores",
+			MANAGE " export.kubevirt.io virtualmachineexports",
+			MANAGE " clone.kubevirt.io virtualmachineclones",
+			MANAGE " instancetype.kubevirt.io,pool.kubevirt.io,cdi.kubevirt.io *"}},
 	{.name = "kubevirt.io:view",
 		.labels = "aggregate-to-view",
 		.rules = {"get subresources.kubevirt.io virtualmachineinstances/guestosinfo,"

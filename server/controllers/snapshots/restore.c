@@ -399,6 +399,24 @@ static void on_machine_made(struct sync *s, const struct client_result *r, void 
 	on_created(s, r, user);
 }
 
+/* What machines that are here have as templates: the API has asked their writers for their rights
+ * where the disks come from. That of the snapshot, and the target. */
+static struct json *asked_templates(struct sync *s)
+{
+	struct pass *p = s->state;
+	struct arena *a = &s->arena;
+	const char *name = json_str_or(
+		json_path(p->content_doc, "spec.source.virtualMachine.metadata.name"), "");
+	struct object *source = informer_get(p->c->machines, s->ns, name);
+	const struct json *docs[] = {p->vm_doc, source ? object_doc(source, a) : NULL};
+	struct json *all = json_new_array(a);
+
+	for (size_t i = 0; i < ARRAY_LEN(docs); i++)
+		JSON_FOR_EACH_ITEM(t, json_path(docs[i], "spec.dataVolumeTemplates"))
+			json_push(a, all, t);
+	return all;
+}
+
 static void write_machine(struct sync *s)
 {
 	struct pass *p = s->state;
@@ -406,7 +424,8 @@ static void write_machine(struct sync *s)
 	struct err err = ERR_INIT;
 	struct json *vm, *gone;
 
-	if (restore_machine(a, p->doc, p->content_doc, p->vm_doc, &vm, &err) < 0) {
+	if (restore_machine(a, p->doc, p->content_doc, p->vm_doc, asked_templates(s), &vm, &err) <
+		0) {
 		fail(s, arena_strdup(a, err.msg));
 		return;
 	}
@@ -437,7 +456,8 @@ static bool can_be_made(struct sync *s, const struct json *list)
 	struct err err = ERR_INIT;
 
 	json_path_set(&s->arena, doc, "status.restores", json_copy(&s->arena, list));
-	if (restore_machine(&s->arena, doc, p->content_doc, p->vm_doc, &vm, &err) == 0)
+	if (restore_machine(
+		    &s->arena, doc, p->content_doc, p->vm_doc, asked_templates(s), &vm, &err) == 0)
 		return true;
 	fail(s, arena_strdup(&s->arena, err.msg));
 	return false;

@@ -171,11 +171,11 @@ static struct json *restored_volume(
 	const char *data_volume = json_str(json_get(item, "dataVolumeName"));
 	struct json *v = json_copy(a, volume);
 
-	if (!json_get(v, "dataVolume")) {
+	if (json_is(json_get(v, "persistentVolumeClaim"), JSON_OBJECT)) {
 		json_set_str(a, json_get(v, "persistentVolumeClaim"), "claimName", claim);
 		return v;
 	}
-	if (data_volume) {
+	if (data_volume && json_is(json_get(v, "dataVolume"), JSON_OBJECT)) {
 		json_set_str(a, json_get(v, "dataVolume"), "name", data_volume);
 		return v;
 	}
@@ -195,13 +195,13 @@ static void restore_volumes(struct arena *a, struct json *spec, const struct jso
 
 	JSON_FOR_EACH_ITEM(t, templates) {
 		struct json *copy = json_copy(a, t);
-		const char *old = json_str_or(json_path(t, "metadata.name"), "");
+		const char *old = json_path_str(t, "metadata.name");
 
 		JSON_FOR_EACH_ITEM(v, json_get(template, "volumes")) {
 			const struct json *item =
 				find_by_name(items, "volumeName", json_str(json_get(v, "name")));
 			const char *new = json_str(json_get(item, "dataVolumeName"));
-			if (new &&streq(json_path_str(v, "dataVolume.name"), old))
+			if (new &&old && streq(json_path_str(v, "dataVolume.name"), old))
 				json_set_str(a, json_get(copy, "metadata"), "name", new);
 		}
 		json_push(a, new_templates, copy);
@@ -218,7 +218,79 @@ static void restore_volumes(struct arena *a, struct json *spec, const struct jso
 		json_set(a, spec, "dataVolumeTemplates", new_templates);
 }
 
-/* Nobody asked the one who wrote the patches for his rights where other disks are. */
+/* ---- disks of other namespaces ---- */
+
+/* Another namespace that a DataVolume of this spec would be copied from; NULL = none. */
+static const char *foreign_source(const struct json *spec, const char *home)
+{
+	const char *from[] = {json_path_str(spec, "source.pvc.namespace"),
+		json_path_str(spec, "source.snapshot.namespace"),
+		json_path_str(spec, "sourceRef.namespace")};
+
+	for (size_t i = 0; i < ARRAY_LEN(from); i++)
+		if (from[i] && *from[i] && !streq(from[i], home))
+			return from[i];
+	return NULL;
+}
+
+static bool has_source(const struct json *templates, const struct json *spec)
+{
+	static const char *const members[] = {"source", "sourceRef"};
+
+	JSON_FOR_EACH_ITEM(t, templates) {
+		const struct json *other = json_get(t, "spec");
+		bool same = true;
+
+		for (size_t i = 0; i < ARRAY_LEN(members); i++)
+			same = same &&
+			       json_equal(json_get(other, members[i]), json_get(spec, members[i]));
+		if (same)
+			return true;
+	}
+	return false;
+}
+
+/* Its disk is the snapshot's already: that is what it is a copy of. */
+static void set_snapshot_source(
+	struct arena *a, struct json *spec, const char *home, const struct json *item)
+{
+	struct json *source = json_new_object(a), *from = json_object_at(a, source, "snapshot");
+
+	json_set_str(a, from, "namespace", home);
+	json_set_str(a, from, "name", json_str_or(json_get(item, "volumeSnapshotName"), ""));
+	json_set(a, spec, "source", source);
+	json_remove(spec, "sourceRef");
+}
+
+/* Who may write contents of snapshots need have no rights where other disks are, and the loops
+ * that make DataVolumes have all. */
+static int mend_sources(struct arena *a, const struct json *restore, const struct json *asked,
+	struct json *vm, struct err *err)
+{
+	const char *home = json_str_or(json_path(restore, "metadata.namespace"), "");
+
+	JSON_FOR_EACH_ITEM(t, json_path(vm, "spec.dataVolumeTemplates")) {
+		struct json *spec = json_get(t, "spec");
+		const char *from = foreign_source(spec, home);
+		const char *name = json_str_or(json_path(t, "metadata.name"), "");
+		const struct json *item =
+			find_by_name(json_path(restore, "status.restores"), "dataVolumeName", name);
+
+		if (!from || has_source(asked, spec))
+			continue;
+		if (!item)
+			return err_set(err, -EINVAL,
+				"the machine's DataVolume \"%s\" is not in the snapshot, and would "
+				"take a disk out of namespace %s: of no machine that is here now "
+				"anybody was asked for his rights there. Make that DataVolume by "
+				"hand, or have the machine that the snapshot is of",
+				name, from);
+		set_snapshot_source(a, spec, home, item);
+	}
+	return 0;
+}
+
+/* Nobody asked the one who wrote the patches either. */
 static int check_sources(const struct json *restore, const struct json *before,
 	const struct json *vm, struct err *err)
 {
@@ -226,19 +298,13 @@ static int check_sources(const struct json *restore, const struct json *before,
 
 	JSON_FOR_EACH_ITEM(t, json_path(vm, "spec.dataVolumeTemplates")) {
 		const struct json *spec = json_get(t, "spec");
-		const char *from[] = {json_path_str(spec, "source.pvc.namespace"),
-			json_path_str(spec, "source.snapshot.namespace"),
-			json_path_str(spec, "sourceRef.namespace")};
-		bool known = false;
+		const char *from = foreign_source(spec, home);
 
-		JSON_FOR_EACH_ITEM(b, before)
-			known = known || json_equal(json_get(b, "spec"), spec);
-		for (size_t i = 0; i < ARRAY_LEN(from) && !known; i++)
-			if (from[i] && *from[i] && !streq(from[i], home))
-				return err_set(err, -EINVAL,
-					"spec.patches: dataVolumeTemplates of a clone can't take "
-					"disks out of namespace %s",
-					from[i]);
+		if (from && !has_source(before, spec))
+			return err_set(err, -EINVAL,
+				"spec.patches: dataVolumeTemplates of a clone can't take disks out "
+				"of namespace %s",
+				from);
 	}
 	return 0;
 }
@@ -309,18 +375,18 @@ static void set_strategy(struct arena *a, struct json *spec, const struct json *
 	if (running)
 		json_set_bool(a, spec, "running", false);
 	else
-		json_set(a, spec, "runStrategy",
-			json_copy(a, json_path(target, "spec.runStrategy")));
+		json_set_str(a, spec, "runStrategy",
+			json_str_or(json_path(target, "spec.runStrategy"), "Halted"));
 }
 
 int restore_machine(struct arena *a, const struct json *restore, const struct json *content,
-	const struct json *target, struct json **ret, struct err *err)
+	const struct json *target, const struct json *asked, struct json **ret, struct err *err)
 {
 	const struct json *kept = kept_machine(content);
 	struct json *vm = target ? json_copy(a, target) : json_new_object(a);
 	struct json *spec = json_copy(a, json_get(kept, "spec"));
 
-	if (!json_is(spec, JSON_OBJECT) || !json_path(spec, "template.spec"))
+	if (!json_is(json_path(spec, "template.spec"), JSON_OBJECT))
 		return err_set(err, -EINVAL, "unexpected snapshot source");
 	if (!target) {
 		json_set_str(a, vm, "apiVersion", "kubevirt.io/v1");
@@ -342,6 +408,8 @@ int restore_machine(struct arena *a, const struct json *restore, const struct js
 	set_strategy(a, spec, target);
 	restore_volumes(a, spec, json_path(restore, "status.restores"));
 	json_set(a, vm, "spec", spec);
+	if (mend_sources(a, restore, asked, vm, err) < 0)
+		return -EINVAL;
 	struct json *annotations =
 		json_object_at(a, json_object_at(a, vm, "metadata"), "annotations");
 	json_set_str(a, annotations, LAST_RESTORE_ANNOTATION, restore_mark(a, restore));

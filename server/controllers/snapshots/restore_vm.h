@@ -15,9 +15,15 @@ struct json *restore_list(struct arena *a, const struct json *restore, const str
  */
 struct json *restore_claim(struct arena *a, const struct json *restore, const struct json *content,
 	const struct json *item, const char *mode);
-/* The machine as it will be. target NULL = a new one, halted. */
+/* The machine as it will be. target NULL = a new one, halted.
+ *
+ * A content may have been written by anybody in its namespace. asked: dataVolumeTemplates (an
+ * array) whose writers were asked for their rights; another one that would take a disk out of
+ * another namespace becomes a copy of the snapshot's, or is an error where the snapshot has none of
+ * it. */
 int restore_machine(struct arena *a, const struct json *restore, const struct json *content,
-	const struct json *target, struct json **ret, struct err *err) _must_check_;
+	const struct json *target, const struct json *asked, struct json **ret,
+	struct err *err) _must_check_;
 /* A DataVolume that finds its claim whole. */
 struct json *restore_data_volume(
 	struct arena *a, const struct json *restore, const struct json *template);
