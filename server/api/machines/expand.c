@@ -22,7 +22,7 @@ static int expand(struct api_request *req, const char *ns, struct json *vm, bool
 			    &source, req->arena, vm, ns, roles[i], &found[i], &revision, &err) < 0)
 			return fail(req, stored, err.msg);
 	}
-	struct json *spec = json_get(vm, "spec"),
+	struct json *spec = json_object_at(req->arena, vm, "spec"),
 		    *template = json_object_at(req->arena, spec, "template");
 	if (instancetype_apply(req->arena, found[0], found[1], template, "spec.template.spec"))
 		return fail(req, stored, "cannot expand instancetype to VM");

@@ -128,7 +128,10 @@ static const char *target_of(struct api_request *req, const struct download *d,
 		*ret_node = json_str(json_get(json_path(content, "metadata.labels"), NODE_LABEL));
 		return arena_printf(req->arena, "/exports/contents/%s/%s/%s?format=%s",
 			d->namespace, json_str_or(json_path(content, "metadata.name"), "none"),
-			json_str_or(json_get(backup_of(content, d->volume), "volumeName"), "none"),
+			percent_encode(req->arena,
+				str_from(json_str_or(
+					json_get(backup_of(content, d->volume), "volumeName"),
+					"none"))),
 			d->format);
 	}
 	claim = find(req, "", "v1", "persistentvolumeclaims", d->namespace, d->volume);
@@ -194,7 +197,8 @@ static int all_manifests(struct api_request *req, const struct download *d,
 	} else if (streq(json_path_str(export, "spec.source.kind"), "VirtualMachine")) {
 		found = find(req, "kubevirt.io", "v1", "virtualmachines", d->namespace, name);
 	}
-	if (!found)
+	/* What a snapshot has is written by whom its namespace lets. */
+	if (!json_is(json_path(found, "spec.template"), JSON_OBJECT))
 		return status_set(req->arena, &req->st, 404, "NotFound",
 			"VirtualMachineExport \"%s\" is of no virtual machine: there are no "
 			"manifests "
@@ -228,8 +232,8 @@ static void serve_manifests(
 		return;
 	}
 	export_manifests_write(&out, req->arena, all, yaml);
-	http_respond(req->http, 200, yaml ? "application/yaml" : "application/json", NULL, out.data,
-		out.size);
+	http_respond(req->http, 200, yaml ? "application/yaml" : "application/json",
+		api_http_headers(req, NULL), out.data, out.size);
 }
 
 void export_serve(struct api_request *req)

@@ -94,7 +94,7 @@ static struct json *machine(struct arena *a, const struct export_of *e)
 		const char *url = url_of(e, json_str_or(json_path(t, "metadata.name"), ""));
 		struct json *of = json_get(t, "spec");
 
-		if (!url)
+		if (!url || !json_is(of, JSON_OBJECT))
 			continue;
 		json_remove(of, "sourceRef");
 		json_set(a, of, "source", http_source(a, e, url));
@@ -122,10 +122,11 @@ static struct json *data_volume(
 		json_str_or(json_path(e->machine, "metadata.namespace"), ""));
 	spec = json_object_at(a, o, "spec");
 	json_set(a, spec, "source", http_source(a, e, url));
-	pvc = json_copy(a, json_get(e->claim(e->user, claim), "spec"));
+	pvc = json_object_at(a, spec, "pvc");
+	JSON_FOR_EACH_MEMBER(m, json_get(e->claim(e->user, claim), "spec"))
+		json_set(a, pvc, m->name, json_copy(a, m->value));
 	for (size_t i = 0; i < ARRAY_LEN(gone); i++)
 		json_remove(pvc, gone[i]);
-	json_set(a, spec, "pvc", pvc);
 	return o;
 }
 

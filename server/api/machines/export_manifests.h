@@ -9,7 +9,8 @@
 struct export_of {
 	const char *name;	 /* of the export */
 	const struct json *link; /* status.links.external or .internal */
-	/* The machine, or what a snapshot has written down of it, its instancetype written out. */
+	/* The machine, or what a snapshot has written down of it, its instancetype written out; it
+	 * has a spec. */
 	const struct json *machine;
 	/* The claim of that name, or what a snapshot has written down of it; NULL = unknown. */
 	const struct json *(*claim)(void *user, const char *name);

@@ -144,7 +144,7 @@ static void on_secret(struct sync *s, const struct client_result *r, void *user)
 }
 
 /* Who gave no name of a Secret gets one with a token in it. */
-static bool make_secret(struct sync *s, const char *name)
+static void make_secret(struct sync *s, const char *name)
 {
 	struct pass *p = s->state;
 	struct arena *a = &s->arena;
@@ -152,9 +152,9 @@ static bool make_secret(struct sync *s, const char *name)
 	struct random *random = client_random(p->c->client);
 	char token[TOKEN_CHARACTERS + 1];
 
-	if (json_path_str(p->doc, "spec.tokenSecretRef") ||
+	if (*json_str_or(json_path(p->doc, "spec.tokenSecretRef"), "") ||
 		informer_get(p->c->secrets, s->ns, name))
-		return false;
+		return;
 	random_name_suffix(random, token, TOKEN_CHARACTERS);
 	json_set_str(a, doc, "apiVersion", "v1");
 	json_set_str(a, doc, "kind", "Secret");
@@ -164,7 +164,6 @@ static bool make_secret(struct sync *s, const char *name)
 	json_set_str(a, doc, "type", "Opaque");
 	json_set_str(a, json_object_at(a, doc, "stringData"), "token", token);
 	sync_create(s, informer_kind(p->c->secrets), s->ns, doc, on_secret, NULL);
-	return true;
 }
 
 /* ---- a pass ---- */
@@ -176,7 +175,7 @@ static int64_t end_ns(const struct pass *p)
 
 	if (text && (duration_parse(text, &ttl) < 0 || ttl <= 0))
 		ttl = TTL_DEFAULT_NS;
-	return meta_time_ns(json_path(p->doc, "metadata.creationTimestamp")) + ttl;
+	return time_after(json_path(p->doc, "metadata.creationTimestamp"), ttl);
 }
 
 static void not_ready(struct pass *p, const char *reason, const char *message)
@@ -255,8 +254,7 @@ static void reconcile(struct sync *s)
 	}
 	const char *secret = token_secret(s);
 	export_source_look(&s->arena, &c->caches, s->ns, p->doc, &p->source);
-	if (make_secret(s, secret))
-		sync_again(s, 0);
+	make_secret(s, secret); /* its event brings the next pass */
 	write_status(s, secret);
 	sync_again(s, left / NS_PER_MS + 1);
 }

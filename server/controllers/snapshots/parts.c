@@ -38,6 +38,13 @@ void annotation_patch(struct arena *a, struct json *patch, const char *name, con
 	json_set(a, all, name, value ? json_new_string(a, value) : json_new_null(a));
 }
 
+int64_t time_after(const struct json *since, int64_t wait_ns)
+{
+	int64_t at_ns;
+
+	return __builtin_add_overflow(meta_time_ns(since), wait_ns, &at_ns) ? INT64_MAX : at_ns;
+}
+
 const char *volume_claim(const struct json *volume)
 {
 	const char *name = json_path_str(volume, "persistentVolumeClaim.claimName");

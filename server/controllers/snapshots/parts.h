@@ -50,6 +50,10 @@ const char *annotation_of(const struct json *doc, const char *name); /* NULL = a
 /* A patch of one annotation; value NULL removes it. */
 void annotation_patch(struct arena *a, struct json *patch, const char *name, const char *value);
 
+/* Wall time, so long (of a user's own choice) after a timestamp; INT64_MAX = later than can be
+ * said. */
+int64_t time_after(const struct json *since, int64_t wait_ns);
+
 /* The claim that a volume of a machine has its disk in; NULL = it is of another kind. */
 const char *volume_claim(const struct json *volume);
 bool vm_is_memory_dump(const struct json *volume);

@@ -9,8 +9,7 @@ int64_t snapshot_deadline_ns(const struct json *doc)
 
 	if (text && duration_parse(text, &wait_ns) < 0)
 		wait_ns = DEADLINE_DEFAULT_NS;
-	return wait_ns == 0 ? 0
-			    : meta_time_ns(json_path(doc, "metadata.creationTimestamp")) + wait_ns;
+	return wait_ns == 0 ? 0 : time_after(json_path(doc, "metadata.creationTimestamp"), wait_ns);
 }
 
 static struct json *volume_lists(struct arena *a, const struct json *content)
@@ -19,12 +18,13 @@ static struct json *volume_lists(struct arena *a, const struct json *content)
 	struct json *lists = json_new_object(a);
 
 	JSON_FOR_EACH_ITEM(v, vm_volumes(json_path(content, "spec.source.virtualMachine"))) {
+		const char *name = json_str_or(json_get(v, "name"), "");
 		bool in = false;
 
 		JSON_FOR_EACH_ITEM(b, json_path(content, "spec.volumeBackups"))
-			in = in || streq(json_str(json_get(b, "volumeName")),
-					   json_str(json_get(v, "name")));
-		json_push(a, in ? included : excluded, json_get(v, "name"));
+			in = in || streq(json_str(json_get(b, "volumeName")), name);
+		if (*name)
+			json_push(a, in ? included : excluded, json_new_string(a, name));
 	}
 	if (json_count(included))
 		json_set(a, lists, "includedVolumes", included);
@@ -121,10 +121,11 @@ struct json *snapshot_status(struct arena *a, const struct snapshot_pass *p, int
 	if (p->error) {
 		struct json *e = json_new_object(a);
 		const char *said = json_path_str(was, "error.message");
+		const char *since = json_path_str(was, "error.time");
 		json_set_str(a, e, "message", p->error);
 		json_set(a, e, "time",
-			streq(said, p->error) ? json_path(was, "error.time")
-					      : meta_time(a, now_ns));
+			streq(said, p->error) && since ? json_new_string(a, since)
+						       : meta_time(a, now_ns));
 		json_set(a, status, "error", e);
 		error = e;
 	}
