@@ -53,7 +53,8 @@ static void settle(struct sync *s)
 	struct workqueue *q = s->loop->queue;
 	if (s->busy_ns >= LONG_NS)
 		workqueue_rest(q, s->key, MIN(s->busy_ns * REST_TIMES / NS_PER_MS, REST_MAX_MS));
-	if (s->again_ms >= 0)
+	/* What failed is tried again more and more seldom, however urgent it was. */
+	if (s->again_ms >= 0 && !(s->failed && s->again_ms == 0))
 		workqueue_add_after(q, s->key, s->again_ms);
 	/* The key is in the arena: the queue must be told before the sync goes. */
 	list_remove(&s->link);
