@@ -10,16 +10,39 @@ int64_t api_now_ns(const struct api_request *req)
 	return req->api->clock->wall_ns(req->api->clock);
 }
 
+/* Figures are kept for each name for ever: of what clients invent there is one. */
+static const char *known_method(const char *method)
+{
+	static const char *const methods[] = {
+		"GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE"};
+
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+		if (streq(method, methods[i]))
+			return methods[i];
+	return "other";
+}
+
 static const char *metric_verb(const struct api_request *req)
 {
 	if (req->route.type != ROUTE_RESOURCE)
-		return req->method;
+		return known_method(req->method);
 	bool named = req->route.name != NULL;
 	if (streq(req->method, "GET"))
 		return named ? "GET" : "LIST";
 	if (streq(req->method, "DELETE") && !named)
 		return "DELETECOLLECTION";
-	return req->method;
+	return known_method(req->method);
+}
+
+static const char *metric_subresource(const struct api_request *req)
+{
+	if (req->subresource)
+		return req->subresource->name;
+	/* Those have a kind only if they are known (machines/subresources.c). */
+	return req->kind && streq(req->route.group, "subresources.kubevirt.io") &&
+			       req->route.subresource
+		       ? req->route.subresource
+		       : "";
 }
 
 void api_count_answer(struct api_request *req, int code)
@@ -28,8 +51,7 @@ void api_count_answer(struct api_request *req, int code)
 	if (req->late)
 		return;
 	metrics_count(&api->metrics, metric_verb(req), req->kind ? req->kind->plural : "",
-		req->route.subresource && req->kind ? req->route.subresource : "", code,
-		api->clock->mono_ns(api->clock) - req->started_ns);
+		metric_subresource(req), code, api->clock->mono_ns(api->clock) - req->started_ns);
 }
 
 void api_respond_parts(struct api_request *req, int code, const char *content_type,
