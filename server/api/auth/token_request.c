@@ -4,6 +4,8 @@
 #include "server/api/api_internal.h"
 #include "server/api/auth/tokens.h"
 
+#define NODES_GROUP "system:nodes"
+#define NODE_PREFIX "system:node:"
 #define LIFETIME_MIN_S 600
 #define LIFETIME_MAX_S (INT64_C(1) << 32)
 
@@ -117,6 +119,33 @@ static int bind_object(struct api_request *req, const struct json *ref, struct t
 	return 0;
 }
 
+/* A node needs tokens for what runs on it, and gets no others (upstream's NodeRestriction, and in
+ * its words): its credential must not be as good as that of every account. */
+static int check_node(
+	struct api_request *req, const struct json *ref, const struct token_request *t)
+{
+	struct arena *a = req->arena;
+	const char *node = req->user.name, *there = "", *what = "pod", *why = NULL;
+
+	if (!user_in_group(&req->user, NODES_GROUP) || user_in_group(&req->user, GROUP_MASTERS))
+		return 0;
+	node = str_has_prefix(node, NODE_PREFIX) ? node + strlen(NODE_PREFIX) : "";
+	if (t->pod) {
+		there = json_str_or(json_path(object_doc(t->pod, a), "spec.nodeName"), "");
+	} else if (t->machine) {
+		there = json_str_or(json_path(object_doc(t->machine, a), "status.nodeName"), "");
+		what = "virtual machine instance";
+	}
+	if (!t->pod && !t->machine)
+		why = "node requested token not bound to a pod";
+	else if (!*json_str_or(json_get(ref, "uid"), ""))
+		why = arena_printf(a, "node requested token with a %s binding without a uid", what);
+	else if (!*node || !streq(there, node))
+		why = arena_printf(a,
+			"node requested token bound to a %s scheduled on a different node", what);
+	return why ? status_forbidden(a, &req->st, req->kind, t->account->name, why) : 0;
+}
+
 static int check_names(struct api_request *req, const struct json *doc)
 {
 	const char *name = json_str_or(json_path(doc, "metadata.name"), "");
@@ -158,6 +187,8 @@ static int run(struct api_request *req, const struct kind *k, struct json *doc)
 	const struct json *ref = json_get(spec, "boundObjectRef");
 	if (json_is(ref, JSON_OBJECT))
 		r = bind_object(req, ref, &t);
+	if (r == 0)
+		r = check_node(req, ref, &t);
 	if (r < 0)
 		return r;
 	char id[37], *token, time[TIME_RFC3339_ROOM];
