@@ -41,6 +41,15 @@ check_output "metrics are in Prometheus' form" \
 	'apiserver_request_duration_seconds_bucket.*apiserver_request_total.*hanok_store_commits_total.*process_resident' metrics
 check_output "a list was counted" 'apiserver_request_total\{verb="LIST",resource="namespaces",subresource="",code="200"\} [1-9]' raw /metrics
 
+for word in ONE TWO THREE; do
+	raw /apis -X $word >/dev/null
+	open /apis -X $word >/dev/null
+	raw "/api/v1/namespaces/default/pods/x/sub$word" >/dev/null
+done
+invented() { raw /metrics | grep -cE 'ONE|TWO|THREE'; }
+check_output "methods that clients invent are one" 'verb="other",resource="",subresource="",code="' raw /metrics
+check_refused "no name of theirs is kept, nor one of a subresource" '^0$' invented
+
 check_output "legacy /api" '"kind":"APIVersions","versions":\["v1"\]' raw /api
 check_output "legacy /apis" '"kind":"APIGroupList".*"name":"apps".*"preferredVersion"' raw /apis
 check_output "a group" '"kind":"APIGroup"' raw /apis/apps
