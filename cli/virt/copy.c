@@ -7,6 +7,9 @@
 #define CLONE_GROUP "clone.kubevirt.io/v1beta1"
 #define VM_GROUP "kubevirt.io/v1"
 #define RENAMED_FROM "hanok.io/renamed-from"
+/* The run strategy that a renamed machine is to have; away when it has it, which is the last step.
+ */
+#define RENAMED_STRATEGY "hanok.io/renamed-run-strategy"
 #define CLONE_MODE_ANNOTATION "hanok.io/disk-clone-mode" /* "linked" | "full" */
 
 static int until_cloned(void *user, const struct json *object, struct err *err)
@@ -257,7 +260,21 @@ static int vm_delete(struct virt *v, struct err *err)
 static int set_strategy(struct virt *v, struct json *vm, void *user, struct err *err)
 {
 	json_set_str(&v->arena, json_get(vm, "spec"), "runStrategy", user);
+	json_remove(json_path(vm, "metadata.annotations"), RENAMED_STRATEGY);
 	return 0;
+}
+
+static const char *annotation(const struct json *vm, const char *name)
+{
+	return json_str(json_get(json_path(vm, "metadata.annotations"), name));
+}
+
+/* The machine at `path` is what an interrupted attempt made of `old_name`. */
+static bool is_made(struct virt *v, const char *path, const char *old_name, struct json **ret)
+{
+	struct err none;
+	return virt_get(v, path, ret, &none) == 0 &&
+	       streq(annotation(*ret, RENAMED_FROM), old_name);
 }
 
 /* The node keeps these by the machine's uid, and a renamed one has another. */
@@ -268,7 +285,8 @@ static bool keeps_state(const struct json *vm)
 	       json_path_bool(domain, "firmware.bootloader.efi.persistent", false);
 }
 
-static struct json *renamed(struct virt *v, const struct json *old, const char *name)
+static struct json *renamed(
+	struct virt *v, const struct json *old, const char *name, const char *strategy)
 {
 	struct arena *a = &v->arena;
 	struct json *it = json_new_object(a), *metadata = json_object_at(a, it, "metadata");
@@ -281,8 +299,9 @@ static struct json *renamed(struct virt *v, const struct json *old, const char *
 			json_set(a, metadata, kept[i],
 				json_copy(a, json_get(json_get(old, "metadata"), kept[i])));
 	/* Both are there for a while, with the same MAC addresses. */
-	json_set_str(a, json_object_at(a, metadata, "annotations"), RENAMED_FROM,
-		json_path_str(old, "metadata.name") ?: "");
+	struct json *annotations = json_object_at(a, metadata, "annotations");
+	json_set_str(a, annotations, RENAMED_FROM, json_path_str(old, "metadata.name") ?: "");
+	json_set_str(a, annotations, RENAMED_STRATEGY, strategy);
 	json_set(a, it, "spec", json_copy(a, json_get(old, "spec")));
 	struct json *spec = json_get(it, "spec"), *domain = json_path(spec, "template.spec.domain");
 	/* Its guest is the same machine. */
@@ -294,6 +313,17 @@ static struct json *renamed(struct virt *v, const struct json *old, const char *
 	return it;
 }
 
+static int finish_rename(struct virt *v, const struct virt_target *t, const char *path,
+	const char *strategy, struct err *err)
+{
+	int r = virt_update(v, path, set_strategy, (void *)(uintptr_t)strategy, err);
+	if (r < 0)
+		return err_context(err, r, "rename virtual machine '%s/%s' to '%s'", t->namespace,
+			t->name, v->args[1]);
+	virt_say(t, arena_printf(&v->arena, "is called %s now", v->args[1]));
+	return 0;
+}
+
 static int vm_rename(struct virt *v, struct err *err)
 {
 	struct arena *a = &v->arena;
@@ -302,10 +332,14 @@ static int vm_rename(struct virt *v, struct err *err)
 	const char *name = v->args[1];
 	struct err none;
 	int r = virt_target(v, v->args[0], &t, err);
-	if (r == 0)
-		r = virt_get(v,
-			virt_path(v, VM_GROUP, t.namespace, "virtualmachines", t.name, NULL), &old,
-			err);
+	if (r < 0)
+		return r;
+	const char *path = virt_path(v, VM_GROUP, t.namespace, "virtualmachines", name, NULL);
+	r = virt_get(
+		v, virt_path(v, VM_GROUP, t.namespace, "virtualmachines", t.name, NULL), &old, err);
+	/* All but the last step was done. */
+	if (r == -ENOENT && is_made(v, path, t.name, &made) && annotation(made, RENAMED_STRATEGY))
+		return finish_rename(v, &t, path, annotation(made, RENAMED_STRATEGY), err);
 	if (r < 0)
 		return r;
 	if (virt_get(v,
@@ -322,13 +356,9 @@ static int vm_rename(struct virt *v, struct err *err)
 	const char *strategy = json_path_str(old, "spec.runStrategy")
 				       ?: json_path_bool(old, "spec.running", false) ? "Always"
 										     : "Halted";
-	const char *path = virt_path(v, VM_GROUP, t.namespace, "virtualmachines", name, NULL);
 	r = virt_send(v, "POST", virt_path(v, VM_GROUP, t.namespace, "virtualmachines", NULL, NULL),
-		NULL, renamed(v, old, name), &made, err);
-	/* Made by an attempt that was interrupted. */
-	if (r == -EEXIST && virt_get(v, path, &made, &none) == 0 &&
-		streq(json_str(json_get(json_path(made, "metadata.annotations"), RENAMED_FROM)),
-			t.name))
+		NULL, renamed(v, old, name, strategy), &made, err);
+	if (r == -EEXIST && is_made(v, path, t.name, &made))
 		r = 0;
 	if (r < 0)
 		return err_context(err, r, "make virtual machine '%s/%s'", t.namespace, name);
@@ -343,13 +373,10 @@ static int vm_rename(struct virt *v, struct err *err)
 	r = give_disks(v, t.namespace, &give, err);
 	if (r == 0)
 		r = delete_vm(v, &t, -1, err);
-	if (r == 0 && !streq(strategy, "Halted"))
-		r = virt_update(v, path, set_strategy, (void *)(uintptr_t)strategy, err);
 	if (r < 0)
 		return err_context(err, r, "rename virtual machine '%s/%s' to '%s'", t.namespace,
 			t.name, name);
-	virt_say(&t, arena_printf(a, "is called %s now", name));
-	return 0;
+	return finish_rename(v, &t, path, strategy, err);
 }
 
 #define WAIT_FLAGS                                                                                 \

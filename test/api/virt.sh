@@ -78,6 +78,14 @@ check_refused "not twice" 'does not hold that key' virt remove-ssh-key a --value
 check "rename" virt rename a b
 check_fails "the old name is free" k get vm a
 check_output "the new one has all" '^2 Manual$' k_field vm/b .spec.template.spec.domain.cpu.cores .spec.runStrategy
+check_output "and nothing to be done any more" '^$' k_field vm/b '.metadata.annotations.hanok\.io/renamed-run-strategy'
+# Cut off before its last step: the old one has gone, the new one may not run yet.
+cut_off() {
+	k annotate vm/b hanok.io/renamed-run-strategy=Manual && k patch vm/b --type=merge -p '{"spec":{"runStrategy":"Halted"}}' && virt rename a b &&
+		k_field vm/b .spec.runStrategy
+}
+check_output "rename, when all but the last step was done" 'Manual$' cut_off
+check_refused "but not once more" 'not found' virt rename a b
 dv_of() { printf '{"apiVersion":"cdi.kubevirt.io/v1beta1","kind":"DataVolume","metadata":{"name":"%s","ownerReferences":[{"apiVersion":"kubevirt.io/v1","kind":"VirtualMachine","name":"%s","uid":"%s"}]},"spec":{"source":{"blank":{}},"storage":{"resources":{"requests":{"storage":"1Gi"}}}}}' "$1" "$2" "$(k_field "vm/$2" .metadata.uid)"; }
 dv_of kept b >"$TEST_DIR/dv.json"
 check "a disk of its own" k apply -f "$TEST_DIR/dv.json"
