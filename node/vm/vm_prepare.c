@@ -448,6 +448,9 @@ static void host_disk(struct op *op)
 	} else if (missing) {
 		make_empty(op, d->path, "raw");
 	} else {
+		/* An agent that was killed when it had just made it has left the other name. */
+		if (d->host_create)
+			make_fresh_name(op, d->path);
 		one_done(op->p, "", NULL);
 	}
 }
