@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "lib/base/log.h"
+
 static int64_t now_of(const struct vm_worker *w)
 {
 	return w->m->node->clock->mono_ns(w->m->node->clock);
@@ -67,8 +69,54 @@ static void looked(struct vm_worker *w, enum vm_domain domain)
 	vm_worker_done(w, VM_DO_LOOKUP, true);
 }
 
-/* A domain that does not run is saved if libvirt has a file for it; the reason why it stopped is
- * forgotten with each restart of the daemon. */
+/* ---- what was saved ----
+ *
+ * A domain that does not run is saved if libvirt has a file for it, and that is whole; the reason
+ * why it stopped is forgotten with each restart of the daemon. A daemon, or a host, that dies while
+ * it writes such a file leaves half of one, which libvirt takes for a saved guest, and a start of
+ * that boots. Beside a domain that runs there is never a whole one. */
+
+static bool found_alive(const struct vm_worker *w)
+{
+	return w->found == VM_DOMAIN_RUNNING || w->found == VM_DOMAIN_PAUSED;
+}
+
+static void half_removed(void *user, const struct libvirt_reply *r)
+{
+	struct vm_worker *w = user;
+
+	w->call = NULL;
+	if (!r->ok)
+		log_warn("half of a saved guest", "vmi", w->core.sm.label, "error", r->message,
+			NULL);
+	if (!r->ok && !found_alive(w))
+		vm_worker_done(w, VM_DO_LOOKUP, false);
+	else
+		looked(w, w->found);
+}
+
+static void remove_half(struct vm_worker *w)
+{
+	w->call = libvirt_call_domain(
+		w->m->libvirt, LIBVIRT_DOMAIN_MANAGED_SAVE_REMOVE, &w->domain, 0, half_removed, w);
+}
+
+static void saved_read(void *user, const struct libvirt_reply *r)
+{
+	struct vm_worker *w = user;
+
+	w->call = NULL;
+	if (r->ok) {
+		looked(w, VM_DOMAIN_SAVED);
+	} else if (r->code == LIBVIRT_ERR_OPERATION_FAILED) {
+		vm_say(w, "Warning", "SaveFailed", "What was saved of the guest is of no use: %s",
+			r->message);
+		remove_half(w);
+	} else {
+		vm_worker_done(w, VM_DO_LOOKUP, false);
+	}
+}
+
 static void saved_here(void *user, const struct libvirt_reply *r)
 {
 	struct vm_worker *w = user;
@@ -77,8 +125,13 @@ static void saved_here(void *user, const struct libvirt_reply *r)
 	w->call = NULL;
 	if (!r->ok)
 		vm_worker_done(w, VM_DO_LOOKUP, false);
+	else if (!xdr_get_u32(&body))
+		looked(w, w->found);
+	else if (found_alive(w))
+		remove_half(w);
 	else
-		looked(w, xdr_get_u32(&body) ? VM_DOMAIN_SAVED : w->found);
+		w->call = libvirt_call_domain(w->m->libvirt,
+			LIBVIRT_DOMAIN_MANAGED_SAVE_GET_XML_DESC, &w->domain, 0, saved_read, w);
 }
 
 static void state_here(void *user, const struct libvirt_reply *r)
@@ -100,7 +153,9 @@ static void state_here(void *user, const struct libvirt_reply *r)
 		w->pause_reason = (enum libvirt_paused_reason)reason;
 	if (state == LIBVIRT_STATE_SHUTOFF && reason == LIBVIRT_SHUTOFF_DESTROYED)
 		vm_reboot_over(w);
-	if (state == LIBVIRT_STATE_SHUTOFF)
+	/* Being saved at this moment: what there is of the file is being written. */
+	bool midway = w->found == VM_DOMAIN_PAUSED && w->pause_reason == LIBVIRT_PAUSED_SAVE;
+	if ((state == LIBVIRT_STATE_SHUTOFF || found_alive(w)) && !midway && !w->saver)
 		w->call = libvirt_call_domain(w->m->libvirt, LIBVIRT_DOMAIN_HAS_MANAGED_SAVE_IMAGE,
 			&w->domain, 0, saved_here, w);
 	else

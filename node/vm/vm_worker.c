@@ -650,7 +650,8 @@ void vm_worker_step(struct vm_worker *w)
 	s = vm_core_next(&w->core, now);
 	tell_outcome(w, before);
 	vm_agent_follow(w);
-	vm_save_follow(w);
+	if (vm_save_follow(w))
+		s = vm_core_next(&w->core, now);
 	vm_reboot_follow(w);
 	vm_space_follow(w);
 	vm_outside_follow(w);

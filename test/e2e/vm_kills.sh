@@ -97,6 +97,26 @@ while [ $((number % 6)) != 0 ]; do
 	number=$((number + 1))
 done
 
+# A daemon that died while it wrote a guest's memory leaves half of a file; libvirt takes it for a saved guest.
+half=/var/lib/libvirt/qemu/save/e2e-vm-kills_busy.save
+half_saved() {
+	kill_one libvirtd && on_node 1 sh -c "printf LibvirtQemudPart >$half && truncate -s 4096 $half" && eventually 30 all_up
+}
+no_half() { ! on_node 1 test -e "$half"; }
+busy_is() { [ "$(k_field vmi/busy .status.phase)" = "$1" ]; }
+check "start" eventually 60 started
+check "half of a file beside a guest that runs" half_saved
+check "goes" eventually 30 no_half
+check "the guest runs on" k wait --for=condition=Ready vm/busy --timeout=60s
+check "its machine does not start it again by itself" k patch vm/busy --type=merge -p '{"spec":{"runStrategy":"Manual"}}'
+lost_midway() {
+	kill_one agent && on_node 1 sh -c 'kill -KILL $(cat /run/libvirt/qemu/e2e-vm-kills_busy.pid)' && half_saved
+}
+check "guest and daemon die in the midst" lost_midway
+check "that is no saved guest" eventually 60 busy_is Failed
+check "which is said" eventually 20 matches 'SaveFailed' k get events --field-selector involvedObject.name=busy -o 'jsonpath={.items[*].reason}'
+check "and goes" eventually 30 no_half
+
 check "the steady one is Ready" k wait --for=condition=Ready vm/steady --timeout=120s
 check "it is the same QEMU as before" test "$(steady)" = "$before"
 check_output "and was started once" '^1$' k get events \

@@ -51,7 +51,8 @@ void vm_save_serve(struct vm_worker *w, struct http_request *req, const char *mo
 void vm_restore_serve(struct vm_worker *w, struct http_request *req, const char *more);
 void vm_restore_start(struct vm_worker *w); /* VM_DO_RESTORE */
 void vm_save_find(struct vm_worker *w);	    /* was one under way when the agent before ended? */
-void vm_save_follow(struct vm_worker *w);   /* with each step: has it ended, and how */
+/* With each step: has it ended, and how? True: the domain is to be looked at again, now. */
+bool vm_save_follow(struct vm_worker *w);
 void vm_save_cancel(struct vm_worker *w);   /* no more is heard of it; libvirt goes on */
 
 /* ---- reboot.c ---- */

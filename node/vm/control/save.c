@@ -133,12 +133,12 @@ void vm_restore_start(struct vm_worker *w)
 	begin(w, true);
 }
 
-void vm_save_follow(struct vm_worker *w)
+bool vm_save_follow(struct vm_worker *w)
 {
 	bool midway = w->core.domain == VM_DOMAIN_PAUSED && w->pause_reason == LIBVIRT_PAUSED_SAVE;
 
 	if (!w->saving || w->saver)
-		return;
+		return false;
 	switch ((enum vm_state)w->core.sm.state) {
 	case VM_SAVED:
 		vm_say(w, "Normal", "Saved", "The guest is saved on disk; unpause restores it");
@@ -151,10 +151,15 @@ void vm_save_follow(struct vm_worker *w)
 		vm_say(w, "Warning", "SaveFailed",
 			"Saving the guest was interrupted: it runs on as before");
 		unmark(w);
-		break;
+		/* Half of a file may be left, which goes when the domain is looked at. */
+		if (w->core.busy)
+			break;
+		w->core.domain = VM_DOMAIN_UNKNOWN;
+		return true;
 	default:
 		break;
 	}
+	return false;
 }
 
 static bool body_is_dry_run(struct http_request *req, bool *ret)

@@ -78,8 +78,10 @@ enum libvirt_proc {
 	LIBVIRT_DOMAIN_EVENT_CALLBACK_DEVICE_REMOVAL_FAILED = 367,
 	LIBVIRT_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE = 379,
 	LIBVIRT_DOMAIN_EVENT_BLOCK_THRESHOLD = 385,
+	LIBVIRT_DOMAIN_MANAGED_SAVE_GET_XML_DESC = 388,
 	/* Of LIBVIRT_QEMU_PROGRAM: its own number above this bit. */
 	LIBVIRT_OF_QEMU = 1 << 16,
+	LIBVIRT_QEMU_DOMAIN_MONITOR_COMMAND = LIBVIRT_OF_QEMU | 1,
 	LIBVIRT_QEMU_DOMAIN_AGENT_COMMAND = LIBVIRT_OF_QEMU | 3,
 };
 
@@ -94,6 +96,7 @@ enum libvirt_packet_status { LIBVIRT_OK = 0, LIBVIRT_ERROR = 1, LIBVIRT_CONTINUE
 
 /* Values that callers name. From libvirt's public headers. */
 enum {
+	LIBVIRT_ERR_OPERATION_FAILED = 9,
 	LIBVIRT_ERR_NO_DOMAIN = 42,
 	LIBVIRT_ERR_OPERATION_INVALID = 55,
 	LIBVIRT_ERR_AGENT_UNRESPONSIVE = 86, /* not connected, or no answer in time */
@@ -168,6 +171,8 @@ enum { LIBVIRT_RESTORE_PAUSED = 4 };
 enum { LIBVIRT_XML_SECURE = 1, LIBVIRT_XML_INACTIVE = 2, LIBVIRT_XML_MIGRATABLE = 8 };
 /* What a change is for; FORCE: a CD-ROM's tray opens although the guest locked it. */
 enum { LIBVIRT_AFFECT_LIVE = 1, LIBVIRT_DEVICE_FORCE = 4 };
+/* The command is one for people, and so is its answer. */
+enum { LIBVIRT_QEMU_MONITOR_HUMAN = 1 };
 
 struct libvirt_header {
 	uint32_t program, version;
