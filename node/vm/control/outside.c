@@ -169,6 +169,8 @@ void vm_outside_follow(struct vm_worker *w)
 	if (!libvirt_is_up(w->m->libvirt)) {
 		if (!o->call)
 			o->state = NOT_LOOKED;
+		/* What the balloon does meanwhile nobody tells: the domain itself is asked. */
+		o->memory_bytes = 0;
 		return;
 	}
 	if (o->state != NOT_LOOKED || o->call || w->core.sm.state != VM_RUNNING ||
