@@ -232,6 +232,16 @@ static bool hold_data_volume(struct sync *s, const struct json *claim)
 	return false;
 }
 
+/* The DataVolume that was held so goes on with the claim that takes the old one's place. */
+static bool has_held(struct sync *s, const char *name)
+{
+	struct pass *p = s->state;
+	struct object *o = informer_get(p->c->data_volumes, s->ns, name);
+
+	return o &&
+	       streq(annotation_of(object_doc(o, &s->arena), RESTORE_NAME_ANNOTATION), p->o->name);
+}
+
 static bool owned_by_machine(const struct pass *p)
 {
 	return p->vm && !streq(json_path_str(p->doc, "spec.volumeOwnershipPolicy"), "None");
@@ -271,6 +281,8 @@ static bool claim_is_there(struct sync *s, const struct json *item)
 			own(a, doc, p->vm);
 		if (goes_on(p))
 			annotation_patch(a, doc, DISK_MEMORY_ANNOTATION, "true");
+		if (has_held(s, name))
+			annotation_patch(a, doc, POPULATED_FOR_ANNOTATION, name);
 		sync_create(s, informer_kind(p->c->claims), s->ns, doc, on_created, NULL);
 		return false;
 	}
