@@ -288,6 +288,46 @@ static void call_number(struct vm_live *l, enum libvirt_proc proc, uint64_t n, b
 	l->call = libvirt_call(l->w->m->libvirt, proc, &args, 0, step_done, l);
 }
 
+static void room_here(void *user, const struct libvirt_reply *r)
+{
+	struct vm_live *l = user;
+	struct xdr_reader body = r->body;
+	_cleanup_(free_p) char *said = NULL;
+	struct live_step s = l->step;
+	const char *text;
+	size_t size;
+
+	if (!r->ok) {
+		step_done(user, r);
+		return;
+	}
+	l->call = NULL;
+	text = xdr_get_string(&body, &size);
+	said = xcalloc(1, size + 1);
+	memcpy(said, text, size);
+	if (live_plan_has_room(&l->now, s.count, said)) {
+		call_number(l, LIBVIRT_DOMAIN_SET_VCPUS_FLAGS, s.count, false);
+		return;
+	}
+	l->state = LIVE_WAITING;
+	failed(l, &s,
+		"QEMU has no room for another one's translated code at this moment, and would not "
+		"survive it");
+	read_domain(l);
+}
+
+/* An emulated guest: see live_plan_has_room. */
+static void ask_for_room(struct vm_live *l)
+{
+	_cleanup_(buf_finish) struct buf args = BUF_INIT;
+
+	xdr_put_domain(&args, &l->w->domain);
+	xdr_put_string(&args, "info jit");
+	xdr_put_u32(&args, LIBVIRT_QEMU_MONITOR_HUMAN);
+	l->call = libvirt_call(
+		l->w->m->libvirt, LIBVIRT_QEMU_DOMAIN_MONITOR_COMMAND, &args, 0, room_here, l);
+}
+
 static void add_escaped(struct buf *out, const char *s)
 {
 	for (; *s; s++) {
@@ -358,7 +398,10 @@ static void start_step(struct vm_live *l, const struct live_step *s)
 		call_device(l, LIBVIRT_DOMAIN_ATTACH_DEVICE_FLAGS, xml.data, LIBVIRT_AFFECT_LIVE);
 		break;
 	case LIVE_VCPUS:
-		call_number(l, LIBVIRT_DOMAIN_SET_VCPUS_FLAGS, s->count, false);
+		if (w->m->host.kvm)
+			call_number(l, LIBVIRT_DOMAIN_SET_VCPUS_FLAGS, s->count, false);
+		else
+			ask_for_room(l);
 		break;
 	case LIVE_CONTROLLER:
 		call_device(l, LIBVIRT_DOMAIN_ATTACH_DEVICE_FLAGS,

@@ -130,6 +130,25 @@ void live_plan_make(
 		add(ret, LIVE_VCPUS, "")->count = vcpus;
 }
 
+bool live_plan_has_room(const struct live_domain *now, unsigned count, const char *said)
+{
+	static const char name[] = "gen code size";
+	const long long region_least = 2 << 20, mib = 1 << 20;
+	const char *line = strstr(said, name);
+	long long used, room, regions;
+
+	if (!line || sscanf(line + sizeof(name) - 1, "%lld/%lld", &used, &room) != 2 || used < 0 ||
+		room < mib || used > room)
+		return true;
+	/* As QEMU reckons it: of at least 2 MiB where that makes more than processors, and at most
+	 * eight times as many. A few pages of the room are between them. */
+	room = (room + mib - 1) / mib * mib;
+	regions = room / region_least;
+	regions = regions <= now->vcpus_max ? now->vcpus_max : MIN(regions, 8ll * now->vcpus_max);
+	/* Full ones, and one that each processor is filling. One more may be taken meanwhile. */
+	return used / (room / regions) + count + 1 <= regions;
+}
+
 static bool taken(const struct vm_spec *want, const struct live_domain *now, const char *target)
 {
 	for (size_t i = 0; i < now->target_count; i++)

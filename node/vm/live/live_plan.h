@@ -47,5 +47,10 @@ void live_plan_targets(struct vm_spec *want, const struct live_domain *now);
 /* What the spec needs to know of a claim: it has no path yet and is not in the domain, or it may be
  * another medium. */
 bool live_plan_wants_path(const struct vm_disk *d, const struct live_domain *now);
+/* Whether an emulated guest survives `count` processors in all now. QEMU hands out what it has for
+ * translated code by regions, at least one a processor, and ends itself (7.2: an assertion) when a
+ * new one finds none left; who runs may take one at any moment, until all are emptied together.
+ * `said` is QEMU's answer to "info jit"; true when that can't be understood. */
+bool live_plan_has_room(const struct live_domain *now, unsigned count, const char *said);
 /* "attach disk 'data'" */
 void live_step_words(const struct live_step *s, char *ret, size_t room);

@@ -177,6 +177,29 @@ static void test_size(void **state)
 	assert_int_equal(only(f, LIVE_MODULE)->bytes, INT64_C(128) << 20);
 }
 
+/* 32 MiB are 16 regions of 2 MiB for a guest of 4 processors at most. */
+static void test_room(void **state)
+{
+	struct fixture *f = *state;
+
+	f->now.vcpus = 1;
+	f->now.vcpus_max = 4;
+	assert_true(live_plan_has_room(&f->now, 2, "gen code size       1000/33472512\n"));
+	assert_true(live_plan_has_room(&f->now, 2,
+		"Translation buffer state:\ngen code size       27262976/33472512\nTB count"));
+	assert_false(live_plan_has_room(&f->now, 2, "gen code size 29360128/33472512"));
+	assert_false(live_plan_has_room(&f->now, 4, "gen code size 27262976/33472512"));
+	/* Many processors have smaller ones; two at most have 8 each. */
+	f->now.vcpus_max = 64;
+	assert_true(live_plan_has_room(&f->now, 30, "gen code size 16777216/33472512"));
+	assert_false(live_plan_has_room(&f->now, 33, "gen code size 16777216/33472512"));
+	f->now.vcpus_max = 2;
+	assert_false(live_plan_has_room(&f->now, 2, "gen code size 251658240/268173312"));
+	/* Another QEMU says it in other words, or nothing. */
+	assert_true(live_plan_has_room(&f->now, 2, ""));
+	assert_true(live_plan_has_room(&f->now, 2, "gen code size unknown"));
+}
+
 static void test_bad_xml(void **state)
 {
 	struct fixture *f = *state;
@@ -196,6 +219,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_disks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_interfaces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_size, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_xml, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
