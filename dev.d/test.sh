@@ -208,7 +208,7 @@ test_units() {
 
 # Those that take longest begin first, so that no one of them goes on alone at the end.
 TEST_LONG="api/commands api/upstream_controllers api/kubectl_versions api/sets api/auth api/event_ttl
-	e2e/kills e2e/snapshot_kills e2e/functions e2e/vm_disk_kills e2e/vm_networks e2e/machine_control e2e/disks e2e/boot
+	e2e/kills e2e/operation_kills e2e/snapshot_kills e2e/functions e2e/vm_disk_kills e2e/vm_networks e2e/machine_control e2e/disks e2e/boot
 	e2e/guest_agent e2e/applications e2e/vm_kills e2e/resume e2e/runtime_kills e2e/upstream e2e/autoscaler"
 
 # --quick has its word in under three minutes: what takes long for what it covers is for the whole test.

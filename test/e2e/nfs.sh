@@ -1,11 +1,12 @@
 #!/bin/bash
 # Disks on an NFS server, by QEMU's own client: made, written, full, away and back. The server is nfs-ganesha on the
 # lab's host, its file system a small tmpfs.
-for program in ganesha.nfsd rpcbind rpcinfo; do
-	command -v $program >/dev/null || { echo "1..0 # SKIP $program is not installed (nfs-ganesha-vfs, rpcbind)"; exit 0; }
-done
-ldconfig -p | grep -q 'libnfs\.so\.13' || { echo "1..0 # SKIP libnfs13 is not installed"; exit 0; }
-compgen -G '/usr/lib/*/qemu/block-nfs.so' >/dev/null || { echo "1..0 # SKIP qemu-block-extra is not installed"; exit 0; }
+# shellcheck source=test/nfs_server.sh
+. "$(dirname "$0")/../nfs_server.sh"
+if missing=$(nfs_server_missing); then
+	echo "1..0 # SKIP $missing"
+	exit 0
+fi
 . "$(dirname "$0")/../lib.sh"
 use_lab
 use_namespace e2e-nfs
@@ -15,28 +16,7 @@ agent_kill() { on_node 1 sh -c 'lab-proc alive /run/lab/hanok-node.pid && lab-pr
 
 # The server.
 pool=/run/e2e-nfs
-cp /etc/netconfig /etc/rpc "$LAB/node1/etc/" && ln -sf /proc/self/mounts "$LAB/node1/etc/mtab"
-cat >"$LAB/node1/ganesha.conf" <<END
-NFS_CORE_PARAM { Protocols = 3, 4; mount_path_pseudo = true; MNT_Port = 20048; Enable_NLM = false; Enable_RQUOTA = false; }
-NFSv4 { RecoveryBackend = fs; RecoveryRoot = $pool/recovery; Graceless = true; }
-EXPORT_DEFAULTS { SecType = sys; Squash = Root_Squash; Access_Type = RW; Protocols = 3, 4; Transports = TCP; }
-EXPORT { Export_Id = 1; Path = $pool/vms; Pseudo = /vms; FSAL { Name = VFS; } }
-LOG { Default_Log_Level = EVENT; }
-END
-server_start() {
-	on_node 1 sh -c "setsid ganesha.nfsd -F -L $pool/ganesha.log -f /run/lab/host/ganesha.conf -p $pool/ganesha.pid </dev/null >/dev/null 2>&1 &"
-}
-server_answers() { on_node 1 rpcinfo -t 127.0.0.1 mountd 3 && on_node 1 rpcinfo -t 127.0.0.1 nfs 3; }
-server_end() { on_node 1 sh -c "read -r pid <$pool/ganesha.pid && kill -KILL \$pid && while kill -0 \$pid 2>/dev/null; do sleep 0.1; done; rm -f $pool/ganesha.pid"; }
-nfs_stop() {
-	server_end
-	on_node 1 sh -c "kill \$(cat $pool/rpcbind.pid); umount $pool/vms; rm -rf $pool"
-	rm -f "$LAB/node1/ganesha.conf"
-}
-on_node 1 sh -c "mkdir -p $pool/recovery $pool/vms && mount -t tmpfs -o size=160m,mode=777 pool $pool/vms &&
-	mkdir -p /run/rpcbind && { setsid rpcbind -f -w </dev/null >/dev/null 2>&1 & echo \$! >$pool/rpcbind.pid; }"
-server_start
-check "an NFS server" eventually 20 server_answers
+check "an NFS server" nfs_server_up $pool 160
 
 # A volume made by hand.
 on_node 1 sh -c "mkdir $pool/vms/by-hand && chmod 777 $pool/vms/by-hand"
@@ -112,11 +92,11 @@ check_output "and is there" "^$(served sum)" on_node 1 sh -c "head -c 10485760 $
 
 # The server goes, and comes back.
 check "the guest writes" eventually 60 matches '^[0-9]+$' served number
-check "the server ends" server_end
+check "the server ends" nfs_server_end
 before=$(served number)
 check "which is told" eventually 40 matches '^StorageUnreachable: NFS server 127.0.0.1 does not answer, the guest waits for it' condition vmi/guest Synchronized
-server_start
-check "an NFS server again" eventually 20 server_answers
+nfs_server_start
+check "an NFS server again" eventually 20 nfs_server_answers
 goes_on() { local now; now=$(served number) && [ "$now" -gt "$((before + 2))" ] && echo "$now"; }
 check "the guest goes on writing" eventually 60 goes_on
 check "nothing is told any more" eventually 40 matches '^: $' condition vmi/guest Synchronized
@@ -204,5 +184,5 @@ check "a clone of it is refused, and says why" eventually 30 matches 'PVC e2e-nf
 check "delete" k delete vmi/imported dv/root dv/copy --timeout=120s
 check "the volumes go" eventually 30 matches '^0$' volumes
 check "the class goes" k delete storageclass e2e-nfs
-nfs_stop
+nfs_server_down
 finish
