@@ -116,6 +116,7 @@ check "guest and daemon die in the midst" lost_midway
 check "that is no saved guest" eventually 60 busy_is Failed
 check "which is said" eventually 20 matches 'SaveFailed' k get events --field-selector involvedObject.name=busy -o 'jsonpath={.items[*].reason}'
 check "and goes" eventually 30 no_half
+check "so does the instance" k delete vmi/busy --timeout=60s
 
 check "the steady one is Ready" k wait --for=condition=Ready vm/steady --timeout=120s
 check "it is the same QEMU as before" test "$(steady)" = "$before"
