@@ -53,7 +53,7 @@ void vm_restore_start(struct vm_worker *w); /* VM_DO_RESTORE */
 void vm_save_find(struct vm_worker *w);	    /* was one under way when the agent before ended? */
 /* With each step: has it ended, and how? True: the domain is to be looked at again, now. */
 bool vm_save_follow(struct vm_worker *w);
-void vm_save_cancel(struct vm_worker *w);   /* no more is heard of it; libvirt goes on */
+void vm_save_cancel(struct vm_worker *w); /* no more is heard of it; libvirt goes on */
 
 /* ---- reboot.c ---- */
 void vm_reboot_asked(struct vm_worker *w);  /* by the power button: libvirt resets it in the end */
