@@ -25,14 +25,18 @@ const char *platform_architecture(void)
 	return streq(u.machine, "aarch64") ? "arm64" : "amd64";
 }
 
-/* With all that is below them. Who reads them: defaults.c of server/api/machines,
+/* With all that is below them. Who reads them: defaults.c and rules.c of server/api/machines,
  * cluster_settings.c of the node agent, and (vmRolloutStrategy) the loop of VirtualMachines.
  * useEmulation: where there is no KVM it always is so. */
 static const char *const followed[] = {
+	"architectureConfiguration.amd64.emulatedMachines",
 	"architectureConfiguration.amd64.machineType",
+	"architectureConfiguration.arm64.emulatedMachines",
 	"architectureConfiguration.arm64.machineType",
 	"architectureConfiguration.defaultArchitecture",
 	"cpuModel",
+	"developerConfiguration.cpuAllocationRatio",
+	"developerConfiguration.memoryOvercommit",
 	"developerConfiguration.useEmulation",
 	"evictionStrategy",
 	"ksmConfiguration",

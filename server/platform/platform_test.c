@@ -34,9 +34,10 @@ static void test_ignored_settings(void **state)
 		NULL);
 	/* In part: each by its own name. */
 	expect("{\"developerConfiguration\":{\"useEmulation\":true,\"featureGates\":[\"Snapshot\"],"
-	       "\"cpuAllocationRatio\":4},\"permittedHostDevices\":{\"usb\":[{}],"
+	       "\"minimumReservePVCBytes\":4},\"permittedHostDevices\":{\"usb\":[{}],"
 	       "\"mediatedDevices\":[{\"a\":1}],\"pciHostDevices\":[{\"a\":1}]}}",
-		"developerConfiguration.featureGates, developerConfiguration.cpuAllocationRatio, "
+		"developerConfiguration.featureGates, "
+		"developerConfiguration.minimumReservePVCBytes, "
 		"permittedHostDevices.usb, permittedHostDevices.mediatedDevices");
 	/* What should have been an object is named, not looked into. */
 	expect("{\"developerConfiguration\":7}", "developerConfiguration");

@@ -35,6 +35,7 @@ refused "memory in no whole huge pages" 'is not a multiple of the page size' "$D
 refused "an emulator thread of its own" 'IsolateEmulatorThread should be only set in combination with DedicatedCPUPlacement' "$D" "$V" 'cpu: {isolateEmulatorThread: true}'
 refused "a feature's policy" 'CPU feature avx uses policy maybe that is not supported' "$D" "$V" 'cpu: {features: [{name: avx, policy: maybe}]}'
 refused "EFI and BIOS" 'has both EFI and BIOS configured, but they are mutually exclusive' "$D" "$V" 'firmware: {bootloader: {efi: {}, bios: {}}}'
+refused "an unknown machine" 'spec.domain.machine.type is not supported: q36 \(allowed values: \[q35\*' "$D" "$V" 'machine: {type: q36}' 'architecture: amd64'
 refused "secure boot without SMM" 'SecureBoot requires SMM, which is currently disabled' "$D" "$V" 'firmware: {bootloader: {efi: {secureBoot: true}}}, features: {smm: {enabled: false}}'
 refused "a kernel's arguments without a kernel" 'kernel arguments cannot be provided without an external kernel' "$D" "$V" 'firmware: {kernelBoot: {kernelArgs: quiet}}'
 refused "a mouse" 'Input device can have only tablet type' "$D, inputs: [{name: i, type: mouse, bus: usb}]" "$V"
@@ -106,6 +107,19 @@ check "one" instance twice '' "$V" 'memory: {guest: 1Gi}'
 check "bounds for all" live '{"liveUpdateConfiguration": {"maxCpuSockets": 6, "maxGuest": "3Gi"}}'
 check "one" instance six '' "$V" 'memory: {guest: 1Gi}'
 [ "$arch" != amd64 ] || check_output "has them" '^6 3Gi$' room six
+asked() { k_field "vmi/$1" .spec.domain.resources.requests.cpu .spec.domain.resources.requests.memory; }
+check "a policy of overcommitting" live '{"developerConfiguration": {"cpuAllocationRatio": 4, "memoryOvercommit": 150}}'
+check "one" instance shares '' "$V" 'cpu: {cores: 3}, memory: {guest: 768Mi}'
+check_output "asks for its part of what it has" '^750m 512Mi$' asked shares
+check_output "which it has all the same" '^768Mi$' k_field vmi/shares .spec.domain.memory.guest
+check "one that says what it asks for" instance says '' "$V" 'cpu: {cores: 3}, memory: {guest: 768Mi}, resources: {requests: {cpu: 2, memory: 600Mi}}'
+check_output "gets that" '^2 600Mi$' asked says
+check "CPUs of its own" instance dedicated '' "$V" 'cpu: {cores: 2, dedicatedCpuPlacement: true}, memory: {guest: 768Mi}'
+check_output "are not shared" '^ *512Mi$' asked dedicated
+check "fewer kinds of machines" live '{"developerConfiguration": null, "architectureConfiguration": {"amd64": {"emulatedMachines": ["pc-q35-7*"]}}}'
+refused "another one" 'machine.type is not supported: q35 \(allowed values: \[pc-q35-7\*\]\)' "$D" "$V" 'machine: {type: q35}' 'architecture: amd64'
+check "those are taken" instance older '' "$V" 'machine: {type: pc-q35-7.2}' 'architecture: amd64'
+check "all kinds" live '{"architectureConfiguration": null}'
 check "changes only with a restart" live '{"vmRolloutStrategy": "Stage"}'
 check "one" instance staged '' "$V" 'memory: {guest: 1Gi}'
 check_output "needs no room" '^ *$' room staged

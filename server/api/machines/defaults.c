@@ -1,6 +1,7 @@
 /* defaults.c - what KubeVirt's webhooks put into an instance that says nothing. */
 #include "server/api/machines/rules.h"
 
+#include "lib/object/machine_requests.h"
 #include "lib/object/quantity.h"
 #include "server/platform/platform.h"
 
@@ -9,8 +10,7 @@
 #define MODULES_FROM_BYTES (INT64_C(1) << 30)
 #define MODULE_ALIGNMENT (INT64_C(2) << 20)
 
-/* The settings of the platform: spec.configuration of the KubeVirt object; NULL = none. */
-static const struct json *configuration(struct hook *h)
+const struct json *machine_settings(struct hook *h)
 {
 	const struct kind *k =
 		h->api ? kind_by_name(h->api->kinds, "kubevirt.io", "v1", "KubeVirt") : NULL;
@@ -72,7 +72,7 @@ void machine_template_defaults(
 		return;
 	put_text(h->arena, spec, "architecture",
 		json_path_str(preference, "spec.preferredArchitecture"));
-	put_machine(h->arena, configuration(h), spec,
+	put_machine(h->arena, machine_settings(h), spec,
 		json_path_str(preference, "spec.machine.preferredMachineType"));
 }
 
@@ -151,6 +151,37 @@ static void put_most_memory(
 			quantity_canonical(a, quantity_format_bytes(a, most)));
 }
 
+/* The policy of overcommitting for machines that do not say what they ask for:
+ * developerConfiguration has memoryOvercommit, how many percent of its request a guest's memory may
+ * be, and cpuAllocationRatio, how many virtual CPUs share one. Without the latter nothing is
+ * written: machine_request_cpu_milli knows the default. */
+static void put_requests(struct arena *a, const struct json *settings, struct json *spec)
+{
+	const struct json *policy = json_get(settings, "developerConfiguration");
+	struct json *domain = json_get(spec, "domain");
+	const struct json *guest = json_path(domain, "memory.guest");
+	int64_t percent = json_path_int(policy, "memoryOvercommit", 0),
+		ratio = json_path_int(policy, "cpuAllocationRatio", 0);
+	/* Clients size the claim of a memory dump by the request alone. */
+	if (!json_path(domain, "resources.requests.memory") && guest) {
+		int64_t bytes = quantity_json_value(guest, 0);
+		struct json *asked = json_copy(a, guest);
+		if (percent > 0 && percent != 100 && bytes > 0 && bytes <= INT64_MAX / 100)
+			asked = json_new_string(
+				a, quantity_canonical(
+					   a, quantity_format_bytes(a, bytes * 100 / percent)));
+		json_set(a, json_object_at(a, json_object_at(a, domain, "resources"), "requests"),
+			"memory", asked);
+	}
+	if (ratio > 0 && !json_path(domain, "resources.requests.cpu") &&
+		!json_path_bool(domain, "cpu.dedicatedCpuPlacement", false)) {
+		int64_t vcpus = machine_request_cpu_milli(spec) / 100;
+		json_set(a, json_object_at(a, json_object_at(a, domain, "resources"), "requests"),
+			"cpu",
+			json_new_printf(a, "%lldm", (long long)MAX(vcpus * 1000 / ratio, 1)));
+	}
+}
+
 /* Where changes are rolled out live there must be room for them from the start. */
 static void put_room(struct arena *a, const struct json *settings, struct json *spec)
 {
@@ -166,7 +197,7 @@ void machine_defaults(struct hook *h, struct json *spec)
 {
 	static const char *const amounts[] = {"cpu", "memory"};
 	struct arena *a = h->arena;
-	const struct json *settings = configuration(h);
+	const struct json *settings = machine_settings(h);
 	struct json *domain = json_object_at(a, spec, "domain");
 	put_machine(a, settings, spec, NULL);
 	put_pull_policies(a, json_get(spec, "volumes"));
@@ -185,11 +216,7 @@ void machine_defaults(struct hook *h, struct json *spec)
 	const struct json *asked = json_path(domain, "resources.requests.memory");
 	if (asked && !json_path(domain, "memory.guest"))
 		json_set(a, json_object_at(a, domain, "memory"), "guest", json_copy(a, asked));
-	/* Clients size the claim of a memory dump by the request alone. */
-	const struct json *guest = json_path(domain, "memory.guest");
-	if (!asked && guest)
-		json_set(a, json_object_at(a, json_object_at(a, domain, "resources"), "requests"),
-			"memory", json_copy(a, guest));
+	put_requests(a, settings, spec);
 	put_text(a, spec, "evictionStrategy", json_path_str(settings, "evictionStrategy"));
 	put_room(a, settings, spec);
 }

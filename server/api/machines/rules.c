@@ -1,6 +1,9 @@
 #include "server/api/machines/rules.h"
 
+#include <fnmatch.h>
+
 #include "lib/object/quantity.h"
+#include "server/platform/platform.h"
 
 #define SERIAL_MAX 256
 
@@ -401,6 +404,36 @@ static void check_io_threads(struct hook *h, const struct json *domain, const ch
 			"policy");
 }
 
+/* Which machines may be asked for: architectureConfiguration.ARCH.emulatedMachines of the platform,
+ * patterns. What of them QEMU really has the node knows. */
+static void check_machine_type(
+	struct hook *h, const struct json *spec, const struct json *domain, const char *at)
+{
+	static const char *const amd64[] = {"q35*", "pc-q35*", "pc", "pc-i440fx*"},
+				 *const arm64[] = {"virt*"};
+	const struct json *type = json_path(domain, "machine.type");
+	const char *arch = json_str_or(json_get(spec, "architecture"), platform_architecture());
+	const struct json *set = json_path(machine_settings(h),
+		arena_printf(h->arena, "architectureConfiguration.%s.emulatedMachines", arch));
+	const char *const *patterns = streq(arch, "arm64") ? arm64 : amd64;
+	size_t count = json_count(set)	      ? json_count(set)
+		       : streq(arch, "arm64") ? ARRAY_LEN(arm64)
+					      : ARRAY_LEN(amd64);
+	_cleanup_(buf_finish) struct buf allowed = BUF_INIT;
+	if (!*json_str_or(type, ""))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		const char *pattern =
+			json_count(set) ? json_str_or(json_at(set, i), "") : patterns[i];
+		if (fnmatch(pattern, json_str(type), 0) == 0)
+			return;
+		buf_printf(&allowed, "%s%s", i ? " " : "", pattern);
+	}
+	const char *field = at(h, "%s.machine.type", at);
+	invalid(h, field, type, "%s is not supported: %s (allowed values: [%s])", field,
+		json_str(type), allowed.data ? allowed.data : "");
+}
+
 void machine_rules_check(struct hook *h, const struct json *spec, const char *at)
 {
 	const struct json *domain = json_get(spec, "domain");
@@ -417,6 +450,7 @@ void machine_rules_check(struct hook *h, const struct json *spec, const char *at
 	check_resources(h, domain, domain_at);
 	check_memory(h, domain, domain_at);
 	check_cpu(h, domain, domain_at);
+	check_machine_type(h, spec, domain, domain_at);
 	check_firmware(h, spec, at);
 	check_io_threads(h, domain, domain_at);
 	if (json_get(spec, "startStrategy") && json_get(spec, "livenessProbe"))

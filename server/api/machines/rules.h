@@ -20,6 +20,8 @@ void machine_rules_path(struct hook *h, const char *field, const struct json *pa
 bool machine_rules_list(struct hook *h, const struct json *list, const char *at);
 
 /* defaults.c */
+/* The settings of the platform: spec.configuration of the KubeVirt object; NULL = none. */
+const struct json *machine_settings(struct hook *h);
 void machine_defaults(struct hook *h, struct json *spec);
 /* Of a VirtualMachine: the architecture and type of machine of its template, so that it stays what
  * it was when the settings change. `old` is NULL of a new one; one that was made without them stays
