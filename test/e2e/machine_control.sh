@@ -42,8 +42,8 @@ spec:
   startStrategy: Paused
   domain:
     memory: {guest: 64Mi}
-    devices: {disks: [{name: data, disk: {bus: virtio}}]}
-  volumes: [{name: data, dataVolume: {name: strange}}]
+    devices: {disks: [{name: data, disk: {bus: virtio}}, {name: medium, cdrom: {bus: sata}}]}
+  volumes: [{name: data, dataVolume: {name: strange}}, {name: medium, cloudInitNoCloud: {userData: "#!/bin/sh"}}]
 END
 check "apply" k apply -f "$TEST_DIR/vm.yaml"
 check "Ready" k wait --for=condition=Ready vm/guest --timeout=240s
@@ -259,6 +259,11 @@ check "is told, on the machine too" eventually 20 matches '^DefinitionChanged: '
 check "a disk that virsh gave another file is told" eventually 60 matches "^DiskChanged: Disk 'data' .*[.]s1'" condition vmi/strange ChangedOutside
 check "virsh blockcommit" lab_virsh blockcommit e2e-control_strange vda --active --pivot
 check "puts it right" eventually 60 matches '^: $' condition vmi/strange ChangedOutside
+medium=$(lab_virsh domblklist e2e-control_strange | awk '$1 == "sda" { print $2 }')
+check "virsh change-media --eject" lab_virsh change-media e2e-control_strange sda --eject
+check "is told" eventually 60 matches "^MediumChanged: The medium of CD-ROM drive 'medium' was taken out" condition vmi/strange ChangedOutside
+check "the medium is put back" lab_virsh change-media e2e-control_strange sda "$medium" --insert
+check "which ends it" eventually 60 matches '^: $' condition vmi/strange ChangedOutside
 check "it goes" k delete vmi/strange dv/strange --timeout=120s
 check "virsh destroy" lab_virsh destroy e2e-control_guest
 other_instance() { local uid; uid=$(k_field vmi/guest .metadata.uid) && [ "$uid" != "$instance" ] && echo "$uid"; }

@@ -1,6 +1,7 @@
 /* outside_disks.c - disks of a running guest that others gave another file: virsh snapshot-create,
- * blockcopy, blockcommit, virt-manager. libvirt tells of block jobs, but not of snapshots of disks:
- * so its description of the domain is looked at now and then as well.
+ * blockcopy, blockcommit, change-media, virt-manager. libvirt tells of block jobs, but not of
+ * snapshots of disks, nor of media: so its description of the domain is looked at now and then as
+ * well.
  *
  *          30 s, or a block job ended                 all as in disk.json
  *   WAITING --------------------------> LOOKING --------------------------> WAITING
@@ -64,11 +65,44 @@ static bool is_kept(const struct vm_disk *d)
 	       streq(d->device, "disk");
 }
 
+/* A CD-ROM drive whose medium is the same until the guest stops. Those of claims and empty ones are
+ * changed, and put right, while it runs (node/vm/live). */
+static bool is_fixed_drive(const struct vm_disk *d)
+{
+	return streq(d->device, "cdrom") && d->volume != VM_VOLUME_CLAIM &&
+	       d->volume != VM_VOLUME_NONE;
+}
+
+static void compare_media(struct vm_worker *w, const struct live_domain *live)
+{
+	const struct live_disk *strange = NULL;
+
+	for (size_t i = 0; i < w->spec.disk_count; i++) {
+		const struct vm_disk *d = &w->spec.disks[i];
+		const struct live_disk *has = live_domain_disk(live, d->name);
+
+		/* The path is not known of a guest that an agent before this one started. */
+		if (has && is_fixed_drive(d) &&
+			(!has->source[0] || (d->path && !streq(d->path, has->source))))
+			strange = has;
+	}
+	const char *message;
+	if (!strange)
+		vm_outside_untell(w, "MediumChanged");
+	else if (!streq(vm_outside_changed(w, &message), "MediumChanged"))
+		vm_outside_tell(w, "MediumChanged",
+			"The medium of CD-ROM drive '%s' was %s outside of hanok (virsh "
+			"change-media, virt-manager): the next start has the one of the machine's "
+			"volume",
+			strange->name, strange->source[0] ? "changed" : "taken out");
+}
+
 static void compare(struct vm_outside_disks *o, const struct live_domain *live)
 {
 	struct vm_worker *w = o->w;
 	const struct live_disk *strange = NULL;
 
+	compare_media(w, live);
 	for (size_t i = 0; i < w->spec.disk_count; i++) {
 		const struct live_disk *d = live_domain_disk(live, w->spec.disks[i].name);
 
@@ -137,7 +171,7 @@ void vm_outside_disks_follow(struct vm_worker *w)
 	if (o || w->core.sm.state != VM_RUNNING)
 		return;
 	for (size_t i = 0; w->has_spec && i < w->spec.disk_count; i++)
-		any |= is_kept(&w->spec.disks[i]);
+		any |= is_kept(&w->spec.disks[i]) || is_fixed_drive(&w->spec.disks[i]);
 	if (!any)
 		return;
 	o = w->outside_disks = xcalloc(1, sizeof(*o));
