@@ -271,6 +271,19 @@ static void on_containers(void *user, const struct grpc_result *r)
 	part_done(s);
 }
 
+/* The answer's own are gone with it. */
+static void keep_devices(struct node_stats *s, struct vm_usage *u)
+{
+	u->disks = (void *)arena_memdup(
+		&s->arena, u->disks ? (void *)u->disks : "", u->disk_count * sizeof(*u->disks));
+	u->interfaces = (void *)arena_memdup(&s->arena, u->interfaces ? (void *)u->interfaces : "",
+		u->interface_count * sizeof(*u->interfaces));
+	for (size_t i = 0; i < u->disk_count; i++)
+		u->disks[i].name = text(s, u->disks[i].name ? u->disks[i].name : "");
+	for (size_t i = 0; i < u->interface_count; i++)
+		u->interfaces[i].name = text(s, u->interfaces[i].name ? u->interfaces[i].name : "");
+}
+
 static void on_machines(
 	void *user, const struct vm_usage *items, size_t count, const struct err *err)
 {
@@ -284,6 +297,7 @@ static void on_machines(
 		m.vm.ns = text(s, items[i].ns);
 		m.vm.name = text(s, items[i].name);
 		m.vm.uid = text(s, items[i].uid);
+		keep_devices(s, &m.vm);
 		m.nano_cores = rate_of(s, m.vm.uid, m.time_ns, m.vm.cpu_ns);
 		VEC_PUSH(&s->machines, m);
 	}

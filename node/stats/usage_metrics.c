@@ -96,13 +96,14 @@ static void write_starts(const struct usage *u, struct arena *a, struct buf *out
 	}
 }
 
-/* KubeVirt's names. Disks, interfaces and processors of a guest are added up. */
-static const struct {
+/* KubeVirt's names and labels, but that processors of a guest are added up. */
+struct figure_of {
 	const char *name, *type, *help;
 	size_t offset;
 	bool may_be_unknown; /* then it is 0, and no line is written */
 	bool time;	     /* in nanoseconds */
-} machine_figures[] = {
+};
+static const struct figure_of machine_figures[] = {
 #define FIGURE(name, type, help, member)                                                           \
 	{                                                                                          \
 		"kubevirt_vmi_" name, type, help, offsetof(struct vm_usage, member), false, false  \
@@ -142,33 +143,98 @@ static const struct {
 	TOLD("memory_pgmajfault_total", "counter", "Page faults of the guest that needed a disk",
 		major_faults),
 	TOLD("memory_pgminfault_total", "counter", "Other page faults of the guest", minor_faults),
-	FIGURE("network_receive_bytes_total", "counter", "Bytes that the guest received",
-		received_bytes),
-	FIGURE("network_receive_packets_total", "counter", "Packets that the guest received",
-		received_packets),
-	FIGURE("network_receive_errors_total", "counter", "Errors of receiving", received_errors),
-	FIGURE("network_receive_packets_dropped_total", "counter", "Packets for it that were lost",
-		received_dropped),
-	FIGURE("network_transmit_bytes_total", "counter", "Bytes that the guest sent", sent_bytes),
-	FIGURE("network_transmit_packets_total", "counter", "Packets that the guest sent",
-		sent_packets),
-	FIGURE("network_transmit_errors_total", "counter", "Errors of sending", sent_errors),
-	FIGURE("network_transmit_packets_dropped_total", "counter", "Packets of it that were lost",
-		sent_dropped),
-	FIGURE("storage_read_traffic_bytes_total", "counter", "Bytes read from its disks",
-		read_bytes),
-	FIGURE("storage_write_traffic_bytes_total", "counter", "Bytes written to its disks",
-		written_bytes),
-	FIGURE("storage_iops_read_total", "counter", "Reads from its disks", reads),
-	FIGURE("storage_iops_write_total", "counter", "Writes to its disks", writes),
-	FIGURE("storage_flush_requests_total", "counter", "Flushes of its disks", flushes),
-	TIME("storage_read_times", "Time that reads took", read_ns),
-	TIME("storage_write_times", "Time that writes took", write_ns),
-	TIME("storage_flush_times", "Time that flushes took", flush_ns),
 #undef FIGURE
 #undef TOLD
 #undef TIME
 };
+
+#define COUNT(name, help, member)                                                                  \
+	{                                                                                          \
+		"kubevirt_vmi_" name, "counter", help, OF(member), false, false                    \
+	}
+#define TIME(name, help, member)                                                                   \
+	{                                                                                          \
+		"kubevirt_vmi_" name "_seconds_total", "counter", help, OF(member), false, true    \
+	}
+static const struct figure_of interface_figures[] = {
+#define OF(member) offsetof(struct vm_interface_usage, member)
+	COUNT("network_receive_bytes_total", "Bytes that the guest received", received_bytes),
+	COUNT("network_receive_packets_total", "Packets that the guest received", received_packets),
+	COUNT("network_receive_errors_total", "Errors of receiving", received_errors),
+	COUNT("network_receive_packets_dropped_total", "Packets for it that were lost",
+		received_dropped),
+	COUNT("network_transmit_bytes_total", "Bytes that the guest sent", sent_bytes),
+	COUNT("network_transmit_packets_total", "Packets that the guest sent", sent_packets),
+	COUNT("network_transmit_errors_total", "Errors of sending", sent_errors),
+	COUNT("network_transmit_packets_dropped_total", "Packets of it that were lost",
+		sent_dropped),
+#undef OF
+};
+static const struct figure_of disk_figures[] = {
+#define OF(member) offsetof(struct vm_disk_usage, member)
+	COUNT("storage_read_traffic_bytes_total", "Bytes read from its disks", read_bytes),
+	COUNT("storage_write_traffic_bytes_total", "Bytes written to its disks", written_bytes),
+	COUNT("storage_iops_read_total", "Reads from its disks", reads),
+	COUNT("storage_iops_write_total", "Writes to its disks", writes),
+	COUNT("storage_flush_requests_total", "Flushes of its disks", flushes),
+	TIME("storage_read_times", "Time that reads took", read_ns),
+	TIME("storage_write_times", "Time that writes took", write_ns),
+	TIME("storage_flush_times", "Time that flushes took", flush_ns),
+#undef OF
+#undef COUNT
+#undef TIME
+};
+
+static void write_figure(const struct line *l, const char *labels, const struct figure_of *f,
+	const void *from, int64_t time_ns)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *)from + f->offset, sizeof(value));
+	if (f->time)
+		seconds(l, labels, value, time_ns);
+	else if (value || !f->may_be_unknown)
+		number(l, labels, value, time_ns);
+}
+
+/* Names of devices that others attached are anything. */
+static const char *device_labels(struct arena *a, const struct usage *u, const struct vm_usage *v,
+	const char *label, const char *device)
+{
+	struct buf safe = BUF_INIT;
+
+	for (; *device; device++)
+		buf_add(&safe, strchr("\"\\\n{}", *device) ? "_" : device, 1);
+	const char *labels = arena_printf(a, "{%s=\"%s\",name=\"%s\",namespace=\"%s\",node=\"%s\"}",
+		label, safe.data ? safe.data : "", v->name, v->ns, u->node);
+	buf_finish(&safe);
+	return labels;
+}
+
+static void write_devices(const struct usage *u, struct arena *a, struct buf *out)
+{
+	for (size_t f = 0; f < ARRAY_LEN(interface_figures); f++) {
+		const struct figure_of *figure = &interface_figures[f];
+		struct line l = begin(out, figure->name, figure->type, figure->help);
+		for (size_t i = 0; i < u->machine_count; i++) {
+			const struct vm_usage *v = &u->machines[i].vm;
+			for (size_t n = 0; n < v->interface_count; n++)
+				write_figure(&l,
+					device_labels(a, u, v, "interface", v->interfaces[n].name),
+					figure, &v->interfaces[n], u->machines[i].time_ns);
+		}
+	}
+	for (size_t f = 0; f < ARRAY_LEN(disk_figures); f++) {
+		const struct figure_of *figure = &disk_figures[f];
+		struct line l = begin(out, figure->name, figure->type, figure->help);
+		for (size_t i = 0; i < u->machine_count; i++) {
+			const struct vm_usage *v = &u->machines[i].vm;
+			for (size_t n = 0; n < v->disk_count; n++)
+				write_figure(&l, device_labels(a, u, v, "drive", v->disks[n].name),
+					figure, &v->disks[n], u->machines[i].time_ns);
+		}
+	}
+}
 
 static void write_machines(const struct usage *u, struct arena *a, struct buf *out)
 {
@@ -185,16 +251,11 @@ static void write_machines(const struct usage *u, struct arena *a, struct buf *o
 			machine_figures[f].help);
 		for (size_t i = 0; i < u->machine_count; i++) {
 			const struct machine_usage *m = &u->machines[i];
-			const char *labels = machine_labels(a, u, &m->vm);
-			uint64_t value;
-			memcpy(&value, (const char *)&m->vm + machine_figures[f].offset,
-				sizeof(value));
-			if (machine_figures[f].time)
-				seconds(&l, labels, value, m->time_ns);
-			else if (value || !machine_figures[f].may_be_unknown)
-				number(&l, labels, value, m->time_ns);
+			write_figure(&l, machine_labels(a, u, &m->vm), &machine_figures[f], &m->vm,
+				m->time_ns);
 		}
 	}
+	write_devices(u, a, out);
 }
 
 void usage_write_metrics(const struct usage *u, struct buf *out)

@@ -73,6 +73,9 @@ static struct container_usage containers[] = {
 		.working_set_bytes = 4,
 		.nano_cores = 9},
 };
+static struct vm_disk_usage vm_disks[] = {{.name = "root", .read_bytes = 5, .read_ns = 1500000000},
+	{.name = "a\"b", .read_bytes = 6}};
+static struct vm_interface_usage vm_interfaces[] = {{.name = "default", .received_bytes = 11}};
 static struct machine_usage machines[] = {
 	{.vm = {.ns = "m",
 		 .name = "vm",
@@ -80,7 +83,10 @@ static struct machine_usage machines[] = {
 		 .cpu_ns = 250000000,
 		 .resident_bytes = 99,
 		 .used_bytes = 77,
-		 .received_bytes = 11},
+		 .disks = vm_disks,
+		 .disk_count = ARRAY_LEN(vm_disks),
+		 .interfaces = vm_interfaces,
+		 .interface_count = ARRAY_LEN(vm_interfaces)},
 		.time_ns = 4000000000},
 };
 static const struct usage all = {.node = "n1",
@@ -119,8 +125,14 @@ static void test_metrics(void **state)
 		       "node=\"n1\"} 77 4000\n");
 	/* What the guest has not told is not said to be nothing. */
 	assert_null(strstr(b.data, "\nkubevirt_vmi_memory_available_bytes{"));
-	assert_has(&b, "\nkubevirt_vmi_network_receive_bytes_total{name=\"vm\",namespace=\"m\","
-		       "node=\"n1\"} 11 4000\n");
+	assert_has(&b,
+		"\nkubevirt_vmi_network_receive_bytes_total{interface=\"default\",name=\"vm\","
+		"namespace=\"m\",node=\"n1\"} 11 4000\n");
+	assert_has(&b, "\nkubevirt_vmi_storage_read_traffic_bytes_total{drive=\"root\",name=\"vm\","
+		       "namespace=\"m\",node=\"n1\"} 5 4000\n");
+	assert_has(&b, "\nkubevirt_vmi_storage_read_times_seconds_total{drive=\"root\",name=\"vm\","
+		       "namespace=\"m\",node=\"n1\"} 1.500000000 4000\n");
+	assert_has(&b, "total{drive=\"a_b\",");
 	assert_has(&b, "\ncontainer_swap_usage_bytes{container=\"y\",namespace=\"a\",pod=\"p\"} "
 		       "5 2000\n");
 	assert_has(&b, "\npod_swap_usage_bytes{namespace=\"a\",pod=\"p\"} 5 2000\n");
