@@ -106,10 +106,8 @@ machine_spec() {
 }
 
 # RUN: a command of the first boot, one line of YAML. The name is that of the seed's metadata, so that a clone has its own.
-# CLONED: for machines that are cloned, each instance makes a machine-id of its own (docs/snapshots.md).
 user_data() {
 	echo '#cloud-config'
-	[ "$STACK" = B ] || [ -z "${CLONED:-}" ] || printf 'bootcmd:\n- [cloud-init-per, instance, machine-id, sh, -c, "rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup"]\n'
 	cat <<-END
 		disable_root: false
 		chpasswd:

@@ -14,7 +14,8 @@ struct seed {
 	void *user;
 	struct iso_file files[FILES_MAX];
 	size_t count;
-	struct buf meta; /* the meta data's text */
+	struct buf meta;   /* the meta data's text */
+	struct buf vendor; /* the config drive's vendor data */
 	unsigned mode;
 };
 
@@ -162,6 +163,34 @@ static const struct document user_document = {
 static const struct document network_document = {
 	"networkData", "networkDataBase64", "networkDataSecretRef", {"networkdata", "networkData"}};
 
+/* A disk that another instance has booted from before is a copy (or its machine got another name):
+ * its system must not go on as the other one. cloud-init keeps a directory for each instance that
+ * it has seen. A boot hook, because a user's own cloud-config replaces a vendor's of the same keys,
+ * but not this. */
+static const char vendor_data[] =
+	"#cloud-boothook\n"
+	"#!/bin/sh\n"
+	"set -- /var/lib/cloud/instances/*\n"
+	"[ $# -gt 1 ] || exit 0\n"
+	"exec cloud-init-per instance machine-id sh -c '\n"
+	"if command -v systemd-machine-id-setup >/dev/null; then\n"
+	"\trm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup\n"
+	"elif command -v dbus-uuidgen >/dev/null; then\n"
+	"\trm -f /etc/machine-id /var/lib/dbus/machine-id\n"
+	"\tdbus-uuidgen --ensure=/etc/machine-id && dbus-uuidgen --ensure\n"
+	"fi'\n";
+
+/* What comes from the platform, not from the user. */
+static int add_vendor_data(struct seed *s, bool drive, struct err *err)
+{
+	if (!drive)
+		return add(s, "vendor-data", vendor_data, strlen(vendor_data), err);
+	struct json *doc = json_new_object(&s->arena);
+	json_set_str(&s->arena, doc, "cloud-init", vendor_data);
+	json_write(&s->vendor, doc);
+	return add(s, "openstack/latest/vendor_data.json", s->vendor.data, s->vendor.size, err);
+}
+
 static int add_cloud_init(struct seed *s, struct err *err)
 {
 	bool drive = s->disk->seed == VM_SEED_CONFIG_DRIVE;
@@ -192,7 +221,7 @@ static int add_cloud_init(struct seed *s, struct err *err)
 	if (r == 0 && network)
 		r = add(s, drive ? "openstack/latest/network_data.json" : "network-config", network,
 			network_size, err);
-	return r;
+	return r < 0 ? r : add_vendor_data(s, drive, err);
 }
 
 /* ---- ConfigMaps and Secrets ---- */
@@ -333,6 +362,7 @@ int seed_build(struct buf *out, const struct vm_spec *spec, const struct vm_disk
 		r = iso9660_write(out, label_of(d), s->files, s->count, s->mode, wall_ns, err);
 	arena_finish(&s->arena);
 	buf_finish(&s->meta);
+	buf_finish(&s->vendor);
 	free(s);
 	return r;
 }

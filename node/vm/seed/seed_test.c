@@ -65,9 +65,19 @@ static bool labelled(const struct fixture *f, const char *label)
 	return !memcmp(f->out.data + 16 * 2048 + 40, label, strlen(label));
 }
 
-static bool holds(const struct fixture *f, const char *text)
+/* Where a file begins with the text, NULL = nowhere. */
+static const char *begins(const struct fixture *f, const char *text)
 {
 	for (size_t at = 0; at + strlen(text) <= f->out.size; at += 2048)
+		if (!memcmp(f->out.data + at, text, strlen(text)))
+			return f->out.data + at;
+	return NULL;
+}
+
+/* A file with the text, and no more, is there. */
+static bool holds(const struct fixture *f, const char *text)
+{
+	for (size_t at = 0; at + strlen(text) < f->out.size; at += 2048)
 		if (!memcmp(f->out.data + at, text, strlen(text)) &&
 			!f->out.data[at + strlen(text)])
 			return true;
@@ -91,6 +101,7 @@ static void no_cloud(void **state)
 			      "    \"0\": \"ssh-a one\"\n  }\n}"));
 	assert_true(holds(&f, "#!/bin/sh\n"));
 	assert_true(holds(&f, "version: 2"));
+	assert_true(begins(&f, "#cloud-boothook\n#!/bin/sh\n")); /* the vendor's part */
 	finish(&f);
 }
 
@@ -110,6 +121,7 @@ static void config_drive(void **state)
 			      "  \"uuid\": \"5d307ca9-b3ef-428c-8861-06e72d69f223\"\n}"));
 	assert_true(holds(&f, "#a"));
 	assert_true(holds(&f, "{}"));
+	assert_true(begins(&f, "{\"cloud-init\":\"#cloud-boothook\\n#!/bin/sh\\n"));
 	finish(&f);
 }
 

@@ -3,7 +3,7 @@
 
 mac() { domain_xml "$1" | sed -n "s/.*<mac address='\([^']*\)'.*/\1/p" | head -n 1; }
 source_ready() {
-	CLONED=1 machine origin
+	machine origin
 	[ "$(page origin mark 2>/dev/null)" = original ] || mark origin original
 	touch "$TEST_DIR/original"
 }
