@@ -124,9 +124,13 @@ bob create -f - >/dev/null <<-END_OF_EXPORT
 {apiVersion: export.kubevirt.io/v1, kind: VirtualMachineExport, metadata: {name: $long}, spec: {ttlDuration: 2562047h,
 	source: {apiGroup: snapshot.kubevirt.io, kind: VirtualMachineSnapshot, name: no-spec}}}
 END_OF_EXPORT
-tries() { raw /metrics | awk '/apiserver_request_total.*verb="POST",resource="secrets".*code="422"/ { n += $2 } END { print n + 0 }'; }
-tried() { [ "$(tries)" -gt 0 ]; }
-check "an export whose Secret can't be made" eventually 30 tried
+tries() { raw /metrics | awk "/apiserver_request_total.*verb=\"POST\",resource=\"$1\".*code=\"422\"/ { n += \$2 } END { print n + 0 }"; }
+tried() { [ "$(tries "$1")" -gt 0 ]; }
+check "an export whose Secret can't be made" eventually 30 tried secrets
+forge two-claims "source: {virtualMachine: {metadata: {name: x}, spec: {runStrategy: Halted, template: {spec: {$domain, volumes: [{name: a, persistentVolumeClaim: {claimName: a}}, {name: b, persistentVolumeClaim: {claimName: b}}]}}}}},
+	volumeBackups: [{volumeName: a, persistentVolumeClaim: {metadata: {name: a}}}, {volumeName: b, persistentVolumeClaim: {metadata: {name: b}}}]"
+check "a restore whose claims can't be" eventually 30 tried persistentvolumeclaims
 sleep 3
-check_output "does not keep the server busy" '^[1-9]?[0-9]$' tries
+check_output "neither keeps the server busy: secrets" '^[1-9]?[0-9]$' tries secrets
+check_output "claims" '^[1-9]?[0-9]$' tries persistentvolumeclaims
 finish

@@ -26,6 +26,7 @@ struct pass {
 	struct json *doc, *vm_doc, *content_doc, *snapshot_doc;
 	const char *target;
 	bool restored; /* the machine was written */
+	bool reported;
 };
 
 /* ---- status ---- */
@@ -54,11 +55,15 @@ static void set_status(struct sync *s, struct json *more, const char *progressin
 	sync_status(s, p->o, p->doc, status, NULL, NULL);
 }
 
-/* An error that may mend itself: it is tried again. */
+/* An error that may mend itself: it is tried again. Of several the first is told: each other one
+ * would change the status, which brings the next pass at once. */
 static void report(struct sync *s, const char *message)
 {
 	struct pass *p = s->state;
 
+	if (p->reported)
+		return;
+	p->reported = true;
 	client_event_as(p->c->client, COMPONENT, p->o, NULL, "Warning",
 		"VirtualMachineRestoreError", "VirtualMachineRestore encountered error %s",
 		message);
