@@ -370,8 +370,12 @@ static void stats_row(struct virt_table *t, const struct json *vmi, const struct
 	double seconds = (double)(s->second_ns - s->first_ns) / 1e9;
 	virt_table_cell(t, namespace_of(vmi));
 	virt_table_cell(t, name_of(vmi));
-	virt_table_cell(t,
-		arena_printf(&v->arena, "%.1f", seconds > 0 ? (b.cpu - a.cpu) / seconds * 100 : 0));
+	/* Without figures the first time (libvirt was away, the guest began) there is no
+	 * difference. */
+	virt_table_cell(
+		t, a.memory > 0 && b.memory > 0 && seconds > 0
+			   ? arena_printf(&v->arena, "%.1f", (b.cpu - a.cpu) / seconds * 100)
+			   : "-");
 	virt_table_cell(t, virt_bytes(v, (int64_t)b.memory));
 	virt_table_cell(t, virt_bytes(v, (int64_t)b.received));
 	virt_table_cell(t, virt_bytes(v, (int64_t)b.sent));

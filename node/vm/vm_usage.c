@@ -3,6 +3,7 @@
 #include "node/vm/vm_usage.h"
 
 #include "lib/base/vec.h"
+#include "node/net/tap_name.h"
 #include "node/vm/vm_internal.h"
 
 #define ANSWER_MS 10000u
@@ -207,9 +208,18 @@ static void name_devices(const struct vm_worker *w, struct vm_usage *u)
 {
 	for (size_t i = 0; i < u->interface_count; i++) {
 		struct vm_interface_usage *n = &u->interfaces[i];
-		for (size_t k = 0; w->has_spec && k < w->spec.interface_count; k++)
-			if (n->name && streq(n->name, w->spec.interfaces[k].tap))
-				n->name = w->spec.interfaces[k].name;
+		for (size_t k = 0; w->has_spec && k < w->spec.interface_count; k++) {
+			const struct vm_interface *v = &w->spec.interfaces[k];
+			char tap[IFNAMSIZ];
+			if (v->network)
+				net_tap_name_of(w->spec.uid, v->name, tap);
+			else
+				net_tap_name(w->spec.uid, tap);
+			if (n->name && streq(n->name, tap)) {
+				n->name = v->name;
+				break;
+			}
+		}
 	}
 	for (size_t i = 0; i < u->disk_count; i++) {
 		struct vm_disk_usage *d = &u->disks[i];

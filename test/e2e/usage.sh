@@ -59,6 +59,7 @@ END
 check "the guest runs" k wait --for=jsonpath='{.status.phase}'=Running vmi/guest --timeout=240s
 check_output "the node tells of it" 'kubevirt_vmi_cpu_usage_seconds_total\{name="guest",namespace="e2e-usage"' figures
 check_output "and of its disk" 'kubevirt_vmi_storage_read_traffic_bytes_total\{drive="scratch",name="guest",namespace="e2e-usage"' figures
+check_output "and of its interface" 'kubevirt_vmi_network_receive_bytes_total\{interface="default",name="guest",namespace="e2e-usage"' figures
 check "metrics of the guest" eventually 60 matches '"memory": ?"[1-9]' k get --raw /apis/metrics.k8s.io/v1beta1/namespaces/e2e-usage/virtualmachineinstances/guest
 k delete vmi/guest pod/busy --timeout=120s >/dev/null
 finish
