@@ -98,7 +98,8 @@ static void show(struct exchange *x)
 
 static void send_more(struct exchange *x)
 {
-	while (x->at < x->size && stream_queued(x->stream) < STREAM_HIGH_BYTES) {
+	/* Above the mark, not at it: else nobody tells when it has drained. */
+	while (x->at < x->size && stream_queued(x->stream) <= STREAM_HIGH_BYTES) {
 		char piece[PIECE_BYTES / 4];
 		ssize_t n = read(x->file, piece, MIN(sizeof(piece), x->size - x->at));
 		if (n <= 0) {
