@@ -26,6 +26,7 @@
 #include "node/disk/populate/populate.h"
 #include "node/storage/local_provisioner.h"
 #include "node/storage/nfs_provisioner.h"
+#include "node/storage/nfs_servers.h"
 #include "node/vm/libvirt/libvirt_uri.h"
 #include "node/vm/vm_manager.h"
 #include "node/volume/file_work.h"
@@ -46,6 +47,7 @@ struct agent {
 	struct node_server *server;
 	struct local_provisioner *provisioner;
 	struct nfs_provisioner *nfs_provisioner;
+	struct nfs_servers *nfs_servers;
 	struct node_shutdown *shutdown;
 	uv_signal_t term, interrupt;
 	uv_timer_t timer; /* gives memory back; when stopping, the end of patience */
@@ -70,6 +72,7 @@ void node_report(
 struct options {
 	const char *data, *kubeconfig, *name, *cri, *libvirt, *listen, *node_ip, *log_format;
 	const char *config, *labels, *taints, *services;
+	bool let_pods_reach_nfs;
 };
 
 static void usage(FILE *to)
@@ -94,6 +97,10 @@ static void usage(FILE *to)
 		    "                      the cluster's service addresses, as the server has "
 		    "them, IPv4 and\n"
 		    "                      IPv6 (" DEFAULT_SERVICES ")\n"
+		    "  --let-pods-reach-nfs\n"
+		    "                      pods and machines may reach the NFS servers of volumes, "
+		    "though\n"
+		    "                      they come with this node's address\n"
 		    "  --log-format FORMAT text or json (text)\n"
 		    "  --log-level LEVEL   debug, info, warn, error (info)\n");
 }
@@ -115,7 +122,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 		HELP,
 		CONFIG,
 		LABELS,
-		TAINTS
+		TAINTS,
+		LET_PODS_REACH_NFS
 	};
 	static const struct option longs[] = {
 		{"data", required_argument, NULL, DATA},
@@ -131,6 +139,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{"config", required_argument, NULL, CONFIG},
 		{"node-labels", required_argument, NULL, LABELS},
 		{"register-with-taints", required_argument, NULL, TAINTS},
+		{"let-pods-reach-nfs", no_argument, NULL, LET_PODS_REACH_NFS},
 		{"help", no_argument, NULL, HELP},
 		{0},
 	};
@@ -193,6 +202,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 				return 3;
 			}
 			log_set_level(level);
+			break;
+		case LET_PODS_REACH_NFS:
+			o->let_pods_reach_nfs = true;
 			break;
 		case CONFIG:
 			o->config = optarg;
@@ -298,6 +310,7 @@ static void stop(struct agent *g)
 	node_shutdown_destroy(TAKE_PTR(g->shutdown));
 	populator_destroy(TAKE_PTR(n->populator));
 	vm_manager_destroy(TAKE_PTR(n->vms));
+	nfs_servers_destroy(TAKE_PTR(g->nfs_servers));
 	nfs_provisioner_destroy(TAKE_PTR(g->nfs_provisioner));
 	local_provisioner_destroy(TAKE_PTR(g->provisioner)); /* it may hold disks */
 	disks_destroy(TAKE_PTR(n->disks));
@@ -388,6 +401,8 @@ static int start_parts(struct agent *g, const struct options *o, struct err *err
 	g->shutdown = node_shutdown_create(n);
 	g->provisioner = local_provisioner_create(n);
 	g->nfs_provisioner = nfs_provisioner_create(n, local_provisioner_classes(g->provisioner));
+	g->nfs_servers = nfs_servers_create(
+		n, local_provisioner_classes(g->provisioner), o->let_pods_reach_nfs);
 	n->disks = disks_create(n);
 	n->populator = populator_create(n, vm_manager_images(n->vms));
 	vm_manager_start_snapshots(n->vms);

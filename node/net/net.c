@@ -16,6 +16,7 @@
 #include "node/net/policy/policies.h"
 #include "node/net/service/host_ports.h"
 #include "node/net/service/services.h"
+#include "node/net/trusting.h"
 
 #define CNI_DIRECTORY "/etc/cni/net.d"
 #define CNI_FILE CNI_DIRECTORY "/10-hanok.conflist"
@@ -404,6 +405,7 @@ static void netd_fresh(void *user, const char *why)
 	net->netd_there = net->netd_fresh = true;
 	policies_stale(net->policies);
 	networks_stale(net->networks);
+	trusting_stale(net->trusting);
 	settle_in(net, 0);
 }
 
@@ -414,7 +416,8 @@ static void netd_result(void *user, uint32_t serial, int code, const char *text)
 	if (serial != net->config_serial) {
 		if (!policies_result(net->policies, serial, code, text) &&
 			!host_ports_result(net->host_ports, serial, code, text) &&
-			!networks_result(net->networks, serial, code, text))
+			!networks_result(net->networks, serial, code, text) &&
+			!trusting_result(net->trusting, serial, code, text))
 			services_result(net->services, serial, code, text);
 		return;
 	}
@@ -430,6 +433,7 @@ static void netd_result(void *user, uint32_t serial, int code, const char *text)
 		services_resync(net->services);
 		host_ports_resync(net->host_ports);
 		networks_resync(net->networks);
+		trusting_resync(net->trusting);
 		policies_resync(net->policies, (const struct net_range[]){net->pods, net->pods6},
 			net->pods6.address.family ? 2 : 1);
 	}
@@ -529,6 +533,7 @@ int net_create(struct node *n, struct node_net **ret, struct err *err)
 		.ports = policies_ports(net->policies),
 		.directory = net->directory,
 	});
+	net->trusting = trusting_create(n->loop, net->netd);
 	net->imports = import_net_create(n->loop, net->directory);
 	problem(net, PART_RANGE, "the node has no pod range (spec.podCIDR) yet");
 	net_set_pod_cidr(net, n->pod_cidr);
@@ -549,6 +554,7 @@ void net_destroy(struct node_net *net)
 	net_calls_cancel_all(net);
 	import_net_destroy(net->imports);
 	networks_destroy(net->networks);
+	trusting_destroy(net->trusting);
 	services_destroy(net->services);
 	policies_destroy(net->policies);
 	net->node->policies = NULL;
@@ -612,6 +618,12 @@ void net_detach(struct node_net *net, const char *uid)
 void net_attachments_complete(struct node_net *net)
 {
 	networks_complete(net->networks);
+}
+
+void net_trusting_set(
+	struct node_net *net, const struct netd_server *list, size_t count, bool whole)
+{
+	trusting_set(net->trusting, list, count, whole);
 }
 
 void net_host_ports_set(

@@ -71,6 +71,13 @@ void net_detach(struct node_net *net, const char *uid); /* from all of them */
 /* All machines that run were told: what no guest uses may go. */
 void net_attachments_complete(struct node_net *net);
 
+/* Servers that trust this node by its address (netd/server_rules.h): pods and machines don't reach
+ * them through it. In place of all earlier ones; `whole` false: some are not known yet, so those
+ * that the kernel has stay. Until the first call it keeps what it has. */
+struct netd_server;
+void net_trusting_set(
+	struct node_net *net, const struct netd_server *list, size_t count, bool whole);
+
 /* A port of this node that leads to a pod or a machine (static PAT). Loopback addresses of the node
  * are left out. */
 struct net_host_port {

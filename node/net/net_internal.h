@@ -20,6 +20,7 @@ struct node_net {
 	struct host_ports *host_ports;
 	struct networks *networks;
 	struct import_net *imports;
+	struct trusting *trusting;
 	struct dhcp *dhcp;
 	struct dns_child *dns;
 	char dns_program[4096]; /* beside this program */

@@ -15,10 +15,26 @@
 
 #include "lib/json/json.h"
 
+#include "node/nfs/nfs_ports.h"
+
+#define NOBODY 65534
+
+/* What comes from the server is hostile: nothing of this host is to be had here. */
+static int be_nobody(struct err *err)
+{
+	pid_t parent = getppid();
+
+	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
+		return err_errno(err, -errno, "become user %d", NOBODY);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_errno(err, -errno, "give up privileges");
+	return getppid() == parent ? 0 : err_set(err, -ECANCELED, "the agent is gone");
+}
+
 #ifdef HAVE_LIBNFS
 #include <nfsc/libnfs.h>
 
-#define NOBODY 65534
 #define CALL_TIMEOUT_MS 20000
 #define CONNECT_ATTEMPTS 3
 #define DEPTH_MAX 64 /* of directories that are removed */
@@ -350,19 +366,6 @@ static const struct command {
 	{"list", do_list, 1, 0},
 };
 
-/* What comes from the server is hostile: nothing of this host is to be had here. */
-static int be_nobody(struct err *err)
-{
-	pid_t parent = getppid();
-
-	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
-		return err_errno(err, -errno, "become user %d", NOBODY);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		return err_errno(err, -errno, "give up privileges");
-	return getppid() == parent ? 0 : err_set(err, -ECANCELED, "the agent is gone");
-}
-
 static int run(struct tool *t, int argc, char **argv, struct err *err)
 {
 	const struct command *c = NULL;
@@ -415,7 +418,13 @@ int nfs_main(int argc, char **argv)
 				"COMMAND...\n");
 		return 2;
 	}
-	if (run(&t, argc, argv, &err) < 0) {
+	if (argc == 6 && streq(argv[5], "ports")) {
+		if (be_nobody(&err) == 0)
+			(void)!nfs_ports_find(&a, argv[1], t.answer, &err);
+	} else {
+		(void)!run(&t, argc, argv, &err);
+	}
+	if (err.code) {
 		json_set_str(&a, t.answer, "error", err.msg);
 		json_set_int(&a, t.answer, "errno", -err.code);
 	}

@@ -14,11 +14,12 @@
  *	rename NAME AS		-ENOENT is no failure when AS is there
  *	remove NAME		a file, or a directory with all that is in it
  *	list PREFIX		names in the directory that begin so
+ *	ports			addresses and ports of the server (nfs_ports.h); without libnfs too
  *
  * Names are plain ones in the directory. It answers with one JSON object on standard output:
- * {"size","missing","capacity","available","names"} as the command has it, or {"error","errno"};
- * its exit code is 0 for both. libnfs is loaded when it is needed: who has no NFS needs none. It
- * runs as nobody, and speaks version 3 (what QEMU's client speaks) with AUTH_SYS. */
+ * {"size","missing","capacity","available","names","addresses"} as the command has it, or
+ *{"error","errno"}; its exit code is 0 for both. libnfs is loaded when it is needed: who has no NFS
+ *needs none. It runs as nobody, and speaks version 3 (what QEMU's client speaks) with AUTH_SYS. */
 #pragma once
 
 int nfs_main(int argc, char **argv);

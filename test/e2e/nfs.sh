@@ -39,6 +39,27 @@ spec:
   storageClassName: by-hand
   resources: {requests: {storage: 24Mi}}
 END
+# The server trusts the node; pods may not come to it with the node's address.
+k create -f - >/dev/null <<'END'
+apiVersion: v1
+kind: Pod
+metadata: {name: other}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: main, image: "registry.lab:5000/web:latest", command: [sleep, "3600"]}
+END
+check "a pod" k wait --for=condition=Ready pod/other --timeout=120s
+refused_servers() { on_node 1 nft list table inet hanok-servers; }
+check "NFS servers of volumes are known to the node's rules" eventually 30 matches 'tcp . 20048' refused_servers
+node_ip=$(k_field node/node1 '.status.addresses[?(@.type=="InternalIP")].address')
+pod_connects() { k exec other -- sh -c 'echo | timeout 5 nc "$@"' sh "$node_ip" "$1"; }
+check_refused "the pod does not reach NFS" '' pod_connects 2049
+check_refused "nor rpcbind" '' pod_connects 111
+check "but other ports of that address" pod_connects 10250
+check "the node reaches all" nfs_server_answers
+k delete pod other --wait=false >/dev/null
+
 guest() { # NAME VOLUME COMMAND
 	cat <<END
 apiVersion: kubevirt.io/v1
@@ -184,5 +205,7 @@ check "a clone of it is refused, and says why" eventually 30 matches 'PVC e2e-nf
 check "delete" k delete vmi/imported dv/root dv/copy --timeout=120s
 check "the volumes go" eventually 30 matches '^0$' volumes
 check "the class goes" k delete storageclass e2e-nfs
+no_rules() { ! refused_servers; }
+check "and the rules, with the last volume" eventually 30 no_rules
 nfs_server_down
 finish

@@ -20,6 +20,7 @@
 #include "node/net/netd/nft_rules.h"
 #include "node/net/netd/policy_batch.h"
 #include "node/net/netd/port_guard.h"
+#include "node/net/netd/server_rules.h"
 
 #define SOCKET_FD 3
 #define TABLE_CHECK_MS 15000
@@ -32,7 +33,12 @@ struct netd {
 	struct policy_tables policies;
 	bool guard;    /* the table of ports is there */
 	bool networks; /* that of networks of the node's own too */
-	bool emptied;  /* a table was made anew, by the configuration under way */
+	bool servers;  /* that of servers too */
+	bool networks_known,
+		servers_known; /* all of them were told; else the kernel may have more */
+	VEC(struct netd_network) network_list;
+	VEC(struct netd_server) server_list;
+	bool emptied; /* a table was made anew, by the configuration under way */
 	bool lost_told;
 	int64_t check_ns;	    /* when the tables are looked for again, however busy it is */
 	VEC(uint32_t) remembered;   /* seconds that have a chain */
@@ -353,6 +359,26 @@ static int apply_ports(struct netd *d, const char *body, size_t size, bool repla
 			: 0;
 }
 
+static int make_servers(struct netd *d, struct err *err)
+{
+	_cleanup_(buf_finish) struct buf rules = BUF_INIT;
+	int r;
+
+	server_rules_write(&rules, &(struct server_rules){
+					   .servers = d->server_list.items,
+					   .server_count = d->server_list.count,
+					   .more_servers = !d->servers_known,
+					   .bridge = NET_BRIDGE,
+					   .networks = d->network_list.items,
+					   .network_count = d->network_list.count,
+					   .more_networks = !d->networks_known,
+				   });
+	r = run_nft(&rules, err);
+	if (r == 0)
+		d->servers = d->server_list.count || !d->servers_known;
+	return r;
+}
+
 static int apply_networks(struct netd *d, const char *body, size_t size, struct err *err)
 {
 	const struct netd_network *list = (const struct netd_network *)body;
@@ -369,9 +395,37 @@ static int apply_networks(struct netd *d, const char *body, size_t size, struct 
 	}
 	network_rules_write(&rules, list, count);
 	r = run_nft(&rules, err);
-	if (r == 0)
-		d->networks = count > 0;
-	return r;
+	if (r < 0)
+		return r;
+	VEC_FINISH(&d->network_list);
+	d->networks = false;
+	for (size_t i = 0; i < count; i++) {
+		VEC_PUSH(&d->network_list, list[i]);
+		d->networks |= list[i].kind != NETD_GIVEN;
+	}
+	d->networks_known = true;
+	return d->servers ? make_servers(d, err) : 0;
+}
+
+static int apply_servers(
+	struct netd *d, const char *body, size_t size, bool replace, struct err *err)
+{
+	const struct netd_server *list = (const struct netd_server *)body;
+	size_t count = size / sizeof(*list);
+
+	if (size % sizeof(*list) || count > NETD_SERVERS_MAX)
+		return err_set(err, -EINVAL, "servers of the wrong size");
+	for (size_t i = 0; i < count; i++) {
+		int r = netd_check_server(&list[i], err);
+
+		if (r < 0)
+			return err_context(err, r, "server %zu", i);
+	}
+	VEC_FINISH(&d->server_list);
+	for (size_t i = 0; i < count; i++)
+		VEC_PUSH(&d->server_list, list[i]);
+	d->servers_known = replace;
+	return make_servers(d, err);
 }
 
 static int serve_one(struct netd *d)
@@ -399,6 +453,8 @@ static int serve_one(struct netd *d)
 		r = apply_ports(d, body, h.size, h.type == NETD_PORTS, &err);
 	else if (h.type == NETD_NETWORKS)
 		r = apply_networks(d, body, h.size, &err);
+	else if (h.type == NETD_SERVERS || h.type == NETD_SERVERS_MORE)
+		r = apply_servers(d, body, h.size, h.type == NETD_SERVERS, &err);
 	else
 		r = err_set(&err, -EINVAL, "message %u is not known", h.type);
 	/* A change that finds no table is a sign: the agent would only try it again. */
@@ -418,7 +474,8 @@ static int check_tables(struct netd *d)
 		return 0;
 	lost = policy_tables_exist(d->nft, &d->policies, NULL) == 0 ||
 	       (d->guard && port_guard_exists(d->nft) == 0) ||
-	       (d->networks && nft_table_exists(d->nft, AF_INET, NETD_NETWORKS_TABLE, NULL) == 0);
+	       (d->networks && nft_table_exists(d->nft, AF_INET, NETD_NETWORKS_TABLE, NULL) == 0) ||
+	       (d->servers && server_rules_exist(d->nft) == 0);
 	for (unsigned f = 0; f < 2; f++)
 		if (d->tables & 1u << f)
 			lost |= nft_table_exists(
@@ -470,6 +527,8 @@ int netd_main(int argc, char **argv)
 	forget_gathered(&d, true);
 	nft_socket_close(d.nft);
 	VEC_FINISH(&d.remembered);
+	VEC_FINISH(&d.network_list);
+	VEC_FINISH(&d.server_list);
 	if (r != -EPIPE)
 		log_error("netd stops", "error", strerror(-r), NULL);
 	return r == -EPIPE ? 0 : 1;

@@ -90,15 +90,26 @@ int netd_check_network(const struct netd_network *n, struct err *err)
 			     : n->bridge[i] == 0;
 	if (!ok)
 		return err_set(err, -EINVAL, "not the name of a bridge");
-	if (n->isolated > 1)
-		return err_set(err, -EINVAL, "%s: isolated is %u", n->bridge, n->isolated);
-	if (n->isolated && !n->range.address.family)
+	if (n->kind > NETD_GIVEN)
+		return err_set(err, -EINVAL, "%s: kind %u is not known", n->bridge, n->kind);
+	if (n->kind != NETD_NAT && !n->range.address.family)
 		return n->range.prefix || !net_address_is_none(&n->range.address)
 			       ? err_set(err, -EINVAL, "%s: not a range", n->bridge)
 			       : 0;
 	if (n->range.address.family != AF_INET || !net_range_is_valid(&n->range) ||
 		n->range.prefix < 8 || !net_address_is_unicast(&n->range.address))
 		return err_set(err, -EINVAL, "%s: not a range", n->bridge);
+	return 0;
+}
+
+int netd_check_server(const struct netd_server *s, struct err *err)
+{
+	if ((s->proto != IPPROTO_TCP && s->proto != IPPROTO_UDP) || !s->port || s->zero)
+		return err_set(err, -EINVAL, "protocol %u port %u", s->proto, s->port);
+	if (s->address.family
+			? !net_address_is_valid(&s->address) || !net_address_is_unicast(&s->address)
+			: !net_address_is_none(&s->address))
+		return err_set(err, -EINVAL, "server is not a unicast address");
 	return 0;
 }
 

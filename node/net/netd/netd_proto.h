@@ -28,6 +28,7 @@
 #define NETD_MESSAGE_MAX_BYTES (64u << 20)
 #define NETD_PORT_NAME 16   /* IFNAMSIZ */
 #define NETD_NETS_MAX 10000 /* nodes of a cluster, two ranges each */
+#define NETD_SERVERS_MAX 16384
 
 /* How many slots a group's endpoints are spread over: one each up to 64, then enough that the
  * shares are about equal. The classes are fixed, so that the kernel has a chain for each from the
@@ -63,9 +64,11 @@ enum netd_message {
 	NETD_RESULT,
 	NETD_LOST,
 	NETD_POLICY,
-	NETD_PORTS,	 /* ports of the bridge: an array in place of all earlier ones */
-	NETD_PORTS_MORE, /* likewise, beside them */
-	NETD_NETWORKS,	 /* networks of the node's own: an array in place of all earlier ones */
+	NETD_PORTS,	   /* ports of the bridge: an array in place of all earlier ones */
+	NETD_PORTS_MORE,   /* likewise, beside them */
+	NETD_NETWORKS,	   /* networks of the node's own: an array in place of all earlier ones */
+	NETD_SERVERS,	   /* servers kept from pods: an array in place of all earlier ones */
+	NETD_SERVERS_MORE, /* likewise, beside those that the kernel has */
 };
 
 /* Code of a result: the configuration is in force, but elements were lost on the way. */
@@ -135,16 +138,31 @@ struct netd_port {
 	struct net_address address; /* family 0: a port of another bridge, kept to its MAC */
 };
 
-/* A bridge of ours beside that of the pods (network_rules.h). */
+enum netd_network_kind {
+	NETD_NAT,      /* guests go out by the host's address */
+	NETD_ISOLATED, /* no way out */
+	NETD_GIVEN,    /* a bridge to others: no rules of its own */
+};
+
+/* A bridge that guests are on, beside that of the pods (network_rules.h). */
 struct netd_network {
 	char bridge[NETD_PORT_NAME]; /* filled up with zeros */
-	uint32_t isolated;	     /* no way out; else guests go out by the host's address */
-	struct net_range range;	     /* IPv4; family 0 = isolated, without addresses */
+	uint32_t kind;		     /* enum netd_network_kind */
+	struct net_range range;	     /* IPv4; family 0 = not with NAT, and without addresses */
+};
+
+/* A server that trusts this node by its address (server_rules.h). */
+struct netd_server {
+	struct net_address address; /* family 0: at any address of this node */
+	uint16_t port;		    /* 1 ... 65535 */
+	uint8_t proto;		    /* IPPROTO_TCP, IPPROTO_UDP */
+	uint8_t zero;
 };
 
 /* Values in range, addresses where they may be. */
 int netd_check_port(const struct netd_port *p, struct err *err) _must_check_;
 int netd_check_network(const struct netd_network *n, struct err *err) _must_check_;
+int netd_check_server(const struct netd_server *s, struct err *err) _must_check_;
 int netd_check_config(const struct netd_config *c, size_t size, struct err *err) _must_check_;
 int netd_check_op(
 	const struct netd_op *op, const struct netd_config *config, struct err *err) _must_check_;

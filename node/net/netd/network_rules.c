@@ -4,7 +4,9 @@ static void write_forward(struct buf *out, const struct netd_network *n, const c
 {
 	const char *b = n->bridge;
 
-	if (n->isolated) {
+	if (n->kind == NETD_GIVEN)
+		return;
+	if (n->kind == NETD_ISOLATED) {
 		buf_printf(out,
 			"\t\tiifname \"%s\" oifname != \"%s\" drop\n"
 			"\t\toifname \"%s\" iifname != \"%s\" drop\n",
@@ -22,10 +24,13 @@ static void write_forward(struct buf *out, const struct netd_network *n, const c
 void network_rules_write(struct buf *out, const struct netd_network *list, size_t count)
 {
 	char range[NET_ADDRESS_TEXT + 4];
+	bool some = false;
 
 	buf_add_str(out,
 		"add table ip " NETD_NETWORKS_TABLE "\ndelete table ip " NETD_NETWORKS_TABLE "\n");
-	if (!count)
+	for (size_t i = 0; i < count; i++)
+		some |= list[i].kind != NETD_GIVEN;
+	if (!some)
 		return;
 	buf_add_str(out, "table ip " NETD_NETWORKS_TABLE " {\n\tchain forward {\n"
 			 "\t\ttype filter hook forward priority filter; policy accept;\n");
@@ -34,7 +39,7 @@ void network_rules_write(struct buf *out, const struct netd_network *list, size_
 	buf_add_str(out, "\t}\n\tchain input {\n"
 			 "\t\ttype filter hook input priority filter; policy accept;\n");
 	for (size_t i = 0; i < count; i++)
-		if (list[i].isolated)
+		if (list[i].kind == NETD_ISOLATED)
 			buf_printf(out,
 				"\t\tiifname \"%s\" udp dport 67 accept\n"
 				"\t\tiifname \"%s\" drop\n",
@@ -42,7 +47,7 @@ void network_rules_write(struct buf *out, const struct netd_network *list, size_
 	buf_add_str(out, "\t}\n\tchain postrouting {\n"
 			 "\t\ttype nat hook postrouting priority srcnat; policy accept;\n");
 	for (size_t i = 0; i < count; i++) {
-		if (list[i].isolated)
+		if (list[i].kind != NETD_NAT)
 			continue;
 		net_range_format(&list[i].range, range);
 		buf_printf(out,

@@ -11,5 +11,5 @@
 
 #define NETD_NETWORKS_TABLE "hanok-networks"
 
-/* As text for nft(8); removes the table when count is 0. */
+/* As text for nft(8); removes the table when there are none but of kind NETD_GIVEN. */
 void network_rules_write(struct buf *out, const struct netd_network *list, size_t count);

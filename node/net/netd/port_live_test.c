@@ -287,8 +287,8 @@ static void some_send_from_their_own_mac_alone(void **state)
 
 static void networks_are_a_table_as_long_as_there_are_some(void **state)
 {
-	struct netd_network n[2] = {
-		{.bridge = "hkb1", .range = {.prefix = 24}}, {.bridge = "alone0", .isolated = 1}};
+	struct netd_network n[2] = {{.bridge = "hkb1", .range = {.prefix = 24}},
+		{.bridge = "alone0", .kind = NETD_ISOLATED}};
 
 	n[0].range.address = ip("192.168.150.0");
 	assert_int_equal(tell_netd(NETD_NETWORKS, n, sizeof(n)), 0);

@@ -195,7 +195,8 @@ static void addresses_stay_with_their_keys(void **state)
 static void rules_are_about_good_names_alone(void **state)
 {
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
-	struct netd_network n[2] = {{.bridge = "hkb1"}, {.bridge = "virbr7", .isolated = 1}};
+	struct netd_network n[2] = {
+		{.bridge = "hkb1"}, {.bridge = "virbr7", .kind = NETD_ISOLATED}};
 	struct err err = ERR_INIT;
 
 	assert_int_equal(net_range_parse("10.9.0.0/24", &n[0].range), 0);
@@ -211,7 +212,7 @@ static void rules_are_about_good_names_alone(void **state)
 	n[0].bridge[2] = 'b';
 	n[0].range.prefix = 3;
 	assert_int_equal(netd_check_network(&n[0], &err), -EINVAL);
-	n[1].isolated = 0;
+	n[1].kind = NETD_NAT;
 	assert_int_equal(netd_check_network(&n[1], &err), -EINVAL);
 	buf_clear(&out);
 	network_rules_write(&out, NULL, 0);

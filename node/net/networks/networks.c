@@ -308,9 +308,11 @@ static void guard(const struct network *w, const struct user *u, bool there)
 		ports_remove(w->all->c.ports, id);
 }
 
-static bool rules_wanted(const struct network *w)
+static enum netd_network_kind netd_kind_of(const struct network *w)
 {
-	return w->config.kind != NET_KIND_BRIDGE;
+	if (w->config.kind == NET_KIND_BRIDGE)
+		return NETD_GIVEN;
+	return w->config.kind == NET_KIND_ISOLATED ? NETD_ISOLATED : NETD_NAT;
 }
 
 /* A bridge that an earlier agent made, with guests on it that were not told yet. */
@@ -345,11 +347,9 @@ static void tell_netd(struct networks *n)
 		const struct network *w = n->list.items[i];
 		struct netd_network one;
 
-		if (!rules_wanted(w))
-			continue;
 		memset(&one, 0, sizeof(one));
 		memcpy(one.bridge, w->config.bridge, strlen(w->config.bridge));
-		one.isolated = w->config.kind == NET_KIND_ISOLATED;
+		one.kind = netd_kind_of(w);
 		one.range = w->config.range;
 		buf_add(&all, &one, sizeof(one));
 	}
