@@ -610,9 +610,9 @@ int net_attach(struct node_net *net, const struct net_attachment *a, struct net_
 	return networks_attach(net->networks, a, ret, err);
 }
 
-void net_detach(struct node_net *net, const char *uid)
+void net_detach(struct node_net *net, const char *uid, const char *const *keep, size_t count)
 {
-	networks_detach(net->networks, uid);
+	networks_detach(net->networks, uid, keep, count);
 }
 
 void net_attachments_complete(struct node_net *net)

@@ -67,7 +67,8 @@ struct net_attached {
  * known yet, -ENOENT when there is no such one. */
 int net_attach(struct node_net *net, const struct net_attachment *a, struct net_attached *ret,
 	struct err *err) _must_check_;
-void net_detach(struct node_net *net, const char *uid); /* from all of them */
+/* From all of them, but for the interfaces named in `keep` (may be NULL with count 0). */
+void net_detach(struct node_net *net, const char *uid, const char *const *keep, size_t count);
 /* All machines that run were told: what no guest uses may go. */
 void net_attachments_complete(struct node_net *net);
 

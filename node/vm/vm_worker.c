@@ -444,7 +444,7 @@ static void clean_rest(struct vm_worker *w)
 {
 	char id[80];
 
-	net_detach(w->m->node->net, w->uid);
+	net_detach(w->m->node->net, w->uid, NULL, 0);
 	w->attached = false;
 	vm_prepare_lease_id(w->uid, id);
 	if (w->lease)

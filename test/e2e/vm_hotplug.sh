@@ -120,6 +120,8 @@ nics() { domain | grep -c '<interface '; }
 check "libvirt has it" eventually 60 matches '^2$' nics
 check "and unplugged" virt detach-interface guest quiet
 check "the guest lets it go" eventually 90 matches '^1$' nics
+no_bridge() { ! on_node 1 ip link show hk-quiet0; }
+check "and its network, which nobody uses any more" eventually 30 no_bridge
 check_output "which was nobody else's doing" '^$' k_field vmi/guest '.status.conditions[?(@.type=="ChangedOutside")].status'
 check "its system answers" eventually 60 matches '^virtual machine guest$' answers
 check_output "it is the same instance" "^$instance\$" k_field vmi/guest .metadata.uid

@@ -622,17 +622,27 @@ int networks_attach(struct networks *n, const struct net_attachment *a, struct n
 	return r;
 }
 
-void networks_detach(struct networks *n, const char *uid)
+static bool is_among(const char *name, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (streq(list[i], name))
+			return true;
+	return false;
+}
+
+void networks_detach(struct networks *n, const char *uid, const char *const *keep, size_t count)
 {
 	for (size_t i = n->list.count; i-- > 0;) {
 		struct network *w = n->list.items[i];
 
 		for (size_t k = w->users.count; k-- > 0;) {
 			struct user *u = &w->users.items[k];
-			_cleanup_(free_p) char *id = user_id(u), *directory = lease_directory(w);
+			_cleanup_(free_p) char *id = NULL, *directory = NULL;
 
-			if (!streq(u->uid, uid))
+			if (!streq(u->uid, uid) || is_among(u->interface, keep, count))
 				continue;
+			id = user_id(u);
+			directory = lease_directory(w);
 			if (w->dhcp)
 				dhcp_remove(w->dhcp, id);
 			if (u->address.family)

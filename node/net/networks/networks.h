@@ -27,7 +27,7 @@ void networks_destroy(struct networks *n); /* the kernel's state stays; NULL all
 
 int networks_attach(struct networks *n, const struct net_attachment *a, struct net_attached *ret,
 	struct err *err) _must_check_;
-void networks_detach(struct networks *n, const char *uid);
+void networks_detach(struct networks *n, const char *uid, const char *const *keep, size_t count);
 void networks_complete(struct networks *n);
 /* Ranges that are somebody else's: pods, services. */
 void networks_set_taken(struct networks *n, const struct net_range *taken, size_t count);

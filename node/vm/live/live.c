@@ -541,6 +541,20 @@ static bool open_claim(struct vm_live *l, const struct vm_disk *d)
 
 /* ---- the loop ---- */
 
+/* Networks let go of what was unplugged: its address, its MAC, the network itself. */
+static void drop_old_networks(const struct vm_live *l)
+{
+	const struct vm_worker *w = l->w;
+	const char *keep[LIVE_INTERFACES_MAX + VM_INTERFACES_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < w->spec.interface_count; i++)
+		keep[count++] = w->spec.interfaces[i].name;
+	for (size_t i = 0; i < l->now.interface_count; i++)
+		keep[count++] = l->now.interfaces[i].name;
+	net_detach(w->m->node->net, w->uid, keep, count);
+}
+
 static void go_on(struct vm_live *l)
 {
 	struct vm_worker *w = l->w;
@@ -550,6 +564,7 @@ static void go_on(struct vm_live *l)
 	for (size_t i = 0; i < w->spec.disk_count; i++)
 		if (live_plan_wants_path(&w->spec.disks[i], &l->now))
 			waits |= open_claim(l, &w->spec.disks[i]);
+	drop_old_networks(l);
 	live_plan_targets(&w->spec, &l->now);
 	live_plan_make(&w->spec, &l->now, &l->plan);
 	/* What could not be opened has no step yet. */
