@@ -2,6 +2,9 @@
  *
  * A sender:  asking --101--> joined --idle, or the far side ends--> ended, freed
  *               \--refused, failed------------------------------------^
+ *
+ * After a refusal, or a stream that ended at once without a word, what comes from senders without
+ * a stream is lost for a while, which doubles each time; one that is answered, or lasts, ends that.
  */
 #include "cli/virt/datagrams.h"
 
@@ -17,6 +20,9 @@
 #define QUEUE_MAX_BYTES (256u << 10)
 #define IDLE_MS 120000
 #define LOOK_MS 10000
+#define BACK_OFF_MS 1000
+#define BACK_OFF_MAX_MS 30000
+#define LASTS_MS 10000 /* a stream that stayed so long was no refusal */
 
 struct datagrams {
 	uv_udp_t udp;
@@ -28,6 +34,8 @@ struct datagrams {
 	char *path;
 	struct list senders;
 	size_t sender_count;
+	uint64_t back_off_ms, not_before_ms; /* for the next stream; 0 = at once */
+	char *told;			     /* the last refusal, until a stream lasts */
 	char room[65536];
 };
 
@@ -39,7 +47,8 @@ struct sender {
 	struct websocket *websocket; /* NULL before the upgrade */
 	bool ending;		     /* it was told to close */
 	struct buf waiting;	     /* sizes as uint32_t, each with its datagram behind it */
-	uint64_t used_ms;
+	uint64_t used_ms, joined_ms;
+	bool heard; /* the far side said something */
 	char *headers;
 	struct arena arena;
 };
@@ -48,6 +57,7 @@ static void settle(struct datagrams *d)
 {
 	if (!d->closing || d->handles > 0 || d->sender_count > 0)
 		return;
+	free(d->told);
 	free(d->path);
 	free(d);
 }
@@ -79,12 +89,44 @@ static void end(struct sender *s)
 	forget(s);
 }
 
+/* ---- back-off ---- */
+
+static void went_well(struct datagrams *d)
+{
+	d->back_off_ms = d->not_before_ms = 0;
+	free(TAKE_PTR(d->told));
+}
+
+static void went_wrong(struct datagrams *d)
+{
+	uint64_t now = uv_now(d->udp.loop);
+
+	if (now < d->not_before_ms) /* asked at the same time as another one */
+		return;
+	d->back_off_ms =
+		d->back_off_ms ? MIN(d->back_off_ms * 2, (uint64_t)BACK_OFF_MAX_MS) : BACK_OFF_MS;
+	d->not_before_ms = now + d->back_off_ms;
+}
+
+static void tell(struct datagrams *d, const char *text)
+{
+	if (streq(text, d->told))
+		return;
+	fprintf(stderr, "%s\n", text);
+	free(d->told);
+	d->told = xstrdup(text);
+}
+
+/* ---- the far side ---- */
+
 static void far_message(void *user, bool text, const char *data, size_t size)
 {
 	struct sender *s = user;
 	uv_buf_t b = uv_buf_init((char *)(uintptr_t)data, (unsigned)size);
 
 	s->used_ms = uv_now(s->d->udp.loop);
+	s->heard = true;
+	went_well(s->d);
 	/* What does not fit, or finds no room, is lost, as datagrams are. */
 	if (!s->d->closing)
 		(void)uv_udp_try_send(&s->d->udp, &b, 1, (const struct sockaddr *)&s->address);
@@ -92,7 +134,15 @@ static void far_message(void *user, bool text, const char *data, size_t size)
 
 static void far_closed(void *user, unsigned code)
 {
-	forget(user);
+	struct sender *s = user;
+
+	if (!s->heard && !s->ending) {
+		if (uv_now(s->d->udp.loop) - s->joined_ms < LASTS_MS)
+			went_wrong(s->d);
+		else
+			went_well(s->d);
+	}
+	forget(s);
 }
 
 static void send_waiting(struct sender *s)
@@ -115,12 +165,14 @@ static void on_upgraded(void *user, struct stream *stream, const struct http_res
 
 	s->call = NULL;
 	if (!websocket_client_accepted(s->headers, r)) {
-		fprintf(stderr, "the server's answer is no WebSocket\n");
+		tell(s->d, "the server's answer is no WebSocket");
+		went_wrong(s->d);
 		stream_close(stream);
 		forget(s);
 		return;
 	}
 	s->websocket = websocket_client(stream, &handler, s);
+	s->joined_ms = uv_now(s->d->udp.loop);
 	websocket_read_start(s->websocket);
 	send_waiting(s);
 }
@@ -132,12 +184,13 @@ static void on_refused(void *user, const struct http_response *r, const struct e
 
 	s->call = NULL;
 	if (!r && err->code != -ECANCELED)
-		fprintf(stderr, "%s\n", err->msg);
+		tell(s->d, err->msg);
 	else if (r && json_parse(&s->arena, r->body, r->body_size, NULL, &status, NULL) == 0)
-		fprintf(stderr, "%s\n",
-			json_str_or(json_get(status, "message"), "the server refused"));
+		tell(s->d, json_str_or(json_get(status, "message"), "the server refused"));
 	else if (r)
-		fprintf(stderr, "the server answered %d\n", r->status);
+		tell(s->d, arena_printf(&s->arena, "the server answered %d", r->status));
+	if (r || err->code != -ECANCELED)
+		went_wrong(s->d);
 	forget(s);
 }
 
@@ -222,7 +275,7 @@ static void on_datagram(
 	if (n <= 0 || !from)
 		return;
 	s = find(d, from);
-	if (!s)
+	if (!s && uv_now(u->loop) >= d->not_before_ms)
 		s = new_sender(d, from);
 	if (!s)
 		return;

@@ -47,6 +47,31 @@ complete_it() {
 }
 check_output "and completes verbs" 'snapshot-create.*snapshot-restore' complete_it
 
+k create -f - >/dev/null <<'END'
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: waiting}
+spec: {domain: {memory: {guest: 64Mi}, devices: {}}}
+END
+# Each datagram asks anew, if nobody holds it back.
+refused_once() {
+	local log=$TEST_DIR/forward.log pid port
+	"$HANOK" virt port-forward vmi/waiting udp/0:53 --kubeconfig "$KUBECONFIG_FILE" -n virt >"$log" 2>&1 &
+	pid=$!
+	eventually 20 grep -q '^Forwarding from 127.0.0.1:[0-9]* (udp/0:53)$' "$log" || return 1
+	port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$log")
+	for _ in $(seq 30); do
+		echo x >"/dev/udp/127.0.0.1/$port"
+		sleep 0.1
+	done
+	kill $pid
+	wait $pid
+	cat "$log"
+	[ "$(grep -vc '^Forwarding' "$log")" = 1 ]
+}
+check_output "datagrams for what does not run: refused, and told once" 'VMI is not running' refused_once
+check "delete" k delete vmi waiting
+
 create() { virt create vm --name "$1" --run-strategy Halted --memory 128Mi --volume-containerdisk src:registry.lab/x:1,bootorder:1 "${@:2}"; }
 create a --user me --ssh-key 'ssh-ed25519 AAAA me' >"$TEST_DIR/a.yaml"
 check "create vm writes a manifest that the server takes" k apply -f "$TEST_DIR/a.yaml"
