@@ -253,8 +253,8 @@ use_lab() {
 		TEST_OWN_LAB=1
 		HANOK_LAB=$(mktemp -d /tmp/hanok-lab.XXXXXX)
 		export HANOK_LAB
+		lab_use "$HANOK_LAB" # one that did not come up is ended, too
 		HANOK_BIN=$HANOK "$TEST_ROOT/test/lab/up.sh" "$@" >&2 || exit 1
-		lab_use "$HANOK_LAB"
 	else
 		lab_use "$HANOK_TEST_LAB"
 	fi
