@@ -235,7 +235,7 @@ int vm_manager_create(struct node *n, struct vm_manager **ret, struct err *err)
 	m->libvirt = libvirt_create(n->loop, n->clock, n->libvirt_address, &on_libvirt, m);
 	m->agents = agent_link_create(n->loop, n->clock, n->libvirt_address, agents_up, m);
 	m->secrets = ref_watches_create(n, secret_changed, m);
-	m->addresses = vm_addresses_create(n);
+	m->addresses = vm_addresses_create(m);
 	snprintf(selector, sizeof(selector), "status.nodeName=%s", n->name);
 	m->instances = informer_create(n->client, m->kind, NULL, NULL, selector);
 	informer_add_handler(m->instances, &on_instance, m);

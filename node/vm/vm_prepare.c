@@ -1,11 +1,13 @@
 #include "node/vm/vm_prepare.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "lib/base/log.h"
+#include "lib/base/vec.h"
 #include "node/child/child.h"
 #include "node/disk/disks.h"
 #include "node/vm/guest_dns.h"
@@ -749,6 +751,30 @@ void vm_address_keep(const char *directory, const char *domain, const char *addr
 	mkdir(parent, 0700);
 	if (files_write(path, address, strlen(address), 0600, NULL) < 0)
 		log_warn("can't remember the address of a VM", "domain", domain, NULL);
+}
+
+void vm_address_forget(const char *directory, const char *domain)
+{
+	_cleanup_(free_p) char *path = address_path(directory, domain);
+
+	(void)unlink(path);
+}
+
+void vm_address_list(const char *directory, struct lease_kept_list *ret)
+{
+	_cleanup_(free_p) char *parent = xasprintf("%s-addresses", directory);
+	DIR *dir = opendir(parent);
+
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		bool known = *e->d_name == '.';
+
+		for (size_t i = 0; i < ret->count; i++)
+			known |= streq(ret->items[i], e->d_name);
+		if (!known)
+			VEC_PUSH(ret, xstrdup(e->d_name));
+	}
+	if (dir)
+		closedir(dir);
 }
 
 struct vm_prepare *vm_prepare_start(const struct vm_prepare_options *o)

@@ -6,6 +6,7 @@
  * Disks of VMIs are theirs alone and as old as they are: nothing in there outlives the VMI. */
 #pragma once
 
+#include "node/net/lease.h"
 #include "node/net/net.h"
 #include "node/vm/image/container_disks.h"
 
@@ -36,6 +37,9 @@ int vm_prepare_domain(
  * now. */
 void vm_address_recall(const char *directory, const char *domain, char ret[16]);
 void vm_address_keep(const char *directory, const char *domain, const char *address);
+void vm_address_forget(const char *directory, const char *domain);
+/* Adds the domains of which one is remembered, but for those that `ret` has already. */
+void vm_address_list(const char *directory, struct lease_kept_list *ret);
 /* Which address a VMI's first interface has by its uid. */
 void vm_prepare_lease_id(const char *uid, char ret[80]);
 
