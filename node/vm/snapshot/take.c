@@ -5,7 +5,7 @@
  *      |  +---- not as it should be: said, and again          |
  *      |                                                      |
  *      +--a guest runs--> ASKING --> ADDING --> FREEZING --> SWITCHING (thawed after it)
- *            (libvirt's XML)  (new tops)  (guest agent)   (libvirt, all disks at once)
+ *            (job over? XML)  (new tops)  (guest agent)   (libvirt, all disks at once)
  *                                  |                          | failed
  *                                  +<--------- SETTLING <-----+
  *
@@ -25,10 +25,12 @@
 #include "node/volume/volume.h"
 
 #define AGAIN_NS (5 * NS_PER_S)
+#define BUSY_NS NS_PER_S
 #define FREEZE_TIMEOUT_S 20
 #define SWITCH_TIMEOUT_MS 60000u
 #define MEMORY_TIMEOUT_MS 1800000u /* all of a guest's memory goes to the disk */
 #define MEMORY_ANNOTATION "hanok.io/snapshot-memory"
+#define NO_JOB 0 /* VIR_DOMAIN_JOB_NONE */
 
 enum take_state {
 	WAITING,
@@ -648,8 +650,29 @@ static void on_xml(void *user, const struct libvirt_reply *r)
 	run(t, add_tops, on_added);
 }
 
+static void on_job_info(void *user, const struct libvirt_reply *r)
+{
+	struct take *t = user;
+	struct vm_worker *w = worker_of(t);
+	struct xdr_reader body = r->body;
+
+	t->call = NULL;
+	if (!w || !r->ok || xdr_get_u32(&body) != NO_JOB) {
+		release(t);
+		t->not_before_ns = now_of(t) + BUSY_NS;
+		later(t);
+		return;
+	}
+	t->call = libvirt_call_domain(
+		t->s->m->libvirt, LIBVIRT_DOMAIN_GET_XML_DESC, &w->domain, 0, on_xml, t);
+}
+
+/* What an agent before this one asked libvirt for goes on without it, to write the guest's memory
+ * most of all: until that has ended its files are not touched. */
 static void begin_live(struct take *t, struct vm_worker *w)
 {
+	_cleanup_(buf_finish) struct buf args = BUF_INIT;
+
 	snprintf(t->worker, sizeof(t->worker), "%s", w->uid);
 	if (!libvirt_is_up(t->s->m->libvirt)) {
 		later(t);
@@ -657,8 +680,9 @@ static void begin_live(struct take *t, struct vm_worker *w)
 	}
 	t->state = ASKING;
 	hold(t);
-	t->call = libvirt_call_domain(
-		t->s->m->libvirt, LIBVIRT_DOMAIN_GET_XML_DESC, &w->domain, 0, on_xml, t);
+	xdr_put_domain(&args, &w->domain);
+	t->call = libvirt_call(
+		t->s->m->libvirt, LIBVIRT_DOMAIN_GET_JOB_INFO, &args, 0, on_job_info, t);
 }
 
 /* ---- disks that nobody writes ---- */
