@@ -135,6 +135,10 @@ functions_at_exit() {
 	local status=$?
 	trap - EXIT INT TERM
 	IFS=$' \t\n' # that of the "read" that a signal may have come in
+	if [ -n "${IMAGES_PID:-}" ]; then
+		kill -- "-$IMAGES_PID" 2>/dev/null
+		wait "$IMAGES_PID"
+	fi
 	if [ -n "${WORKERS_PID:-}" ]; then
 		kill "$WORKERS_PID" 2>/dev/null
 		wait "$WORKERS_PID"
@@ -161,7 +165,17 @@ for stack in $STACKS; do
 	done <"$CASES"
 done >"$PLAN"
 
-# The stacks' images, in the lab's registry.
+# The stacks' images, in the lab's registry. As a job of its own, which a run that is cut off needs not wait for.
+images() {
+	local status=0
+	set -m
+	stack_images "$1" >"$LOGS/images-$1.log" 2>&1 &
+	IMAGES_PID=$!
+	set +m
+	wait $IMAGES_PID || status=$?
+	IMAGES_PID=
+	return $status
+}
 stack_images() {
 	local fabric cache=$TEST_ROOT/.cache/images/debian
 	[ "$1" = A ] || return 0
@@ -278,7 +292,8 @@ for stack in $STACKS; do
 		CASE_SECONDS=1200
 	fi
 	why="the scenario ended before it; see $LOGS"
-	if stack_images "$stack" >"$LOGS/images-$stack.log" 2>&1; then
+	# shellcheck disable=SC2310
+	if images "$stack"; then
 		exec {workers}< <(scenarios "$stack")
 		WORKERS_PID=$!
 		while IFS= read -r -u "$workers" line; do
