@@ -152,7 +152,19 @@ not() {
 		return 1
 	fi
 }
+exits() {
+	local wanted=$1 status=0
+	shift
+	"$@" || status=$?
+	[ $status = "$wanted" ] || { echo "exit code $status, not $wanted: $*"; return 1; }
+}
 exists() { k get "$1" >/dev/null 2>&1; }
+# said_of OBJECT: what its conditions and events say. Its own specification has the words of what is refused, too: that is
+# no place to look for them.
+said_of() {
+	k get "$1" -o 'jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}' &&
+		k get events --field-selector "involvedObject.name=${1#*/}" -o 'jsonpath={range .items[*]}{.reason}: {.message}{"\n"}{end}'
+}
 # What its node refuses will not come by waiting.
 refused() {
 	local why
@@ -229,22 +241,27 @@ uid() { k_field "vmi/$1" .metadata.uid; }
 other_uid() { local now; now=$(uid "$1") && [ -n "$now" ] && [ "$now" != "$2" ] && echo "$now"; }
 domain_xml() { lab_virsh dumpxml "$(k_namespace)_$1"; }
 domain_state() { lab_virsh domstate "$(k_namespace)_$1"; }
-domains() { lab_virsh list --all --name | sed '/^$/d'; }
+# no_domain NAME: libvirt was asked, and knows none.
+no_domain() {
+	local all
+	all=$(lab_virsh list --all --name) && ! grep -qx "$(k_namespace)_$1" <<<"$all"
+}
 k_namespace() { echo "${TEST_NAMESPACE[1]}"; }
 
-# The console is left logged out, so that the next finds the same question.
+# on_console NAME STEP...: steps of test/terminal.py on its serial console. It is left logged out, so that the next finds
+# the same question.
+on_console() {
+	python3 "$TEST_ROOT/test/terminal.py" "$((${PATIENT%s} / 3 + 40))" 'send:\n' "${@:2}" end:0 -- \
+		"$LAB/bin/hanok" virt console "$1" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
+}
+LOG_IN=('expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ')
 in_guest() {
-	local name=$1 command=$2
-	python3 "$TEST_ROOT/test/terminal.py" "$((${PATIENT%s} / 3 + 40))" 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
-		'never:EXIT[1-9][0-9]*END' "send:$command; echo EXIT\$?END\\n" 'expect:EXIT0END' 'send:exit\n' 'expect:login: ' 'send:\x1d' end:0 -- \
-		"$LAB/bin/hanok" virt console "$name" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
+	on_console "$1" "${LOG_IN[@]}" 'never:EXIT[1-9][0-9]*END' "send:$2; echo EXIT\$?END\\n" 'expect:EXIT0END' 'send:exit\n' 'expect:login: ' 'send:\x1d'
 }
 
 # leave_guest NAME COMMAND: starts COMMAND there and asks nothing more: it stands still by it, or ends.
 leave_guest() {
-	python3 "$TEST_ROOT/test/terminal.py" "$((${PATIENT%s} / 3 + 40))" 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' \
-		"send:echo LE''FT; $2 &\n" 'expect:LEFT' 'send:\x1d' end:0 -- \
-		"$LAB/bin/hanok" virt console "$1" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
+	on_console "$1" "${LOG_IN[@]}" "send:echo LE''FT; $2 &\n" 'expect:LEFT' 'send:\x1d'
 }
 
 # What is on the root disk, for snapshots and clones: a file that the web server shows, synced.
@@ -278,9 +295,13 @@ stack_disk() {
 	echo "$at"
 }
 
-# agent_restart: the node agent, as after a crash.
+# agent_kill: the node agent, as after a crash; agent_end: it stays away.
+agent_end() { on_node 1 sh -c 'lab-proc alive /run/lab/hanok-node.pid && lab-proc end /run/lab/hanok-node.pid 0'; }
 agent_kill() {
-	on_node 1 sh -c 'lab-proc alive /run/lab/hanok-node.pid && lab-proc end /run/lab/hanok-node.pid 0'
+	agent_end
+	agent_begin
+}
+agent_begin() {
 	lab_node_up 1
 	k wait --for=condition=Ready node/node1 --timeout=120s
 }

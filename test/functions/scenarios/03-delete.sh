@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #@@ deletion | What goes with a machine
 
-#@ D01 | a running machine is deleted: its guest is shut down, no domain, file or tap stays |
+#@ D01 | a running machine is deleted: no domain, file or tap stays |
 D01() {
 	local uid tap
 	DISK=container machine_spec d01 | k apply -f -
@@ -10,9 +10,10 @@ D01() {
 	tap=$(domain_xml d01 | sed -n "/<interface /,/<\/interface>/s/.*<target dev='\([^']*\)'.*/\1/p")
 	[ -n "$tap" ]
 	on_node 1 ip link show "$tap"
+	on_node 1 test -e "/var/lib/hanok/vms/$uid"
 	virt delete d01 --force
 	gone vmi/d01
-	domains | not grep -q d01
+	no_domain d01
 	not on_node 1 test -e "/var/lib/hanok/vms/$uid"
 	not on_node 1 ip link show "$tap"
 }
@@ -32,19 +33,25 @@ D02() {
 
 #@ D03 | with firmware and TPM state: NVRAM and TPM files go too | ovmf swtpm
 D03() {
-	local uid
+	local file
 	DISK=container machine_spec d03 "$(domain '{"machine":{"type":"q35"},"firmware":null,"features":{"smm":{}}}')" \
 		"$(domain '{"firmware":{"bootloader":{"efi":{"secureBoot":false,"persistent":true}}},"devices":{"tpm":{"persistent":true}}}')" "$(inner '{"readinessProbe":null}')" | k apply -f -
 	phase_is vmi/d03 Running
-	uid=$(uid d03)
 	domain_xml d03 | grep -q '<nvram'
 	domain_xml d03 | grep -q '<tpm'
+	state_of d03 >"$TEST_DIR/state"
+	cat "$TEST_DIR/state"
+	grep -q '/vms/' "$TEST_DIR/state"
+	grep -q 'nvram\|vm-state' "$TEST_DIR/state"
+	grep -q swtpm "$TEST_DIR/state"
 	virt delete d03 --force
-	domains | not grep -q d03
-	eventually 30 no_state "$uid" d03
+	no_domain d03
+	for file in $(<"$TEST_DIR/state"); do eventually 30 on_node 1 test ! -e "$file"; done
 }
-no_state() {
-	[ -z "$(on_node 1 find /var/lib/libvirt/qemu/nvram /var/lib/libvirt/swtpm /var/lib/hanok/vms /var/lib/hanok/vm-state -name "*$1*" -o -name "*_$2*" 2>/dev/null)" ]
+# What of the node's files carries its name, or one of its three numbers.
+state_of() {
+	on_node 1 sh -c 'for name; do find /var/lib/libvirt /var/lib/hanok -name "*$name*"; done' sh \
+		"$(k_namespace)_$1" "$(uid "$1")" "$(k_field "vm/$1" .metadata.uid)" "$(lab_virsh domuuid "$(k_namespace)_$1")"
 }
 
 #@ D04 | --with-disks also deletes claims that it only names |

@@ -49,6 +49,6 @@ D08() {
 	agent_kill
 	gone vm/d08
 	gone vmi/d08
-	domains | not grep -q d08
+	no_domain d08
 	not on_node 1 test -e "/var/lib/hanok/vms/$uid"
 }

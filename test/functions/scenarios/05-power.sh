@@ -1,14 +1,17 @@
 # shellcheck shell=bash
 #@@ control | On and off
 
+# Its guest has an hour to power off: what is over sooner was done by the guest, or was forced as asked for.
+power() { machine power "$(inner '{"terminationGracePeriodSeconds":3600}')"; }
+
 #@ K01 | stop by the guest itself (agent or ACPI), then start; the disk has what was written |
 K01() {
-	machine power
+	power
 	mark power stays
 	virt stop power
 	gone vmi/power
 	status_is power Stopped
-	domains | not grep -q power
+	no_domain power
 	virt start power
 	ready power
 	marked power stays
@@ -16,12 +19,9 @@ K01() {
 
 #@ K02 | stop --force switches off at once |
 K02() {
-	local started
-	machine power
-	started=$SECONDS
+	power
 	virt stop power --force
 	gone vmi/power
-	echo "gone after $((SECONDS - started)) s"
 	status_is power Stopped
 	virt start power
 	phase_is vmi/power Running
@@ -30,7 +30,7 @@ K02() {
 #@ K03 | restart gives a new instance of the same machine |
 K03() {
 	local before id
-	machine power
+	power
 	before=$(uid power)
 	id=$(lab_virsh domuuid "$(k_namespace)_power")
 	virt restart power --force
@@ -42,10 +42,9 @@ K03() {
 #@ K04 | reset presses the button: the guest boots again, the instance stays |
 K04() {
 	local before
-	machine power
+	power
 	before=$(uid power)
-	mark power old
-	in_guest power 'mkdir -p /run/x; touch /run/x/here; mkdir -p /www; ln -sf /run/x/here /www/here'
+	in_guest power 'mkdir -p /run/x; touch /run/x/here'
 	virt reset power
 	answers power
 	[ "$(uid power)" = "$before" ]
@@ -55,7 +54,7 @@ K04() {
 #@ K05 | a soft reboot and one from inside keep the instance |
 K05() {
 	local before
-	machine power
+	power
 	before=$(uid power)
 	in_guest power 'touch /run/here'
 	virt soft-reboot power
@@ -67,7 +66,7 @@ rebooted() { answers "$1" && in_guest "$1" 'test ! -e /run/here'; }
 #@ K06 | run strategies: Always comes back when the guest powers off, Manual and Once do not |
 K06() {
 	local before
-	machine power
+	power
 	before=$(uid power)
 	power_off power
 	eventually 120 other_uid power "$before"
@@ -81,14 +80,13 @@ K06() {
 }
 power_off() {
 	answers "$1"
-	python3 "$TEST_ROOT/test/terminal.py" 240 'send:\n' 'expect:login: ' 'send:root\n' 'expect:assword:' 'send:hanok\n' 'expect:# ' 'send:poweroff\n' end:0 -- \
-		"$LAB/bin/hanok" virt console "$1" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}"
+	on_console "$1" "${LOG_IN[@]}" 'send:poweroff\n'
 }
 
 #@ K07 | a host's restart: guests that are to run run again | alone
 K07() {
 	local before
-	machine power
+	power
 	mark power through
 	before=$(address power)
 	lab_host_down 1

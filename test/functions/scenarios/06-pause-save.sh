@@ -70,10 +70,12 @@ K13() {
 	eventually 60 matches '^running$' domain_state k13
 	virt save k13
 	eventually 120 matches 'shut off' domain_state k13
+	saved_states k13 | grep -q .
 	virt delete k13 --force
-	domains | not grep -q k13
-	eventually 30 matches '^$' on_node 1 sh -c "find /var/lib/libvirt/qemu/save -name '*k13*' 2>/dev/null; true"
+	no_domain k13
+	eventually 30 matches '^$' saved_states k13
 }
+saved_states() { on_node 1 find /var/lib/libvirt/qemu/save -name "$(k_namespace)_$1*"; }
 
 #@ K14 | a paused machine can be stopped |
 K14() {

@@ -61,7 +61,7 @@ K19() {
 	door
 	eventually 120 door_ssh true
 	[ "$(door_ssh 'echo inside')" = inside ]
-	not door_ssh 'exit 3'
+	exits 3 door_ssh 'exit 3'
 }
 door_ssh() { virt ssh root@vm/door -i "$SSH_KEY_FILE" --known-hosts "$TEST_DIR/known" --command "$1"; }
 

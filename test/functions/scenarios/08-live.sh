@@ -10,8 +10,10 @@ K22() {
 	roomy
 	virt set live --memory 512Mi
 	eventually 60 matches 512Mi k_field vmi/live .status.memory.guestCurrent
-	answers live
+	in_guest live 'read -r _ size _ </proc/meminfo; test $size -gt 400000'
 	virt set live --memory "$(roomy_memory)"
+	eventually 60 matches "^$(roomy_memory)$" k_field vmi/live .status.memory.guestCurrent
+	in_guest live 'read -r _ size _ </proc/meminfo; test $size -lt 400000'
 }
 
 #@ K23 | a processor is plugged in |
@@ -42,6 +44,7 @@ K25() {
 	virt addvolume live --volume-name k25 --persist
 	eventually 60 matches '^Ready$' k_field vmi/live '.status.volumeStatus[?(@.name=="k25")].phase'
 	domain_xml live | grep -q k25
+	eventually 20 in_guest live 'grep -qx 65536 /sys/block/*/size'
 	virt removevolume live --volume-name k25 --persist
 	eventually 60 unplugged k25
 	answers live

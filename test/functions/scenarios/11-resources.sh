@@ -35,7 +35,7 @@ K45() {
 		phase_is vmi/k45 Running
 		domain_xml k45 | grep -q '<hugepages'
 	else
-		eventually 60 matches '[Hh]ugepages|huge pages' k describe vmi k45
+		eventually 60 matches '[Ii]nsufficient hugepages' said_of vmi/k45
 	fi
 	done_with k45
 }
@@ -65,7 +65,7 @@ merging_is() {
 
 #@ K47 | I/O threads, cache, native I/O and limits of a disk |
 K47() {
-	DISK=container machine_spec k47 "$(inner '{"readinessProbe":null}')" "$(domain '{"ioThreadsPolicy":"shared"}')" | python3 -c '
+	DISK=container machine_spec k47 '{"spec":{"template":{"metadata":{"annotations":{"io-limits.hanok.io/root":"iops=500"}}}}}' "$(inner '{"readinessProbe":null}')" "$(domain '{"ioThreadsPolicy":"shared"}')" | python3 -c '
 import json, sys
 vm = json.load(sys.stdin)
 disk = vm["spec"]["template"]["spec"]["domain"]["devices"]["disks"][0]
@@ -77,15 +77,20 @@ print(json.dumps(vm))' | k apply -f -
 	grep -q "cache='none'.*io='native'" "$TEST_DIR/xml"
 	grep -q "iothread='" "$TEST_DIR/xml"
 	grep -q K47SERIAL "$TEST_DIR/xml"
+	grep -q '<total_iops_sec>500<' "$TEST_DIR/xml"
 	done_with k47
 }
 
 #@ K48 | weights and limits of processor time; real-time scheduling is given or refused in words |
 K48() {
-	tuned k48 '{"resources":{"requests":{"cpu":"100m"},"limits":{"cpu":"500m"}}}' | grep -E '<shares>|<quota>|<period>'
+	local quota
+	tuned k48 '{"resources":{"requests":{"cpu":"100m"},"limits":{"cpu":"500m"}}}' >"$TEST_DIR/xml"
+	grep -q '<shares>' "$TEST_DIR/xml"
+	quota=$(sed -n 's/.*<global_quota>\(.*\)<.*/\1/p' "$TEST_DIR/xml")
+	[ $((quota * 2)) = "$(sed -n 's/.*<global_period>\(.*\)<.*/\1/p' "$TEST_DIR/xml")" ]
 	done_with k48
-	DISK=container machine_spec k48b "$(domain '{"cpu":{"cores":1,"dedicatedCpuPlacement":true,"realtime":{}}}')" | k apply -f - || return 0
+	DISK=container machine_spec k48b "$(domain '{"cpu":{"cores":1,"dedicatedCpuPlacement":true,"realtime":{}}}')" | k apply -f -
 	eventually 90 realtime_said
 	done_with k48b
 }
-realtime_said() { domain_xml k48b | grep -q '<vcpusched' || k describe vmi k48b | grep -qi 'real-\?time'; }
+realtime_said() { domain_xml k48b | grep -q '<vcpusched' || matches '[Rr]eal-?time' said_of vmi/k48b; }

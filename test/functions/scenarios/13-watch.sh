@@ -28,7 +28,10 @@ K56() {
 K57() {
 	machine seen
 	domain_xml seen | grep -q "<seclabel type='dynamic' model='dac'"
-	k get vmi seen -o yaml | grep -qi 'confine\|seccomp\|seclabel'
+	k get vmi seen -o jsonpath='{.status.conditions[?(@.type=="Confined")].message}' >"$TEST_DIR/confined"
+	cat "$TEST_DIR/confined"
+	grep -q seccomp "$TEST_DIR/confined"
+	on_node 1 sh -c "grep '^Seccomp:' /proc/\$(cat /run/libvirt/qemu/$(k_namespace)_seen.pid)/status" | grep -q '2$'
 }
 
 #@ K58 | virsh destroy is noticed: the machine starts again, and it is told |

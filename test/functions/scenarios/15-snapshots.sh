@@ -95,11 +95,29 @@ L06() {
 
 #@ L07 | the agent is killed in the middle: the snapshot is whole or has failed, the machine goes on | alone
 L07() {
+	local n name phase middle=
 	machine shot
-	virt snapshot-create shot l07 --no-wait
-	agent_kill
-	eventually 120 settled l07
-	answers shot
-	virt snapshot-delete l07
+	mark shot whole
+	for n in 1 2 3 4; do
+		name=l07-$n
+		virt snapshot-create shot "$name" --memory --no-wait
+		eventually 30 matches '^(InProgress|Succeeded)$' k_field "vmsnapshot/$name" .status.phase
+		agent_end
+		phase=$(k_field "vmsnapshot/$name" .status.phase)
+		agent_begin
+		echo "the agent was killed when the phase was $phase"
+		[ "$phase" != InProgress ] || middle=1
+		eventually 120 matches '^(Succeeded|Failed)$' k_field "vmsnapshot/$name" .status.phase
+		answers shot
+		if [ "$(k_field "vmsnapshot/$name" .status.phase)" = Succeeded ]; then
+			stopped shot
+			virt snapshot-restore shot "$name"
+			running shot
+			marked shot whole
+		fi
+		virt snapshot-delete "$name"
+		[ -z "$middle" ] || return 0
+	done
+	echo "it was never in the middle"
+	return 1
 }
-settled() { matches '^(Succeeded|Failed)$' k_field "vmsnapshot/$1" .status.phase; }

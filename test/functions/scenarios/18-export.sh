@@ -9,7 +9,7 @@ ask() { curl -sk --max-time 120 "$@"; }
 outside() {
 	if [ ! -e "$TEST_DIR/outside" ]; then
 		machine outside
-		mark outside exported
+		mark outside exported-from-outside
 		touch "$TEST_DIR/outside"
 	fi
 	stopped outside
@@ -22,6 +22,7 @@ L22() {
 	[ "$(k_field vmexport/l22 .status.phase)" = Ready ]
 	[ "$(ask -o "$TEST_DIR/l22.raw" -w '%{http_code}' -H "x-kubevirt-export-token: $(token_of l22)" "$(link_of l22 internal raw)")" = 200 ]
 	[ "$(stat -c %s "$TEST_DIR/l22.raw")" -ge 16777216 ]
+	grep -aq exported-from-outside "$TEST_DIR/l22.raw"
 	rm -f "$TEST_DIR/l22.raw"
 	virt export delete l22
 }
@@ -31,6 +32,7 @@ L23() {
 	outside
 	virt export download l23 --vm outside --format gzip --output "$TEST_DIR/l23.gz" --insecure
 	gzip -t "$TEST_DIR/l23.gz"
+	zcat "$TEST_DIR/l23.gz" | grep -aq exported-from-outside
 	rm -f "$TEST_DIR/l23.gz"
 	not exists vmexport/l23
 }
@@ -51,7 +53,9 @@ L25() {
 	outside
 	virt snapshot-create outside l25s
 	virt export create l25 --snapshot l25s
-	[ -n "$(link_of l25 internal raw)$(link_of l25 internal gzip)" ]
+	ask -f -o "$TEST_DIR/l25.gz" -H "x-kubevirt-export-token: $(token_of l25)" "$(link_of l25 internal gzip)"
+	zcat "$TEST_DIR/l25.gz" | grep -aq exported-from-outside
+	rm -f "$TEST_DIR/l25.gz"
 	virt export delete l25
 	virt snapshot-delete l25s
 }
@@ -64,7 +68,7 @@ L26() {
 	import l26 "{\"http\":{\"url\":\"$(web_url l26.img.gz)\"}}"
 	DISK=none machine_spec l26vm "$(inner '{"+volumes":[{"name":"root","dataVolume":{"name":"l26"}}],"domain":{"devices":{"+disks":[{"name":"root","disk":{"bus":"virtio"},"bootOrder":1}]}}}')" | k apply -f -
 	ready l26vm
-	marked l26vm exported
+	marked l26vm exported-from-outside
 	virt delete l26vm --force --with-disks
 }
 
@@ -86,6 +90,6 @@ L28() {
 	import l28 "{\"pvc\":{\"namespace\":\"$(k_namespace)\",\"name\":\"outside-root\"}}"
 	DISK=none machine_spec l28vm "$(inner '{"+volumes":[{"name":"root","dataVolume":{"name":"l28"}}],"domain":{"devices":{"+disks":[{"name":"root","disk":{"bus":"virtio"},"bootOrder":1}]}}}')" | k apply -f -
 	ready l28vm
-	marked l28vm exported
+	marked l28vm exported-from-outside
 	virt delete l28vm --force --with-disks
 }
