@@ -196,19 +196,8 @@ static int set_grace(struct update *u, const struct json *present, struct json *
 
 static void change_machine(struct lifecycle *l)
 {
-	struct api_request *req = l->req;
-	struct update *u = ARENA_NEW(req->arena, struct update);
-	*u = (struct update){
-		.req = req,
-		.kind = req->kind,
-		.namespace = req->route.namespace,
-		.name = req->route.name,
-		.part = "lifecycle",
-		.change = change,
-		.reply = machines_update_accepted,
-		.user = l,
-	};
-	update_run(u);
+	machines_update(
+		l->req, &(struct machines_change){l->req->kind, "lifecycle", change, NULL, l});
 }
 
 static void grace_set(struct update *u, int code, struct object *o, struct json *doc)
@@ -251,18 +240,8 @@ static void run(struct api_request *req, enum verb verb)
 		api_fail(req);
 		return;
 	}
-	struct update *u = ARENA_NEW(req->arena, struct update);
-	*u = (struct update){
-		.req = req,
-		.kind = l->instances,
-		.namespace = req->route.namespace,
-		.name = req->route.name,
-		.part = "lifecycle",
-		.change = set_grace,
-		.reply = grace_set,
-		.user = l,
-	};
-	update_run(u);
+	machines_update(
+		req, &(struct machines_change){l->instances, "lifecycle", set_grace, grace_set, l});
 }
 
 void machines_start(struct api_request *req)

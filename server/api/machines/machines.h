@@ -50,6 +50,16 @@ int machines_options(struct api_request *req, struct json **ret) _must_check_;
 const struct object *machines_instance(struct api_request *req);
 const struct object *machines_machine(struct api_request *req);
 
-/* 202 and nothing more. For `struct update`, too. */
+/* 202 and nothing more. */
 void machines_accepted(struct api_request *req);
-void machines_update_accepted(struct update *u, int code, struct object *o, struct json *doc);
+/* Changes the object of the path's name; answers by machines_accepted, or by reply. What change and
+ * reply mean: struct update; user is theirs, and lives as long as the request. */
+struct machines_change {
+	const struct kind *kind;
+	const char *part; /* "lifecycle" or "volumes": which part of it changes */
+	int (*change)(struct update *u, const struct json *present, struct json **ret);
+	void (*reply)(
+		struct update *u, int code, struct object *o, struct json *doc); /* NULL = 202 */
+	void *user;
+};
+void machines_update(struct api_request *req, const struct machines_change *c);

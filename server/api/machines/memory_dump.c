@@ -139,18 +139,7 @@ static void run(struct api_request *req, bool remove)
 		api_fail(req);
 		return;
 	}
-	struct update *u = ARENA_NEW(req->arena, struct update);
-	*u = (struct update){
-		.req = req,
-		.kind = req->kind,
-		.namespace = req->route.namespace,
-		.name = req->route.name,
-		.part = "lifecycle",
-		.change = change,
-		.reply = machines_update_accepted,
-		.user = d,
-	};
-	update_run(u);
+	machines_update(req, &(struct machines_change){req->kind, "lifecycle", change, NULL, d});
 }
 
 void machines_memory_dump(struct api_request *req)

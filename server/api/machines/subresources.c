@@ -108,9 +108,26 @@ void machines_accepted(struct api_request *req)
 	api_respond_text(req, 202, "application/json", NULL, "", 0);
 }
 
-void machines_update_accepted(struct update *u, int code, struct object *o, struct json *doc)
+static void update_accepted(struct update *u, int code, struct object *o, struct json *doc)
 {
 	machines_accepted(u->req);
+}
+
+void machines_update(struct api_request *req, const struct machines_change *c)
+{
+	struct update *u = ARENA_NEW(req->arena, struct update);
+
+	*u = (struct update){
+		.req = req,
+		.kind = c->kind,
+		.namespace = req->route.namespace,
+		.name = req->route.name,
+		.part = c->part,
+		.change = c->change,
+		.reply = c->reply ? c->reply : update_accepted,
+		.user = c->user,
+	};
+	update_run(u);
 }
 
 /* "vnc" and "vnc/screenshot" are rows; of "portforward/8080/tcp" the first word is. */

@@ -183,18 +183,7 @@ static void run(struct api_request *req, bool remove)
 		api_fail(req);
 		return;
 	}
-	struct update *u = ARENA_NEW(req->arena, struct update);
-	*u = (struct update){
-		.req = req,
-		.kind = req->kind,
-		.namespace = req->route.namespace,
-		.name = req->route.name,
-		.part = "volumes",
-		.change = change,
-		.reply = machines_update_accepted,
-		.user = c,
-	};
-	update_run(u);
+	machines_update(req, &(struct machines_change){req->kind, "volumes", change, NULL, c});
 }
 
 void machines_add_volume(struct api_request *req)
