@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "node/disk/disk_grow.h"
 #include "node/disk/disks_internal.h"
+#include "node/disk/lend.h"
 #include "node/disk/overlay.h"
 #include "node/volume/file_work.h"
 
@@ -316,7 +317,7 @@ static void read_disk(void *user)
 
 	r->result = disk_dir_read(&r->arena, r->directory, &r->chain, &r->err);
 	if (r->result == 0 && r->own)
-		disk_grow_mend(&r->chain);
+		disk_take_back(&r->chain);
 }
 
 static struct disk_chain *copy_chain(struct arena *a, const struct disk_chain *from)

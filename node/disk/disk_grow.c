@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "node/child/child.h"
+#include "node/disk/lend.h"
 #include "node/volume/file_work.h"
 
 #define TIMEOUT_MS 120000
@@ -32,11 +33,6 @@ struct disk_grow {
 	struct file_job *job;
 	struct child *child;
 };
-
-static bool is_lent(const struct stat *st)
-{
-	return st->st_uid >= CHILD_USERS_FIRST && st->st_uid < CHILD_USERS_FIRST + CHILD_USERS;
-}
 
 static void lending_free(struct lending *l)
 {
@@ -103,8 +99,8 @@ static void lend(void *user)
 	fd = open_top(l, O_RDONLY, &st, &l->err);
 	if (fd < 0)
 		return;
-	l->owner = is_lent(&st) ? 0 : st.st_uid;
-	l->group = is_lent(&st) ? 0 : st.st_gid;
+	l->owner = disk_is_lent(&st) ? 0 : st.st_uid;
+	l->group = disk_is_lent(&st) ? 0 : st.st_gid;
 	l->mode = st.st_mode & 07777;
 	l->user = child_user_new();
 	l->lent = true;
@@ -120,21 +116,11 @@ static void take_back(void *user)
 	_cleanup_(close_p) int fd = open_top(l, O_RDONLY, &st, &err);
 
 	/* Whoever else has changed its owner knows why. */
-	if (fd >= 0 && is_lent(&st) &&
+	if (fd >= 0 && disk_is_lent(&st) &&
 		(fchown(fd, l->owner, l->group) < 0 || fchmod(fd, l->mode) < 0))
 		err_errno(&err, -errno, "change owner of '%s/%s'", l->directory, l->top);
 	if (err.code && !l->err.code)
 		l->err = err;
-}
-
-void disk_grow_mend(const struct disk_chain *chain)
-{
-	const char *path = chain->layers[0].path;
-	struct stat st;
-
-	if (!chain->layers[0].frozen && streq(chain->layers[0].format, "qcow2") &&
-		lstat(path, &st) == 0 && S_ISREG(st.st_mode) && is_lent(&st))
-		(void)!disk_dir_set_owner(path, 0, 0600, NULL);
 }
 
 /* ---- the loop ---- */

@@ -17,5 +17,3 @@ struct disk_grow_options {
 };
 struct disk_grow *disk_grow_start(const struct disk_grow_options *o);
 void disk_grow_cancel(struct disk_grow *g); /* done is not called; NULL allowed */
-/* Takes back what an agent that was killed had lent. Blocks for a moment. */
-void disk_grow_mend(const struct disk_chain *chain);

@@ -16,6 +16,7 @@
 
 #include "lib/base/log.h"
 #include "node/child/child.h"
+#include "node/disk/lend.h"
 #include "node/vm/snapshot/live_disks.h"
 #include "node/vm/snapshot/snapshots_internal.h"
 
@@ -42,6 +43,7 @@ struct merge_work {
 	char *directory;
 	bool live;
 	char top[64], base[64]; /* to be merged, into */
+	uid_t run_as;		/* the user of the program that does it */
 	struct err err;
 };
 
@@ -57,6 +59,7 @@ struct merges {
 	char worker[37];
 	struct live_disk live;
 	char base[64], top[64]; /* no base: there is nothing to be merged, only to be tidied */
+	bool lent;		/* to the program that runs */
 	char last[64];		/* volume that was tried last: the others come first */
 	bool again;
 };
@@ -112,6 +115,7 @@ static void end_on_thread(void *user)
 	if (!w->live && *w->base) {
 		_cleanup_(free_p) char *base = xasprintf("%s/%s", w->directory, w->base);
 
+		disk_take_back_in(w->directory);
 		if (disk_dir_read_layer(&a, w->directory, w->base, &chain, &w->err) < 0 ||
 			disk_dir_publish(w->directory, w->base, chain.size_bytes, &w->err) < 0)
 			return;
@@ -140,28 +144,87 @@ static void on_ended(void *user, bool cancelled)
 
 /* ---- nobody writes ---- */
 
+static void give_up_on_thread(void *user)
+{
+	disk_take_back_in(((struct merge_work *)user)->directory);
+}
+
+static void give_up(struct merges *g, const struct err *err)
+{
+	struct merge_work *w = work_of_disk(g);
+
+	w->err = *err;
+	queue(g, give_up_on_thread, on_ended, w);
+}
+
 static void on_committed(void *user, const struct child_result *r, const struct err *failure)
 {
 	struct merges *g = user;
 
 	g->child = NULL;
+	g->lent = false;
 	if (failure)
-		finish(g, failure);
+		give_up(g, failure);
 	else
 		queue(g, end_on_thread, on_ended, work_of_disk(g));
 }
 
+static void lend_on_thread(void *user)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct merge_work *w = user;
+	struct disk_chain chain;
+
+	w->run_as = child_user_new();
+	if (disk_dir_read(&a, w->directory, &chain, &w->err) < 0 ||
+		disk_lend(&chain, w->run_as, true, &w->err) != -EACCES)
+		return;
+	w->run_as = 0;
+	w->err = ERR_INIT;
+}
+
+static void run_commit(struct merges *g, uid_t run_as);
+
+static void on_lent(void *user, bool cancelled)
+{
+	struct merge_work *w = user;
+	struct merges *g = w->g;
+	struct err err = w->err;
+	uid_t run_as = w->run_as;
+
+	if (cancelled)
+		disk_take_back_in(w->directory);
+	else
+		g->job = NULL;
+	work_free(w);
+	if (cancelled)
+		return;
+	if (err.code)
+		give_up(g, &err);
+	else
+		run_commit(g, run_as);
+}
+
 static void commit_stopped(struct merges *g)
+{
+	queue(g, lend_on_thread, on_lent, work_of_disk(g));
+}
+
+static void run_commit(struct merges *g, uid_t run_as)
 {
 	const char *argv[] = {
 		"qemu-img", "commit", "-q", "-d", "-f", "qcow2", "-b", g->base, g->top, NULL};
 
+	g->lent = true;
 	g->child = child_run(&(struct child_options){
 		.loop = g->s->n->loop,
 		.argv = argv,
 		.directory = g->directory,
 		.timeout_ms = COMMIT_TIMEOUT_MS,
 		.memory_bytes_max = QEMU_IMG_MEMORY_BYTES,
+		.unprivileged = run_as != 0,
+		.run_as = run_as,
+		.mortal = true,
 		.done = on_committed,
 		.user = g,
 	});
@@ -474,6 +537,8 @@ void merges_destroy(struct merges *g)
 {
 	file_job_cancel(g->job);
 	child_cancel(g->child);
+	if (g->lent)
+		disk_take_back_in(g->directory);
 	if (g->call)
 		libvirt_call_cancel(g->call);
 	wakeup_destroy(g->look);
