@@ -28,7 +28,8 @@ struct exchange {
 	uint64_t size, at; /* of the file, and how far it is sent or taken; size 0 = not known */
 	/* To an upload: header and the beginning of the body; to a download: why it is refused. */
 	struct buf answer;
-	int status;	 /* of the last answer; 0 = none */
+	int status;	/* of the last answer; 0 = none */
+	char etag[128]; /* of a download's bytes, as the server named them first; "" = not at all */
 	bool ended, cut; /* cut: the connection failed, not the file */
 	int64_t shown;	 /* permille; -1 = nothing yet */
 	int result;
@@ -284,6 +285,14 @@ static int begin_anew(struct exchange *x, const struct http_response *r)
 	return 0;
 }
 
+/* A weak one is no word about bytes (RFC 9110, 13.1.5). */
+static void keep_etag(struct exchange *x, const char *etag)
+{
+	bool fits = etag && *etag == '"' && strlen(etag) < sizeof(x->etag);
+
+	snprintf(x->etag, sizeof(x->etag), "%s", fits ? etag : "");
+}
+
 static void on_begin(void *user, const struct http_response *r)
 {
 	struct exchange *x = user;
@@ -295,6 +304,8 @@ static void on_begin(void *user, const struct http_response *r)
 	if (r->status / 100 != 2)
 		return;
 	result = begin_anew(x, r);
+	if (x->at == 0)
+		keep_etag(x, http_response_header(r, "etag"));
 	if (result < 0)
 		end(x, result);
 	else if (text && parse_i64(str_from(text), &length) == 0 && length > 0)
@@ -361,9 +372,10 @@ static int ask(struct exchange *x, struct arena *a, const struct url *url, SSL_C
 	const struct transfer *t = x->transfer;
 	const char *headers = t->headers ? t->headers : "";
 
-	if (x->at)
-		headers = arena_printf(
-			a, "%sRange: bytes=%llu-\r\n", headers, (unsigned long long)x->at);
+	/* Of what may be other bytes by now, all is asked for again. */
+	if (x->at && *x->etag)
+		headers = arena_printf(a, "%sRange: bytes=%llu-\r\nIf-Range: %s\r\n", headers,
+			(unsigned long long)x->at, x->etag);
 	x->ended = x->cut = false;
 	x->err = (struct err)ERR_INIT;
 	x->status = 0;
@@ -405,10 +417,14 @@ static int get(struct exchange *x, struct err *err)
 		return r;
 	x->shown = -1;
 	r = ask(x, &a, &url, tls);
-	for (unsigned i = 0; i < x->transfer->resumes && r < 0 && x->cut && x->at; i++) {
+	for (unsigned i = 0;
+		i < x->transfer->resumes && r < 0 && x->cut && x->at && x->at != x->size; i++) {
 		poll(NULL, 0, RESUME_AFTER_MS);
 		r = ask(x, &a, &url, tls);
 	}
+	/* Cut when all had come. */
+	if (r < 0 && x->cut && x->size && x->at == x->size)
+		r = 0;
 	if (x->shown >= 0)
 		fprintf(stderr, "\n");
 	SSL_CTX_free(tls);

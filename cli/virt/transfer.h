@@ -9,8 +9,8 @@ struct transfer {
 	const char *headers; /* "Name: value\r\n...", NULL = none */
 	const char *ca;	     /* PEM; NULL = the server's certificate is not verified */
 	const char *title;   /* of the progress on a terminal; NULL = silent */
-	/* Of a download that is cut short: how often the rest is asked for (Range). Only of what
-	 * stays the same. */
+	/* Of a download that is cut short: how often the rest is asked for. Where the server named
+	 * the bytes (ETag) and they are the same still, it goes on, else it begins anew. */
 	unsigned resumes;
 };
 /* POST of a file. */

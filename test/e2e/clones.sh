@@ -213,15 +213,34 @@ check "of a snapshot too" ready kept
 check_output "the disk, raw" '^536870912.delta$' first_bytes
 check_output "the same, compressed" '^same$' unpacked
 check_refused "not with another token" '401' fetch disk raw opensesameopensesamf
-head_of() { curl -sS -I --cacert "$TEST_DIR/ca.crt" -H "x-kubevirt-export-token: opensesameopensesame" "$@" "$(url disk raw)" | tr -d '\r' | tr '\n' ' '; }
+head_of() { curl -sS -I --cacert "$TEST_DIR/ca.crt" -H "x-kubevirt-export-token: opensesameopensesame" "$(url disk raw)" | tr -d '\r' | tr '\n' ' '; }
 check_output "its size is told" 'HTTP/[0-9.]+ 200 .*[Cc]ontent-[Ll]ength: 536870912 ' head_of
 part() { curl -sS --max-time 60 --cacert "$TEST_DIR/ca.crt" -H "x-kubevirt-export-token: opensesameopensesame" -w ' %{http_code} %{size_download}' -r "$1" "$(url disk raw)" | tr -d '\0'; }
 check_output "a part of it" '^elta 206 511$' part 1-511
 check_output "the end of it" '^ 206 4096$' part 536866816-
 check_output "what is behind its end" '^ 416 0$' part 536870912-
+etag=$(head_of | sed -n 's/.*[Ee][Tt]ag: \("[^"]*"\).*/\1/p')
+check_output "its bytes have a name" '^"[0-9a-f]+"$' echo "$etag"
+part_if() { curl -sS --max-time 120 -o "$TEST_DIR/part" --cacert "$TEST_DIR/ca.crt" -H "x-kubevirt-export-token: opensesameopensesame" -H "If-Range: $1" -w '%{http_code} %{size_download}' -r 0-4 "$(url disk raw)"; }
+check_output "a part of just these" '^206 5$' part_if "$etag"
+check_output "of others all is sent" '^200 536870912$' part_if '"0123456789abcdef"'
+# A client that stops taking.
+exec 9< <(curl -sS --cacert "$TEST_DIR/ca.crt" -H "x-kubevirt-export-token: opensesameopensesame" "$(url disk raw)" 2>/dev/null)
+head -c 1 <&9 >/dev/null
+readers() { on_node 1 ps -o uid= -C qemu-nbd; }
+check "qemu-nbd reads it as a user of its own" eventually 20 matches '^ *2[0-9]{9}$' readers
+none() { [ -z "$(readers)" ]; }
+check "who takes nothing for a minute is let go" eventually 100 none
+check_output "its socket goes" '^$' on_node 1 sh -c 'ls -d /var/lib/hanok/.export-* 2>/dev/null; true'
+top_owner() { on_node 1 sh -c 'stat -c "%u %a" "$1/$(sed "s/.*\"top\":\"\([^\"]*\)\".*/\1/" "$1/disk.json")"' sh "$(dir_of data)"; }
+check "the disk is root's again" eventually 20 matches '^0 600$' top_owner
+exec 9<&-
+check_output "its bytes are the same" "$etag" head_of
 empty() { fetch kept gzip "$(own_token)" | gunzip | cmp -n 536870912 - /dev/zero; }
 check "the snapshot has what was: nothing" empty
 check "a claim goes on after that" write data delta
+renamed() { head_of | grep -q 'ag: "' && ! head_of | grep -qF "$etag"; }
+check "and what was written has another name" eventually 20 renamed
 
 
 # The machine by its manifest, in another namespace: its disk comes from the export. (The lab's hosts know the server by another

@@ -12,16 +12,19 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "lib/base/log.h"
 #include "lib/http/http.h"
 #include "lib/http/http_range.h"
 #include "node/child/child.h"
 #include "node/disk/fill.h"
+#include "node/disk/lend.h"
 #include "node/vm/control/control.h"
 #include "node/vm/snapshot/gzip.h"
 #include "node/vm/snapshot/nbd.h"
 #include "node/vm/snapshot/snapshots_internal.h"
+#include "node/volume/volume.h"
 
 #define PIECE_BYTES (512u << 10)
 #define CONNECT_MS 20
@@ -32,6 +35,9 @@
 #define AT_ONCE_MAX 16
 #define TAR_MEMORY_BYTES (UINT64_C(256) << 20)
 #define SOCKET_PREFIX ".export-"
+/* A disk that is read can't be started from: who takes nothing for so long has gone. */
+#define STALLED_MS 60000
+#define STALL_LOOK_MS 5000
 
 enum export_state { LOOKING, STARTING, HELLO, OPENING, REPLY, DATA, ARCHIVE };
 
@@ -43,13 +49,18 @@ struct export
 	enum export_state state;
 	char *directory, *socket;
 	bool held, begun, waits; /* waits: for the client */
+	bool lent;		 /* the directory's layers, to `run_as` */
+	uid_t run_as;		 /* whom qemu-nbd runs as; 0 = with rights */
 	struct disk_chain chain;
 	struct arena arena;
 	struct file_job *job;
 	struct child *child;
 	struct stream_connect *connect;
 	struct stream *stream;
-	struct wakeup *timer;
+	struct wakeup *timer, *stall;
+	size_t queued; /* when it was looked at last, and for how long there is as much */
+	unsigned stalled_ms;
+	char etag[48]; /* of these bytes, with its quotes; "" = none */
 	unsigned tries;
 	struct buf in;
 	uint64_t at, stop; /* what was asked for so far, and where the client's part ends */
@@ -57,6 +68,54 @@ struct export
 	struct gzip *gzip; /* NULL = as it is */
 	struct buf packed;
 };
+
+/* What it was read with, until it is a disk as any other again. */
+struct giving_back {
+	struct node *n;
+	char *directory;
+};
+
+static void give_back(void *user)
+{
+	disk_take_back_in(((struct giving_back *)user)->directory);
+}
+
+static void on_given_back(void *user, bool cancelled)
+{
+	struct giving_back *g = user;
+
+	if (cancelled) /* it may not have been done */
+		give_back(g);
+	else if (g->n->disks)
+		disks_release(g->n->disks, g->directory);
+	free(g->directory);
+	free(g);
+}
+
+static void let_go(struct export *e)
+{
+	struct giving_back *g;
+
+	if (!e->held || !e->s->n->disks)
+		return;
+	if (!e->lent) {
+		disks_release(e->s->n->disks, e->directory);
+		return;
+	}
+	g = xcalloc(1, sizeof(*g));
+	g->n = e->s->n;
+	g->directory = xstrdup(e->directory);
+	file_work_queue(e->s->n->files, g->directory, give_back, on_given_back, g);
+}
+
+static void remove_socket(struct export *e)
+{
+	char *slash = strrchr(e->socket, '/');
+
+	(void)unlink(e->socket);
+	*slash = '\0';
+	(void)rmdir(e->socket);
+}
 
 static void end(struct export *e, const char *problem)
 {
@@ -70,12 +129,12 @@ static void end(struct export *e, const char *problem)
 	child_cancel(e->child);
 	file_job_cancel(e->job);
 	wakeup_destroy(e->timer);
-	if (e->held && e->s->n->disks)
-		disks_release(e->s->n->disks, e->directory);
+	wakeup_destroy(e->stall);
+	let_go(e);
 	gzip_destroy(e->gzip);
 	buf_finish(&e->packed);
 	if (e->socket)
-		(void)unlink(e->socket);
+		remove_socket(e);
 	if (problem)
 		log_warn("export", "directory", e->directory, "problem", problem, NULL);
 	if (req) {
@@ -145,6 +204,22 @@ static void end_whole(struct export *e)
 	end(e, NULL);
 }
 
+/* Behind the server's own buffers, which take more at a time: some kilobytes in a second are the
+ * least that a client must take. */
+static void on_stall_look(void *user)
+{
+	struct export *e = user;
+	size_t queued = http_stream_queued(e->req);
+
+	e->stalled_ms =
+		e->waits && queued && queued >= e->queued ? e->stalled_ms + STALL_LOOK_MS : 0;
+	e->queued = queued;
+	if (e->stalled_ms >= STALLED_MS)
+		end(e, "the client has taken nothing for 60 seconds");
+	else
+		wakeup_in(e->stall, STALL_LOOK_MS);
+}
+
 static void on_drained(struct http_request *req)
 {
 	struct export *e = req->user;
@@ -162,12 +237,17 @@ static void on_drained(struct http_request *req)
 static bool begin_answer(struct export *e, uint64_t size)
 {
 	bool sole = streq(e->req->method, "HEAD");
-	const char *range = http_header_get(e->req, "Range"), *extra = "Accept-Ranges: bytes\r\n";
+	const char *range = http_header_get(e->req, "Range");
+	const char *condition = http_header_get(e->req, "If-Range");
+	const char *extra = "Accept-Ranges: bytes\r\n";
 	enum http_range part = HTTP_RANGE_NONE;
 
 	e->stop = size;
-	/* Nothing is known to compare a condition with: then the whole goes out. */
-	if (!e->gzip && !sole && !http_header_get(e->req, "If-Range"))
+	if (*e->etag)
+		extra = arena_printf(
+			&e->req->arena, "Accept-Ranges: bytes\r\nETag: %s\r\n", e->etag);
+	/* RFC 9110, 13.1.5: the part of other bytes than the client has is of no use to it. */
+	if (!e->gzip && !sole && (!condition || (*e->etag && streq(condition, e->etag))))
 		part = http_range_parse(range, size, &e->at, &e->stop);
 	e->begun = true;
 	if (part == HTTP_RANGE_BEYOND) {
@@ -183,8 +263,7 @@ static bool begin_answer(struct export *e, uint64_t size)
 	if (part == HTTP_RANGE_PART) {
 		e->stop += e->at;
 		extra = arena_printf(&e->req->arena,
-			"Accept-Ranges: bytes\r\nContent-Range: bytes %" PRIu64 "-%" PRIu64
-			"/%" PRIu64 "\r\n",
+			"%sContent-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", extra,
 			e->at, e->stop - 1, size);
 	}
 	http_stream_begin_sized(e->req, part == HTTP_RANGE_PART ? 206 : 200,
@@ -256,6 +335,7 @@ static void take_size(struct export *e)
 		return;
 	}
 	http_stream_on_drained(e->req, on_drained);
+	wakeup_in(e->stall, STALL_LOOK_MS);
 	ask(e);
 }
 
@@ -334,19 +414,38 @@ static void on_child(void *user, const struct child_result *r, const struct err 
 		end(e, failure->msg);
 }
 
+/* qemu-nbd makes its socket there. */
+static int make_place(struct export *e, struct err *err)
+{
+	_cleanup_(free_p) char *dir =
+		xstrndup(e->socket, (size_t)(strrchr(e->socket, '/') - e->socket));
+
+	if (mkdir(dir, 0700) < 0 || (e->run_as && chown(dir, e->run_as, e->run_as) < 0))
+		return err_errno(err, -errno, "make '%s'", dir);
+	return 0;
+}
+
 static void start_reader(struct export *e)
 {
 	const struct disk_layer *top = &e->chain.layers[0];
 	const char *argv[] = {"qemu-nbd", "--read-only", "--format", top->format, "--socket",
 		e->socket, top->name, NULL};
+	struct err err = ERR_INIT;
 
 	e->state = STARTING;
+	if (make_place(e, &err) < 0) {
+		end(e, err.msg);
+		return;
+	}
 	e->child = child_run(&(struct child_options){
 		.loop = e->s->n->loop,
 		.argv = argv,
 		.directory = e->directory,
 		.timeout_ms = READ_TIMEOUT_MS,
 		.memory_bytes_max = QEMU_NBD_MEMORY_BYTES,
+		.unprivileged = e->run_as != 0,
+		.run_as = e->run_as,
+		.mortal = true,
 		.done = on_child,
 		.user = e,
 	});
@@ -358,8 +457,11 @@ void exports_sweep(const char *data_dir)
 	DIR *d = opendir(data_dir);
 
 	for (struct dirent *e; d && (e = readdir(d));)
-		if (str_has_prefix(e->d_name, SOCKET_PREFIX))
-			(void)unlinkat(dirfd(d), e->d_name, 0);
+		if (str_has_prefix(e->d_name, SOCKET_PREFIX)) {
+			_cleanup_(free_p) char *path = xasprintf("%s/%s", data_dir, e->d_name);
+
+			(void)!volume_remove_tree(path, NULL);
+		}
 	if (d)
 		closedir(d);
 }
@@ -371,6 +473,7 @@ static void begin_archive(struct export *e)
 	e->begun = true;
 	http_stream_begin(e->req, 200, "application/gzip", NULL);
 	http_stream_on_drained(e->req, on_drained);
+	wakeup_in(e->stall, STALL_LOOK_MS);
 }
 
 static void on_archive(void *user, const char *p, size_t size)
@@ -425,11 +528,49 @@ void exports_end(struct vm_snapshots *s)
 struct look {
 	struct export *e; /* not looked at by the thread */
 	char *directory;
+	bool held, read; /* read: what it has, not only how large it is */
+	bool lent;
+	uid_t run_as;
 	struct arena arena;
 	struct disk_chain chain;
+	char etag[48];
 	int result;
 	struct err err;
 };
+
+/* Which bytes they are: of the top layer, for those below it are frozen. Who merges them names
+ * another top. */
+static void tell_bytes(struct look *l)
+{
+	_cleanup_(buf_finish) struct buf text = BUF_INIT;
+	struct stat st;
+
+	if (lstat(l->chain.layers[0].path, &st) < 0)
+		return;
+	buf_printf(&text, "%s %lld %llu %lld %lld.%09ld", l->chain.layers[0].name,
+		(long long)l->chain.size_bytes, (unsigned long long)st.st_ino,
+		(long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	snprintf(l->etag, sizeof(l->etag), "\"%016" PRIx64 "%08" PRIx64 "\"",
+		fnv1a_64(text.data, text.size), (uint64_t)st.st_mtim.tv_nsec);
+}
+
+/* What guests and strangers made of a qcow2 file is read without rights. A raw one has nothing that
+ * could be misread, and may be a file of somebody's own. */
+static void lend(struct look *l)
+{
+	struct err err = ERR_INIT;
+
+	if (l->chain.count == 1 && streq(l->chain.layers[0].format, "raw"))
+		return;
+	l->run_as = child_user_new();
+	/* Of a snapshot all is frozen, and nothing need be lent. */
+	l->lent = l->held;
+	if (disk_lend(&l->chain, l->run_as, false, &err) < 0) {
+		l->run_as = 0;
+		if (err.code != -EACCES)
+			l->result = err_set(&l->err, err.code, "%s", err.msg);
+	}
+}
 
 static void look_on_thread(void *user)
 {
@@ -439,6 +580,10 @@ static void look_on_thread(void *user)
 	/* Of a snapshot all layers are frozen. */
 	if (l->result == -EBUSY)
 		l->result = disk_dir_read_layer(&l->arena, l->directory, NULL, &l->chain, &l->err);
+	if (l->result == 0)
+		tell_bytes(l);
+	if (l->result == 0 && l->read)
+		lend(l);
 }
 
 static void on_looked(void *user, bool cancelled)
@@ -451,8 +596,13 @@ static void on_looked(void *user, bool cancelled)
 	if (!cancelled) {
 		e->job = NULL;
 		e->chain = l->chain;
+		memcpy(e->etag, l->etag, sizeof(e->etag));
+		e->lent = l->lent;
+		e->run_as = l->run_as;
 		e->arena = l->arena;
 	} else {
+		if (l->lent)
+			disk_take_back_in(l->directory);
 		arena_finish(&l->arena);
 	}
 	free(l->directory);
@@ -485,10 +635,11 @@ static void begin(
 	e->req = req;
 	e->directory = xstrdup(directory);
 	/* Short enough for a socket's name. */
-	e->socket = xasprintf("%s/" SOCKET_PREFIX "%.13s", s->n->data_dir, uuid);
+	e->socket = xasprintf("%s/" SOCKET_PREFIX "%.13s/s", s->n->data_dir, uuid);
 	if (format && streq(format, "gzip"))
 		e->gzip = gzip_create();
 	e->timer = wakeup_create(s->n->loop, s->n->clock, on_timer, e);
+	e->stall = wakeup_create(s->n->loop, s->n->clock, on_stall_look, e);
 	e->held = hold;
 	if (hold)
 		disks_hold(s->n->disks, directory);
@@ -506,6 +657,8 @@ static void begin(
 	l = xcalloc(1, sizeof(*l));
 	l->e = e;
 	l->directory = xstrdup(directory);
+	l->held = hold;
+	l->read = !streq(req->method, "HEAD");
 	e->job = file_work_queue(s->n->files, directory, look_on_thread, on_looked, l);
 }
 

@@ -96,7 +96,7 @@ static struct api_request *take_request(struct proxy *p)
 /* What belongs to the bytes of a file, of which a client may want a part. */
 static const char *file_headers(struct arena *a, const struct http_response *r)
 {
-	static const char *const names[] = {"Accept-Ranges", "Content-Range"};
+	static const char *const names[] = {"Accept-Ranges", "Content-Range", "ETag"};
 	_cleanup_(buf_finish) struct buf out = BUF_INIT;
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
