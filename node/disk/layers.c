@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
 #include "node/disk/overlay.h"
 
+#define MEMORY_MARK "trusted.hanok.memory"
 #define MODE_FROZEN 0444
 #define MODE_DIRECTORY 0711 /* QEMU's user passes through, and lists nothing */
 
@@ -339,6 +341,26 @@ int layers_link_memory(const char *from, const char *layer, const char *to, int6
 	const char *memory, struct err *err)
 {
 	return link_all(from, layer, to, true, size_bytes, memory, err);
+}
+
+int layers_memory_mark(const char *path, struct err *err)
+{
+	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_errno(err, -errno, "open '%s'", path);
+	return fsetxattr(fd, MEMORY_MARK, "1", 1, 0) < 0 || fsync(fd) < 0
+		       ? err_errno(err, -errno, "mark '%s'", path)
+		       : 0;
+}
+
+bool layers_memory_marked(const char *path)
+{
+	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	       fgetxattr(fd, MEMORY_MARK, NULL, 0) >= 0;
 }
 
 bool layers_untouched(const struct disk_chain *chain)

@@ -38,6 +38,12 @@ int layers_link(const char *from, const char *layer, const char *to, bool with_t
  * guest had in memory when its disk was `layer`. No such file: without it. */
 int layers_link_memory(const char *from, const char *layer, const char *to, int64_t size_bytes,
 	const char *memory, struct err *err) _must_check_;
+/* A guest's memory is loaded by libvirt and QEMU as it is: only what this agent had saved may be,
+ * not a file of that name which somebody put into a directory before it was a disk's. What was
+ * saved says so in an attribute of the file (trusted.*), which containers can't set; links have it,
+ * too. No such file: nothing is done. -EOPNOTSUPP: the file system keeps no attributes. */
+int layers_memory_mark(const char *path, struct err *err) _must_check_;
+bool layers_memory_marked(const char *path);
 /* Nothing has been written to the top since it was put on the layers below. */
 bool layers_untouched(const struct disk_chain *chain);
 

@@ -399,6 +399,40 @@ static void test_killed_at_any_step(void **state)
 	}
 }
 
+static void write_file(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "x", 1), 1);
+	close(fd);
+}
+
+static void test_memory_of_others_is_not_ours(void **state)
+{
+	_cleanup_(free_p) char *path = xstrdup(at("memory")), *link_path = xstrdup(at("link")),
+			       *symbolic = xstrdup(at("symbolic"));
+	struct err err = ERR_INIT;
+	int r;
+
+	assert_int_equal(layers_memory_mark(path, &err), 0); /* there is none */
+	write_file(path);
+	assert_false(layers_memory_marked(path));
+	r = layers_memory_mark(path, &err);
+	if (r == -EPERM || r == -EOPNOTSUPP)
+		skip(); /* trusted.* is root's */
+	assert_int_equal(r, 0);
+	assert_true(layers_memory_marked(path));
+	assert_int_equal(link(path, link_path), 0);
+	assert_true(layers_memory_marked(link_path));
+	assert_int_equal(symlink(path, symbolic), 0);
+	assert_false(layers_memory_marked(symbolic));
+	assert_int_equal(layers_memory_mark(symbolic, &err), -ELOOP);
+	assert_int_equal(unlink(path), 0);
+	write_file(path);
+	assert_false(layers_memory_marked(path));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -408,6 +442,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_clones_share_and_stay_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_memory_goes_with_a_disk_that_nobody_wrote, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_of_others_is_not_ours, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_foreign_is_linked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_at_any_step, setup, teardown),
 	};

@@ -99,6 +99,16 @@ check "stop" stop
 check "it boots" start
 check_output "anew" '^different$' eval '[ "$(boot)" = "$first_boot" ] || echo different'
 
+# A file of that name which somebody else has put there is nothing to libvirt, and stays.
+data_dir() { echo "$local_dir/pvc-$(k_field "pvc/$(k_field vm/vm '.spec.template.spec.volumes[0].persistentVolumeClaim.claimName')" .metadata.uid)"; }
+check "stop" stop
+check "go back" restore r0 moment
+check "another file in the place of the memory" on_node 1 sh -c 'cp "$1/memory" "$1/copy" && mv "$1/copy" "$1/memory"' sh "$(data_dir)"
+check "it boots" start
+check_output "anew" '^different$' eval '[ "$(boot)" = "$first_boot" ] || echo different'
+check_output "the file is nobody's of hanok" '/memory$' links
+check "it goes by hand" on_node 1 rm "$(data_dir)/memory"
+
 # An agent that is killed while libvirt loads: the next one lets the guest run.
 check "stop" stop
 check "go back once more" restore r2 moment

@@ -43,7 +43,8 @@ static void drop_link(const char *path)
 	_cleanup_(free_p) char *dir = xstrndup(path, (size_t)(strrchr(path, '/') - path));
 	_cleanup_(close_p) int fd = -1;
 
-	if (unlink(path) < 0)
+	/* A file of that name which is not ours stays. */
+	if (!layers_memory_marked(path) || unlink(path) < 0)
 		return;
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) < 0)
@@ -70,11 +71,9 @@ static const char *why_unfit(const struct vm_disk *d, const char *path, struct s
 	struct disk_chain chain;
 	struct stat st;
 
-	if (lstat(path, &st) < 0)
+	/* libvirt reads it as root, and a pod may have had the directory before. */
+	if (!layers_memory_marked(path) || lstat(path, &st) < 0)
 		return "not all of its disks came from there";
-	/* libvirt reads it as root; a pod may have had the directory before. */
-	if (!S_ISREG(st.st_mode))
-		return "it is not a file";
 	if (first->st_ino && (st.st_ino != first->st_ino || st.st_dev != first->st_dev))
 		return "its disks are of several snapshots";
 	*first = st;
@@ -102,7 +101,7 @@ static char *find_memory(struct vm_worker *w)
 			continue;
 		}
 		path = memory_path(d);
-		any = any || access(path, F_OK) == 0;
+		any = any || layers_memory_marked(path);
 		if (!unfit)
 			unfit = why_unfit(d, path, &first);
 		free(found);

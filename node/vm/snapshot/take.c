@@ -380,11 +380,24 @@ static void forget_switched(struct take_work *w)
 		*w->disks[i].frozen = '\0';
 }
 
+/* What is not known as saved here is never loaded. */
+static void mark_memory(const struct take_work *w)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/" DISK_MEMORY_NAME, w->store);
+	struct err err = ERR_INIT;
+
+	if (layers_memory_mark(path, &err) == 0)
+		return;
+	log_warn("memory of a guest is not kept", "problem", err.msg, NULL);
+	(void)unlink(path);
+}
+
 /* The guest writes to new tops: what was on top is the snapshot. */
 static void store_live(void *user)
 {
 	struct take_work *w = user;
 
+	mark_memory(w);
 	for (size_t i = 0; i < w->count; i++)
 		if (layers_link(w->disks[i].directory, w->disks[i].frozen, w->disks[i].to, false, 0,
 			    &w->err) < 0)
