@@ -7,7 +7,7 @@
 #include "node/disk/qcow2_header.h"
 #include "node/disk/qcow2_write.h"
 
-enum { CLUSTER = QCOW2_CLUSTER, BLOCK = 4096 };
+enum { CLUSTER = QCOW2_CLUSTER, BLOCK = 4096, SECTOR = 512 };
 
 /*   0 header   1 table of refcount blocks   2 the one block   3... first table (all empty)
  * in clusters. */
@@ -42,7 +42,7 @@ int overlay_create(int dir, const char *name, int64_t size_bytes, const char *ba
 	if (size_bytes <= 0 || size_bytes > DISK_SIZE_MAX_BYTES)
 		return err_set(err, -EINVAL, "'%s': a disk of %lld bytes can't be made", name,
 			(long long)size_bytes);
-	if (backing && strlen(backing) > 255)
+	if (backing && strlen(backing) > 1023)
 		return err_set(err, -ENAMETOOLONG, "'%s': its backing file's name", name);
 	write_image(&image, size_bytes, backing, format);
 	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -61,4 +61,32 @@ int overlay_create(int dir, const char *name, int64_t size_bytes, const char *ba
 	int code = errno ? -errno : -EIO;
 	(void)unlinkat(dir, name, 0);
 	return err_errno(err, code, "write '%s'", name);
+}
+
+int overlay_backing_size(const char *path, const char *format, int64_t *ret_bytes, struct err *err)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	uint8_t *head = arena_alloc(&a, QCOW2_READ_BYTES);
+	struct qcow2_header h;
+	struct stat st;
+	ssize_t n;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_errno(err, -errno, "open '%s'", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "'%s' is not a regular file", path);
+	if (strcmp(format, "qcow2") != 0) {
+		*ret_bytes = (st.st_size + SECTOR - 1) / SECTOR * SECTOR;
+		return 0;
+	}
+	n = pread(fd, head, QCOW2_READ_BYTES, 0);
+	if (n < 0)
+		return err_errno(err, -errno, "read '%s'", path);
+	r = qcow2_header_read(&a, head, (size_t)n, &h, err);
+	if (r < 0)
+		return err_context(err, r, "'%s'", path);
+	*ret_bytes = h.size_bytes;
+	return 0;
 }

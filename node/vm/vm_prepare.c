@@ -8,8 +8,8 @@
 
 #include "lib/base/log.h"
 #include "lib/base/vec.h"
-#include "node/child/child.h"
 #include "node/disk/disks.h"
+#include "node/disk/overlay.h"
 #include "node/vm/guest_dns.h"
 #include "node/vm/image/image_files.h"
 #include "node/vm/seed/seed.h"
@@ -17,6 +17,7 @@
 #include "node/vm/vm_fields.h"
 #include "node/vm/vm_networks.h"
 #include "node/vm/vm_nfs.h"
+#include "node/volume/file_work.h"
 
 #define SECRETS_MAX 48
 /* Where hostDisk volumes may be, unless DATA/host-disk-directories says otherwise. */
@@ -29,8 +30,7 @@ struct op {
 	enum { OP_DISK, OP_KERNEL, OP_INITRD } what;
 	struct container_get *get;
 	struct claim_disk *claim;
-	struct child *child;
-	char *fresh, *final; /* a file being made and its name when it is whole */
+	struct file_job *job;
 };
 
 /* A Secret, ConfigMap or account's token that is needed. */
@@ -69,12 +69,6 @@ static void freed(uv_handle_t *h)
 {
 	struct vm_prepare *p = h->data;
 
-	for (size_t i = 0; i < p->op_count; i++) {
-		if (p->ops[i].fresh)
-			unlink(p->ops[i].fresh); /* what was not finished */
-		free(p->ops[i].fresh);
-		free(p->ops[i].final);
-	}
 	arena_finish(&p->arena);
 	object_unref(p->vmi);
 	free(p->home);
@@ -88,7 +82,7 @@ static void stop_all(struct vm_prepare *p)
 			client_cancel(p->o.node->client, TAKE_PTR(p->secrets[i].call));
 	for (size_t i = 0; i < p->op_count; i++) {
 		container_get_cancel(TAKE_PTR(p->ops[i].get));
-		child_cancel(TAKE_PTR(p->ops[i].child));
+		file_job_cancel(TAKE_PTR(p->ops[i].job));
 		claim_disk_cancel(TAKE_PTR(p->ops[i].claim));
 	}
 	if (p->lease)
@@ -158,79 +152,116 @@ static const char *place(struct vm_prepare *p, const char *name, const char *suf
 	return arena_printf(p->o.arena, "%s/%s%s", p->home, name, suffix);
 }
 
-/* ---- files made by programs: under another name until they are whole ---- */
+/* ---- files that are made: under another name until they are whole ---- */
 
-/* A disk of the host may have come into being meanwhile, for another guest: that one is used. */
-static int publish(const struct op *op)
+/* What a thread works on. */
+struct making {
+	struct op *op; /* not looked at by the thread */
+	char *fresh, *final;
+	const char *format; /* "qcow2" or "raw" */
+	char *backing, *backing_format;
+	int64_t size_bytes; /* with a backing file: as that has it */
+	bool keep;	    /* what has the name already: another guest's disk of the host */
+	struct err err;
+};
+
+static int make_raw(const struct making *m, struct err *err)
 {
-	if (!op->disk || op->disk->volume != VM_VOLUME_HOST_DISK)
-		return rename(op->fresh, op->final);
-	if (link(op->fresh, op->final) < 0 && errno != EEXIST)
+	_cleanup_(close_p) int fd =
+		open(m->fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd >= 0 && ftruncate(fd, (off_t)m->size_bytes) == 0 && fsync(fd) == 0)
+		return 0;
+	err_errno(err, -errno, "make '%s'", m->fresh);
+	if (fd >= 0)
+		(void)unlink(m->fresh);
+	return err->code;
+}
+
+static int publish(const struct making *m)
+{
+	if (!m->keep)
+		return rename(m->fresh, m->final);
+	if (link(m->fresh, m->final) < 0 && errno != EEXIST)
 		return -1;
-	return unlink(op->fresh);
+	return unlink(m->fresh);
 }
 
-static void made(void *user, const struct child_result *r, const struct err *failure)
+/* No program has a part in it: what lies below may be anybody's disk. */
+static void make_on_thread(void *user)
 {
-	struct op *op = user;
-	struct err err = ERR_INIT;
+	struct making *m = user;
+	int64_t bytes = m->size_bytes;
+	int r = 0;
 
-	op->child = NULL;
-	if (failure) {
-		err = *failure;
-	} else if (chmod(op->fresh, 0600) < 0 || publish(op) < 0) {
-		err_errno(&err, -errno, "rename %s", op->fresh);
-	} else {
-		one_done(op->p, "", NULL);
-		return;
+	(void)unlink(m->fresh); /* of an earlier try */
+	if (m->backing)
+		r = overlay_backing_size(m->backing, m->backing_format, &bytes, &m->err);
+	if (r == 0 && streq(m->format, "raw"))
+		r = make_raw(m, &m->err);
+	else if (r == 0)
+		r = overlay_create(
+			AT_FDCWD, m->fresh, bytes, m->backing, m->backing_format, &m->err);
+	if (r == 0 && publish(m) < 0) {
+		err_errno(&m->err, -errno, "rename '%s'", m->fresh);
+		(void)unlink(m->fresh);
 	}
-	if (op->disk)
-		err_context(&err, err.code, "volume '%s'", op->disk->name);
-	one_done(op->p, "DiskNotReady", &err);
 }
 
-static void make(struct op *op, const char *final, const char *const *argv)
+static void made(void *user, bool cancelled)
 {
-	op->final = xstrdup(final);
-	op->child = child_run(&(struct child_options){
-		.loop = op->p->o.node->loop,
-		.argv = argv,
-		.directory = op->p->home,
-		.timeout_ms = 120000,
-		.done = made,
-		.user = op,
-	});
+	struct making *m = user;
+	struct op *op = m->op;
+
+	if (!cancelled) {
+		op->job = NULL;
+		if (m->err.code)
+			err_context(&m->err, m->err.code, "volume '%s'", op->disk->name);
+		one_done(op->p, m->err.code ? "DiskNotReady" : "", m->err.code ? &m->err : NULL);
+	} else if (m->keep) {
+		(void)unlink(m->fresh); /* what nobody waits for any more */
+	}
+	free(m->fresh);
+	free(m->final);
+	free(m->backing);
+	free(m->backing_format);
+	free(m);
 }
 
-static void make_fresh_name(struct op *op, const char *final)
+/* Disks of the host stand among other people's files. */
+static char *fresh_name(const struct op *op, const char *path)
 {
-	/* Disks of the host stand among other people's files. */
-	op->fresh = xasprintf("%s.%s.new", final, op->p->o.spec->uid);
-	unlink(op->fresh);
+	return xasprintf("%s.%s.new", path, op->p->o.spec->uid);
+}
+
+static void make(
+	struct op *op, const char *path, const char *format, const struct vm_layer *backing)
+{
+	struct making *m = xcalloc(1, sizeof(*m));
+
+	m->op = op;
+	m->final = xstrdup(path);
+	m->fresh = fresh_name(op, path);
+	m->format = format;
+	m->backing = backing ? xstrdup(backing->path) : NULL;
+	m->backing_format = backing ? xstrdup(backing->format) : NULL;
+	m->size_bytes = (op->disk->capacity_bytes + 511) / 512 * 512;
+	m->keep = op->disk->volume == VM_VOLUME_HOST_DISK;
+	op->job = file_work_queue(op->p->o.node->files, m->final, make_on_thread, made, m);
 }
 
 static void make_overlay(struct op *op)
 {
 	struct vm_disk *d = op->disk;
-	const char *argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", "-F", d->backing->format,
-		"-b", d->backing->path, NULL, NULL};
 
 	d->path = place(op->p, d->name, ".qcow2");
 	d->format = "qcow2";
-	make_fresh_name(op, d->path);
-	argv[9] = op->fresh;
-	make(op, d->path, argv);
+	make(op, d->path, "qcow2", d->backing);
 }
 
 static void make_empty(struct op *op, const char *path, const char *format)
 {
-	char size[32];
-	const char *argv[] = {"qemu-img", "create", "-q", "-f", format, NULL, size, NULL};
-
-	snprintf(size, sizeof(size), "%lld", (long long)op->disk->capacity_bytes);
-	make_fresh_name(op, path);
-	argv[5] = op->fresh;
-	make(op, path, argv);
+	make(op, path, format, NULL);
 }
 
 /* ---- images ---- */
@@ -451,8 +482,11 @@ static void host_disk(struct op *op)
 		make_empty(op, d->path, "raw");
 	} else {
 		/* An agent that was killed when it had just made it has left the other name. */
-		if (d->host_create)
-			make_fresh_name(op, d->path);
+		if (d->host_create) {
+			_cleanup_(free_p) char *left = fresh_name(op, d->path);
+
+			(void)unlink(left);
+		}
 		one_done(op->p, "", NULL);
 	}
 }
@@ -490,7 +524,7 @@ static void claim_here(void *user, const struct claim_place *place, const struct
 	}
 	if (place->nfs) {
 		int r = vm_nfs_take(op->p->o.node, op->p->o.spec, d, op->p->o.arena, place, &err);
-		one_done(op->p, r == -EBUSY ? "ClaimInUse" : "NotSupported", r < 0 ? &err : NULL);
+		one_done(op->p, r == -EBUSY ? VM_NFS_IN_USE : "NotSupported", r < 0 ? &err : NULL);
 		return;
 	}
 	d->path = place->device ? place->device : chain->layers[0].path;

@@ -119,7 +119,7 @@ int container_disks_create(
 	 */
 	if ((mkdir(directory, 0711) < 0 && errno != EEXIST) ||
 		(mkdir(refs, 0700) < 0 && errno != EEXIST) ||
-		(mkdir(work, 0700) < 0 && errno != EEXIST))
+		(mkdir(work, 0711) < 0 && errno != EEXIST) || chmod(work, 0711) < 0)
 		return err_errno(err, -errno, "make %s", directory);
 	c = xcalloc(1, sizeof(*c));
 	c->loop = loop;
@@ -319,8 +319,8 @@ static void finish_file(struct fetch *f)
 	_cleanup_(free_p) char *directory = xasprintf("%s/%s", f->owner->directory, f->digest);
 	struct err err = ERR_INIT;
 
-	if ((mkdir(directory, 0711) < 0 && errno != EEXIST) || chmod(from, 0444) < 0 ||
-		rename(from, to) < 0) {
+	if ((mkdir(directory, 0711) < 0 && errno != EEXIST) || chown(from, 0, 0) < 0 ||
+		chmod(from, 0444) < 0 || rename(from, to) < 0) {
 		err_errno(&err, -errno, "keep %s", to);
 		fail(f, "ErrImagePull", &err, "image");
 		return;
@@ -349,7 +349,16 @@ static void probed(void *user, const struct child_result *r, const struct err *f
 	fail(f, "InvalidDisk", &err, "disk in image");
 }
 
-/* Nothing that a header names is opened, not even to look: it would be by root. */
+/* To the one user of a program that looks at it, to read. */
+static int show_to(const struct fetch *f, const char *path, uid_t user, struct err *err)
+{
+	if (chown(f->work, 0, user) < 0 || chmod(f->work, 0710) < 0 || chown(path, 0, user) < 0 ||
+		chmod(path, 0440) < 0)
+		return err_errno(err, -errno, "open '%s' to a program", path);
+	return 0;
+}
+
+/* Nothing that a header names is opened, not even to look. */
 static int check_header(const char *path, const char **ret_format, struct err *err)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -394,6 +403,11 @@ static void extracted(void *user, const struct child_result *r, const struct err
 		fail(f, "InvalidDisk", &err, "disk in image");
 		return;
 	}
+	uid_t reader = child_user_new();
+	if (show_to(f, path, reader, &err) < 0) {
+		fail(f, "ErrImagePull", &err, "disk in image");
+		return;
+	}
 	argv[4] = f->format;
 	f->state = PROBING;
 	f->child = child_run(&(struct child_options){
@@ -402,6 +416,8 @@ static void extracted(void *user, const struct child_result *r, const struct err
 		.timeout_ms = 60000,
 		.memory_bytes_max = UINT64_C(2) << 30,
 		.cpu_s_max = 30,
+		.unprivileged = true,
+		.run_as = reader,
 		.done = probed,
 		.user = f,
 	});
