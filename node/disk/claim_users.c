@@ -66,7 +66,9 @@ int disks_check_held(struct node *n, const char *ns, const char *claim, struct e
 	if (disks_held(d, place.directory))
 		return err_set(
 			err, -EBUSY, "its disk is being copied, or its layers are worked on");
-	if (d->guests.has && d->guests.has(d->guests.user, place.directory))
-		return err_set(err, -EBUSY, "a virtual machine has not let it go yet");
+	if (disks_directory_in_use(d, ns, place.directory))
+		return err_set(err, -EBUSY,
+			"a virtual machine has not let it go yet, or those of this node are not "
+			"known yet");
 	return 0;
 }

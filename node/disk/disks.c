@@ -91,6 +91,13 @@ bool disks_in_use(const struct disks *d, const char *ns, const char *claim)
 	return d->guests.in_use(d->guests.user, ns, claim);
 }
 
+bool disks_directory_in_use(const struct disks *d, const char *ns, const char *directory)
+{
+	if (disks_held(d, directory))
+		return true;
+	return d->guests.has ? d->guests.has(d->guests.user, ns, directory) : d->n->vms != NULL;
+}
+
 void disks_changed(struct disks *d, const char *ns, const char *claim)
 {
 	claim_disks_look(d, ns, claim);

@@ -69,12 +69,15 @@ int disks_check_held(
 struct disks_guests {
 	/* A guest has the disk of the claim open, or is about to; or that is not known yet. */
 	bool (*in_use)(void *user, const char *ns, const char *claim);
-	/* A guest was seen to have a file of the directory, whatever its VMI says now. */
-	bool (*has)(void *user, const char *directory);
+	/* A guest was seen to have a file of the directory, which a claim of that namespace had
+	 * last, whatever its VMI says now; or that is not known yet. */
+	bool (*has)(void *user, const char *ns, const char *directory);
 	void *user;
 };
 void disks_ask_guests(struct disks *d, const struct disks_guests *g); /* NULL = none */
 bool disks_in_use(const struct disks *d, const char *ns, const char *claim);
+/* The directory is held, or a guest has it still, or nobody can say so yet. ns: of its claim. */
+bool disks_directory_in_use(const struct disks *d, const char *ns, const char *directory);
 
 /* Something happened to a claim's disk (it was filled): who waits for it looks again. */
 void disks_changed(struct disks *d, const char *ns, const char *claim);

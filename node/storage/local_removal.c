@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "lib/base/vec.h"
+#include "node/disk/disks.h"
 #include "node/volume/file_work.h"
 #include "node/storage/provisioned.h"
 #include "node/volume/volume.h"
@@ -188,8 +189,18 @@ static struct removal *removal_new(struct local_removals *l, const char *name)
 
 void local_removals_begin(struct local_removals *l, const struct object *volume)
 {
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *path = arena_printf(&a, "%s/%s", l->directory, volume->name);
+	const char *ns =
+		json_str_or(json_path(object_doc(volume, &a), "spec.claimRef.namespace"), "");
+
 	if (is_under_way(l, volume->name))
 		return;
+	/* Its claim has gone, but a guest that was asked to let the disk go may not have. */
+	if (l->n->disks && disks_directory_in_use(l->n->disks, ns, path)) {
+		l->again(l->user);
+		return;
+	}
 	struct removal *r = removal_new(l, volume->name);
 	r->uid = xstrdup(volume->uid);
 	r->revision = volume->revision;

@@ -65,6 +65,7 @@ struct vm_worker {
 	struct libvirt_call *machine_call; /* asks for it */
 	enum vm_domain found;		   /* by the lookup under way */
 	struct libvirt_domain domain;
+	bool prepared; /* by this agent: its guest has the disks of the spec, and no others yet */
 	char address[16];
 	char problem_reason[32];
 	struct err problem; /* code 0 = none */

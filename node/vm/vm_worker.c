@@ -9,6 +9,7 @@
 #include "node/vm/guest_dns.h"
 #include "node/vm/live/live.h"
 #include "node/vm/vm_networks.h"
+#include "node/vm/vm_nfs.h"
 
 #define STATUS_RETRY_MS 1000
 
@@ -215,7 +216,7 @@ static void prepared(void *user, const char *address, const char *reason, const 
 		problem(w, reason, err);
 	else
 		snprintf(w->address, sizeof(w->address), "%s", address);
-	w->leased = w->attached = !err;
+	w->leased = w->attached = w->prepared = !err;
 	vm_worker_done(w, VM_DO_PREPARE, !err);
 }
 
@@ -665,6 +666,8 @@ void vm_worker_step(struct vm_worker *w)
 	if (w->core.sm.state == VM_RUNNING) {
 		vm_probe_start(w);
 	}
+	if (w->core.sm.state == VM_CLEAN || w->core.sm.state == VM_RELEASED)
+		vm_nfs_let_go(w->m);
 	if (w->core.sm.state == VM_RELEASED) {
 		vm_manager_forget(w->m, w);
 		return;

@@ -756,6 +756,11 @@ void vm_live_removed(struct vm_worker *w, const char *alias, bool failed_to)
 	read_domain(l);
 }
 
+bool vm_live_known(const struct vm_worker *w)
+{
+	return w->live && w->live->known;
+}
+
 bool vm_live_has(const struct vm_worker *w, const char *path)
 {
 	const struct vm_live *l = w->live;

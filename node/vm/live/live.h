@@ -20,5 +20,7 @@ void vm_live_end(struct vm_worker *w);
 void vm_live_removed(struct vm_worker *w, const char *alias, bool failed);
 /* The guest had a disk at `path`, or in that directory, when its domain was looked at last. */
 bool vm_live_has(const struct vm_worker *w, const char *path);
+/* Whether it was looked at, so that the word above is one. */
+bool vm_live_known(const struct vm_worker *w);
 /* Into the facts that make the status: phases of hot-plugged volumes, processors. */
 void vm_live_facts(const struct vm_worker *w, struct arena *a, struct vm_facts *f);

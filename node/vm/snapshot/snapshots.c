@@ -28,6 +28,20 @@ static bool has_still(struct vm_snapshots *s, const struct vm_worker *w, const c
 	       vm_live_has(w, claim_place_text(&a, &place));
 }
 
+/* A guest that an earlier agent left may have disks which its VMI does not name any more: that is
+ * known once its domain was looked at. Claims are of its own namespace. */
+static bool may_have_more(const struct vm_worker *w, const char *ns)
+{
+	int state = w->core.sm.state;
+
+	if (state == VM_WAITING || state == VM_CLEAN || state == VM_RELEASED || w->prepared ||
+		vm_live_known(w))
+		return false;
+	if (w->object && !streq(w->object->namespace, ns))
+		return false;
+	return w->core.domain == VM_DOMAIN_UNKNOWN || vm_core_alive(&w->core);
+}
+
 static bool uses(struct vm_snapshots *s, const struct vm_worker *w, const char *ns,
 	const char *const *claims, size_t count)
 {
@@ -58,6 +72,8 @@ enum disk_use disks_use(struct vm_snapshots *s, const char *ns, const char *cons
 		/* Of what is left of a VMI nobody knows which disks it has: that is over soon. */
 		if (!w->object && state != VM_CLEAN && state != VM_RELEASED)
 			return DISK_BUSY;
+		if (may_have_more(w, ns))
+			return DISK_BUSY;
 		if (!uses(s, w, ns, claims, count) || state == VM_WAITING || state == VM_CLEAN ||
 			state == VM_RELEASED)
 			continue;
@@ -78,17 +94,19 @@ static bool claim_in_use(void *user, const char *ns, const char *claim)
 	return !informer_synced(s->m->instances) || disks_use(s, ns, &claim, 1, &w) != DISK_FREE;
 }
 
-static bool any_guest_has(void *user, const char *directory)
+static bool any_guest_has(void *user, const char *ns, const char *directory)
 {
 	struct vm_snapshots *s = user;
 
+	if (!informer_synced(s->m->instances))
+		return true;
 	for (struct table_iter i = table_iterate(&s->m->workers); table_next(&i);) {
 		const struct vm_worker *w = i.value;
 		int state = w->core.sm.state;
 
 		/* What is known of a guest that is over is old. */
 		if (state != VM_WAITING && state != VM_CLEAN && state != VM_RELEASED &&
-			vm_live_has(w, directory))
+			(may_have_more(w, ns) || vm_live_has(w, directory)))
 			return true;
 	}
 	return false;
