@@ -13,6 +13,11 @@ struct node_amount {
 	double percent; /* 0..100 */
 	int64_t value;	/* bytes, inodes, or processes */
 };
+/* In units; percentages are of the capacity. */
+static inline int64_t node_amount_of(const struct node_amount *a, int64_t capacity)
+{
+	return a->is_percent ? (int64_t)((double)capacity * a->percent / 100) : a->value;
+}
 
 enum node_signal {
 	SIGNAL_MEMORY_AVAILABLE,

@@ -70,8 +70,8 @@ int nfs_place_read(
 	const char *server = json_str(json_get(nfs, "server")), *path;
 	struct nfs_place p = {.read_only = json_bool_or(json_get(nfs, "readOnly"), false)};
 	int r = nfs_place_check(server, json_str(json_get(nfs, "path")), err);
-	char *own;
-	size_t size;
+	char *own, *host;
+	size_t size = 0;
 
 	if (r == 0)
 		r = read_id(volume, NFS_UID_ANNOTATION, &p.uid, err);
@@ -80,11 +80,19 @@ int nfs_place_read(
 	if (r < 0)
 		return r;
 	path = json_str(json_get(nfs, "path"));
+	/* One file has one name: by that it is known who has it. */
 	own = arena_strdup(a, path);
-	for (size = strlen(own); size > 1 && own[size - 1] == '/'; size--)
-		own[size - 1] = '\0';
+	for (; *path; path++)
+		if (*path != '/' || path[1] != '/')
+			own[size++] = *path;
+	if (size > 1 && own[size - 1] == '/')
+		size--;
+	own[size] = '\0';
+	host = arena_strdup(a, server);
+	for (size = 0; host[size]; size++)
+		host[size] = (char)tolower((unsigned char)host[size]);
 	p.path = own;
-	p.server = arena_strdup(a, server);
+	p.server = host;
 	*ret = p;
 	return 0;
 }

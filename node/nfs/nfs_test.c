@@ -23,8 +23,8 @@ static void places(void **state)
 	struct err err = ERR_INIT;
 
 	assert_int_equal(reads(&a,
-				 "{\"spec\":{\"nfs\":{\"server\":\"nas.example.com\",\"path\":"
-				 "\"/srv/vms//\"}}}",
+				 "{\"spec\":{\"nfs\":{\"server\":\"NAS.example.com\",\"path\":"
+				 "\"//srv///vms//\"}}}",
 				 &p, &err),
 		0);
 	assert_string_equal(p.server, "nas.example.com");

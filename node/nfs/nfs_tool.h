@@ -4,11 +4,12 @@
  *
  *   hanok nfs SERVER DIRECTORY UID GID COMMAND [ARGUMENT]...
  *
- *	size NAME		of a regular file; 0 and "missing" when it is not there
+ *	size NAME		of a regular file, and which "file" it is (its number there); 0 and
+ *				"missing" when it is not there
  *	space			of the file system that the directory is in
  *	create NAME SIZE	a sparse file that is not there yet, whole or not at all
  *	blank NAME SIZE		a sparse file in the place of what has that name
- *	publish NAME AS		the file gets another name, if that is free
+ *	publish NAME AS		the file gets another name, if that is free: else EEXIST
  *	grow NAME SIZE		to at least that size
  *	mkdir NAME		for everybody; one that is there will do
  *	rename NAME AS		-ENOENT is no failure when AS is there
@@ -17,7 +18,7 @@
  *	ports			addresses and ports of the server (nfs_ports.h); without libnfs too
  *
  * Names are plain ones in the directory. It answers with one JSON object on standard output:
- * {"size","missing","capacity","available","names","addresses"} as the command has it, or
+ * {"size","file","missing","capacity","available","names","addresses"} as the command has it, or
  *{"error","errno"}; its exit code is 0 for both. libnfs is loaded when it is needed: who has no NFS
  *needs none. It runs as nobody, and speaks version 3 (what QEMU's client speaks) with AUTH_SYS. */
 #pragma once

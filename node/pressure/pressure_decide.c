@@ -62,11 +62,6 @@ enum pressure_condition pressure_of_signal(enum node_signal s)
 	return PRESSURE_PID;
 }
 
-int64_t node_amount_of(const struct node_amount *a, int64_t capacity)
-{
-	return a->is_percent ? (int64_t)((double)capacity * a->percent / 100) : a->value;
-}
-
 static void mark(struct pressure_mark *m, const struct node_threshold *t,
 	const struct signal_value *v, int64_t now_ns)
 {

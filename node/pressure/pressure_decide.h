@@ -49,8 +49,6 @@ struct pressure_due {
  * others, hard before soft. */
 void pressure_observe(const struct node_config *config, struct pressure_state *state,
 	const struct signals *now, int64_t now_ns, struct pressure_due *due);
-/* The threshold in units; percentages are of the capacity. */
-int64_t node_amount_of(const struct node_amount *a, int64_t capacity);
 
 /* A pod that may have to go. */
 struct pod_load {

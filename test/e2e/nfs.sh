@@ -38,6 +38,24 @@ spec:
   accessModes: [ReadWriteOnce]
   storageClassName: by-hand
   resources: {requests: {storage: 24Mi}}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: e2e-nfs-again}
+spec:
+  capacity: {storage: 24Mi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: by-hand-again
+  nfs: {server: 127.0.0.1, path: /vms//by-hand/}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: again}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: by-hand-again
+  resources: {requests: {storage: 24Mi}}
 END
 # The server trusts the node; pods may not come to it with the node's address.
 k create -f - >/dev/null <<'END'
@@ -102,6 +120,13 @@ guest second 'persistentVolumeClaim: {claimName: data}' 'true' >"$TEST_DIR/secon
 check "another guest with the same disk" k apply -f "$TEST_DIR/second.yaml"
 check "waits: QEMU locks nothing there" eventually 60 matches 'PVC e2e-nfs/data is in use by VirtualMachineInstance guest' k describe vmi second
 check "and goes at once when it is deleted" k delete vmi second --timeout=60s
+guest third 'persistentVolumeClaim: {claimName: again}' 'true' >"$TEST_DIR/third.yaml"
+check "one with another volume that is the same directory" k apply -f "$TEST_DIR/third.yaml"
+check "waits as well" eventually 60 matches 'PVC e2e-nfs/again is in use by VirtualMachineInstance guest' k describe vmi third
+plug() { "$LAB/bin/hanok" virt addvolume guest --volume-name again --kubeconfig "$KUBECONFIG_FILE" -n e2e-nfs; }
+check "it is plugged into the first guest, too" plug
+check "and refused, by the name of what it is" eventually 60 matches "disk.img is the disk of volume 'data', too" k describe vmi guest
+check "which is told no more when it is not wanted" "$LAB/bin/hanok" virt removevolume guest --volume-name again --kubeconfig "$KUBECONFIG_FILE" -n e2e-nfs
 check "a full server pauses the guest, and is named" eventually 60 matches \
 	"^PausedIOError: VMI was paused, low-level IO error detected: no space left for disk 'data' .nfs://127.0.0.1/vms/by-hand/disk.img" condition vmi/guest Paused
 check "the node agent is killed" agent_kill
@@ -124,8 +149,31 @@ check "nothing is told any more" eventually 40 matches '^: $' condition vmi/gues
 check "its claim grows" k patch pv e2e-nfs --type=merge -p '{"spec":{"capacity":{"storage":"32Mi"}}}'
 check "and the disk, while the guest runs" eventually 40 matches '^33554432$' on_node 1 stat -c %s "$pool/vms/by-hand/disk.img"
 check "delete" k delete vmi guest --timeout=120s
+check "the one that waited has the disk now" eventually 60 matches '^Running$' k_field vmi/third .status.phase
+check "it goes, too" k delete vmi third --timeout=120s
 check_output "its disk stays" '^33554432$' on_node 1 stat -c %s "$pool/vms/by-hand/disk.img"
-check "the volume goes" k delete pvc/data pv/e2e-nfs --timeout=60s
+check "the volume goes" k delete pvc/data pv/e2e-nfs pvc/again pv/e2e-nfs-again --timeout=60s
+
+# A file that somebody else has put there is not an import's.
+on_node 1 sh -c "mkdir $pool/vms/foreign && chmod 777 $pool/vms/foreign && echo mine >$pool/vms/foreign/disk.img"
+k create -f - >/dev/null <<END
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: e2e-nfs-foreign}
+spec:
+  capacity: {storage: 24Mi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: foreign
+  nfs: {server: 127.0.0.1, path: /vms/foreign}
+---
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: foreign, annotations: {cdi.kubevirt.io/storage.bind.immediate.requested: "", hanok.io/populated-on: another}}
+spec:
+  source: {blank: {}}
+  pvc: {storageClassName: foreign, accessModes: [ReadWriteOnce], resources: {requests: {storage: 24Mi}}}
+END
 
 # A class that makes volumes there.
 k create -f - >/dev/null <<END
@@ -156,6 +204,12 @@ check "the claim grows" k patch pvc made --type=merge -p '{"spec":{"resources":{
 check "and says so" eventually 30 matches '^24Mi$' k_field pvc/made .status.capacity.storage
 claim huge 1Ti
 check "a claim larger than the server is refused" eventually 30 matches 'the whole file system of nfs://127.0.0.1/vms has 160Mi' events ProvisioningFailed
+check_output "what another node fills is not filled by this one" '^(Pending|ImportScheduled|PVCBound|)$' k_field dv/foreign .status.phase
+check "it is this node's" k annotate --overwrite dv/foreign hanok.io/populated-on=node1
+check "a DataVolume does not take another's file for its own" k wait --for=jsonpath='{.status.phase}'=Failed dv/foreign --timeout=240s
+check_output "and says so" 'nfs://127.0.0.1/vms/foreign/disk.img is there already, and this DataVolume has not made it' k describe dv foreign
+check_output "the file is as it was" '^mine$' on_node 1 cat "$pool/vms/foreign/disk.img"
+check "delete" k delete dv/foreign pv/e2e-nfs-foreign --timeout=60s
 figures() { k get --raw /api/v1/nodes/node1/proxy/metrics; }
 check_output "the pool is told of" 'hanok_storage_pool_promised_bytes.pool="nfs://127.0.0.1/vms".' figures
 agent_kill
@@ -198,6 +252,7 @@ spec:
 END
 check "a disk is imported to the server" k wait --for=jsonpath='{.status.phase}'=Succeeded dv/root --timeout=240s
 volume=$(k_field pvc/root .spec.volumeName)
+check_output "by this node" '^node1$' k_field dv/root '.metadata.annotations.hanok\.io/populated-on'
 check_output "whole, and under its name" '^disk.img$' on_node 1 ls -A "$pool/vms/$volume"
 check_output "nothing is left on the node" '^$' on_node 1 ls -A /var/lib/hanok/local/.nfs
 check "a guest starts from it" k wait --for=condition=Ready vmi/imported --timeout=240s

@@ -1,21 +1,26 @@
-/*   READING the layers --> BLANK file there --> CONVERTING --> PUBLISHING --> done
- *                                                   | it did not work
- *                                                   v
- *                                     is there SPACE? --> DROPPING the file --> done, and why
+/*   READING the layers --> BLANK file there --> CONVERTING --> which file is it? --> NOTING it here
+ *                                                   |                                   |
+ *                                                   | it did not work            PUBLISHING -->
+ * done v                                   | not free is there SPACE? --> DROPPING the file -->
+ * done, and why <--+
  */
 #include "node/disk/populate/nfs_deliver.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "lib/base/file.h"
 #include "lib/base/vec.h"
 #include "node/child/child.h"
-#include "node/disk/disk_dir.h"
+#include "node/disk/lend.h"
 #include "node/volume/file_work.h"
 #include "node/volume/volume.h"
 
+#define MARK "delivered"
 #define COPY_TIMEOUT_MS (24u * 3600 * 1000)
 #define ROOM_MIN_BYTES (INT64_C(16) << 20)
 
@@ -24,6 +29,7 @@ struct nfs_deliver {
 	struct arena arena;
 	const char *fresh; /* its name there until it is whole */
 	const char *path, *format;
+	uid_t run_as; /* whom the program runs as that reads it */
 	struct file_job *job;
 	struct nfs_call *call;
 	struct child *child;
@@ -90,7 +96,75 @@ static void on_published(void *user, const struct json *answer, const struct err
 	struct nfs_deliver *d = user;
 
 	d->call = NULL;
+	if (err && err->code == -EEXIST) {
+		err_set(&d->why, -EEXIST, "nfs://%s%s/" DISK_IMAGE_NAME NFS_FOREIGN,
+			d->o.place->server, d->o.place->path);
+		call(d, "remove", d->fresh, NULL, on_dropped);
+		return;
+	}
 	end(d, err);
+}
+
+/* Durable, before the file has the name by which guests find it. */
+struct noting {
+	struct nfs_deliver *d;
+	char *directory, file[24];
+	struct err err;
+};
+
+static void note(void *user)
+{
+	struct noting *n = user;
+	_cleanup_(close_p) int dir = open(n->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(close_p) int fd =
+		openat(dir, MARK, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	size_t size = strlen(n->file);
+
+	if (fd < 0 || write(fd, n->file, size) != (ssize_t)size || fsync(fd) < 0 || fsync(dir) < 0)
+		err_errno(&n->err, errno ? -errno : -EIO, "write '%s/" MARK "'", n->directory);
+}
+
+static void on_noted(void *user, bool cancelled)
+{
+	struct noting *n = user;
+	struct nfs_deliver *d = n->d;
+
+	if (!cancelled) {
+		d->job = NULL;
+		if (n->err.code)
+			end(d, &n->err);
+		else
+			call(d, "publish", d->fresh, DISK_IMAGE_NAME, on_published);
+	}
+	free(n->directory);
+	free(n);
+}
+
+static void on_told(void *user, const struct json *answer, const struct err *err)
+{
+	struct nfs_deliver *d = user;
+	struct noting *n;
+
+	d->call = NULL;
+	if (err) {
+		end(d, err);
+		return;
+	}
+	n = xcalloc(1, sizeof(*n));
+	n->d = d;
+	n->directory = xstrdup(d->o.directory);
+	snprintf(n->file, sizeof(n->file), "%s", json_str_or(json_get(answer, "file"), ""));
+	d->job = file_work_queue(d->o.node->files, n->directory, note, on_noted, n);
+}
+
+bool nfs_deliver_made(const char *directory, const char *file)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct str text;
+
+	return *file &&
+	       file_load(&a, arena_printf(&a, "%s/" MARK, directory), 64, &text, NULL) == 0 &&
+	       streq(text.p, file);
 }
 
 static void on_converted(void *user, const struct child_result *r, const struct err *failure)
@@ -99,7 +173,7 @@ static void on_converted(void *user, const struct child_result *r, const struct 
 
 	d->child = NULL;
 	if (!failure) {
-		call(d, "publish", d->fresh, DISK_IMAGE_NAME, on_published);
+		call(d, "size", d->fresh, NULL, on_told);
 		return;
 	}
 	d->why = *failure;
@@ -141,6 +215,7 @@ static void on_blank(void *user, const struct json *answer, const struct err *er
 		.argv = argv,
 		.timeout_ms = COPY_TIMEOUT_MS,
 		.unprivileged = true,
+		.run_as = d->run_as,
 		.output = on_output,
 		.done = on_converted,
 		.user = d,
@@ -150,6 +225,7 @@ static void on_blank(void *user, const struct json *answer, const struct err *er
 struct reading {
 	struct nfs_deliver *d;
 	char *directory;
+	uid_t run_as;
 	struct arena arena;
 	struct disk_chain chain;
 	struct err err;
@@ -158,11 +234,16 @@ struct reading {
 static void read_layers(void *user)
 {
 	struct reading *r = user;
+	_cleanup_(free_p) char *mark = xasprintf("%s/" MARK, r->directory);
 
-	/* The program that reads it is nobody's; no other user can come by its directory. */
-	if (disk_dir_read(&r->arena, r->directory, &r->chain, &r->err) == 0 &&
-		!r->chain.layers[0].frozen)
-		(void)!disk_dir_set_owner(r->chain.layers[0].path, 0, 0644, &r->err);
+	/* What it told of is removed there now, and its number may be another file's. */
+	if (unlink(mark) < 0 && errno != ENOENT) {
+		err_errno(&r->err, -errno, "remove '%s'", mark);
+		return;
+	}
+	/* It goes when it was delivered: nothing is taken back. */
+	if (disk_dir_read(&r->arena, r->directory, &r->chain, &r->err) == 0)
+		(void)!disk_lend(&r->chain, r->run_as, false, &r->err);
 }
 
 static void on_read(void *user, bool cancelled)
@@ -197,6 +278,7 @@ struct nfs_deliver *nfs_deliver_start(const struct nfs_deliver_options *o)
 	d->o = *o;
 	d->fresh = arena_printf(&d->arena, DISK_NEW_PREFIX "%s", o->uid);
 	r->d = d;
+	r->run_as = d->run_as = child_user_new();
 	r->directory = xstrdup(o->directory);
 	d->job = file_work_queue(o->node->files, r->directory, read_layers, on_read, r);
 	return d;

@@ -12,12 +12,14 @@
 #include "node/disk/populate/populate.h"
 
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "lib/client/wakeup.h"
 #include "node/disk/disk_import.h"
 #include "node/disk/populate/nfs_deliver.h"
+#include "node/disk/populate/populate_room.h"
 #include "node/disk/populate/populate_status.h"
 #include "node/disk/populate/sources.h"
 #include "node/volume/file_work.h"
@@ -29,6 +31,9 @@
 #define RETRY_MAX_MS 300000
 #define RETRY_UPLOAD_MS 100 /* when it is tried again is up to who uploads */
 #define FILE_SPARE_BYTES (INT64_C(64) << 20)
+#define ROOM_LOOK_MS 1000
+#define POPULATED_ON "hanok.io/populated-on"
+#define ASK_AGAIN_MS 1000
 #define FETCHED_PART 0.85  /* of the whole work; turning it into a layer is the rest */
 #define DELIVERY_PART 0.95 /* from here on, for a disk that goes to a server */
 
@@ -38,7 +43,16 @@ struct populator {
 	struct informer *data_volumes;
 	struct disks *disks;
 	struct table works; /* uid -> struct work */
+	struct table asked; /* uid -> struct asking */
+	struct wakeup *ask_again;
 	bool ending, swept;
+};
+
+/* Of the server whether this node is the one that fills the claim. */
+struct asking {
+	struct populator *p;
+	char *uid;
+	struct client_call *call;
 };
 
 struct work {
@@ -52,18 +66,19 @@ struct work {
 	const struct nfs_place *nfs; /* job.directory is only where it is made; NULL = it stays */
 	struct nfs_call *ask;
 	struct nfs_deliver *deliver;
+	bool own; /* the directory is of this node's provisioner */
 	bool delivered;
 	struct file_job *read;
 	struct client_call *call;
-	struct wakeup *retry, *tell;
+	struct wakeup *retry, *tell, *room;
 	bool started;  /* the source has something to stop */
 	bool accepted; /* of this attempt; told to the source */
 	bool tell_now; /* not only progress has changed */
 	bool said_scheduled, said_running;
 	int64_t told_ns, begun_ns;
-	int64_t done_bytes,
-		begun_bytes; /* of the source; what an earlier attempt had, -1 = not known */
-	double rate;	     /* bytes a second of this attempt */
+	int64_t done_bytes, total_bytes; /* of the source; 0 = not known */
+	int64_t begun_bytes;		 /* what an earlier attempt had, -1 = not known */
+	double rate;			 /* bytes a second of this attempt */
 };
 
 static int64_t now_of(const struct work *w)
@@ -102,6 +117,7 @@ static void stop_work(struct work *w)
 	w->started = false;
 	w->job.user = NULL;
 	wakeup_cancel(w->retry);
+	wakeup_cancel(w->room);
 }
 
 static void work_free(struct work *w)
@@ -111,6 +127,7 @@ static void work_free(struct work *w)
 		client_cancel(w->p->n->client, w->call);
 	wakeup_destroy(w->retry);
 	wakeup_destroy(w->tell);
+	wakeup_destroy(w->room);
 	arena_finish(&w->job.arena);
 	arena_finish(&w->arena);
 	object_unref(w->dv);
@@ -217,6 +234,7 @@ static void human_bytes(double bytes, char ret[24])
 /* ---- ends ---- */
 
 static void on_retry(void *user);
+static void on_room(void *user);
 
 /* What has come of a file that is no good, and what a source has noted beside it. */
 struct sweeping {
@@ -250,9 +268,8 @@ static void begin_sweep(struct work *w)
 static void over(struct work *w, const char *phase)
 {
 	stop_work(w);
-	if (w->nfs)
-		nfs_staging_remove(w->p->n, w->job.uid);
-	else if (w->job.directory)
+	/* That of one that goes to a server tells what it has made there, until the status does. */
+	if (!w->nfs && w->job.directory)
 		begin_sweep(w);
 	w->phase = OVER;
 	set_phase(w, phase);
@@ -278,7 +295,9 @@ static void on_delivered(void *user, const struct err *err)
 
 	w->deliver = NULL;
 	w->delivered = !err;
-	if (err)
+	if (err && err->code == -EEXIST)
+		populate_fail(&w->job, err);
+	else if (err)
 		populate_retry(&w->job, err);
 	else
 		populate_done(&w->job);
@@ -338,10 +357,9 @@ void populate_fail(struct populate_job *j, const struct err *err)
 	over(w, "Failed");
 }
 
-void populate_retry(struct populate_job *j, const struct err *err)
+static void try_later(struct work *w, const struct err *err, int64_t pause_ms)
 {
-	struct work *w = work_of(j);
-	int64_t pause_ms = RETRY_MIN_MS << MIN(w->state.restarts, 10u);
+	struct populate_job *j = &w->job;
 
 	if (w->started && j->source->over)
 		j->source->over(j, err);
@@ -351,9 +369,17 @@ void populate_retry(struct populate_job *j, const struct err *err)
 	set_running(w, false, "Error", "%s", err->msg);
 	say(w, "Warning", "Error", "%s", err->msg);
 	w->tell_now = true;
-	wakeup_in(w->retry, j->source == &source_upload ? RETRY_UPLOAD_MS
-							: MIN(pause_ms, (int64_t)RETRY_MAX_MS));
+	wakeup_in(w->retry, MIN(pause_ms, (int64_t)RETRY_MAX_MS));
 	tell(w);
+}
+
+void populate_retry(struct populate_job *j, const struct err *err)
+{
+	struct work *w = work_of(j);
+
+	try_later(w, err,
+		j->source == &source_upload ? RETRY_UPLOAD_MS
+					    : RETRY_MIN_MS << MIN(w->state.restarts, 10u));
 }
 
 /* ---- the way there ---- */
@@ -372,6 +398,7 @@ void populate_progress(struct populate_job *j, int64_t done_bytes, int64_t total
 	if (w->begun_bytes < 0)
 		w->begun_bytes = done_bytes;
 	w->done_bytes = done_bytes;
+	w->total_bytes = total_bytes;
 	s = (double)(now_of(w) - w->begun_ns) / 1e9;
 	if (s > 0)
 		w->rate = (double)(done_bytes - w->begun_bytes) / s;
@@ -464,7 +491,7 @@ static void fetch(struct work *w)
 	w->started = true;
 	w->accepted = false;
 	w->begun_ns = now_of(w);
-	w->done_bytes = 0;
+	w->done_bytes = w->total_bytes = 0;
 	w->begun_bytes = -1;
 	w->rate = 0;
 	if (!w->said_running && !had_phase(w, j->source->running))
@@ -475,6 +502,8 @@ static void fetch(struct work *w)
 	set_phase(w, j->source->running);
 	set_running(w, true, "Pod is running", "%s", "");
 	tell(w);
+	if (w->nfs)
+		wakeup_in(w->room, ROOM_LOOK_MS);
 	j->source->start(j);
 }
 
@@ -482,6 +511,7 @@ struct reading {
 	struct work *w;
 	char *directory, keep[64];
 	bool make; /* the directory */
+	bool own;  /* what is in it is this node's, not somebody's who keeps it */
 	struct arena arena;
 	struct disk_chain chain;
 	int result;
@@ -498,7 +528,8 @@ static void read_disk(void *user)
 	if (r->result != -ENOENT)
 		return;
 	disk_dir_sweep_but(r->directory, r->keep);
-	disk_dir_sweep_layers(r->directory);
+	if (r->own)
+		disk_dir_sweep_layers(r->directory);
 }
 
 static void on_read(void *user, bool cancelled)
@@ -528,22 +559,81 @@ static void begin_read(struct work *w)
 	r->w = w;
 	r->directory = xstrdup(w->job.directory);
 	r->make = w->nfs != NULL;
+	r->own = w->nfs || w->own;
 	snprintf(r->keep, sizeof(r->keep), DISK_NEW_PREFIX "%s", w->job.uid);
 	w->read = file_work_queue(w->p->n->files, r->directory, read_disk, on_read, r);
+}
+
+/* ---- room ---- */
+
+/* What a disk that goes to a server takes on this node until it is there, nobody was promised: it
+ * must not bring the node to where pods are evicted. */
+static int check_room(const struct work *w, struct err *err)
+{
+	const struct node *n = w->p->n;
+	int64_t free_bytes, kept, needed = 0;
+	struct statvfs fs;
+
+	if (statvfs(n->data_dir, &fs) < 0)
+		return 0;
+	free_bytes = (int64_t)(fs.f_bavail * fs.f_frsize);
+	kept = populate_kept(&n->config->eviction_hard[SIGNAL_NODEFS_AVAILABLE],
+		(int64_t)(fs.f_blocks * fs.f_frsize));
+	/* Of all that come at the same time, as far as it is known. */
+	for (struct table_iter i = table_iterate(&w->p->works); table_next(&i);) {
+		const struct work *other = i.value;
+
+		if (other->nfs && other->phase == FETCHING)
+			needed += MAX(0, other->total_bytes - other->done_bytes);
+	}
+	if (populate_has_room(free_bytes, kept, needed))
+		return 0;
+	return err_set(err, -ENOSPC,
+		"the disk is made on this node before it goes to nfs://%s%s, and there is no room "
+		"for it: '%s' has %lld MiB left, %lld MiB of them are kept from disks, and %lld "
+		"MiB are yet to come: make room, it is tried again",
+		w->nfs->server, w->nfs->path, n->data_dir, (long long)(free_bytes >> 20),
+		(long long)(kept >> 20), (long long)(needed >> 20));
+}
+
+static bool has_room(struct work *w)
+{
+	struct err err = ERR_INIT;
+
+	if (check_room(w, &err) == 0)
+		return true;
+	try_later(w, &err, RETRY_MIN_MS << MIN(w->state.restarts, 10u));
+	/* Two that wait for each other's room would both wait for ever. */
+	nfs_staging_remove(w->p->n, w->job.uid);
+	return false;
+}
+
+static void on_room(void *user)
+{
+	struct work *w = user;
+
+	if ((w->phase == FETCHING || w->phase == IMPORTING) && has_room(w))
+		wakeup_in(w->room, ROOM_LOOK_MS);
 }
 
 static void on_asked(void *user, const struct json *answer, const struct err *err)
 {
 	struct work *w = user;
+	struct err why = ERR_INIT;
 
 	w->ask = NULL;
 	if (err) {
 		populate_retry(&w->job, err);
 	} else if (json_bool_or(json_get(answer, "missing"), true)) {
-		begin_read(w);
-	} else {
+		if (has_room(w))
+			begin_read(w);
+	} else if (nfs_deliver_made(w->job.directory, json_str_or(json_get(answer, "file"), ""))) {
 		w->delivered = true;
 		populate_done(&w->job);
+	} else {
+		err_set(&why, -EEXIST, "nfs://%s%s/" DISK_IMAGE_NAME NFS_FOREIGN, w->nfs->server,
+			w->nfs->path);
+		populate_fail(&w->job, &why);
 	}
 }
 
@@ -609,6 +699,7 @@ static void start_work(struct populator *p, struct object *dv, const struct clai
 	w->state.reason = "";
 	w->retry = wakeup_create(p->n->loop, p->n->clock, on_retry, w);
 	w->tell = wakeup_create(p->n->loop, p->n->clock, on_tell, w);
+	w->room = wakeup_create(p->n->loop, p->n->clock, on_room, w);
 	j->node = p->n;
 	j->images = p->images;
 	j->doc = object_doc(dv, &w->arena);
@@ -616,6 +707,7 @@ static void start_work(struct populator *p, struct object *dv, const struct clai
 	j->name = arena_strdup(&w->arena, dv->name);
 	j->uid = arena_strdup(&w->arena, dv->uid);
 	j->directory = place->directory ? arena_strdup(&w->arena, place->directory) : NULL;
+	w->own = place->own;
 	if (place->nfs)
 		place_on_server(w, place);
 	j->size_bytes = (place->capacity_bytes + 511) / 512 * 512;
@@ -658,6 +750,61 @@ static bool is_over(const struct json *doc)
 	return streq(phase, "Succeeded") || streq(phase, "Failed");
 }
 
+/* ---- which node ---- */
+
+static void asking_free(struct asking *q)
+{
+	if (q->call)
+		client_cancel(q->p->n->client, q->call);
+	free(q->uid);
+	free(q);
+}
+
+static void on_answered(void *user, const struct client_result *r)
+{
+	struct asking *q = user;
+	struct populator *p = q->p;
+
+	q->call = NULL;
+	table_remove(&p->asked, q->uid);
+	asking_free(q);
+	/* What it says now comes by the watch, or is here already. */
+	if (!client_ok(r) && r->code != 404)
+		wakeup_in(p->ask_again, ASK_AGAIN_MS);
+}
+
+static void ask_for(struct populator *p, const struct object *dv, const struct json *doc)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct json *patch = json_new_object(&a), *meta = json_object_at(&a, patch, "metadata");
+	struct asking *q;
+
+	if (table_get(&p->asked, dv->uid))
+		return;
+	q = xcalloc(1, sizeof(*q));
+	q->p = p;
+	q->uid = xstrdup(dv->uid);
+	table_set(&p->asked, q->uid, q);
+	/* Another node may have been faster: then the server refuses. */
+	json_set_str(&a, meta, "resourceVersion", json_path_str(doc, "metadata.resourceVersion"));
+	json_set_str(&a, json_object_at(&a, meta, "annotations"), POPULATED_ON, p->n->name);
+	q->call = client_patch(p->n->client, informer_kind(p->data_volumes), dv->namespace,
+		dv->name, NULL, "application/merge-patch+json", patch, on_answered, q);
+}
+
+/* A directory of a server is there for all nodes, and two must not write to it: the first one that
+ * says so in the DataVolume fills it. */
+static bool is_chosen(struct populator *p, const struct object *dv)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const struct json *doc = object_doc(dv, &a);
+	const char *node = json_str(json_get(json_path(doc, "metadata.annotations"), POPULATED_ON));
+
+	if (!node)
+		ask_for(p, dv, doc);
+	return streq(node, p->n->name);
+}
+
 static void look(struct populator *p, struct object *dv)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -681,7 +828,7 @@ static void look(struct populator *p, struct object *dv)
 	if (dv->deleting || is_over(object_doc(dv, &a)) ||
 		claim_place_find(p->disks, &a, dv->namespace, dv->name, &place, &reason, NULL) <
 			0 ||
-		!streq(place.populated_by, dv->name))
+		!streq(place.populated_by, dv->name) || (place.nfs && !is_chosen(p, dv)))
 		return;
 	start_work(p, dv, &place);
 }
@@ -706,6 +853,7 @@ static void on_claim(void *user, const struct object *old, const struct object *
 		look(p, dv);
 }
 
+/* Of one that is over nothing is needed any more. */
 static bool is_known(void *user, const char *uid)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -715,7 +863,7 @@ static bool is_known(void *user, const char *uid)
 
 	for (size_t i = 0; i < count; i++)
 		if (streq(list[i]->uid, uid))
-			return true;
+			return table_get(&p->works, uid) || !is_over(object_doc(list[i], &a));
 	return false;
 }
 
@@ -771,6 +919,7 @@ struct populator *populator_create(struct node *n, struct container_disks *image
 	p->n = n;
 	p->images = images;
 	p->disks = n->disks;
+	p->ask_again = wakeup_create(n->loop, n->clock, look_at_all, p);
 	p->data_volumes = informer_create(n->client,
 		kind_by_name(n->kinds, "cdi.kubevirt.io", "v1beta1", "DataVolume"), NULL, NULL,
 		NULL);
@@ -788,6 +937,10 @@ void populator_destroy(struct populator *p)
 	for (struct table_iter i = table_iterate(&p->works); table_next(&i);)
 		work_free(i.value);
 	table_finish(&p->works);
+	for (struct table_iter i = table_iterate(&p->asked); table_next(&i);)
+		asking_free(i.value);
+	table_finish(&p->asked);
+	wakeup_destroy(p->ask_again);
 	informer_destroy(p->data_volumes);
 	free(p);
 }

@@ -5,10 +5,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "node/disk/populate/http_headers.h"
+#include "node/disk/populate/nfs_deliver.h"
+#include "node/disk/populate/populate_room.h"
 #include "node/disk/populate/populate_status.h"
 
 static struct arena arena;
@@ -117,6 +121,43 @@ static void nothing_is_told_twice(void **state)
 	assert_int_equal(json_path_int(patch, "status.restartCount", 0), 1);
 }
 
+/* A disk.img that is on a server is one's own when it is the file that was noted before. */
+static void only_what_was_noted_is_ours(void **state)
+{
+	char directory[] = "/tmp/hanok-populate-XXXXXX";
+	_cleanup_(free_p) char *path = NULL;
+	FILE *f;
+
+	assert_non_null(mkdtemp(directory));
+	path = xasprintf("%s/delivered", directory);
+	assert_false(nfs_deliver_made(directory, "12345678901"));
+	f = fopen(path, "we");
+	assert_non_null(f);
+	assert_int_equal(fputs("12345678901", f) < 0, 0);
+	assert_int_equal(fclose(f), 0);
+	assert_true(nfs_deliver_made(directory, "12345678901"));
+	assert_false(nfs_deliver_made(directory, "1234567890"));
+	assert_false(nfs_deliver_made(directory, ""));
+	assert_int_equal(remove(path), 0);
+	assert_false(nfs_deliver_made(directory, "12345678901"));
+	assert_int_equal(rmdir(directory), 0);
+}
+
+static void pods_keep_their_room(void **state)
+{
+	struct node_threshold none = {.set = false};
+	struct node_threshold tenth = {.set = true, .below = {.is_percent = true, .percent = 10}};
+	struct node_threshold bytes = {.set = true, .below = {.value = 5000}};
+	int64_t spare = POPULATE_SPARE_BYTES, gib = INT64_C(1) << 30;
+
+	assert_true(populate_kept(&none, 100 * gib) == spare);
+	assert_true(populate_kept(&tenth, 100 * gib) == spare + 10 * gib);
+	assert_true(populate_kept(&bytes, 100 * gib) == spare + 5000);
+	assert_true(populate_has_room(11 * gib, 10 * gib, gib));
+	assert_false(populate_has_room(11 * gib, 10 * gib, gib + 1));
+	assert_false(populate_has_room(9 * gib, 10 * gib, 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +166,8 @@ int main(void)
 		cmocka_unit_test(a_weak_tag_is_no_proof),
 		cmocka_unit_test(progress_is_told_as_cdi_does),
 		cmocka_unit_test(nothing_is_told_twice),
+		cmocka_unit_test(pods_keep_their_room),
+		cmocka_unit_test(only_what_was_noted_is_ours),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, done);
