@@ -74,7 +74,8 @@ static void looked(struct vm_worker *w, enum vm_domain domain)
  * A domain that does not run is saved if libvirt has a file for it, and that is whole; the reason
  * why it stopped is forgotten with each restart of the daemon. A daemon, or a host, that dies while
  * it writes such a file leaves half of one, which libvirt takes for a saved guest, and a start of
- * that boots. Beside a domain that runs there is never a whole one. */
+ * that boots. Beside a domain that runs there is never a whole one, but one that is being written.
+ */
 
 static bool found_alive(const struct vm_worker *w)
 {
@@ -99,6 +100,33 @@ static void remove_half(struct vm_worker *w)
 {
 	w->call = libvirt_call_domain(
 		w->m->libvirt, LIBVIRT_DOMAIN_MANAGED_SAVE_REMOVE, &w->domain, 0, half_removed, w);
+}
+
+/* A paused guest that is saved, by an agent before this one or by somebody's virsh, is paused for
+ * the reason for which it was before: then only its job tells that the file is being written. */
+static void job_here(void *user, const struct libvirt_reply *r)
+{
+	struct vm_worker *w = user;
+	struct xdr_reader body = r->body;
+
+	w->call = NULL;
+	/* It may have ended in between. */
+	if (!r->ok)
+		vm_worker_done(w, VM_DO_LOOKUP, false);
+	else if (!w->saver && xdr_get_u32(&body) == LIBVIRT_JOB_NONE)
+		remove_half(w);
+	else if (w->saving && !w->saver)
+		vm_worker_done(w, VM_DO_LOOKUP, false); /* looked at until that has ended */
+	else
+		looked(w, w->found);
+}
+
+static void ask_for_job(struct vm_worker *w)
+{
+	_cleanup_(buf_finish) struct buf args = BUF_INIT;
+
+	xdr_put_domain(&args, &w->domain);
+	w->call = libvirt_call(w->m->libvirt, LIBVIRT_DOMAIN_GET_JOB_INFO, &args, 0, job_here, w);
 }
 
 static void saved_read(void *user, const struct libvirt_reply *r)
@@ -128,7 +156,7 @@ static void saved_here(void *user, const struct libvirt_reply *r)
 	else if (!xdr_get_u32(&body))
 		looked(w, w->found);
 	else if (found_alive(w))
-		remove_half(w);
+		ask_for_job(w);
 	else
 		w->call = libvirt_call_domain(w->m->libvirt,
 			LIBVIRT_DOMAIN_MANAGED_SAVE_GET_XML_DESC, &w->domain, 0, saved_read, w);

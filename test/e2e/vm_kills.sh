@@ -97,6 +97,20 @@ while [ $((number % 6)) != 0 ]; do
 	number=$((number + 1))
 done
 
+# Of a paused guest that is saved nothing but its job tells that the file is being written: QEMU is held in the midst of it.
+qemu_gets() { on_node 1 sh -c "kill -$1 \$(cat /run/libvirt/qemu/e2e-vm-kills_busy.pid)"; }
+file_begun() { on_node 1 test -e /var/lib/libvirt/qemu/save/e2e-vm-kills_busy.save; }
+saved_while_agent_dies() {
+	qemu_gets STOP && virt save busy && eventually 20 file_begun && kill_one agent && eventually 30 all_up && sleep 5 && file_begun
+}
+is_saved() { [ "$(reason)" = Saved ]; }
+check "start" eventually 60 started
+check "pause" eventually 60 paused
+check "the agent dies while a paused guest is saved: what was written stays" saved_while_agent_dies
+check "QEMU goes on" qemu_gets CONT
+check "it is saved" eventually 90 is_saved
+check "and restored" eventually 60 restored
+
 # A daemon that died while it wrote a guest's memory leaves half of a file; libvirt takes it for a saved guest.
 half=/var/lib/libvirt/qemu/save/e2e-vm-kills_busy.save
 half_saved() {

@@ -174,6 +174,8 @@ enum { LIBVIRT_XML_SECURE = 1, LIBVIRT_XML_INACTIVE = 2, LIBVIRT_XML_MIGRATABLE 
 enum { LIBVIRT_AFFECT_LIVE = 1, LIBVIRT_DEVICE_FORCE = 4 };
 /* The command is one for people, and so is its answer. */
 enum { LIBVIRT_QEMU_MONITOR_HUMAN = 1 };
+/* Of virDomainJobType: nothing that lasts (a save, a dump, a snapshot of memory) is under way. */
+enum { LIBVIRT_JOB_NONE = 0 };
 
 struct libvirt_header {
 	uint32_t program, version;

@@ -30,7 +30,6 @@
 #define SWITCH_TIMEOUT_MS 60000u
 #define MEMORY_TIMEOUT_MS 1800000u /* all of a guest's memory goes to the disk */
 #define MEMORY_ANNOTATION "hanok.io/snapshot-memory"
-#define NO_JOB 0 /* VIR_DOMAIN_JOB_NONE */
 
 enum take_state {
 	WAITING,
@@ -670,7 +669,7 @@ static void on_job_info(void *user, const struct libvirt_reply *r)
 	struct xdr_reader body = r->body;
 
 	t->call = NULL;
-	if (!w || !r->ok || xdr_get_u32(&body) != NO_JOB) {
+	if (!w || !r->ok || xdr_get_u32(&body) != LIBVIRT_JOB_NONE) {
 		release(t);
 		t->not_before_ns = now_of(t) + BUSY_NS;
 		later(t);
