@@ -11,6 +11,10 @@
 #define CALLS_UNDER_WAY_MAX 5
 /* Of those that last (a guest starts, is saved): a guest can still be stopped meanwhile. */
 #define CALLS_LONG_MAX 3
+/* Of those that take minutes, by the time that they are given (a guest's memory is written, for a
+ * snapshot or a dump): a guest can still be started meanwhile. */
+#define CALLS_MINUTES_MAX 2
+#define MINUTES_MS 300000
 /* In line, times the call's own time: when libvirtd hangs, its callers hear of it some day. */
 #define LINE_TIMES 4
 
@@ -45,7 +49,7 @@ struct libvirt {
 	enum rpc_state state;
 	struct libvirt_wire *wire;
 	struct list calls; /* those in line in the order in which they were made */
-	unsigned under_way, under_way_long;
+	unsigned under_way, under_way_long, under_way_minutes;
 	uv_timer_t timer; /* next retry or next deadline */
 	bool in_timer;	  /* a timer started anew with 0 would run again before anything else */
 	unsigned retry_ms;
@@ -60,10 +64,16 @@ struct libvirt {
 static void connect_now(struct libvirt *l);
 static void arm(struct libvirt *l);
 
-static bool lasts(enum libvirt_proc proc)
+static bool takes_minutes(const struct libvirt_call *c)
 {
-	return proc == LIBVIRT_DOMAIN_CREATE_WITH_FLAGS || proc == LIBVIRT_DOMAIN_MANAGED_SAVE ||
-	       proc == LIBVIRT_DOMAIN_RESTORE_FLAGS || proc == LIBVIRT_DOMAIN_CORE_DUMP_WITH_FORMAT;
+	return c->timeout_ms > MINUTES_MS;
+}
+
+static bool lasts(const struct libvirt_call *c)
+{
+	return takes_minutes(c) || c->proc == LIBVIRT_DOMAIN_CREATE_WITH_FLAGS ||
+	       c->proc == LIBVIRT_DOMAIN_MANAGED_SAVE || c->proc == LIBVIRT_DOMAIN_RESTORE_FLAGS ||
+	       c->proc == LIBVIRT_DOMAIN_CORE_DUMP_WITH_FORMAT;
 }
 
 static void deadline_set(struct libvirt_call *c, unsigned times)
@@ -81,7 +91,8 @@ static void send_call(struct libvirt_call *c)
 	buf_finish(&c->args);
 	c->sent = true;
 	l->under_way++;
-	l->under_way_long += lasts(c->proc);
+	l->under_way_long += lasts(c);
+	l->under_way_minutes += takes_minutes(c);
 	deadline_set(c, 1);
 }
 
@@ -93,8 +104,8 @@ static void send_next(struct libvirt *l)
 	LIST_FOR_EACH(c, &l->calls, struct libvirt_call, link) {
 		if (l->under_way >= CALLS_UNDER_WAY_MAX)
 			return;
-		if (!c->sent && !c->failed &&
-			(!lasts(c->proc) || l->under_way_long < CALLS_LONG_MAX))
+		if (!c->sent && !c->failed && (!lasts(c) || l->under_way_long < CALLS_LONG_MAX) &&
+			(!takes_minutes(c) || l->under_way_minutes < CALLS_MINUTES_MAX))
 			send_call(c);
 	}
 }
@@ -105,7 +116,8 @@ static void not_under_way(struct libvirt_call *c)
 		return;
 	c->sent = false;
 	c->l->under_way--;
-	c->l->under_way_long -= lasts(c->proc);
+	c->l->under_way_long -= lasts(c);
+	c->l->under_way_minutes -= takes_minutes(c);
 }
 
 static void forget(struct libvirt_call *c)

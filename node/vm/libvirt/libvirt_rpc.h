@@ -4,9 +4,10 @@
  * pauses and says so once. Calls made while it is down fail at once with LIBVIRT_RPC_DOWN.
  *
  * libvirtd serves five calls of a connection at a time, so no more are sent; the others wait in
- * line, and of those that last (a guest starts or is saved) only some are under way, so that a
- * guest can be stopped meanwhile. Every call has a deadline, which begins when it is sent; one that
- * stays in line for four times as long fails too. An answer after the deadline is dropped.
+ * line, and of those that last (a guest starts, or its memory is written) only some are under way,
+ * so that a guest can be stopped meanwhile. Every call has a deadline, which begins when it is
+ * sent; one that stays in line for four times as long fails too. An answer after the deadline is
+ * dropped.
  *
  * Callbacks never run inside the call that caused them. */
 #pragma once

@@ -101,7 +101,7 @@ struct daemon {
 	struct libvirt *libvirt;
 	struct buf in;
 	struct libvirt_header held[CALLS];
-	size_t held_count, held_most, long_most, seen_count;
+	size_t held_count, held_most, long_most, minutes_most, seen_count;
 	int32_t seen[CALLS]; /* procedures, in the order in which they came */
 	struct libvirt_call *calls[CALLS];
 	int answers, cancelled_answers;
@@ -144,9 +144,18 @@ static void daemon_answer_oldest(struct daemon *d)
 	daemon_answer(d, &h, NULL);
 }
 
-static size_t daemon_long(const struct daemon *d)
+static size_t daemon_minutes(const struct daemon *d)
 {
 	size_t n = 0;
+
+	for (size_t i = 0; i < d->held_count; i++)
+		n += d->held[i].procedure == LIBVIRT_DOMAIN_SNAPSHOT_CREATE_XML;
+	return n;
+}
+
+static size_t daemon_long(const struct daemon *d)
+{
+	size_t n = daemon_minutes(d);
 
 	for (size_t i = 0; i < d->held_count; i++)
 		n += d->held[i].procedure == LIBVIRT_DOMAIN_CREATE_WITH_FLAGS;
@@ -173,6 +182,7 @@ static void daemon_call(struct daemon *d, const struct libvirt_header *h)
 		d->held[d->held_count++] = *h;
 		d->held_most = MAX(d->held_most, d->held_count);
 		d->long_most = MAX(d->long_most, daemon_long(d));
+		d->minutes_most = MAX(d->minutes_most, daemon_minutes(d));
 		if (d->seen_count == 5)
 			for (size_t i = 0; i < 2; i++) /* one under way, one in line */
 				libvirt_call_cancel(d->calls[i == 0 ? 0 : CALLS - 1]);
@@ -244,11 +254,18 @@ static void calls_made(void *user)
 {
 	struct daemon *d = user;
 
-	/* Eight that last, then four that don't. */
-	for (int i = 0; i < CALLS; i++)
+	/* Eight that last, one kind by what they are, the other by the time they are given; then
+	 * four that don't. */
+	for (int i = 0; i < CALLS; i++) {
+		bool memory = i >= 1 && i <= 3;
+
 		d->calls[i] = libvirt_call(d->libvirt,
-			i < 8 ? LIBVIRT_DOMAIN_CREATE_WITH_FLAGS : LIBVIRT_DOMAIN_GET_INFO, NULL, 0,
+			memory	? LIBVIRT_DOMAIN_SNAPSHOT_CREATE_XML
+			: i < 8 ? LIBVIRT_DOMAIN_CREATE_WITH_FLAGS
+				: LIBVIRT_DOMAIN_GET_INFO,
+			NULL, memory ? 1800000 : 0,
 			i == 0 || i == CALLS - 1 ? cancelled_done : answered, d);
+	}
 }
 
 static void few_calls_are_under_way_and_the_rest_waits_in_line(void **state)
@@ -274,8 +291,10 @@ static void few_calls_are_under_way_and_the_rest_waits_in_line(void **state)
 	assert_int_equal(d.seen_count, CALLS - 1); /* the cancelled one in line never came */
 	assert_int_equal(d.held_most, 5);
 	assert_int_equal(d.long_most, 3);
+	assert_int_equal(d.minutes_most, 2);
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(d.seen[i], LIBVIRT_DOMAIN_CREATE_WITH_FLAGS);
+		assert_int_equal(d.seen[i], i > 0 ? LIBVIRT_DOMAIN_SNAPSHOT_CREATE_XML
+						  : LIBVIRT_DOMAIN_CREATE_WITH_FLAGS);
 	/* Those that don't last pass those that do. */
 	for (int i = 3; i < 5; i++)
 		assert_int_equal(d.seen[i], LIBVIRT_DOMAIN_GET_INFO);
