@@ -19,8 +19,8 @@
  *
  * Names are plain ones in the directory. It answers with one JSON object on standard output:
  * {"size","file","missing","capacity","available","names","addresses"} as the command has it, or
- *{"error","errno"}; its exit code is 0 for both. libnfs is loaded when it is needed: who has no NFS
- *needs none. It runs as nobody, and speaks version 3 (what QEMU's client speaks) with AUTH_SYS. */
+ * {"error","errno"}; its exit code is 0 for both. libnfs is loaded when it is needed: who has no
+ * NFS needs none. It runs as nobody, and speaks version 3, as QEMU's client, with AUTH_SYS. */
 #pragma once
 
 int nfs_main(int argc, char **argv);

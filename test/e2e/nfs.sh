@@ -256,6 +256,23 @@ check_output "by this node" '^node1$' k_field dv/root '.metadata.annotations.han
 check_output "whole, and under its name" '^disk.img$' on_node 1 ls -A "$pool/vms/$volume"
 check_output "nothing is left on the node" '^$' on_node 1 ls -A /var/lib/hanok/local/.nfs
 check "a guest starts from it" k wait --for=condition=Ready vmi/imported --timeout=240s
+k create -f - >/dev/null <<END
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: moved, annotations: {cdi.kubevirt.io/storage.bind.immediate.requested: ""}}
+spec:
+  source: {upload: {}}
+  storage: {storageClassName: e2e-nfs, resources: {requests: {storage: 16Mi}}}
+END
+check "another waits for an upload" k wait --for=jsonpath='{.status.phase}'=UploadReady dv/moved --timeout=120s
+staged() { on_node 1 test -d "/var/lib/hanok/local/.nfs/$(k_field dv/moved .metadata.uid)"; }
+not_staged() { ! staged; }
+check "on this node" eventually 30 staged
+check "it is given to another one" k annotate --overwrite dv/moved hanok.io/populated-on=another
+check "this one lets go of it" eventually 30 not_staged
+check "and gets it back" k annotate --overwrite dv/moved hanok.io/populated-on=node1
+check "to go on" eventually 30 staged
+check "delete that one" k delete dv/moved --timeout=60s
 check "a clone of it is refused, and says why" eventually 30 matches 'PVC e2e-nfs/root is on an NFS server: only disks in directories of this node are cloned' k describe pvc copy
 check "delete" k delete vmi/imported dv/root dv/copy --timeout=120s
 check "the volumes go" eventually 30 matches '^0$' volumes

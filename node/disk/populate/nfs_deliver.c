@@ -1,8 +1,10 @@
-/*   READING the layers --> BLANK file there --> CONVERTING --> which file is it? --> NOTING it here
- *                                                   |                                   |
- *                                                   | it did not work            PUBLISHING -->
- * done v                                   | not free is there SPACE? --> DROPPING the file -->
- * done, and why <--+
+/*   READING the layers --> BLANK file there --> CONVERTING --> which FILE is it?
+ *                                                   |                  |
+ *                                                   | failed           v
+ *                                                   v            NOTING it here
+ *                                            is there SPACE?           |
+ *                                                   |                  v
+ *   done, and why <-- DROPPING the file <-----------+<--taken-- PUBLISHING --> done
  */
 #include "node/disk/populate/nfs_deliver.h"
 

@@ -792,17 +792,31 @@ static void ask_for(struct populator *p, const struct object *dv, const struct j
 		dv->name, NULL, "application/merge-patch+json", patch, on_answered, q);
 }
 
+/* NULL = none has said so yet. */
+static const char *chosen(struct arena *a, const struct object *dv)
+{
+	return json_str(
+		json_get(json_path(object_doc(dv, a), "metadata.annotations"), POPULATED_ON));
+}
+
 /* A directory of a server is there for all nodes, and two must not write to it: the first one that
  * says so in the DataVolume fills it. */
 static bool is_chosen(struct populator *p, const struct object *dv)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
-	const struct json *doc = object_doc(dv, &a);
-	const char *node = json_str(json_get(json_path(doc, "metadata.annotations"), POPULATED_ON));
+	const char *node = chosen(&a, dv);
 
 	if (!node)
-		ask_for(p, dv, doc);
+		ask_for(p, dv, object_doc(dv, &a));
 	return streq(node, p->n->name);
+}
+
+/* Somebody gives it to another node, which uses the same names on the server. */
+static bool is_taken_away(const struct work *w, const struct object *dv)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+
+	return w->nfs && w->phase != OVER && !streq(chosen(&a, dv), w->p->n->name);
 }
 
 static void look(struct populator *p, struct object *dv)
@@ -812,11 +826,11 @@ static void look(struct populator *p, struct object *dv)
 	struct claim_place place;
 	const char *reason;
 
+	if (w && (dv->deleting || is_taken_away(w, dv))) {
+		forget(w);
+		w = NULL;
+	}
 	if (w) {
-		if (dv->deleting) {
-			forget(w);
-			return;
-		}
 		if (dv->revision > w->dv->revision) {
 			object_unref(w->dv);
 			w->dv = object_ref(dv);
@@ -853,7 +867,15 @@ static void on_claim(void *user, const struct object *old, const struct object *
 		look(p, dv);
 }
 
-/* Of one that is over nothing is needed any more. */
+static bool is_to_be_filled(const struct populator *p, const struct object *dv)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *node = chosen(&a, dv);
+
+	return !is_over(object_doc(dv, &a)) && (!node || streq(node, p->n->name));
+}
+
+/* Of one that is over, or another node's, nothing is needed any more. */
 static bool is_known(void *user, const char *uid)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -863,7 +885,7 @@ static bool is_known(void *user, const char *uid)
 
 	for (size_t i = 0; i < count; i++)
 		if (streq(list[i]->uid, uid))
-			return table_get(&p->works, uid) || !is_over(object_doc(list[i], &a));
+			return table_get(&p->works, uid) || is_to_be_filled(p, list[i]);
 	return false;
 }
 
