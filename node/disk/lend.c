@@ -35,12 +35,11 @@ int disk_lend(const struct disk_chain *chain, uid_t user, bool write, struct err
 		const struct disk_layer *l = &chain->layers[i];
 		struct stat st;
 		_cleanup_(close_p) int fd = open_layer(l->path, &st, err);
-		bool open = st.st_mode & S_IROTH;
 
 		if (fd < 0)
 			return fd;
 		own = own && st.st_nlink == 1;
-		if (open && !(write && own))
+		if (st.st_mode & S_IROTH && !(write && own))
 			continue;
 		if (!own)
 			return err_set(err, -EACCES,

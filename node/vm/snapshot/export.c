@@ -69,7 +69,7 @@ struct export
 	struct buf packed;
 };
 
-/* What it was read with, until it is a disk as any other again. */
+/* What it was lent for, until it is a disk as any other again. */
 struct giving_back {
 	struct node *n;
 	char *directory;
@@ -98,7 +98,8 @@ static void let_go(struct export *e)
 
 	if (!e->held || !e->s->n->disks)
 		return;
-	if (!e->lent) {
+	/* A look that is under way may be lending just now: taken back behind it. */
+	if (!e->lent && !e->job) {
 		disks_release(e->s->n->disks, e->directory);
 		return;
 	}
