@@ -37,7 +37,9 @@ static bool leads_to(struct node *n, const struct vm_worker *w, const struct vm_
 		return false;
 	if (other->nfs)
 		return is_same(other->nfs, place);
-	if (other->path || w->core.sm.state == VM_PREPARING)
+	/* Two that are to get the same disk while they run must not wait for each other. */
+	if (other->path || w->core.sm.state == VM_PREPARING ||
+		(vm_core_alive(&w->core) && vm_live_lacks(w, other->name)))
 		return false;
 	if (claim_place_find(n->disks, &a, w->spec.namespace, other->claim, &found, &reason, NULL) <
 		0)

@@ -761,6 +761,11 @@ bool vm_live_known(const struct vm_worker *w)
 	return w->live && w->live->known;
 }
 
+bool vm_live_lacks(const struct vm_worker *w, const char *name)
+{
+	return vm_live_known(w) && !live_domain_disk(&w->live->now, name);
+}
+
 bool vm_live_has(const struct vm_worker *w, const char *path)
 {
 	const struct vm_live *l = w->live;

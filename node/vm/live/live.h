@@ -22,5 +22,7 @@ void vm_live_removed(struct vm_worker *w, const char *alias, bool failed);
 bool vm_live_has(const struct vm_worker *w, const char *path);
 /* Whether it was looked at, so that the word above is one. */
 bool vm_live_known(const struct vm_worker *w);
+/* It was looked at, and has no disk of that name: one that is to be plugged, or was let go. */
+bool vm_live_lacks(const struct vm_worker *w, const char *name);
 /* Into the facts that make the status: phases of hot-plugged volumes, processors. */
 void vm_live_facts(const struct vm_worker *w, struct arena *a, struct vm_facts *f);
