@@ -116,9 +116,24 @@ check "one that says what it asks for" instance says '' "$V" 'cpu: {cores: 3}, m
 check_output "gets that" '^2 600Mi$' asked says
 check "CPUs of its own" instance dedicated '' "$V" 'cpu: {cores: 2, dedicatedCpuPlacement: true}, memory: {guest: 768Mi}'
 check_output "are not shared" '^ *512Mi$' asked dedicated
+create '{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {name: grows}, spec: {runStrategy: Always, template: {spec: {domain: {devices: {}, cpu: {sockets: 1, cores: 2}}}}}}' >/dev/null
+check "a machine under that policy" eventually 20 matches '^500m ' asked grows
+check "gets another processor" k patch vm grows --type=merge -p '{"spec": {"template": {"spec": {"domain": {"cpu": {"sockets": 2}}}}}}'
+check "and asks for more" eventually 20 matches '^1(000m)? ' asked grows
+check_output "for what it has" '^2$' k_field vmi/grows .spec.domain.cpu.sockets
+check "it goes" k delete vm grows --wait=false
 check "fewer kinds of machines" live '{"developerConfiguration": null, "architectureConfiguration": {"amd64": {"emulatedMachines": ["pc-q35-7*"]}}}'
 refused "another one" 'machine.type is not supported: q35 \(allowed values: \[pc-q35-7\*\]\)' "$D" "$V" 'machine: {type: q35}' 'architecture: amd64'
 check "those are taken" instance older '' "$V" 'machine: {type: pc-q35-7.2}' 'architecture: amd64'
+# What was made before goes on, and ends.
+if [ "$arch" = amd64 ]; then
+	check "an instance of before is labelled" k label vmi/little of=before
+	check "so is a machine" k label vm/bad of=before
+	check_refused "and becomes no other one" "machine.type is not supported: q35-x" k patch vm/bad --type=merge -p '{"spec": {"template": {"spec": {"domain": {"machine": {"type": "q35-x"}}}}}}'
+	check "its other settings change" k patch vm/bad --type=merge -p '{"spec": {"template": {"spec": {"domain": {"cpu": {"cores": 2}}}}}}'
+	check "what holds it lets it go" k patch vmi/little --type=merge -p '{"metadata": {"finalizers": null}}'
+	check "and it goes" k delete vmi/little --timeout=20s
+fi
 check "all kinds" live '{"architectureConfiguration": null}'
 check "changes only with a restart" live '{"vmRolloutStrategy": "Stage"}'
 check "one" instance staged '' "$V" 'memory: {guest: 1Gi}'

@@ -17,6 +17,7 @@ struct hook {
 	struct status *st;	     /* for failures that are no field errors */
 	const char *part;	     /* "" or the subresource that is written */
 	int64_t now_ns;
+	const struct json *old; /* for validate: what is stored; NULL on a creation */
 };
 
 struct table_row {

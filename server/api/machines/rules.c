@@ -420,7 +420,8 @@ static void check_machine_type(
 		       : streq(arch, "arm64") ? ARRAY_LEN(arm64)
 					      : ARRAY_LEN(amd64);
 	_cleanup_(buf_finish) struct buf allowed = BUF_INIT;
-	if (!*json_str_or(type, ""))
+	const char *field = at(h, "%s.machine.type", at);
+	if (!*json_str_or(type, "") || streq(json_path_str(h->old, field), json_str(type)))
 		return;
 	for (size_t i = 0; i < count; i++) {
 		const char *pattern =
@@ -429,7 +430,6 @@ static void check_machine_type(
 			return;
 		buf_printf(&allowed, "%s%s", i ? " " : "", pattern);
 	}
-	const char *field = at(h, "%s.machine.type", at);
 	invalid(h, field, type, "%s is not supported: %s (allowed values: [%s])", field,
 		json_str(type), allowed.data ? allowed.data : "");
 }
@@ -438,7 +438,8 @@ void machine_rules_check(struct hook *h, const struct json *spec, const char *at
 {
 	const struct json *domain = json_get(spec, "domain");
 	const char *domain_at = at(h, "%s.domain", at);
-	if (!spec)
+	/* What is stored is to go on, and end, whatever is allowed by now. */
+	if (!spec || (h->old && json_equal(spec, json_path(h->old, at))))
 		return;
 	/* Much below looks for volumes by name. */
 	if (json_count(json_get(spec, "volumes")) > RULES_LIST_MAX) {

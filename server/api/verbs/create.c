@@ -50,7 +50,7 @@ int create_complete(
 
 	struct field_errors errors = {.arena = req->arena};
 	const struct kind_hooks *hooks = hooks_find(kind);
-	struct hook h = {req->api, req, req->arena, &errors, &req->st, "", api_now_ns(req)};
+	struct hook h = {req->api, req, req->arena, &errors, &req->st, "", api_now_ns(req), NULL};
 	metadata_validate(&errors, kind, doc);
 	struct decode_options options = {.field_validation = FIELD_VALIDATION_IGNORE};
 	int r = object_check(kind, req->arena, doc, &options, &errors, &req->st);

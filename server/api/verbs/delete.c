@@ -245,7 +245,7 @@ static enum cache_verdict plan(struct deletion *d, struct json *doc)
 		set_deletion_time(d, meta, grace);
 		if (hooks->prepare_delete) {
 			struct hook h = {
-				d->req->api, d->req, a, NULL, &d->st, "", api_now_ns(d->req)};
+				d->req->api, d->req, a, NULL, &d->st, "", api_now_ns(d->req), NULL};
 			hooks->prepare_delete(&h, doc);
 		}
 		if (write_may_vanish(d->kind, doc))
@@ -292,7 +292,8 @@ static struct cache_change decide(void *user, const struct object *present)
 	}
 	struct json *doc = object_doc(present, d->req->arena);
 	const struct kind_hooks *hooks = hooks_find(d->kind);
-	struct hook h = {d->req->api, d->req, d->req->arena, NULL, &d->st, "", api_now_ns(d->req)};
+	struct hook h = {
+		d->req->api, d->req, d->req->arena, NULL, &d->st, "", api_now_ns(d->req), NULL};
 	if (check_preconditions(d, doc) < 0 ||
 		(hooks->check_delete && hooks->check_delete(&h, doc) < 0) || admit(d, doc) < 0)
 		return nothing;

@@ -145,7 +145,8 @@ int update_complete(struct update *u, const struct json *present, struct json *d
 
 	struct field_errors errors = {.arena = req->arena};
 	const struct kind_hooks *hooks = hooks_find(kind);
-	struct hook h = {req->api, req, req->arena, &errors, &req->st, u->part, api_now_ns(req)};
+	struct hook h = {
+		req->api, req, req->arena, &errors, &req->st, u->part, api_now_ns(req), present};
 	metadata_validate(&errors, kind, doc);
 	metadata_validate_update(&errors, kind, doc, present);
 	struct decode_options options = {.field_validation = FIELD_VALIDATION_IGNORE};
