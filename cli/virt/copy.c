@@ -269,12 +269,14 @@ static const char *annotation(const struct json *vm, const char *name)
 	return json_str(json_get(json_path(vm, "metadata.annotations"), name));
 }
 
-/* The machine at `path` is what an interrupted attempt made of `old_name`. */
+/* The machine at `path` is what an interrupted attempt made of `old_name`, not what another machine
+ * of that name became long ago. */
 static bool is_made(struct virt *v, const char *path, const char *old_name, struct json **ret)
 {
 	struct err none;
 	return virt_get(v, path, ret, &none) == 0 &&
-	       streq(annotation(*ret, RENAMED_FROM), old_name);
+	       streq(annotation(*ret, RENAMED_FROM), old_name) &&
+	       annotation(*ret, RENAMED_STRATEGY);
 }
 
 /* The node keeps these by the machine's uid, and a renamed one has another. */
@@ -338,7 +340,7 @@ static int vm_rename(struct virt *v, struct err *err)
 	r = virt_get(
 		v, virt_path(v, VM_GROUP, t.namespace, "virtualmachines", t.name, NULL), &old, err);
 	/* All but the last step was done. */
-	if (r == -ENOENT && is_made(v, path, t.name, &made) && annotation(made, RENAMED_STRATEGY))
+	if (r == -ENOENT && is_made(v, path, t.name, &made))
 		return finish_rename(v, &t, path, annotation(made, RENAMED_STRATEGY), err);
 	if (r < 0)
 		return r;

@@ -281,7 +281,7 @@ static int begin_anew(struct exchange *x, const struct http_response *r)
 			       : err_set(&x->err, -EPROTO, "the server sends another part");
 	if (lseek(x->file, 0, SEEK_SET) < 0 || ftruncate(x->file, 0) < 0)
 		return err_errno(&x->err, -errno, "begin the file anew");
-	x->at = 0;
+	x->at = x->size = 0;
 	return 0;
 }
 

@@ -111,6 +111,12 @@ cut_off() {
 }
 check_output "rename, when all but the last step was done" 'Manual$' cut_off
 check_refused "but not once more" 'not found' virt rename a b
+check "another machine of the old name" k apply -f "$TEST_DIR/a.yaml"
+b_uid=$(k_field vm/b .metadata.uid)
+check_refused "is not taken for what b was made of" 'already exists' virt rename a b
+check_output "and stays" '^a$' k_field vm/a .metadata.name
+check_output "as b does" "^$b_uid Manual\$" k_field vm/b .metadata.uid .spec.runStrategy
+check "it goes" k delete vm a
 dv_of() { printf '{"apiVersion":"cdi.kubevirt.io/v1beta1","kind":"DataVolume","metadata":{"name":"%s","ownerReferences":[{"apiVersion":"kubevirt.io/v1","kind":"VirtualMachine","name":"%s","uid":"%s"}]},"spec":{"source":{"blank":{}},"storage":{"resources":{"requests":{"storage":"1Gi"}}}}}' "$1" "$2" "$(k_field "vm/$2" .metadata.uid)"; }
 dv_of kept b >"$TEST_DIR/dv.json"
 check "a disk of its own" k apply -f "$TEST_DIR/dv.json"
