@@ -142,6 +142,28 @@ static void test_resources(void **state)
 	cluster_end(&c);
 }
 
+/* The guest has all of its memory in these, also where the machine asks for less. */
+static void test_huge_pages_of_machines(void **state)
+{
+	static const char text[] =
+		"{'metadata':{'name':'vm','namespace':'default','uid':'vm'},'spec':{'domain':{"
+		"'memory':{'guest':'768Mi','hugepages':{'pageSize':'2Mi'}},"
+		"'resources':{'requests':{'memory':'512Mi'}}}}}";
+	struct cluster c;
+	cluster_begin(&c);
+	struct object *o = cluster_object(
+		&c, "kubevirt.io", "v1", "VirtualMachineInstance", arena_strdup(&c.arena, text));
+	struct workload *w = workload_create(o);
+	cluster_node(&c, "n1", "", "", "'cpu':'4','memory':'4Gi','hugepages-2Mi':'600Mi'");
+	assert_string_equal(
+		cluster_try(&c, w), "0/1 nodes are available: 1 Insufficient hugepages-2Mi.");
+	cluster_node(&c, "n1", "", "", "'cpu':'4','memory':'4Gi','hugepages-2Mi':'768Mi'");
+	assert_string_equal(cluster_try(&c, w), "n1");
+	workload_unref(w);
+	object_unref(o);
+	cluster_end(&c);
+}
+
 #define PORT(ip, protocol, port)                                                                   \
 	"'ports':[{'containerPort':1,'hostPort':" port ",'hostIP':'" ip "','protocol':'" protocol  \
 	"'}]"
@@ -282,6 +304,7 @@ int main(void)
 		cmocka_unit_test(test_labels_and_names),
 		cmocka_unit_test(test_taints),
 		cmocka_unit_test(test_resources),
+		cmocka_unit_test(test_huge_pages_of_machines),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_pod_affinity),
 		cmocka_unit_test(test_spread),

@@ -164,9 +164,11 @@ void workload_instance_requests(struct workload *w, const struct json *spec)
 	r.of[CPU] = machine_request_cpu_milli(spec);
 	r.of[MEMORY] = machine_request_memory_bytes(spec);
 	const char *page = json_path_str(domain, "memory.hugepages.pageSize");
+	/* These can't be overcommitted, whatever of its memory the machine asks for. */
+	int64_t guest = quantity_json_value(json_path(domain, "memory.guest"), 0);
 	if (page)
 		*extended_at(a, &r, arena_printf(a, "hugepages-%s", page)) =
-			machine_guest_bytes(spec);
+			MAX(machine_guest_bytes(spec), workload_bounded_amount(guest));
 	add_devices(a, &r, json_path(domain, "devices.gpus"));
 	add_devices(a, &r, json_path(domain, "devices.hostDevices"));
 	r.scored[CPU] = r.of[CPU];
