@@ -140,6 +140,20 @@ static bool in_list(const char *list, const char *name)
 
 /* ---- processors and memory ---- */
 
+/* A request that the template does not make is one of the platform's policy (cpuAllocationRatio),
+ * and was for so many processors. */
+static void change_cpu_request(struct arena *a, const struct json *wanted, const struct json *spec,
+	int64_t now, int64_t want, struct json *patch)
+{
+	int64_t milli = quantity_json_milli(json_path(spec, "domain.resources.requests.cpu"), 0);
+
+	if (milli > 0 && milli <= INT64_MAX / want &&
+		!json_path(wanted, "domain.resources.requests.cpu") &&
+		!json_path(wanted, "domain.resources.limits.cpu"))
+		json_path_set(a, patch, "spec.domain.resources.requests.cpu",
+			json_new_printf(a, "%lldm", (long long)(milli * want / now)));
+}
+
 static void change_sockets(struct arena *a, const struct json *wanted, const struct json *spec,
 	struct json *patch, struct vm_live_changes *c)
 {
@@ -158,8 +172,10 @@ static void change_sockets(struct arena *a, const struct json *wanted, const str
 	else if (json_path_bool(spec, "domain.devices.networkInterfaceMultiqueue", false))
 		c->restart = "Changes to CPU sockets require a restart when "
 			     "NetworkInterfaceMultiQueue is enabled";
-	else
+	else {
 		json_path_set(a, patch, "spec.domain.cpu.sockets", json_new_int(a, want));
+		change_cpu_request(a, wanted, spec, now, want, patch);
+	}
 }
 
 static void change_memory(struct arena *a, const struct json *wanted, const struct json *instance,
