@@ -39,5 +39,20 @@ check_output "nor of an account alone" 'serviceaccounts \\"strong\\" is forbidde
 check_output "nor of one bound to the node" 'node requested token not bound to a pod|404|not found' token system:node:n1 strong Node n1 ""
 check_output "nor of one without a uid" 'node requested token with a pod binding without a uid' token system:node:n1 app Pod pod ""
 check_output "who is called after no node has none" 'on a different node' token mallory app Pod pod "$pod"
+# Nor does it make itself what has others.
+pod_of() { # NODE MORE
+	raw "/api/v1/$NS/pods" -H "Impersonate-User: system:node:n1" -H 'Impersonate-Group: system:nodes' -H 'Content-Type: application/yaml' \
+		-d "{apiVersion: v1, kind: Pod, metadata: {name: own, ${2:-}}, spec: {nodeName: $1, ${3:-} containers: [{name: c, image: i}]}}"
+}
+mirror='annotations: {kubernetes.io/config.mirror: x}'
+check_output "it makes no pod of an account" 'node \\"n1\\" can only create mirror pods' pod_of n1 '' 'serviceAccountName: strong,'
+check_output "nor a mirror of one with an account" 'a mirror pod may not reference service accounts' pod_of n1 "$mirror" 'serviceAccountName: strong,'
+check_output "nor one elsewhere" 'can only create pods with spec.nodeName set to itself' pod_of n2 "$mirror"
+check_output "a mirror pod of its own it does" '"phase": ?"Pending"' pod_of n1 "$mirror"
+take_over() {
+	raw "/apis/kubevirt.io/v1/$NS/virtualmachineinstances/vm/status" -X PATCH -H 'Impersonate-User: system:node:n2' -H 'Impersonate-Group: system:nodes' \
+		-H 'Content-Type: application/merge-patch+json' -d '{"status":{"nodeName":"n2"}}'
+}
+check_output "nor does it take a machine over" 'may not say where a virtual machine instance runs' take_over
 check_output "others may, by their roles" 'TokenRequest' k create token strong -o yaml
 finish

@@ -20,6 +20,7 @@ static const struct admission_plugin *const plugins[] = {
 	&admission_deny_service_external_ips,
 	&admission_node_volumes,
 	&admission_node_contents,
+	&admission_node_pods,
 	&admission_resource_quota,
 };
 

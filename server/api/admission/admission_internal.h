@@ -21,7 +21,7 @@ extern const struct admission_plugin admission_claim_resize, admission_default_s
 
 extern const struct admission_plugin admission_certificate_approval, admission_certificate_signing,
 	admission_certificate_subject_restriction, admission_default_ingress_class,
-	admission_node_volumes, admission_node_contents;
+	admission_node_volumes, admission_node_contents, admission_node_pods;
 
 /* Kinds that plugins ask for, looked up once; NULL where the kind is not served. */
 struct admission_kinds {
