@@ -86,10 +86,12 @@ static void compare_media(struct vm_worker *w, const struct live_domain *live)
 			(!has->source[0] || (d->path && !streq(d->path, has->source))))
 			strange = has;
 	}
-	const char *message;
+	const char *message, *told = vm_outside_changed(w, &message);
 	if (!strange)
 		vm_outside_untell(w, "MediumChanged");
-	else if (!streq(vm_outside_changed(w, &message), "MediumChanged"))
+	/* There is one condition: a disk that others write is the worse thing, and not to be told
+	 * in turns with this. */
+	else if (!streq(told, "MediumChanged") && !streq(told, "DiskChanged"))
 		vm_outside_tell(w, "MediumChanged",
 			"The medium of CD-ROM drive '%s' was %s outside of hanok (virsh "
 			"change-media, virt-manager): the next start has the one of the machine's "
