@@ -215,8 +215,12 @@ k() {
 	HOME=$TEST_DIR "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" "${TEST_NAMESPACE[@]}" "${arguments[@]}"
 }
 
-# k_count ARG...: how many objects kubectl get finds.
-k_count() { k get "$@" -o name 2>/dev/null | wc -l; }
+# k_count ARG...: how many objects kubectl get finds. Without an answer nothing is known, not even that there are none.
+k_count() {
+	local found
+	found=$(k get "$@" --ignore-not-found -o name 2>/dev/null) || { echo unknown; return 1; }
+	if [ -z "$found" ]; then echo 0; else wc -l <<<"$found"; fi
+}
 
 # k_field OBJECT JSONPATH...: their values, with a space between.
 k_field() {

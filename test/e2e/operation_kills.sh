@@ -161,7 +161,7 @@ WEB_PID=$!
 # shellcheck disable=SC2317
 end_all() {
 	local status=$?
-	kill "$WEB_PID" 2>/dev/null
+	kill "$WEB_PID" ${OPERATION_PID:+"$OPERATION_PID"} 2>/dev/null
 	[ -z "${NFS_DIR:-}" ] || nfs_server_down >/dev/null 2>&1
 	(exit $status)
 	test_at_exit
@@ -276,8 +276,9 @@ kill_one() {
 	agent) on_node 1 sh -c 'lab-proc alive /run/lab/hanok-node.pid && lab-proc end /run/lab/hanok-node.pid 0' ;;
 	server) "$LAB_PROC" alive "$LAB/run/server.pid" && "$LAB_PROC" end "$LAB/run/server.pid" 0 ;;
 	libvirtd) lab_service_end node1 libvirtd 0 ;;
+	netd) pid=$(node_pids netd) && [ -n "$pid" ] && on_node 1 kill -KILL "$pid" ;;
 	# An operation that has none at this moment is let go on.
-	netd | child) for pid in $(node_pids "$1"); do on_node 1 kill -KILL "$pid"; done ;;
+	child) for pid in $(node_pids child); do ! on_node 1 kill -KILL "$pid" || echo "killed: $pid" >>"$TEST_DIR/children"; done ;;
 	esac
 }
 all_up() { lab_libvirt_up 1 && lab_server_up && lab_node_up 1 && k wait --for=condition=Ready node/node1 --timeout=5s; }
@@ -335,6 +336,15 @@ leftovers() {
 # Each gets the round's number. What was answered is not asked for again; what was not is.
 dv_is() { [ "$(k_field "dv/$1" .status.phase)" = "${2:-Succeeded}" ] || { k_field "dv/$1" .status; return 1; }; }
 dv_gone() { k delete dv "$1" --timeout=60s; }
+# taken_away OBJECT: it has gone, and an earlier try of the same check has seen it: what was never there was lost.
+taken_away() {
+	local seen="$TEST_DIR/seen-${1//\//-}"
+	case $(k_count "$1") in
+	0) [ -e "$seen" ] ;;
+	1) touch "$seen" && return 1 ;;
+	*) return 1 ;;
+	esac
+}
 imported() { dv_is "new-$1" && claim_whole "new-$1" && dv_gone "new-$1"; }
 import_http() { data_volume "new-$1" "http: {url: \"$url/disk.raw\"}" 24Mi | k apply -f -; }
 import_http_after() { imported "$1"; }
@@ -421,12 +431,13 @@ cloned() {
 	[ "$(k_field "vmclone/$1" .status.phase)" = Succeeded ] || { k_field "vmclone/$1" .status; return 1; }
 	claim_whole "$(claim_of "$1")" && claim_whole "${2:-still}" && k delete "vmclone/$1" "vm/$1" --timeout=60s
 }
+clone_gone() { taken_away "vmclone/$1" && [ "$(k_count "vm/$1")" = 0 ]; }
 clone_linked() { clone VirtualMachine still "copy-$1" linked; }
 clone_linked_after() { cloned "copy-$1"; }
 clone_full() { clone VirtualMachine still "copy-$1" full; }
 clone_full_after() { cloned "copy-$1"; }
 clone_many() { for n in 1 2 3; do clone VirtualMachine still "copy-$1-$n" linked || return; done; }
-clone_many_after() { for n in 1 2 3; do [ "$(k_count "vm/copy-$1-$n")$(k_count "vmclone/copy-$1-$n")" = 00 ] || cloned "copy-$1-$n" || return; done; }
+clone_many_after() { for n in 1 2 3; do clone_gone "copy-$1-$n" || cloned "copy-$1-$n" || return; done; }
 clone_running() { clone VirtualMachine busy "copy-$1" linked; }
 clone_running_after() { cloned "copy-$1" "$(claim_of busy)"; }
 taken() {
@@ -439,11 +450,11 @@ take() { snapshot_of "$@" && eventually 60 taken "$2"; }
 snapshot_gone() { k delete vmsnapshot "$1" --timeout=60s && [ "$(k_count vmsnapshotcontent)" = 0 ]; }
 clone_snapshot_before() { take still "kept-$1"; }
 clone_snapshot() { clone VirtualMachineSnapshot "kept-$1" "copy-$1" linked; }
-clone_snapshot_after() { [ "$(k_count "vm/copy-$1")$(k_count "vmclone/copy-$1")" = 00 ] || cloned "copy-$1" && snapshot_gone "kept-$1"; }
+clone_snapshot_after() { clone_gone "copy-$1" || cloned "copy-$1" && snapshot_gone "kept-$1"; }
 snapshot_offline() { snapshot_of still "kept-$1"; }
-snapshot_offline_after() { [ "$(k_count "vmsnapshot/kept-$1")" = 0 ] || taken "kept-$1" && claim_whole still && snapshot_gone "kept-$1"; }
+snapshot_offline_after() { taken_away "vmsnapshot/kept-$1" || taken "kept-$1" && claim_whole still && snapshot_gone "kept-$1"; }
 snapshot_live() { snapshot_of busy "kept-$1"; }
-snapshot_live_after() { [ "$(k_count "vmsnapshot/kept-$1")" = 0 ] || taken "kept-$1" && claim_whole data && snapshot_gone "kept-$1"; }
+snapshot_live_after() { taken_away "vmsnapshot/kept-$1" || taken "kept-$1" && claim_whole data && snapshot_gone "kept-$1"; }
 snapshot_memory() { snapshot_of busy "kept-$1" 'hanok.io/snapshot-memory: "true"'; }
 snapshot_memory_after() { snapshot_live_after "$1"; }
 snapshot_delete_before() { take busy "kept-$1-a" && guest 'date >/mnt/date; sync' && take busy "kept-$1-b"; }
@@ -463,7 +474,7 @@ restore_stopped() {
 	END_OF_RESTORE
 }
 restore_stopped_after() {
-	if [ "$(k_count "vmrestore/back-$1")" != 0 ]; then
+	if ! taken_away "vmrestore/back-$1"; then
 		[ "$(k_field "vmrestore/back-$1" .status.complete)" = true ] || { k_field "vmrestore/back-$1" .status; return 1; }
 		claim_whole "$(claim_of still)" && dv_is still && k delete "vmrestore/back-$1" --timeout=60s || return
 	fi
@@ -472,15 +483,20 @@ restore_stopped_after() {
 
 # A download that failed has left no file; one that did not has the bytes.
 export_one() { # ROUND FORMAT FILE
-	virt export download "out-$1" --vm still --format "$2" --output "$3" --retry 0 --timeout 120
+	virt export download "out-$1" --vm still --format "$2" --output "$3" --retry 0 --timeout 120 && return
+	compgen -G "$3*" >>"$TEST_DIR/half"
+	return 1
 }
-export_raw() { export_one "$1" raw "$TEST_DIR/out.raw" || { [ ! -e "$TEST_DIR/out.raw" ] || echo "half a file"; return 1; }; }
+no_half() { [ ! -s "$TEST_DIR/half" ] || { echo "half a file: $(<"$TEST_DIR/half")"; return 1; }; }
+export_raw_before() { rm -f "$TEST_DIR/half" "$TEST_DIR"/out.*; }
+export_raw() { export_one "$1" raw "$TEST_DIR/out.raw"; }
 export_raw_after() {
-	cmp "$TEST_DIR/out.raw" "$TEST_DIR/www/disk.raw" && rm "$TEST_DIR/out.raw" && k delete vmexport "out-$1" --ignore-not-found --timeout=60s
+	no_half && cmp "$TEST_DIR/out.raw" "$TEST_DIR/www/disk.raw" && rm "$TEST_DIR/out.raw" && k delete vmexport "out-$1" --ignore-not-found --timeout=60s
 }
-export_gzip() { export_one "$1" gzip "$TEST_DIR/out.gz" || { [ ! -e "$TEST_DIR/out.gz" ] || echo "half a file"; return 1; }; }
+export_gzip_before() { export_raw_before; }
+export_gzip() { export_one "$1" gzip "$TEST_DIR/out.gz"; }
 export_gzip_after() {
-	gunzip <"$TEST_DIR/out.gz" | cmp - "$TEST_DIR/www/disk.raw" && rm "$TEST_DIR/out.gz" && k delete vmexport "out-$1" --ignore-not-found --timeout=60s
+	no_half && gunzip <"$TEST_DIR/out.gz" | cmp - "$TEST_DIR/www/disk.raw" && rm "$TEST_DIR/out.gz" && k delete vmexport "out-$1" --ignore-not-found --timeout=60s
 }
 
 rename_before() {
@@ -643,10 +659,10 @@ nfs_bound() { [ "$(k_field "pvc/$1" .status.phase)" = Bound ] && on_node 1 test 
 nfs_gone() { [ "$(k_count "pvc/$1")" = 0 ] && [ -z "$(on_node 1 ls -A "$NFS_DIR/vms")" ]; }
 nfs_remove() { k delete pvc "$1" --ignore-not-found --timeout=60s && nfs_gone "$1"; }
 nfs_provision() { nfs_claim "on-nfs-$1" 16Mi; }
-nfs_provision_after() { [ "$(k_count "pvc/on-nfs-$1")" = 0 ] || nfs_bound "on-nfs-$1" && nfs_remove "on-nfs-$1"; }
+nfs_provision_after() { taken_away "pvc/on-nfs-$1" || nfs_bound "on-nfs-$1" && nfs_remove "on-nfs-$1"; }
 nfs_import() { data_volume "on-nfs-$1" "http: {url: \"$url/disk.vmdk\"}" 24Mi e2e-op-kills | k apply -f -; }
 nfs_import_after() {
-	if [ "$(k_count "dv/on-nfs-$1")" != 0 ]; then
+	if ! taken_away "dv/on-nfs-$1"; then
 		dv_is "on-nfs-$1" && [ "$(on_node 1 md5sum "$NFS_DIR/vms/$(k_field "pvc/on-nfs-$1" .spec.volumeName)/disk.img" | cut -d' ' -f1)" = \
 			"$(md5sum <"$TEST_DIR/www/disk.raw" | cut -d' ' -f1)" ] && dv_gone "on-nfs-$1" || return
 	fi
@@ -654,7 +670,7 @@ nfs_import_after() {
 }
 nfs_grow_before() { nfs_claim "on-nfs-$1" 16Mi && eventually 30 nfs_bound "on-nfs-$1"; }
 nfs_grow() { k patch pvc "on-nfs-$1" --type=merge -p '{"spec":{"resources":{"requests":{"storage":"24Mi"}}}}'; }
-nfs_grow_after() { [ "$(k_count "pvc/on-nfs-$1")" = 0 ] || [ "$(k_field "pvc/on-nfs-$1" .status.capacity.storage)" = 24Mi ] && nfs_remove "on-nfs-$1"; }
+nfs_grow_after() { taken_away "pvc/on-nfs-$1" || [ "$(k_field "pvc/on-nfs-$1" .status.capacity.storage)" = 24Mi ] && nfs_remove "on-nfs-$1"; }
 nfs_delete_before() { nfs_grow_before "$1"; }
 nfs_delete() { k delete pvc "on-nfs-$1" --ignore-not-found --timeout=60s; }
 nfs_delete_after() { nfs_gone "on-nfs-$1"; }
@@ -671,6 +687,7 @@ for ((n = ${#pairs[@]} - 1; n > 0; n--)); do
 	pairs[other]=$pair
 done
 
+[ ${#pairs[@]} != 0 ] && [ "$ROUNDS" -gt 0 ] || { echo "Bail out! no round: KILL_ONLY='${KILL_ONLY:-}' KILL_ROUNDS=$ROUNDS"; exit 1; }
 first=$(process busy)
 boot=$(guest 'cat /proc/sys/kernel/random/boot_id')
 unharmed() {
@@ -689,10 +706,18 @@ round() {
 	echo "-- $operation, $victim after ${moment}s" >"$TEST_DIR/operation.log"
 	asked "$operation" "$number" &
 	pid=$!
+	OPERATION_PID=$pid
 	sleep "$moment"
-	kill_one "$victim"
-	eventually 30 all_up || return
+	# Who was not there was not killed.
+	kill_one "$victim" || { echo "there is no $victim to kill"; status=1; }
+	if [ $status != 0 ] || ! eventually 30 all_up; then
+		kill $pid 2>/dev/null
+		wait $pid
+		OPERATION_PID=
+		return 1
+	fi
 	wait $pid || status=$?
+	OPERATION_PID=
 	# What was refused or cut off was said to whoever asked: he asks again.
 	if [ $status != 0 ] && ! eventually 30 asked "$operation" "$number"; then
 		cat "$TEST_DIR/operation.log"
@@ -712,6 +737,7 @@ for ((number = 0; number < ROUNDS; number++)); do
 	[ -z "${KILL_TABLE:-}" ] || echo "$operation $victim $((TEST_FAILED > failed)) $((SECONDS - began))" >>"$KILL_TABLE"
 done
 
+[ ! -s "$TEST_DIR/children" ] || echo "# $(wc -l <"$TEST_DIR/children") children of the agent were killed"
 check "the guest is the one of before" unharmed
 check "its agent answers, too" eventually 60 guest true
 check_output "and was not booted again" "^$boot\$" guest 'cat /proc/sys/kernel/random/boot_id'
