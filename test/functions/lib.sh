@@ -158,7 +158,7 @@ exits() {
 	"$@" || status=$?
 	[ $status = "$wanted" ] || { echo "exit code $status, not $wanted: $*"; return 1; }
 }
-exists() { k get "$1" >/dev/null 2>&1; }
+exists() { [ "$(k_count "$1")" != 0 ]; } # without an answer nothing has gone
 # said_of OBJECT: what its conditions and events say. Its own specification has the words of what is refused, too: that is
 # no place to look for them.
 said_of() {
