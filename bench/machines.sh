@@ -3,7 +3,8 @@
 # bench_import, bench_clone: disks of 2 GiB that come from a web server, and that another disk begins as.
 #
 # Guests that are started paused (startStrategy) cost no CPU, so that 40 of them fit on a small machine; the agent has
-# the same work with them as with others, but for what guests do of themselves. Some are let run in the end.
+# the same work with them as with others, but for what guests do of themselves. Some are let run in the end. They ask for
+# little of a processor (vmi_tiny.json): by the default policy, a tenth of one each, two processors have room for 20.
 
 BENCH_MACHINES=${BENCH_MACHINES:-40}
 BENCH_MACHINES_RUNNING=${BENCH_MACHINES_RUNNING:-8}

@@ -5,7 +5,8 @@
 use_lab
 use_namespace e2e-mounts
 
-mount_count() { on_node 1 sh -c 'grep -c /pods/ /proc/self/mountinfo || true'; }
+# mount_count: of this script's pods, whose uids are in $uids; other scripts have pods on this node, too.
+mount_count() { on_node 1 sh -c 'grep -c -F "$1" /proc/self/mountinfo || true' sh "$uids"; }
 in_pod() { k exec "$1" -- sh -c "$2"; }
 told() { # POD TEXT: an event of the pod says so
 	k get events --field-selector "involvedObject.name=$1" -o 'jsonpath={range .items[*]}{.reason}: {.message}{"\n"}{end}' | grep -F -- "$2"
@@ -29,7 +30,6 @@ spec:
 END
 }
 
-before=$(mount_count)
 k create configmap follow --from-literal=a=1 --from-literal=b=2 >/dev/null
 k create secret generic key --from-literal=password=secret >/dev/null
 k create configmap fixed --from-literal=k=v >/dev/null
@@ -112,9 +112,11 @@ check "a subPathExpr without its value" eventually 20 matches 'missing value for
 deep_read_only() { waits_for deep | grep 'recursive read-only mode, but it is not supported by the runtime' || in_pod deep 'grep " /v .* ro," /proc/mounts'; }
 check "recursive read-only is done or refused" eventually 20 deep_read_only
 
+uids=$(k get pods -o 'jsonpath={range .items[*]}/pods/{.metadata.uid}/{"\n"}{end}')
+check "the volumes are mounts of these pods" matches '^[1-9]' mount_count
 k delete pods --all --timeout=120s >/dev/null
 # Pods without a grace period are gone from the server before they are gone from the node.
-check "no mount is left" eventually 20 matches "^$before\$" mount_count
+check "no mount is left" eventually 20 matches '^0$' mount_count
 check "what was on the host stays" on_node 1 test -L /tmp/e2e-mounts/made/out
 on_node 1 rm -r /tmp/e2e-mounts
 k delete configmap/fixed configmap/late secret/key >/dev/null
