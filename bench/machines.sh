@@ -89,9 +89,9 @@ bench_import() {
 	local format
 	bench_title import "a DataVolume of $BENCH_IMPORT_MIB MiB by HTTP, from its creation to Succeeded, against qemu-img convert of the same file to qcow2, written through to the disk in the end as the DataVolume is"
 	bench_lab || { bench_failed import "the lab did not come up"; return; }
-	bench_disk_files "$BENCH_IMPORT_MIB" vmdk vdi vhdx || { bench_failed import "the disks could not be made"; return; }
+	bench_disk_files "$BENCH_IMPORT_MIB" vmdk vdi vhdx && bench_disk_virtualbox || { bench_failed import "the disks could not be made"; return; }
 	bench_disk_server || { bench_failed import "no web server"; return; }
-	for format in ${BENCH_IMPORT_FORMATS:-qcow2 raw vmdk vdi vhdx}; do
+	for format in ${BENCH_IMPORT_FORMATS:-qcow2 raw vmdk vdi vdi-virtualbox vhdx}; do
 		bench_import_format "$format"
 	done
 	bench_import_latency
@@ -112,6 +112,8 @@ bench_import_latency() {
 bench_import_format() {
 	local round out=$BENCH_DIR/import-$1
 	bench_note "$1 of $(du -m "$BENCH_DISKS/disk.$1" | cut -f1) MiB"
+	# One round does not count: what was made or measured before is still on its way to the disk.
+	{ bench_import_hanok "$1" "import-$1-0" && bench_import_peer "$1"; } >/dev/null || { bench_broken "import-$1"; return; }
 	for ((round = 1; round <= ${BENCH_DISK_ROUNDS:-5}; round++)); do
 		sync -f "$BENCH_DISKS"
 		bench_import_hanok "$1" "import-$1-$round" || { bench_broken "import-$1"; break; }
@@ -166,6 +168,23 @@ bench_disk_files() {
 	for format in qcow2 "${@:2}"; do
 		qemu-img convert -f raw -O "$format" "$BENCH_DISKS/disk.raw" "$BENCH_DISKS/disk.$format" || return
 	done
+}
+
+# bench_disk_virtualbox: disk.vdi once more, as VirtualBox lays it out: its data begin at a whole MiB, while qemu-img has them
+# right behind the map (header of version 1.1: offset of the data at 0x158).
+bench_disk_virtualbox() {
+	python3 - "$BENCH_DISKS/disk.vdi" "$BENCH_DISKS/disk.vdi-virtualbox" <<-'END'
+		import shutil, struct, sys
+		at, data_at = 0x158, 1 << 20
+		with open(sys.argv[1], "rb") as vdi, open(sys.argv[2], "wb") as out:
+		    head = bytearray(vdi.read(512))
+		    data, = struct.unpack_from("<I", head, at)
+		    assert 512 < data <= data_at
+		    struct.pack_into("<I", head, at, data_at)
+		    out.write(head + vdi.read(data - 512))
+		    out.seek(data_at)
+		    shutil.copyfileobj(vdi, out, 1 << 20)
+	END
 }
 
 bench_disk_server() {

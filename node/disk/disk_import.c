@@ -23,6 +23,7 @@
 #include "node/disk/disk_map.h"
 #include "node/disk/disk_probe.h"
 #include "node/disk/qcow2_write.h"
+#include "node/disk/write_out.h"
 #include "node/volume/file_work.h"
 
 #define LONG_MS (24u * 3600 * 1000)
@@ -64,6 +65,7 @@ struct disk_import {
 	struct place *place;	   /* where its data are, known without asking; NULL = not */
 	char fresh[64], layer[64]; /* the layer that is made */
 	struct child *child;
+	struct write_out *out; /* of what the child writes */
 	struct file_job *job;
 	uv_timer_t timer;
 	char line[64]; /* what qemu-img says of its progress */
@@ -104,6 +106,7 @@ void disk_import_cancel(struct disk_import *i)
 		return;
 	i->ended = true;
 	child_cancel(i->child);
+	write_out_stop(i->out);
 	file_job_cancel(i->job);
 	if (*i->fresh && i->state != PUBLISHING)
 		(void)unlink(in_directory(i, i->fresh));
@@ -311,6 +314,7 @@ static void on_converted(void *user, const struct child_result *r, const struct 
 	struct disk_import *i = user;
 
 	i->child = NULL;
+	write_out_stop(TAKE_PTR(i->out));
 	if (failure)
 		fail_of(i, failure);
 	else
@@ -357,6 +361,7 @@ static void begin_convert(struct disk_import *i)
 	plain[11] = full[15] = in_directory(i, i->fresh);
 	i->child = run(i, i->o.preallocate ? full : plain, NULL, LONG_MS, 0, (uint64_t)most,
 		on_convert_output, on_converted);
+	i->out = write_out_start(i->o.node, in_directory(i, i->fresh));
 }
 
 /* ---- what becomes a layer where it is ---- */
@@ -581,6 +586,7 @@ static void on_unpacked(void *user, const struct child_result *r, const struct e
 	struct err err = ERR_INIT;
 
 	i->child = NULL;
+	write_out_stop(TAKE_PTR(i->out));
 	if (failure && r->signal == SIGXFSZ) {
 		err_set(&err, -EFBIG,
 			"what is packed is larger than the reported available storage %lld. A "
@@ -621,6 +627,7 @@ static void unpack(struct disk_import *i)
 	disk_dir_new_name(i->fresh, i->layer);
 	i->child = run(
 		i, argv, in_directory(i, i->fresh), LONG_MS, 0, (uint64_t)most, NULL, on_unpacked);
+	i->out = write_out_start(i->o.node, in_directory(i, i->fresh));
 }
 
 /* ---- probing ---- */

@@ -1,4 +1,4 @@
-/* write_out.h - a file that somebody appends to goes to the disk while it grows, so that the fsync
+/* write_out.h - a file that grows goes to the disk while it grows, so that the fsync
  * in the end has little left to wait for, and the host's memory is not full of it meanwhile. It
  * only begins writes, and promises nothing: who needs the file to be there syncs it. */
 #pragma once
