@@ -701,7 +701,7 @@ static void serve_content(struct vm_snapshots *s, struct http_request *req, cons
 void vm_exports_serve(
 	struct vm_manager *m, struct http_request *req, const char *const *parts, size_t count)
 {
-	if (!m->snapshots)
+	if (!m->snapshots || !informer_synced(m->instances))
 		vm_answer_status(req, 503, "ServiceUnavailable", "the node agent is starting");
 	else if (!streq(req->method, "GET") && !streq(req->method, "HEAD"))
 		vm_answer_status(req, 405, "MethodNotAllowed", "use GET");

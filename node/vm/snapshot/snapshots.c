@@ -65,6 +65,9 @@ enum disk_use disks_use(struct vm_snapshots *s, const char *ns, const char *cons
 {
 	enum disk_use use = DISK_FREE;
 
+	/* An agent that has just started: who has none here may come yet. */
+	if (!informer_synced(s->m->instances))
+		return DISK_BUSY;
 	for (struct table_iter i = table_iterate(&s->m->workers); table_next(&i);) {
 		struct vm_worker *w = i.value;
 		int state = w->core.sm.state;
@@ -91,7 +94,7 @@ static bool claim_in_use(void *user, const char *ns, const char *claim)
 	struct vm_snapshots *s = user;
 	struct vm_worker *w;
 
-	return !informer_synced(s->m->instances) || disks_use(s, ns, &claim, 1, &w) != DISK_FREE;
+	return disks_use(s, ns, &claim, 1, &w) != DISK_FREE;
 }
 
 static bool any_guest_has(void *user, const char *ns, const char *directory)

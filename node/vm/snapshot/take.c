@@ -801,7 +801,8 @@ void take_look(struct take *t)
 	struct err err = ERR_INIT;
 	int r;
 
-	if (t->state != WAITING || t->job || now_of(t) < t->not_before_ns)
+	if (t->state != WAITING || t->job || now_of(t) < t->not_before_ns ||
+		!informer_synced(t->s->n->claims) || !informer_synced(t->s->n->volumes))
 		return;
 	r = find_places(t, &err);
 	if (r < 0) {
