@@ -5,6 +5,9 @@
 #include "lib/http/http_client.h"
 #include "node/vm/guest_agent/agent_exec.h"
 
+#define PING_MAX_S 30
+#define PING_PAUSE_MS 1000 /* libvirt may answer at once that nobody does */
+
 /* The guest's readinessProbe and livenessProbe: a TCP connection or an HTTP request to its address,
  * as for containers, or a program or a sign of life by its agent. Until the readiness probe
  * succeeded the VMI is not Ready and no Service sends to it; when the liveness probe fails too
@@ -20,6 +23,7 @@ struct vm_probe {
 	struct http_call *call;
 	struct agent_exec *exec;
 	struct agent_call *ping;
+	int64_t deadline_ns; /* of the ping */
 	char *path, *headers, *host;
 	char target[64]; /* "tcp://10.244.0.5:80" */
 	struct arena arena;
@@ -62,12 +66,24 @@ static void result(struct vm_probe *p, const char *problem)
 	}
 }
 
+/* A failure of the host's (libvirt is away, others' calls hold up this one) says nothing of the
+ * guest: what was so stays so. */
+static bool not_asked(struct vm_probe *p, const struct err *err)
+{
+	if (!err || (err->code != -EHOSTDOWN && err->code != -EAGAIN))
+		return false;
+	uv_timer_start(&p->timer, on_timer, p->period_ms, 0);
+	return true;
+}
+
 static void exec_ended(void *user, const struct agent_exec_result *r, const struct err *err)
 {
 	struct vm_probe *p = user;
 	char text[300];
 
 	p->exec = NULL;
+	if (not_asked(p, err))
+		return;
 	if (!r) {
 		result(p, err->msg);
 		return;
@@ -77,12 +93,37 @@ static void exec_ended(void *user, const struct agent_exec_result *r, const stru
 	result(p, r->exit_code == 0 ? NULL : text);
 }
 
+static int64_t left_ms(const struct vm_probe *p)
+{
+	struct clock *clock = p->w->m->node->clock;
+
+	return (p->deadline_ns - clock->mono_ns(clock)) / NS_PER_MS;
+}
+
+static void ping(struct vm_probe *p, unsigned delay_ms);
+
 static void ping_answered(void *user, const struct json *value, const struct err *err)
 {
 	struct vm_probe *p = user;
 
 	p->ping = NULL;
-	result(p, value ? NULL : err->msg);
+	if (err && err->code == -ETIMEDOUT && left_ms(p) > 0)
+		ping(p, PING_PAUSE_MS);
+	else if (!not_asked(p, err))
+		result(p, value ? NULL : err->msg);
+}
+
+/* One that is not answered keeps one of the few places for all guests: asked again and again. */
+static void ping(struct vm_probe *p, unsigned delay_ms)
+{
+	int64_t left_s = (left_ms(p) + 999) / 1000;
+
+	p->ping = agent_call(p->w->m->agents, &p->w->domain,
+		&(struct agent_command){.name = "guest-ping",
+			.timeout_s = (unsigned)MIN(MAX(left_s, 1), PING_MAX_S),
+			.urgent = true,
+			.delay_ms = delay_ms},
+		ping_answered, p);
 }
 
 static void stream_closed(void *user)
@@ -149,11 +190,9 @@ static void on_timer(uv_timer_t *t)
 		return;
 	}
 	if (p->kind == PROBE_PING) {
-		p->ping = agent_call(w->m->agents, &w->domain,
-			&(struct agent_command){.name = "guest-ping",
-				.timeout_s = p->timeout_ms / 1000,
-				.urgent = true},
-			ping_answered, p);
+		p->deadline_ns =
+			w->m->node->clock->mono_ns(w->m->node->clock) + p->timeout_ms * NS_PER_MS;
+		ping(p, 0);
 		return;
 	}
 	if (p->kind == PROBE_TCP) {

@@ -154,9 +154,11 @@ static void send_status(struct vm_worker *w)
 	struct json *patch;
 	const char *text;
 
-	/* Before the first look at libvirt nothing is known that the object does not say. */
+	/* Before the first look at libvirt, and when it has been away, nothing is known that the
+	 * object does not say. */
 	if (w->status || !w->object || w->core.sm.state == VM_LOOKING ||
-		w->core.sm.state == VM_RELEASED)
+		w->core.sm.state == VM_RELEASED ||
+		(w->core.sm.state == VM_RUNNING && w->core.domain == VM_DOMAIN_UNKNOWN))
 		return;
 	patch = wanted_status(w, &a);
 	if (!patch)

@@ -39,6 +39,7 @@ check "secrets" k create secret generic passwords --from-literal=root=sesame
 check "secrets" k create secret generic keys --from-literal=one='ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne one@test'
 instance told '
   readinessProbe: {guestAgentPing: {}, periodSeconds: 2, timeoutSeconds: 20, failureThreshold: 3}
+  livenessProbe: {guestAgentPing: {}, initialDelaySeconds: 60, periodSeconds: 4, timeoutSeconds: 60, failureThreshold: 4}
   accessCredentials:
   - userPassword: {source: {secret: {secretName: passwords}}, propagationMethod: {qemuGuestAgent: {}}}
   - sshPublicKey: {source: {secret: {secretName: keys}}, propagationMethod: {qemuGuestAgent: {users: [root]}}}' >"$TEST_DIR/told.yaml"
@@ -94,6 +95,28 @@ check "and says so" eventually 60 matches '"enabled":false,"name":"guest-ssh-add
 check "the key is there again" eventually 60 matches '^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo two@test$' \
 	virt exec told --timeout 120 -- cat /root/.ssh/authorized_keys
 check "that is in order" eventually 60 matches '^True $' k get vmi told -o 'jsonpath={.status.conditions[?(@.type=="AccessCredentialsSynchronized")].status} {.status.conditions[?(@.type=="AgentVersionNotSupported")].status}'
+
+# libvirt's daemon is away for longer than the probes have patience: that is no fault of the guest, and changes nothing.
+ready_since() { k get vmi told -o 'jsonpath={.status.phase} {.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].lastTransitionTime}'; }
+failures() { k get events --field-selector "involvedObject.uid=$(k_field vmi/told .metadata.uid)" -o 'jsonpath={range .items[*]}{.reason} {.count}{"\n"}{end}' | grep -E '^(AccessCredentialsSyncFailed|Unhealthy|Killing) ' | sort; }
+check "it is ready" k wait --for=condition=Ready vmi/told --timeout=120s
+since=$(ready_since)
+failed=$(failures)
+no_new_failures() { [ "$(failures)" = "$failed" ]; }
+check "libvirt's daemon ends" lab_service_end node1 libvirtd
+sleep 25
+check "it is back" lab_libvirt_up 1
+check "the agent answers" eventually 60 sub told guestosinfo -f
+sleep 5
+check_output "the guest was ready all the time" "^$since\$" ready_since
+check "nothing is said to have failed" no_new_failures
+set_again() { k get events --field-selector "involvedObject.uid=$(k_field vmi/told .metadata.uid),reason=AccessCredentialsSyncSuccess" -o 'jsonpath={range .items[*]}{.count}{" "}{end}'; }
+set_before=$(set_again)
+lab_node_end 1
+lab_node_up 1
+more_set() { [ "$(set_again)" != "$set_before" ]; }
+check "a new node agent sets keys and passwords again" eventually 60 more_set
+check "and does not say before that they have failed" no_new_failures
 
 check "freeze" put told freeze '{"unfreezeTimeout": "1h0m0s"}' -f
 check "the status says so" eventually 30 matches '^frozen$' k_field vmi/told .status.fsFreezeStatus

@@ -94,9 +94,14 @@ static void status_here(void *user, const struct json *value, const struct err *
 	int r = 0;
 
 	e->call = NULL;
-	if (!value && failure->code == -ETIMEDOUT) {
-		e->silent = true;
+	if (!value && (failure->code == -ETIMEDOUT || failure->code == -EAGAIN)) {
+		e->silent |= failure->code == -ETIMEDOUT;
 		e->pause_ms = SILENT_PAUSE_MS;
+		/* Nobody has asked whether it has ended. */
+		if (failure->code == -EAGAIN && is_over(e)) {
+			finish(e, NULL, failure);
+			return;
+		}
 	} else if (!value && failure->code == -EREMOTEIO && e->silent) {
 		/* The agent forgets what it has told: that was the answer that came too late. */
 		r = err_set(&err, -ETIMEDOUT,
@@ -165,7 +170,7 @@ static void answers(void *user, const struct json *value, const struct err *fail
 
 	e->call = NULL;
 	/* That it does not know guest-ping is an answer, too. */
-	if (!value && failure->code == -ETIMEDOUT && !is_over(e)) {
+	if (!value && (failure->code == -ETIMEDOUT || failure->code == -EAGAIN) && !is_over(e)) {
 		ping(e, SILENT_PAUSE_MS);
 		return;
 	}

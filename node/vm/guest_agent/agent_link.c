@@ -95,6 +95,7 @@ static int code_of(const struct libvirt_reply *r)
 {
 	switch (r->code) {
 	case LIBVIRT_RPC_DOWN:
+		return -EHOSTDOWN;
 	case LIBVIRT_ERR_NO_DOMAIN:
 	case LIBVIRT_ERR_OPERATION_INVALID: /* the domain is not running */
 		return -ENOTCONN;
@@ -203,9 +204,9 @@ static void on_timer(uv_timer_t *t)
 
 	LIST_FOR_EACH(w, &l->waiting, struct agent_call, link) {
 		if (l->down)
-			fail(w, -ENOTCONN, "libvirt can't be reached");
+			fail(w, -EHOSTDOWN, "libvirt can't be reached");
 		else if (w->give_up_ns <= now)
-			fail(w, -ETIMEDOUT, "the guest agent is busy");
+			fail(w, -EAGAIN, "the guest agents of this node are busy");
 	}
 	while (!l->destroyed && !list_empty(&l->failed)) {
 		struct err err;

@@ -26,7 +26,9 @@ struct agent_link *agent_link_create(uv_loop_t *loop, struct clock *clock, const
 void agent_link_destroy(struct agent_link *l);
 
 /* value is the answer's "return", valid during the callback; NULL on failure:
- *   -ENOTCONN   no agent is connected, or libvirt can't be reached
+ *   -ENOTCONN   no agent is connected, or the guest does not run
+ *   -EHOSTDOWN  libvirt can't be reached: that says nothing of the guest
+ *   -EAGAIN     it was not asked, for calls before this one took too long: likewise
  *   -ETIMEDOUT  the agent did not answer in time
  *   -EREMOTEIO  the agent refused: its words, or libvirt's
  *   -EBADMSG    the answer can't be read

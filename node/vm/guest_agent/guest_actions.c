@@ -18,10 +18,12 @@ static void fail(struct http_request *req, const struct err *err)
 	case -EBUSY:
 		vm_answer_status(req, 409, "Conflict", "%s", err->msg);
 		break;
+	case -EAGAIN:
 	case -ETIMEDOUT:
 	case -ETIME:
 		vm_answer_status(req, 504, "Timeout", "%s", err->msg);
 		break;
+	case -EHOSTDOWN:
 	case -ECANCELED:
 		vm_answer_status(req, 503, "ServiceUnavailable", "%s", err->msg);
 		break;

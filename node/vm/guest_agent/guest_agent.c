@@ -26,6 +26,7 @@ struct guest_agent {
 	void (*changed)(void *user);
 	void *user;
 	bool present;
+	bool known; /* that it is there, or not: it was asked, or an event said so */
 	bool destroyed;
 	unsigned due;	   /* facts to be asked for */
 	unsigned failures; /* in a row */
@@ -110,11 +111,14 @@ static bool keep(struct guest_agent *g, enum agent_fact f, const char *text)
 	return true;
 }
 
-/* False when it was so already. */
+/* False when it was so already, and known. */
 static bool set_present(struct guest_agent *g, bool present)
 {
+	bool news = !g->known;
+
+	g->known = true;
 	if (g->present == present)
-		return false;
+		return news;
 	g->present = present;
 	g->failures = g->looks = 0;
 	g->slow_at_ns = now_of(g) + SLOW_FACTS_S * NS_PER_S;
@@ -131,13 +135,19 @@ static void answered(void *user, const struct json *value, const struct err *err
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	const struct json *fact = value ? agent_fact_read(&a, g->asking, value) : NULL;
 	enum agent_fact f = g->asking;
-	bool changed = false;
+	bool changed = false, given_up = false;
 
 	g->call = NULL;
 	if (err && err->code == -ENOTCONN) {
 		changed = set_present(g, false);
+	} else if (err && (err->code == -EHOSTDOWN || err->code == -EAGAIN)) {
+		/* It was not asked: all is as it was. When libvirt is back it is looked for. */
+		g->due = 0;
+		given_up = true;
 	} else if (err && err->code == -ETIMEDOUT) {
 		/* It says nothing: neither will it to the other questions. */
+		changed = !g->known;
+		g->known = true;
 		g->failures++;
 		g->due = 0;
 	} else {
@@ -152,7 +162,7 @@ static void answered(void *user, const struct json *value, const struct err *err
 		arm(g);
 	next(g);
 	/* These may destroy g. */
-	tell_waits(g, 1u << f, !g->present || g->failures);
+	tell_waits(g, 1u << f, !g->present || g->failures || given_up);
 	if (changed && !g->destroyed)
 		g->changed(g->user);
 }
@@ -246,6 +256,11 @@ void guest_agent_look(struct guest_agent *g)
 bool guest_agent_present(const struct guest_agent *g)
 {
 	return g && g->present;
+}
+
+bool guest_agent_known(const struct guest_agent *g)
+{
+	return g->known;
 }
 
 struct json *guest_agent_fact(const struct guest_agent *g, struct arena *a, enum agent_fact f)

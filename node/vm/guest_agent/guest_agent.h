@@ -17,7 +17,7 @@
 #include "node/vm/guest_agent/agent_link.h"
 
 struct guest_agent;
-/* changed: what guest_agent_present or guest_agent_fact tell is new. */
+/* changed: what guest_agent_present, _known or _fact tell is new. */
 struct guest_agent *guest_agent_create(uv_loop_t *loop, struct clock *clock,
 	struct agent_link *link, const struct libvirt_domain *domain, void (*changed)(void *user),
 	void *user);
@@ -30,6 +30,8 @@ void guest_agent_connected(struct guest_agent *g, bool connected);
 void guest_agent_look(struct guest_agent *g);
 
 bool guest_agent_present(const struct guest_agent *g); /* false for NULL */
+/* False until that is found out, so that its absence is no news. */
+bool guest_agent_known(const struct guest_agent *g);
 /* As last told, copied into the arena; NULL = not known. g NULL allowed. */
 struct json *guest_agent_fact(const struct guest_agent *g, struct arena *a, enum agent_fact f);
 

@@ -54,6 +54,9 @@ void vm_agent_follow(struct vm_worker *w)
 {
 	bool runs = vm_core_alive(&w->core) && w->core.sm.state != VM_LOOKING;
 
+	/* libvirt is back, and has yet to say whether the guest runs. */
+	if (w->core.domain == VM_DOMAIN_UNKNOWN && w->agent)
+		return;
 	if (!runs) {
 		vm_agent_stop(w);
 	} else if (!w->agent) {

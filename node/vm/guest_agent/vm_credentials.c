@@ -41,6 +41,13 @@ static void report(struct vm_credentials *c, bool ok, const char *message)
 	c->o.told(c->o.user, ok, c->message);
 }
 
+/* What an earlier agent of the node told holds until it is known to be so. */
+static void tell_offline(struct vm_credentials *c)
+{
+	if (guest_agent_known(c->o.agent))
+		report(c, false, "Guest agent is offline");
+}
+
 static void on_timer(uv_timer_t *t);
 
 static void later(struct vm_credentials *c, unsigned ms)
@@ -163,7 +170,7 @@ static void on_timer(uv_timer_t *t)
 		return;
 	}
 	if (!guest_agent_present(c->o.agent)) {
-		report(c, false, "Guest agent is offline");
+		tell_offline(c);
 		return; /* its coming calls here again */
 	}
 	c->failed = ERR_INIT;
@@ -178,8 +185,8 @@ void vm_credentials_changed(struct vm_credentials *c)
 		return;
 	present = guest_agent_present(c->o.agent);
 	if (!present)
-		report(c, false, "Guest agent is offline");
-	if (present)
+		tell_offline(c);
+	else
 		later(c, SETTLE_MS);
 }
 
