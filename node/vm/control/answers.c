@@ -4,6 +4,8 @@
 
 #include "lib/object/status.h"
 
+#define ACTIONS_MAX 2
+
 /* As KubeVirt names it in its messages: in the singular. */
 #define RESOURCE "virtualmachineinstance.kubevirt.io"
 
@@ -92,8 +94,18 @@ static void answered(void *user, const struct libvirt_reply *r)
 void vm_action_start(struct vm_worker *w, struct http_request *req, enum libvirt_proc proc,
 	uint32_t flags, const char *doing, void (*done)(struct vm_worker *, struct http_request *))
 {
-	struct vm_action_call *c = xcalloc(1, sizeof(*c));
+	struct vm_action_call *c;
+	unsigned count = 0;
 
+	/* A guest that hangs has none of them answered, and libvirt takes few at a time. */
+	LIST_FOR_EACH(other, &w->actions, struct vm_action_call, link)
+		count++;
+	if (count >= ACTIONS_MAX) {
+		vm_answer_status(req, 429, "TooManyRequests",
+			"%s: %u operations of this guest have not ended yet", doing, count);
+		return;
+	}
+	c = xcalloc(1, sizeof(*c));
 	*c = (struct vm_action_call){.w = w, .req = req, .doing = doing, .done = done};
 	list_append(&w->actions, &c->link);
 	c->call = libvirt_call_domain(w->m->libvirt, proc, &w->domain, flags, answered, c);

@@ -17,6 +17,8 @@
 #define MINUTES_MS 300000
 /* In line, times the call's own time: when libvirtd hangs, its callers hear of it some day. */
 #define LINE_TIMES 4
+/* So many of those under way that are not answered in time: a new connection has places again. */
+#define LOST_MAX (CALLS_UNDER_WAY_MAX - 1)
 
 /*               open            subscribed
  *  CONNECTING --------> SETUP -------------> UP
@@ -32,6 +34,7 @@ struct libvirt_call {
 	enum libvirt_proc proc;
 	struct buf args; /* until it is sent */
 	bool sent;	 /* libvirtd may be at it: counts as under way */
+	bool lost;	 /* ... for longer than it was given, which was told */
 	uint32_t serial; /* when sent */
 	unsigned timeout_ms;
 	int64_t deadline_ns; /* begins anew when it is sent */
@@ -49,7 +52,7 @@ struct libvirt {
 	enum rpc_state state;
 	struct libvirt_wire *wire;
 	struct list calls; /* those in line in the order in which they were made */
-	unsigned under_way, under_way_long, under_way_minutes;
+	unsigned under_way, under_way_long, under_way_minutes, lost;
 	uv_timer_t timer; /* next retry or next deadline */
 	bool in_timer;	  /* a timer started anew with 0 would run again before anything else */
 	unsigned retry_ms;
@@ -118,6 +121,8 @@ static void not_under_way(struct libvirt_call *c)
 	c->l->under_way--;
 	c->l->under_way_long -= lasts(c);
 	c->l->under_way_minutes -= takes_minutes(c);
+	c->l->lost -= c->lost;
+	c->lost = false;
 }
 
 static void forget(struct libvirt_call *c)
@@ -141,15 +146,50 @@ static void finish(struct libvirt_call *c, const struct libvirt_reply *r)
 		done(user, r);
 }
 
+static struct libvirt_reply failure(int code)
+{
+	return (struct libvirt_reply){
+		.code = code,
+		.message = code == LIBVIRT_RPC_TIMEOUT ? "libvirt did not answer in time"
+			   : code == LIBVIRT_RPC_BAD   ? "libvirt sent an answer that can't be read"
+						       : "libvirt can't be reached",
+	};
+}
+
 static void fail(struct libvirt_call *c, int code)
 {
-	finish(c, &(struct libvirt_reply){
-			  .code = code,
-			  .message = code == LIBVIRT_RPC_TIMEOUT ? "libvirt did not answer in time"
-				     : code == LIBVIRT_RPC_BAD
-					     ? "libvirt sent an answer that can't be read"
-					     : "libvirt can't be reached",
-		  });
+	struct libvirt_reply r = failure(code);
+
+	finish(c, &r);
+}
+
+/* libvirtd is at it still, and reads no further call when it has too many: it keeps its place until
+ * it is answered. */
+static void lose(struct libvirt_call *c)
+{
+	struct libvirt_reply r = failure(LIBVIRT_RPC_TIMEOUT);
+	libvirt_done *done = c->done;
+	void *user = c->user;
+
+	c->done = NULL;
+	c->deadline_ns = INT64_MAX;
+	c->lost = true;
+	c->l->lost++;
+	list_remove(&c->link);
+	list_append(&c->l->calls, &c->link);
+	if (done)
+		done(user, &r);
+}
+
+static void wire_broken(void *user, const struct err *err);
+
+/* A guest's QEMU that hangs must not keep all others from being managed. */
+static void begin_anew(struct libvirt *l)
+{
+	struct err err = ERR_INIT;
+
+	err_set(&err, -ETIMEDOUT, "%u calls were not answered in time: connected anew", l->lost);
+	wire_broken(l, &err);
 }
 
 static void on_timer(uv_timer_t *t)
@@ -175,9 +215,13 @@ static void on_timer(uv_timer_t *t)
 
 		if (l->destroyed)
 			forget(c);
+		else if (c->sent && !c->failed)
+			lose(c);
 		else
 			fail(c, c->failed ? c->failed : LIBVIRT_RPC_TIMEOUT);
 	}
+	if (!l->destroyed && l->lost >= LOST_MAX && l->wire)
+		begin_anew(l);
 	if (!l->destroyed)
 		arm(l);
 	l->in_timer = false;

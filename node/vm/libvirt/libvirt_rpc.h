@@ -7,7 +7,8 @@
  * line, and of those that last (a guest starts, or its memory is written) only some are under way,
  * so that a guest can be stopped meanwhile. Every call has a deadline, which begins when it is
  * sent; one that stays in line for four times as long fails too. An answer after the deadline is
- * dropped.
+ * dropped, but until then the call keeps its place; when most places are lost so, the connection is
+ * made anew: all calls fail, as when the daemon was away.
  *
  * Callbacks never run inside the call that caused them. */
 #pragma once

@@ -97,7 +97,10 @@ static void calls_do_not_hurry_the_next_attempt(void **state)
 /* A daemon that answers its oldest call once it has five. */
 struct daemon {
 	uv_loop_t loop;
-	uv_pipe_t listener, peer;
+	uv_pipe_t listener, peers[2];
+	size_t peer_count;
+	bool deaf; /* on the first connection it answers nothing, on the second all at once */
+	int ups, downs, timeouts, lost;
 	struct libvirt *libvirt;
 	struct buf in;
 	struct libvirt_header held[CALLS];
@@ -133,7 +136,8 @@ static void daemon_answer(struct daemon *d, const struct libvirt_header *h, cons
 	libvirt_packet_end(&out, 0);
 	b = uv_buf_init(out.data, (unsigned)out.size);
 	r->data = out.data;
-	assert_int_equal(uv_write(r, (uv_stream_t *)&d->peer, &b, 1, written), 0);
+	assert_int_equal(
+		uv_write(r, (uv_stream_t *)&d->peers[d->peer_count - 1], &b, 1, written), 0);
 }
 
 static void daemon_answer_oldest(struct daemon *d)
@@ -177,6 +181,10 @@ static void daemon_call(struct daemon *d, const struct libvirt_header *h)
 		xdr_put_u64(&body, 9000000);
 		break;
 	default:
+		if (d->deaf && d->peer_count == 1)
+			return;
+		if (d->deaf)
+			break;
 		assert_true(d->seen_count < CALLS);
 		d->seen[d->seen_count++] = h->procedure;
 		d->held[d->held_count++] = *h;
@@ -218,17 +226,23 @@ static void daemon_read(uv_stream_t *s, ssize_t size, const uv_buf_t *b)
 static void daemon_connection(uv_stream_t *listener, int status)
 {
 	struct daemon *d = listener->data;
+	uv_pipe_t *peer = &d->peers[d->peer_count++];
 
 	assert_int_equal(status, 0);
-	assert_int_equal(uv_accept(listener, (uv_stream_t *)&d->peer), 0);
-	uv_read_start((uv_stream_t *)&d->peer, daemon_alloc, daemon_read);
+	assert_true(d->peer_count <= 2);
+	buf_clear(&d->in);
+	uv_pipe_init(&d->loop, peer, 0);
+	peer->data = d;
+	assert_int_equal(uv_accept(listener, (uv_stream_t *)peer), 0);
+	uv_read_start((uv_stream_t *)peer, daemon_alloc, daemon_read);
 }
 
 static void daemon_end(struct daemon *d)
 {
 	libvirt_destroy(d->libvirt);
 	uv_close((uv_handle_t *)&d->listener, NULL);
-	uv_close((uv_handle_t *)&d->peer, NULL);
+	for (size_t i = 0; i < d->peer_count; i++)
+		uv_close((uv_handle_t *)&d->peers[i], NULL);
 }
 
 static void cancelled_done(void *user, const struct libvirt_reply *r)
@@ -268,24 +282,29 @@ static void calls_made(void *user)
 	}
 }
 
-static void few_calls_are_under_way_and_the_rest_waits_in_line(void **state)
+static void daemon_run(struct daemon *d, const struct libvirt_handler *handler)
 {
-	static const struct libvirt_handler handler = {.up = calls_made};
-	struct daemon d = {.in = BUF_INIT};
 	char path[64], address[96];
 
 	snprintf(path, sizeof(path), "/tmp/hanok-libvirt-%d.sock", (int)getpid());
 	snprintf(address, sizeof(address), "unix://%s", path);
-	uv_loop_init(&d.loop);
-	uv_pipe_init(&d.loop, &d.listener, 0);
-	uv_pipe_init(&d.loop, &d.peer, 0);
-	d.listener.data = d.peer.data = &d;
-	assert_int_equal(uv_pipe_bind(&d.listener, path), 0);
-	assert_int_equal(uv_listen((uv_stream_t *)&d.listener, 1, daemon_connection), 0);
-	d.libvirt = libvirt_create(&d.loop, clock_system(), address, &handler, &d);
-	uv_run(&d.loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&d.loop), 0);
-	buf_finish(&d.in);
+	uv_loop_init(&d->loop);
+	uv_pipe_init(&d->loop, &d->listener, 0);
+	d->listener.data = d;
+	assert_int_equal(uv_pipe_bind(&d->listener, path), 0);
+	assert_int_equal(uv_listen((uv_stream_t *)&d->listener, 2, daemon_connection), 0);
+	d->libvirt = libvirt_create(&d->loop, clock_system(), address, handler, d);
+	uv_run(&d->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&d->loop), 0);
+	buf_finish(&d->in);
+}
+
+static void few_calls_are_under_way_and_the_rest_waits_in_line(void **state)
+{
+	static const struct libvirt_handler handler = {.up = calls_made};
+	struct daemon d = {.in = BUF_INIT};
+
+	daemon_run(&d, &handler);
 	assert_int_equal(d.answers, CALLS - 2);
 	assert_int_equal(d.cancelled_answers, 0);
 	assert_int_equal(d.seen_count, CALLS - 1); /* the cancelled one in line never came */
@@ -300,11 +319,65 @@ static void few_calls_are_under_way_and_the_rest_waits_in_line(void **state)
 		assert_int_equal(d.seen[i], LIBVIRT_DOMAIN_GET_INFO);
 }
 
+static void not_answered(void *user, const struct libvirt_reply *r)
+{
+	struct daemon *d = user;
+
+	assert_false(r->ok);
+	if (r->code == LIBVIRT_RPC_TIMEOUT)
+		d->timeouts++;
+	else
+		d->lost += r->code == LIBVIRT_RPC_DOWN;
+}
+
+static void answered_at_last(void *user, const struct libvirt_reply *r)
+{
+	struct daemon *d = user;
+
+	assert_true(r->ok);
+	d->answers++;
+	daemon_end(d);
+}
+
+static void deaf_up(void *user)
+{
+	struct daemon *d = user;
+
+	if (++d->ups == 2) {
+		libvirt_call(d->libvirt, LIBVIRT_DOMAIN_GET_INFO, NULL, 0, answered_at_last, d);
+		return;
+	}
+	/* Four that are given up, one that could wait longer, one that stands in line. */
+	for (int i = 0; i < 6; i++)
+		libvirt_call(
+			d->libvirt, LIBVIRT_DOMAIN_GET_INFO, NULL, i < 4 ? 20 : 0, not_answered, d);
+}
+
+static void deaf_down(void *user, const struct err *err)
+{
+	((struct daemon *)user)->downs++;
+}
+
+/* Else no call would ever be read again: a guest whose QEMU hangs takes the places of all. */
+static void calls_that_are_not_answered_in_time_end_the_connection(void **state)
+{
+	static const struct libvirt_handler handler = {.up = deaf_up, .down = deaf_down};
+	struct daemon d = {.in = BUF_INIT, .deaf = true};
+
+	daemon_run(&d, &handler);
+	assert_int_equal(d.timeouts, 4);
+	assert_int_equal(d.lost, 2);
+	assert_int_equal(d.downs, 1);
+	assert_int_equal(d.ups, 2);
+	assert_int_equal(d.answers, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_do_not_hurry_the_next_attempt),
 		cmocka_unit_test(few_calls_are_under_way_and_the_rest_waits_in_line),
+		cmocka_unit_test(calls_that_are_not_answered_in_time_end_the_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
