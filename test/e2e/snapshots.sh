@@ -102,6 +102,21 @@ check "a dump is asked for" k replace --raw /apis/subresources.kubevirt.io/v1/na
 check "and is there" eventually 60 matches '^Completed$' k_field vm/vm .status.memoryDumpRequest.phase
 check_output "as a core file" 'ELF' on_node 1 sh -c \
 	"head -c 4 $local_dir/pvc-$(k_field pvc/dump .metadata.uid)/$(k_field vm/vm .status.memoryDumpRequest.fileName)"
+# libvirt goes on writing when the agent has died: the next one leaves that alone, and asks anew when it has ended.
+dump_dir=$local_dir/pvc-$(k_field pvc/dump .metadata.uid)
+qemu_gets() { on_node 1 sh -c "kill -$1 \$(cat /run/libvirt/qemu/e2e-snapshots_vm.pid)"; }
+dump_begun() { on_node 1 sh -c "ls $dump_dir/.new-*"; }
+dumped_before=$(k_field vm/vm .status.memoryDumpRequest.fileName)
+dump_while_agent_dies() {
+	on_node 1 sh -c "until ls $dump_dir/.new-* 2>/dev/null; do sleep 0.01; done; kill -STOP \$(cat /run/libvirt/qemu/e2e-snapshots_vm.pid)" &
+	k replace --raw /apis/subresources.kubevirt.io/v1/namespaces/e2e-snapshots/virtualmachines/vm/memorydump -f "$TEST_DIR/dump.json" &&
+		wait $! && on_node 1 lab-proc end /run/lab/hanok-node.pid 0 && eventually 30 lab_node_up 1 && sleep 5 && dump_begun
+}
+check "the agent dies while memory is written: the file stays" dump_while_agent_dies
+check "QEMU goes on" qemu_gets CONT
+dumped_anew() { [ "$(k_field vm/vm .status.memoryDumpRequest.phase)" = Completed ] && [ "$(k_field vm/vm .status.memoryDumpRequest.fileName)" != "$dumped_before" ]; }
+check "the dump is made" eventually 120 dumped_anew
+check "nothing half-made is left" eventually 10 eval '! dump_begun'
 check "the guest goes on writing" guest 'echo two >/dev/vdb' '# '
 check "the snapshot has what was" matches '^one' shows "$(content_dir s1)"
 restore refused s0 'targetReadinessPolicy: FailImmediate' >/dev/null

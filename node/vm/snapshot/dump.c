@@ -2,7 +2,13 @@
  * hanok.io/memory-dump ("CLAIM/FILE"), answered by hanok.io/memory-dump-result. libvirt writes the
  * file (an ELF core of memory only), under another name until it is whole. It does so as root, and
  * follows links: until then nobody else has the claim's directory, and nothing is there by that
- * name. */
+ * name.
+ *
+ *   ASKING (what does libvirt do with the guest?) --nothing that lasts--> DUMPING --> TELLING
+ *      `--> gone; looked at again soon
+ *
+ * For what an agent before this one asked for goes on without it: its file is not touched, and it
+ * is done anew when that has ended. */
 #include <stdio.h>
 
 #include "node/vm/snapshot/snapshots_internal.h"
@@ -11,6 +17,7 @@
 #define RESULT "hanok.io/memory-dump-result"
 #define DUMP_TIMEOUT_MS 1800000u
 #define DUMP_MEMORY_ONLY 16u
+#define AGAIN_MS 1000
 
 struct dump {
 	struct vm_snapshots *s;
@@ -96,6 +103,49 @@ static void on_dumped(void *user, const struct libvirt_reply *r)
 	tell(d, err.code ? &err : NULL);
 }
 
+static void write_memory(struct dump *d, const struct vm_worker *w)
+{
+	_cleanup_(buf_finish) struct buf args = BUF_INIT;
+	struct err err = ERR_INIT;
+
+	if (unlink(d->fresh) < 0 && errno != ENOENT) {
+		err_errno(&err, -errno, "remove '%s'", d->fresh);
+		release(d);
+		tell(d, &err);
+		return;
+	}
+	xdr_put_domain(&args, &w->domain);
+	xdr_put_string(&args, d->fresh);
+	xdr_put_u32(&args, 0); /* the plain format */
+	xdr_put_u32(&args, DUMP_MEMORY_ONLY);
+	d->call = libvirt_call(d->s->m->libvirt, LIBVIRT_DOMAIN_CORE_DUMP_WITH_FORMAT, &args,
+		DUMP_TIMEOUT_MS, on_dumped, d);
+}
+
+static void on_job_info(void *user, const struct libvirt_reply *r)
+{
+	struct dump *d = user;
+	struct vm_worker *w = table_get(&d->s->m->workers, d->uid);
+	struct xdr_reader body = r->body;
+
+	d->call = NULL;
+	if (w && r->ok && xdr_get_u32(&body) == LIBVIRT_JOB_NONE && !body.bad) {
+		write_memory(d, w);
+		return;
+	}
+	wakeup_in(d->s->look, AGAIN_MS);
+	on_told(d, NULL);
+}
+
+/* A name that a disk of the claim has use for. */
+static bool is_of_disks(const char *file)
+{
+	size_t size = strlen(file);
+
+	return streq(file, DISK_IMAGE_NAME) || streq(file, DISK_RECORD_NAME) ||
+	       streq(file, DISK_MEMORY_NAME) || (size >= 6 && streq(file + size - 6, ".qcow2"));
+}
+
 static void begin(struct vm_snapshots *s, struct vm_worker *w, const char *claim, const char *file,
 	const struct claim_place *place)
 {
@@ -113,22 +163,19 @@ static void begin(struct vm_snapshots *s, struct vm_worker *w, const char *claim
 		tell(d, &err);
 		return;
 	}
+	if (is_of_disks(file)) {
+		err_set(&err, -EINVAL, "memory is not written to '%s': that is a name of disks",
+			file);
+		tell(d, &err);
+		return;
+	}
 	d->path = xasprintf("%s/%s", place->directory, file);
 	d->fresh = xasprintf("%s/" DISK_NEW_PREFIX "%s", place->directory, file);
 	d->held = xstrdup(place->directory);
 	disks_hold(s->n->disks, d->held);
-	if (unlink(d->fresh) < 0 && errno != ENOENT) {
-		err_errno(&err, -errno, "remove '%s'", d->fresh);
-		release(d);
-		tell(d, &err);
-		return;
-	}
 	xdr_put_domain(&args, &w->domain);
-	xdr_put_string(&args, d->fresh);
-	xdr_put_u32(&args, 0); /* the plain format */
-	xdr_put_u32(&args, DUMP_MEMORY_ONLY);
-	d->call = libvirt_call(s->m->libvirt, LIBVIRT_DOMAIN_CORE_DUMP_WITH_FORMAT, &args,
-		DUMP_TIMEOUT_MS, on_dumped, d);
+	d->call =
+		libvirt_call(s->m->libvirt, LIBVIRT_DOMAIN_GET_JOB_INFO, &args, 0, on_job_info, d);
 }
 
 void dump_follow(struct vm_snapshots *s, struct vm_worker *w)
@@ -160,5 +207,5 @@ void dump_follow(struct vm_snapshots *s, struct vm_worker *w)
 				disks_check_pods(s->n, w->object->namespace, claim, &err) < 0)))
 		begin(s, w, claim, slash + 1, &place);
 	else
-		wakeup_in(s->look, 1000);
+		wakeup_in(s->look, AGAIN_MS);
 }
