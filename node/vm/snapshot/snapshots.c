@@ -264,6 +264,8 @@ void vm_snapshots_follow(struct vm_snapshots *s, struct vm_worker *w)
 	if (!s)
 		return;
 	thaw_if_left(s, w);
+	if (w->core.sm.state == VM_RELEASED)
+		table_remove(&s->thawed, w->uid);
 	dump_follow(s, w);
 	if (s->takes.count)
 		wakeup_in(s->look, 0);

@@ -128,6 +128,8 @@ static void thaw(struct take *t)
 
 	if (t->frozen && w && w->agent)
 		thaw_now(t->s, w);
+	else if (t->frozen) /* when it is there again */
+		table_remove(&t->s->thawed, t->worker);
 	t->frozen = false;
 }
 
@@ -548,7 +550,9 @@ static void switch_failed(struct take *t, const char *doing, const struct libvir
 
 	err_set(&err, -EIO, "%s: %s", doing, r->message);
 	again(t, &err); /* told now; the disks are held until they are settled */
-	if (!w || !libvirt_is_up(t->s->m->libvirt))
+	/* libvirt may be at it still, and need the files: who begins anew waits for the end of it.
+	 */
+	if (!w || !libvirt_is_up(t->s->m->libvirt) || r->code == LIBVIRT_RPC_TIMEOUT)
 		return;
 	hold(t);
 	t->state = SETTLING;
