@@ -25,7 +25,9 @@
 #define DISK_IMAGE_NAME "disk.img"
 #define DISK_RECORD_NAME "disk.json"
 #define DISK_NEW_PREFIX ".new-"
-#define DISK_MEMORY_NAME "memory" /* of the guest that goes on with this disk; used once */
+/* Of the guest that goes on with this disk; used once. In a snapshot it stands among directories
+ * that have volumes' names, which have no dot. */
+#define DISK_MEMORY_NAME "guest.memory"
 
 struct disk_layer {
 	const char *path;   /* absolute */

@@ -28,10 +28,10 @@ spec:
             container: {image: "registry.lab:5000/vm-kernel:latest", kernelPath: /boot/vmlinuz, initrdPath: /boot/initrd.img}
         memory: {guest: 128Mi}
         devices:
-          disks: [{name: data, disk: {bus: virtio}}]
+          disks: [{name: memory, disk: {bus: virtio}}]
           interfaces: [{name: default, bridge: {}}]
       networks: [{name: default, pod: {}}]
-      volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+      volumes: [{name: memory, persistentVolumeClaim: {claimName: data}}]
 END_OF_VM
 snapshot() {
 	k apply -f - <<-END_OF_SNAPSHOT
@@ -65,7 +65,7 @@ events() { k get events --field-selector "involvedObject.uid=$(k_field vmi/vm .m
 stop() { virt stop vm --force && k wait --for=delete vmi/vm --timeout=120s; }
 start() { virt start vm && eventually 60 exists && connected; }
 exists() { k get vmi/vm; }
-links() { on_node 1 find "$local_dir" -name memory -path '*/pvc-*'; }
+links() { on_node 1 find "$local_dir" -name guest.memory -path '*/pvc-*'; }
 
 check "a guest" k apply -f "$TEST_DIR/vm.yaml"
 check "answers" eventually 60 exists
@@ -86,7 +86,7 @@ check_output "with nothing in its memory" '^[^1]|^$' guest sh -c 'cat /run/count
 check_output "which is another boot" '^different$' eval '[ "$(boot)" = "$first_boot" ] || echo different'
 check "stop" stop
 check "go back" restore r1 moment
-check "the memory waits beside the disk" matches '/memory$' links
+check "the memory waits beside the disk" matches '/guest.memory$' links
 check "start" start
 check "it said so" eventually 20 matches 'Restored' events
 check_output "it is the boot of before" "^$first_boot\$" boot
@@ -103,11 +103,11 @@ check_output "anew" '^different$' eval '[ "$(boot)" = "$first_boot" ] || echo di
 data_dir() { echo "$local_dir/pvc-$(k_field "pvc/$(k_field vm/vm '.spec.template.spec.volumes[0].persistentVolumeClaim.claimName')" .metadata.uid)"; }
 check "stop" stop
 check "go back" restore r0 moment
-check "another file in the place of the memory" on_node 1 sh -c 'cp "$1/memory" "$1/copy" && mv "$1/copy" "$1/memory"' sh "$(data_dir)"
+check "another file in the place of the memory" on_node 1 sh -c 'cp "$1/guest.memory" "$1/copy" && mv "$1/copy" "$1/guest.memory"' sh "$(data_dir)"
 check "it boots" start
 check_output "anew" '^different$' eval '[ "$(boot)" = "$first_boot" ] || echo different'
-check_output "the file is nobody's of hanok" '/memory$' links
-check "it goes by hand" on_node 1 rm "$(data_dir)/memory"
+check_output "the file is nobody's of hanok" '/guest.memory$' links
+check "it goes by hand" on_node 1 rm "$(data_dir)/guest.memory"
 
 # An agent that is killed while libvirt loads: the next one lets the guest run.
 check "stop" stop
