@@ -224,8 +224,11 @@ static int spawn(struct child *c, const struct child_options *o)
 	uid_t user = o->run_as ? o->run_as : o->unprivileged ? child_user_new() : 0;
 	char limits[3][48], user_id[32], group_id[32];
 	const char *const drop[] = {"setpriv", user_id, group_id, "--clear-groups",
-		"--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL",
-		"--"};
+		"--no-new-privs",
+		o->reads_all ? "--inh-caps=-all,+dac_read_search" : "--inh-caps=-all",
+		o->reads_all ? "--bounding-set=-all,+dac_read_search" : "--bounding-set=-all",
+		o->reads_all ? "--ambient-caps=-all,+dac_read_search" : "--ambient-caps=-all",
+		"--pdeathsig=KILL", "--"};
 	static const char *const mortal[] = {"setpriv", "--pdeathsig=KILL", "--"};
 	struct words argv = {0}, env = {0};
 	unsigned limit_count = 0;

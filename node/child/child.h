@@ -52,6 +52,8 @@ struct child_options {
 	 * ends when this process does. */
 	bool unprivileged;
 	uid_t run_as; /* whose the files are that it writes; 0 = a user for this program alone */
+	/* ... but for one capability: it may read everybody's files (and write nobody's). */
+	bool reads_all;
 	/* Of a program with rights: it, too, ends when this process does, for what it makes is
 	 * nobody's then. */
 	bool mortal;

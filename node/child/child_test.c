@@ -143,12 +143,55 @@ static void test_nothing_is_to_be_gained(void **state)
 	assert_non_null(strstr(t.out, "Groups:\t \n"));
 }
 
+static void told_words(void *user, const struct child_result *r, const struct err *err)
+{
+	struct told *t = user;
+
+	t->done = true;
+	snprintf(t->out, sizeof(t->out), "%s%s", r->out, r->errors);
+}
+
+static void test_reads_all_and_writes_nothing(void **state)
+{
+	static const char script[] = "head -c 4 \"$0\"; : >>\"$0\"";
+	char path[] = "/tmp/hanok-child-XXXXXX";
+	const char *const argv[] = {"sh", "-c", script, path, NULL};
+	int fd;
+
+	if (geteuid() != 0)
+		skip();
+	fd = mkstemp(path);
+	assert_int_equal(write(fd, "ours", 4), 4);
+	close(fd);
+	for (int reads = 0; reads < 2; reads++) {
+		struct told t = {0};
+		uv_loop_t loop;
+
+		uv_loop_init(&loop);
+		child_run(&(struct child_options){
+			.loop = &loop,
+			.argv = argv,
+			.unprivileged = true,
+			.reads_all = reads,
+			.done = told_words,
+			.user = &t,
+		});
+		uv_run(&loop, UV_RUN_DEFAULT);
+		assert_int_equal(uv_loop_close(&loop), 0);
+		assert_true(t.done);
+		assert_int_equal(str_has_prefix(t.out, "ours"), reads);
+		assert_non_null(strstr(t.out, "ermission denied"));
+	}
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_waits_for_who_reads),
 		cmocka_unit_test(test_each_is_somebody_else),
 		cmocka_unit_test(test_nothing_is_to_be_gained),
+		cmocka_unit_test(test_reads_all_and_writes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -296,6 +296,9 @@ static struct child *run(struct fetch *f, const char *const *argv, const char *o
 	unsigned timeout_ms, uint64_t file_max,
 	void (*done)(void *user, const struct child_result *r, const struct err *err))
 {
+	/* Layers are whatever somebody pushed. */
+	bool unpacks = streq(argv[0], "tar");
+
 	return child_run(&(struct child_options){
 		.loop = f->owner->loop,
 		.argv = argv,
@@ -303,6 +306,8 @@ static struct child *run(struct fetch *f, const char *const *argv, const char *o
 		.timeout_ms = timeout_ms,
 		.output_max = 4u << 20,
 		.file_bytes_max = file_max,
+		.unprivileged = unpacks,
+		.reads_all = unpacks,
 		.done = done,
 		.user = f,
 	});

@@ -512,6 +512,8 @@ static void start_archive(struct export *e)
 		.directory = e->directory,
 		.timeout_ms = READ_TIMEOUT_MS,
 		.memory_bytes_max = TAR_MEMORY_BYTES,
+		.unprivileged = true,
+		.reads_all = true,
 		.output = on_archive,
 		.done = on_archived,
 		.user = e,
