@@ -33,6 +33,7 @@
 #define QEMU_NBD_MEMORY_BYTES (UINT64_C(2) << 30)
 /* Each has a program of its own, and who has a token may ask as often as he likes. */
 #define AT_ONCE_MAX 16
+#define AT_ONCE_OF_NAMESPACE_MAX 8 /* others have the rest */
 #define TAR_MEMORY_BYTES (UINT64_C(256) << 20)
 #define SOCKET_PREFIX ".export-"
 /* A disk that is read can't be started from: who takes nothing for so long has gone. */
@@ -47,7 +48,7 @@ struct export
 	struct vm_snapshots *s;
 	struct http_request *req; /* NULL = the client has gone */
 	enum export_state state;
-	char *directory, *socket;
+	char *ns, *directory, *socket;
 	bool held, begun, waits; /* waits: for the client */
 	bool lent;		 /* the directory's layers, to `run_as` */
 	uid_t run_as;		 /* whom qemu-nbd runs as; 0 = with rights */
@@ -150,6 +151,7 @@ static void end(struct export *e, const char *problem)
 	}
 	buf_finish(&e->in);
 	arena_finish(&e->arena);
+	free(e->ns);
 	free(e->directory);
 	free(e->socket);
 	free(e);
@@ -622,8 +624,8 @@ static void on_looked(void *user, bool cancelled)
 	}
 }
 
-static void begin(
-	struct vm_snapshots *s, struct http_request *req, const char *directory, bool hold)
+static void begin(struct vm_snapshots *s, struct http_request *req, const char *ns,
+	const char *directory, bool hold)
 {
 	struct export *e = xcalloc(1, sizeof(*e));
 	struct look *l;
@@ -636,6 +638,7 @@ static void begin(
 	s->export_count++;
 	e->s = s;
 	e->req = req;
+	e->ns = xstrdup(ns);
 	e->directory = xstrdup(directory);
 	/* Short enough for a socket's name. */
 	e->socket = xasprintf("%s/" SOCKET_PREFIX "%.13s/s", s->n->data_dir, uuid);
@@ -685,7 +688,7 @@ static void serve_claim(
 		 disks_held(s->n->disks, place.directory))
 		vm_answer_status(req, 409, "Conflict", "PVC %s/%s is in use", ns, claim);
 	else
-		begin(s, req, place.directory, true);
+		begin(s, req, ns, place.directory, true);
 }
 
 static void serve_content(struct vm_snapshots *s, struct http_request *req, const char *ns,
@@ -697,7 +700,17 @@ static void serve_content(struct vm_snapshots *s, struct http_request *req, cons
 		vm_answer_status(req, 404, "NotFound",
 			"VirtualMachineSnapshotContent %s/%s is not on this node", ns, content);
 	else
-		begin(s, req, disk_snapshot_directory(&req->arena, s->n, o->uid, volume), false);
+		begin(s, req, ns, disk_snapshot_directory(&req->arena, s->n, o->uid, volume),
+			false);
+}
+
+static bool too_many(const struct vm_snapshots *s, const char *ns)
+{
+	unsigned count = 0;
+
+	LIST_FOR_EACH(e, (struct list *)(uintptr_t)&s->exports, struct export, link)
+		count += streq(e->ns, ns);
+	return s->export_count >= AT_ONCE_MAX || count >= AT_ONCE_OF_NAMESPACE_MAX;
 }
 
 void vm_exports_serve(
@@ -707,10 +720,11 @@ void vm_exports_serve(
 		vm_answer_status(req, 503, "ServiceUnavailable", "the node agent is starting");
 	else if (!streq(req->method, "GET") && !streq(req->method, "HEAD"))
 		vm_answer_status(req, 405, "MethodNotAllowed", "use GET");
-	else if (m->snapshots->export_count >= AT_ONCE_MAX)
+	else if (count >= 2 && too_many(m->snapshots, parts[1]))
 		vm_answer_status(req, 429, "TooManyRequests",
-			"%d downloads of disks are under way on this node: try again later",
-			AT_ONCE_MAX);
+			"too many downloads of disks are under way on this node (it takes %d, and "
+			"%d of a namespace): try again later",
+			AT_ONCE_MAX, AT_ONCE_OF_NAMESPACE_MAX);
 	else if (count == 3 && streq(parts[0], "claims"))
 		serve_claim(m->snapshots, req, parts[1], parts[2]);
 	else if (count == 4 && streq(parts[0], "contents"))
