@@ -264,6 +264,13 @@ check "virsh change-media --eject" lab_virsh change-media e2e-control_strange sd
 check "is told" eventually 60 matches "^MediumChanged: The medium of CD-ROM drive 'medium' was taken out" condition vmi/strange ChangedOutside
 check "the medium is put back" lab_virsh change-media e2e-control_strange sda "$medium" --insert
 check "which ends it" eventually 60 matches '^: $' condition vmi/strange ChangedOutside
+lab_node_end 1
+lab_node_up 1
+check "another medium" on_node 1 cp "$medium" /run/lab/host/other.iso
+check "by virsh change-media" lab_virsh change-media e2e-control_strange sda /run/lab/host/other.iso --update
+check "is told by an agent that has not started the guest" eventually 60 matches "^MediumChanged: The medium of CD-ROM drive 'medium' was changed" condition vmi/strange ChangedOutside
+check "the medium is put back" lab_virsh change-media e2e-control_strange sda "$medium" --update
+check "which ends it" eventually 60 matches '^: $' condition vmi/strange ChangedOutside
 check "it goes" k delete vmi/strange dv/strange --timeout=120s
 check "virsh destroy" lab_virsh destroy e2e-control_guest
 other_instance() { local uid; uid=$(k_field vmi/guest .metadata.uid) && [ "$uid" != "$instance" ] && echo "$uid"; }

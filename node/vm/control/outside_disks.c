@@ -73,6 +73,17 @@ static bool is_fixed_drive(const struct vm_disk *d)
 	       d->volume != VM_VOLUME_NONE;
 }
 
+/* A guest that an agent before this one started has its media where that one made them. */
+static bool has_own_medium(
+	const struct vm_worker *w, const struct vm_disk *d, const struct live_disk *has)
+{
+	_cleanup_(free_p) char *home = xasprintf("%s/%s/", w->m->directory, w->uid);
+
+	if (d->path || d->volume == VM_VOLUME_HOST_DISK)
+		return !d->path || streq(d->path, has->source);
+	return str_has_prefix(has->source, home);
+}
+
 static void compare_media(struct vm_worker *w, const struct live_domain *live)
 {
 	const struct live_disk *strange = NULL;
@@ -81,9 +92,7 @@ static void compare_media(struct vm_worker *w, const struct live_domain *live)
 		const struct vm_disk *d = &w->spec.disks[i];
 		const struct live_disk *has = live_domain_disk(live, d->name);
 
-		/* The path is not known of a guest that an agent before this one started. */
-		if (has && is_fixed_drive(d) &&
-			(!has->source[0] || (d->path && !streq(d->path, has->source))))
+		if (has && is_fixed_drive(d) && (!has->source[0] || !has_own_medium(w, d, has)))
 			strange = has;
 	}
 	const char *message, *told = vm_outside_changed(w, &message);
