@@ -42,6 +42,10 @@ static int read_acpi(const struct json *domain, struct vm_spec *s, struct err *e
 
 	if (!name || !*name)
 		return 0;
+	/* It names a file, too. */
+	if (!spec_device_name(name))
+		return err_set(err, -EINVAL,
+			"spec.domain.firmware.acpi.slicNameRef: '%s' is not a name", name);
 	s->firmware.slic_volume = name;
 	s->firmware.slic_secret = json_path_str(volume, "secret.secretName");
 	if (!volume)

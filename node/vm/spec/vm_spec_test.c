@@ -263,6 +263,7 @@ static void hardware_refusals(void **state)
 		{"firmware: {bootloader: {efi: {}}}, features: {smm: {enabled: false}}", -EINVAL,
 			"requires SMM"},
 		{"firmware: {bootloader: {efi: {}}}, machine: {type: pc}", -EINVAL, "q35 machine"},
+		{"firmware: {acpi: {slicNameRef: ../a}}", -EINVAL, "slicNameRef: '../a'"},
 		{"features: {hyperv: {vendorid: {vendorid: much-too-long-a-name}}}", -EINVAL,
 			"1 to 12 characters"},
 		{"features: {hyperv: {synic: {}, vpindex: {enabled: false}}}", -EINVAL,
