@@ -146,18 +146,23 @@ static void name_plain(struct node *n, unsigned number)
 	memcpy(n->plain + i, ";1", 3);
 }
 
+static bool is_taken(const struct node *d, const struct node *n)
+{
+	for (const struct node *o = d->children; o != n; o = o->next)
+		if (streq(o->plain, n->plain))
+			return true;
+	return false;
+}
+
+/* No number twice in a directory: a thousand names that begin alike are done at once. */
 static void name_children(struct node *d)
 {
-	for (struct node *n = d->children; n; n = n->next) {
-		unsigned number = 0;
-		bool taken;
+	unsigned last = 0;
 
-		do {
-			name_plain(n, number++);
-			taken = false;
-			for (struct node *o = d->children; o != n; o = o->next)
-				taken |= streq(o->plain, n->plain);
-		} while (taken);
+	for (struct node *n = d->children; n; n = n->next) {
+		name_plain(n, 0);
+		while (is_taken(d, n))
+			name_plain(n, ++last);
 		if (!n->file)
 			name_children(n);
 	}
