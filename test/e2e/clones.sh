@@ -236,6 +236,18 @@ top_owner() { on_node 1 sh -c 'stat -c "%u %a" "$1/$(sed "s/.*\"top\":\"\([^\"]*
 check "the disk is root's again" eventually 20 matches '^0 600$' top_owner
 exec 9<&-
 check_output "its bytes are the same" "$etag" head_of
+# An agent that dies while it reads leaves the disk lent to a program that is gone: the next one takes it back.
+exec 9< <(curl -sS --cacert "$TEST_DIR/ca.crt" -H "x-kubevirt-export-token: opensesameopensesame" "$(url disk raw)" 2>/dev/null)
+head -c 1 <&9 >/dev/null
+check "it is read again" eventually 20 matches '^ *2[0-9]{9}$' readers
+check "the agent dies" on_node 1 lab-proc end /run/lab/hanok-node.pid 0
+exec 9<&-
+check "and the program that reads with it" eventually 20 none
+check_output "the disk stays lent" '^2[0-9]{9} ' top_owner
+check "the agent comes back" lab_node_up 1
+check "a download is what it was" eventually 60 matches '^536870912.delta$' first_bytes
+check "the disk is root's again" eventually 20 matches '^0 600$' top_owner
+check_output "no socket is left" '^$' on_node 1 sh -c 'ls -d /var/lib/hanok/.export-* 2>/dev/null; true'
 empty() { fetch kept gzip "$(own_token)" | gunzip | cmp -n 536870912 - /dev/zero; }
 check "the snapshot has what was: nothing" empty
 check "a claim goes on after that" write data delta
