@@ -120,6 +120,9 @@ nics() { domain | grep -c '<interface '; }
 check "libvirt has it" eventually 60 matches '^2$' nics
 check "and unplugged" virt detach-interface guest quiet
 check "the guest lets it go" eventually 90 matches '^1$' nics
+forgotten() { [ "$(k_field "$1" "$2.domain.devices.interfaces[*].name" "$2.networks[*].name")" = "default default" ]; }
+check "then it is taken out of the instance" eventually 30 forgotten vmi/guest .spec
+check "and out of the machine" eventually 30 forgotten vm/guest .spec.template.spec
 no_bridge() { ! on_node 1 ip link show hk-quiet0; }
 check "and its network, which nobody uses any more" eventually 30 no_bridge
 check_output "which was nobody else's doing" '^$' k_field vmi/guest '.status.conditions[?(@.type=="ChangedOutside")].status'

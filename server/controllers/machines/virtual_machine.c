@@ -35,6 +35,7 @@ struct pass {
 	struct sizes_state sizes;
 	const char *strategy;
 	struct vm_live_changes live;		      /* of the running instance */
+	struct json *unplugged;			      /* patch of the machine; NULL = none */
 	const char *failure_reason, *failure_message; /* NULL = none */
 };
 
@@ -91,6 +92,17 @@ static struct vm_live_changes look_for_changes(struct arena *a, const struct pas
 	if (vm_phase_final(phase) || p->instance->deleting)
 		c.patch = NULL;
 	return c;
+}
+
+/* Neither the instance that is made now nor what is compared with it has any part in them. */
+static void forget_unplugged(struct arena *a, struct pass *p)
+{
+	static const char *const lists[] = {
+		"spec.template.spec.domain.devices.interfaces", "spec.template.spec.networks"};
+	p->unplugged =
+		vm_live_unplugged(a, json_path(p->doc, "spec.template.spec"), p->instance_doc);
+	for (size_t i = 0; p->unplugged && i < ARRAY_LEN(lists); i++)
+		json_path_set(a, p->doc, lists[i], json_copy(a, json_path(p->unplugged, lists[i])));
 }
 
 /* Status. */
@@ -406,6 +418,8 @@ static void act(struct sync *s)
 			(void *)json_path_str(p->volumes.missing, "metadata.name"));
 	if (p->plan.to_always)
 		run_always(s);
+	else if (p->unplugged && !p->vm->deleting)
+		sync_patch(s, p->vm, NULL, p->unplugged, NULL, NULL);
 	if (p->live.patch && !p->plan.stop)
 		sync_patch(s, p->instance, NULL, p->live.patch, on_changed, NULL);
 	if (p->plan.stop)
@@ -511,6 +525,7 @@ static void reconcile(struct sync *s)
 			.running_since_ns = running_since_ns(p->instance_doc),
 		};
 	}
+	forget_unplugged(a, p);
 	if (p->instance)
 		p->live = look_for_changes(a, p);
 	p->plan = vm_plan(a, &f);

@@ -296,6 +296,36 @@ static bool absent(const struct json *interface)
 	return streq(json_str(json_get(interface, "state")), "absent");
 }
 
+/* An interface that is to go, and is not in the guest any more. */
+static bool gone(const struct json *spec, const struct json *instance, const struct json *interface)
+{
+	return absent(interface) && pluggable(spec, interface) &&
+	       !named(json_path(instance, "status.interfaces"), name_of(interface));
+}
+
+struct json *vm_live_unplugged(
+	struct arena *a, const struct json *template, const struct json *instance)
+{
+	struct json *interfaces = json_new_array(a), *networks = json_new_array(a),
+		    *patch = json_new_object(a);
+
+	/* The instance's own list first: an interface that it still has is not done with. */
+	JSON_FOR_EACH_ITEM(i, interfaces_of(template))
+		if (!gone(template, instance, i) ||
+			named(interfaces_of(json_get(instance, "spec")), name_of(i)))
+			json_push(a, interfaces, json_copy(a, i));
+	/* Without any, the next start would have one on the pod network. */
+	if (!json_count(interfaces) ||
+		json_count(interfaces) == json_count(interfaces_of(template)))
+		return NULL;
+	JSON_FOR_EACH_ITEM(n, json_get(template, "networks"))
+		if (named(interfaces, name_of(n)) || !named(interfaces_of(template), name_of(n)))
+			json_push(a, networks, json_copy(a, n));
+	json_path_set(a, patch, "spec.template.spec.domain.devices.interfaces", interfaces);
+	json_path_set(a, patch, "spec.template.spec.networks", networks);
+	return patch;
+}
+
 static void change_interfaces(struct arena *a, const struct json *wanted,
 	const struct json *instance, bool fixed_differs, struct json *patch,
 	struct vm_live_changes *c)
@@ -303,13 +333,13 @@ static void change_interfaces(struct arena *a, const struct json *wanted,
 	const struct json *spec = json_get(instance, "spec");
 	struct json *interfaces = json_new_array(a), *networks = json_new_array(a);
 
-	JSON_FOR_EACH_ITEM(n, json_get(spec, "networks"))
-		json_push(a, networks, json_copy(a, n));
 	JSON_FOR_EACH_ITEM(i, interfaces_of(spec)) {
 		const struct json *w = named(interfaces_of(wanted), name_of(i));
 		struct json *next = json_copy(a, i);
 		const struct json *state = json_get(w, "state");
 
+		if ((!w || absent(w)) && gone(spec, instance, i))
+			continue;
 		if (!w) {
 			/* That of the pods, which the server put in, is in no template. */
 			if (pluggable(spec, i) && !absent(i))
@@ -325,6 +355,9 @@ static void change_interfaces(struct arena *a, const struct json *wanted,
 			c->restart = not_live;
 		json_push(a, interfaces, next);
 	}
+	JSON_FOR_EACH_ITEM(n, json_get(spec, "networks"))
+		if (named(interfaces, name_of(n)) || !named(interfaces_of(spec), name_of(n)))
+			json_push(a, networks, json_copy(a, n));
 	JSON_FOR_EACH_ITEM(w, interfaces_of(wanted)) {
 		const struct json *n = named(json_get(wanted, "networks"), name_of(w));
 

@@ -29,6 +29,12 @@ const char *vm_live_plugged(struct arena *a, const struct json *spec);
  * volumes. */
 struct vm_live_changes vm_live_changes(struct arena *a, const struct json *wanted,
 	const struct json *instance, bool fixed_differs);
+/* JSON merge patch of the machine (also for its own copy of the document) that takes interfaces out
+ * of the template which were to go (state absent) and that neither the guest nor the instance has
+ * any more, with their networks, as KubeVirt's controller does; NULL = there are none. The last
+ * interface of all stays. instance NULL = it does not run. */
+struct json *vm_live_unplugged(
+	struct arena *a, const struct json *template, const struct json *instance);
 /* Under the strategy Stage nothing is passed on. differs: the template is not what it was at the
  * start. */
 struct vm_live_changes vm_live_staged(bool differs);
