@@ -36,7 +36,7 @@ static int ask(struct virt *v, const char *resource, const char *sub, const char
 static int grace(struct virt *v, const char *field, struct json **ret, struct err *err)
 {
 	int64_t seconds = virt_has(v, "force") ? 0 : -1;
-	int r = virt_number(v, "grace-period", 0, 1ll << 31, &seconds, err);
+	int r = virt_number(v, "grace-period", 0, 7 * 86400, &seconds, err);
 	*ret = json_new_object(&v->arena);
 	if (r == 0 && seconds >= 0)
 		json_set_int(&v->arena, *ret, field, seconds);

@@ -756,10 +756,10 @@ static void take_facts(struct vm_worker *w)
 	const struct json *doc = object_doc(w->object, &a);
 	phase = json_path_str(doc, "status.phase");
 	w->core.deleting = w->object->deleting;
-	vm_core_grace(&w->core,
-		json_path_int(doc, "spec.terminationGracePeriodSeconds", VM_GRACE_DEFAULT_S) *
-			NS_PER_S,
-		now_of(w));
+	/* It may have been changed since the spec was read, to whatever. */
+	int64_t grace_s =
+		json_path_int(doc, "spec.terminationGracePeriodSeconds", VM_GRACE_DEFAULT_S);
+	vm_core_grace(&w->core, MIN(MAX(grace_s, 0), (int64_t)INT32_MAX) * NS_PER_S, now_of(w));
 	/* Our own word about the end comes back too; it is no news. */
 	w->core.finished = w->core.outcome == VM_OUTCOME_NONE &&
 			   (streq(phase, "Succeeded") || streq(phase, "Failed"));
