@@ -50,6 +50,12 @@ check_refused "a claim of another" "$no" data_volume a "$pvc"
 check_refused "a snapshot of another" "$no" data_volume a "$snapshot"
 check_refused "by a DataSource of another" "$no" data_volume a "$reference"
 check_refused "by a machine" "spec.dataVolumeTemplates\[0\].*Authorization failed, message is: $no" machine a "$pvc"
+infers() {
+	printf 'apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {name: a}\nspec: {instancetype: {inferFromVolume: disk}, %s}\n' \
+		"$(machine_spec "$pvc" | tr '\n' ' ')" >"$TEST_DIR/vm.yaml"
+	bob apply -f "$TEST_DIR/vm.yaml"
+}
+check_refused "nor is it told to a machine what there is" "Authorization failed, message is: $no" infers
 check_refused "by a machine and a DataSource" "Authorization failed, message is: $no" machine a "$reference"
 check_refused "by a pool" "Authorization failed, message is: $no" pool a "$pvc"
 check_refused "by a DataSource of its own" "$no" source_object golden theirs

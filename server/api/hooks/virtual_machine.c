@@ -141,6 +141,9 @@ static void check_clone_rights(struct hook *h, const struct json *doc, const str
 static int machine_prepare_create(struct hook *h, struct json *doc)
 {
 	check_clone_rights(h, doc, NULL);
+	/* Who may not copy a disk is not told by inferFromVolume what there is of it. */
+	if (field_error_count(h->errors))
+		return 0;
 	warn_eviction(h, doc);
 	return machine_sizes_complete(h, doc, NULL);
 }
@@ -150,6 +153,8 @@ static int machine_prepare_update(struct hook *h, struct json *doc, const struct
 	if (json_equal(json_get(doc, "spec"), json_get(old, "spec")))
 		return 0;
 	check_clone_rights(h, doc, old);
+	if (field_error_count(h->errors))
+		return 0;
 	warn_eviction(h, doc);
 	return machine_sizes_complete(h, doc, old);
 }
