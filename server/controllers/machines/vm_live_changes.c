@@ -147,7 +147,7 @@ static void change_cpu_request(struct arena *a, const struct json *wanted, const
 {
 	int64_t milli = quantity_json_milli(json_path(spec, "domain.resources.requests.cpu"), 0);
 
-	if (milli > 0 && milli <= INT64_MAX / want &&
+	if (milli > 0 && now > 0 && milli <= INT64_MAX / want &&
 		!json_path(wanted, "domain.resources.requests.cpu") &&
 		!json_path(wanted, "domain.resources.limits.cpu"))
 		json_path_set(a, patch, "spec.domain.resources.requests.cpu",
@@ -211,10 +211,15 @@ static void change_memory(struct arena *a, const struct json *wanted, const stru
 		c->restart = "memory updated in template spec to a value lower than what the VM "
 			     "started with";
 	else {
-		/* What it reserves grows and shrinks with it (KubeVirt's rule). */
+		/* What it reserves grows and shrinks with it (KubeVirt's rule); by as large a part
+		 * as it was where the platform's policy (memoryOvercommit) said how much. */
 		const struct json *asked = json_path(spec, "domain.resources.requests.memory");
-		int64_t bytes = quantity_json_value(asked, 0) + (want - now);
+		int64_t had = quantity_json_value(asked, 0), bytes = had + (want - now);
+		bool policy = !json_path(wanted, "domain.resources.requests.memory") &&
+			      !json_path(wanted, "domain.resources.limits.memory");
 
+		if (policy && had > 0)
+			bytes = (int64_t)((__int128)had * want / now);
 		json_path_set(a, patch, "spec.domain.memory.guest", json_copy(a, guest));
 		if (asked && bytes > 0)
 			json_path_set(a, patch, "spec.domain.resources.requests.memory",
