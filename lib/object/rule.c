@@ -233,6 +233,24 @@ static size_t check_mac(const char *s, size_t size, const char *ret[RULE_MESSAGE
 	return 1;
 }
 
+static size_t check_checksum(const char *s, size_t size, const char *ret[RULE_MESSAGES_MAX])
+{
+	static const struct {
+		const char *name;
+		size_t digits;
+	} known[] = {{"md5:", 32}, {"sha1:", 40}, {"sha256:", 64}, {"sha512:", 128}};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		size_t length = strlen(known[i].name);
+
+		if (size == length + known[i].digits && memcmp(s, known[i].name, length) == 0 &&
+			strspn(s + length, "0123456789abcdefABCDEF") == known[i].digits)
+			return 0;
+	}
+	ret[0] = "must be ALGORITHM:HEX with md5, sha1, sha256 or sha512, and all digits of it";
+	return 1;
+}
+
 static size_t check_ip(const char *s, size_t size, const char *ret[RULE_MESSAGES_MAX])
 {
 	unsigned char room[16];
@@ -294,6 +312,8 @@ size_t rule_check(enum rule rule, const char *s, size_t size, const char *ret[RU
 		return check_ip(s, size, ret);
 	case RULE_MAC:
 		return size == 0 ? 0 : check_mac(s, size, ret);
+	case RULE_CHECKSUM:
+		return size == 0 ? 0 : check_checksum(s, size, ret);
 	case RULE_NONE:
 	case RULE_LABELS:
 	case RULE_CONFIG_KEYS:
@@ -333,6 +353,7 @@ int rule_from_name(const char *name, enum rule *ret)
 		{"labels", RULE_LABELS},
 		{"config-keys", RULE_CONFIG_KEYS},
 		{"micro-time", RULE_MICRO_TIME},
+		{"checksum", RULE_CHECKSUM},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {

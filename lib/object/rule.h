@@ -24,6 +24,7 @@ enum rule {
 	RULE_LABELS,	  /* map: keys are qualified names, values label values */
 	RULE_CONFIG_KEYS, /* map: keys are config keys */
 	RULE_MICRO_TIME,  /* date-time that keeps microseconds */
+	RULE_CHECKSUM,	  /* of a download: "sha256:HEX" (md5, sha1, sha256, sha512), or empty */
 };
 
 int rule_from_name(const char *name, enum rule *ret) _must_check_; /* "dns-label"; -EINVAL */

@@ -62,6 +62,12 @@ static void test_rules(void **state)
 		{RULE_IP, "10.0.0.256", false},
 		{RULE_MAC, "02:00:00:00:00:0a", true},
 		{RULE_MAC, "02:00:00:00:00", false},
+		{RULE_CHECKSUM, "", true},
+		{RULE_CHECKSUM, "md5:D41d8cd98f00b204e9800998ecf8427e", true},
+		{RULE_CHECKSUM, "md5:d41d8cd98f00b204e9800998ecf8427", false},
+		{RULE_CHECKSUM, "md5:d41d8cd98f00b204e9800998ecf8427ez", false},
+		{RULE_CHECKSUM, "sha256:zz", false},
+		{RULE_CHECKSUM, "d41d8cd98f00b204e9800998ecf8427e", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)

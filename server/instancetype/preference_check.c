@@ -4,6 +4,7 @@
 #include "lib/object/quantity.h"
 
 #define SPREAD_RATIO 2
+#define CPUS_MAX (INT64_C(1) << 20)
 
 const char *preference_topology(const struct json *preference)
 {
@@ -67,8 +68,10 @@ static const char *check_own_cpus(struct arena *a, const struct json *cpu, int64
 	const struct json *preference, const char **ret_field)
 {
 	const char *topology = preference_topology(preference);
-	int64_t cores = json_path_int(cpu, "cores", 1), sockets = json_path_int(cpu, "sockets", 1),
-		threads = json_path_int(cpu, "threads", 1);
+	/* Whatever a client writes: three of these are no overflow. */
+	int64_t cores = MIN(json_path_int(cpu, "cores", 1), CPUS_MAX),
+		sockets = MIN(json_path_int(cpu, "sockets", 1), CPUS_MAX),
+		threads = MIN(json_path_int(cpu, "threads", 1), CPUS_MAX);
 	int64_t have = streq(topology, "cores")	    ? cores
 		       : streq(topology, "threads") ? threads
 		       : streq(topology, "sockets") ? sockets

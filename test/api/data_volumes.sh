@@ -25,6 +25,7 @@ refused "a source and a reference" 'should have either Source or SourceRef' "sou
 refused "no address" 'source URL is empty' "source: {http: {url: \"\"}}, $S"
 refused "an address that is none" 'Invalid source URL: nowhere' "source: {http: {url: nowhere}}, $S"
 refused "an address of another scheme" 'Invalid source URL scheme: ftp://host/x' "source: {http: {url: \"ftp://host/x\"}}, $S"
+refused "a checksum that is none" 'spec.source.http.checksum: Invalid value: "sha256:zz": must be ALGORITHM:HEX' "source: {http: {url: \"http://host/x\", checksum: \"sha256:zz\"}}, $S"
 refused "an image from elsewhere" 'Illegal registry source URL scheme http://host/x' "source: {registry: {url: \"http://host/x\"}}, $S"
 refused "an unknown way to pull" 'ImportMethod never is neither' "source: {registry: {url: \"docker://host/x\", pullMethod: never}}, $S"
 refused "an archive of an image" 'ContentType must be kubevirt when Source is Registry' "contentType: archive, source: {registry: {url: \"docker://host/x\"}}, $S"

@@ -36,6 +36,10 @@ refused "an emulator thread of its own" 'IsolateEmulatorThread should be only se
 refused "a feature's policy" 'CPU feature avx uses policy maybe that is not supported' "$D" "$V" 'cpu: {features: [{name: avx, policy: maybe}]}'
 refused "EFI and BIOS" 'has both EFI and BIOS configured, but they are mutually exclusive' "$D" "$V" 'firmware: {bootloader: {efi: {}, bios: {}}}'
 refused "an unknown machine" 'spec.domain.machine.type is not supported: q36 \(allowed values: \[q35\*' "$D" "$V" 'machine: {type: q36}' 'architecture: amd64'
+refused "fewer processors than none" 'spec.domain.cpu.cores: Invalid value: -1: must be between 0 and 512' "$D" "$V" 'cpu: {cores: -1}'
+refused "more than there can be" 'spec.domain.cpu: Invalid value.*sockets, cores and threads are 1024 processors: a machine has at most 512' "$D" "$V" 'cpu: {sockets: 16, cores: 64}'
+refused "a processor that nobody knows" 'spec.domain.cpu.model: Invalid value: "Banana": no CPU model of that name is known: give one that' "$D" "$V" 'cpu: {model: Banana}' 'architecture: amd64'
+refused "a stop that takes longer than nodes wait" 'spec.terminationGracePeriodSeconds: Invalid value: 9223372036854775807: must be between 0 and 604800' "$D" "$V" '' 'terminationGracePeriodSeconds: 9223372036854775807'
 refused "secure boot without SMM" 'SecureBoot requires SMM, which is currently disabled' "$D" "$V" 'firmware: {bootloader: {efi: {secureBoot: true}}}, features: {smm: {enabled: false}}'
 refused "a kernel's arguments without a kernel" 'kernel arguments cannot be provided without an external kernel' "$D" "$V" 'firmware: {kernelBoot: {kernelArgs: quiet}}'
 refused "a mouse" 'Input device can have only tablet type' "$D, inputs: [{name: i, type: mouse, bus: usb}]" "$V"
@@ -59,11 +63,24 @@ refused "names asked of nobody" 'must provide at least one DNS nameserver when `
 many=$(for i in $(seq 257); do echo "{name: d$i, emptyDisk: {capacity: 1Gi}},"; done)
 refused "very many volumes" 'spec.volumes list exceeds the 256 element limit in length' '' "$many"
 
+# annotated KEY VALUE: an instance with this annotation
+annotated() { create "{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, metadata: {name: noted, annotations: {$1: '$2'}}, spec: {domain: {devices: {$D}}, volumes: [$V]}}"; }
+check_refused "an unknown end of a panic" "metadata.annotations\[hanok.io/on-crash\]: Invalid value: \"dance\": 'dance' is not destroy, restart or preserve" annotated hanok.io/on-crash dance
+check_refused "swap of no size" "metadata.annotations\[hanok.io/swap-limit\]: Invalid value: \"much\": 'much' is not an amount of memory" annotated hanok.io/swap-limit much
+check_refused "limits of no amount" "metadata.annotations\[io-limits.hanok.io/a\]: Invalid value: \"fast\": 'fast' is not one of bytes, read-bytes" annotated io-limits.hanok.io/a fast
+check_refused "limits of no disk" "metadata.annotations\[io-limits.hanok.io/b\]: Not found.*there is no disk 'b'" annotated io-limits.hanok.io/b iops=5
+check "what is right" annotated io-limits.hanok.io/a iops=5,read-bytes=1Mi
+template_of() { create "{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {name: noted}, spec: {runStrategy: Halted, template: {metadata: {annotations: {hanok.io/on-crash: $1}}, spec: {domain: {devices: {}}}}}}"; }
+check_refused "a machine's template of such" 'spec.template.metadata.annotations\[hanok.io/on-crash\]: Invalid value: "dance"' template_of dance
+check "a right one" template_of restart
+
 # machine SPEC
 machine() { create "{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {name: bad}, spec: {template: {spec: {domain: {devices: {$D}}, volumes: [$V]}}, $1}}"; }
 check_refused "a machine that waits for another cluster" 'spec.runStrategy: Invalid value' machine 'runStrategy: WaitAsReceiver'
 check_refused "a template of a volume nobody uses" "must be referenced in the VMI template's 'volumes' list" \
 	machine 'runStrategy: Halted, dataVolumeTemplates: [{metadata: {name: v}, spec: {source: {blank: {}}, storage: {resources: {requests: {storage: 1Gi}}}}}]'
+check_refused "a disk with a checksum that is none" 'spec.dataVolumeTemplates\[0\].spec.source.http.checksum: Invalid value: "sha256:zz": must be ALGORITHM:HEX' \
+	machine 'runStrategy: Halted, dataVolumeTemplates: [{metadata: {name: v}, spec: {source: {http: {url: "http://x/y", checksum: "sha256:zz"}}, storage: {resources: {requests: {storage: 1Gi}}}}}]'
 S='spec: {domain: {devices: {}}}'
 check_refused "a set that does not select what it makes" 'selector does not match labels' create \
 	"{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstanceReplicaSet, metadata: {name: s}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: c}}, $S}}}"
@@ -116,11 +133,15 @@ check "one that says what it asks for" instance says '' "$V" 'cpu: {cores: 3}, m
 check_output "gets that" '^2 600Mi$' asked says
 check "CPUs of its own" instance dedicated '' "$V" 'cpu: {cores: 2, dedicatedCpuPlacement: true}, memory: {guest: 768Mi}'
 check_output "are not shared" '^ *512Mi$' asked dedicated
-create '{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {name: grows}, spec: {runStrategy: Always, template: {spec: {domain: {devices: {}, cpu: {sockets: 1, cores: 2}}}}}}' >/dev/null
+create '{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {name: grows}, spec: {runStrategy: Always, template: {spec: {domain: {devices: {}, cpu: {sockets: 1, cores: 2}, memory: {guest: 1536Mi}}}}}}' >/dev/null
 check "a machine under that policy" eventually 20 matches '^500m ' asked grows
 check "gets another processor" k patch vm grows --type=merge -p '{"spec": {"template": {"spec": {"domain": {"cpu": {"sockets": 2}}}}}}'
 check "and asks for more" eventually 20 matches '^1(000m)? ' asked grows
 check_output "for what it has" '^2$' k_field vmi/grows .spec.domain.cpu.sockets
+if [ "$arch" = amd64 ]; then
+	check "it gets more memory" k patch vm grows --type=merge -p '{"spec": {"template": {"spec": {"domain": {"memory": {"guest": "3Gi"}}}}}}'
+	check "and asks for as large a part of that as before" eventually 20 matches ' 2Gi$' asked grows
+fi
 check "it goes" k delete vm grows --wait=false
 check "fewer kinds of machines" live '{"developerConfiguration": null, "architectureConfiguration": {"amd64": {"emulatedMachines": ["pc-q35-7*"]}}}'
 refused "another one" 'machine.type is not supported: q35 \(allowed values: \[pc-q35-7\*\]\)' "$D" "$V" 'machine: {type: q35}' 'architecture: amd64'

@@ -18,6 +18,7 @@
 
 #include "lib/base/file.h"
 #include "lib/client/wakeup.h"
+#include "lib/object/rule.h"
 #include "node/child/child.h"
 #include "node/disk/populate/http_headers.h"
 #include "node/disk/populate/source_refs.h"
@@ -123,25 +124,6 @@ static void check_sum(struct http_fetch *f)
 	snprintf(h->name, sizeof(h->name), "%.*s", (int)strcspn(sum, ":"), sum);
 	snprintf(h->wanted, sizeof(h->wanted), "%s", strchr(sum, ':') + 1);
 	f->job = file_work_queue(f->j->node->files, f->j->directory, hash_file, on_hashed, h);
-}
-
-static int sum_ok(const char *sum, struct err *err)
-{
-	static const char *const known[] = {"md5", "sha1", "sha256", "sha512"};
-	static const size_t digits[] = {32, 40, 64, 128};
-
-	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-		size_t size = strlen(known[i]);
-
-		if (strncmp(sum, known[i], size) == 0 && sum[size] == ':' &&
-			strlen(sum + size + 1) == digits[i] &&
-			strspn(sum + size + 1, "0123456789abcdefABCDEF") == digits[i])
-			return 0;
-	}
-	return err_set(err, -EINVAL,
-		"spec.source.http.checksum: '%s' is not ALGORITHM:HEX with md5, sha1, sha256 or "
-		"sha512",
-		sum);
 }
 
 /* ---- the transfer ---- */
@@ -458,7 +440,12 @@ static int check(const struct populate_job *j, struct err *err)
 				"spec.source.http.url: '%s' has characters that must be "
 				"percent-encoded",
 				url);
-	return sum && *sum ? sum_ok(sum, err) : 0;
+	if (sum && !rule_holds(RULE_CHECKSUM, sum))
+		return err_set(err, -EINVAL,
+			"spec.source.http.checksum: '%s' is not ALGORITHM:HEX with md5, sha1, "
+			"sha256 or sha512",
+			sum);
+	return 0;
 }
 
 static void start(struct populate_job *j)

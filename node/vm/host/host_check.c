@@ -108,11 +108,11 @@ static int check_memory(const struct host_caps *caps, const struct vm_spec *s, s
 					       : "spec.domain.memory.reservedOverhead.memLock");
 	if (s->memory.swap_bytes >= 0 && !caps->lock_memory)
 		return err_set(err, -EOPNOTSUPP,
-			"metadata.annotations[" VM_SWAP_ANNOTATION
+			"metadata.annotations[" MACHINE_SWAP_ANNOTATION
 			"]: libvirt can't limit memory on this host without CAP_SYS_RESOURCE");
 	if (s->memory.swap_bytes >= 0 && !caps->swap_limit)
 		return err_set(err, -EOPNOTSUPP,
-			"metadata.annotations[" VM_SWAP_ANNOTATION
+			"metadata.annotations[" MACHINE_SWAP_ANNOTATION
 			"]: the kernel of this host does not account swap (swapaccount=1)");
 	return 0;
 }

@@ -93,7 +93,6 @@ static int read_panic(
 	const struct json *vmi, const struct json *devices, struct vm_devices *d, struct err *err)
 {
 	static const char *const models[] = {"isa", "hyperv", "pvpanic", NULL};
-	static const char *const policies[] = {"destroy", "restart", "preserve", NULL};
 	const struct json *list = json_get(devices, "panicDevices");
 
 	if (json_count(list) > VM_PANIC_DEVICES_MAX)
@@ -110,14 +109,11 @@ static int read_panic(
 		d->panic[d->panic_count++] = model;
 	}
 	d->on_crash = json_str_or(
-		json_get(json_path(vmi, "metadata.annotations"), VM_ON_CRASH_ANNOTATION),
+		json_get(json_path(vmi, "metadata.annotations"), MACHINE_ON_CRASH_ANNOTATION),
 		"destroy");
-	if (!spec_one_of(d->on_crash, policies))
-		return err_set(err, -EINVAL,
-			"metadata.annotations[" VM_ON_CRASH_ANNOTATION
-			"]: '%s' is not destroy, restart or preserve",
-			d->on_crash);
-	return 0;
+	int r = machine_on_crash_read(d->on_crash, err);
+	return r < 0 ? err_context(err, r, "metadata.annotations[" MACHINE_ON_CRASH_ANNOTATION "]")
+		     : 0;
 }
 
 static int read_host_devices(const struct json *devices, const char *field, bool gpu,

@@ -33,18 +33,15 @@ static int read_huge_pages(const struct json *domain, struct vm_spec *s, struct 
 /* Swapping by annotation: KubeVirt has no word for it. */
 static int read_swap(const struct json *vmi, struct vm_spec *s, struct err *err)
 {
-	const struct json *v = json_get(json_path(vmi, "metadata.annotations"), VM_SWAP_ANNOTATION);
+	const struct json *v =
+		json_get(json_path(vmi, "metadata.annotations"), MACHINE_SWAP_ANNOTATION);
+	int r;
 
 	s->memory.swap_bytes = -1;
 	if (!v)
 		return 0;
-	s->memory.swap_bytes = quantity_json_value(v, -1);
-	if (s->memory.swap_bytes < 0 || s->memory.swap_bytes > MEMORY_MAX_BYTES)
-		return err_set(err, -EINVAL,
-			"metadata.annotations[" VM_SWAP_ANNOTATION "]: '%s' is not an amount of "
-			"memory",
-			json_str_or(v, ""));
-	return 0;
+	r = machine_swap_read(v, &s->memory.swap_bytes, err);
+	return r < 0 ? err_context(err, r, "metadata.annotations[" MACHINE_SWAP_ANNOTATION "]") : 0;
 }
 
 int spec_read_memory(const struct json *vmi, struct vm_spec *s, struct err *err)

@@ -43,7 +43,7 @@ void xml_write_numatune(struct xml *x, const struct vm_spec *s);
 void xml_write_tpm(struct xml *x, const struct vm_spec *s);
 void xml_write_disk_driver(struct xml *x, const struct vm_disk *d); /* attributes */
 void xml_write_disk_tuning(struct xml *x, const struct vm_disk *d);
-void xml_write_io_limits(struct xml *x, const struct vm_io_limits *l);
+void xml_write_io_limits(struct xml *x, const struct machine_io_limits *l);
 void xml_write_devices(struct xml *x, const struct vm_spec *s, const struct domain_host *host);
 void xml_write_disk(struct xml *x, const struct vm_spec *s, const struct vm_disk *d);
 void xml_write_interface(struct xml *x, const struct vm_spec *s, const struct vm_interface *i,

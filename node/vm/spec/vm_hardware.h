@@ -136,9 +136,3 @@ struct vm_devices {
 	size_t host_device_count;
 	const char *serial_log_file; /* filled in when the machine is prepared */
 };
-
-/* How one disk's requests are limited; 0 = not. */
-struct vm_io_limits {
-	int64_t bytes, read_bytes, write_bytes; /* a second */
-	int64_t iops, read_iops, write_iops;
-};

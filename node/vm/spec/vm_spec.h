@@ -8,18 +8,13 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include "lib/object/machine_annotations.h"
 #include "node/nfs/nfs_place.h"
 #include "node/vm/spec/vm_hardware.h"
 
 #define VM_DISKS_MAX 32
 #define VM_INTERFACES_MAX 8
 #define VM_CPUS_MAX 512
-/* Annotations of a VMI for what KubeVirt's fields have no word for: what follows a guest's panic
- * ("destroy" (default), "restart", "preserve"); how much of its memory may be swapped out; limits
- * of a disk's requests (prefix, then the disk's name: "iops=500,read-bytes=10Mi"). */
-#define VM_ON_CRASH_ANNOTATION "hanok.io/on-crash"
-#define VM_SWAP_ANNOTATION "hanok.io/swap-limit"
-#define VM_IO_LIMITS_ANNOTATION "io-limits.hanok.io/"
 #define VM_GRACE_DEFAULT_S 30 /* when terminationGracePeriodSeconds is unset */
 
 /* An OCI image and how to get it. */
@@ -69,7 +64,7 @@ struct vm_disk {
 	unsigned queues;       /* 0 = QEMU's default */
 	bool match_block_size; /* of the volume: the sizes are filled in when it is prepared */
 	unsigned logical_block, physical_block, discard_granularity; /* bytes; 0 = default */
-	struct vm_io_limits limits;
+	struct machine_io_limits limits;
 
 	enum vm_volume volume;
 	struct vm_image image;	/* container disk */

@@ -148,6 +148,8 @@ static void check_source(struct hook *h, const struct json *source, const char *
 		if (json_get(source, with_url[i]))
 			check_url(h, json_get(source, with_url[i]),
 				at_child(h, "spec.source", with_url[i]));
+	check_rule_at(
+		h, RULE_CHECKSUM, "spec.source.http.checksum", json_path(source, "http.checksum"));
 	if (json_get(source, "registry"))
 		check_registry(h, json_get(source, "registry"), content);
 	if (json_get(source, "imageio"))

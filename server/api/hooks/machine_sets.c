@@ -24,6 +24,7 @@ static void set_validate(struct hook *h, const struct json *doc)
 {
 	check_selector(h, doc, "spec.template.metadata.labels");
 	machine_rules_check(h, json_path(doc, "spec.template.spec"), "spec.template.spec");
+	machine_rules_annotations(h, json_path(doc, "spec.template"), "spec.template");
 }
 
 /* What a pool does not do is not taken for done: machines go with the disks that they own, and stay
@@ -53,6 +54,8 @@ static void pool_validate(struct hook *h, const struct json *doc)
 	check_pool_wishes(h, doc);
 	machine_rules_check(h, json_path(doc, "spec.virtualMachineTemplate.spec.template.spec"),
 		"spec.virtualMachineTemplate.spec.template.spec");
+	machine_rules_annotations(h, json_path(doc, "spec.virtualMachineTemplate.spec.template"),
+		"spec.virtualMachineTemplate.spec.template");
 }
 
 static void check_selector_kept(struct hook *h, const struct json *doc, const struct json *old)

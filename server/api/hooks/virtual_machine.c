@@ -86,6 +86,7 @@ static int instance_prepare_create(struct hook *h, struct json *doc)
 static void instance_validate(struct hook *h, const struct json *doc)
 {
 	machine_rules_check(h, json_get(doc, "spec"), "spec");
+	machine_rules_annotations(h, doc, "");
 }
 
 const struct kind_hooks hooks_virtual_machine_instance = {
@@ -118,6 +119,7 @@ static void machine_validate(struct hook *h, const struct json *doc)
 		settled ? json_get(spec, "template") : machine_sizes_template(h, doc);
 	if (json_get(template, "spec"))
 		machine_rules_check(h, json_get(template, "spec"), "spec.template.spec");
+	machine_rules_annotations(h, json_get(spec, "template"), "spec.template");
 	machine_rules_check_machine(h, spec);
 }
 

@@ -6,6 +6,9 @@
 #include "server/platform/platform.h"
 
 #define SERIAL_MAX 256
+#define GRACE_MAX_S (7 * 86400) /* the node's agent waits no longer */
+#define CPUS_MAX 512		/* nor does it start more */
+#define CPU_MODEL_LABEL "cpu-model.node.kubevirt.io/"
 
 bool machine_rules_list(struct hook *h, const struct json *list, const char *at)
 {
@@ -115,6 +118,31 @@ static void check_memory(struct hook *h, const struct json *domain, const char *
 	}
 }
 
+static void check_topology(struct hook *h, const struct json *cpu, const char *at)
+{
+	static const char *const counts[] = {"sockets", "cores", "threads"};
+	const struct json *was = json_path(h->old, at);
+	int64_t all = 1;
+	bool same = h->old != NULL, fits = true;
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+		same = same && json_equal(json_get(cpu, counts[i]), json_get(was, counts[i]));
+	for (size_t i = 0; i < ARRAY_LEN(counts) && !same; i++) {
+		const struct json *value = json_get(cpu, counts[i]);
+		int64_t n = json_int_or(value, 0);
+		if (n < 0 || n > CPUS_MAX) {
+			fits = false;
+			invalid(h, at_child(h, at, counts[i]), value, "must be between 0 and %d",
+				CPUS_MAX);
+		} else {
+			all *= MAX(n, 1);
+		}
+	}
+	if (fits && all > CPUS_MAX)
+		invalid(h, at, NULL,
+			"sockets, cores and threads are %lld processors: a machine has at most %d",
+			(long long)all, CPUS_MAX);
+}
+
 static void check_cpu(struct hook *h, const struct json *domain, const char *at)
 {
 	static const char *const policies[] = {
@@ -124,6 +152,7 @@ static void check_cpu(struct hook *h, const struct json *domain, const char *at)
 	bool numa = json_path(cpu, "numa.guestMappingPassthrough") != NULL;
 	int64_t most = json_path_int(cpu, "maxSockets", 0);
 	size_t i = 0;
+	check_topology(h, cpu, at_child(h, at, "cpu"));
 	if (json_path_bool(cpu, "isolateEmulatorThread", false) && !dedicated)
 		invalid(h, at(h, "%s.cpu.isolateEmulatorThread", at), json_new_bool(h->arena, true),
 			"IsolateEmulatorThread should be only set in combination with "
@@ -434,6 +463,55 @@ static void check_machine_type(
 		json_str(type), allowed.data ? allowed.data : "");
 }
 
+static bool node_has_cpu_model(struct hook *h, const char *model)
+{
+	const char *label = at(h, CPU_MODEL_LABEL "%s", model);
+	struct cache_page page = {0};
+	if (!h->api)
+		return false;
+	cache_list(h->api->cache, &(struct cache_query){.kind = h->api->nodes}, h->arena, &page);
+	for (size_t i = 0; i < page.count; i++)
+		if (object_label(page.items[i], label))
+			return true;
+	return false;
+}
+
+/* A name that no libvirt knows is told at once; which of the others run on it, a node knows. */
+static void check_cpu_model(
+	struct hook *h, const struct json *spec, const struct json *domain, const char *at)
+{
+	/* libvirt's cpu_map of x86, by families. */
+	static const char *const known[] = {"host-model", "host-passthrough", "486", "pentium*",
+		"core*duo", "n270", "kvm32", "kvm64", "qemu32", "qemu64", "cpu64-rhel*", "Conroe*",
+		"Penryn*", "Nehalem*", "Westmere*", "SandyBridge*", "IvyBridge*", "Haswell*",
+		"Broadwell*", "Skylake-*", "Cascadelake-*", "Cooperlake*", "Icelake-*",
+		"SapphireRapids*", "EmeraldRapids*", "GraniteRapids*", "DiamondRapids*",
+		"SierraForest*", "ClearwaterForest*", "Snowridge*", "Denverton*", "KnightsMill*",
+		"athlon*", "phenom*", "Opteron_G*", "EPYC*", "Dhyana*", "YongFeng*"};
+	const struct json *model = json_path(domain, "cpu.model");
+	const char *name = json_str_or(model, ""), *field = at(h, "%s.cpu.model", at);
+	const char *arch = json_str_or(json_get(spec, "architecture"), platform_architecture());
+	if (!*name || !streq(arch, "amd64") || streq(json_path_str(h->old, field), name))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (fnmatch(known[i], name, 0) == 0)
+			return;
+	if (!node_has_cpu_model(h, name))
+		invalid(h, field, model,
+			"no CPU model of that name is known: give one that `virsh cpu-models "
+			"x86_64` lists on the node, or host-model; a node that has others can say "
+			"so by the label " CPU_MODEL_LABEL "NAME");
+}
+
+static void check_grace(struct hook *h, const struct json *spec, const char *at)
+{
+	const struct json *grace = json_get(spec, "terminationGracePeriodSeconds");
+	const char *field = at_child(h, at, "terminationGracePeriodSeconds");
+	int64_t seconds = json_int_or(grace, 0);
+	if ((seconds < 0 || seconds > GRACE_MAX_S) && !json_equal(grace, json_path(h->old, field)))
+		invalid(h, field, grace, "must be between 0 and %d", GRACE_MAX_S);
+}
+
 void machine_rules_check(struct hook *h, const struct json *spec, const char *at)
 {
 	const struct json *domain = json_get(spec, "domain");
@@ -452,6 +530,8 @@ void machine_rules_check(struct hook *h, const struct json *spec, const char *at
 	check_memory(h, domain, domain_at);
 	check_cpu(h, domain, domain_at);
 	check_machine_type(h, spec, domain, domain_at);
+	check_cpu_model(h, spec, domain, domain_at);
+	check_grace(h, spec, at);
 	check_firmware(h, spec, at);
 	check_io_threads(h, domain, domain_at);
 	if (json_get(spec, "startStrategy") && json_get(spec, "livenessProbe"))
@@ -491,6 +571,9 @@ void machine_rules_check_machine(struct hook *h, const struct json *spec)
 			RULES_LIST_MAX);
 		return;
 	}
+	/* What is stored is to go on, and end. */
+	bool changed =
+		!h->old || !json_equal(templates, json_path(h->old, "spec.dataVolumeTemplates"));
 	JSON_FOR_EACH_ITEM(t, templates) {
 		const char *field = at(h, "spec.dataVolumeTemplates[%zu]", i++);
 		const struct json *meta = json_get(t, "metadata");
@@ -510,6 +593,10 @@ void machine_rules_check_machine(struct hook *h, const struct json *spec)
 					"DataVolumeTemplate entry %s must be referenced in the VMI "
 					"template's 'volumes' list",
 					field));
+		if (changed)
+			check_rule_at(h, RULE_CHECKSUM,
+				at(h, "%s.spec.source.http.checksum", field),
+				json_path(t, "spec.source.http.checksum"));
 	}
 	if (streq(json_path_str(spec, "runStrategy"), "WaitAsReceiver"))
 		invalid(h, "spec.runStrategy", json_get(spec, "runStrategy"),

@@ -10,6 +10,8 @@
 void machine_rules_check(struct hook *h, const struct json *spec, const char *at);
 /* Of a VirtualMachine: its disks by templates, its run strategy. */
 void machine_rules_check_machine(struct hook *h, const struct json *spec);
+/* The annotations of an instance, or of a template for one; `at` is its path, "" of an instance. */
+void machine_rules_annotations(struct hook *h, const struct json *template, const char *at);
 /* Parts of it. */
 void machine_rules_disks(struct hook *h, const struct json *spec, const char *at);
 void machine_rules_interfaces(struct hook *h, const struct json *spec, const char *at);
