@@ -24,6 +24,12 @@ refused "a clone of a pod" 'Source kind is not supported' Clone 'source: {apiGro
 refused "a clone onto itself" 'Target name cannot be equal to source name' Clone "source: $VM, target: $VM"
 refused "an export of another kind" 'spec.source.kind: Invalid value: "Pod": invalid kind' Export 'source: {apiGroup: "", kind: Pod, name: p}'
 refused "an export of nothing" 'PVC name must not be empty' Export 'source: {apiGroup: "", kind: PersistentVolumeClaim, name: ""}'
+refused "a disk that is restored twice" 'spec.volumeRestoreOverrides\[1\].volumeName: Duplicate value: "a"' Restore \
+	"target: $VM, virtualMachineSnapshotName: s, volumeRestoreOverrides: [{volumeName: a, restoreName: b}, {volumeName: a, restoreName: c}]"
+refused "two disks that would be one" 'spec.volumeRestoreOverrides\[1\].restoreName: Duplicate value: "c"' Restore \
+	"target: $VM, virtualMachineSnapshotName: s, volumeRestoreOverrides: [{volumeName: a, restoreName: c}, {volumeName: b, restoreName: c}]"
+refused "a claim of no name" 'spec.volumeRestoreOverrides\[0\].restoreName: Invalid value: "A b"' Restore \
+	"target: $VM, virtualMachineSnapshotName: s, volumeRestoreOverrides: [{volumeName: a, restoreName: A b}]"
 check "a snapshot" object Snapshot s "source: $VM"
 check "a restore" object Restore r "target: $VM, virtualMachineSnapshotName: s"
 check "a clone" object Clone c "source: $VM"
@@ -37,7 +43,9 @@ check_refused "an export stays" 'spec in immutable after creation' changed vmexp
 check "labels may change" k label vmsnapshot/s a=b
 
 create '{apiVersion: snapshot.kubevirt.io/v1beta1, kind: VirtualMachineSnapshotContent,
-	metadata: {name: mine, labels: {hanok.io/node: n1}}, spec: {virtualMachineSnapshotName: s, source: {}}}' >/dev/null
+	metadata: {name: mine, labels: {hanok.io/node: n1}}, spec: {virtualMachineSnapshotName: s, source: {virtualMachine: {spec: {runStrategy: Halted, template: {}}}}}}' >/dev/null
+check_refused "a content stays what it is" 'spec in immutable after creation' changed vmsnapshotcontent/mine '{"virtualMachineSnapshotName":"t"}'
+check "its labels may change" k label vmsnapshotcontent mine a=b
 as_node() { k --as "system:node:$1" --as-group system:nodes "${@:2}"; }
 say() {
 	raw /apis/snapshot.kubevirt.io/v1beta1/namespaces/default/virtualmachinesnapshotcontents/mine/status -X PATCH \
@@ -47,6 +55,5 @@ say() {
 check_output "a node says that its snapshot is taken" '"readyToUse":true' say n1
 check_output "another does not" 'node .*n2.* may write snapshots of its own only' say n2
 check_refused "nor does it take it over" 'node "n2" may write snapshots of its own only' as_node n2 label vmsnapshotcontent mine --overwrite hanok.io/node=n2
-check_refused "nor does its own change what it is" 'node "n1" may write the status of snapshots only' as_node n1 patch vmsnapshotcontent mine \
-	--type=merge -p '{"spec":{"virtualMachineSnapshotName":"t"}}'
+check_refused "nor does its own change what it is" 'node "n1" may write the status of snapshots only' as_node n1 label vmsnapshotcontent mine --overwrite a=c
 finish

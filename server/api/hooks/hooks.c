@@ -12,7 +12,7 @@ static const struct kind_hooks *const all[] = {&hooks_custom_resource_definition
 	&hooks_service, &hooks_service_account, &hooks_virtual_machine,
 	&hooks_virtual_machine_instance, &hooks_network_attachment_definition, &hooks_data_volume,
 	&hooks_data_source, &hooks_machine_set, &hooks_machine_pool, &hooks_machine_snapshot,
-	&hooks_machine_restore, &hooks_machine_clone, &hooks_machine_export,
+	&hooks_machine_restore, &hooks_machine_clone, &hooks_machine_export, &hooks_machine_content,
 	&hooks_machine_migration, &hooks_kubevirt,
 	/* networking, storage, scheduling, node */
 	&hooks_ingress, &hooks_ingress_class, &hooks_network_policy, &hooks_ip_address,

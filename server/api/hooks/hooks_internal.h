@@ -18,7 +18,7 @@ extern const struct kind_hooks hooks_role_binding, hooks_cluster_role_binding;
 extern const struct kind_hooks hooks_virtual_machine, hooks_virtual_machine_instance;
 extern const struct kind_hooks hooks_machine_set, hooks_machine_pool;
 extern const struct kind_hooks hooks_machine_snapshot, hooks_machine_restore, hooks_machine_clone,
-	hooks_machine_export;
+	hooks_machine_export, hooks_machine_content;
 extern const struct kind_hooks hooks_kubevirt;
 extern const struct kind_hooks hooks_machine_migration;
 extern const struct kind_hooks hooks_application;

@@ -1,12 +1,9 @@
-/* machine_snapshots.c - VirtualMachineSnapshot, VirtualMachineRestore, VirtualMachineClone and
- * VirtualMachineExport: what they may be of, and that what was asked for stays (KubeVirt's
- * webhooks, in their words). */
-#include "server/api/hooks/hooks_internal.h"
+/* machine_snapshots.c - VirtualMachineSnapshot and its content, VirtualMachineRestore,
+ * VirtualMachineClone and VirtualMachineExport: what they may be of, and that what was asked for
+ * stays (KubeVirt's webhooks, in their words). */
+#include "server/api/hooks/validate.h"
 
-static void invalid(struct hook *h, const char *at, const struct json *value, const char *message)
-{
-	field_error(h->errors, FIELD_INVALID, at, value, "%s", message);
-}
+#define VOLUMES_MAX 256 /* as of a machine */
 
 /* A reference to a VirtualMachine. */
 static void check_machine(struct hook *h, const struct json *ref, const char *at)
@@ -56,9 +53,41 @@ static void check_patches(struct hook *h, const struct json *patches)
 	}
 }
 
+/* Two disks would be one. */
+static void check_overrides(struct hook *h, const struct json *overrides)
+{
+	struct json_seen volumes = {.arena = h->arena, .by = {"volumeName"}},
+			 names = {.arena = h->arena, .by = {"restoreName"}};
+	size_t n = 0;
+
+	if (json_count(overrides) > VOLUMES_MAX) {
+		too_many(h, "spec.volumeRestoreOverrides", json_count(overrides), VOLUMES_MAX);
+		return;
+	}
+	JSON_FOR_EACH_ITEM(it, overrides) {
+		const char *at = at(h, "spec.volumeRestoreOverrides[%zu]", n++);
+		const struct json *volume = json_get(it, "volumeName"),
+				  *name = json_get(it, "restoreName");
+
+		if (!*json_str_or(volume, ""))
+			required(h, at_child(h, at, "volumeName"), "must provide a volume name");
+		else if (json_seen_put(&volumes, it))
+			duplicate(h, at_child(h, at, "volumeName"), volume);
+		if (*json_str_or(name, "") && json_seen_put(&names, it))
+			duplicate(h, at_child(h, at, "restoreName"), name);
+		if (*json_str_or(name, ""))
+			check_rule_at(h, RULE_DNS_SUBDOMAIN, at_child(h, at, "restoreName"), name);
+	}
+}
+
 static void restore_validate(struct hook *h, const struct json *doc)
 {
-	check_machine(h, json_path(doc, "spec.target"), "spec.target");
+	const struct json *spec = json_get(doc, "spec");
+
+	if (h->old && json_equal(spec, json_get(h->old, "spec")))
+		return;
+	check_machine(h, json_get(spec, "target"), "spec.target");
+	check_overrides(h, json_get(spec, "volumeRestoreOverrides"));
 	check_patches(h, json_path(doc, "spec.patches"));
 }
 
@@ -104,7 +133,8 @@ static void export_validate(struct hook *h, const struct json *doc)
 		if (!streq(kinds[i].kind, kind))
 			continue;
 		if (!*json_str_or(json_get(source, "name"), ""))
-			invalid(h, "spec.source.name", json_get(source, "name"), kinds[i].message);
+			invalid(h, "spec.source.name", json_get(source, "name"), "%s",
+				kinds[i].message);
 		return;
 	}
 	invalid(h, "spec.source.kind", json_get(source, "kind"), "invalid kind");
@@ -117,6 +147,58 @@ static void check_kept(struct hook *h, const struct json *doc, const struct json
 		field_error(
 			h->errors, FIELD_INVALID, "spec", NULL, "spec in immutable after creation");
 }
+
+/* ---- contents ---- */
+
+static void check_backup(
+	struct hook *h, const struct json *backup, const char *at, struct json_seen *volumes)
+{
+	const struct json *volume = json_get(backup, "volumeName"),
+			  *name = json_path(backup, "persistentVolumeClaim.metadata.name");
+	const char *claim_at = at(h, "%s.persistentVolumeClaim", at);
+
+	check_name_at(h, RULE_DNS_SUBDOMAIN, at_child(h, at, "volumeName"), volume);
+	if (json_seen_put(volumes, backup))
+		duplicate(h, at_child(h, at, "volumeName"), volume);
+	check_name_at(h, RULE_DNS_SUBDOMAIN, at(h, "%s.metadata.name", claim_at), name);
+	if (!json_is(json_path(backup, "persistentVolumeClaim.spec"), JSON_OBJECT))
+		required(h, at_child(h, claim_at, "spec"),
+			"the claim of the disk, as it was when the snapshot was taken");
+}
+
+/* The loop of snapshots writes them; users who bring them from elsewhere may, too, and what can't
+ * be restored is told then and not later. */
+static void content_validate(struct hook *h, const struct json *doc)
+{
+	static const char machine_at[] = "spec.source.virtualMachine";
+	static const char list_at[] = "spec.volumeBackups";
+	const struct json *spec = json_get(doc, "spec"), *machine = json_path(doc, machine_at),
+			  *list = json_get(spec, "volumeBackups");
+	struct json_seen volumes = {.arena = h->arena, .by = {"volumeName"}};
+	size_t n = 0;
+
+	/* What is stored is to go on, and end. */
+	if (h->old && json_equal(spec, json_get(h->old, "spec")))
+		return;
+	if (!json_is(machine, JSON_OBJECT))
+		required(h, machine_at, "a snapshot is of a VirtualMachine, as it was then");
+	else if (!json_is(json_path(machine, "spec.template"), JSON_OBJECT))
+		required(h, at(h, "%s.spec", machine_at),
+			"the VirtualMachine's, as it was when the snapshot was taken");
+	if (json_count(list) > VOLUMES_MAX) {
+		too_many(h, list_at, json_count(list), VOLUMES_MAX);
+		return;
+	}
+	JSON_FOR_EACH_ITEM(b, list)
+		check_backup(h, b, at_item(h, list_at, n++), &volumes);
+}
+
+const struct kind_hooks hooks_machine_content = {
+	.group = "snapshot.kubevirt.io",
+	.kind = "VirtualMachineSnapshotContent",
+	.validate = content_validate,
+	.validate_update = check_kept,
+};
 
 const struct kind_hooks hooks_machine_snapshot = {
 	.group = "snapshot.kubevirt.io",
