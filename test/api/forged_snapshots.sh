@@ -71,6 +71,14 @@ filled whole
 check "its DataVolume is a copy of the snapshot's disk, not of the other namespace's" eventually 30 matches \
 	'^\{"snapshot":\{"name":"vmsnapshot-1-volume-disk","namespace":"forged"\}\}$' source_of dv "$(claim_of whole)"
 
+content unfinished "source: {virtualMachine: {metadata: {name: gone}, spec: $(machine_spec "$foreign")}}, volumeBackups: [$backup]" >/dev/null
+taken unfinished
+check "one that is not waited for" restore unfinished unfinished
+check "makes a claim" eventually 30 claimed unfinished
+unfinished=$(claim_of unfinished)
+check "is deleted" bob delete vmrestore unfinished --timeout=30s
+check "and its claim goes with it" eventually 30 none "pvc/$unfinished"
+
 # A machine that is there vouches for its templates: its writer was asked.
 sed 's/name: direct/name: gone/' "$TEST_DIR/vm.yaml" >"$TEST_DIR/gone.yaml"
 check "who may has a machine with such a disk" k create -f "$TEST_DIR/gone.yaml"
@@ -87,14 +95,22 @@ forge() { # NAME SPEC
 }
 lives() { [ "$(raw /livez)" = ok ]; }
 domain='domain: {devices: {}}'
-forge no-machine 'source: {}, volumeBackups: [{volumeName: a, persistentVolumeClaim: {metadata: {name: disk}}}]'
-forge no-spec 'source: {virtualMachine: {metadata: {name: x}}}, volumeBackups: [{volumeName: a, persistentVolumeClaim: {metadata: {name: disk}}}]'
+claim='persistentVolumeClaim: {metadata: {name: disk}, spec: {}}' # nothing of it is right
+halted="virtualMachine: {metadata: {name: x}, spec: {runStrategy: Halted, template: {}}}"
+check_refused "a content of no machine" 'spec.source.virtualMachine: Required value' content bad "source: {}, volumeBackups: [{volumeName: a, $claim}]"
+check_refused "one of a machine without a spec" 'spec.source.virtualMachine.spec: Required value' content bad "source: {virtualMachine: {metadata: {name: x}}}"
+check_refused "one of a disk twice" 'spec.volumeBackups\[1\].volumeName: Duplicate value: "a"' content bad "source: {$halted}, volumeBackups: [{volumeName: a, $claim}, {volumeName: a, $claim}]"
+check_refused "one of a disk of no name" 'spec.volumeBackups\[0\].volumeName: Invalid value' content bad "source: {$halted}, volumeBackups: [{volumeName: \"../..\\r\\nx: y\", $claim}]"
+check_refused "one of a claim of no name" 'spec.volumeBackups\[0\].persistentVolumeClaim.metadata.name: Required value' content bad \
+	"source: {$halted}, volumeBackups: [{volumeName: a, persistentVolumeClaim: {spec: {}}}]"
+check_refused "one without what the claim was" 'spec.volumeBackups\[0\].persistentVolumeClaim.spec: Required value' content bad \
+	"source: {$halted}, volumeBackups: [{volumeName: a, persistentVolumeClaim: {metadata: {name: disk}}}]"
+forge no-spec "source: {$halted}, volumeBackups: [{volumeName: a, $claim}]"
 forge other-volume "source: {virtualMachine: {metadata: {name: x}, spec: {runStrategy: Halted, template: {spec: {$domain, volumes: [{name: disk, containerDisk: {image: i}}]}}}}},
-	volumeBackups: [{volumeName: disk, persistentVolumeClaim: {metadata: {name: disk}}}]"
+	volumeBackups: [{volumeName: disk, $claim}]"
 forge no-claim-spec "source: {virtualMachine: {metadata: {name: x}, spec: {runStrategy: Halted, template: {spec: {$domain, volumes: [{name: disk, persistentVolumeClaim: {claimName: disk}}]}}}}},
-	volumeBackups: [{volumeName: \"../..\\r\\nx: y\", persistentVolumeClaim: {metadata: {name: disk}}}]"
-check "a snapshot of no machine is not restored" eventually 30 has_failed no-machine 'unexpected snapshot source'
-check "nor one of a machine without a spec" eventually 30 has_failed no-spec 'unexpected snapshot source'
+	volumeBackups: [{volumeName: disk, $claim}]"
+check "a snapshot of a machine of nothing is not restored" eventually 30 has_failed no-spec 'unexpected snapshot source'
 listed() { [ -n "$(claim_of "$1")" ]; }
 check "one of a volume that is no claim gets one" eventually 30 listed other-volume
 check "the server lives" lives
@@ -104,17 +120,16 @@ is_ready() { matches '^Ready$' k_field "vmexport/$1" .status.phase; }
 download() { # NAME PATH [CURL_OPTION...]
 	raw "/api/export.kubevirt.io/v1/namespaces/forged/virtualmachineexports/$1/$2" -H 'x-kubevirt-export-token: secret' "${@:3}"
 }
-for name in no-machine no-spec no-claim-spec; do
+for name in no-spec no-claim-spec; do
 	bob create -f - >/dev/null <<-END_OF_EXPORT
 	{apiVersion: export.kubevirt.io/v1, kind: VirtualMachineExport, metadata: {name: $name}, spec: {tokenSecretRef: token,
 		source: {apiGroup: snapshot.kubevirt.io, kind: VirtualMachineSnapshot, name: $name}}}
 	END_OF_EXPORT
 	check "an export of it: $name" eventually 30 is_ready $name
 done
-check_output "has no manifests without a machine" '"code":404' download no-machine external/manifests/all
-check_output "nor without its spec" '"code":404' download no-spec external/manifests/all
+check_output "has manifests of what there is" '"VirtualMachine"' download no-spec external/manifests/all
 check_output "has them without what the claim was" '"DataVolume"' download no-claim-spec external/manifests/all
-check_output "a disk of a strange name is on no node" '"code":404' download no-claim-spec volumes/disk/disk.img.gz
+check_output "its disk is on no node" '"code":404' download no-claim-spec volumes/disk/disk.img.gz
 check_output "no cache keeps the token of an export" '[Cc]ache-[Cc]ontrol: no-cache, private' download no-claim-spec external/manifests/secret -D -
 check "the server lives" lives
 
@@ -128,7 +143,7 @@ tries() { raw /metrics | awk "/apiserver_request_total.*verb=\"POST\",resource=\
 tried() { [ "$(tries "$1")" -gt 0 ]; }
 check "an export whose Secret can't be made" eventually 30 tried secrets
 forge two-claims "source: {virtualMachine: {metadata: {name: x}, spec: {runStrategy: Halted, template: {spec: {$domain, volumes: [{name: a, persistentVolumeClaim: {claimName: a}}, {name: b, persistentVolumeClaim: {claimName: b}}]}}}}},
-	volumeBackups: [{volumeName: a, persistentVolumeClaim: {metadata: {name: a}}}, {volumeName: b, persistentVolumeClaim: {metadata: {name: b}}}]"
+	volumeBackups: [{volumeName: a, persistentVolumeClaim: {metadata: {name: a}, spec: {}}}, {volumeName: b, persistentVolumeClaim: {metadata: {name: b}, spec: {}}}]"
 check "a restore whose claims can't be" eventually 30 tried persistentvolumeclaims
 sleep 3
 check_output "neither keeps the server busy: secrets" '^[1-9]?[0-9]$' tries secrets

@@ -367,6 +367,14 @@ static struct json *obsolete(struct sync *s, const struct json *vm)
 	return names;
 }
 
+/* A template may name what another machine has. */
+static bool is_others(const struct pass *p, const struct object *o)
+{
+	const struct object_owner *owner = object_controller(o);
+
+	return owner && p->vm && !streq(owner->uid, p->vm->uid);
+}
+
 static bool delete_obsolete(struct sync *s)
 {
 	struct pass *p = s->state;
@@ -374,7 +382,7 @@ static bool delete_obsolete(struct sync *s)
 
 	JSON_FOR_EACH_ITEM(name, json_path(p->doc, "status.deletedDataVolumes")) {
 		struct object *o = informer_get(p->c->data_volumes, s->ns, json_str_or(name, ""));
-		if (!o || o->deleting)
+		if (!o || o->deleting || is_others(p, o))
 			continue;
 		sync_delete(s, o, -1, NULL, NULL, NULL);
 		wrote = true;
@@ -443,6 +451,8 @@ static void write_machine(struct sync *s)
 
 	if (restore_machine(a, p->doc, p->content_doc, p->vm_doc, asked_templates(s), &vm, &err) <
 		0) {
+		if (!p->vm)
+			remove_claims(s);
 		fail(s, arena_strdup(a, err.msg));
 		return;
 	}
@@ -531,11 +541,37 @@ static bool set_metadata(struct sync *s)
 	return finalizer_set(s, p->o, p->doc, RESTORE_FINALIZER, true);
 }
 
+/* Disks that were made for a new machine, which was not made any more. */
+static bool has_parts_of_none(const struct pass *p)
+{
+	return !p->vm && !json_path_bool(p->doc, "status.complete", false) &&
+	       json_count(json_path(p->doc, "status.restores")) &&
+	       !streq(json_path_str(p->doc, "spec.volumeRestorePolicy"), "InPlace");
+}
+
+/* The cache may be behind: what cannot be undone is asked of the server. */
+static void on_no_target(struct sync *s, const struct client_result *r, void *user)
+{
+	struct pass *p = s->state;
+
+	if (r->code != 404 && !client_ok(r)) {
+		sync_check(s, r);
+		return;
+	}
+	if (r->code == 404)
+		remove_claims(s);
+	finalizer_set(s, p->o, p->doc, RESTORE_FINALIZER, false);
+}
+
 static void let_go(struct sync *s)
 {
 	struct pass *p = s->state;
 
-	if (!set_in_progress(s, false))
+	if (set_in_progress(s, false))
+		return;
+	if (has_parts_of_none(p) && meta_has_finalizer(p->doc, RESTORE_FINALIZER))
+		sync_get(s, informer_kind(p->c->machines), s->ns, p->target, on_no_target, NULL);
+	else
 		finalizer_set(s, p->o, p->doc, RESTORE_FINALIZER, false);
 }
 
