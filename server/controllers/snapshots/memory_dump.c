@@ -123,15 +123,17 @@ static void follow(struct sync *s)
 {
 	struct pass *p = s->state;
 	const char *text = annotation_of(p->instance_doc, RESULT), *error;
+	const char *file = json_str_or(json_get(p->request, "fileName"), "");
 	struct json *result;
 
-	if (!p->instance) {
+	/* One that was started since then was never asked. */
+	if (!p->instance || !streq(annotation_of(p->instance_doc, ASKED),
+				    arena_printf(&s->arena, "%s/%s", p->claim, file))) {
 		set_request(s, "Failed", NULL, "the guest stopped before its memory was written");
 		return;
 	}
 	if (!text || json_parse(&s->arena, text, strlen(text), NULL, &result, NULL) < 0 ||
-		!streq(json_str(json_get(result, "file")),
-			json_str(json_get(p->request, "fileName"))))
+		!streq(json_str(json_get(result, "file")), file))
 		return;
 	error = json_str(json_get(result, "error"));
 	struct object *claim = informer_get(p->c->claims, s->ns, p->claim);
