@@ -237,6 +237,8 @@ static int import(struct virt *v, struct err *err)
 	const char *what = v->args[0], *name = v->args[1];
 	int64_t seconds = 3600;
 	int r = virt_number(v, "timeout", 1, 86400, &seconds, err);
+	if (r == 0)
+		r = virt_check_amount(v, "size", err);
 	if (r < 0)
 		return r;
 	if (strstr(what, "://")) {

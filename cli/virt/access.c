@@ -256,6 +256,9 @@ static int parse_remote(
 		ret->user = arena_printf(&v->arena, "%.*s", (int)(at - text), text);
 	if (at == text)
 		return virt_misuse(v, err, "'%s': the user's name is empty", text);
+	/* It would be an option of ssh. */
+	if (*text == '-')
+		return virt_misuse(v, err, "'%s': a user's name does not begin with '-'", text);
 	if (colon) {
 		ret->path = colon + 1;
 		rest = arena_printf(&v->arena, "%.*s", (int)(colon - rest), rest);

@@ -49,12 +49,12 @@ static int clone_one(
 	json_set_str(a, to, "apiGroup", "kubevirt.io");
 	json_set_str(a, to, "kind", "VirtualMachine");
 	json_set_str(a, to, "name", target);
-	int r = virt_send(v, "POST",
-		virt_path(v, CLONE_GROUP, t->namespace, "virtualmachineclones", NULL, NULL), NULL,
-		it, NULL, err);
 	int64_t seconds = 300;
+	int r = virt_number(v, "timeout", 1, 86400, &seconds, err);
 	if (r == 0)
-		r = virt_number(v, "timeout", 1, 86400, &seconds, err);
+		r = virt_send(v, "POST",
+			virt_path(v, CLONE_GROUP, t->namespace, "virtualmachineclones", NULL, NULL),
+			NULL, it, NULL, err);
 	if (r == 0 && !virt_has(v, "no-wait"))
 		r = api_session_wait(v->session,
 			virt_path(v, CLONE_GROUP, t->namespace, "virtualmachineclones", NULL, NULL),
@@ -234,7 +234,7 @@ static int vm_delete(struct virt *v, struct err *err)
 	struct json *vm;
 	int r = virt_target_args(v, &t, &used, err);
 	if (r == 0)
-		r = virt_number(v, "grace-period", 0, 1ll << 31, &grace, err);
+		r = virt_number(v, "grace-period", 0, 7 * 86400, &grace, err);
 	if (r == 0 && virt_has(v, "keep-disks") && virt_has(v, "with-disks"))
 		r = virt_misuse(v, err, "--keep-disks or --with-disks, not both");
 	if (r == 0)

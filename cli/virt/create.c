@@ -188,7 +188,9 @@ static int create_vm(struct virt *v, struct err *err)
 		    *spec = json_object_at(a, vm, "spec");
 	static const char *const refs[] = {"instancetype", "preference"};
 	int64_t grace = 180, cores = 0;
-	int r = virt_number(v, "termination-grace-period", 0, 1ll << 31, &grace, err);
+	int r = virt_number(v, "termination-grace-period", 0, 7 * 86400, &grace, err);
+	if (r == 0)
+		r = virt_check_amount(v, "memory", err);
 	if (r == 0)
 		r = virt_number(v, "cores", 1, 1024, &cores, err);
 	if (r < 0)
@@ -254,6 +256,8 @@ static int create_instancetype(struct virt *v, struct err *err)
 	int r = virt_number(v, "cpu", 1, 1024, &cpu, err);
 	if (r == 0 && (!cpu || !virt_value(v, "memory")))
 		r = virt_misuse(v, err, "--cpu and --memory are needed");
+	if (r == 0)
+		r = virt_check_amount(v, "memory", err);
 	if (r < 0)
 		return r;
 	struct json *it = manifest(v, "instancetype.kubevirt.io/v1beta1",

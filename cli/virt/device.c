@@ -317,6 +317,9 @@ static int set(struct virt *v, struct err *err)
 {
 	if (v->given_count == 0)
 		return virt_misuse(v, err, "nothing to set");
+	int r = virt_check_amount(v, "memory", err);
+	if (r < 0)
+		return r;
 	return change_vm(v, change_settings, NULL,
 		"changed; what a running machine can't take is taken at its next start", err);
 }
@@ -337,6 +340,9 @@ static int memory_dump(struct virt *v, struct err *err)
 	if (get && claim)
 		json_set_str(a, body, "claimName", claim);
 	if (get && virt_has(v, "create-claim")) {
+		r = virt_check_amount(v, "size", err);
+		if (r < 0)
+			return r;
 		if (!claim || !virt_value(v, "size"))
 			return virt_misuse(v, err, "--create-claim needs --claim-name and --size");
 		struct json *pvc = json_new_object(a), *spec = json_object_at(a, pvc, "spec");

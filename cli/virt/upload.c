@@ -175,6 +175,8 @@ static int upload(struct virt *v, struct err *err)
 		r = virt_misuse(v, err, "'%s': only DataVolumes (dv) take uploads", kind);
 	if (r == 0 && !virt_value(v, "image-path"))
 		r = virt_misuse(v, err, "--image-path is needed");
+	if (r == 0)
+		r = virt_check_amount(v, "size", err);
 	if (r < 0)
 		return r;
 	struct image_upload u = {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cli/virt/virt_main.h"
+#include "lib/object/quantity.h"
 
 struct virt_given {
 	const struct virt_flag *flag;
@@ -210,6 +211,15 @@ int virt_number(struct virt *v, const char *flag, int64_t least, int64_t most, i
 		return virt_misuse(v, err, "--%s '%s': a number from %lld to %lld", flag, text,
 			(long long)least, (long long)most);
 	*ret = number;
+	return 0;
+}
+
+int virt_check_amount(struct virt *v, const char *flag, struct err *err)
+{
+	const char *text = virt_value(v, flag);
+	struct quantity q;
+	if (text && (quantity_parse(text, &q) < 0 || quantity_value(q) <= 0))
+		return virt_misuse(v, err, "--%s '%s': an amount such as 512Mi or 2Gi", flag, text);
 	return 0;
 }
 

@@ -68,6 +68,9 @@ size_t virt_values(struct virt *v, const char *flag, const char *const **ret);
 /* A whole number from least to most; -EINVAL as of virt_misuse. Not given: *ret stays. */
 int virt_number(struct virt *v, const char *flag, int64_t least, int64_t most, int64_t *ret,
 	struct err *err) _must_check_;
+/* That a flag, if it is given, is an amount above 0 as Kubernetes writes them ("512Mi"); -EINVAL as
+ * of virt_misuse. */
+int virt_check_amount(struct virt *v, const char *flag, struct err *err) _must_check_;
 /* The invocation makes no sense: -EINVAL. */
 int virt_misuse(struct virt *v, struct err *err, const char *fmt, ...) _printf_(3, 4);
 

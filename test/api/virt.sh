@@ -81,6 +81,8 @@ check_output "info" 'Disk +containerdisk: disk, virtio, containerDisk registry.l
 check "set" virt set a --cores 2 --memory 256Mi --boot-order cloudinitdisk,containerdisk
 check_output "is in the specification" '^2 256Mi 2$' k_field vm/a .spec.template.spec.domain.cpu.cores .spec.template.spec.domain.memory.guest \
 	'.spec.template.spec.domain.devices.disks[?(@.name=="containerdisk")].bootOrder'
+check_output "an amount that is none: 2, and which option" "set: --memory 'banana': an amount such as 512Mi" exits 2 virt set a --memory banana
+check_output "nor is it at the creation" "create: --memory '0': an amount" exits 2 virt create vm --memory 0
 check_refused "a disk that it has not" "no disk or interface 'x'" virt set a --boot-order x
 check "autostart --disable" virt autostart a --disable
 check_output "is run strategy Manual" '^Manual$' k_field vm/a .spec.runStrategy
