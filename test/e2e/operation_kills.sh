@@ -447,7 +447,7 @@ taken() {
 	whole "$local_dir/.snapshots/$content/data"
 }
 take() { snapshot_of "$@" && eventually 60 taken "$2"; }
-snapshot_gone() { k delete vmsnapshot "$1" --timeout=60s && [ "$(k_count vmsnapshotcontent)" = 0 ]; }
+snapshot_gone() { k delete vmsnapshot "$1" --ignore-not-found --timeout=60s && [ "$(k_count vmsnapshotcontent)" = 0 ]; }
 clone_snapshot_before() { take still "kept-$1"; }
 clone_snapshot() { clone VirtualMachineSnapshot "kept-$1" "copy-$1" linked; }
 clone_snapshot_after() { clone_gone "copy-$1" || cloned "copy-$1" && snapshot_gone "kept-$1"; }
