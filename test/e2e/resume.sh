@@ -155,5 +155,5 @@ clone() {
 check "a clone of the snapshot" clone
 check_output "has no memory" '^$' links
 check "the snapshot goes" k delete vmsnapshot moment --timeout=60s
-check "all goes" k delete vm --all --timeout=120s
+check "all goes" k delete vm,pvc --all --timeout=120s
 finish
