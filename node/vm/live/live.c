@@ -12,6 +12,9 @@
 #define ASK_AGAIN_NS (15 * NS_PER_S)
 #define RETRY_FIRST_NS (2 * NS_PER_S)
 #define RETRY_MOST_NS (60 * NS_PER_S)
+/* Each specification that is taken has texts in the worker's memory; with so many it is made anew.
+ */
+#define SPEC_BYTES_MAX (4u << 20)
 
 static int64_t now_of(const struct vm_live *l)
 {
@@ -657,6 +660,39 @@ static void read_domain(struct vm_live *l)
 		w->m->libvirt, LIBVIRT_DOMAIN_GET_XML_DESC, &w->domain, 0, xml_here, l);
 }
 
+static const char *copy_text(struct arena *a, const char *s)
+{
+	return s ? arena_strdup(a, s) : NULL;
+}
+
+/* What no object says of a disk: where it is. */
+static void keep_place(struct arena *a, struct vm_disk *d, const struct vm_disk *was)
+{
+	struct vm_layer *layers = arena_zalloc(a, sizeof(*layers) * (was->backing_count + 1));
+	struct nfs_place *nfs = arena_zalloc(a, sizeof(*nfs));
+
+	memcpy(d->target, was->target, sizeof(d->target));
+	d->readonly = was->readonly;
+	d->error_policy = copy_text(a, was->error_policy);
+	d->logical_block = was->logical_block;
+	d->physical_block = was->physical_block;
+	d->path = copy_text(a, was->path);
+	d->format = copy_text(a, was->format);
+	d->is_block = was->is_block;
+	if (was->nfs) {
+		*nfs = *was->nfs;
+		nfs->server = copy_text(a, was->nfs->server);
+		nfs->path = copy_text(a, was->nfs->path);
+		d->nfs = nfs;
+	}
+	d->nfs_file = copy_text(a, was->nfs_file);
+	for (size_t i = 0; i < was->backing_count; i++)
+		layers[i] = (struct vm_layer){copy_text(a, was->backing[i].path),
+			copy_text(a, was->backing[i].format), was->backing[i].relabel};
+	d->backing = was->backing ? layers : NULL;
+	d->backing_count = was->backing_count;
+}
+
 /* Takes over what can change; the rest of the running guest's specification stays as it was
  * started. */
 static bool take_spec(struct vm_live *l)
@@ -664,10 +700,14 @@ static bool take_spec(struct vm_live *l)
 	struct vm_worker *w = l->w;
 	_cleanup_(free_p) struct vm_spec *fresh = xcalloc(1, sizeof(*fresh));
 	struct vm_spec *s = &w->spec;
-	struct json *doc = object_doc(w->object, &w->arena);
+	/* A call that is under way has texts of the old one. */
+	bool anew = w->arena.used_bytes > SPEC_BYTES_MAX && !l->call;
+	struct arena made = ARENA_INIT, *a = anew ? &made : &w->arena;
+	struct json *doc = object_doc(w->object, a);
 	struct err err = ERR_INIT;
 
-	if (vm_spec_read(&w->arena, doc, fresh, &err) < 0) {
+	if (vm_spec_read(a, doc, fresh, &err) < 0) {
+		arena_finish(&made);
 		vm_say(w, "Warning", "HotplugFailed", "the changed specification: %s", err.msg);
 		return false;
 	}
@@ -678,6 +718,10 @@ static bool take_spec(struct vm_live *l)
 		if (!was || was->volume != d->volume ||
 			(d->volume == VM_VOLUME_CLAIM && !streq(d->claim, was->claim)))
 			continue;
+		if (anew) {
+			keep_place(a, d, was);
+			continue;
+		}
 		struct vm_disk kept = *was;
 
 		kept.hotpluggable = d->hotpluggable;
@@ -689,11 +733,24 @@ static bool take_spec(struct vm_live *l)
 		for (size_t k = 0; k < s->interface_count; k++) {
 			if (!streq(n->name, s->interfaces[k].name))
 				continue;
-			bool down = n->link_down;
+			struct vm_interface told = *n;
 
 			*n = s->interfaces[k];
-			n->link_down = down;
+			n->link_down = told.link_down;
+			if (anew) {
+				n->name = told.name;
+				n->model = told.model;
+				n->network = told.network;
+			}
 		}
+	}
+	if (anew) {
+		*s = *fresh;
+		w->doc = doc;
+		l->plan.count = 0;
+		arena_finish(&w->arena);
+		w->arena = made;
+		return true;
 	}
 	memcpy(s->disks, fresh->disks, sizeof(s->disks));
 	s->disk_count = fresh->disk_count;
