@@ -2,6 +2,7 @@
 #include "lib/base/file.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 
 #include "lib/base/buf.h"
 
@@ -27,4 +28,23 @@ int file_load(struct arena *a, const char *path, size_t max_bytes, struct str *r
 	}
 	*ret = (struct str){arena_memdup(a, b.data, b.size), b.size};
 	return 0;
+}
+
+int file_open_regular(int dir, const char *path, int flags, struct stat *ret)
+{
+	_cleanup_(close_p) int place = openat(dir, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char same[64];
+	struct stat st;
+	int fd;
+
+	if (place < 0 || fstat(place, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	snprintf(same, sizeof(same), "/proc/self/fd/%d", place);
+	fd = open(same, flags | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret = st;
+	return fd;
 }

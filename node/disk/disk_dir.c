@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/file.h"
 #include "lib/base/random.h"
 #include "lib/json/json.h"
 
@@ -37,18 +38,14 @@ bool disk_layer_name_ok(const char *name)
 	return disk_layer_format(name) != NULL;
 }
 
-/* Opens a regular file of the directory; no links, and never waits (a FIFO would). */
+/* Opens a regular file of the directory. */
 static int open_file(int dir, const char *name, struct stat *st, struct err *err)
 {
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	int fd = file_open_regular(dir, name, O_RDONLY, st);
 
-	if (fd < 0)
-		return err_errno(err, -errno, "open '%s'", name);
-	if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode)) {
-		close(fd);
-		return err_set(err, -EINVAL, "'%s' is not a regular file", name);
-	}
-	return fd;
+	return fd == -EINVAL ? err_set(err, fd, "'%s' is not a regular file", name)
+	       : fd < 0	     ? err_errno(err, fd, "open '%s'", name)
+			     : fd;
 }
 
 static ssize_t read_head(int fd, void *to, size_t room)
@@ -235,11 +232,14 @@ int disk_dir_publish(const char *dir, const char *top, int64_t size_bytes, struc
 	_cleanup_(close_p) int file = -1, layer = -1;
 	_cleanup_(buf_finish) struct buf text = BUF_INIT;
 	static const char fresh[] = DISK_NEW_PREFIX DISK_RECORD_NAME;
+	struct stat st;
 
 	if (fd < 0)
 		return err_errno(err, -errno, "open '%s'", dir);
-	layer = openat(fd, top, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (layer < 0 || fsync(layer) < 0)
+	layer = open_file(fd, top, &st, err);
+	if (layer < 0)
+		return err_context(err, layer, "'%s'", dir);
+	if (fsync(layer) < 0)
 		return err_errno(err, -errno, "write '%s/%s'", dir, top);
 	buf_printf(&text, "{\"top\":\"%s\",\"size\":%lld}\n", top, (long long)size_bytes);
 	(void)unlinkat(fd, fresh, 0);

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "lib/base/file.h"
 #include "node/child/child.h"
 #include "node/disk/disk_map.h"
 #include "node/disk/disk_probe.h"
@@ -664,20 +665,16 @@ static ssize_t read_file(void *user, void *to, size_t size, int64_t offset)
 static void probe_on_thread(void *user)
 {
 	struct probing *p = user;
-	_cleanup_(close_p) int fd = open(p->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	struct disk_bytes b = {.read = read_file, .user = &fd};
 	struct stat st;
+	_cleanup_(close_p) int fd = file_open_regular(AT_FDCWD, p->path, O_RDONLY, &st);
+	struct disk_bytes b = {.read = read_file, .user = &fd};
 
-	if (p->owner && disk_dir_set_owner(p->path, p->owner, 0600, &p->err) < 0)
+	if (fd == -EINVAL)
+		err_set(&p->err, fd, "'%s' is not a regular file", p->path);
+	else if (fd < 0)
+		err_errno(&p->err, fd, "open '%s'", p->path);
+	if (fd < 0 || (p->owner && disk_dir_set_owner(p->path, p->owner, 0600, &p->err) < 0))
 		return;
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		err_errno(&p->err, -errno, "open '%s'", p->path);
-		return;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		err_set(&p->err, -EINVAL, "'%s' is not a regular file", p->path);
-		return;
-	}
 	b.size_bytes = st.st_size;
 	if (disk_probe(&p->arena, &b, &p->probe, &p->err) < 0)
 		return;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "lib/base/file.h"
 #include "lib/client/wakeup.h"
 #include "node/disk/qcow2_write.h"
 #include "node/volume/file_work.h"
@@ -48,11 +49,11 @@ static bool will_move(int fd)
 
 int64_t write_out_step(const char *path, int64_t from)
 {
-	_cleanup_(close_p) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
+	_cleanup_(close_p) int fd = file_open_regular(AT_FDCWD, path, O_RDONLY, &st);
 	int64_t until;
 
-	if (from == INT64_MAX || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (from == INT64_MAX || fd < 0)
 		return from;
 	until = st.st_size / WRITE_OUT_STEP_BYTES * WRITE_OUT_STEP_BYTES;
 	/* It began anew, or is as it was. */

@@ -1,10 +1,13 @@
 #include "node/disk/populate/http_headers.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "lib/base/str.h"
+#include "lib/base/file.h"
+
+#define MAX_BYTES (256 << 10)
 
 static const char *value_of(struct arena *a, struct str line, const char *name)
 {
@@ -67,4 +70,22 @@ void http_headers_read(struct arena *a, const char *text, struct http_headers *r
 	else if (modified && *modified)
 		h.validator = modified;
 	*ret = h;
+}
+
+void http_headers_load(struct arena *a, const char *path, struct http_headers *ret)
+{
+	struct stat st;
+	_cleanup_(close_p) int fd = file_open_regular(AT_FDCWD, path, O_RDONLY, &st);
+	char *text;
+	ssize_t n;
+
+	*ret = (struct http_headers){.length = -1};
+	if (fd < 0 || st.st_size > MAX_BYTES)
+		return;
+	text = arena_alloc(a, MAX_BYTES + 1);
+	n = pread(fd, text, MAX_BYTES, 0);
+	if (n < 0)
+		return;
+	text[n] = '\0';
+	http_headers_read(a, text, ret);
 }

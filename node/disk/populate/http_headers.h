@@ -1,4 +1,4 @@
-/* http_headers.h - what the headers that curl wrote say of a file. Pure. */
+/* http_headers.h - what the headers that curl wrote say of a file. */
 #pragma once
 
 #include "lib/base/arena.h"
@@ -11,3 +11,5 @@ struct http_headers {
 };
 /* Of several answers (redirects) the last one counts. */
 void http_headers_read(struct arena *a, const char *text, struct http_headers *ret);
+/* The same of a file. No file there, or something else than one, is as if nothing had come. */
+void http_headers_load(struct arena *a, const char *path, struct http_headers *ret);

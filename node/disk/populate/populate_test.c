@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -61,6 +62,40 @@ static void a_weak_tag_is_no_proof(void **state)
 	assert_int_equal(h.length, -1);
 	http_headers_read(&arena, "HTTP/1.1 206 OK\r\nContent-Range: bytes 1-2/*\r\n", &h);
 	assert_int_equal(h.total, 0);
+}
+
+/* The directory may be a pod's: what is there need not be a file. */
+static void only_files_are_read(void **state)
+{
+	char directory[] = "/tmp/hanok-populate-XXXXXX";
+	_cleanup_(free_p) char *path = NULL, *other = NULL;
+	struct http_headers h;
+	FILE *f;
+
+	assert_non_null(mkdtemp(directory));
+	path = xasprintf("%s/headers", directory);
+	other = xasprintf("%s/other", directory);
+	http_headers_load(&arena, path, &h);
+	assert_int_equal(h.code, 0);
+	f = fopen(other, "we");
+	assert_non_null(f);
+	assert_int_equal(fputs("HTTP/1.1 200 OK\r\nETag: \"x\"\r\n\r\n", f) < 0, 0);
+	assert_int_equal(fclose(f), 0);
+	http_headers_load(&arena, other, &h);
+	assert_int_equal(h.code, 200);
+	assert_string_equal(h.validator, "\"x\"");
+	assert_int_equal(symlink(other, path), 0);
+	http_headers_load(&arena, path, &h);
+	assert_int_equal(h.code, 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	alarm(10); /* it would wait for a writer */
+	http_headers_load(&arena, path, &h);
+	alarm(0);
+	assert_int_equal(h.code, 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(other), 0);
+	assert_int_equal(rmdir(directory), 0);
 }
 
 static struct json *parse(const char *text)
@@ -164,6 +199,7 @@ int main(void)
 		cmocka_unit_test(the_last_answer_counts),
 		cmocka_unit_test(a_part_tells_the_whole),
 		cmocka_unit_test(a_weak_tag_is_no_proof),
+		cmocka_unit_test(only_files_are_read),
 		cmocka_unit_test(progress_is_told_as_cdi_does),
 		cmocka_unit_test(nothing_is_told_twice),
 		cmocka_unit_test(pods_keep_their_room),

@@ -31,7 +31,6 @@
 
 #define WATCH_MS 500
 #define FETCH_TIMEOUT_MS (7u * 24 * 3600 * 1000)
-#define HEADERS_MAX_BYTES (256 << 10)
 #define URL_MAX_BYTES 4096
 
 enum { CURL_RANGE_REFUSED = 33, CURL_WRITE_FAILED = 23 };
@@ -63,7 +62,8 @@ struct hashing {
 static void hash_file(void *user)
 {
 	struct hashing *h = user;
-	_cleanup_(close_p) int fd = open(h->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	_cleanup_(close_p) int fd = file_open_regular(AT_FDCWD, h->path, O_RDONLY, &st);
 	_cleanup_(free_p) char *room = xmalloc(1 << 20);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	unsigned char digest[EVP_MAX_MD_SIZE];
@@ -72,7 +72,7 @@ static void hash_file(void *user)
 	ssize_t n = -1;
 
 	if (fd < 0 || !ctx || !EVP_DigestInit_ex(ctx, EVP_get_digestbyname(h->name), NULL)) {
-		err_errno(&h->err, fd < 0 ? -errno : -EIO, "read '%s'", h->path);
+		err_errno(&h->err, fd < 0 ? fd : -EIO, "read '%s'", h->path);
 	} else {
 		while ((n = read(fd, room, 1 << 20)) > 0)
 			EVP_DigestUpdate(ctx, room, (size_t)n);
@@ -99,9 +99,10 @@ static void on_hashed(void *user, bool cancelled)
 		f->job = NULL;
 		if (!h->err.code) {
 			populate_file(f->j, f->part, true);
+		} else if (h->err.code != -EINVAL) { /* of the disk, not of the file */
+			populate_retry(f->j, &h->err);
 		} else {
-			if (h->err.code == -EINVAL)
-				(void)unlink(f->part);
+			(void)unlink(f->part);
 			populate_fail(f->j, &h->err);
 		}
 	}
@@ -131,11 +132,7 @@ static void check_sum(struct http_fetch *f)
 /* The arena is the caller's: they are read all the time. */
 static void read_headers(struct arena *a, const struct http_fetch *f, struct http_headers *ret)
 {
-	struct str text;
-
-	*ret = (struct http_headers){.length = -1};
-	if (file_load(a, f->headers, HEADERS_MAX_BYTES, &text, NULL) == 0)
-		http_headers_read(a, text.p, ret);
+	http_headers_load(a, f->headers, ret);
 }
 
 static int64_t size_of(const char *path)
