@@ -2,7 +2,9 @@
  *
  *   ASKING --content is ready--> LINKING --> done
  *                         (full) COPYING --> PUBLISHING --> done
- */
+ *
+ * Whoever is cancelled, or fails, on the way LEAVES on a thread: behind what still works there, for
+ * until then nobody may open the source. */
 #include "node/disk/fill.h"
 
 #include <fcntl.h>
@@ -14,6 +16,7 @@
 #include "node/child/child.h"
 #include "node/disk/disks.h"
 #include "node/disk/layers.h"
+#include "node/disk/lend.h"
 #include "node/volume/file_work.h"
 #include "node/volume/volume.h"
 
@@ -39,6 +42,7 @@ struct fill_work {
 	int64_t source_bytes;
 	uid_t user; /* whom the programs run as */
 	bool open;  /* everybody may read its layers, as those are that nobody writes */
+	bool lent;  /* or the user has them meanwhile */
 	struct err err;
 };
 
@@ -105,14 +109,71 @@ static void work_free(struct fill_work *w)
 	free(w);
 }
 
+/* Where it is made until it is whole. */
+static char *fresh_of(const char *directory)
+{
+	const char *slash = strrchr(directory, '/');
+
+	return xasprintf(
+		"%.*s/" DISK_NEW_PREFIX "%s", (int)(slash - directory), directory, slash + 1);
+}
+
+/* The last job of its key. */
+struct leaving {
+	struct node *n;
+	char *held;  /* NULL = nothing */
+	char *lent;  /* directory whose layers a program had; NULL = none */
+	char *fresh; /* what there is of a copy */
+};
+
+static void leave_on_thread(void *user)
+{
+	struct leaving *l = user;
+	struct err ignored = ERR_INIT;
+
+	if (l->lent)
+		disk_take_back_in(l->lent);
+	(void)!volume_remove_tree(l->fresh, &ignored);
+}
+
+static void on_left(void *user, bool cancelled)
+{
+	struct leaving *l = user;
+
+	if (cancelled && l->lent) /* it may not have been done */
+		disk_take_back_in(l->lent);
+	if (!cancelled && l->held && l->n->disks)
+		disks_release(l->n->disks, l->held);
+	free(l->held);
+	free(l->lent);
+	free(l->fresh);
+	free(l);
+}
+
+static void leave(struct disk_fill *f)
+{
+	struct leaving *l = xcalloc(1, sizeof(*l));
+
+	l->n = f->o.node;
+	l->held = TAKE_PTR(f->held);
+	l->lent = f->work && f->work->lent ? xstrdup(f->work->from) : NULL;
+	l->fresh = fresh_of(f->directory);
+	file_work_queue(f->o.node->files, f->directory, leave_on_thread, on_left, l);
+}
+
 void disk_fill_cancel(struct disk_fill *f)
 {
+	bool leaves;
+
 	if (!f)
 		return;
+	leaves = f->job || f->work;
 	if (f->call)
 		client_cancel(f->o.node->client, f->call);
 	file_job_cancel(f->job);
 	child_cancel(f->child);
+	if (leaves)
+		leave(f);
 	work_free(f->work);
 	if (f->held)
 		disks_release(f->o.node->disks, f->held);
@@ -178,22 +239,41 @@ static void on_linked(void *user, bool cancelled)
 
 /* ---- full ---- */
 
+static void take_back(struct fill_work *w)
+{
+	if (w->lent)
+		disk_take_back_in(w->from);
+	w->lent = false;
+}
+
 static void on_published(void *user, bool cancelled)
 {
+	take_back(user); /* it may not have been begun */
 	on_linked(user, cancelled);
+}
+
+static int publish(struct fill_work *w)
+{
+	_cleanup_(free_p) char *file = xasprintf("%s/%s", w->fresh, w->layer);
+	_cleanup_(close_p) int parent = open(w->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = disk_dir_set_owner(file, 0, 0600, &w->err);
+
+	if (r == 0)
+		r = disk_dir_publish(
+			w->fresh, w->layer, MAX(w->source_bytes, w->size_bytes), &w->err);
+	if (r == 0 && (parent < 0 || rename(w->fresh, w->to) < 0 || fsync(parent) < 0))
+		r = err_errno(&w->err, -errno, "make '%s'", w->to);
+	return r;
 }
 
 static void publish_on_thread(void *user)
 {
 	struct fill_work *w = user;
-	_cleanup_(free_p) char *file = xasprintf("%s/%s", w->fresh, w->layer);
+	struct err ignored = ERR_INIT;
 
-	if (disk_dir_set_owner(file, 0, 0600, &w->err) < 0)
-		return;
-	if (disk_dir_publish(w->fresh, w->layer, MAX(w->source_bytes, w->size_bytes), &w->err) < 0)
-		return;
-	if (rename(w->fresh, w->to) < 0)
-		err_errno(&w->err, -errno, "make '%s'", w->to);
+	take_back(w);
+	if (publish(w) < 0)
+		(void)!volume_remove_tree(w->fresh, &ignored);
 }
 
 static struct file_job *queue(
@@ -261,6 +341,22 @@ static int make_layer(struct fill_work *w)
 	return 0;
 }
 
+/* What others have, too, and is not for everybody to read, can't be lent: it is read with rights.
+ */
+static int lend(struct fill_work *w, const struct disk_chain *chain)
+{
+	struct err err = ERR_INIT;
+	int r;
+
+	if (w->open)
+		return 0;
+	w->lent = true;
+	r = disk_lend(chain, w->user, false, &err);
+	if (r == -EACCES)
+		take_back(w);
+	return r < 0 && r != -EACCES ? err_set(&w->err, r, "%s", err.msg) : 0;
+}
+
 static void prepare_on_thread(void *user)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -282,7 +378,8 @@ static void prepare_on_thread(void *user)
 	w->source_bytes = chain.size_bytes;
 	w->user = child_user_new();
 	w->open = is_open(&chain);
-	(void)!make_layer(w);
+	if (make_layer(w) == 0)
+		(void)!lend(w, &chain);
 }
 
 static void on_prepared(void *user, bool cancelled)
@@ -293,16 +390,16 @@ static void on_prepared(void *user, bool cancelled)
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 
 	if (cancelled) {
+		take_back(w);
 		work_free(w);
 		return;
 	}
 	f->job = NULL;
+	f->work = w;
 	if (err.code) {
-		work_free(w);
 		end(f, &err);
 		return;
 	}
-	f->work = w;
 	const char *argv[] = {"qemu-img", "convert", "-q", "-f", disk_layer_format(w->source), "-O",
 		"qcow2", arena_printf(&a, "%s/%s", w->from, w->source), w->layer, NULL};
 	f->child = child_run(&(struct child_options){
@@ -311,8 +408,8 @@ static void on_prepared(void *user, bool cancelled)
 		.directory = w->fresh,
 		.timeout_ms = COPY_TIMEOUT_MS,
 		.memory_bytes_max = QEMU_IMG_MEMORY_BYTES,
-		.unprivileged = w->open,
-		.run_as = w->open ? w->user : 0,
+		.unprivileged = w->open || w->lent,
+		.run_as = w->open || w->lent ? w->user : 0,
 		.mortal = true,
 		.done = on_copied,
 		.user = f,
@@ -354,7 +451,7 @@ static struct fill_work *work_new(struct disk_fill *f, const struct json *claim,
 	w->from = xstrdup(from);
 	w->to = xstrdup(f->directory);
 	w->parent = xstrndup(w->to, (size_t)(slash - f->directory));
-	w->fresh = xasprintf("%s/" DISK_NEW_PREFIX "%s", w->parent, slash + 1);
+	w->fresh = fresh_of(w->to);
 	w->size_bytes = quantity_json_value(json_path(claim, "spec.resources.requests.storage"), 0);
 	w->full = streq(annotation(claim, MODE), "full");
 	return w;

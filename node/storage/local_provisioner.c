@@ -430,10 +430,28 @@ static void on_removal_again(void *user)
 	wakeup_in(p->scan, RETRY_MS);
 }
 
+/* Nobody waits for it any more, and no volume would ever lead to it. */
+static void stop_filling(struct local_provisioner *p, const struct object *claim)
+{
+	LIST_FOR_EACH(f, &p->fillings, struct filling, link) {
+		_cleanup_(free_p) char *name = NULL;
+
+		if (!streq(f->claim->uid, claim->uid))
+			continue;
+		name = xasprintf("pvc-%s", claim->uid);
+		disk_fill_cancel(f->fill);
+		filling_free(f);
+		local_removals_drop(p->removals, name);
+		return;
+	}
+}
+
 static void on_claim(void *user, const struct object *old, const struct object *new)
 {
 	struct local_provisioner *p = user;
 
+	if (old && (!new || !streq(old->uid, new->uid)))
+		stop_filling(p, old);
 	if (new) {
 		note_claim(p, &p->due_claims, new->namespace, new->name);
 		look_soon(p);

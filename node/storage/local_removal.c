@@ -10,12 +10,14 @@
 #include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "lib/base/vec.h"
+#include "node/disk/disk_dir.h"
 #include "node/disk/disks.h"
 #include "node/volume/file_work.h"
 #include "node/storage/provisioned.h"
 #include "node/volume/volume.h"
 
 #define ASIDE ".removing-"
+#define HALF_MADE DISK_NEW_PREFIX "pvc-"
 #define ORPHAN_NS (3600 * NS_PER_S)
 
 struct local_removals {
@@ -207,6 +209,56 @@ void local_removals_begin(struct local_removals *l, const struct object *volume)
 	move(r, "", ASIDE, on_aside);
 }
 
+/* ---- what never was a volume's ---- */
+
+static void drop_on_thread(void *user)
+{
+	struct err err = ERR_INIT;
+
+	if (volume_remove_tree(user, &err) < 0)
+		log_warn("directory without a volume", "problem", err.msg, NULL);
+}
+
+static void on_dropped(void *user, bool cancelled)
+{
+	free(user);
+}
+
+static void drop(struct local_removals *l, const char *path, const char *key)
+{
+	file_work_queue(l->n->files, key, drop_on_thread, on_dropped, xstrdup(path));
+}
+
+void local_removals_drop(struct local_removals *l, const char *name)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/%s", l->directory, name);
+
+	drop(l, path, path);
+}
+
+static bool claim_is_there(const struct local_removals *l, const char *uid)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	struct object **list;
+	size_t count = informer_list(l->n->claims, NULL, &a, &list);
+
+	for (size_t i = 0; i < count; i++)
+		if (streq(list[i]->uid, uid))
+			return true;
+	return false;
+}
+
+/* A copy (node/disk/fill.h) that an agent began which was killed, and whose claim has gone
+ * meanwhile: of one that is there it is begun anew. */
+static void drop_half_made(struct local_removals *l, const char *name)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/" HALF_MADE "%s", l->directory, name);
+	_cleanup_(free_p) char *key = xasprintf("%s/pvc-%s", l->directory, name);
+
+	if (!claim_is_there(l, name))
+		drop(l, path, key);
+}
+
 /* ---- scan ---- */
 
 struct scan {
@@ -221,7 +273,8 @@ static void scan_on_thread(void *user)
 	DIR *d = opendir(s->directory);
 
 	for (struct dirent *e; d && (e = readdir(d));) {
-		if (str_has_prefix(e->d_name, ASIDE) || str_has_prefix(e->d_name, "pvc-"))
+		if (str_has_prefix(e->d_name, ASIDE) || str_has_prefix(e->d_name, "pvc-") ||
+			str_has_prefix(e->d_name, HALF_MADE))
 			VEC_PUSH(&s->names, xstrdup(e->d_name));
 	}
 	if (d)
@@ -283,6 +336,8 @@ static void on_scanned(void *user, bool cancelled)
 		for (size_t i = 0; i < s->names.count; i++) {
 			if (str_has_prefix(s->names.items[i], ASIDE))
 				take_up(l, s->names.items[i] + strlen(ASIDE));
+			else if (str_has_prefix(s->names.items[i], HALF_MADE))
+				drop_half_made(l, s->names.items[i] + strlen(HALF_MADE));
 			else
 				note_orphan(l, s->names.items[i]);
 		}

@@ -20,6 +20,10 @@ struct local_removals *local_removals_create(struct node *n, const char *directo
 void local_removals_destroy(struct local_removals *l); /* NULL allowed */
 /* `volume` as it is is to go. Nothing happens when that is under way. */
 void local_removals_begin(struct local_removals *l, const struct object *volume);
-/* Looks through the directory: goes on with what was put aside, and tells of directories that have
- * had no volume for an hour; those stay. */
+/* A directory that never had a volume, and never will: it goes behind what file work of its path
+ * has yet to end. */
+void local_removals_drop(struct local_removals *l, const char *name);
+/* Looks through the directory: goes on with what was put aside, removes what was half made for
+ * claims that are gone, and tells of directories that have had no volume for an hour; those stay.
+ */
 void local_removals_scan(struct local_removals *l);
