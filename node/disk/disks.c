@@ -1,6 +1,7 @@
 #include "lib/object/quantity.h"
 #include "lib/object/selector.h"
 #include "node/disk/disks_internal.h"
+#include "node/volume/file_work.h"
 
 #define POPULATOR_KIND "DataVolume"
 #define UPLOAD_TARGET "cdi.kubevirt.io/storage.upload.target"
@@ -71,6 +72,35 @@ void disks_release(struct disks *d, const char *directory)
 	}
 	table_remove(&d->held, directory);
 	claim_disks_look(d, NULL, NULL);
+}
+
+struct releasing {
+	struct node *n;
+	char *directory;
+};
+
+static void wait_on_thread(void *user)
+{
+	/* Its turn is all that was waited for. */
+}
+
+static void on_waited(void *user, bool cancelled)
+{
+	struct releasing *r = user;
+
+	if (!cancelled && r->n->disks)
+		disks_release(r->n->disks, r->directory);
+	free(r->directory);
+	free(r);
+}
+
+void disks_release_after(struct disks *d, const char *directory, const char *key)
+{
+	struct releasing *r = xcalloc(1, sizeof(*r));
+
+	r->n = d->n;
+	r->directory = xstrdup(directory);
+	file_work_queue(d->n->files, key, wait_on_thread, on_waited, r);
 }
 
 bool disks_held(const struct disks *d, const char *directory)

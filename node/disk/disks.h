@@ -55,6 +55,9 @@ void claim_disk_cancel(struct claim_disk *c); /* done is not called; NULL allowe
 void disks_hold(struct disks *d, const char *directory);
 void disks_release(struct disks *d, const char *directory);
 bool disks_held(const struct disks *d, const char *directory);
+/* Lets go of it when all file work of this key that was queued before has ended: of somebody who
+ * was cancelled, and whose thread still works there. */
+void disks_release_after(struct disks *d, const char *directory, const char *key);
 
 /* Whether a pod of this node has the claim's directory: -EBUSY, and which one. Asked before any
  * program is let at it: what was looked at could be a link to another file when that opens it. Who

@@ -16,6 +16,7 @@ struct registry_fetch {
 	struct source_refs *refs;
 	struct container_get *get;
 	struct file_job *job;
+	bool held; /* the directory, while the image's file gets into it */
 };
 
 struct adopting {
@@ -41,6 +42,8 @@ static void on_adopted(void *user, bool cancelled)
 		struct registry_fetch *f = a->f;
 
 		f->job = NULL;
+		f->held = false;
+		disks_release(f->j->node->disks, a->directory);
 		if (a->result == 0)
 			populate_done(f->j);
 		else if (a->result == -EXDEV || a->result == -EMLINK)
@@ -69,12 +72,14 @@ static void on_image(void *user, const struct container_file *file, const struct
 			populate_retry(f->j, failure);
 		return;
 	}
-	/* Linked, it would be the pod's to write to. */
+	/* Linked, it would be the pod's to write to: from here on none comes to it. */
 	if (f->j->preallocate ||
 		disks_check_pods(f->j->node, f->j->namespace, f->j->name, NULL) < 0) {
 		populate_file(f->j, file->path, false);
 		return;
 	}
+	f->held = true;
+	disks_hold(f->j->node->disks, f->j->directory);
 	a = xcalloc(1, sizeof(*a));
 	a->f = f;
 	a->directory = xstrdup(f->j->directory);
@@ -159,6 +164,8 @@ static void stop(struct populate_job *j)
 	source_refs_destroy(f->refs);
 	container_get_cancel(f->get);
 	file_job_cancel(f->job);
+	if (f->held)
+		disks_release_after(j->node->disks, j->directory, j->directory);
 	free(f);
 }
 
