@@ -57,9 +57,10 @@ void disk_take_back(const struct disk_chain *chain)
 		struct stat st;
 		_cleanup_(close_p) int fd = open_layer(l->path, &st, NULL);
 
+		/* Killed in between it is still seen to be lent. */
 		if (fd >= 0 && disk_is_lent(&st) &&
-			(fchown(fd, 0, 0) < 0 ||
-				fchmod(fd, l->frozen ? MODE_FROZEN : MODE_TOP) < 0))
+			(fchmod(fd, l->frozen ? MODE_FROZEN : MODE_TOP) < 0 ||
+				fchown(fd, 0, 0) < 0))
 			log_warn(
 				"a layer of a disk stays with another user", "path", l->path, NULL);
 	}

@@ -543,8 +543,10 @@ static void on_read(void *user, bool cancelled)
 			populate_done(&w->job);
 		else if (r->result == -ENOENT)
 			fetch(w);
-		else
+		else if (r->result == -EINVAL || r->result == -ELOOP || r->result == -EBUSY)
 			populate_fail(&w->job, &r->err);
+		else /* the host's, which may pass: too many open files, a directory to come */
+			populate_retry(&w->job, &r->err);
 	}
 	arena_finish(&r->arena);
 	free(r->directory);
