@@ -272,6 +272,24 @@ check "it is given to another one" k annotate --overwrite dv/moved hanok.io/popu
 check "this one lets go of it" eventually 30 not_staged
 check "and gets it back" k annotate --overwrite dv/moved hanok.io/populated-on=node1
 check "to go on" eventually 30 staged
+head -c 1048576 /dev/urandom >"$TEST_DIR/moved.raw"
+cat >"$TEST_DIR/moved-token.yaml" <<'END'
+apiVersion: upload.cdi.kubevirt.io/v1beta1
+kind: UploadTokenRequest
+metadata: {name: token}
+spec: {pvcName: moved}
+END
+# The claim was bound at once: no node was selected for it.
+bring() {
+	local token url
+	token=$(k create -o jsonpath='{.status.token}' -f "$TEST_DIR/moved-token.yaml") &&
+		url=$(k get cdiconfig config -o jsonpath='{.status.uploadProxyURL}') &&
+		[ "$(curl -sk -o "$TEST_DIR/moved.answer" -w '%{http_code}' -H "Authorization: Bearer $token" --data-binary "@$TEST_DIR/moved.raw" "$url/v1beta1/upload")" = 200 ]
+}
+check "what is uploaded comes to the node that fills it" eventually 30 bring
+check "and gets to the server" k wait --for=jsonpath='{.status.phase}'=Succeeded dv/moved --timeout=120s
+moved=$(k_field pvc/moved .spec.volumeName)
+check "as it was" on_node 1 sh -c "head -c 1048576 $pool/vms/$moved/disk.img | sha256sum | grep -q $(sha256sum <"$TEST_DIR/moved.raw" | cut -d' ' -f1)"
 check "delete that one" k delete dv/moved --timeout=60s
 check "a clone of it is refused, and says why" eventually 30 matches 'PVC e2e-nfs/root is on an NFS server: only disks in directories of this node are cloned' k describe pvc copy
 check "delete" k delete vmi/imported dv/root dv/copy --timeout=120s

@@ -11,6 +11,7 @@
 #define TOKEN_LIFETIME_S 300 /* CDI's */
 #define TOKEN_ISSUER "hanok.io/upload"
 #define SELECTED_NODE "volume.kubernetes.io/selected-node"
+#define POPULATED_ON "hanok.io/populated-on" /* node/disk/populate/populate.c */
 #define NODE_TIMEOUT_MS 30000
 #define ANSWER_MAX_BYTES (64u << 10)
 
@@ -348,10 +349,29 @@ static void send_to_node(struct api *api, struct http_request *http, const struc
 					 });
 }
 
+static const char *annotation(struct arena *a, const struct object *o, const char *name)
+{
+	return o ? json_str(json_get(json_path(object_doc(o, a), "metadata.annotations"), name))
+		 : NULL;
+}
+
+/* The node that takes it: of a volume that all nodes reach the one that fills it, else the one that
+ * the claim's volume was made on. */
+static const struct object *node_of(struct api *api, struct arena *a, const struct object *claim)
+{
+	const struct kind *k = kind_by_name(api->kinds, "cdi.kubevirt.io", "v1beta1", "DataVolume");
+	const char *name = annotation(a,
+		k ? cache_get(api->cache, k, claim->namespace, claim->name) : NULL, POPULATED_ON);
+
+	if (!name)
+		name = annotation(a, claim, SELECTED_NODE);
+	return name ? cache_get(api->cache, api->nodes, "", name) : NULL;
+}
+
 void upload_serve(struct api *api, struct http_request *http)
 {
 	const struct object *claim = claim_of_token(api, http), *node;
-	const char *size = http_header_get(http, "Content-Length"), *name;
+	const char *size = http_header_get(http, "Content-Length");
 	struct node_endpoint e;
 	int64_t bytes;
 
@@ -373,9 +393,7 @@ void upload_serve(struct api *api, struct http_request *http)
 		respond(http, 411, "Length Required: an upload must say its Content-Length");
 		return;
 	}
-	name = json_str(json_get(
-		json_path(object_doc(claim, &http->arena), "metadata.annotations"), SELECTED_NODE));
-	node = name ? cache_get(api->cache, api->nodes, "", name) : NULL;
+	node = node_of(api, &http->arena, claim);
 	if (!node || !node_endpoint(&http->arena, node, &e) || !api->options.node_tls) {
 		respond(http, 503, "the claim is on no node that could be reached");
 		return;
