@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -338,14 +339,49 @@ void dhcp_destroy(struct dhcp *d)
 	uv_close((uv_handle_t *)&d->timer, handle_closed);
 }
 
-/* dnsmasq adds what it reads to what it has: the same is not said twice. */
-static bool is_there(const char *path, const char *text)
+/* dnsmasq learns of new files by itself, but adds what it reads to what it has, and hears of
+ * removed ones only when told; 2.90 crashes at SIGHUP when a host with a tag has asked before. It
+ * keeps no records: a new one, some milliseconds later, knows as much. */
+static void renew(struct dhcp *d)
+{
+	if (!d->running || d->renewing)
+		return;
+	d->renewing = true;
+	uv_process_kill(&d->process, SIGTERM);
+}
+
+static void forget_others(const char *directory, const char *part,
+	bool (*known)(void *user, const char *id), void *user)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/%s", directory, part);
+	DIR *dir = opendir(path);
+
+	for (struct dirent *e; dir && (e = readdir(dir));)
+		if (e->d_name[0] != '.' && !known(user, e->d_name))
+			unlinkat(dirfd(dir), e->d_name, 0);
+	if (dir)
+		closedir(dir);
+}
+
+void dhcp_forget_others(
+	const char *directory, bool (*known)(void *user, const char *id), void *user)
+{
+	forget_others(directory, "hosts", known, user);
+	forget_others(directory, "options", known, user);
+}
+
+enum there { NOTHING, ANOTHER, THE_SAME };
+
+static enum there what_is_there(const char *path, const char *text)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
 	struct err err = ERR_INIT;
 	struct str old;
+	int r = file_load(&a, path, FILE_MAX_BYTES, &old, &err);
 
-	return file_load(&a, path, FILE_MAX_BYTES, &old, &err) == 0 && str_eq(old, text);
+	if (r < 0)
+		return r == -ENOENT ? NOTHING : ANOTHER;
+	return str_eq(old, text) ? THE_SAME : ANOTHER;
 }
 
 static int put(
@@ -355,14 +391,17 @@ static int put(
 	_cleanup_(free_p) char *fresh = xasprintf("%s/.%s", d->directory, id);
 	_cleanup_(close_p) int fd = -1;
 	size_t size = strlen(text);
+	enum there there = what_is_there(path, text);
 
-	if (is_there(path, text))
+	if (there == THE_SAME)
 		return 0;
 	/* Renamed into the watched directory: dnsmasq never sees half a line. */
 	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0 || write(fd, text, size) != (ssize_t)size || fchmod(fd, 0644) < 0 ||
 		rename(fresh, path) < 0)
 		return err_errno(err, -errno, "write %s", path);
+	if (there == ANOTHER)
+		renew(d);
 	return 0;
 }
 
@@ -382,11 +421,6 @@ void dhcp_remove(struct dhcp *d, const char *id)
 	_cleanup_(free_p) char *options = xasprintf("%s/%s", d->options, id);
 
 	unlink(options);
-	/* It learns of new files by itself, of removed ones only when told. dnsmasq 2.90 crashes
-	 * at SIGHUP when a host with a tag has asked before. It keeps no records: a new one, some
-	 * milliseconds later, knows as much. */
-	if (unlink(path) == 0 && d->running && !d->renewing) {
-		d->renewing = true;
-		uv_process_kill(&d->process, SIGTERM);
-	}
+	if (unlink(path) == 0)
+		renew(d);
 }

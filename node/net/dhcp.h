@@ -3,6 +3,7 @@
  * database. */
 #pragma once
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "lib/base/err.h"
@@ -34,7 +35,12 @@ struct dhcp_config {
 struct dhcp *dhcp_create(uv_loop_t *loop, const struct dhcp_config *c,
 	void (*report)(void *user, const char *problem), void *user);
 void dhcp_destroy(struct dhcp *d); /* ends dnsmasq; NULL allowed */
-/* id: a file name. options: of dhcp_resolver_options(). */
+/* Before dhcp_create: guests of this directory that `known` does not know are forgotten. They went
+ * while no agent was there, and who has their address now would be kept from it by their line. */
+void dhcp_forget_others(
+	const char *directory, bool (*known)(void *user, const char *id), void *user);
+/* id: a file name. options: of dhcp_resolver_options(). Again with something else: that counts from
+ * now on. */
 int dhcp_add(struct dhcp *d, const char *id, const char *mac, const char *address,
 	const char *hostname, const char *options, struct err *err) _must_check_;
 void dhcp_remove(struct dhcp *d, const char *id);

@@ -5,8 +5,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/str.h"
 #include "node/net/dhcp.h"
 
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -75,6 +79,41 @@ static void no_more_than_an_option_holds(void **state)
 	expect(LIST(NULL), LIST(hundred, hundred, hundred, exact, "c"), expected);
 }
 
+static bool is_b(void *user, const char *id)
+{
+	return streq(id, "b");
+}
+
+static void who_went_is_forgotten(void **state)
+{
+	static const char *const files[] = {"hosts/a", "hosts/b", "options/a", "options/b"};
+	char directory[] = "/tmp/hanok-dhcp-XXXXXX", path[64];
+
+	assert_non_null(mkdtemp(directory));
+	dhcp_forget_others(directory, is_b, NULL); /* there is nothing yet */
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, i ? "options" : "hosts");
+		assert_int_equal(mkdir(path, 0755), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, files[i]);
+		FILE *f = fopen(path, "we");
+
+		assert_non_null(f);
+		assert_int_equal(fclose(f), 0);
+	}
+	dhcp_forget_others(directory, is_b, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, files[i]);
+		assert_int_equal(unlink(path), i % 2 ? 0 : -1);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, i ? "options" : "hosts");
+		assert_int_equal(rmdir(path), 0);
+	}
+	assert_int_equal(rmdir(directory), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -82,6 +121,7 @@ int main(void)
 		cmocka_unit_test(words_that_are_no_domains),
 		cmocka_unit_test(where_to_boot_from),
 		cmocka_unit_test(no_more_than_an_option_holds),
+		cmocka_unit_test(who_went_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -14,6 +15,7 @@
 #include "node/net/tap_name.h"
 
 #define ALIAS "hanok network"
+#define ALIAS_ROOM ((int)sizeof(((struct links_info *)0)->alias))
 /* What an earlier agent made stays so long unless its guests are told before. */
 #define KEEP_MS 30000
 #define RETRY_MS 5000
@@ -134,14 +136,19 @@ static bool has_ports(const struct links_info *list, size_t count, unsigned brid
 	return false;
 }
 
-static void write_alias(const struct network *w, char *ret, size_t room)
+/* As long as what is read of one: of a longer name the beginning, and what tells it from others. */
+static void write_alias(const struct network *w, char ret[ALIAS_ROOM])
 {
-	if (w->config.kind == NET_KIND_BRIDGE)
-		snprintf(ret, room, ALIAS);
+	_cleanup_(free_p) char *whole = w->config.kind == NET_KIND_BRIDGE
+						? xstrdup(ALIAS)
+						: xasprintf(ALIAS " %s", w->name);
+	size_t size = strlen(whole);
+
+	if (size < ALIAS_ROOM)
+		memcpy(ret, whole, size + 1);
 	else
-		snprintf(ret, room, ALIAS " %s", w->name);
-	if (strlen(ret) > 127) /* as it is read */
-		ret[127] = '\0';
+		snprintf(ret, ALIAS_ROOM, "%.*s %016llx", ALIAS_ROOM - 18, whole,
+			(unsigned long long)fnv1a_64(whole, size));
 }
 
 static int make_bridge(const struct network *w, bool exists, const char *alias, struct err *err)
@@ -167,14 +174,14 @@ static int ensure_bridge(const struct network *w, struct err *err)
 	const struct net_config *c = &w->config;
 	_cleanup_(free_p) struct links_info *list = NULL;
 	const struct links_info *have;
-	char alias[600];
+	char alias[ALIAS_ROOM];
 	size_t count;
 	int r = links_read(w->all->c.links, &list, &count, err);
 
 	if (r < 0)
 		return r;
 	have = find_link(list, count, c->bridge);
-	write_alias(w, alias, sizeof(alias));
+	write_alias(w, alias);
 	if (have && !have->bridge)
 		return err_set(err, -EEXIST, "the link %s of the host is no bridge", c->bridge);
 	if (have && !streq(have->alias, alias)) {
@@ -197,10 +204,44 @@ static bool overlap(const struct net_range *a, const struct net_range *b)
 	       (net_range_has(a, &b->address) || net_range_has(b, &a->address));
 }
 
+/* What the host is in by other links: a range of ours would take its packets. */
+static int check_host(const struct network *w, struct err *err)
+{
+	struct ifaddrs *list = NULL;
+	int r = 0;
+
+	if (getifaddrs(&list) < 0)
+		return err_errno(err, -errno, "read the addresses of the host");
+	for (const struct ifaddrs *i = list; i && r == 0; i = i->ifa_next) {
+		struct net_range range = {.prefix = 32};
+		struct net_address own;
+		uint32_t mask;
+
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || !i->ifa_netmask ||
+			streq(i->ifa_name, w->config.bridge))
+			continue;
+		own = net_address_v4(((struct sockaddr_in *)i->ifa_addr)->sin_addr.s_addr);
+		mask = ((struct sockaddr_in *)i->ifa_netmask)->sin_addr.s_addr;
+		range.address = net_address_v4(net_address_to_v4(&own) & mask);
+		range.prefix = (uint32_t)__builtin_popcount(mask);
+		if (net_range_has(&w->config.range, &own))
+			r = err_set(err, -EINVAL,
+				"spec.config: ipam.subnet: the node's own address is in it (that "
+				"of %s)",
+				i->ifa_name);
+		else if (overlap(&w->config.range, &range))
+			r = err_set(err, -EINVAL,
+				"spec.config: ipam.subnet: overlaps with the network that the node "
+				"is in by %s",
+				i->ifa_name);
+	}
+	freeifaddrs(list);
+	return r;
+}
+
 static int check_range(const struct network *w, struct err *err)
 {
 	const struct networks *n = w->all;
-	struct net_address host;
 
 	if (!w->config.range.address.family)
 		return 0;
@@ -209,17 +250,13 @@ static int check_range(const struct network *w, struct err *err)
 			return err_set(err, -EINVAL,
 				"spec.config: ipam.subnet: overlaps with the range of pods or "
 				"services");
-	if (net_address_parse(n->c.node->host_ip, &host) == 0 &&
-		net_range_has(&w->config.range, &host))
-		return err_set(
-			err, -EINVAL, "spec.config: ipam.subnet: the node's own address is in it");
 	for (size_t i = 0; i < n->list.count; i++)
 		if (n->list.items[i] != w &&
 			overlap(&w->config.range, &n->list.items[i]->config.range))
 			return err_set(err, -EINVAL,
 				"spec.config: ipam.subnet: overlaps with that of network %s",
 				n->list.items[i]->name);
-	return 0;
+	return check_host(w, err);
 }
 
 /* ---- DHCP ---- */
@@ -230,6 +267,19 @@ static void dhcp_report(void *user, const char *problem)
 
 	if (problem)
 		log_warn("network of the node", "network", w->name, "problem", problem, NULL);
+}
+
+static bool is_user(void *user, const char *id)
+{
+	const struct network *w = user;
+
+	for (size_t i = 0; i < w->users.count; i++) {
+		_cleanup_(free_p) char *own = user_id(&w->users.items[i]);
+
+		if (streq(own, id))
+			return true;
+	}
+	return false;
 }
 
 static void ensure_dhcp(struct network *w)
@@ -246,6 +296,8 @@ static void ensure_dhcp(struct network *w)
 	mkdir(w->all->directory, 0755);
 	bits.s_addr = htonl(UINT32_MAX << (32 - c->range.prefix));
 	inet_ntop(AF_INET, &bits, mask, sizeof(mask));
+	/* Guests that run and are not told yet will be. */
+	dhcp_forget_others(directory, is_user, w);
 	w->dhcp = dhcp_create(w->all->c.node->loop,
 		&(struct dhcp_config){
 			.bridge = c->bridge,
@@ -418,7 +470,16 @@ static void sweep(struct networks *n)
 			remove_bridge(n, list[i].name);
 }
 
-/* Addresses that were kept go with the network; those of one that is there stay. */
+static bool file_is_used(const struct networks *n, const char *file)
+{
+	for (size_t i = 0; i < n->list.count; i++)
+		if (streq(n->list.items[i]->file, file))
+			return true;
+	return false;
+}
+
+/* Addresses that were kept go with the network; those of one that is there, or that guests are on
+ * still, stay. */
 static void sweep_leases(struct networks *n)
 {
 	DIR *dir = opendir(n->leases);
@@ -432,7 +493,8 @@ static void sweep_leases(struct networks *n)
 		if (!name)
 			continue;
 		*name++ = '\0';
-		if (informer_get(n->definitions, ns, name) || !(one = opendir(path)))
+		if (informer_get(n->definitions, ns, name) || file_is_used(n, e->d_name) ||
+			!(one = opendir(path)))
 			continue;
 		for (struct dirent *f; (f = readdir(one));)
 			if (f->d_name[0] != '.')
@@ -475,6 +537,8 @@ static void forget(struct networks *n, struct network *w)
 	network_destroy(w);
 	tell_netd(n);
 	sweep(n);
+	if (n->complete && informer_synced(n->definitions))
+		sweep_leases(n);
 }
 
 static int read_config(struct network *w, const struct object *o, struct net_config *ret,
@@ -547,6 +611,15 @@ static int add_user(
 		else
 			r = net_leases_choose(
 				directory, &w->config, key, mac, &in_use, &u.address, err);
+	}
+	/* A definition may have given a guest's address to another one by `hosts`. */
+	for (size_t i = 0; r == 0 && u.address.family && i < w->users.count; i++) {
+		const struct user *other = &w->users.items[i];
+
+		if (other != have && net_address_eq(&other->address, &u.address) &&
+			!(streq(other->owner, a->owner) && streq(other->interface, a->interface)))
+			r = err_set(err, -EEXIST, "its address is that of %s, which runs",
+				other->owner);
 	}
 	if (r < 0)
 		return err_context(err, r, "network %s", w->name);
@@ -702,8 +775,11 @@ static void reread(struct network *w, const struct object *o)
 	arena_finish(&w->arena);
 	w->arena = a;
 	w->config = now;
-	for (size_t i = 0; i < w->users.count; i++)
+	for (size_t i = 0; i < w->users.count; i++) {
 		guard(w, &w->users.items[i], true);
+		if (tell_dhcp(w, &w->users.items[i], &err) < 0)
+			dhcp_report(w, err.msg);
+	}
 	tell_ports(w);
 }
 

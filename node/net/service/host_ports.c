@@ -1,5 +1,7 @@
 #include "node/net/service/host_ports.h"
 
+#include <stdio.h>
+
 #include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "node/net/service/service_map.h" /* netd_ops */
@@ -11,6 +13,7 @@ struct owner {
 	char *name;
 	struct net_host_port *ports;
 	size_t count;
+	bool waits; /* for a port that another one has, or for its own other one; was told */
 };
 
 struct host_ports {
@@ -67,7 +70,7 @@ static int by_key(const struct netd_op *a, const struct netd_op *b)
 
 struct wanted {
 	struct netd_op op;
-	size_t at;
+	size_t at, owner;
 };
 
 /* Of the same key the oldest first. */
@@ -84,10 +87,23 @@ static bool same_target(const struct netd_op *a, const struct netd_op *b)
 	return a->to_port == b->to_port && net_address_eq(&a->to, &b->to);
 }
 
-/* By key, each once. */
-static void want_all(const struct host_ports *h, netd_ops *ret)
+static void tell_waits(struct owner *o, const struct owner *has, uint16_t port)
 {
+	char number[8];
+
+	if (o->waits)
+		return;
+	snprintf(number, sizeof(number), "%u", port);
+	log_warn("a port of this node is another's, and leads there until that lets go", "port",
+		number, "wants", o->name, "has", has->name, NULL);
+}
+
+/* By key, each once. */
+static void want_all(struct host_ports *h, netd_ops *ret)
+{
+	_cleanup_(free_p) bool *waits = xcalloc(h->owners.count + 1, sizeof(*waits));
 	VEC(struct wanted) all = {0};
+	size_t winner = 0;
 
 	for (size_t i = 0; i < h->owners.count; i++) {
 		const struct owner *o = &h->owners.items[i];
@@ -103,14 +119,25 @@ static void want_all(const struct host_ports *h, netd_ops *ret)
 
 			op.address.family = p->to.family;
 			if (h->has[p->to.family == AF_INET6])
-				VEC_PUSH(&all, ((struct wanted){op, all.count}));
+				VEC_PUSH(&all, ((struct wanted){op, all.count, i}));
 		}
 	}
 	if (all.count)
 		qsort(all.items, all.count, sizeof(*all.items), by_key_and_age);
-	for (size_t i = 0; i < all.count; i++)
-		if (i == 0 || by_key(&all.items[i - 1].op, &all.items[i].op) != 0)
+	for (size_t i = 0; i < all.count; i++) {
+		size_t owner = all.items[i].owner;
+
+		if (i == 0 || by_key(&all.items[winner].op, &all.items[i].op) != 0) {
+			winner = i;
 			VEC_PUSH(ret, all.items[i].op);
+		} else if (!same_target(&all.items[winner].op, &all.items[i].op) && !waits[owner]) {
+			waits[owner] = true;
+			tell_waits(&h->owners.items[owner],
+				&h->owners.items[all.items[winner].owner], all.items[i].op.port);
+		}
+	}
+	for (size_t i = 0; i < h->owners.count; i++)
+		h->owners.items[i].waits = waits[i];
 	VEC_FINISH(&all);
 }
 

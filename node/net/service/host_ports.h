@@ -9,7 +9,7 @@ struct host_ports;
 struct host_ports *host_ports_create(uv_loop_t *loop, struct netd_client *netd);
 void host_ports_destroy(struct host_ports *h); /* the kernel's state stays; NULL allowed */
 /* What `owner` has now; count 0 = none. A port that another owner has stays with that one until it
- * lets go, then the oldest of those that wait gets it. */
+ * lets go, then the oldest of those that wait gets it; the log tells who waits. */
 void host_ports_set(
 	struct host_ports *h, const char *owner, const struct net_host_port *ports, size_t count);
 /* All owners are known: until then the kernel keeps what an earlier agent left there. */
