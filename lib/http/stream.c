@@ -218,7 +218,7 @@ static bool stream_has_buffered(const struct stream *s)
 
 static void stream_mark_dirty(struct stream *s)
 {
-	if (stream_queued(s) > STREAM_HIGH_BYTES)
+	if (stream_queued(s) >= STREAM_HIGH_BYTES)
 		s->above_high = true;
 	s->dirty = true;
 	if (!s->blocked)
