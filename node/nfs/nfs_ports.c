@@ -12,7 +12,8 @@
 #include "lib/base/str.h"
 
 #define ADDRESSES_MAX 8
-#define WAIT_S 2 /* for a connection, and again for the answers */
+#define WAIT_S 2      /* for a connection, for what it takes, and for the answers */
+#define PATIENCE_S 20 /* for all addresses: those behind are told without ports */
 
 #define RPCBIND_PORT 111
 #define PROGRAM_PORTMAP 100000
@@ -149,11 +150,14 @@ int nfs_ports_find(struct arena *a, const char *server, struct json *answer, str
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
 	struct json *addresses = json_new_array(a);
+	struct clock *clock = clock_system();
+	int64_t until_ns;
 	int r = getaddrinfo(server, NULL, &hints, &list);
 
 	if (r)
 		return err_set(err, -EHOSTUNREACH, "NFS server %s: its name has no address: %s",
 			server, gai_strerror(r));
+	until_ns = clock->mono_ns(clock) + PATIENCE_S * NS_PER_S;
 	for (struct addrinfo *i = list; i && json_count(addresses) < ADDRESSES_MAX;
 		i = i->ai_next) {
 		struct json *one = json_new_object(a);
@@ -169,7 +173,8 @@ int nfs_ports_find(struct arena *a, const char *server, struct json *answer, str
 		text[strcspn(text, "%")] = '\0'; /* the scope of a link-local one */
 		json_set_str(a, one, "address", text);
 		json_set_bool(a, one, "own", is_own(&to, i->ai_addrlen));
-		json_set(a, one, "ports", ports_of(a, &to, i->ai_addrlen));
+		if (clock->mono_ns(clock) < until_ns)
+			json_set(a, one, "ports", ports_of(a, &to, i->ai_addrlen));
 		json_push(a, addresses, one);
 	}
 	freeaddrinfo(list);
