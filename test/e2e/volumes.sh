@@ -77,10 +77,11 @@ k delete pod/keeper pvc/data --timeout=120s >/dev/null
 check "is Released" eventually 20 matches Released k get pv "$volume"
 lab_node_end 1
 on_node 1 mv "$path" "$local/.removing-$volume"
-on_node 1 mkdir "$local/.removing-pvc-gone" "$local/pvc-nobodys"
+on_node 1 mkdir "$local/.removing-pvc-gone" "$local/.new-pvc-gone" "$local/pvc-nobodys"
 check "the agent starts" lab_node_up 1
 check "what was put aside is back" eventually 20 matches '^kept$' on_node 1 cat "$path/file"
 check "what has no volume any more is removed" eventually 20 on_node 1 test ! -e "$local/.removing-pvc-gone"
+check "and half a copy for a claim that has gone" eventually 20 on_node 1 test ! -e "$local/.new-pvc-gone"
 check "a directory that nobody knows stays" on_node 1 rmdir "$local/pvc-nobodys"
 k patch pv "$volume" --type=merge -p '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}' >/dev/null
 check "and at last it goes" eventually 20 on_node 1 test ! -e "$path"
