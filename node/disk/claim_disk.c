@@ -59,7 +59,8 @@ void claim_disk_cancel(struct claim_disk *c)
 	claim_nfs_cancel(c->nfs);
 	if (c->grow) {
 		disk_grow_cancel(c->grow);
-		disks_release(d, c->place.directory);
+		/* Its layer is still to be taken back. */
+		disks_release_after(d, c->place.directory, c->place.directory);
 	}
 	uv_close((uv_handle_t *)&c->timer, freed);
 	/* Somebody may have waited for what it was making. */
