@@ -68,6 +68,9 @@ int disk_adopt(
 	if (r < 0)
 		return err_errno(err, r, "link '%s' to '%s'", path, dir);
 	r = overlay_create(fd, top, size_bytes, base, format, err);
+	/* It was fetched a moment ago, perhaps, and the disk is said to be there from now on. */
+	if (r == 0 && fsync(file) < 0)
+		r = err_errno(err, -errno, "write '%s'", path);
 	if (r == 0)
 		r = disk_dir_publish(dir, top, size_bytes, err);
 	if (r < 0) {

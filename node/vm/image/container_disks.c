@@ -27,9 +27,9 @@
 
 /*  CHECKING --+--> (cached) -------------------------------------------+
  *     |       +--> INSPECTING -> COPYING -> LISTING <-> (next layer)    +--> done
- *     |                 |  (known digest) ------ | -> EXTRACTING -> PROBING
+ *     |                 |  (known digest) ------ | -> EXTRACTING -> PROBING -> SYNCING
  */
-enum fetch_state { CHECKING, INSPECTING, COPYING, LISTING, EXTRACTING, PROBING };
+enum fetch_state { CHECKING, INSPECTING, COPYING, LISTING, EXTRACTING, PROBING, SYNCING };
 
 struct fetch {
 	struct container_disks *owner;
@@ -338,6 +338,27 @@ static void finish_file(struct fetch *f)
 	}
 }
 
+static void synced(void *user, const struct child_result *r, const struct err *failure)
+{
+	struct fetch *f = user;
+
+	f->child = NULL;
+	if (failure)
+		fail(f, "ErrImagePull", failure, "keep image");
+	else
+		finish_file(f);
+}
+
+/* What has its name is all there, also after a power failure: nobody looks at it again. */
+static void sync_file(struct fetch *f)
+{
+	_cleanup_(free_p) char *path = xasprintf("%s/out", f->work);
+	const char *argv[] = {"sync", path, NULL};
+
+	f->state = SYNCING;
+	f->child = run(f, argv, NULL, TOOL_TIMEOUT_MS, 0, synced);
+}
+
 static void probed(void *user, const struct child_result *r, const struct err *failure)
 {
 	struct fetch *f = user;
@@ -348,7 +369,7 @@ static void probed(void *user, const struct child_result *r, const struct err *f
 	if (failure)
 		err = *failure;
 	else if (disk_info_check(r->out, r->out_size, &bytes, &err) == 0) {
-		finish_file(f);
+		sync_file(f);
 		return;
 	}
 	fail(f, "InvalidDisk", &err, "disk in image");
@@ -399,7 +420,7 @@ static void extracted(void *user, const struct child_result *r, const struct err
 	}
 	if (!f->is_disk) {
 		f->format = "file";
-		finish_file(f);
+		sync_file(f);
 		return;
 	}
 	/* Never qemu-img's own guess: what a guest wrote into a raw disk could look like a format
