@@ -176,6 +176,16 @@ static void fail_of(struct disk_import *i, const struct err *failure)
 	end(i, &err);
 }
 
+/* What failed is the file's fault, unless the program did not come to look at it, or was ended by
+ * the host, which may have been short of memory: that is tried again. */
+static int fault_of(const struct child_result *r, const struct err *failure)
+{
+	bool host = r->signal ? r->signal == SIGKILL && !r->timed_out
+			      : r->exit_code < 0 || r->exit_code == 126 || r->exit_code == 127;
+
+	return host ? failure->code : -EINVAL;
+}
+
 /* ---- publishing ---- */
 
 struct publishing {
@@ -456,7 +466,7 @@ static void on_checked(void *user, const struct child_result *r, const struct er
 	/* 3: some clusters belong to nobody, which harms nothing. */
 	if (failure && r->exit_code != 3) {
 		err = *failure;
-		err_context(&err, err.code = -EINVAL, "the qcow2 disk is damaged");
+		err_context(&err, err.code = fault_of(r, failure), "the qcow2 disk is damaged");
 		end(i, &err);
 		return;
 	}
@@ -547,7 +557,8 @@ static void on_told(void *user, const struct child_result *r, const struct err *
 	i->child = NULL;
 	if (failure) {
 		err = *failure;
-		err_context(&err, err.code = -EINVAL, "the %s disk can't be read", i->probe.format);
+		err_context(&err, err.code = fault_of(r, failure), "the %s disk can't be read",
+			i->probe.format);
 	} else if (json_parse(&i->arena, r->out, r->out_size, NULL, &doc, &err) == 0) {
 		bytes = json_int_or(json_get(doc, "virtual-size"), 0);
 		if (json_get(doc, "backing-filename") || json_get(doc, "full-backing-filename"))
@@ -598,7 +609,7 @@ static void on_unpacked(void *user, const struct child_result *r, const struct e
 	}
 	if (failure) {
 		err = *failure;
-		err.code = -EINVAL;
+		err.code = fault_of(r, failure);
 		fail_of(i, &err);
 		return;
 	}
