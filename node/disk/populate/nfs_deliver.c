@@ -159,6 +159,11 @@ static void on_told(void *user, const struct json *answer, const struct err *err
 	d->job = file_work_queue(d->o.node->files, n->directory, note, on_noted, n);
 }
 
+char *nfs_deliver_name(const char *uid)
+{
+	return xasprintf(DISK_NEW_PREFIX "%s", uid);
+}
+
 bool nfs_deliver_made(const char *directory, const char *file)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -278,7 +283,8 @@ struct nfs_deliver *nfs_deliver_start(const struct nfs_deliver_options *o)
 	struct reading *r = xcalloc(1, sizeof(*r));
 
 	d->o = *o;
-	d->fresh = arena_printf(&d->arena, DISK_NEW_PREFIX "%s", o->uid);
+	_cleanup_(free_p) char *fresh = nfs_deliver_name(o->uid);
+	d->fresh = arena_strdup(&d->arena, fresh);
 	r->d = d;
 	r->run_as = d->run_as = child_user_new();
 	r->directory = xstrdup(o->directory);

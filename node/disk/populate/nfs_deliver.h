@@ -29,6 +29,9 @@ struct nfs_deliver_options {
 struct nfs_deliver *nfs_deliver_start(const struct nfs_deliver_options *o);
 void nfs_deliver_cancel(struct nfs_deliver *d); /* done is not called; NULL allowed */
 
+/* What it is called there until it is whole; to be freed. */
+char *nfs_deliver_name(const char *uid);
+
 /* Whether a file of the server ("file" of `hanok nfs ... size`) is what was delivered out of the
  * staging directory. Reads a small file. */
 bool nfs_deliver_made(const char *directory, const char *file);

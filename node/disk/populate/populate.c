@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <sys/statvfs.h>
 
+#include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/table.h"
 #include "lib/client/wakeup.h"
@@ -44,8 +45,15 @@ struct populator {
 	struct disks *disks;
 	struct table works; /* uid -> struct work */
 	struct table asked; /* uid -> struct asking */
+	struct list drops;  /* struct drop */
 	struct wakeup *ask_again;
 	bool ending, swept;
+};
+
+/* Half a disk on a server, of a DataVolume that is gone. */
+struct drop {
+	struct list link;
+	struct nfs_call *call;
 };
 
 /* Of the server whether this node is the one that fills the claim. */
@@ -68,6 +76,7 @@ struct work {
 	struct nfs_deliver *deliver;
 	bool own; /* the directory is of this node's provisioner */
 	bool delivered;
+	bool wrote; /* there may be a part of it on the server */
 	struct file_job *read;
 	struct client_call *call;
 	struct wakeup *retry, *tell, *room;
@@ -134,12 +143,48 @@ static void work_free(struct work *w)
 	free(w);
 }
 
+static void drop_free(struct drop *d)
+{
+	list_remove(&d->link);
+	nfs_call_cancel(d->call);
+	free(d);
+}
+
+static void on_dropped(void *user, const struct json *answer, const struct err *err)
+{
+	struct drop *d = user;
+
+	d->call = NULL;
+	if (err && err->code != -ENOENT)
+		log_info("half a disk may be left on a server", "problem", err->msg, NULL);
+	drop_free(d);
+}
+
+static void drop_fresh(struct work *w)
+{
+	_cleanup_(free_p) char *name = nfs_deliver_name(w->job.uid);
+	struct drop *d = xcalloc(1, sizeof(*d));
+
+	/* Nobody writes it from here on. */
+	nfs_deliver_cancel(TAKE_PTR(w->deliver));
+	list_append(&w->p->drops, &d->link);
+	d->call = nfs_call(w->p->n->loop, w->nfs, "remove", name, NULL, on_dropped, d);
+}
+
 static void forget(struct work *w)
 {
 	if (w->nfs)
 		nfs_staging_remove(w->p->n, w->job.uid);
 	table_remove(&w->p->works, w->job.uid);
 	work_free(w);
+}
+
+/* Its DataVolume is gone; not when another node has it now, which uses the same name there. */
+static void forget_gone(struct work *w)
+{
+	if (w->nfs && w->wrote)
+		drop_fresh(w);
+	forget(w);
 }
 
 /* ---- status ---- */
@@ -161,7 +206,7 @@ static void on_told(void *user, const struct client_result *r)
 			object_unref(fresh);
 		}
 	} else if (r->code == 404) {
-		forget(w);
+		forget_gone(w);
 		return;
 	} else {
 		log_debug("status of a data volume was refused", "name", w->job.name, "error",
@@ -295,6 +340,7 @@ static void on_delivered(void *user, const struct err *err)
 
 	w->deliver = NULL;
 	w->delivered = !err;
+	w->wrote = w->wrote && err;
 	if (err && err->code == -EEXIST)
 		populate_fail(&w->job, err);
 	else if (err)
@@ -306,6 +352,7 @@ static void on_delivered(void *user, const struct err *err)
 static void deliver(struct work *w)
 {
 	w->phase = DELIVERING;
+	w->wrote = true;
 	w->deliver = nfs_deliver_start(&(struct nfs_deliver_options){
 		.node = w->p->n,
 		.place = w->nfs,
@@ -828,7 +875,10 @@ static void look(struct populator *p, struct object *dv)
 	struct claim_place place;
 	const char *reason;
 
-	if (w && (dv->deleting || is_taken_away(w, dv))) {
+	if (w && dv->deleting) {
+		forget_gone(w);
+		w = NULL;
+	} else if (w && is_taken_away(w, dv)) {
 		forget(w);
 		w = NULL;
 	}
@@ -855,7 +905,7 @@ static void on_data_volume(void *user, const struct object *old, const struct ob
 	struct work *w = old ? table_get(&p->works, old->uid) : NULL;
 
 	if (w && (!new || !streq(new->uid, old->uid)))
-		forget(w);
+		forget_gone(w);
 	if (new)
 		look(p, (struct object *)(uintptr_t) new);
 }
@@ -943,6 +993,7 @@ struct populator *populator_create(struct node *n, struct container_disks *image
 	p->n = n;
 	p->images = images;
 	p->disks = n->disks;
+	list_init(&p->drops);
 	p->ask_again = wakeup_create(n->loop, n->clock, look_at_all, p);
 	p->data_volumes = informer_create(n->client,
 		kind_by_name(n->kinds, "cdi.kubevirt.io", "v1beta1", "DataVolume"), NULL, NULL,
@@ -964,6 +1015,8 @@ void populator_destroy(struct populator *p)
 	for (struct table_iter i = table_iterate(&p->asked); table_next(&i);)
 		asking_free(i.value);
 	table_finish(&p->asked);
+	LIST_FOR_EACH(d, &p->drops, struct drop, link)
+		drop_free(d);
 	wakeup_destroy(p->ask_again);
 	informer_destroy(p->data_volumes);
 	free(p);
