@@ -16,6 +16,7 @@
 #include "lib/base/table.h"
 #include "lib/client/wakeup.h"
 #include "lib/object/quantity.h"
+#include "node/disk/disks.h"
 #include "node/disk/fill.h"
 #include "node/nfs/nfs.h"
 #include "node/storage/local_pool.h"
@@ -571,6 +572,17 @@ static void look_at_claim(struct nfs_provisioner *p, const struct object *claim)
 		provision(p, claim);
 }
 
+/* Its claim has gone, but a guest of this node that was asked to let the disk go may not have. */
+static bool guest_has(struct nfs_provisioner *p, const struct json *pv)
+{
+	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
+	const char *ns = json_str_or(json_path(pv, "spec.claimRef.namespace"), "");
+	struct nfs_place place;
+
+	return p->n->disks && nfs_place_read(&a, pv, &place, NULL) == 0 &&
+	       disks_directory_in_use(p->n->disks, ns, nfs_url(&a, &place, NULL));
+}
+
 static void look_at_volume(struct nfs_provisioner *p, const struct object *volume)
 {
 	_cleanup_(arena_finish) struct arena a = ARENA_INIT;
@@ -583,6 +595,11 @@ static void look_at_volume(struct nfs_provisioner *p, const struct object *volum
 		!streq(json_path_str(pv, "spec.persistentVolumeReclaimPolicy"), "Delete") ||
 		!share_of(&a, pv, &share))
 		return;
+	if (guest_has(p, pv)) {
+		if (!wakeup_armed(p->retry))
+			wakeup_in(p->retry, RETRY_MS);
+		return;
+	}
 	j = job_new(p, FOR_REMOVAL, volume);
 	j->name = j->about->name;
 	if (share_of(&j->arena, doc_of(j), &j->share))
