@@ -120,10 +120,12 @@ static void on_errors(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 }
 
 /* An earlier agent that was killed left its dnsmasq: it holds the port. */
-static void end_earlier(struct dhcp *d)
+void dhcp_end_earlier(const char *directory)
 {
+	_cleanup_(free_p) char *hosts = xasprintf("%s/hosts", directory);
+	_cleanup_(free_p) char *pid_file = xasprintf("%s/dnsmasq.pid", directory);
 	char text[32];
-	_cleanup_(close_p) int fd = open(d->pid_file, O_RDONLY | O_CLOEXEC);
+	_cleanup_(close_p) int fd = open(pid_file, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 	int64_t pid;
 
@@ -135,8 +137,8 @@ static void end_earlier(struct dhcp *d)
 	if (n <= 0 || parse_i64((struct str){text, (size_t)n}, &pid) < 0 || pid <= 1 ||
 		pid > INT32_MAX)
 		return;
-	old_process_signal((pid_t)pid, "dnsmasq", d->hosts, SIGKILL);
-	unlink(d->pid_file);
+	old_process_signal((pid_t)pid, "dnsmasq", hosts, SIGKILL);
+	unlink(pid_file);
 }
 
 static bool is_reachable(const char *server)
@@ -244,7 +246,7 @@ static void start(struct dhcp *d)
 		uv_timer_start(&d->timer, on_timer, 10, 0);
 		return;
 	}
-	end_earlier(d);
+	dhcp_end_earlier(d->directory);
 	buf_clear(&d->said);
 	buf_printf(&interface, "--interface=%s", d->bridge);
 	buf_printf(&range, "--dhcp-range=%s,static,%s,12h", d->network, d->netmask);

@@ -35,6 +35,8 @@ struct dhcp_config {
 struct dhcp *dhcp_create(uv_loop_t *loop, const struct dhcp_config *c,
 	void (*report)(void *user, const char *problem), void *user);
 void dhcp_destroy(struct dhcp *d); /* ends dnsmasq; NULL allowed */
+/* Ends the dnsmasq of this directory that an agent which was killed left. */
+void dhcp_end_earlier(const char *directory);
 /* Before dhcp_create: guests of this directory that `known` does not know are forgotten. They went
  * while no agent was there, and who has their address now would be kept from it by their line. */
 void dhcp_forget_others(

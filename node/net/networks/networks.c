@@ -456,6 +456,24 @@ static void remove_bridge(struct networks *n, const char *name)
 		log_warn("network of the node", "problem", err.msg, NULL);
 }
 
+/* An earlier agent's, of the network that the alias names. */
+static void end_dhcp(struct networks *n, const char *alias)
+{
+	_cleanup_(free_p) char *file = NULL, *directory = NULL;
+	char *slash;
+
+	/* One that is used has another bridge now, and a dnsmasq of its own. */
+	if (!str_has_prefix(alias, ALIAS " ") || find(n, alias + strlen(ALIAS " ")))
+		return;
+	file = xstrdup(alias + strlen(ALIAS " "));
+	slash = strchr(file, '/');
+	if (!slash || strchr(slash + 1, '/'))
+		return;
+	*slash = '_';
+	directory = xasprintf("%s/%s", n->directory, file);
+	dhcp_end_earlier(directory);
+}
+
 /* Bridges of ours that nobody uses. */
 static void sweep(struct networks *n)
 {
@@ -466,8 +484,11 @@ static void sweep(struct networks *n)
 		return;
 	for (size_t i = 0; i < count; i++)
 		if (list[i].bridge && str_has_prefix(list[i].alias, ALIAS) &&
-			!bridge_is_used(n, list[i].name) && !has_ports(list, count, list[i].index))
+			!bridge_is_used(n, list[i].name) &&
+			!has_ports(list, count, list[i].index)) {
+			end_dhcp(n, list[i].alias);
 			remove_bridge(n, list[i].name);
+		}
 }
 
 static bool file_is_used(const struct networks *n, const char *file)
