@@ -116,12 +116,26 @@ port_of() { lab_virsh domiflist "e2e-vm-networks_$1" | awk '/bridge/ { print $1;
 port=$(port_of natted)
 check_output "a port may send from its own MAC address alone" "\"$port\" \. 02:00:00:00:77:01" on_node 1 nft list set bridge hanok-ports checked_macs
 
-# A new agent takes over what is there.
+on_node 1 sh -c 'ip link add near0 type dummy && ip link set near0 up && ip addr add 192.0.2.9/24 dev near0'
+{
+	network clash '{"type":"hanok-nat","ipam":{"subnet":"192.0.2.128/25"}}'
+	machine clash nic:clash
+} >"$TEST_DIR/clash.yaml"
+check "a network with a part of one that the node is in" k apply -f "$TEST_DIR/clash.yaml"
+check "is not made, and why" eventually 60 matches 'overlaps with the network that the node is in by near0' k describe vmi clash
+check "it goes" k delete vm clash --timeout=60s
+on_node 1 ip link del near0
+
+# A new agent takes over what is there; a guest that went meanwhile, whose address is another's now, is forgotten.
 lab_node_end 1
+hosts=$(on_node 1 sh -c 'echo /run/hanok-node-*/networks/e2e-vm-networks_nat/hosts')
+check "while no agent runs" on_node 1 sh -c "echo 02:00:00:00:77:99,set:gone-nic,192.168.150.10 >$hosts/gone-nic"
 check "while no agent runs the port mapping works" eventually 10 answers "lab_in fabric" 172.31.0.1:18081 natted
 lab_node_up 1
 dhcp_serves() { on_node 1 sh -c 'pgrep -f "[d]nsmasq.*_nat/hosts"'; }
 check "a new agent starts the network's DHCP server" eventually 40 dhcp_serves
+check "which knows no guest that has gone" eventually 20 on_node 1 test ! -e "$hosts/gone-nic"
+check "and knows those that run" eventually 20 on_node 1 grep -q 192.168.150.10 -r "$hosts"
 check "and leads the port on" eventually 40 answers "lab_in fabric" 172.31.0.1:18081 natted
 check_output "rules are there" 'masquerade' on_node 1 nft list table ip hanok-networks
 
