@@ -116,7 +116,7 @@ port_of() { lab_virsh domiflist "e2e-vm-networks_$1" | awk '/bridge/ { print $1;
 port=$(port_of natted)
 check_output "a port may send from its own MAC address alone" "\"$port\" \. 02:00:00:00:77:01" on_node 1 nft list set bridge hanok-ports checked_macs
 
-on_node 1 sh -c 'ip link add near0 type dummy && ip link set near0 up && ip addr add 192.0.2.9/24 dev near0'
+on_node 1 sh -c 'ip link add near0 type bridge && ip link set near0 up && ip addr add 192.0.2.9/24 dev near0'
 {
 	network clash '{"type":"hanok-nat","ipam":{"subnet":"192.0.2.128/25"}}'
 	machine clash nic:clash
