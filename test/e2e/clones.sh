@@ -140,6 +140,13 @@ check "with what was: nothing" matches '^[^d]' eval 'shows kept | od -An -tx1'
 check "a claim whose dataSource is a claim" k wait --for=jsonpath='{.status.phase}'=Bound pvc/plain --timeout=120s
 check "has the data" matches '^delta' shows plain
 check "and shares nothing where it is asked for" matches '^0$' shared plain
+hasty=$(sed -n '/metadata: {name: plain,/,/^---/p' "$TEST_DIR/copies.yaml" | sed '/^---/d; s/name: plain/name: hasty/; 1i apiVersion: v1\nkind: PersistentVolumeClaim' |
+	k create -o 'jsonpath={.metadata.uid}' -f -)
+check "a copy whose claim is deleted at once" k delete pvc hasty --timeout=60s
+leaves_nothing() { on_node 1 sh -c "[ ! -e $local_dir/pvc-$hasty ] && [ ! -e $local_dir/.new-pvc-$hasty ]"; }
+check "leaves nothing" eventually 20 leaves_nothing
+sleep 1 # what would end by and by would come now
+check "then neither" leaves_nothing
 check "one that is too small is refused" eventually 20 matches 'smaller than the source' k get dv small \
 	-o 'jsonpath={.status.conditions}'
 elsewhere() { k --namespace e2e-clones-other "$@"; }
