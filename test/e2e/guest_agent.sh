@@ -110,6 +110,14 @@ check "the agent answers" eventually 60 sub told guestosinfo -f
 sleep 5
 check_output "the guest was ready all the time" "^$since\$" ready_since
 check "nothing is said to have failed" no_new_failures
+# A new one has not looked at its guests' channels yet when it is asked for the first time.
+for n in 1 2 3; do
+	lab_service_end node1 libvirtd 0
+	check "libvirt's daemon is killed and there again, time $n" lab_libvirt_up 1
+	check "and the agent answers" eventually 60 sub told guestosinfo -f
+done
+check "nothing is said to have failed because of it" no_new_failures
+check "the agent is connected" k wait --for=condition=AgentConnected vmi/told --timeout=60s
 set_again() { k get events --field-selector "involvedObject.uid=$(k_field vmi/told .metadata.uid),reason=AccessCredentialsSyncSuccess" -o 'jsonpath={range .items[*]}{.count}{" "}{end}'; }
 set_before=$(set_again)
 lab_node_end 1

@@ -2,6 +2,9 @@
 
 #include "lib/base/list.h"
 
+/* A libvirt that has just started has not looked at its guests' channels yet, and sends no event
+ * when it has: that a channel is closed counts when it still is after these. */
+static const unsigned missed_s[] = {1, 2, 4};
 /* A guest that has just started gets its addresses little by little. */
 static const unsigned first_looks_s[] = {1, 2, 4, 8, 15};
 #define LOOK_S 30
@@ -30,6 +33,7 @@ struct guest_agent {
 	bool destroyed;
 	unsigned due;	   /* facts to be asked for */
 	unsigned failures; /* in a row */
+	unsigned missed;   /* times that the channel was closed, which does not count yet */
 	unsigned looks;	   /* since it came */
 	int64_t slow_at_ns;
 	int64_t came_at_ns; /* by the last event that said so; 0 = none */
@@ -69,7 +73,9 @@ static void arm(struct guest_agent *g)
 	unsigned pause = LOOK_S;
 
 	/* Nobody there: its coming is an event; this is for those that were lost. */
-	if (!g->present)
+	if (g->missed)
+		pause = missed_s[g->missed - 1];
+	else if (!g->present)
 		pause = LOOK_MAX_S;
 	else if (g->failures)
 		pause = MIN((unsigned)LOOK_S << MIN(g->failures, 4u), (unsigned)LOOK_MAX_S);
@@ -117,6 +123,7 @@ static bool set_present(struct guest_agent *g, bool present)
 	bool news = !g->known;
 
 	g->known = true;
+	g->missed = 0;
 	if (g->present == present)
 		return news;
 	g->present = present;
@@ -138,7 +145,12 @@ static void answered(void *user, const struct json *value, const struct err *err
 	bool changed = false, given_up = false;
 
 	g->call = NULL;
-	if (err && err->code == -ENOTCONN) {
+	if (err && err->code == -ENOTCONN && (g->present || !g->known) &&
+		g->missed < ARRAY_LEN(missed_s)) {
+		g->missed++;
+		g->due = 0;
+		given_up = true;
+	} else if (err && err->code == -ENOTCONN) {
 		changed = set_present(g, false);
 	} else if (err && (err->code == -EHOSTDOWN || err->code == -EAGAIN)) {
 		/* It was not asked: all is as it was. When libvirt is back it is looked for. */

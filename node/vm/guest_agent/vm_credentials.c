@@ -58,6 +58,9 @@ static void later(struct vm_credentials *c, unsigned ms)
 static void round_ended(struct vm_credentials *c)
 {
 	struct err failed = c->failed;
+	/* libvirt went away, or has not found the guest's channel yet: that says nothing. */
+	bool unasked =
+		failed.code == -EHOSTDOWN || failed.code == -EAGAIN || failed.code == -ENOTCONN;
 
 	arena_finish(&c->values);
 	c->count = c->at = 0;
@@ -67,7 +70,8 @@ static void round_ended(struct vm_credentials *c)
 		later(c, RETRY_MS);
 	c->again = false;
 	c->failed = ERR_INIT;
-	report(c, !failed.code, failed.msg);
+	if (!unasked)
+		report(c, !failed.code, failed.msg);
 }
 
 static void set_ended(struct vm_credentials *c, const struct err *err)
