@@ -245,6 +245,14 @@ check "virsh managedsave" lab_virsh managedsave e2e-control_guest
 check "is a save" eventually 20 matches '^Saved: ' condition vmi/guest Paused
 check "virsh start" lab_virsh start e2e-control_guest
 check "restores" eventually 20 matches '^: $' condition vmi/guest Paused
+check "pause" virt pause guest
+check "a paused guest is saved" virt save guest
+check "it is" eventually 60 matches '^Saved: ' condition vmi/guest Paused
+check "restored" virt restore guest
+check "it is paused as before" eventually 60 matches '^PausedByUser: ' condition vmi/guest Paused
+check "unpause" virt unpause guest
+check "ends that" eventually 60 matches '^: $' condition vmi/guest Paused
+check_output "no save is said to have failed" '^$' k get events --field-selector "involvedObject.uid=$instance,reason=SaveFailed" -o name
 check "virsh undefine" lab_virsh undefine e2e-control_guest
 persistent() { lab_virsh dominfo e2e-control_guest | grep Persistent; }
 check "the definition is made anew" eventually 20 matches 'yes' persistent

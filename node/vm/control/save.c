@@ -78,6 +78,9 @@ static void ended(struct vm_saver *s, const char *problem)
 	} else if (problem && w->saving) {
 		vm_say(w, "Warning", "SaveFailed", "The guest could not be saved: %s", problem);
 		unmark(w);
+	} else if (!w->core.busy && vm_core_alive(&w->core)) {
+		/* The event comes by another connection, perhaps later. */
+		w->core.domain = VM_DOMAIN_UNKNOWN;
 	}
 	vm_worker_step(w);
 }

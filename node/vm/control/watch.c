@@ -2,6 +2,7 @@
  * same host, QEMU, the guest itself. docs/virtual-machines.md has the table of what follows. */
 #include "node/vm/control/control.h"
 #include "node/vm/live/live.h"
+#include "node/vm/snapshot/snapshots.h"
 
 #include <stdio.h>
 
@@ -22,8 +23,17 @@ void vm_pause_words(const struct vm_worker *w, const char **ret_reason, const ch
 		*ret_reason = "GuestPanicked";
 		*ret_message = "VMI was paused because the guest's system crashed";
 		break;
-	/* For a moment, as part of something else. */
 	case LIBVIRT_PAUSED_MIGRATION:
+		/* Of one that was paused when it was saved libvirt says so, too, when it is back.
+		 */
+		if (!vm_snapshots_under_way(w->m->snapshots)) {
+			*ret_reason = "PausedByUser";
+			*ret_message = "VMI was paused by user";
+			break;
+		}
+		*ret_reason = *ret_message = NULL;
+		break;
+	/* For a moment, as part of something else. */
 	case LIBVIRT_PAUSED_SAVE:
 	case LIBVIRT_PAUSED_DUMP:
 	case LIBVIRT_PAUSED_SHUTTING_DOWN:

@@ -259,6 +259,11 @@ static void on_look(void *user)
 		wakeup_in(s->look, RETRY_MS);
 }
 
+bool vm_snapshots_under_way(const struct vm_snapshots *s)
+{
+	return s && s->takes.count > 0;
+}
+
 void vm_snapshots_follow(struct vm_snapshots *s, struct vm_worker *w)
 {
 	if (!s)
