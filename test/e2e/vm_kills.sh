@@ -100,8 +100,11 @@ done
 # Of a paused guest that is saved nothing but its job tells that the file is being written: QEMU is held in the midst of it.
 qemu_gets() { on_node 1 sh -c "kill -$1 \$(cat /run/libvirt/qemu/e2e-vm-kills_busy.pid)"; }
 file_begun() { on_node 1 test -e /var/lib/libvirt/qemu/save/e2e-vm-kills_busy.save; }
+# Not before: libvirt asks it something first.
 saved_while_agent_dies() {
-	qemu_gets STOP && virt save busy && eventually 20 file_begun && kill_one agent && eventually 30 all_up && sleep 5 && file_begun
+	on_node 1 sh -c 'until [ -e /var/lib/libvirt/qemu/save/e2e-vm-kills_busy.save ]; do sleep 0.01; done
+		kill -STOP $(cat /run/libvirt/qemu/e2e-vm-kills_busy.pid)' &
+	virt save busy && wait $! && file_begun && kill_one agent && eventually 30 all_up && sleep 5 && file_begun
 }
 is_saved() { [ "$(reason)" = Saved ]; }
 check "start" eventually 60 started
