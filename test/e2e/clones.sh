@@ -140,13 +140,22 @@ check "with what was: nothing" matches '^[^d]' eval 'shows kept | od -An -tx1'
 check "a claim whose dataSource is a claim" k wait --for=jsonpath='{.status.phase}'=Bound pvc/plain --timeout=120s
 check "has the data" matches '^delta' shows plain
 check "and shares nothing where it is asked for" matches '^0$' shared plain
-hasty=$(sed -n '/metadata: {name: plain,/,/^---/p' "$TEST_DIR/copies.yaml" | sed '/^---/d; s/name: plain/name: hasty/; 1i apiVersion: v1\nkind: PersistentVolumeClaim' |
-	k create -o 'jsonpath={.metadata.uid}' -f -)
-check "a copy whose claim is deleted at once" k delete pvc hasty --timeout=60s
-leaves_nothing() { on_node 1 sh -c "[ ! -e $local_dir/pvc-$hasty ] && [ ! -e $local_dir/.new-pvc-$hasty ]"; }
-check "leaves nothing" eventually 20 leaves_nothing
-sleep 1 # what would end by and by would come now
-check "then neither" leaves_nothing
+# Its program is stopped on the way, so that it does not end before the claim goes.
+copy_stopped() {
+	local n
+	for n in 1 2 3 4 5; do
+		on_node 1 timeout 10 sh -c "until pid=\$(pgrep -f '[q]emu-img convert .*$(dir_of data)/'); do sleep 0.01; done; kill -STOP \$pid" &
+		hasty=$(sed -n '/metadata: {name: plain,/,/^---/p' "$TEST_DIR/copies.yaml" |
+			sed "/^---/d; s/name: plain/name: hasty-$n/; 1i apiVersion: v1\\nkind: PersistentVolumeClaim" |
+			k create -o 'jsonpath={.metadata.uid}' -f -)
+		wait $! && on_node 1 test -e "$local_dir/.new-pvc-$hasty" && return
+	done
+	return 1
+}
+leaves_nothing() { on_node 1 sh -c "[ ! -e $local_dir/pvc-$hasty ] && [ ! -e $local_dir/.new-pvc-$hasty ] && ! pgrep -f '[q]emu-img convert .*$local_dir'"; }
+check "a copy that is under way" copy_stopped
+check "its claim is deleted" k delete pvc --timeout=60s "$(k get pvc -o 'jsonpath={range .items[*]}{.metadata.uid} {.metadata.name}{"\n"}{end}' | sed -n "s/^$hasty //p")"
+check "nothing is left of it" eventually 20 leaves_nothing
 check "one that is too small is refused" eventually 20 matches 'smaller than the source' k get dv small \
 	-o 'jsonpath={.status.conditions}'
 elsewhere() { k --namespace e2e-clones-other "$@"; }
