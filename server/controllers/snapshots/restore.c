@@ -237,14 +237,14 @@ static bool hold_data_volume(struct sync *s, const struct json *claim)
 	return false;
 }
 
-/* The DataVolume that was held so goes on with the claim that takes the old one's place. */
+/* The DataVolume that was held so, now or by an earlier restore (whose claim is the machine's),
+ * goes on with the claim that takes the old one's place. */
 static bool has_held(struct sync *s, const char *name)
 {
 	struct pass *p = s->state;
 	struct object *o = informer_get(p->c->data_volumes, s->ns, name);
 
-	return o &&
-	       streq(annotation_of(object_doc(o, &s->arena), RESTORE_NAME_ANNOTATION), p->o->name);
+	return o && annotation_of(object_doc(o, &s->arena), PREPOPULATED_ANNOTATION);
 }
 
 static bool owned_by_machine(const struct pass *p)
