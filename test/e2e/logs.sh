@@ -30,7 +30,7 @@ spec:
   containers:
   - name: c
     image: $IMAGE
-    command: [sh, -c, "for i in 1 2 3 4 5; do echo out \$i; sleep 0.03; echo err \$i >&2; sleep 0.03; done"]
+    command: [sh, -c, "for i in 1 2 3 4 5; do echo out \$i; sleep 0.2; echo err \$i >&2; sleep 0.2; done"]
 ---
 apiVersion: v1
 kind: Pod
