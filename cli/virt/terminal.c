@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <termios.h>
 
 #include "lib/base/sm.h"
@@ -35,6 +36,10 @@ struct console {
 	uv_poll_t input;      /* terminals and pipes */
 	uv_idle_t file_input; /* regular files are always readable */
 	bool input_is_file, reading;
+	/* Tells that nobody reads what is written: an epoll of its own, since libuv would make
+	 * standard output non-blocking, for whoever has it after us, too. */
+	uv_poll_t output;
+	int output_fd; /* -1 = a file, which has no reader that can go */
 	bool is_terminal;
 	const char *terminal; /* what it is to a person; NULL = bytes for a program */
 	int result;
@@ -218,6 +223,30 @@ static void init_input(struct console *c)
 	c->input.data = c;
 }
 
+/* After the end of the input only this tells that whoever asked has gone: ssh does not wait for us,
+ * and the guest may keep its side open for minutes. */
+static void on_output_gone(uv_poll_t *p, int status, int events)
+{
+	end(p->data, 0);
+}
+
+static void watch_output(struct console *c)
+{
+	struct epoll_event errors_only = {.events = 0};
+
+	c->output_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (c->output_fd < 0)
+		return;
+	if (epoll_ctl(c->output_fd, EPOLL_CTL_ADD, STDOUT_FILENO, &errors_only) < 0 ||
+		uv_poll_init(&c->loop, &c->output, c->output_fd) < 0) {
+		close(c->output_fd);
+		c->output_fd = -1;
+		return;
+	}
+	c->output.data = c;
+	uv_poll_start(&c->output, UV_READABLE, on_output_gone);
+}
+
 static void close_handle(uv_handle_t *h, void *user)
 {
 	if (!uv_is_closing(h))
@@ -236,6 +265,7 @@ int virt_stdio(const struct kubeconfig *k, const char *path, const char *termina
 	}
 	sm_init(&c.sm, &console_class, &c, path, CONNECTING, (int64_t)uv_hrtime());
 	init_input(&c);
+	watch_output(&c);
 	_cleanup_(free_p) char *auth = client_auth_headers(k);
 	c.websocket_headers = websocket_client_headers(&a, "plain.kubevirt.io");
 	struct http_call_options o = {
@@ -260,10 +290,14 @@ int virt_stdio(const struct kubeconfig *k, const char *path, const char *termina
 	uv_close((uv_handle_t *)&c.file_input, NULL);
 	if (!c.input_is_file)
 		uv_close((uv_handle_t *)&c.input, NULL);
+	if (c.output_fd >= 0)
+		uv_close((uv_handle_t *)&c.output, NULL);
 	uv_run(&c.loop, UV_RUN_DEFAULT);
 	uv_walk(&c.loop, close_handle, NULL);
 	uv_run(&c.loop, UV_RUN_DEFAULT);
 	uv_loop_close(&c.loop);
+	if (c.output_fd >= 0)
+		close(c.output_fd);
 	arena_finish(&a);
 	return c.result < 0 ? err_set(err, c.result, "%s", c.err.msg) : 0;
 }

@@ -81,6 +81,9 @@ many() {
 	return $failed
 }
 check "many at once" many
+# sshd waits for two minutes for who says nothing: a client that has gone does not.
+left_alone() { (set -o pipefail && timeout 60 "$LAB/bin/hanok" virt port-forward --stdio vmi/shell 22 --kubeconfig "$KUBECONFIG_FILE" -n e2e-ssh </dev/null | head -c 4 | grep -q '^SSH-'); }
+check "a tunnel ends with who reads from it" left_alone
 check "delete" k delete vmi shell --timeout=240s
 lab_service_end node1 ssh-web 5000
 finish
