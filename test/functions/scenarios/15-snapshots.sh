@@ -30,7 +30,7 @@ L03() {
 	machine shot
 	virt snapshot-create shot l03 --memory
 	virt snapshot-list shot --tree | grep -q 'l03.*with memory'
-	[ -n "$(on_node 1 find "$(kept)" -name memory -size +1000k)" ]
+	[ -n "$(on_node 1 find "$(kept)" -name guest.memory -size +1000k)" ]
 	answers shot
 	virt snapshot-delete l03
 }
