@@ -693,6 +693,14 @@ static void keep_place(struct arena *a, struct vm_disk *d, const struct vm_disk 
 	d->backing_count = was->backing_count;
 }
 
+static bool is_opening(const struct vm_live *l)
+{
+	for (size_t i = 0; i < l->opening_count; i++)
+		if (l->openings[i].call)
+			return true;
+	return false;
+}
+
 /* Takes over what can change; the rest of the running guest's specification stays as it was
  * started. */
 static bool take_spec(struct vm_live *l)
@@ -700,8 +708,8 @@ static bool take_spec(struct vm_live *l)
 	struct vm_worker *w = l->w;
 	_cleanup_(free_p) struct vm_spec *fresh = xcalloc(1, sizeof(*fresh));
 	struct vm_spec *s = &w->spec;
-	/* A call that is under way has texts of the old one. */
-	bool anew = w->arena.used_bytes > SPEC_BYTES_MAX && !l->call;
+	/* Calls that are under way, of libvirt's or for a claim, have texts of the old one. */
+	bool anew = w->arena.used_bytes > SPEC_BYTES_MAX && !l->call && !is_opening(l);
 	struct arena made = ARENA_INIT, *a = anew ? &made : &w->arena;
 	struct json *doc = object_doc(w->object, a);
 	struct err err = ERR_INIT;
