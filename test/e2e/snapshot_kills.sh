@@ -204,8 +204,9 @@ check "and says so" eventually 20 matches Thawed k get events --field-selector "
 check "stop" virt stop vm --force
 check "it has stopped" k wait --for=delete vmi/vm --timeout=120s
 # Its layers are made one meanwhile: what was the top may be gone when it is opened.
-summed() { wanted=$(node_sum "$(claim_dir data)") && [ -n "$wanted" ]; }
+summed() { node_sum "$(claim_dir data)" >"$TEST_DIR/wanted" && [ -s "$TEST_DIR/wanted" ]; }
 check "what its disk has is known" eventually 30 summed
+wanted=$(<"$TEST_DIR/wanted")
 cat >"$TEST_DIR/export.yaml" <<'END_OF_EXPORT'
 apiVersion: v1
 kind: Secret
