@@ -308,11 +308,22 @@ static bool gone(const struct json *spec, const struct json *instance, const str
 	       !named(json_path(instance, "status.interfaces"), name_of(interface));
 }
 
+/* The networks without those of interfaces that were dropped from the list. */
+static struct json *networks_left(
+	struct arena *a, const struct json *spec, const struct json *interfaces)
+{
+	struct json *networks = json_new_array(a);
+
+	JSON_FOR_EACH_ITEM(n, json_get(spec, "networks"))
+		if (named(interfaces, name_of(n)) || !named(interfaces_of(spec), name_of(n)))
+			json_push(a, networks, json_copy(a, n));
+	return networks;
+}
+
 struct json *vm_live_unplugged(
 	struct arena *a, const struct json *template, const struct json *instance)
 {
-	struct json *interfaces = json_new_array(a), *networks = json_new_array(a),
-		    *patch = json_new_object(a);
+	struct json *interfaces = json_new_array(a), *patch = json_new_object(a);
 
 	/* The instance's own list first: an interface that it still has is not done with. */
 	JSON_FOR_EACH_ITEM(i, interfaces_of(template))
@@ -323,11 +334,9 @@ struct json *vm_live_unplugged(
 	if (!json_count(interfaces) ||
 		json_count(interfaces) == json_count(interfaces_of(template)))
 		return NULL;
-	JSON_FOR_EACH_ITEM(n, json_get(template, "networks"))
-		if (named(interfaces, name_of(n)) || !named(interfaces_of(template), name_of(n)))
-			json_push(a, networks, json_copy(a, n));
 	json_path_set(a, patch, "spec.template.spec.domain.devices.interfaces", interfaces);
-	json_path_set(a, patch, "spec.template.spec.networks", networks);
+	json_path_set(
+		a, patch, "spec.template.spec.networks", networks_left(a, template, interfaces));
 	return patch;
 }
 
@@ -336,7 +345,7 @@ static void change_interfaces(struct arena *a, const struct json *wanted,
 	struct vm_live_changes *c)
 {
 	const struct json *spec = json_get(instance, "spec");
-	struct json *interfaces = json_new_array(a), *networks = json_new_array(a);
+	struct json *interfaces = json_new_array(a), *networks;
 
 	JSON_FOR_EACH_ITEM(i, interfaces_of(spec)) {
 		const struct json *w = named(interfaces_of(wanted), name_of(i));
@@ -360,9 +369,7 @@ static void change_interfaces(struct arena *a, const struct json *wanted,
 			c->restart = not_live;
 		json_push(a, interfaces, next);
 	}
-	JSON_FOR_EACH_ITEM(n, json_get(spec, "networks"))
-		if (named(interfaces, name_of(n)) || !named(interfaces_of(spec), name_of(n)))
-			json_push(a, networks, json_copy(a, n));
+	networks = networks_left(a, spec, interfaces);
 	JSON_FOR_EACH_ITEM(w, interfaces_of(wanted)) {
 		const struct json *n = named(json_get(wanted, "networks"), name_of(w));
 
