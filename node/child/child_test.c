@@ -25,23 +25,27 @@ static void on_done(void *user, const struct child_result *r, const struct err *
 		snprintf(t->problem, sizeof(t->problem), "%s", err->msg);
 }
 
-static struct told run(const char *const *argv, uid_t run_as)
+/* o: without loop and user. */
+static struct told run_with(struct child_options o)
 {
 	struct told t = {0};
 	uv_loop_t loop;
 
 	uv_loop_init(&loop);
-	child_run(&(struct child_options){
-		.loop = &loop,
-		.argv = argv,
-		.unprivileged = true,
-		.run_as = run_as,
-		.done = on_done,
-		.user = &t,
-	});
+	o.loop = &loop;
+	o.user = &t;
+	child_run(&o);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&loop), 0);
 	assert_true(t.done);
+	return t;
+}
+
+static struct told run(const char *const *argv, uid_t run_as)
+{
+	struct told t = run_with((struct child_options){
+		.argv = argv, .unprivileged = true, .run_as = run_as, .done = on_done});
+
 	assert_string_equal(t.problem, "");
 	return t;
 }
@@ -164,21 +168,11 @@ static void test_reads_all_and_writes_nothing(void **state)
 	assert_int_equal(write(fd, "ours", 4), 4);
 	close(fd);
 	for (int reads = 0; reads < 2; reads++) {
-		struct told t = {0};
-		uv_loop_t loop;
-
-		uv_loop_init(&loop);
-		child_run(&(struct child_options){
-			.loop = &loop,
-			.argv = argv,
+		struct told t = run_with((struct child_options){.argv = argv,
 			.unprivileged = true,
 			.reads_all = reads,
-			.done = told_words,
-			.user = &t,
-		});
-		uv_run(&loop, UV_RUN_DEFAULT);
-		assert_int_equal(uv_loop_close(&loop), 0);
-		assert_true(t.done);
+			.done = told_words});
+
 		assert_int_equal(str_has_prefix(t.out, "ours"), reads);
 		assert_non_null(strstr(t.out, "ermission denied"));
 	}
