@@ -70,7 +70,7 @@ static void result(struct vm_probe *p, const char *problem)
  * guest: what was so stays so. */
 static bool not_asked(struct vm_probe *p, const struct err *err)
 {
-	if (!err || (err->code != -EHOSTDOWN && err->code != -EAGAIN))
+	if (!err || !agent_unasked(err->code))
 		return false;
 	uv_timer_start(&p->timer, on_timer, p->period_ms, 0);
 	return true;

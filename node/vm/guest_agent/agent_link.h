@@ -35,6 +35,12 @@ void agent_link_destroy(struct agent_link *l);
  *   -E2BIG      it is too large */
 typedef void agent_done(void *user, const struct json *value, const struct err *err);
 
+/* This failure (0 = none) says nothing of the guest, which was not asked. */
+static inline bool agent_unasked(int code)
+{
+	return code == -EHOSTDOWN || code == -EAGAIN;
+}
+
 struct agent_command {
 	const char *name;	      /* "guest-get-osinfo" */
 	const struct json *arguments; /* NULL = none; copied */

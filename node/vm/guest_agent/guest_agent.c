@@ -152,7 +152,7 @@ static void answered(void *user, const struct json *value, const struct err *err
 		given_up = true;
 	} else if (err && err->code == -ENOTCONN) {
 		changed = set_present(g, false);
-	} else if (err && (err->code == -EHOSTDOWN || err->code == -EAGAIN)) {
+	} else if (err && agent_unasked(err->code)) {
 		/* It was not asked: all is as it was. When libvirt is back it is looked for. */
 		g->due = 0;
 		given_up = true;

@@ -59,8 +59,7 @@ static void round_ended(struct vm_credentials *c)
 {
 	struct err failed = c->failed;
 	/* libvirt went away, or has not found the guest's channel yet: that says nothing. */
-	bool unasked =
-		failed.code == -EHOSTDOWN || failed.code == -EAGAIN || failed.code == -ENOTCONN;
+	bool unasked = agent_unasked(failed.code) || failed.code == -ENOTCONN;
 
 	arena_finish(&c->values);
 	c->count = c->at = 0;

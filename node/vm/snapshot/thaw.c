@@ -46,8 +46,7 @@ static void on_thawed(void *user, const struct json *value, const struct err *er
 	w = table_get(&t->s->m->workers, t->uid);
 	/* Whoever is not there, or was not frozen, need not be thawed. */
 	if (w && err &&
-		(err->code == -ENOTCONN || err->code == -ETIMEDOUT || err->code == -EHOSTDOWN ||
-			err->code == -EAGAIN))
+		(err->code == -ENOTCONN || err->code == -ETIMEDOUT || agent_unasked(err->code)))
 		table_remove(&t->s->thawed, w->uid);
 	else if (w)
 		forget(t->s, w);
